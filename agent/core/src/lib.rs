@@ -1,0 +1,3 @@
+//! Pure state machines of the agent: no tokio, no files, no network; time and randomness are arguments.
+
+pub mod facts;

@@ -1,0 +1,30 @@
+//! The wire contract of DGON: ids, receipts, canonical bytes, signatures, link frames, node HTTP auth.
+//!
+//! Both programs and every verifier share this crate, so it does no I/O, reads no clock and draws no
+//! randomness: time and entropy are arguments. Nothing in here may panic on bytes from the network.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`id`] | validated identifiers |
+//! | [`limits`] | every size and rate of the wire, with its unit |
+//! | [`strict`] | the strict JSON reader and RFC 8785 writer |
+//! | [`key`] | ed25519 keys as they are written and used |
+//! | [`receipt`] | receipts: read, check, sign |
+//! | [`chain`] | the per-node hash chain rule |
+//! | [`auth`] | the HMAC scheme of node HTTP |
+//! | [`enrol`] | what a new node and the control plane say to each other |
+//! | [`frame`] | text frames of the agent link |
+//! | [`relay`] | binary frames of the agent link |
+//! | [`error`] | the closed list of error types |
+
+pub mod auth;
+pub mod chain;
+pub mod enrol;
+pub mod error;
+pub mod frame;
+pub mod id;
+pub mod key;
+pub mod limits;
+pub mod receipt;
+pub mod relay;
+pub mod strict;

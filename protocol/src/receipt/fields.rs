@@ -1,0 +1,316 @@
+//! The table of receipt fields: names, types, rules.
+
+use super::{ReceiptError, Sha256Hash};
+use crate::id::{NodeId, RequestId};
+use crate::strict::{Member, Value};
+use serde::{Deserialize, Serialize};
+
+/// Form of a receipt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Version {
+    /// The form that any third-party agent may post.
+    #[serde(rename = "1.0")]
+    V1_0,
+    /// The form that our agent signs: adds the chain and the measurements.
+    #[serde(rename = "1.1")]
+    V1_1,
+}
+
+/// How the request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// The answer came whole.
+    Ok,
+    /// The runtime failed, or its answer ended without its terminal mark.
+    Error,
+    /// The client went away.
+    Cancelled,
+}
+
+/// Who asked for the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// A client on the operator's own machine or network. Never paid.
+    Local,
+    /// A consumer, through the gateway.
+    Gateway,
+    /// The control plane's own check.
+    Probe,
+    /// Dispatched work.
+    Job,
+}
+
+impl Status {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Error => "error",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl Source {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Gateway => "gateway",
+            Self::Probe => "probe",
+            Self::Job => "job",
+        }
+    }
+}
+
+/// The fields of a receipt that programs read. Everything else stays in the bytes.
+///
+/// Fields below `cache_hit` belong to version 1.1; in a 1.0 receipt they are unknown further fields and
+/// stay `None`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fields {
+    /// Form of the receipt.
+    pub version: Version,
+    /// Unique in the network.
+    pub request_id: RequestId,
+    /// The node that served the request.
+    pub node_id: NodeId,
+    /// Where the node says it is.
+    pub region: Option<String>,
+    /// Start, unix seconds.
+    pub ts_start: i64,
+    /// End, unix seconds, not before the start.
+    pub ts_end: i64,
+    /// Model as the consumer asked for it, 1 to 256 characters.
+    pub model_id: String,
+    /// Digest of the weights: `sha256:` and hex.
+    pub model_hash: Option<String>,
+    /// Keyed hash of the prompt: `blake3:` and hex.
+    pub prompt_hash: Option<String>,
+    /// Prompt tokens as the runtime counted them.
+    pub tokens_input: i64,
+    /// Generated tokens as the runtime counted them.
+    pub tokens_output: i64,
+    /// 95th percentile of the gaps between output chunks, ms.
+    pub p95_ms: Option<i64>,
+    /// Cumulative output token positions of the stream checkpoints.
+    pub s3_checkpoints: Option<Vec<i64>>,
+    /// The request was sent to more than one node.
+    pub hedged: Option<bool>,
+    /// The prompt's prefix came from the runtime's cache.
+    pub cache_hit: Option<bool>,
+    /// Position in the node's chain, from 1.
+    pub seq: Option<i64>,
+    /// SHA-256 of the previous receipt's entry bytes.
+    pub prev_hash: Option<Sha256Hash>,
+    /// How the request ended.
+    pub status: Option<Status>,
+    /// Time to first token, ms.
+    pub ttft_ms: Option<i64>,
+    /// Total time, ms.
+    pub latency_ms: Option<i64>,
+    /// The LLM server, such as `ollama`.
+    pub runtime: Option<String>,
+    /// Who asked for the work.
+    pub source: Option<Source>,
+    /// Prompt tokens served from the runtime's cache.
+    pub tokens_cached: Option<i64>,
+    /// Keyed hash of the output: `blake3:` and hex.
+    pub output_hash: Option<String>,
+    /// Energy, thousandths of a watt-hour.
+    pub energy_mwh: Option<i64>,
+    /// SHA-256 of the gateway's signed work order.
+    pub order_hash: Option<Sha256Hash>,
+    /// First 16 hex digits of SHA-256 of the public key.
+    pub key_id: Option<String>,
+}
+
+/// Whether `text` is exactly `length` lower-case hex digits.
+pub(super) fn is_lower_hex(text: &str, length: usize) -> bool {
+    text.len() == length && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn is_hash(text: &str, prefix: &str) -> bool {
+    text.strip_prefix(prefix)
+        .is_some_and(|digits| is_lower_hex(digits, 64))
+}
+
+/// Looks fields up by name and reports the field at fault.
+struct Table<'t, 'a>(&'t [Member<'a>]);
+
+type Read<T> = Result<T, ReceiptError>;
+
+impl<'t, 'a> Table<'t, 'a> {
+    fn get(&self, name: &'static str) -> Option<&'t Value<'a>> {
+        self.0
+            .iter()
+            .find(|member| member.key == name)
+            .map(|member| &member.value)
+    }
+
+    fn optional<T>(
+        &self,
+        name: &'static str,
+        rule: &'static str,
+        read: impl FnOnce(&'t Value<'a>) -> Option<T>,
+    ) -> Read<Option<T>> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(value) => read(value)
+                .map(Some)
+                .ok_or(ReceiptError::Field { name, rule }),
+        }
+    }
+
+    fn required<T>(
+        &self,
+        name: &'static str,
+        rule: &'static str,
+        read: impl FnOnce(&'t Value<'a>) -> Option<T>,
+    ) -> Read<T> {
+        self.optional(name, rule, read)?
+            .ok_or(ReceiptError::Missing { name })
+    }
+}
+
+fn text<'v>(value: &'v Value<'_>) -> Option<&'v str> {
+    match value {
+        Value::Str(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn owned_text(value: &Value<'_>) -> Option<String> {
+    text(value).map(str::to_owned)
+}
+
+fn int(value: &Value<'_>) -> Option<i64> {
+    match value {
+        Value::Int(n) => Some(*n),
+        _ => None,
+    }
+}
+
+fn count(value: &Value<'_>) -> Option<i64> {
+    int(value).filter(|n| *n >= 0)
+}
+
+fn flag(value: &Value<'_>) -> Option<bool> {
+    match value {
+        Value::Bool(b) => Some(*b),
+        _ => None,
+    }
+}
+
+fn ints(value: &Value<'_>) -> Option<Vec<i64>> {
+    match value {
+        Value::Array(items) => items.iter().map(int).collect(),
+        _ => None,
+    }
+}
+
+fn hash_text(prefix: &'static str) -> impl Fn(&Value<'_>) -> Option<String> {
+    move |value| owned_text(value).filter(|text| is_hash(text, prefix))
+}
+
+fn model_id(value: &Value<'_>) -> Option<String> {
+    owned_text(value).filter(|text| (1..=256).contains(&text.chars().count()))
+}
+
+const INT: &str = "an integer";
+const COUNT: &str = "an integer of 0 or more";
+const BOOL: &str = "true or false";
+const TEXT: &str = "a string";
+const SHA256: &str = "sha256: and 64 lower-case hex digits";
+const BLAKE3: &str = "blake3: and 64 lower-case hex digits";
+
+impl Fields {
+    /// Reads the table out of an object's members.
+    pub(super) fn read(members: &[Member<'_>]) -> Result<Self, ReceiptError> {
+        let table = Table(members);
+        let version = table.required("version", "\"1.0\" or \"1.1\"", |value| {
+            match text(value)? {
+                "1.0" => Some(Version::V1_0),
+                "1.1" => Some(Version::V1_1),
+                _ => None,
+            }
+        })?;
+        let mut fields = Self {
+            version,
+            request_id: table.required("request_id", "1 to 64 of A-Z a-z 0-9 . _ : -", |v| {
+                RequestId::parse(text(v)?).ok()
+            })?,
+            node_id: table.required("node_id", "a node id", |v| NodeId::parse(text(v)?).ok())?,
+            region: table.optional("region", TEXT, owned_text)?,
+            ts_start: table.required("ts_start", INT, int)?,
+            ts_end: table.required("ts_end", INT, int)?,
+            model_id: table.required("model_id", "a string of 1 to 256 characters", model_id)?,
+            model_hash: table.optional("model_hash", SHA256, hash_text("sha256:"))?,
+            prompt_hash: table.optional("prompt_hash", BLAKE3, hash_text("blake3:"))?,
+            tokens_input: table.required("tokens_input", COUNT, count)?,
+            tokens_output: table.required("tokens_output", COUNT, count)?,
+            p95_ms: table.optional("p95_ms", INT, int)?,
+            s3_checkpoints: table.optional("s3_checkpoints", "an array of integers", ints)?,
+            hedged: table.optional("hedged", BOOL, flag)?,
+            cache_hit: table.optional("cache_hit", BOOL, flag)?,
+            seq: None,
+            prev_hash: None,
+            status: None,
+            ttft_ms: None,
+            latency_ms: None,
+            runtime: None,
+            source: None,
+            tokens_cached: None,
+            output_hash: None,
+            energy_mwh: None,
+            order_hash: None,
+            key_id: None,
+        };
+        if fields.ts_end < fields.ts_start {
+            return Err(ReceiptError::Field {
+                name: "ts_end",
+                rule: "not before ts_start",
+            });
+        }
+        if version == Version::V1_1 {
+            fields.read_v1_1(&table)?;
+        }
+        Ok(fields)
+    }
+
+    fn read_v1_1(&mut self, table: &Table<'_, '_>) -> Result<(), ReceiptError> {
+        self.seq = table.optional("seq", "an integer of 1 or more", |v| {
+            int(v).filter(|n| *n >= 1)
+        })?;
+        self.prev_hash = table.optional("prev_hash", SHA256, |v| Sha256Hash::parse(text(v)?))?;
+        self.status = table.optional("status", "ok, error or cancelled", |v| match text(v)? {
+            "ok" => Some(Status::Ok),
+            "error" => Some(Status::Error),
+            "cancelled" => Some(Status::Cancelled),
+            _ => None,
+        })?;
+        self.ttft_ms = table.optional("ttft_ms", INT, int)?;
+        self.latency_ms = table.optional("latency_ms", INT, int)?;
+        self.runtime = table.optional("runtime", TEXT, owned_text)?;
+        self.source =
+            table.optional("source", "local, gateway, probe or job", |v| {
+                match text(v)? {
+                    "local" => Some(Source::Local),
+                    "gateway" => Some(Source::Gateway),
+                    "probe" => Some(Source::Probe),
+                    "job" => Some(Source::Job),
+                    _ => None,
+                }
+            })?;
+        self.tokens_cached = table.optional("tokens_cached", INT, int)?;
+        self.output_hash = table.optional("output_hash", BLAKE3, hash_text("blake3:"))?;
+        self.energy_mwh = table.optional("energy_mwh", INT, int)?;
+        self.order_hash = table.optional("order_hash", SHA256, |v| Sha256Hash::parse(text(v)?))?;
+        self.key_id = table.optional("key_id", "16 lower-case hex digits", |v| {
+            owned_text(v).filter(|t| is_lower_hex(t, 16))
+        })?;
+        Ok(())
+    }
+}
