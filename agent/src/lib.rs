@@ -1,0 +1,3 @@
+//! The agent of DGON as a library; `main` is a thin shell around it.
+
+pub mod proxy;

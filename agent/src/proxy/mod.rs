@@ -1,0 +1,3 @@
+//! The metering proxy: stands in front of the runtimes, passes bytes through and measures.
+
+pub mod sink;
