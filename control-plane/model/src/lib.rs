@@ -1,1 +1,9 @@
-//! Placeholder.
+//! The control plane's domain, pure: no I/O, no clock, no randomness; all are arguments.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`sketch`] | quantiles that can be merged |
+//! | [`rollup`] | what receipts add up to per minute |
+
+pub mod rollup;
+pub mod sketch;

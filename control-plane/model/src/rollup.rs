@@ -1,0 +1,287 @@
+//! What receipts add up to per minute and node, and per quarter of an hour and region.
+//!
+//! **Time.** A receipt counts in the minute in which the control plane received it: a node's clock is the node's
+//! word, and a commit then touches one minute. **Counted** is every stored receipt, whoever asked for the work,
+//! so that each sum can be checked against the receipts list. **Errors** are receipts of status `error`; a
+//! client that went away is not the network's fault. **Durations** are those of answers that came whole.
+//!
+//! Invariant: counting is associative and commutative, so batches, processes and rebuilds agree.
+
+use crate::sketch::Sketch;
+use std::collections::BTreeMap;
+
+/// Milliseconds in the finest step.
+pub const MINUTE_MS: i64 = 60_000;
+/// Minutes in the step of trends.
+pub const QUARTER_MINUTES: i64 = 15;
+/// Minutes in a day, the window of summaries.
+pub const DAY_MINUTES: i64 = 1_440;
+
+/// How a request ended, as far as sums care.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The answer came whole, or the receipt's version does not tell.
+    Whole,
+    /// The runtime failed.
+    Failed,
+    /// The client went away.
+    Cancelled,
+}
+
+/// What a stored receipt adds to sums.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceiptFacts {
+    /// The node that served it.
+    pub node_id: String,
+    /// The region that it is counted in; empty where unknown.
+    pub region: String,
+    /// When the control plane received it, unix ms.
+    pub received_at_ms: i64,
+    /// How it ended.
+    pub ending: Ending,
+    /// Prompt served from a cache.
+    pub cache_hit: bool,
+    /// Prompt tokens.
+    pub tokens_input: i64,
+    /// Generated tokens.
+    pub tokens_output: i64,
+    /// Time to first token, ms.
+    pub ttft_ms: Option<i64>,
+    /// Total time, ms.
+    pub latency_ms: Option<i64>,
+}
+
+/// Sums over some receipts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sums {
+    /// Receipts.
+    pub requests: i64,
+    /// Those of status `error`.
+    pub errors: i64,
+    /// Those that a cache helped.
+    pub cache_hits: i64,
+    /// Prompt tokens.
+    pub tokens_input: i64,
+    /// Generated tokens.
+    pub tokens_output: i64,
+    /// Times to first token.
+    pub ttft: Sketch,
+    /// Total times.
+    pub latency: Sketch,
+}
+
+/// A row of the minute table.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MinuteKey {
+    /// Unix minutes.
+    pub minute: i64,
+    /// The node.
+    pub node_id: String,
+    /// The region.
+    pub region: String,
+}
+
+/// A row of the quarter table.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct QuarterKey {
+    /// First unix minute of the quarter of an hour.
+    pub minute: i64,
+    /// The region.
+    pub region: String,
+}
+
+/// What one batch adds, one entry per row to touch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Per minute, node and region.
+    pub minutes: BTreeMap<MinuteKey, Sums>,
+    /// Per quarter of an hour and region.
+    pub quarters: BTreeMap<QuarterKey, Sums>,
+}
+
+/// The unix minute of a time.
+pub const fn minute_of(unix_ms: i64) -> i64 {
+    unix_ms.div_euclid(MINUTE_MS)
+}
+
+/// The first minute of the quarter of an hour that a minute lies in.
+pub const fn quarter_of(minute: i64) -> i64 {
+    minute - minute.rem_euclid(QUARTER_MINUTES)
+}
+
+fn duration(ms: Option<i64>) -> Option<u64> {
+    ms.and_then(|ms| u64::try_from(ms).ok())
+}
+
+impl Sums {
+    /// Counts one receipt.
+    pub fn count(&mut self, facts: &ReceiptFacts) {
+        self.requests = self.requests.saturating_add(1);
+        self.errors = self
+            .errors
+            .saturating_add(i64::from(facts.ending == Ending::Failed));
+        self.cache_hits = self.cache_hits.saturating_add(i64::from(facts.cache_hit));
+        self.tokens_input = self.tokens_input.saturating_add(facts.tokens_input);
+        self.tokens_output = self.tokens_output.saturating_add(facts.tokens_output);
+        if facts.ending == Ending::Whole {
+            self.ttft.extend(duration(facts.ttft_ms));
+            self.latency.extend(duration(facts.latency_ms));
+        }
+    }
+
+    /// Counts everything that `other` counted.
+    pub fn merge(&mut self, other: &Self) {
+        self.requests = self.requests.saturating_add(other.requests);
+        self.errors = self.errors.saturating_add(other.errors);
+        self.cache_hits = self.cache_hits.saturating_add(other.cache_hits);
+        self.tokens_input = self.tokens_input.saturating_add(other.tokens_input);
+        self.tokens_output = self.tokens_output.saturating_add(other.tokens_output);
+        self.ttft.merge(&other.ttft);
+        self.latency.merge(&other.latency);
+    }
+
+    /// Share of failed requests, 0 to 1; `None` without requests.
+    pub fn error_rate(&self) -> Option<f64> {
+        share(self.errors, self.requests)
+    }
+
+    /// Share of requests that a cache helped, 0 to 1; `None` without requests.
+    pub fn cache_hit_share(&self) -> Option<f64> {
+        share(self.cache_hits, self.requests)
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a share for a screen; counts stay far below 2^53"
+)]
+fn share(part: i64, whole: i64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}
+
+impl Batch {
+    /// Sums a batch up per row.
+    pub fn of(receipts: &[ReceiptFacts]) -> Self {
+        let mut batch = Self::default();
+        for facts in receipts {
+            let minute = minute_of(facts.received_at_ms);
+            let key = MinuteKey {
+                minute,
+                node_id: facts.node_id.clone(),
+                region: facts.region.clone(),
+            };
+            batch.minutes.entry(key).or_default().count(facts);
+        }
+        for (key, sums) in &batch.minutes {
+            let key = QuarterKey {
+                minute: quarter_of(key.minute),
+                region: key.region.clone(),
+            };
+            batch.quarters.entry(key).or_default().merge(sums);
+        }
+        batch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn facts() -> impl Strategy<Value = ReceiptFacts> {
+        let ending = prop_oneof![
+            Just(Ending::Whole),
+            Just(Ending::Failed),
+            Just(Ending::Cancelled)
+        ];
+        let time = prop::option::of(0_i64..100_000);
+        (
+            "[ab]",
+            "[xy]?",
+            0_i64..3_600_000,
+            ending,
+            any::<bool>(),
+            0_i64..1000,
+            time.clone(),
+            time,
+        )
+            .prop_map(
+                |(node_id, region, at, ending, hit, tokens, ttft, latency)| ReceiptFacts {
+                    node_id,
+                    region,
+                    received_at_ms: at,
+                    ending,
+                    cache_hit: hit,
+                    tokens_input: tokens,
+                    tokens_output: tokens / 2,
+                    ttft_ms: ttft,
+                    latency_ms: latency,
+                },
+            )
+    }
+
+    fn total<'s>(sums: impl Iterator<Item = &'s Sums>) -> Sums {
+        sums.fold(Sums::default(), |mut total, part| {
+            total.merge(part);
+            total
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn every_cut_into_batches_gives_the_same_rows(all in prop::collection::vec(facts(), 0..60), cut in 0_usize..60) {
+            let whole = Batch::of(&all);
+            let (head, tail) = all.split_at(cut.min(all.len()));
+            let (mut parts, later) = (Batch::of(head), Batch::of(tail));
+            for (key, sums) in later.minutes {
+                parts.minutes.entry(key).or_default().merge(&sums);
+            }
+            for (key, sums) in later.quarters {
+                parts.quarters.entry(key).or_default().merge(&sums);
+            }
+            prop_assert_eq!(&parts, &whole);
+            let mut direct = Sums::default();
+            all.iter().for_each(|facts| direct.count(facts));
+            prop_assert_eq!(&total(whole.minutes.values()), &direct);
+            prop_assert_eq!(&total(whole.quarters.values()), &direct);
+        }
+    }
+
+    #[test]
+    fn durations_are_those_of_whole_answers() {
+        let mut sums = Sums::default();
+        for (ending, ttft_ms) in [
+            (Ending::Whole, Some(10)),
+            (Ending::Failed, Some(1)),
+            (Ending::Cancelled, Some(2)),
+            (Ending::Whole, None),
+        ] {
+            sums.count(&ReceiptFacts {
+                node_id: "n".to_owned(),
+                region: String::new(),
+                received_at_ms: 0,
+                ending,
+                cache_hit: false,
+                tokens_input: 1,
+                tokens_output: 1,
+                ttft_ms,
+                latency_ms: Some(-1),
+            });
+        }
+        assert_eq!((sums.requests, sums.errors), (4, 1));
+        assert_eq!((sums.ttft.count(), sums.ttft.p50()), (1, Some(10)));
+        assert!(
+            sums.latency.is_empty(),
+            "a negative duration is no measurement"
+        );
+    }
+
+    #[test]
+    fn quarters_start_on_the_quarter() {
+        assert_eq!(minute_of(59_999), 0);
+        assert_eq!(minute_of(60_000), 1);
+        assert_eq!(quarter_of(14), 0);
+        assert_eq!(quarter_of(15), 15);
+        assert_eq!(Sums::default().error_rate(), None);
+    }
+}
