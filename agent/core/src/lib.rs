@@ -1,3 +1,4 @@
 //! Pure state machines of the agent: no tokio, no files, no network; time and randomness are arguments.
 
 pub mod facts;
+pub mod spool;
