@@ -1,0 +1,56 @@
+//! Limits of the proxy.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Limits and the key for hashes of prompts and outputs.
+#[derive(Clone)]
+pub struct Settings {
+    /// Key of the hashes of prompts and outputs; derived from the node's key.
+    pub hash_key: [u8; 32],
+    /// Client connections at once; more wait to be accepted.
+    pub max_connections: usize,
+    /// Largest request body that is read to find its model, bytes.
+    pub max_body_bytes: usize,
+    /// All request bodies held at once, bytes.
+    pub body_budget_bytes: usize,
+    /// How long a client may take for its request head, and may idle between requests.
+    pub header_timeout: Duration,
+    /// How long a client may pause inside its request body, or stop reading its answer.
+    pub client_timeout: Duration,
+    /// How long connecting to a runtime may take.
+    pub connect_timeout: Duration,
+    /// How long a runtime may take to its first byte; loading a model is inside of it.
+    pub first_byte_timeout: Duration,
+    /// How long a runtime may be silent after its first byte.
+    pub stall_timeout: Duration,
+    /// How long running answers may go on after a shutdown was asked for.
+    pub drain_timeout: Duration,
+}
+
+impl Settings {
+    /// The defaults with this key.
+    pub fn with_hash_key(hash_key: [u8; 32]) -> Self {
+        Self {
+            hash_key,
+            max_connections: 512,
+            max_body_bytes: 64 << 20,
+            body_budget_bytes: 256 << 20,
+            header_timeout: Duration::from_secs(30),
+            client_timeout: Duration::from_secs(120),
+            connect_timeout: Duration::from_secs(5),
+            first_byte_timeout: Duration::from_secs(600),
+            stall_timeout: Duration::from_secs(180),
+            drain_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("max_connections", &self.max_connections)
+            .field("max_body_bytes", &self.max_body_bytes)
+            .finish_non_exhaustive()
+    }
+}
