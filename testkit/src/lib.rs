@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Development only: simulated agents, runtimes and fleets, throwaway PostgreSQL, fault proxy.
+
+pub mod postgres;

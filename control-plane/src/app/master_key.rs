@@ -1,0 +1,170 @@
+//! The key that seals node secrets at rest: XChaCha20-Poly1305, the node id as associated data.
+//!
+//! It lies in the data directory as 32 bytes, mode 0600, and is made at the first start. A database without
+//! it is of no use to a thief for posing as a node.
+
+use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
+use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+const NONCE_BYTES: usize = 24;
+
+/// Seals and opens node secrets.
+#[derive(Clone)]
+pub struct MasterKey(XChaCha20Poly1305);
+
+/// Why the master key cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum MasterKeyError {
+    /// The file cannot be read or made.
+    #[error("cannot use the master key {path}; check who owns it")]
+    File {
+        /// Where it is.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not a key.
+    #[error(
+        "{path} is not a master key of 32 bytes; restore it from the backup that belongs to the database"
+    )]
+    Malformed {
+        /// Where it is.
+        path: PathBuf,
+    },
+    /// The system gave no randomness.
+    #[error("the system gave no randomness")]
+    Randomness,
+    /// A secret was sealed with another key or for another node.
+    #[error(
+        "a node secret does not open with this master key; restore the key that belongs to the database"
+    )]
+    Open,
+}
+
+impl std::fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MasterKey")
+    }
+}
+
+impl MasterKey {
+    /// Takes 32 bytes.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(XChaCha20Poly1305::new(&Key::from(bytes)))
+    }
+
+    /// Reads `master.key` in `data_dir`, or makes it.
+    ///
+    /// # Errors
+    /// [`MasterKeyError`].
+    pub fn load_or_create(data_dir: &Path) -> Result<Self, MasterKeyError> {
+        let path = data_dir.join("master.key");
+        let file_error = |source| MasterKeyError::File {
+            path: path.clone(),
+            source,
+        };
+        match std::fs::read(&path) {
+            Ok(bytes) => match <[u8; 32]>::try_from(bytes.as_slice()) {
+                Ok(bytes) => Ok(Self::from_bytes(bytes)),
+                Err(_) => Err(MasterKeyError::Malformed { path }),
+            },
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let mut bytes = [0u8; 32];
+                getrandom::fill(&mut bytes).map_err(|_| MasterKeyError::Randomness)?;
+                create_private(data_dir, &path, &bytes).map_err(file_error)?;
+                // Another process may have been first: the file on disk is the truth.
+                Self::load_or_create(data_dir)
+            }
+            Err(error) => Err(file_error(error)),
+        }
+    }
+
+    /// Seals `secret` for `node_id`.
+    ///
+    /// # Errors
+    /// [`MasterKeyError::Randomness`].
+    pub fn seal(&self, node_id: &str, secret: &[u8]) -> Result<Vec<u8>, MasterKeyError> {
+        let mut nonce = [0u8; NONCE_BYTES];
+        getrandom::fill(&mut nonce).map_err(|_| MasterKeyError::Randomness)?;
+        let payload = Payload {
+            msg: secret,
+            aad: node_id.as_bytes(),
+        };
+        let sealed = self
+            .0
+            .encrypt(&XNonce::from(nonce), payload)
+            .map_err(|_| MasterKeyError::Randomness)?;
+        Ok([nonce.as_slice(), &sealed].concat())
+    }
+
+    /// Opens what [`MasterKey::seal`] made.
+    ///
+    /// # Errors
+    /// [`MasterKeyError::Open`].
+    pub fn open(&self, node_id: &str, sealed: &[u8]) -> Result<Vec<u8>, MasterKeyError> {
+        let (nonce, sealed) = sealed
+            .split_first_chunk::<NONCE_BYTES>()
+            .ok_or(MasterKeyError::Open)?;
+        let payload = Payload {
+            msg: sealed,
+            aad: node_id.as_bytes(),
+        };
+        self.0
+            .decrypt(&XNonce::from(*nonce), payload)
+            .map_err(|_| MasterKeyError::Open)
+    }
+}
+
+/// Writes a file that only this user can read; never over an existing one, never half.
+fn create_private(dir: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let aside = dir.join(format!("master.key.{}", std::process::id()));
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&aside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    let linked = std::fs::hard_link(&aside, path);
+    std::fs::remove_file(&aside)?;
+    match linked {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_opens_only_for_its_node_and_key() {
+        let key = MasterKey::from_bytes([7; 32]);
+        let sealed = key.seal("a", b"secret").expect("seal");
+        assert_eq!(key.open("a", &sealed).expect("open"), b"secret");
+        assert!(key.open("b", &sealed).is_err());
+        assert!(MasterKey::from_bytes([8; 32]).open("a", &sealed).is_err());
+        assert!(key.open("a", &sealed[..10]).is_err());
+    }
+
+    #[test]
+    fn the_file_is_made_once_and_private() {
+        let dir = tempfile::tempdir().expect("dir");
+        let first = MasterKey::load_or_create(dir.path()).expect("create");
+        let sealed = first.seal("a", b"x").expect("seal");
+        let again = MasterKey::load_or_create(dir.path()).expect("load");
+        assert_eq!(again.open("a", &sealed).expect("open"), b"x");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = std::fs::metadata(dir.path().join("master.key"))
+                .expect("stat")
+                .permissions()
+                .mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+    }
+}

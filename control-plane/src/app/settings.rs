@@ -1,0 +1,49 @@
+//! Thresholds and names that `serve` fixes at start. Tests shorten them.
+
+use std::time::Duration;
+
+/// Settings of one process.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Address that people and agents reach this control plane by, such as `https://dgon.example`. Without it
+    /// the `Host` header of a request decides.
+    pub public_url: Option<String>,
+    /// How often an agent sends a heartbeat.
+    pub heartbeat: Duration,
+    /// Silence after which a node is shown as late.
+    pub late_after: Duration,
+    /// Silence after which a node is offline.
+    pub offline_after: Duration,
+    /// How often heartbeats are written.
+    pub heartbeat_flush: Duration,
+    /// How long raw heartbeats are kept.
+    pub heartbeat_retention: Duration,
+    /// How often the lifecycle task looks at all nodes by itself.
+    pub lifecycle_interval: Duration,
+    /// How long a probe may take.
+    pub probe_timeout: Duration,
+    /// First wait before a probe is tried again; doubles to ten minutes.
+    pub probe_retry: Duration,
+    /// How long receipts ahead of a gap are held before the gap is recorded.
+    pub gap_after: Duration,
+    /// How long an open connection may take to finish the link's handshake.
+    pub handshake: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            public_url: None,
+            heartbeat: dgon_protocol::limits::HEARTBEAT,
+            late_after: Duration::from_secs(30),
+            offline_after: Duration::from_secs(300),
+            heartbeat_flush: Duration::from_secs(3),
+            heartbeat_retention: Duration::from_secs(24 * 3600),
+            lifecycle_interval: Duration::from_secs(2),
+            probe_timeout: Duration::from_secs(30),
+            probe_retry: Duration::from_secs(5),
+            gap_after: Duration::from_secs(600),
+            handshake: dgon_protocol::limits::HANDSHAKE,
+        }
+    }
+}

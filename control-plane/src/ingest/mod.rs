@@ -1,0 +1,1 @@
+//! Receipts: parse, verify, chain, group commit, acknowledge.

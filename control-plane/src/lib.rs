@@ -1,0 +1,24 @@
+//! The control plane: enrols nodes, verifies and keeps receipts, runs the node lifecycle, serves the console.
+//!
+//! `http` → `app` → the store crate; `link` and `tasks` → `app`; `live` reads the `bus`; only the commands
+//! import `http`.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`app`] | the shared state that every part works on |
+//! | [`bus`] | typed events, in memory |
+//! | [`presence`] | who is connected and how they do, in memory |
+//! | [`ingest`] | receipts: verify, chain, group commit |
+//! | [`link`] | WebSocket sessions of agents |
+//! | [`live`] | WebSocket sessions of browsers |
+//! | [`tasks`] | what runs by itself: lifecycle, probes, retention |
+//! | [`http`] | the HTTP API |
+
+pub mod app;
+pub mod bus;
+pub mod http;
+pub mod ingest;
+pub mod link;
+pub mod live;
+pub mod presence;
+pub mod tasks;

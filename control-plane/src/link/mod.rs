@@ -1,0 +1,10 @@
+//! The agent link: one WebSocket per node.
+
+use crate::app::App;
+use axum::Router;
+use std::sync::Arc;
+
+/// The routes of this module, with full paths.
+pub fn routes() -> Router<Arc<App>> {
+    Router::new()
+}

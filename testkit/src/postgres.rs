@@ -1,0 +1,296 @@
+//! Throwaway PostgreSQL: one cluster for all test processes of a user, one database per test.
+//!
+//! The cluster lives under the temporary directory with `fsync=off`, listens on a random local port and runs
+//! as an unprivileged user. Test processes come and go (nextest starts one per test), so a small supervisor
+//! shell owns its end: when no registered process has lived for some seconds it stops the server and removes
+//! the directory. Every client writes `users/PID` before it trusts the `current` pointer, and the supervisor
+//! takes the pointer away before it looks at `users/` for the last time, so neither can miss the other.
+
+use anyhow::{Context as _, Result, bail};
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+const SUPERVISOR: &str = include_str!("postgres_supervisor.sh");
+
+/// One fresh database, dropped with this value.
+#[derive(Debug)]
+pub struct Database {
+    cluster: Cluster,
+    name: String,
+}
+
+#[derive(Debug, Clone)]
+struct Cluster {
+    dir: PathBuf,
+    port: u16,
+    programs: PathBuf,
+}
+
+impl Database {
+    /// Makes a database, and the cluster where none runs. Blocks for up to a few seconds.
+    ///
+    /// # Errors
+    /// When PostgreSQL is not installed (Debian: `apt-get install postgresql`) or does not start.
+    pub fn create() -> Result<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let cluster = Cluster::join()?;
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("test_{}_{number}", std::process::id());
+        cluster.client("dropdb", &["--if-exists", &name])?;
+        cluster.client("createdb", &[&name])?;
+        Ok(Self { cluster, name })
+    }
+
+    /// Where it is, for a client.
+    pub fn url(&self) -> String {
+        format!(
+            "postgres://postgres@127.0.0.1:{}/{}",
+            self.cluster.port, self.name
+        )
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // The cluster goes anyway; dropping early only saves disk.
+        let _ = self
+            .cluster
+            .client("dropdb", &["--if-exists", "--force", &self.name]);
+    }
+}
+
+impl Cluster {
+    /// Registers this process with the running cluster, or starts one.
+    fn join() -> Result<Self> {
+        let programs = find_programs()?;
+        let base = base_dir()?;
+        let lock = fs::File::create(base.join("lock"))?;
+        lock.lock().context("locking the test cluster")?;
+        let pointer = base.join("current");
+        if let Some(cluster) = Self::attach(&pointer, &programs)? {
+            return Ok(cluster);
+        }
+        let cluster = Self::start(&base, programs)?;
+        // The pointer appears whole: written aside, then renamed.
+        let aside = base.join("current.new");
+        fs::write(
+            &aside,
+            format!("{}\n{}\n", cluster.dir.display(), cluster.port),
+        )?;
+        fs::rename(&aside, &pointer)?;
+        cluster.supervise(&pointer)?;
+        Ok(cluster)
+    }
+
+    fn attach(pointer: &Path, programs: &Path) -> Result<Option<Self>> {
+        let Some((dir, port)) = read_pointer(pointer) else {
+            return Ok(None);
+        };
+        let cluster = Self {
+            dir,
+            port,
+            programs: programs.to_owned(),
+        };
+        if cluster.register().is_err() {
+            return Ok(None);
+        }
+        if read_pointer(pointer).is_none() {
+            cluster.unregister();
+            return Ok(None);
+        }
+        // A machine that was reset leaves a pointer to nothing.
+        Ok(cluster
+            .client("pg_isready", &["--quiet"])
+            .is_ok()
+            .then_some(cluster))
+    }
+
+    fn user_file(&self) -> PathBuf {
+        self.dir.join("users").join(std::process::id().to_string())
+    }
+
+    fn register(&self) -> Result<()> {
+        Ok(fs::write(self.user_file(), b"")?)
+    }
+
+    fn unregister(&self) {
+        // The supervisor forgets a process that ends, too.
+        let _ = fs::remove_file(self.user_file());
+    }
+
+    fn start(base: &Path, programs: PathBuf) -> Result<Self> {
+        let dir = tempfile::Builder::new()
+            .prefix("cluster-")
+            .tempdir_in(base)?
+            .keep();
+        fs::create_dir(dir.join("users"))?;
+        fs::create_dir(dir.join("pg"))?;
+        if is_root() {
+            run(Command::new("chown").arg("nobody").arg(dir.join("pg")))?;
+            run(Command::new("chmod").arg("711").arg(&dir).arg(base))?;
+        }
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let cluster = Self {
+            dir,
+            port,
+            programs,
+        };
+        cluster.register()?;
+        let data = cluster.dir.join("pg/data");
+        let mut initdb = unprivileged(&cluster.programs.join("initdb"));
+        run(initdb.arg("-D").arg(&data).args([
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "--no-sync",
+            "--no-instructions",
+            "-E",
+            "UTF8",
+            "--locale=C",
+        ]))?;
+        let settings = format!(
+            "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={} -c fsync=off \
+             -c synchronous_commit=off -c full_page_writes=off -c shared_buffers=64MB -c max_connections=400",
+            cluster.dir.join("pg").display()
+        );
+        let mut pg_ctl = unprivileged(&cluster.programs.join("pg_ctl"));
+        run(pg_ctl
+            .arg("-D")
+            .arg(&data)
+            .args(["-w", "-s", "-l"])
+            .arg(cluster.dir.join("pg/log"))
+            .args(["-o", &settings, "start"]))?;
+        Ok(cluster)
+    }
+
+    /// Starts the shell that ends the cluster when its last user is gone.
+    fn supervise(&self, pointer: &Path) -> Result<()> {
+        use std::os::unix::process::CommandExt as _;
+        Command::new("sh")
+            .args(["-c", SUPERVISOR, "postgres-supervisor"])
+            .arg(&self.dir)
+            .arg(pointer)
+            .arg(self.programs.join("pg_ctl"))
+            .arg(if is_root() { "root" } else { "user" })
+            .current_dir("/")
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("starting the supervisor of the test cluster")?;
+        Ok(())
+    }
+
+    fn client(&self, program: &str, arguments: &[&str]) -> Result<()> {
+        run(Command::new(self.programs.join(program))
+            .env("PGHOST", "127.0.0.1")
+            .env("PGPORT", self.port.to_string())
+            .env("PGUSER", "postgres")
+            .args(arguments))
+    }
+}
+
+fn read_pointer(pointer: &Path) -> Option<(PathBuf, u16)> {
+    let text = fs::read_to_string(pointer).ok()?;
+    let (dir, port) = text.trim_end().split_once('\n')?;
+    Some((PathBuf::from(dir), port.parse().ok()?))
+}
+
+fn base_dir() -> Result<PathBuf> {
+    let base = std::env::temp_dir().join(format!("dgon-test-postgres-{}", user_id()));
+    fs::create_dir_all(&base).with_context(|| format!("creating {}", base.display()))?;
+    Ok(base)
+}
+
+/// Finds the folder with `initdb`: `PGBIN`, Debian's and Homebrew's places, then `PATH`.
+fn find_programs() -> Result<PathBuf> {
+    let mut candidates: Vec<PathBuf> = std::env::var_os("PGBIN")
+        .map(PathBuf::from)
+        .into_iter()
+        .collect();
+    for root in ["/usr/lib/postgresql", "/opt/homebrew/opt", "/usr/local/opt"] {
+        let mut found: Vec<PathBuf> = fs::read_dir(root)
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
+            .collect();
+        found.sort();
+        candidates.extend(found.into_iter().rev());
+    }
+    candidates.extend(std::env::split_paths(
+        &std::env::var_os("PATH").unwrap_or_default(),
+    ));
+    match candidates
+        .into_iter()
+        .find(|dir| dir.join("initdb").exists() && dir.join("pg_ctl").exists())
+    {
+        Some(dir) => Ok(dir),
+        None => bail!(
+            "PostgreSQL's initdb was not found; install it (Debian: apt-get install postgresql, macOS: brew install postgresql) or set PGBIN"
+        ),
+    }
+}
+
+fn user_id() -> u32 {
+    #[expect(unsafe_code, reason = "getuid has no arguments and cannot fail")]
+    // SAFETY: getuid reads the caller's user id and has no preconditions.
+    unsafe {
+        libc::getuid()
+    }
+}
+
+fn is_root() -> bool {
+    user_id() == 0
+}
+
+/// PostgreSQL refuses to run as root: a command that drops to `nobody` where this is root.
+fn unprivileged(program: &Path) -> Command {
+    if is_root() {
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--reuid=nobody", "--regid=nogroup", "--clear-groups"])
+            .arg(program)
+            .env("HOME", "/nonexistent")
+            .env("LC_ALL", "C");
+        command
+    } else {
+        Command::new(program)
+    }
+}
+
+/// Runs to the end. Output goes to a file-less null, because a server that inherits a pipe would hold it open.
+fn run(command: &mut Command) -> Result<()> {
+    let status = command
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .with_context(|| format!("starting {:?}", command.get_program()))?;
+    if !status.success() {
+        bail!("{command:?} failed: {status}");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_databases_share_one_cluster() {
+        let first = Database::create().expect("first");
+        let second = Database::create().expect("second");
+        assert_eq!(first.cluster.port, second.cluster.port);
+        assert_ne!(first.name, second.name);
+        let alive = first
+            .cluster
+            .client("psql", &["-c", "SELECT 1", &second.name]);
+        assert!(alive.is_ok(), "{alive:?}");
+    }
+}
