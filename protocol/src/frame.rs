@@ -100,6 +100,7 @@ macro_rules! frames {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident($data:ty) = $kind:literal,)* }) => {
         $(#[$doc])*
         #[derive(Debug, Clone)]
+        #[allow(clippy::large_enum_variant, reason = "frames are built, sent and dropped one at a time")]
         pub enum $name {
             $($(#[$vdoc])* $variant($data),)*
         }

@@ -1,4 +1,10 @@
 //! Exact bytes of every frame of the link, and that each reads back.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a helper that fails fails its test"
+)]
 
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::*;

@@ -1,5 +1,11 @@
 //! Properties of receipts: what is signed verifies, any form of the same object is the same receipt, nothing
 //! that differs is, and no bytes can panic.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a helper that fails fails its test"
+)]
 
 use dgon_protocol::chain::{Head, Judgement, Link, judge};
 use dgon_protocol::id::{NodeId, RequestId};

@@ -1,2 +1,72 @@
-//! Placeholder.
-fn main() {}
+//! `cargo xtask`: the one door for scripts. The Makefile only forwards to it.
+//!
+//! | command | what |
+//! |---|---|
+//! | `run` | builds everything and runs a whole DGON on this machine |
+//! | `ci` | the gate, step by step; `make test` |
+//! | `fuzz` | coverage-guided fuzzing of every parser of remote bytes |
+//! | `openapi` | writes `control-plane/openapi.json` and the web client's types |
+//! | `clients` | real HTTP clients against the proxy |
+//! | `real` | the whole path on a real llama-server |
+//! | `bench` | the figures, side by side |
+//! | `deny` | licences, bans and sources of all dependencies |
+
+mod ci;
+mod fuzz;
+mod generated;
+mod prerequisites;
+mod run;
+mod shell;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "xtask", about = "Builds, checks and runs DGON")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build the console and both programs, then run them on this machine.
+    Run(run::Options),
+    /// Every test there is.
+    Ci(ci::Options),
+    /// Fuzz every parser of remote bytes.
+    Fuzz {
+        /// Seconds for each target.
+        #[arg(default_value_t = 5)]
+        seconds: u32,
+    },
+    /// Regenerate the OpenAPI document and the web client's types.
+    Openapi,
+    /// Run real HTTP clients (`openai`, `ollama`, curl) against the proxy.
+    Clients,
+    /// Run the whole path on a real llama-server, built once and cached.
+    Real,
+    /// Measure the figures.
+    Bench,
+    /// Check licences, bans and sources of all dependencies.
+    Deny,
+}
+
+fn main() -> std::process::ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Run(options) => run::run(&options),
+        Command::Ci(options) => ci::run(&options),
+        Command::Fuzz { seconds } => fuzz::run(seconds),
+        Command::Openapi => generated::write(),
+        Command::Clients => shell::script("testkit/clients/run.sh"),
+        Command::Real => shell::script("testkit/real/run.sh"),
+        Command::Bench => shell::script("testkit/bench/run.sh"),
+        Command::Deny => ci::deny(),
+    };
+    match result {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,21 @@
+# Two commands: `make run` and `make test`. Everything is done by xtask; this file only forwards.
+.PHONY: run test test-real bench fuzz clean
+
+run: ## Build everything and run a whole DGON on this machine
+	@cargo run --quiet --package dgon-xtask -- run
+
+test: ## Every test there is, the same that CI runs
+	@cargo run --quiet --package dgon-xtask -- ci
+
+test-real: ## The whole path on a real llama-server, built once and cached
+	@cargo run --quiet --package dgon-xtask -- real
+
+bench: ## Measure the figures, side by side with peers
+	@cargo run --quiet --package dgon-xtask -- bench
+
+fuzz: ## Fuzz every parser of remote bytes
+	@cargo run --quiet --package dgon-xtask -- fuzz 30
+
+clean: ## Remove what was built; data stays
+	cargo clean
+	rm -rf web/node_modules web/dist tools/*/node_modules

@@ -1,0 +1,117 @@
+//! Coverage-guided fuzzing with libFuzzer on the stable toolchain.
+//!
+//! The instrumentation is LLVM's own pass, asked for through stable code generation flags, so that no nightly
+//! compiler and no extra cargo command is needed. Finds are kept under `target/fuzz/artifacts`.
+
+use crate::shell;
+use anyhow::{Context as _, Result, bail};
+use std::path::Path;
+
+const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+    -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing";
+/// Memory that a target may use, MiB.
+const MEMORY_MIB: u32 = 1024;
+
+/// Fuzzes each target for `seconds`.
+pub(crate) fn run(seconds: u32) -> Result<()> {
+    let host = host_triple()?;
+    let work = shell::target_dir().join("fuzz");
+    // A named target keeps the flags away from build scripts.
+    shell::check(
+        shell::cargo()
+            .args([
+                "build",
+                "--release",
+                "--quiet",
+                "--manifest-path",
+                "testkit/fuzz/Cargo.toml",
+                "--target",
+                &host,
+                "--target-dir",
+            ])
+            .arg(&work)
+            .env("RUSTFLAGS", COVERAGE),
+    )?;
+    let mut passed = 0;
+    for target in targets()? {
+        let corpus = work.join("corpus").join(&target);
+        let artifacts = work.join("artifacts");
+        std::fs::create_dir_all(&corpus)?;
+        std::fs::create_dir_all(&artifacts)?;
+        seed(&target, &corpus)?;
+        println!("fuzz {target} for {seconds} s");
+        let log = std::fs::File::create(work.join(format!("{target}.log")))?;
+        let mut fuzzer = shell::command(work.join(&host).join("release").join(&target));
+        fuzzer.arg(format!("-max_total_time={seconds}")).args([
+            "-timeout=10",
+            "-close_fd_mask=0",
+            "-print_final_stats=1",
+        ]);
+        fuzzer
+            .arg(format!("-rss_limit_mb={MEMORY_MIB}"))
+            .arg(format!(
+                "-artifact_prefix={}/{target}-",
+                artifacts.display()
+            ))
+            .arg(&corpus);
+        let status = fuzzer
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .status()
+            .with_context(|| format!("fuzz target {target} could not be started"))?;
+        if !status.success() {
+            let text = std::fs::read_to_string(work.join(format!("{target}.log")))?;
+            let tail: Vec<&str> = text.lines().rev().take(30).collect();
+            bail!(
+                "fuzz target {target} found something; the input is in {}\n{}",
+                artifacts.display(),
+                tail.into_iter().rev().collect::<Vec<_>>().join("\n")
+            );
+        }
+        passed += 1;
+    }
+    println!("fuzz: {passed} targets clean");
+    Ok(())
+}
+
+/// Targets are the files of the folder.
+fn targets() -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(shell::root().join("testkit/fuzz/fuzz_targets"))? {
+        if let Some(name) = entry?.path().file_stem() {
+            names.push(name.to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Starts a corpus from the examples in the repository: one input per line of a JSON-lines file, or one per file.
+fn seed(target: &str, corpus: &Path) -> Result<()> {
+    let root = shell::root();
+    if target == "receipt" {
+        let vectors = std::fs::read_to_string(root.join("protocol/tests/data/receipts.jsonl"))?;
+        for (i, line) in vectors.lines().enumerate() {
+            std::fs::write(corpus.join(format!("vector-{i}")), line)?;
+        }
+    }
+    let exchanges = root.join("agent/core/tests/exchanges");
+    if target == "meter" && exchanges.is_dir() {
+        for entry in std::fs::read_dir(exchanges)? {
+            let path = entry?.path();
+            if let (true, Some(name)) = (path.is_file(), path.file_name()) {
+                std::fs::copy(&path, corpus.join(name))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn host_triple() -> Result<String> {
+    let version = shell::output(shell::command("rustc").arg("-vV"))?;
+    let line = version.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(line
+        .context("rustc does not say for which machine it compiles")?
+        .to_owned())
+}

@@ -1,0 +1,78 @@
+//! Files that are generated and committed, so that a change of the API shows as a diff.
+
+use crate::shell;
+use anyhow::{Context as _, Result, bail};
+
+/// The OpenAPI document.
+pub(crate) const OPENAPI: &str = "control-plane/openapi.json";
+
+fn openapi() -> Result<String> {
+    shell::output(shell::cargo().args([
+        "run",
+        "--quiet",
+        "--package",
+        "dgon-control-plane",
+        "--",
+        "openapi",
+    ]))
+}
+
+/// Writes all of them.
+pub(crate) fn write() -> Result<()> {
+    std::fs::write(shell::root().join(OPENAPI), openapi()?)
+        .context("the OpenAPI document could not be written")?;
+    web_types()
+}
+
+fn web_types() -> Result<()> {
+    shell::check(shell::command("npm").args([
+        "--prefix",
+        "tools/apigen",
+        "ci",
+        "--no-audit",
+        "--no-fund",
+    ]))?;
+    shell::check(shell::command("npm").args([
+        "--prefix",
+        "tools/apigen",
+        "run",
+        "--silent",
+        "generate",
+    ]))
+}
+
+/// Fails when a committed file is not what the generator makes.
+pub(crate) fn check() -> Result<()> {
+    let committed = std::fs::read_to_string(shell::root().join(OPENAPI))
+        .context("control-plane/openapi.json is missing; run: cargo xtask openapi")?;
+    if committed.trim() != openapi()?.trim() {
+        bail!("{OPENAPI} is not what the handlers say; run: cargo xtask openapi");
+    }
+    let types = "web/src/api/__generated__";
+    let before = fingerprint(types)?;
+    web_types()?;
+    if fingerprint(types)? != before {
+        bail!("{types} was not up to date and has been regenerated; commit it");
+    }
+    Ok(())
+}
+
+/// Names and contents of all files of a folder.
+fn fingerprint(folder: &str) -> Result<Vec<(std::path::PathBuf, Vec<u8>)>> {
+    let mut files = Vec::new();
+    let mut open = vec![shell::root().join(folder)];
+    while let Some(dir) = open.pop() {
+        for entry in
+            std::fs::read_dir(&dir).with_context(|| format!("{} cannot be read", dir.display()))?
+        {
+            let path = entry?.path();
+            if path.is_dir() {
+                open.push(path)
+            } else {
+                files.push((path.clone(), std::fs::read(&path)?))
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}

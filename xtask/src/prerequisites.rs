@@ -1,0 +1,112 @@
+//! What the build and the tests need from the system: installed on Debian, named elsewhere.
+
+use crate::shell;
+use anyhow::{Result, bail};
+
+/// One thing that must be there.
+struct Need {
+    /// Programs of which one must be found on the PATH or at the given path.
+    any_of: &'static [&'static str],
+    /// Debian package that brings it.
+    package: &'static str,
+    /// What it is for.
+    purpose: &'static str,
+}
+
+const TEST_NEEDS: [Need; 4] = [
+    Need {
+        any_of: &["chromium", "chromium-browser", "google-chrome"],
+        package: "chromium",
+        purpose: "browser tests",
+    },
+    Need {
+        any_of: &["initdb", "/usr/lib/postgresql"],
+        package: "postgresql",
+        purpose: "store tests on PostgreSQL",
+    },
+    Need {
+        any_of: &["curl"],
+        package: "curl",
+        purpose: "tests with real HTTP clients",
+    },
+    Need {
+        any_of: &["python3"],
+        package: "python3-venv",
+        purpose: "tests with real HTTP clients",
+    },
+];
+
+fn is_there(need: &Need) -> bool {
+    need.any_of.iter().any(|name| {
+        if name.starts_with('/') {
+            std::path::Path::new(name).exists()
+        } else {
+            shell::exists(name)
+        }
+    })
+}
+
+/// Makes sure that the tests' programs are there.
+pub(crate) fn for_tests() -> Result<()> {
+    let missing: Vec<&Need> = TEST_NEEDS.iter().filter(|need| !is_there(need)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
+    if shell::exists("apt-get") && is_root() {
+        println!("installing {} by apt", packages.join(", "));
+        shell::check(shell::command("apt-get").args(["update", "-qq"]))?;
+        return shell::check(
+            shell::command("apt-get")
+                .args(["install", "-y", "-qq", "--no-install-recommends"])
+                .args(&packages)
+                .env("DEBIAN_FRONTEND", "noninteractive"),
+        );
+    }
+    let list: Vec<String> = missing
+        .iter()
+        .map(|need| format!("  {} ({})", need.package, need.purpose))
+        .collect();
+    let hint = if shell::exists("apt-get") {
+        format!("\nRun: sudo apt-get install {}", packages.join(" "))
+    } else {
+        String::new()
+    };
+    bail!(
+        "the tests need these packages; install them and run again:\n{}{hint}",
+        list.join("\n")
+    )
+}
+
+/// Makes sure that the console can be built.
+pub(crate) fn for_web() -> Result<()> {
+    if !shell::exists("npm") || !shell::exists("node") {
+        bail!(
+            "the console is built with Node.js 20.19 or newer and npm, and they are not on the PATH.\nInstall them (https://nodejs.org, `brew install node`, or your distribution's nodejs and npm packages) and run again"
+        );
+    }
+    let version = shell::output(shell::command("node").arg("--version"))?;
+    let mut parts = version
+        .trim()
+        .trim_start_matches('v')
+        .split('.')
+        .map(|part| part.parse::<u32>().unwrap_or(0));
+    let (major, minor) = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+    if (major, minor) < (20, 19) {
+        bail!(
+            "the console needs Node.js 20.19 or newer; this is {}",
+            version.trim()
+        );
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+#[cfg(not(unix))]
+fn is_root() -> bool {
+    false
+}
