@@ -70,34 +70,19 @@ pub struct Sums {
     pub latency: Sketch,
 }
 
-/// A row of the minute table.
+/// A row of the rollup table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct MinuteKey {
-    /// Unix minutes.
-    pub minute: i64,
-    /// The node.
+pub struct RowKey {
+    /// The node; empty for the sum over all nodes, which is kept per quarter of an hour.
     pub node_id: String,
-    /// The region.
-    pub region: String,
-}
-
-/// A row of the quarter table.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct QuarterKey {
-    /// First unix minute of the quarter of an hour.
+    /// Unix minutes; the first of the quarter in sums over all nodes.
     pub minute: i64,
-    /// The region.
+    /// The region; empty where unknown.
     pub region: String,
 }
 
 /// What one batch adds, one entry per row to touch.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Batch {
-    /// Per minute, node and region.
-    pub minutes: BTreeMap<MinuteKey, Sums>,
-    /// Per quarter of an hour and region.
-    pub quarters: BTreeMap<QuarterKey, Sums>,
-}
+pub type Batch = BTreeMap<RowKey, Sums>;
 
 /// The unix minute of a time.
 pub const fn minute_of(unix_ms: i64) -> i64 {
@@ -159,28 +144,28 @@ fn share(part: i64, whole: i64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
-impl Batch {
-    /// Sums a batch up per row.
-    pub fn of(receipts: &[ReceiptFacts]) -> Self {
-        let mut batch = Self::default();
-        for facts in receipts {
-            let minute = minute_of(facts.received_at_ms);
-            let key = MinuteKey {
-                minute,
-                node_id: facts.node_id.clone(),
-                region: facts.region.clone(),
-            };
-            batch.minutes.entry(key).or_default().count(facts);
-        }
-        for (key, sums) in &batch.minutes {
-            let key = QuarterKey {
-                minute: quarter_of(key.minute),
-                region: key.region.clone(),
-            };
-            batch.quarters.entry(key).or_default().merge(sums);
-        }
-        batch
+/// Sums a batch up per row.
+pub fn sum_up(receipts: &[ReceiptFacts]) -> Batch {
+    let mut rows = Batch::new();
+    for facts in receipts {
+        let key = RowKey {
+            node_id: facts.node_id.clone(),
+            minute: minute_of(facts.received_at_ms),
+            region: facts.region.clone(),
+        };
+        rows.entry(key).or_default().count(facts);
     }
+    let mut all_nodes = Batch::new();
+    for (key, sums) in &rows {
+        let key = RowKey {
+            node_id: String::new(),
+            minute: quarter_of(key.minute),
+            region: key.region.clone(),
+        };
+        all_nodes.entry(key).or_default().merge(sums);
+    }
+    rows.append(&mut all_nodes);
+    rows
 }
 
 #[cfg(test)]
@@ -230,20 +215,18 @@ mod tests {
     proptest! {
         #[test]
         fn every_cut_into_batches_gives_the_same_rows(all in prop::collection::vec(facts(), 0..60), cut in 0_usize..60) {
-            let whole = Batch::of(&all);
+            let whole = sum_up(&all);
             let (head, tail) = all.split_at(cut.min(all.len()));
-            let (mut parts, later) = (Batch::of(head), Batch::of(tail));
-            for (key, sums) in later.minutes {
-                parts.minutes.entry(key).or_default().merge(&sums);
-            }
-            for (key, sums) in later.quarters {
-                parts.quarters.entry(key).or_default().merge(&sums);
+            let mut parts = sum_up(head);
+            for (key, sums) in sum_up(tail) {
+                parts.entry(key).or_default().merge(&sums);
             }
             prop_assert_eq!(&parts, &whole);
             let mut direct = Sums::default();
             all.iter().for_each(|facts| direct.count(facts));
-            prop_assert_eq!(&total(whole.minutes.values()), &direct);
-            prop_assert_eq!(&total(whole.quarters.values()), &direct);
+            let (network, nodes): (Vec<_>, Vec<_>) = whole.iter().partition(|(key, _)| key.node_id.is_empty());
+            prop_assert_eq!(&total(network.into_iter().map(|row| row.1)), &direct);
+            prop_assert_eq!(&total(nodes.into_iter().map(|row| row.1)), &direct);
         }
     }
 

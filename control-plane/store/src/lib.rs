@@ -6,6 +6,7 @@
 
 mod db;
 mod error;
+pub mod rollups;
 
 pub use db::{Dialect, Store};
 pub use error::StoreError;

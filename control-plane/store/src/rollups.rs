@@ -1,0 +1,279 @@
+//! Sums of receipts per minute, node and region, and over all nodes per quarter of an hour and region.
+//!
+//! They are written in the transaction that stores the receipts, a few rows per batch, so that a number on a
+//! screen never disagrees with the list below it. A sketch cannot be merged by SQL: existing rows are read,
+//! merged and written back. SQLite has one writer; on PostgreSQL an advisory lock, held until the commit, keeps
+//! two processes from overwriting each other's sketches.
+
+use crate::{Store, StoreError, in_tx, on_read, on_write};
+use dgon_control_plane_model::rollup::{DAY_MINUTES, ReceiptFacts, RowKey, Sums, sum_up};
+use dgon_control_plane_model::sketch::Sketch;
+use sqlx::{PgConnection, Postgres, QueryBuilder, Sqlite, SqliteConnection};
+
+/// Rows per statement: few different texts, so that the database parses each once.
+const CHUNKS: [usize; 4] = [64, 16, 4, 1];
+/// Serialises writers of sketches until their commit.
+const POSTGRES_LOCK: &str = "SELECT pg_advisory_xact_lock(1145523022, 1)";
+
+const OP_APPLY: &str = "rollups.apply";
+const OP_RANGE: &str = "rollups.range";
+const OP_WINDOW: &str = "rollups.refresh_window";
+
+/// A row as it is stored.
+#[derive(Debug, sqlx::FromRow)]
+struct RollupRow {
+    node_id: String,
+    minute: i64,
+    region: String,
+    requests: i64,
+    errors: i64,
+    cache_hits: i64,
+    tokens_input: i64,
+    tokens_output: i64,
+    ttft: Vec<u8>,
+    latency: Vec<u8>,
+}
+
+/// Which rows to read.
+#[derive(Debug, Clone, Default)]
+pub struct RollupRange {
+    /// One node's minutes; `None` for quarters over all nodes.
+    pub node_id: Option<String>,
+    /// One region; `None` for all.
+    pub region: Option<String>,
+    /// First minute.
+    pub from_minute: i64,
+    /// The minute after the last.
+    pub to_minute: i64,
+}
+
+fn sketch(op: &'static str, bytes: &[u8]) -> Result<Sketch, StoreError> {
+    Sketch::decode(bytes).map_err(|_| StoreError::Corrupt { op, what: "sketch" })
+}
+
+fn convert(op: &'static str, row: RollupRow) -> Result<(RowKey, Sums), StoreError> {
+    let sums = Sums {
+        requests: row.requests,
+        errors: row.errors,
+        cache_hits: row.cache_hits,
+        tokens_input: row.tokens_input,
+        tokens_output: row.tokens_output,
+        ttft: sketch(op, &row.ttft)?,
+        latency: sketch(op, &row.latency)?,
+    };
+    let key = RowKey {
+        node_id: row.node_id,
+        minute: row.minute,
+        region: row.region,
+    };
+    Ok((key, sums))
+}
+
+/// Cuts a list into pieces of the sizes in [`CHUNKS`].
+fn chunks<T>(mut items: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let size = CHUNKS.into_iter().find(|size| *size <= items.len())?;
+        let (head, tail) = items.split_at(size);
+        items = tail;
+        Some(head)
+    })
+}
+
+/// Expands one text per connection type.
+macro_rules! apply {
+    ($name:ident, $connection:ty, $database:ty) => {
+        async fn $name(conn: &mut $connection, rows: &mut [(RowKey, Sums)]) -> Result<(), StoreError> {
+            let mut stored: Vec<RollupRow> = Vec::new();
+            for rows in chunks(rows) {
+                let mut query =
+                    QueryBuilder::<$database>::new("WITH wanted (node_id, minute, region) AS (");
+                query.push_values(rows, |mut values, (key, _)| {
+                    values
+                        .push_bind(key.node_id.clone())
+                        .push_bind(key.minute)
+                        .push_bind(key.region.clone());
+                });
+                query.push(
+                    ") SELECT r.* FROM wanted w CROSS JOIN rollups r \
+                     WHERE r.node_id = w.node_id AND r.minute = w.minute AND r.region = w.region",
+                );
+                stored.extend(
+                    query
+                        .build_query_as::<RollupRow>()
+                        .fetch_all(&mut *conn)
+                        .await
+                        .map_err(StoreError::query(OP_APPLY))?,
+                );
+            }
+            for row in stored {
+                let (key, sums) = convert(OP_APPLY, row)?;
+                if let Ok(at) = rows.binary_search_by(|row| row.0.cmp(&key)) {
+                    rows[at].1.merge(&sums);
+                }
+            }
+            for rows in chunks(rows) {
+                let mut query = QueryBuilder::<$database>::new(
+                    "INSERT INTO rollups (node_id, minute, region, requests, errors, cache_hits, \
+                     tokens_input, tokens_output, ttft, latency) ",
+                );
+                query.push_values(rows, |mut values, (key, sums)| {
+                    values
+                        .push_bind(key.node_id.clone())
+                        .push_bind(key.minute)
+                        .push_bind(key.region.clone())
+                        .push_bind(sums.requests)
+                        .push_bind(sums.errors)
+                        .push_bind(sums.cache_hits)
+                        .push_bind(sums.tokens_input)
+                        .push_bind(sums.tokens_output)
+                        .push_bind(sums.ttft.encode())
+                        .push_bind(sums.latency.encode());
+                });
+                query.push(
+                    " ON CONFLICT (node_id, minute, region) DO UPDATE SET requests = excluded.requests, \
+                     errors = excluded.errors, cache_hits = excluded.cache_hits, \
+                     tokens_input = excluded.tokens_input, tokens_output = excluded.tokens_output, \
+                     ttft = excluded.ttft, latency = excluded.latency",
+                );
+                query
+                    .build()
+                    .execute(&mut *conn)
+                    .await
+                    .map_err(StoreError::query(OP_APPLY))?;
+            }
+            Ok(())
+        }
+    };
+}
+
+apply!(apply_on_sqlite, SqliteConnection, Sqlite);
+apply!(apply_on_postgres, PgConnection, Postgres);
+
+/// A connection on which [`apply_on_conn`] works.
+pub(crate) trait RollupConnection {
+    /// Merges rows, sorted by key, into the table.
+    async fn apply(&mut self, rows: &mut [(RowKey, Sums)]) -> Result<(), StoreError>;
+}
+
+impl RollupConnection for SqliteConnection {
+    async fn apply(&mut self, rows: &mut [(RowKey, Sums)]) -> Result<(), StoreError> {
+        apply_on_sqlite(self, rows).await
+    }
+}
+
+impl RollupConnection for PgConnection {
+    async fn apply(&mut self, rows: &mut [(RowKey, Sums)]) -> Result<(), StoreError> {
+        sqlx::query(POSTGRES_LOCK)
+            .execute(&mut *self)
+            .await
+            .map_err(StoreError::query(OP_APPLY))?;
+        apply_on_postgres(self, rows).await
+    }
+}
+
+/// Adds receipts to the sums, on the connection of the transaction that stores them.
+///
+/// Call it once per transaction and last: on PostgreSQL it waits for other processes' commits.
+pub(crate) async fn apply_on_conn<C: RollupConnection>(
+    conn: &mut C,
+    receipts: &[ReceiptFacts],
+) -> Result<(), StoreError> {
+    if receipts.is_empty() {
+        return Ok(());
+    }
+    let mut rows: Vec<(RowKey, Sums)> = sum_up(receipts).into_iter().collect();
+    conn.apply(&mut rows).await
+}
+
+impl Store {
+    /// Adds receipts to the sums in a transaction of its own, for rebuilding them.
+    ///
+    /// # Errors
+    /// [`StoreError`] of a statement, or of a row that cannot be read.
+    pub async fn rollups_add(&self, receipts: &[ReceiptFacts]) -> Result<(), StoreError> {
+        in_tx!(self, "rollups.add", tx => apply_on_conn(&mut *tx, receipts).await?);
+        Ok(())
+    }
+
+    /// The rows of a range, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] of the statement, or of a row that cannot be read.
+    pub async fn rollups_range(
+        &self,
+        range: &RollupRange,
+    ) -> Result<Vec<(RowKey, Sums)>, StoreError> {
+        let text = match range.region {
+            None => SELECT_RANGE,
+            Some(_) => SELECT_RANGE_REGION,
+        };
+        let node_id = range.node_id.as_deref().unwrap_or_default();
+        let rows: Vec<RollupRow> = on_read!(self, conn => {
+            let query = sqlx::query_as(text).bind(node_id).bind(range.from_minute).bind(range.to_minute);
+            let query = match &range.region {
+                None => query,
+                Some(region) => query.bind(region),
+            };
+            query.fetch_all(conn).await
+        })
+        .map_err(StoreError::query(OP_RANGE))?;
+        rows.into_iter().map(|row| convert(OP_RANGE, row)).collect()
+    }
+
+    /// Recomputes a node's last 24 hours up to and with `minute`.
+    ///
+    /// # Errors
+    /// [`StoreError`] of a statement, or of a row that cannot be read.
+    pub async fn rollups_refresh_window(
+        &self,
+        node_id: &str,
+        minute: i64,
+    ) -> Result<(), StoreError> {
+        let range = RollupRange {
+            node_id: Some(node_id.to_owned()),
+            region: None,
+            from_minute: minute + 1 - DAY_MINUTES,
+            to_minute: minute + 1,
+        };
+        let mut total = Sums::default();
+        for (_, sums) in self.rollups_range(&range).await? {
+            total.merge(&sums);
+        }
+        let p95_ms = total.ttft.p95().and_then(|ms| i64::try_from(ms).ok());
+        on_write!(self, conn => sqlx::query(
+            "UPDATE nodes SET requests_24h = $1, p95_ms = $2, window_minute = $3 WHERE node_id = $4",
+        )
+        .bind(total.requests)
+        .bind(p95_ms)
+        .bind(minute)
+        .bind(node_id)
+        .execute(conn)
+        .await
+        .map(drop))
+        .map_err(StoreError::query(OP_WINDOW))
+    }
+
+    /// Nodes with requests in a window that was last recomputed before `minute`, the oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] of the statement.
+    pub async fn rollups_stale_windows(
+        &self,
+        minute: i64,
+        limit: i64,
+    ) -> Result<Vec<String>, StoreError> {
+        on_read!(self, conn => sqlx::query_scalar(
+            "SELECT node_id FROM nodes WHERE requests_24h > 0 AND window_minute < $1 ORDER BY window_minute LIMIT $2",
+        )
+        .bind(minute)
+        .bind(limit)
+        .fetch_all(conn)
+        .await)
+        .map_err(StoreError::query("rollups.stale_windows"))
+    }
+}
+
+const SELECT_RANGE: &str =
+    "SELECT * FROM rollups WHERE node_id = $1 AND minute >= $2 AND minute < $3 ORDER BY minute";
+const SELECT_RANGE_REGION: &str = "SELECT * FROM rollups WHERE node_id = $1 AND minute >= $2 AND minute < $3 \
+     AND region = $4 ORDER BY minute";
