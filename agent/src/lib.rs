@@ -1,4 +1,10 @@
 //! The agent of DGON as a library; `main` is a thin shell around it.
 
+pub mod cli;
+pub mod cmd;
+pub mod config;
+pub mod files;
+pub mod identity;
+pub mod log;
 pub mod proxy;
 pub mod runtime;

@@ -1,2 +1,15 @@
-//! Placeholder.
-fn main() {}
+//! `dgon-agent`: reads the command line, starts the log, runs one command.
+
+use clap::Parser as _;
+use dgon_agent::cli::Cli;
+use dgon_agent::cmd;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // A second provider cannot be installed by anything else in this process, so the result says nothing.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    match Cli::try_parse() {
+        Ok(cli) => cmd::execute(cli),
+        Err(error) => cmd::refuse(&error),
+    }
+}

@@ -1,3 +1,9 @@
-//! Development only: simulated agents, runtimes and fleets, throwaway PostgreSQL, fault proxy.
+//! Test doubles and harnesses of DGON that speak the real protocols over real sockets. Imported by tests only.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`runtime`] | simulated LLM servers, byte-shaped like Ollama, vLLM, TGI, TensorRT-LLM and llama.cpp |
+//! | [`postgres`] | a throwaway PostgreSQL |
 
 pub mod postgres;
+pub mod runtime;

@@ -1,0 +1,194 @@
+//! The command line. Only its shape: what commands do is in [`crate::cmd`].
+//!
+//! Exit codes of every command: 0 done, 1 it failed or the answer is no, 64 the command line or the
+//! configuration cannot be used. `receipt verify` and `doctor` add 2, as their help says.
+
+use crate::config::{BaseUrl, LogFormat, LogLevel};
+use clap::{Args, Parser, Subcommand, ValueHint};
+use dgon_protocol::id::NodeId;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Version, commit and build date.
+pub const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (commit ",
+    env!("DGON_COMMIT"),
+    ", built ",
+    env!("DGON_BUILD_DATE"),
+    ")"
+);
+
+/// DGON's agent: meters the LLM runtime of this machine and signs a receipt for every request.
+#[derive(Debug, Parser)]
+#[command(name = "dgon-agent", version = VERSION, max_term_width = 100, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub struct Global {
+    /// Directory of the identity and the spool
+    #[arg(long, global = true, env = "DGON_STATE_DIR", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub state_dir: Option<PathBuf>,
+    /// Configuration file
+    #[arg(long, global = true, env = "DGON_CONFIG", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// How much is logged to the standard error stream
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub log_level: Option<LogLevel>,
+    /// How it is logged
+    #[arg(long, global = true, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make this machine's key and register it with a control plane
+    Enroll(Enroll),
+    /// Run the agent: proxy, receipts, link
+    Run(Run),
+    /// Say how the running agent is
+    Status(Output),
+    /// Check this machine and say how to mend what is wrong (exit 1: a check fails; 2: warnings with --strict)
+    Doctor(Doctor),
+    /// List the GPUs and their load
+    Gpus(Output),
+    /// List the LLM runtimes that answer
+    Runtimes(Output),
+    /// List the models that the runtimes serve
+    Models(Output),
+    /// List, show and verify receipts
+    #[command(subcommand)]
+    Receipt(Receipt),
+    /// Show this node's public key
+    #[command(subcommand)]
+    Key(Key),
+    /// Check and show the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print shell completions
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How data is printed.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Output {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `enroll`. The token is best given by a file, standard input or the prompt: other users of the machine can see
+/// a command line.
+#[derive(Debug, Args)]
+pub struct Enroll {
+    /// Address of the control plane
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    pub api: Option<BaseUrl>,
+    /// Enrolment token; better DGON_ENROL_TOKEN, --token-file or the prompt
+    #[arg(long, value_name = "TOKEN", conflicts_with = "token_file")]
+    pub token: Option<String>,
+    /// File with the enrolment token; - reads standard input
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub token_file: Option<PathBuf>,
+    /// Name of this node; the control plane makes one where this is absent
+    #[arg(long, value_name = "ID")]
+    pub node_id: Option<NodeId>,
+    /// Region of this node; the token's where this is absent
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Address of the control plane
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    pub api: Option<BaseUrl>,
+    /// Where the proxy listens
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+}
+
+/// `doctor`.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Exit 2 where there are warnings
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// `receipt`.
+#[derive(Debug, Subcommand)]
+pub enum Receipt {
+    /// List the latest receipts of this node
+    List {
+        /// How many
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one receipt of this node
+    Show {
+        /// Its request id or its position in the chain
+        id: String,
+        /// Print the exact bytes that were signed and stored
+        #[arg(long, conflicts_with = "json")]
+        raw: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Verify receipts without the network (exit 0: valid; 1: not valid; 2: a file cannot be read)
+    Verify(Verify),
+}
+
+/// `receipt verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Files with one receipt each; - reads standard input
+    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub files: Vec<PathBuf>,
+    /// Public key of the node that signed, ed25519:BASE64; this node's own where absent
+    #[arg(long, value_name = "KEY")]
+    pub public_key: Option<String>,
+    /// Print JSON: an object for one file, an array for several
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `key`.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum Key {
+    /// Show the public key, never the private one
+    Show(Output),
+}
+
+/// `config`.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum ConfigCommand {
+    /// Check the configuration (exit 64: it cannot be used)
+    Check(Output),
+    /// Show the values in force and where each comes from
+    Show(Output),
+}

@@ -1,0 +1,83 @@
+//! What every command starts from: places, environment, flags.
+
+use crate::cli::Global;
+use crate::config::{
+    ConfigError, EXIT_CONFIG, Loaded, Log, LogLevel, Overrides, PathFlags, Paths, PathsError,
+};
+use anyhow::Result;
+use clap::ValueEnum;
+
+/// The command line asks for something that cannot be.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
+
+/// Places, environment and flags of this call.
+#[derive(Debug)]
+pub struct Context {
+    /// Where files are.
+    pub paths: Paths,
+    global: Global,
+}
+
+/// The process environment as the configuration reads it. A value that is not Unicode counts as absent.
+pub(super) fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+impl Context {
+    /// Resolves the places.
+    ///
+    /// # Errors
+    /// [`PathsError`] where a default place is needed and there is none.
+    pub fn new(global: Global) -> Result<Self> {
+        let flags = PathFlags {
+            state_dir: global.state_dir.clone(),
+            config: global.config.clone(),
+        };
+        let paths = Paths::resolve(&flags, &environment)?;
+        Ok(Self { paths, global })
+    }
+
+    /// Reads the configuration with further flags of the command laid over it.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn load_config(&self, flags: Overrides) -> Result<Loaded, ConfigError> {
+        let mut flags = flags;
+        let name = |value: Option<clap::builder::PossibleValue>| {
+            value.map(|value| value.get_name().to_owned())
+        };
+        if let Some(level) = self
+            .global
+            .log_level
+            .and_then(|l| name(l.to_possible_value()))
+        {
+            flags.push(("log.level", level));
+        }
+        if let Some(format) = self
+            .global
+            .log_format
+            .and_then(|f| name(f.to_possible_value()))
+        {
+            flags.push(("log.format", format));
+        }
+        crate::config::load(&self.paths, &environment, &flags)
+    }
+
+    /// Starts the log of a command that answers a person: warnings only, unless the flag says otherwise.
+    pub fn quiet_log(&self) {
+        crate::log::init(Log {
+            level: self.global.log_level.unwrap_or(LogLevel::Warn),
+            format: self.global.log_format.unwrap_or_default(),
+        });
+    }
+}
+
+/// 64 for what the owner must change in the command line or the configuration, else 1.
+pub(super) fn exit_code(error: &anyhow::Error) -> u8 {
+    let unusable = error.chain().any(|cause| {
+        cause.is::<UsageError>() || cause.is::<ConfigError>() || cause.is::<PathsError>()
+    });
+    if unusable { EXIT_CONFIG } else { 1 }
+}

@@ -1,0 +1,44 @@
+//! The commands, one file each. Only this layer prints, exits and uses `anyhow`.
+
+mod completions;
+mod config;
+mod context;
+mod key;
+mod print;
+
+pub use context::{Context, UsageError};
+
+use crate::cli::{Cli, Command};
+use crate::config::EXIT_CONFIG;
+use std::process::ExitCode;
+
+/// Runs one command; what goes wrong is printed with its causes.
+pub fn execute(cli: Cli) -> ExitCode {
+    let context = match Context::new(cli.global) {
+        Ok(context) => context,
+        Err(error) => return fail(&error),
+    };
+    let done = match cli.command {
+        Command::Completions { shell } => completions::run(shell),
+        Command::Config(command) => config::run(&context, command),
+        Command::Key(command) => key::run(&context, command),
+        _ => Err(anyhow::anyhow!("this command is not built yet")),
+    };
+    done.unwrap_or_else(|error| fail(&error))
+}
+
+/// Prints what clap says: help and version are answers, everything else is exit 64.
+pub fn refuse(error: &clap::Error) -> ExitCode {
+    // Nothing can be told to anyone when the terminal is gone.
+    drop(error.print());
+    if error.use_stderr() {
+        ExitCode::from(EXIT_CONFIG)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    print::error(error);
+    ExitCode::from(context::exit_code(error))
+}

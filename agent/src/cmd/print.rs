@@ -1,0 +1,76 @@
+//! Printing: errors with their causes, JSON, tables, colour where a person looks.
+
+use serde::Serialize;
+use std::io::{self, IsTerminal as _, Write as _};
+
+/// Prints an error and its causes to the standard error stream.
+pub(super) fn error(error: &anyhow::Error) {
+    let mut text = format!("error: {error}\n");
+    for cause in error.chain().skip(1) {
+        text.push_str(&format!("  because: {cause}\n"));
+    }
+    // Nothing can be told to anyone when the terminal is gone.
+    drop(io::stderr().write_all(text.as_bytes()));
+}
+
+/// Writes text to the standard output; a reader that went away (`| head`) is no error.
+pub(super) fn out(text: &str) -> anyhow::Result<()> {
+    match io::stdout()
+        .write_all(text.as_bytes())
+        .and_then(|()| io::stdout().flush())
+    {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Prints one JSON document.
+pub(super) fn json<T: Serialize>(value: &T) -> anyhow::Result<()> {
+    out(&format!("{}\n", serde_json::to_string_pretty(value)?))
+}
+
+/// Whether the standard output takes colour.
+pub(super) fn colour() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}
+
+/// Columns padded to their widest cell, two spaces apart; the first row is the head.
+pub(super) fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// `value` or a dash.
+pub(super) fn or_dash<T: ToString>(value: Option<T>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_and_lines_have_no_tail() {
+        let rows = [vec!["A", "LONG"], vec!["wide", "x"]]
+            .map(|row| row.into_iter().map(str::to_owned).collect());
+        assert_eq!(table(&rows), "A     LONG\nwide  x\n");
+    }
+}

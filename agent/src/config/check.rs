@@ -1,0 +1,116 @@
+//! Rules that types alone do not say. All broken rules are told at once.
+
+use super::model::{Config, Endpoint};
+
+/// Longest region that receipts carry without being a nuisance, characters.
+const REGION_CHARS: usize = 64;
+/// Runtimes that the owner may name.
+const ENDPOINTS: usize = 32;
+
+/// The kinds that an endpoint may be pinned to.
+pub(super) const KINDS: &[&str] = &[
+    "ollama",
+    "vllm",
+    "tgi",
+    "tensorrt-llm",
+    "llama.cpp",
+    "openai-compatible",
+];
+
+/// Every rule that `config` breaks, as `key: what it must be`.
+pub(super) fn broken_rules(config: &Config) -> Vec<String> {
+    let mut broken = Vec::new();
+    let mut rule = |holds: bool, text: &str| {
+        if !holds {
+            broken.push(text.to_owned());
+        }
+    };
+    rule(
+        config.node.region.as_deref().is_none_or(is_region),
+        "node.region: must be 1 to 64 characters without control characters",
+    );
+    let proxy = &config.proxy;
+    rule(
+        (1..=1024).contains(&proxy.max_body_mib),
+        "proxy.max_body_mib: must be 1 to 1024",
+    );
+    rule(
+        (1..=65_536).contains(&proxy.max_in_flight),
+        "proxy.max_in_flight: must be 1 to 65536",
+    );
+    rule(
+        (1..=60_000).contains(&proxy.connect_timeout_ms),
+        "proxy.connect_timeout_ms: must be 1 to 60000",
+    );
+    rule(
+        (1..=86_400).contains(&proxy.stall_timeout_s),
+        "proxy.stall_timeout_s: must be 1 to 86400",
+    );
+    rule(proxy.drain_s <= 3_600, "proxy.drain_s: must be 0 to 3600");
+    rule(
+        (1..=10_000_000).contains(&config.spool.max_receipts),
+        "spool.max_receipts: must be 1 to 10000000",
+    );
+    rule(
+        (1..=1_048_576).contains(&config.spool.max_mib),
+        "spool.max_mib: must be 1 to 1048576",
+    );
+    rule(
+        config.spool.keep_days <= 3_650,
+        "spool.keep_days: must be 0 to 3650",
+    );
+    rule(
+        config
+            .owner
+            .max_gpu_temp_c
+            .is_none_or(|t| (30..=120).contains(&t)),
+        "owner.max_gpu_temp_c: must be 30 to 120",
+    );
+    let price = |value: Option<f64>| value.is_none_or(|v| v.is_finite() && v >= 0.0);
+    rule(
+        price(config.owner.min_profit_usd_per_hour),
+        "owner.min_profit_usd_per_hour: must be 0 or more",
+    );
+    rule(
+        price(config.owner.tariff_usd_per_kwh),
+        "owner.tariff_usd_per_kwh: must be 0 or more",
+    );
+    rule(
+        config.telemetry.metrics_listen != Some(proxy.listen),
+        "telemetry.metrics_listen: must differ from proxy.listen",
+    );
+    rule(
+        config.runtimes.endpoints.len() <= ENDPOINTS,
+        "runtimes.endpoints: must be at most 32",
+    );
+    for (i, endpoint) in config.runtimes.endpoints.iter().enumerate() {
+        broken.extend(broken_endpoint(i, endpoint, config));
+    }
+    broken
+}
+
+fn broken_endpoint(i: usize, endpoint: &Endpoint, config: &Config) -> Vec<String> {
+    let mut broken = Vec::new();
+    if let Some(kind) = &endpoint.kind
+        && !KINDS.contains(&kind.as_str())
+    {
+        broken.push(format!(
+            "runtimes.endpoints[{i}].kind: must be one of {}",
+            KINDS.join(", ")
+        ));
+    }
+    let here = config.proxy.listen;
+    let host = endpoint.url.host();
+    if endpoint.url.port() == here.port()
+        && (host == here.ip().to_string() || (host == "localhost" && here.ip().is_loopback()))
+    {
+        broken.push(format!(
+            "runtimes.endpoints[{i}].url: is the proxy's own address (proxy.listen), which would go in a circle"
+        ));
+    }
+    broken
+}
+
+fn is_region(region: &str) -> bool {
+    (1..=REGION_CHARS).contains(&region.chars().count()) && !region.chars().any(char::is_control)
+}

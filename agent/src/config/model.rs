@@ -1,0 +1,264 @@
+//! The sections of agent.yaml with their defaults.
+//!
+//! Every struct refuses unknown keys and fills what is missing with its default, so that an empty file is valid.
+//! Units are part of the names.
+
+use super::BaseUrl;
+use dgon_protocol::frame::Permission;
+use dgon_protocol::id::NodeId;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+
+/// The whole configuration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Who runs the network.
+    pub control_plane: ControlPlane,
+    /// This node.
+    pub node: Node,
+    /// Where the LLM runtimes are.
+    pub runtimes: Runtimes,
+    /// The metering proxy.
+    pub proxy: Proxy,
+    /// What the control plane may ask of this machine.
+    pub allow: Vec<Permission>,
+    /// The durable queue of receipts.
+    pub spool: Spool,
+    /// Limits that the owner of the machine sets.
+    pub owner: Owner,
+    /// What the agent tells on this machine about itself.
+    pub telemetry: Telemetry,
+    /// What the agent writes about its work.
+    pub log: Log,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            control_plane: ControlPlane::default(),
+            node: Node::default(),
+            runtimes: Runtimes::default(),
+            proxy: Proxy::default(),
+            allow: Permission::DEFAULT.to_vec(),
+            spool: Spool::default(),
+            owner: Owner::default(),
+            telemetry: Telemetry::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+/// Section `control_plane`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ControlPlane {
+    /// Base address, such as `https://dgon.example`. Without it the agent meters and keeps its receipts.
+    pub api: Option<BaseUrl>,
+}
+
+/// Section `node`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Node {
+    /// The enrolled name. Only a check: the identity in the state directory decides.
+    pub id: Option<NodeId>,
+    /// Where the machine is, as receipts say it.
+    pub region: Option<String>,
+}
+
+/// Section `runtimes`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Runtimes {
+    /// Look at the default ports of the known runtimes on this machine.
+    pub detect: bool,
+    /// Further places to look at.
+    pub endpoints: Vec<Endpoint>,
+}
+
+impl Default for Runtimes {
+    fn default() -> Self {
+        Self {
+            detect: true,
+            endpoints: Vec::new(),
+        }
+    }
+}
+
+/// One runtime that the owner names.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    /// Base address, such as `http://127.0.0.1:8000`.
+    pub url: BaseUrl,
+    /// Its kind where the fingerprint shall not decide: `ollama`, `vllm`, `tgi`, `tensorrt-llm`, `llama.cpp`
+    /// or `openai-compatible`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+}
+
+/// Section `proxy`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Proxy {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Largest request body, MiB.
+    pub max_body_mib: u32,
+    /// Requests served at once; more are told to come back.
+    pub max_in_flight: u32,
+    /// How long the runtime may take to accept a connection, ms.
+    pub connect_timeout_ms: u64,
+    /// How long the runtime may stay silent within an answer, s. Loading a model is silent too.
+    pub stall_timeout_s: u64,
+    /// How long running requests may go on when the agent stops, s.
+    pub drain_s: u64,
+}
+
+impl Default for Proxy {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 11435)),
+            max_body_mib: 64,
+            max_in_flight: 512,
+            connect_timeout_ms: 5_000,
+            stall_timeout_s: 600,
+            drain_s: 20,
+        }
+    }
+}
+
+/// Section `spool`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Spool {
+    /// Receipts that may wait for the control plane.
+    pub max_receipts: u64,
+    /// Their size on disk, MiB.
+    pub max_mib: u64,
+    /// How long acknowledged receipts are kept for their owner, days.
+    pub keep_days: u32,
+}
+
+impl Spool {
+    /// [`Spool::max_mib`] in bytes.
+    pub fn max_bytes(&self) -> u64 {
+        self.max_mib.saturating_mul(1024 * 1024)
+    }
+}
+
+impl Default for Spool {
+    fn default() -> Self {
+        Self {
+            max_receipts: 100_000,
+            max_mib: 256,
+            keep_days: 30,
+        }
+    }
+}
+
+/// Section `owner`. Read and checked; the limits are enforced by the scheduler of jobs.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Owner {
+    /// Take work from the network only while nobody uses the machine.
+    pub idle_only: bool,
+    /// Take none in these hours of the day, local time.
+    pub quiet_hours: Vec<QuietHours>,
+    /// Take none while a GPU is hotter, °C.
+    pub max_gpu_temp_c: Option<u32>,
+    /// Take none that earns less per hour after electricity, USD.
+    pub min_profit_usd_per_hour: Option<f64>,
+    /// Price of electricity, USD per kWh.
+    pub tariff_usd_per_kwh: Option<f64>,
+}
+
+/// A span of the day, `HH:MM-HH:MM`; it may pass midnight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct QuietHours {
+    /// First minute of the day that is quiet.
+    pub from_minute: u16,
+    /// First minute that is not.
+    pub to_minute: u16,
+}
+
+impl TryFrom<String> for QuietHours {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let minute = |text: &str| {
+            let (hour, minute) = text.trim().split_once(':')?;
+            let two_digits = |t: &str| t.len() == 2 && t.bytes().all(|b| b.is_ascii_digit());
+            if !two_digits(hour) || !two_digits(minute) {
+                return None;
+            }
+            let (hour, minute): (u16, u16) = (hour.parse().ok()?, minute.parse().ok()?);
+            (hour < 24 && minute < 60).then_some(hour * 60 + minute)
+        };
+        let span = text
+            .split_once('-')
+            .and_then(|(from, to)| Some((minute(from)?, minute(to)?)));
+        match span {
+            Some((from_minute, to_minute)) if from_minute != to_minute => Ok(Self {
+                from_minute,
+                to_minute,
+            }),
+            _ => Err("quiet hours are written \"22:00-07:00\""),
+        }
+    }
+}
+
+impl From<QuietHours> for String {
+    fn from(span: QuietHours) -> Self {
+        let clock = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
+        format!("{}-{}", clock(span.from_minute), clock(span.to_minute))
+    }
+}
+
+/// Section `telemetry`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Telemetry {
+    /// Where Prometheus may read metrics of the runtime, GPUs, spool and link. Off unless set.
+    pub metrics_listen: Option<SocketAddr>,
+}
+
+/// Section `log`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// How much is written.
+    pub level: LogLevel,
+    /// How it is written.
+    pub format: LogFormat,
+}
+
+/// How much is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Only what failed.
+    Error,
+    /// And what is suspicious.
+    Warn,
+    /// And what changed.
+    #[default]
+    Info,
+    /// And how.
+    Debug,
+    /// And everything else.
+    Trace,
+}
+
+/// How it is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}

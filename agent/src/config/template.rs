@@ -1,0 +1,130 @@
+//! The commented agent.yaml that `enroll` writes.
+
+use super::BaseUrl;
+
+/// What enrolment knows.
+#[derive(Debug, Clone)]
+pub struct Seed<'a> {
+    /// The control plane.
+    pub api: &'a BaseUrl,
+    /// The enrolled name.
+    pub node_id: &'a str,
+    /// The node's region.
+    pub region: &'a str,
+}
+
+/// A JSON string is a YAML string, whatever its characters.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// The text of a new agent.yaml. Everything that is commented out shows its default.
+pub fn render(seed: &Seed<'_>) -> String {
+    let api = quoted(&seed.api.to_string());
+    let id = quoted(seed.node_id);
+    let region = quoted(seed.region);
+    format!(
+        r#"# Configuration of dgon-agent. Written at enrolment; yours to edit. `dgon-agent config check` reads it.
+# Flags and environment variables (DGON_<SECTION>_<KEY>) win over this file. It holds no secrets.
+
+control_plane:
+  api: {api}
+
+node:
+  id: {id}
+  region: {region}
+
+# Where LLM runtimes are looked for: their default ports on this machine, and the endpoints named here.
+runtimes:
+  detect: true
+  # endpoints:
+  #   - url: http://127.0.0.1:8000
+  #     kind: vllm     # ollama, vllm, tgi, tensorrt-llm, llama.cpp, openai-compatible; found out if left away
+
+# Clients send their requests here; the agent forwards them to the runtime and signs a receipt for each.
+proxy:
+  listen: 127.0.0.1:11435
+  # max_body_mib: 64
+  # max_in_flight: 512
+  # connect_timeout_ms: 5000
+  # stall_timeout_s: 600
+  # drain_s: 20
+
+# What the control plane may ask of this machine. It can never do more than this list says.
+# Also known: container, command.
+allow: [probe, gateway, inference, benchmark]
+
+# Receipts wait here until the control plane has them. A full spool stops the proxy: no work without a receipt.
+spool:
+  max_receipts: 100000
+  max_mib: 256
+  keep_days: 30
+
+# Your machine comes first.
+owner:
+  idle_only: false
+  # quiet_hours: ["22:00-07:00"]
+  # max_gpu_temp_c: 85
+  # min_profit_usd_per_hour: 0.05
+  # tariff_usd_per_kwh: 0.30
+
+# telemetry:
+#   metrics_listen: 127.0.0.1:9464
+
+log:
+  level: info      # error, warn, info, debug, trace
+  format: text     # text, json
+"#
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn seed_of(api: &BaseUrl) -> Seed<'_> {
+        Seed {
+            api,
+            node_id: "rig-7",
+            region: "eu: \"west\" #1",
+        }
+    }
+
+    #[test]
+    fn the_file_reads_as_the_defaults_and_the_seed() {
+        let api = BaseUrl::parse("https://dgon.example/").unwrap();
+        let config: Config = serde_yaml::from_str(&render(&seed_of(&api))).unwrap();
+        let mut expected = Config::default();
+        expected.control_plane.api = Some(api);
+        expected.node.id = Some("rig-7".parse().unwrap());
+        expected.node.region = Some("eu: \"west\" #1".to_owned());
+        assert_eq!(config, expected);
+    }
+
+    #[test]
+    fn what_is_commented_out_is_valid_too() {
+        let api = BaseUrl::parse("http://127.0.0.1:8080").unwrap();
+        let mut in_force = String::new();
+        for line in render(&seed_of(&api)).lines() {
+            // A comment that is a setting: "# key: value" or "#   - url: …", not a sentence.
+            let setting = line.trim_start().strip_prefix("# ").filter(|rest| {
+                let rest = rest.trim_start().trim_start_matches("- ");
+                rest.split_once(':').is_some_and(|(key, _)| {
+                    !key.contains(' ') && !key.contains('`') && key != "Also known"
+                })
+            });
+            match setting {
+                Some(rest) => {
+                    let indent = line.len() - line.trim_start().len();
+                    in_force.push_str(&format!("{}{rest}\n", " ".repeat(indent)));
+                }
+                None => in_force.push_str(&format!("{line}\n")),
+            }
+        }
+        let config: Config = serde_yaml::from_str(&in_force).unwrap();
+        assert_eq!(config.runtimes.endpoints.len(), 1);
+        assert!(config.telemetry.metrics_listen.is_some());
+        assert_eq!(config.owner.quiet_hours.len(), 1);
+    }
+}

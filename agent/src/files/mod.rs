@@ -1,0 +1,151 @@
+//! Files that must not tear and must not be read by others.
+//!
+//! [`write_private`] leaves either the old or the new content after a crash, never a part, and the file is its
+//! owner's alone from the first byte on. `cfg` of the operating system stays in this folder.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::path::Path;
+
+#[cfg(unix)]
+mod unix;
+#[cfg(unix)]
+use unix as os;
+#[cfg(not(unix))]
+mod other;
+#[cfg(not(unix))]
+use other as os;
+
+pub use os::{free_bytes, is_superuser, open_to_others};
+
+/// Makes a directory that only its owner can enter, and its parents.
+///
+/// # Errors
+/// What the system says.
+pub fn create_private_dir(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    os::make_private_dir(path)?;
+    match path.parent() {
+        Some(parent) => sync_dir(parent),
+        None => Ok(()),
+    }
+}
+
+/// Writes `content` with mode 0600: to a new file beside it, fsynced, renamed over it, directory fsynced.
+///
+/// # Errors
+/// What the system says; the old file is then still there.
+pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
+    replace(path, content, os::private(&mut OpenOptions::new()))
+}
+
+/// Like [`write_private`], but readable by all: for files without secrets.
+///
+/// # Errors
+/// What the system says; the old file is then still there.
+pub fn write_public(path: &Path, content: &[u8]) -> io::Result<()> {
+    replace(path, content, &mut OpenOptions::new())
+}
+
+fn replace(path: &Path, content: &[u8], options: &mut OpenOptions) -> io::Result<()> {
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let mut name = path
+        .file_name()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"))?
+        .to_owned();
+    name.push(format!(".new.{}", std::process::id()));
+    let fresh = parent.join(name);
+    // A leftover of a crashed process with our id must not lend its mode to the new file.
+    match fs::remove_file(&fresh) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let written = options
+        .write(true)
+        .create_new(true)
+        .open(&fresh)
+        .and_then(|mut file: File| {
+            file.write_all(content)?;
+            file.sync_all()
+        })
+        .and_then(|()| fs::rename(&fresh, path));
+    if let Err(error) = written {
+        // The first error is the one to tell; the leftover is removed by the next write if not now.
+        drop(fs::remove_file(&fresh));
+        return Err(error);
+    }
+    sync_dir(parent)
+}
+
+/// Makes renames and creations in a directory durable.
+///
+/// # Errors
+/// What the system says.
+pub fn sync_dir(path: &Path) -> io::Result<()> {
+    os::sync_dir(path)
+}
+
+/// Reads a small file whole; more than `max_bytes` is an error.
+///
+/// # Errors
+/// What the system says.
+pub fn read_small(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    File::open(path)?
+        .take(max_bytes + 1)
+        .read_to_end(&mut content)?;
+    if content.len() as u64 > max_bytes {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("the file is larger than {max_bytes} bytes"),
+        ));
+    }
+    Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_private_file_is_replaced_whole_and_closed_to_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("deep/state/node.key");
+        create_private_dir(path.parent().unwrap()).unwrap();
+        fs::write(&path, b"old, and open to all").unwrap();
+        write_private(&path, b"new").unwrap();
+        assert_eq!(read_small(&path, 3).unwrap(), b"new");
+        assert_eq!(open_to_others(&path).unwrap(), None);
+        assert_eq!(open_to_others(path.parent().unwrap()).unwrap(), None);
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file_and_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("taken");
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("x"), b"").unwrap();
+        assert!(write_private(&path, b"new").is_err());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_large_file_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("large");
+        fs::write(&path, [0; 11]).unwrap();
+        assert_eq!(
+            read_small(&path, 10).unwrap_err().kind(),
+            io::ErrorKind::FileTooLarge
+        );
+    }
+}

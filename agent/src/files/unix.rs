@@ -1,0 +1,44 @@
+//! Unix: modes, fsync of directories, free space.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+
+/// Bits that let the group or others in.
+const OTHERS: u32 = 0o077;
+
+/// Whether this process is root.
+pub fn is_superuser() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// The mode of a file or directory where it lets others in, `None` where only its owner can.
+///
+/// # Errors
+/// What the system says.
+pub fn open_to_others(path: &Path) -> io::Result<Option<u32>> {
+    let mode = fs::metadata(path)?.permissions().mode() & 0o7777;
+    Ok((mode & OTHERS != 0).then_some(mode))
+}
+
+/// Bytes that this user can still write on the file system of `path`.
+///
+/// # Errors
+/// What the system says.
+pub fn free_bytes(path: &Path) -> io::Result<Option<u64>> {
+    let stat = rustix::fs::statvfs(path)?;
+    Ok(Some(stat.f_bavail.saturating_mul(stat.f_frsize)))
+}
+
+pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    options.mode(0o600)
+}
+
+pub(super) fn make_private_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(path)
+}
+
+pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}

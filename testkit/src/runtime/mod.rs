@@ -1,0 +1,124 @@
+//! Simulated LLM runtimes: real HTTP servers that are byte-shaped like the five servers an operator may run.
+//!
+//! ```no_run
+//! # async fn example() -> std::io::Result<()> {
+//! use dgon_testkit::runtime::{Kind, SimConfig, SimRuntime};
+//! let runtime = SimRuntime::start(SimConfig::new(Kind::Ollama)).await?;
+//! println!("http://{}", runtime.addr());
+//! # Ok(()) }
+//! ```
+//!
+//! One file per server holds all that is particular to it: routes, shapes, errors, metrics. The rest is shared:
+//! `text` decides what is said, `engine` who may speak and for how long, `server` sends it.
+//! Every answer tells the truth about its tokens, except where a fault asks for silence.
+
+mod answer;
+mod config;
+mod engine;
+mod llama_cpp;
+mod ollama;
+mod server;
+mod stats;
+mod text;
+mod vllm;
+
+pub use config::{Faults, Kind, SimConfig};
+pub use stats::{Exchange, Outcome, Stats};
+
+use engine::Sim;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpSocket;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+type Dialect = fn(&Sim, &answer::Call) -> answer::Answer;
+
+fn dialect(kind: Kind) -> Dialect {
+    match kind {
+        Kind::Ollama => ollama::answer,
+        Kind::Vllm => vllm::answer,
+        Kind::Tgi => vllm::answer,
+        Kind::TensorRtLlm => vllm::answer,
+        Kind::LlamaCpp => llama_cpp::answer,
+    }
+}
+
+/// A running simulated runtime. Stops when it is dropped.
+pub struct SimRuntime {
+    sim: Arc<Sim>,
+    addr: SocketAddr,
+    _stop: DropGuard,
+}
+
+impl SimRuntime {
+    /// Binds and serves. Servers that listen only when their model is loaded refuse connections until then.
+    ///
+    /// # Errors
+    /// The address cannot be bound.
+    pub async fn start(config: SimConfig) -> io::Result<Self> {
+        let socket = if config.bind.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(config.bind)?;
+        let addr = socket.local_addr()?;
+        let listens_late = matches!(config.kind, Kind::Vllm | Kind::Tgi | Kind::TensorRtLlm);
+        let sim = Sim::new(config);
+        let stop = CancellationToken::new();
+        let guard = stop.clone().drop_guard();
+        if listens_late && !sim.config.loading.is_zero() {
+            let sim = Arc::clone(&sim);
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = tokio::time::sleep(sim.config.loading) => {}
+                    () = stop.cancelled() => return,
+                }
+                // The port is ours already, so this fails only where the machine is out of sockets.
+                if let Ok(listener) = socket.listen(1024) {
+                    server::serve(sim, listener, stop).await;
+                }
+            });
+        } else {
+            let listener = socket.listen(1024)?;
+            tokio::spawn(server::serve(Arc::clone(&sim), listener, stop));
+        }
+        Ok(Self {
+            sim,
+            addr,
+            _stop: guard,
+        })
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Its base URL, without a slash at the end.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// What it plays.
+    pub fn kind(&self) -> Kind {
+        self.sim.config.kind
+    }
+
+    /// Counters since the start.
+    pub fn stats(&self) -> Stats {
+        self.sim.log().stats.clone()
+    }
+
+    /// The latest generation requests and what was sent to them, oldest first. Bounded.
+    pub fn exchanges(&self) -> Vec<Exchange> {
+        self.sim.log().exchanges()
+    }
+
+    /// Changes what goes wrong, for requests that come from now on.
+    pub fn set_faults(&self, faults: Faults) {
+        self.sim.set_faults(faults);
+    }
+}

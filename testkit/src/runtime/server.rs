@@ -1,0 +1,348 @@
+//! The HTTP server under every dialect: connections, timing, faults, cancellation.
+//!
+//! One task plays one stream. It ends as soon as the client is gone, because hyper then drops the body and with
+//! it the other end of the channel; a handler that still waits is dropped the same way.
+
+use super::answer::{Answer, Call, Job, Piece, Plain, Reply};
+use super::config::{Faults, Kind};
+use super::engine::{Sim, Ticket};
+use super::stats::Outcome;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::{Frame, Incoming};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+/// Largest request body that is read.
+const REQUEST_BYTES: usize = 32 * 1024 * 1024;
+/// How long uvicorn and llama-server keep an idle connection.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// Accepts connections until told to stop.
+pub(super) async fn serve(sim: Arc<Sim>, listener: TcpListener, stop: CancellationToken) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => return,
+        };
+        let Ok((stream, _)) = accepted else { continue };
+        let (sim, stop) = (Arc::clone(&sim), stop.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = connection(sim, stream) => {}
+                () = stop.cancelled() => {}
+            }
+        });
+    }
+}
+
+async fn connection(sim: Arc<Sim>, stream: TcpStream) {
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let idle = matches!(
+        sim.config.kind,
+        Kind::Vllm | Kind::TensorRtLlm | Kind::LlamaCpp
+    );
+    let service = hyper::service::service_fn(move |request| handle(Arc::clone(&sim), request));
+    let mut server = hyper::server::conn::http1::Builder::new();
+    server.timer(TokioTimer::new());
+    server.header_read_timeout(idle.then_some(IDLE));
+    // An error here is a client that went away or a fault that cut the connection: both are wanted.
+    let _ = server.serve_connection(TokioIo::new(stream), service).await;
+}
+
+/// A fault that cuts the connection.
+#[derive(Debug, thiserror::Error)]
+#[error("the simulated runtime cuts the connection, as it was told to")]
+struct Cut;
+
+/// Body of every response.
+enum Body {
+    Whole(Full<Bytes>),
+    Played(mpsc::Receiver<Result<Bytes, Cut>>),
+}
+
+impl hyper::body::Body for Body {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        match self.get_mut() {
+            Self::Whole(full) => match Pin::new(full).poll_frame(cx) {
+                Poll::Ready(frame) => {
+                    Poll::Ready(frame.map(|frame| frame.map_err(|_: Infallible| Cut)))
+                }
+                Poll::Pending => Poll::Pending,
+            },
+            Self::Played(pieces) => pieces
+                .poll_recv(cx)
+                .map(|piece| piece.map(|piece| piece.map(Frame::data))),
+        }
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        match self {
+            Self::Whole(full) => full.size_hint(),
+            Self::Played(_) => hyper::body::SizeHint::default(),
+        }
+    }
+}
+
+type Response = http::Response<Body>;
+
+async fn handle(sim: Arc<Sim>, request: http::Request<Incoming>) -> Result<Response, Cut> {
+    let (head, body) = request.into_parts();
+    let body = Limited::new(body, REQUEST_BYTES)
+        .collect()
+        .await
+        .map_err(|_| Cut)?
+        .to_bytes();
+    sim.log().stats.http_requests += 1;
+    let call = Call {
+        method: head.method,
+        path: head.uri.path().to_owned(),
+        headers: head.headers,
+        body,
+    };
+    match super::dialect(sim.config.kind)(&sim, &call) {
+        Answer::Now(plain) => whole(&plain, false),
+        Answer::Refused(plain) => {
+            let ticket = sim.open(&call.path, &call.body);
+            sim.log().stats.refused += 1;
+            refuse(ticket, &plain)
+        }
+        Answer::Generate(job) => generate(&sim, &call, *job).await,
+    }
+}
+
+/// `cut` promises the whole length and sends half of it.
+fn whole(plain: &Plain, cut: bool) -> Result<Response, Cut> {
+    if !cut {
+        return plain
+            .response_head()
+            .body(Body::Whole(Full::new(plain.body.clone())))
+            .map_err(|_| Cut);
+    }
+    let (sender, pieces) = mpsc::channel(2);
+    let half = plain.body.slice(..plain.body.len() / 2);
+    // The channel has room for both, so neither send can fail.
+    let _ = sender.try_send(Ok(half));
+    let _ = sender.try_send(Err(Cut));
+    let head = plain
+        .response_head()
+        .header(http::header::CONTENT_LENGTH, plain.body.len());
+    head.body(Body::Played(pieces)).map_err(|_| Cut)
+}
+
+fn refuse(ticket: Ticket, plain: &Plain) -> Result<Response, Cut> {
+    ticket.head(plain.status);
+    ticket.sent(&plain.body);
+    ticket.close(Outcome::Finished);
+    whole(plain, false)
+}
+
+async fn generate(sim: &Arc<Sim>, call: &Call, job: Job) -> Result<Response, Cut> {
+    let faults = sim.faults();
+    let mut ticket = sim.open(&call.path, &call.body);
+    let fails_inside = matches!(
+        job.reply,
+        Reply::Stream {
+            fails_inside: true,
+            ..
+        }
+    );
+    let admitted = ticket.admit().await;
+    let hit = sim.is_hit_by_error_rate(ticket.number, faults.error_rate);
+    if !admitted && !fails_inside {
+        return refuse(ticket, &job.overloaded);
+    }
+    if hit && !fails_inside {
+        sim.log().stats.failed += 1;
+        return refuse(ticket, &job.failed);
+    }
+    let clock = Clock::start(sim, job.load);
+    match job.reply {
+        Reply::Whole(plain) => {
+            let end = faults
+                .error_after
+                .map_or(job.output_tokens, |after| after.min(job.output_tokens));
+            clock.wait(end).await;
+            if let Some(after) = faults.stall_after
+                && after <= job.output_tokens
+            {
+                std::future::pending::<()>().await;
+            }
+            if faults.error_after.is_some() {
+                sim.log().stats.failed += 1;
+                return refuse(ticket, &job.failed);
+            }
+            ticket.count(&job.generation, job.output_tokens);
+            ticket.head(plain.status);
+            let cut = faults.disconnect_after.is_some();
+            ticket.sent(
+                &plain.body[..if cut {
+                    plain.body.len() / 2
+                } else {
+                    plain.body.len()
+                }],
+            );
+            ticket.close(if cut { Outcome::Cut } else { Outcome::Finished });
+            whole(&plain, cut)
+        }
+        Reply::Stream {
+            head,
+            head_with_first,
+            pieces,
+            error,
+            ..
+        } => {
+            ticket.head(head.status);
+            let pieces = if !admitted || hit { Vec::new() } else { pieces };
+            let error = if admitted {
+                error
+            } else {
+                vec![job.overloaded.body.clone()]
+            };
+            let faults = if admitted && !hit {
+                faults
+            } else {
+                Faults {
+                    error_after: Some(0),
+                    ..Faults::default()
+                }
+            };
+            ticket.count(
+                &job.generation,
+                if pieces.is_empty() {
+                    0
+                } else {
+                    job.output_tokens
+                },
+            );
+            let (sender, receiver) = mpsc::channel(1);
+            let (started, first) = oneshot::channel();
+            let player = Player {
+                ticket,
+                pieces,
+                error,
+                faults,
+                sender,
+                started: Some(started),
+                clock,
+            };
+            tokio::spawn(player.play());
+            if head_with_first {
+                // An error is a player that ended without a piece: the empty body says so.
+                let _ = first.await;
+            }
+            head.response_head()
+                .body(Body::Played(receiver))
+                .map_err(|_| Cut)
+        }
+    }
+}
+
+/// When the n-th token of an answer is there.
+#[derive(Clone, Copy)]
+struct Clock {
+    first: Instant,
+    interval: Duration,
+}
+
+impl Clock {
+    fn start(sim: &Sim, load: Duration) -> Self {
+        Self {
+            first: Instant::now() + sim.config.ttft + load,
+            interval: sim.config.token_interval(),
+        }
+    }
+
+    async fn wait(&self, tokens: u32) {
+        let due = self.first + self.interval * tokens.saturating_sub(1);
+        if due > Instant::now() {
+            sleep_until(due).await;
+        }
+    }
+}
+
+/// Plays one stream.
+struct Player {
+    ticket: Ticket,
+    pieces: Vec<Piece>,
+    error: Vec<Bytes>,
+    faults: Faults,
+    sender: mpsc::Sender<Result<Bytes, Cut>>,
+    started: Option<oneshot::Sender<()>>,
+    clock: Clock,
+}
+
+impl Player {
+    async fn play(mut self) {
+        let reached = |limit: Option<u32>, at: u32| limit.is_some_and(|limit| at > limit);
+        let mut failed = self.pieces.is_empty();
+        for piece in std::mem::take(&mut self.pieces) {
+            let at = piece.at.max(1);
+            if reached(self.faults.stall_after, at) {
+                // Silence, until the client gives up: dropping the ticket books it as cancelled.
+                self.start();
+                return self.sender.closed().await;
+            }
+            if reached(self.faults.disconnect_after, at) {
+                self.start();
+                let _ = self.sender.send(Err(Cut)).await;
+                return self.ticket.close(Outcome::Cut);
+            }
+            let truncated = piece.terminal && self.faults.truncate_after.is_some();
+            if truncated || reached(self.faults.truncate_after, at) {
+                self.start();
+                return self.ticket.close(Outcome::Finished);
+            }
+            if reached(self.faults.error_after, at) {
+                failed = true;
+                break;
+            }
+            tokio::select! {
+                biased;
+                () = self.sender.closed() => return,
+                () = self.clock.wait(piece.at) => {}
+            }
+            if !self.send(piece.bytes).await {
+                return;
+            }
+        }
+        if failed {
+            for bytes in std::mem::take(&mut self.error) {
+                if !self.send(bytes).await {
+                    return;
+                }
+            }
+        }
+        self.start();
+        self.ticket.close(Outcome::Finished);
+    }
+
+    fn start(&mut self) {
+        if let Some(started) = self.started.take() {
+            // Nobody may be waiting: then the head is out already.
+            let _ = started.send(());
+        }
+    }
+
+    async fn send(&mut self, bytes: Bytes) -> bool {
+        self.start();
+        self.ticket.sent(&bytes);
+        self.sender.send(Ok(bytes)).await.is_ok()
+    }
+}
