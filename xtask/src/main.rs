@@ -46,7 +46,11 @@ enum Command {
     /// Run the whole path on a real llama-server, built once and cached.
     Real,
     /// Measure the figures.
-    Bench,
+    Bench {
+        /// Measure only what has this in its name.
+        #[arg(long)]
+        only: Option<String>,
+    },
     /// Check licences, bans and sources of all dependencies.
     Deny,
 }
@@ -59,7 +63,7 @@ fn main() -> std::process::ExitCode {
         Command::Openapi => generated::write(),
         Command::Clients => shell::script("testkit/clients/run.sh"),
         Command::Real => shell::script("testkit/real/run.sh"),
-        Command::Bench => shell::script("testkit/bench/run.sh"),
+        Command::Bench { only } => bench(only.as_deref()),
         Command::Deny => ci::deny(),
     };
     match result {
@@ -69,4 +73,29 @@ fn main() -> std::process::ExitCode {
             std::process::ExitCode::FAILURE
         }
     }
+}
+
+/// Builds release programs and measures the figures with them.
+fn bench(only: Option<&str>) -> anyhow::Result<()> {
+    let packages = [
+        "--package",
+        "dgon-agent",
+        "--package",
+        "dgon-control-plane",
+        "--package",
+        "dgon-testkit",
+    ];
+    shell::check(
+        shell::cargo()
+            .args(["build", "--release", "--locked"])
+            .args(packages),
+    )?;
+    let release = shell::target_dir().join("release");
+    let mut bench = shell::command(release.join("dgon-bench"));
+    bench
+        .arg("--bin")
+        .arg(&release)
+        .arg("--json")
+        .arg(shell::target_dir().join("bench.json"));
+    shell::check(bench.args(only.map(|name| format!("--only={name}"))))
 }

@@ -1,0 +1,99 @@
+//! One row per figure; printed as a table and written as JSON.
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+use std::path::Path;
+
+/// One figure.
+#[derive(Serialize)]
+pub(crate) struct Row {
+    /// What was measured.
+    pub(crate) what: String,
+    /// What it is measured against, with its value in this run.
+    pub(crate) floor: String,
+    /// Our value in this run.
+    pub(crate) ours: String,
+    /// Ratio or difference, which the goal is about.
+    pub(crate) result: String,
+    /// The goal.
+    pub(crate) goal: String,
+    /// Whether the goal was reached in this run.
+    pub(crate) reached: bool,
+}
+
+/// All figures of a run.
+#[derive(Default, Serialize)]
+pub(crate) struct Report {
+    rows: Vec<Row>,
+    notes: Vec<String>,
+}
+
+impl Report {
+    pub(crate) fn add(&mut self, row: Row) {
+        eprintln!("measured: {}", row.what);
+        self.rows.push(row);
+    }
+
+    pub(crate) fn note(&mut self, text: impl Into<String>) {
+        self.notes.push(text.into());
+    }
+
+    pub(crate) fn print(&self) {
+        let cells = |row: &Row| {
+            [
+                row.what.clone(),
+                row.floor.clone(),
+                row.ours.clone(),
+                row.result.clone(),
+                row.goal.clone(),
+                if row.reached { "yes" } else { "NO" }.to_owned(),
+            ]
+        };
+        let mut table = vec![
+            [
+                "figure",
+                "floor or peer",
+                "ours",
+                "result",
+                "goal",
+                "reached",
+            ]
+            .map(str::to_owned),
+        ];
+        table.extend(self.rows.iter().map(cells));
+        let widths: Vec<usize> = (0..6)
+            .map(|i| {
+                table
+                    .iter()
+                    .map(|row| row[i].chars().count())
+                    .max()
+                    .unwrap_or(0)
+            })
+            .collect();
+        for row in &table {
+            let line: Vec<String> = row
+                .iter()
+                .zip(&widths)
+                .map(|(cell, width)| format!("{cell:<width$}"))
+                .collect();
+            println!("{}", line.join("  ").trim_end());
+        }
+        for note in &self.notes {
+            println!("note: {note}");
+        }
+    }
+
+    pub(crate) fn write(&self, path: &Path) -> Result<()> {
+        std::fs::write(path, serde_json::to_vec_pretty(self)?)
+            .with_context(|| format!("{} cannot be written", path.display()))
+    }
+}
+
+/// The value at `share` (0 to 1) of sorted samples.
+pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let last = sorted.len().saturating_sub(1);
+    sorted
+        .get((last as f64 * share).round() as usize)
+        .copied()
+        .unwrap_or(f64::NAN)
+}
