@@ -5,6 +5,7 @@ mod config;
 mod context;
 mod key;
 mod print;
+mod receipt;
 
 pub use context::{Context, UsageError};
 
@@ -22,6 +23,7 @@ pub fn execute(cli: Cli) -> ExitCode {
         Command::Completions { shell } => completions::run(shell),
         Command::Config(command) => config::run(&context, command),
         Command::Key(command) => key::run(&context, command),
+        Command::Receipt(command) => receipt::run(&context, command),
         _ => Err(anyhow::anyhow!("this command is not built yet")),
     };
     done.unwrap_or_else(|error| fail(&error))

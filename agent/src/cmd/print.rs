@@ -58,6 +58,19 @@ pub(super) fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
+/// Text from elsewhere for a terminal: control characters are written out, so that it cannot steer it.
+pub(super) fn safe(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
 /// `value` or a dash.
 pub(super) fn or_dash<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
@@ -66,6 +79,11 @@ pub(super) fn or_dash<T: ToString>(value: Option<T>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn text_from_elsewhere_cannot_steer_the_terminal() {
+        assert_eq!(safe("模型 \u{1b}[2J\n"), "模型 \\u{1b}[2J\\n");
+    }
 
     #[test]
     fn columns_line_up_and_lines_have_no_tail() {

@@ -1,0 +1,16 @@
+//! `receipt`: the receipts of this node, and the verification of anybody's.
+
+mod verify;
+
+use super::Context;
+use crate::cli::Receipt;
+use std::process::ExitCode;
+
+pub(super) fn run(context: &Context, command: Receipt) -> anyhow::Result<ExitCode> {
+    match command {
+        Receipt::Verify(arguments) => verify::run(context, &arguments),
+        Receipt::List { .. } | Receipt::Show { .. } => {
+            anyhow::bail!("this command is not built yet")
+        }
+    }
+}
