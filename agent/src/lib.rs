@@ -7,4 +7,6 @@ pub mod files;
 pub mod identity;
 pub mod log;
 pub mod proxy;
+pub mod receipts;
 pub mod runtime;
+pub mod spool;

@@ -162,7 +162,9 @@ impl Book {
         if seq >= self.next_seq {
             return None;
         }
-        let after = self.segments.partition_point(|segment| segment.first_seq <= seq);
+        let after = self
+            .segments
+            .partition_point(|segment| segment.first_seq <= seq);
         let segment = *self.segments.get(after.checked_sub(1)?)?;
         let end = self
             .segments
@@ -246,7 +248,10 @@ impl Book {
 
     /// How many of the oldest segments may go now: wholly acknowledged, and too old or too many.
     pub fn trimmable(&self, now_s: u64) -> usize {
-        let mut acked_bytes: u64 = self.acked_segments().map(|(segment, _)| segment.bytes).sum();
+        let mut acked_bytes: u64 = self
+            .acked_segments()
+            .map(|(segment, _)| segment.bytes)
+            .sum();
         let mut bytes = self.bytes();
         let mut count = 0;
         for (segment, next) in self.acked_segments() {
@@ -277,7 +282,10 @@ impl Book {
     }
 
     fn unacked_bytes(&self) -> u64 {
-        let acked: u64 = self.acked_segments().map(|(segment, _)| segment.bytes).sum();
+        let acked: u64 = self
+            .acked_segments()
+            .map(|(segment, _)| segment.bytes)
+            .sum();
         if self.depth() == 0 {
             // What is left in the active segment is acknowledged too; it will be trimmed after rotation.
             return 0;
@@ -312,9 +320,18 @@ mod tests {
     #[test]
     fn seqs_are_found_in_their_segment() {
         let book = filled(3, 4);
-        assert_eq!(book.locate(1).map(|(s, end)| (s.first_seq, end)), Some((1, 5)));
-        assert_eq!(book.locate(8).map(|(s, end)| (s.first_seq, end)), Some((5, 9)));
-        assert_eq!(book.locate(12).map(|(s, end)| (s.first_seq, end)), Some((9, 13)));
+        assert_eq!(
+            book.locate(1).map(|(s, end)| (s.first_seq, end)),
+            Some((1, 5))
+        );
+        assert_eq!(
+            book.locate(8).map(|(s, end)| (s.first_seq, end)),
+            Some((5, 9))
+        );
+        assert_eq!(
+            book.locate(12).map(|(s, end)| (s.first_seq, end)),
+            Some((9, 13))
+        );
         assert_eq!(book.locate(13), None);
         assert_eq!(book.locate(0), None);
     }
@@ -322,7 +339,13 @@ mod tests {
     #[test]
     fn new_requests_are_turned_away_before_running_ones() {
         let mut book = filled(1, 18);
-        assert!(matches!(book.room(), Err(Full::Receipts { waiting: 18, limit: 20 })));
+        assert!(matches!(
+            book.room(),
+            Err(Full::Receipts {
+                waiting: 18,
+                limit: 20
+            })
+        ));
         assert_eq!(book.admit(2, 10), Ok(()));
         book.appended(2, 20);
         assert!(book.admit(1, 10).is_err());

@@ -62,7 +62,11 @@ pub fn file_name(first_seq: u64) -> String {
 pub fn parse_file_name(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(SUFFIX)?;
     let well_formed = digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit());
-    if well_formed { digits.parse().ok() } else { None }
+    if well_formed {
+        digits.parse().ok()
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,284 @@
+//! Receipts of this node: signed into one chain, durable before the request's answer ends, handed to the link.
+//!
+//! One writer thread owns the spool and the chain, so chain order is spool order. Whatever waits when it comes
+//! round is signed, written and synced as one batch: many requests share one sync, and none waits for more than
+//! the sync in progress and its own.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `signer` | from facts to a signed receipt |
+//! | `writer` | the thread |
+//! | this one | the handle that proxy, link and local socket share |
+
+mod signer;
+mod writer;
+
+pub use signer::Signer;
+
+use crate::proxy::sink::{ReceiptSink, SinkError};
+use crate::spool::{AppendError, DeadLetters, Lock, Spool, Stored, disk::Disk};
+use dgon_agent_core::facts::RequestFacts;
+use dgon_agent_core::spool::Full;
+use dgon_protocol::frame::Ack;
+use dgon_protocol::id::RequestId;
+use futures_util::future::BoxFuture;
+use std::io;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::{mpsc, oneshot, watch};
+use writer::{Command, Writer};
+
+/// Commands that wait for the writer. A request beyond it waits in its own task.
+const QUEUE: usize = 1024;
+/// How often an unsaved position is saved and a broken disk is tried.
+const SETTLE: Duration = Duration::from_secs(1);
+/// How often old receipts are looked for when nothing else happens.
+const TRIM: Duration = Duration::from_secs(3600);
+
+/// How the spool stands, for everyone who wants to know.
+#[derive(Debug, Clone)]
+pub struct SpoolStatus {
+    /// Last durable `seq`; 0 where there is none.
+    pub last_seq: u64,
+    /// Everything up to here is acknowledged.
+    pub acked_seq: u64,
+    /// Oldest `seq` that is still kept.
+    pub oldest_seq: u64,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Most receipts that may wait.
+    pub max_receipts: u64,
+    /// Why no new request may start; `None` while one may.
+    pub not_ready: Option<NotReady>,
+    /// Receipts that were durable once and can no longer be read.
+    pub damaged: u64,
+    /// Refused receipts in the dead-letter file.
+    pub dead_letters: u64,
+    /// Receipts made since midnight UTC.
+    pub receipts_today: u64,
+    /// Something is not saved yet, or the disk must be tried again.
+    unsettled: bool,
+}
+
+impl SpoolStatus {
+    /// Receipts that wait for an acknowledgement.
+    pub fn depth(&self) -> u64 {
+        self.last_seq - self.acked_seq
+    }
+}
+
+/// Why no new request may start.
+#[derive(Debug, Clone)]
+pub enum NotReady {
+    /// A limit of the spool is reached.
+    Full(Full),
+    /// The disk takes no writes.
+    Disk(AppendError),
+    /// The control plane has receipts of this key that the spool does not: the spool was lost or put back from
+    /// an older copy. Going on would sign a second receipt for the same `seq`.
+    ChainBehind {
+        /// Last `seq` that the control plane has.
+        acked_seq: u64,
+        /// Last `seq` here.
+        last_seq: u64,
+    },
+}
+
+impl NotReady {
+    /// Short name for programs.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Full(_) => "spool_full",
+            Self::Disk(_) => "spool_unwritable",
+            Self::ChainBehind { .. } => "chain_behind",
+        }
+    }
+}
+
+impl std::fmt::Display for NotReady {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Full(full) => write!(f, "{full}"),
+            Self::Disk(fault) => {
+                write!(f, "{fault}")?;
+                match std::error::Error::source(fault) {
+                    Some(source) => write!(f, " ({source})"),
+                    None => Ok(()),
+                }
+            }
+            Self::ChainBehind {
+                acked_seq,
+                last_seq,
+            } => write!(
+                f,
+                "the control plane has receipts of this key up to {acked_seq} and this machine's spool ends at \
+                 {last_seq}, so the spool was lost or put back from an older copy; a chain is never begun again: \
+                 restore the spool folder, or rotate the key with `dgon-agent key rotate`"
+            ),
+        }
+    }
+}
+
+/// The handle. Cheap to clone; the writer ends when the last one is gone or [`Receipts::close`] is called.
+#[derive(Debug, Clone)]
+pub struct Receipts {
+    commands: mpsc::Sender<Command>,
+    status: watch::Receiver<SpoolStatus>,
+}
+
+impl Receipts {
+    /// Starts the writer thread and the task that keeps the spool tidy. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start<D: Disk>(
+        spool: Spool<D>,
+        signer: Signer,
+        dead_letters: DeadLetters,
+        lock: Option<Lock>,
+    ) -> io::Result<Self> {
+        let (commands, queue) = mpsc::channel(QUEUE);
+        let (writer, status) = Writer::new(spool, signer, dead_letters, lock);
+        std::thread::Builder::new()
+            .name("spool".to_owned())
+            .stack_size(256 * 1024)
+            .spawn(move || writer.run(queue))?;
+        tokio::spawn(keep_tidy(commands.downgrade(), status.clone()));
+        Ok(Self { commands, status })
+    }
+
+    /// How the spool stands now.
+    pub fn status(&self) -> SpoolStatus {
+        self.status.borrow().clone()
+    }
+
+    /// Tells of every change.
+    pub fn watch(&self) -> watch::Receiver<SpoolStatus> {
+        self.status.clone()
+    }
+
+    /// Durable receipts from `from` on, in order; empty where there are none or the agent is stopping.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    pub async fn read(
+        &self,
+        from: u64,
+        max_count: usize,
+        max_bytes: usize,
+    ) -> io::Result<Vec<Stored>> {
+        self.ask(|reply| Command::Read {
+            from,
+            max_count,
+            max_bytes,
+            reply,
+        })
+        .await
+        .unwrap_or(Ok(Vec::new()))
+    }
+
+    /// The control plane has durably taken or refused everything up to `ack.acked_seq`. Refused receipts go to
+    /// the dead-letter file.
+    pub async fn acknowledge(&self, ack: Ack) {
+        self.ask(|reply| Command::Ack { ack, reply }).await;
+    }
+
+    /// A session begins and the control plane says how far it has this chain, possibly less far than before.
+    pub async fn resume_at(&self, acked_seq: u64) {
+        self.ask(|reply| Command::ResumeAt { acked_seq, reply })
+            .await;
+    }
+
+    /// Saves what is to be saved and ends the writer; every receipt recorded before is durable.
+    pub async fn close(&self) {
+        self.ask(|reply| Command::Close { reply }).await;
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.ok()?;
+        answer.await.ok()
+    }
+}
+
+impl ReceiptSink for Receipts {
+    fn ready(&self) -> Result<(), SinkError> {
+        if self.commands.is_closed() {
+            return Err(SinkError::Closed);
+        }
+        let status = self.status.borrow();
+        match &status.not_ready {
+            None => Ok(()),
+            Some(reason) => Err(sink_error(reason, &status)),
+        }
+    }
+
+    fn next_request_id(&self) -> RequestId {
+        let mut random = [0u8; 16];
+        // Without entropy the time still tells ids apart, and the store refuses the double that it may not.
+        let _ = getrandom::fill(&mut random);
+        RequestId::generate(unix_ms(), u128::from_le_bytes(random))
+    }
+
+    fn record(&self, facts: RequestFacts) -> BoxFuture<'_, Result<u64, SinkError>> {
+        let (reply, answer) = oneshot::channel();
+        // Queued before the future is first polled: dropping it must not lose the receipt.
+        let command = Command::Record {
+            facts: Box::new(facts),
+            reply,
+        };
+        match self.commands.try_send(command) {
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
+            Err(mpsc::error::TrySendError::Full(command)) => {
+                let commands = self.commands.clone();
+                tokio::spawn(async move { commands.send(command).await });
+            }
+        }
+        Box::pin(async move { answer.await.unwrap_or(Err(SinkError::Closed)) })
+    }
+}
+
+fn sink_error(reason: &NotReady, status: &SpoolStatus) -> SinkError {
+    match reason {
+        NotReady::Full(_) => SinkError::Full {
+            receipts: status.depth(),
+            bytes: status.bytes,
+        },
+        NotReady::Disk(_) | NotReady::ChainBehind { .. } => {
+            SinkError::Write(io::Error::other(reason.to_string()))
+        }
+    }
+}
+
+fn unix_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| {
+            u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+        })
+}
+
+/// Wakes the writer for what no request does: saving the position, trying a broken disk, trimming.
+async fn keep_tidy(commands: mpsc::WeakSender<Command>, mut status: watch::Receiver<SpoolStatus>) {
+    loop {
+        let wait = if status.borrow_and_update().unsettled {
+            SETTLE
+        } else {
+            TRIM
+        };
+        let timed_out = tokio::select! {
+            changed = status.changed(), if wait == TRIM => match changed {
+                Ok(()) => false,
+                Err(_) => return,
+            },
+            () = tokio::time::sleep(wait) => true,
+        };
+        if timed_out {
+            let Some(commands) = commands.upgrade() else {
+                return;
+            };
+            if commands.send(Command::Tidy).await.is_err() {
+                return;
+            }
+        }
+    }
+}

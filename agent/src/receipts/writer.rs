@@ -1,0 +1,366 @@
+//! The thread that owns spool and chain.
+//!
+//! It takes commands in order, gathers the receipts that wait into one batch, and answers each request once its
+//! batch is durable. It ends when every handle is gone or it is told to close.
+
+use super::{NotReady, Signer, SpoolStatus, sink_error};
+use crate::proxy::sink::SinkError;
+use crate::spool::{AppendError, DeadLetter, DeadLetters, Lock, Spool, Stored, disk::Disk};
+use dgon_agent_core::facts::RequestFacts;
+use dgon_protocol::frame::{Ack, Refused};
+use dgon_protocol::receipt::Signed;
+use serde_json::value::RawValue;
+use std::io;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Most receipts in one batch: bounds memory and how long a command waits behind it.
+const BATCH: usize = 512;
+const DAY_S: u64 = 24 * 3600;
+/// Receipts read at once when refused ones are looked for.
+const LOOKUP: usize = 256;
+const LOOKUP_BYTES: usize = 1024 * 1024;
+
+type RecordReply = oneshot::Sender<Result<u64, SinkError>>;
+
+/// What the writer is asked.
+#[derive(Debug)]
+pub(super) enum Command {
+    Record {
+        facts: Box<RequestFacts>,
+        reply: RecordReply,
+    },
+    Read {
+        from: u64,
+        max_count: usize,
+        max_bytes: usize,
+        reply: oneshot::Sender<io::Result<Vec<Stored>>>,
+    },
+    Ack {
+        ack: Ack,
+        reply: oneshot::Sender<()>,
+    },
+    ResumeAt {
+        acked_seq: u64,
+        reply: oneshot::Sender<()>,
+    },
+    Tidy,
+    Close {
+        reply: oneshot::Sender<()>,
+    },
+}
+
+pub(super) struct Writer<D: Disk> {
+    spool: Spool<D>,
+    signer: Signer,
+    dead_letters: DeadLetters,
+    status: watch::Sender<SpoolStatus>,
+    /// Last `seq` that the control plane has, where that is more than we have.
+    ahead: Option<u64>,
+    dead_letter_count: u64,
+    today: Today,
+    batch: Vec<(Box<RequestFacts>, RecordReply)>,
+    _lock: Option<Lock>,
+}
+
+/// Receipts since midnight UTC.
+struct Today {
+    day: u64,
+    count: u64,
+}
+
+impl<D: Disk> Writer<D> {
+    pub(super) fn new(
+        spool: Spool<D>,
+        signer: Signer,
+        dead_letters: DeadLetters,
+        lock: Option<Lock>,
+    ) -> (Self, watch::Receiver<SpoolStatus>) {
+        let day = now_s() / DAY_S;
+        let today = Today {
+            day,
+            count: spool.count_since(day * DAY_S),
+        };
+        let dead_letter_count = dead_letters.count();
+        let (status, watcher) = watch::channel(SpoolStatus {
+            last_seq: 0,
+            acked_seq: 0,
+            oldest_seq: 0,
+            bytes: 0,
+            max_receipts: 0,
+            not_ready: None,
+            damaged: 0,
+            dead_letters: 0,
+            receipts_today: 0,
+            unsettled: false,
+        });
+        let writer = Self {
+            spool,
+            signer,
+            dead_letters,
+            status,
+            ahead: None,
+            dead_letter_count,
+            today,
+            batch: Vec::new(),
+            _lock: lock,
+        };
+        writer.publish();
+        (writer, watcher)
+    }
+
+    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Command>) {
+        while let Some(first) = queue.blocking_recv() {
+            let mut next = Some(first);
+            while let Some(command) = next.take() {
+                match command {
+                    Command::Record { facts, reply } => {
+                        self.batch.push((facts, reply));
+                        if self.batch.len() < BATCH {
+                            next = queue.try_recv().ok();
+                        }
+                    }
+                    Command::Close { reply } => {
+                        queue.close();
+                        self.write_batch();
+                        self.close(&mut queue);
+                        drop(self);
+                        let _ = reply.send(());
+                        return;
+                    }
+                    other => {
+                        self.write_batch();
+                        self.handle(other);
+                    }
+                }
+            }
+            self.write_batch();
+            self.publish();
+        }
+        self.save_acked();
+    }
+
+    /// Writes what was queued before the queue closed.
+    fn close(&mut self, queue: &mut mpsc::Receiver<Command>) {
+        while let Ok(command) = queue.try_recv() {
+            if let Command::Record { facts, reply } = command {
+                self.batch.push((facts, reply));
+            }
+        }
+        self.write_batch();
+        self.save_acked();
+        self.publish();
+    }
+
+    fn handle(&mut self, command: Command) {
+        match command {
+            Command::Read {
+                from,
+                max_count,
+                max_bytes,
+                reply,
+            } => {
+                let _ = reply.send(self.spool.read(from, max_count, max_bytes));
+            }
+            Command::Ack { ack, reply } => {
+                self.acknowledge(&ack);
+                self.publish();
+                let _ = reply.send(());
+            }
+            Command::ResumeAt { acked_seq, reply } => {
+                let last_seq = self.spool.book().last_seq();
+                self.ahead = (acked_seq > last_seq).then_some(acked_seq);
+                if self.ahead.is_none() {
+                    self.spool.set_acked(acked_seq);
+                }
+                self.publish();
+                let _ = reply.send(());
+            }
+            Command::Tidy => {
+                self.spool.repair(now_s());
+                self.save_acked();
+                self.trim();
+            }
+            // Both are taken care of by the loop.
+            Command::Record { .. } | Command::Close { .. } => {}
+        }
+    }
+
+    /// Signs and appends the batch, then answers every request in it.
+    fn write_batch(&mut self) {
+        if self.batch.is_empty() {
+            return;
+        }
+        let batch = std::mem::take(&mut self.batch);
+        let first_seq = self.spool.book().next_seq();
+        let outcome = self.append(&batch);
+        if outcome.is_ok() {
+            self.count_today(batch.len() as u64);
+        }
+        // Before the answers: who is told of its receipt finds it in the status.
+        self.publish();
+        for (seq, (_, reply)) in (first_seq..).zip(batch) {
+            let answer = match &outcome {
+                Ok(()) => Ok(seq),
+                Err(reason) => Err(sink_error(reason, &self.status.borrow())),
+            };
+            let _ = reply.send(answer);
+        }
+    }
+
+    fn append(&mut self, batch: &[(Box<RequestFacts>, RecordReply)]) -> Result<(), NotReady> {
+        if let Some(reason) = self.not_ready_to_append() {
+            return Err(reason);
+        }
+        let mut prev_hash = self.spool.head();
+        let first_seq = self.spool.book().next_seq();
+        let signed: Vec<Signed> = (first_seq..)
+            .zip(batch)
+            .map(|(seq, (facts, _))| {
+                let signed = self.signer.sign(facts, seq, prev_hash);
+                prev_hash = signed.entry_hash;
+                signed
+            })
+            .collect();
+        self.spool.append(&signed, now_s()).map_err(|error| {
+            tracing::error!(
+                error = %NotReady::from(error.clone()),
+                receipts = signed.len(),
+                "receipts could not be made durable; their requests fail"
+            );
+            NotReady::from(error)
+        })
+    }
+
+    fn not_ready_to_append(&self) -> Option<NotReady> {
+        if let Some(acked_seq) = self.ahead {
+            let last_seq = self.spool.book().last_seq();
+            return Some(NotReady::ChainBehind {
+                acked_seq,
+                last_seq,
+            });
+        }
+        self.spool.fault().cloned().map(NotReady::Disk)
+    }
+
+    fn acknowledge(&mut self, ack: &Ack) {
+        if self.ahead.is_some() {
+            return;
+        }
+        if !ack.refused.is_empty() {
+            self.bury(ack);
+        }
+        if ack.acked_seq > self.spool.book().acked_seq() {
+            self.spool.set_acked(ack.acked_seq);
+            self.trim();
+        }
+    }
+
+    /// Puts refused receipts into the dead-letter file.
+    fn bury(&mut self, ack: &Ack) {
+        let mut refused = ack.refused.clone();
+        let mut letters = Vec::new();
+        let mut from = self.spool.book().acked_seq() + 1;
+        while !refused.is_empty() && from <= ack.acked_seq {
+            let batch = self
+                .spool
+                .read(from, LOOKUP, LOOKUP_BYTES)
+                .unwrap_or_default();
+            let Some(last) = batch.last() else { break };
+            from = last.seq + 1;
+            for stored in batch {
+                if let Some(at) = refused
+                    .iter()
+                    .position(|refusal| is_about(refusal, &stored))
+                {
+                    letters.push(letter(refused.swap_remove(at), Some(stored)));
+                }
+            }
+        }
+        letters.extend(refused.into_iter().map(|refusal| letter(refusal, None)));
+        self.dead_letter_count += letters.len() as u64;
+        for letter in &letters {
+            tracing::warn!(
+                request_id = letter.refusal.request_id.as_ref().map(ToString::to_string),
+                kind = %letter.refusal.kind,
+                reason = letter.refusal.message,
+                "the control plane refused a receipt; it lies in the dead-letter file"
+            );
+        }
+        if let Err(error) = self.dead_letters.append(&letters) {
+            tracing::error!(%error, "the dead-letter file could not be written; the receipts stay in the spool");
+        }
+    }
+
+    fn trim(&mut self) {
+        if let Err(error) = self.spool.trim(now_s()) {
+            tracing::warn!(%error, "an old segment of the spool could not be removed");
+        }
+    }
+
+    fn save_acked(&mut self) {
+        if let Err(error) = self.spool.save_acked() {
+            tracing::warn!(%error, "the acknowledged position could not be saved; receipts may be sent twice");
+        }
+    }
+
+    fn count_today(&mut self, receipts: u64) {
+        let day = now_s() / DAY_S;
+        if day != self.today.day {
+            self.today = Today { day, count: 0 };
+        }
+        self.today.count += receipts;
+    }
+
+    fn publish(&self) {
+        let book = self.spool.book();
+        let not_ready = self
+            .not_ready_to_append()
+            .or_else(|| book.room().err().map(NotReady::Full));
+        let is_same_day = now_s() / DAY_S == self.today.day;
+        self.status.send_replace(SpoolStatus {
+            last_seq: book.last_seq(),
+            acked_seq: book.acked_seq(),
+            oldest_seq: book.oldest_seq(),
+            bytes: book.bytes(),
+            max_receipts: book.limits().max_receipts,
+            not_ready,
+            damaged: self.spool.damaged(),
+            dead_letters: self.dead_letter_count,
+            receipts_today: if is_same_day { self.today.count } else { 0 },
+            unsettled: self.spool.has_unsaved_ack() || self.spool.fault().is_some(),
+        });
+    }
+}
+
+impl From<AppendError> for NotReady {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Full(full) => Self::Full(full),
+            disk @ AppendError::Disk { .. } => Self::Disk(disk),
+        }
+    }
+}
+
+fn is_about(refusal: &Refused, stored: &Stored) -> bool {
+    refusal.request_id.as_ref().is_some_and(|id| {
+        let needle = format!("\"request_id\":\"{id}\"");
+        memchr::memmem::find(&stored.entry_bytes, needle.as_bytes()).is_some()
+    })
+}
+
+fn letter(refusal: Refused, stored: Option<Stored>) -> DeadLetter {
+    let seq = stored.as_ref().map(|stored| stored.seq);
+    let receipt = stored
+        .and_then(|stored| String::from_utf8(stored.entry_bytes).ok())
+        .and_then(|text| RawValue::from_string(text).ok());
+    DeadLetter {
+        refused_s: now_s(),
+        refusal,
+        seq,
+        receipt,
+    }
+}
+
+fn now_s() -> u64 {
+    super::unix_ms() / 1000
+}

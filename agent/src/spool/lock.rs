@@ -1,0 +1,58 @@
+//! One agent per spool: a lock on a file in its folder, held as long as the process lives.
+//!
+//! The system drops the lock with the process, however it ends, so that nothing stale ever has to be cleaned up.
+
+use super::disk::owner_only;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::path::Path;
+
+/// Why the lock was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another process has it.
+    #[error(
+        "another dgon-agent uses this spool; stop it first, or give this one its own state directory with --state-dir"
+    )]
+    Taken,
+    /// The lock file cannot be made or locked.
+    #[error("the spool's lock file cannot be used; check the permissions of the spool folder")]
+    Io(#[source] io::Error),
+}
+
+/// The lock; dropping it frees the spool.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "held for its lock alone")] File);
+
+impl Lock {
+    /// Takes the lock of the spool at `folder`.
+    ///
+    /// # Errors
+    /// [`LockError`], at once: nothing waits for another agent to stop.
+    pub fn take(folder: &Path) -> Result<Self, LockError> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        let file = owner_only(&mut options)
+            .open(folder.join("lock"))
+            .map_err(LockError::Io)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => Err(LockError::Taken),
+            Err(TryLockError::Error(error)) => Err(LockError::Io(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_agent_is_turned_away_until_the_first_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Lock::take(folder.path()).unwrap();
+        assert!(matches!(Lock::take(folder.path()), Err(LockError::Taken)));
+        drop(first);
+        assert!(Lock::take(folder.path()).is_ok());
+    }
+}
