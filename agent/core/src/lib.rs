@@ -1,4 +1,5 @@
 //! Pure state machines of the agent: no tokio, no files, no network; time and randomness are arguments.
 
 pub mod facts;
+pub mod meter;
 pub mod spool;
