@@ -1,0 +1,96 @@
+//! When to dial again: full jitter, so that a fleet that lost its control plane does not come back at once.
+
+use dgon_protocol::limits::{BACKOFF_BASE, BACKOFF_CAP, BACKOFF_RESET};
+use std::time::Duration;
+
+/// Longest wait that a server's `Retry-After` can ask for: a mistyped header must not strand a node for days.
+const RETRY_AFTER_CAP: Duration = Duration::from_secs(15 * 60);
+
+/// The state of the backoff: how often it was needed in a row.
+#[derive(Debug, Clone, Default)]
+pub struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    /// How long to wait now. `unit` is a random number in `0.0..1.0`. A `retry_after` wins over the backoff, and
+    /// gets a little jitter on top.
+    pub fn next_wait(&mut self, unit: f64, retry_after: Option<Duration>) -> Duration {
+        let unit = if unit.is_finite() {
+            unit.clamp(0.0, 1.0)
+        } else {
+            1.0
+        };
+        let ceiling = BACKOFF_BASE
+            .saturating_mul(1 << self.failures.min(16))
+            .min(BACKOFF_CAP);
+        self.failures = self.failures.saturating_add(1);
+        match retry_after {
+            Some(asked) => asked.min(RETRY_AFTER_CAP) + BACKOFF_BASE.mul_f64(unit),
+            None => ceiling.mul_f64(unit),
+        }
+    }
+
+    /// A session ended that had lived this long: a long one clears the failures before it.
+    pub fn session_ended(&mut self, lived: Duration) {
+        if lived >= BACKOFF_RESET {
+            self.failures = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ceilings(backoff: &mut Backoff, count: usize) -> Vec<u128> {
+        (0..count)
+            .map(|_| backoff.next_wait(1.0, None).as_millis())
+            .collect()
+    }
+
+    #[test]
+    fn the_ceiling_doubles_up_to_the_cap() {
+        let mut backoff = Backoff::default();
+        assert_eq!(
+            ceilings(&mut backoff, 9),
+            [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000]
+        );
+        for _ in 0..100 {
+            assert!(backoff.next_wait(1.0, None) <= BACKOFF_CAP);
+        }
+    }
+
+    #[test]
+    fn jitter_is_full() {
+        let mut backoff = Backoff::default();
+        assert_eq!(backoff.next_wait(0.0, None), Duration::ZERO);
+        assert_eq!(backoff.next_wait(0.5, None), Duration::from_millis(500));
+    }
+
+    #[test]
+    fn retry_after_wins_and_is_bounded() {
+        let mut backoff = Backoff::default();
+        let asked = Some(Duration::from_secs(90));
+        assert_eq!(backoff.next_wait(0.0, asked), Duration::from_secs(90));
+        let absurd = Some(Duration::from_secs(u64::MAX));
+        assert!(backoff.next_wait(1.0, absurd) < Duration::from_secs(1000));
+    }
+
+    #[test]
+    fn only_a_session_that_lived_clears_the_failures() {
+        let mut backoff = Backoff::default();
+        ceilings(&mut backoff, 5);
+        backoff.session_ended(Duration::from_secs(59));
+        assert_eq!(ceilings(&mut backoff, 1), [16_000]);
+        backoff.session_ended(Duration::from_secs(60));
+        assert_eq!(ceilings(&mut backoff, 1), [500]);
+    }
+
+    #[test]
+    fn odd_random_numbers_do_no_harm() {
+        for unit in [f64::NAN, f64::INFINITY, -1.0, 2.0] {
+            assert!(Backoff::default().next_wait(unit, None) <= BACKOFF_CAP);
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Decisions of the agent link: when to dial again, what to send, when the peer counts as gone. Pure.
+//!
+//! Times are given as durations since any fixed moment of a monotonic clock.
+
+pub mod backoff;
+pub mod liveness;
+pub mod window;
+
+pub use backoff::Backoff;
+pub use liveness::{Liveness, Verdict};
+pub use window::{Span, Window};
