@@ -4,6 +4,8 @@ pub mod cli;
 pub mod cmd;
 pub mod config;
 pub mod files;
+pub mod gpu;
+pub mod host;
 pub mod identity;
 pub mod log;
 pub mod proxy;

@@ -1,4 +1,9 @@
 //! `receipt verify` through the real binary: every verdict, every exit code, no network.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
