@@ -1,0 +1,50 @@
+//! Answers of runtimes: no bytes in no chunks panic, and every byte reaches the client once and in order.
+#![no_main]
+
+use bytes::Bytes;
+use dgon_agent_core::meter::{Dialect, Ending, Framing, Meter, MeterSettings};
+use libfuzzer_sys::fuzz_target;
+
+const DIALECTS: [Dialect; 7] = [
+    Dialect::OpenAi,
+    Dialect::Responses,
+    Dialect::Messages,
+    Dialect::Ollama,
+    Dialect::Tgi,
+    Dialect::Llama,
+    Dialect::Triton,
+];
+const FRAMINGS: [Framing; 4] = [Framing::Json, Framing::Sse, Framing::Ndjson, Framing::Opaque];
+
+fuzz_target!(|input: &[u8]| {
+    let Some((&[choice, chunk], body)) = input.split_first_chunk::<2>() else { return };
+    let drop_usage_event = choice & 0x80 != 0;
+    let mut meter = Meter::new(MeterSettings {
+        dialect: DIALECTS[usize::from(choice) % DIALECTS.len()],
+        framing: FRAMINGS[usize::from(choice / 8) % FRAMINGS.len()],
+        hash_key: [7; 32],
+        drop_usage_event,
+        header_usage: None,
+    });
+    let mut out = Vec::new();
+    let mut holds = 0;
+    for (i, piece) in body.chunks(usize::from(chunk).max(1)).enumerate() {
+        let release = meter.feed(Bytes::copy_from_slice(piece), i as u64);
+        out.extend_from_slice(&release.pass);
+        out.extend_from_slice(&release.then);
+        if let Some(held) = release.hold {
+            holds += 1;
+            out.extend_from_slice(&held);
+        }
+    }
+    let (measured, rest) = meter.finish(Ending::Complete, u64::from(chunk));
+    out.extend_from_slice(&rest);
+    assert!(holds <= 1);
+    if drop_usage_event {
+        assert!(out.len() <= body.len());
+    } else {
+        assert_eq!(out, body);
+    }
+    let limit = i64::MAX as u64;
+    assert!(measured.tokens_input <= limit && measured.tokens_output <= limit);
+});
