@@ -2,8 +2,10 @@
 //!
 //! | module | owns |
 //! |---|---|
+//! | [`lifecycle`] | which state of a node follows which, and why |
 //! | [`sketch`] | quantiles that can be merged |
 //! | [`rollup`] | what receipts add up to per minute |
 
+pub mod lifecycle;
 pub mod rollup;
 pub mod sketch;

@@ -6,7 +6,15 @@
 
 mod db;
 mod error;
+mod heartbeats;
+mod ingest;
+mod nodes;
 pub mod rollups;
+mod tokens;
 
 pub use db::{Dialect, Store};
 pub use error::StoreError;
+pub use heartbeats::{NewHeartbeat, ProbeEnd, ProbeRow};
+pub use ingest::{Evidence, Gap, IngestTx, NewReceipt};
+pub use nodes::{Connected, LifecycleChange, LifecycleEventRow, NodeKeyRow, NodeRow, NodeState};
+pub use tokens::{Enrolment, NewNode, NewToken, TokenRow};

@@ -1,10 +1,13 @@
 //! Runs a test on both databases.
 
-use dgon_control_plane_store::Store;
+use dgon_control_plane_store::{Enrolment, NewNode, NewToken, Store};
+use dgon_protocol::id::NodeId;
+use dgon_protocol::key::NodeKey;
+use dgon_protocol::receipt::Sha256Hash;
 use dgon_testkit::postgres;
 
 /// Runs `test` on a fresh SQLite file and on a fresh PostgreSQL database, migrations applied.
-pub async fn on_both<F, Fut>(test: F)
+pub(crate) async fn on_both<F, Fut>(test: F)
 where
     F: Fn(Store) -> Fut,
     Fut: Future<Output = ()>,
@@ -25,4 +28,42 @@ where
     store.migrate().await.expect("migrate");
     test(store.clone()).await;
     store.close().await;
+}
+
+/// A token of `uses`, stored; its hash.
+#[allow(dead_code, reason = "not every test file enrols nodes")]
+pub(crate) async fn token(store: &Store, name: &str, uses: u32) -> [u8; 32] {
+    let hash = Sha256Hash::of(name.as_bytes()).0;
+    let token = NewToken {
+        id: name,
+        token_hash: &hash,
+        label: name,
+        region: Some("eu"),
+        org_id: None,
+        created_by: "test",
+        created_at_ms: 1,
+        expires_at_ms: 1_000,
+        uses,
+    };
+    store.token_create(&token).await.expect("token");
+    hash
+}
+
+/// Tries to enrol a node with the key of `seed`.
+#[allow(dead_code, reason = "not every test file enrols nodes")]
+pub(crate) async fn enrol(store: &Store, token: &[u8; 32], node_id: &str, seed: u8) -> Enrolment {
+    let node_id = NodeId::parse(node_id).expect("node id");
+    let key = NodeKey::from_seed(&[seed; 32]);
+    let node = NewNode {
+        node_id: &node_id,
+        region: None,
+        public_key: &key.public(),
+        sealed_secret: b"sealed",
+        agent_version: "1",
+        os: "linux",
+        arch: "x86_64",
+        hardware_hash: None,
+        at_ms: 10,
+    };
+    store.enrol(token, &node).await.expect("enrol")
 }

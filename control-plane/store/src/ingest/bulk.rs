@@ -1,0 +1,185 @@
+//! The statements of ingest that differ between the databases: SQLite takes many rows as `VALUES` and lists
+//! as JSON, PostgreSQL takes both as arrays.
+
+use super::{NewReceipt, Tx};
+use dgon_protocol::chain::Head;
+use dgon_protocol::receipt::{Source, Status};
+use sqlx::Error;
+use std::sync::LazyLock;
+
+const COLUMNS: &str = "request_id, node_id, node_key_id, seq, received_at_ms, version, region, model_id, runtime, \
+     source, status, ts_start, ts_end, tokens_input, tokens_output, tokens_cached, ttft_ms, latency_ms, p95_ms, \
+     cache_hit, hedged, entry_hash, entry";
+const COLUMN_COUNT: usize = 23;
+
+/// Rows per statement. Few sizes, so that each statement is prepared once and kept.
+const CHUNKS: [usize; 3] = [64, 8, 1];
+
+static SQLITE_INSERTS: LazyLock<[String; 3]> = LazyLock::new(|| {
+    CHUNKS.map(|rows| {
+        let row = format!("({})", vec!["?"; COLUMN_COUNT].join(", "));
+        let values = vec![row; rows].join(", ");
+        format!("INSERT INTO receipts ({COLUMNS}) VALUES {values} ON CONFLICT DO NOTHING")
+    })
+});
+
+pub(super) async fn insert(tx: &mut Tx, receipts: &[NewReceipt<'_>]) -> Result<u64, Error> {
+    if receipts.is_empty() {
+        return Ok(0);
+    }
+    match tx {
+        Tx::Sqlite(tx) => insert_sqlite(tx, receipts).await,
+        Tx::Postgres(tx) => insert_postgres(tx, receipts).await,
+    }
+}
+
+async fn insert_sqlite(
+    tx: &mut sqlx::SqliteConnection,
+    receipts: &[NewReceipt<'_>],
+) -> Result<u64, Error> {
+    let mut inserted = 0;
+    let mut rest = receipts;
+    for (size, sql) in CHUNKS.iter().zip(SQLITE_INSERTS.iter()) {
+        while rest.len() >= *size {
+            let (chunk, after) = rest.split_at(*size);
+            rest = after;
+            let mut query = sqlx::query(sql.as_str());
+            for receipt in chunk {
+                let f = receipt.fields;
+                query = query
+                    .bind(f.request_id.as_str())
+                    .bind(f.node_id.as_str())
+                    .bind(receipt.node_key_id)
+                    .bind(receipt.seq)
+                    .bind(receipt.received_at_ms)
+                    .bind(receipt.version())
+                    .bind(f.region.as_deref())
+                    .bind(f.model_id.as_str())
+                    .bind(f.runtime.as_deref())
+                    .bind(f.source.map(Source::as_str))
+                    .bind(f.status.map(Status::as_str))
+                    .bind(f.ts_start)
+                    .bind(f.ts_end)
+                    .bind(f.tokens_input)
+                    .bind(f.tokens_output)
+                    .bind(f.tokens_cached)
+                    .bind(f.ttft_ms)
+                    .bind(f.latency_ms)
+                    .bind(f.p95_ms)
+                    .bind(f.cache_hit)
+                    .bind(f.hedged)
+                    .bind(receipt.entry_hash.0.as_slice())
+                    .bind(receipt.entry);
+            }
+            inserted += query.execute(&mut *tx).await?.rows_affected();
+        }
+    }
+    Ok(inserted)
+}
+
+async fn insert_postgres(
+    tx: &mut sqlx::PgConnection,
+    receipts: &[NewReceipt<'_>],
+) -> Result<u64, Error> {
+    macro_rules! column {
+        ($receipt:ident => $value:expr) => {
+            receipts.iter().map(|$receipt| $value).collect::<Vec<_>>()
+        };
+    }
+    let sql = "INSERT INTO receipts (request_id, node_id, node_key_id, seq, received_at_ms, version, region, \
+         model_id, runtime, source, status, ts_start, ts_end, tokens_input, tokens_output, tokens_cached, ttft_ms, \
+         latency_ms, p95_ms, cache_hit, hedged, entry_hash, entry) \
+         SELECT * FROM UNNEST($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], \
+         $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::bigint[], $13::bigint[], $14::bigint[], \
+         $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::boolean[], $21::boolean[], \
+         $22::bytea[], $23::bytea[]) ON CONFLICT DO NOTHING";
+    let done = sqlx::query(sql)
+        .bind(column!(r => r.fields.request_id.as_str()))
+        .bind(column!(r => r.fields.node_id.as_str()))
+        .bind(column!(r => r.node_key_id))
+        .bind(column!(r => r.seq))
+        .bind(column!(r => r.received_at_ms))
+        .bind(column!(r => r.version()))
+        .bind(column!(r => r.fields.region.as_deref()))
+        .bind(column!(r => r.fields.model_id.as_str()))
+        .bind(column!(r => r.fields.runtime.as_deref()))
+        .bind(column!(r => r.fields.source.map(Source::as_str)))
+        .bind(column!(r => r.fields.status.map(Status::as_str)))
+        .bind(column!(r => r.fields.ts_start))
+        .bind(column!(r => r.fields.ts_end))
+        .bind(column!(r => r.fields.tokens_input))
+        .bind(column!(r => r.fields.tokens_output))
+        .bind(column!(r => r.fields.tokens_cached))
+        .bind(column!(r => r.fields.ttft_ms))
+        .bind(column!(r => r.fields.latency_ms))
+        .bind(column!(r => r.fields.p95_ms))
+        .bind(column!(r => r.fields.cache_hit))
+        .bind(column!(r => r.fields.hedged))
+        .bind(column!(r => r.entry_hash.0.as_slice()))
+        .bind(column!(r => r.entry))
+        .execute(&mut *tx)
+        .await?;
+    Ok(done.rows_affected())
+}
+
+type HeadRow = (i64, i64, Vec<u8>);
+
+pub(super) async fn heads(tx: &mut Tx, key_ids: &[i64]) -> Result<Vec<HeadRow>, Error> {
+    match tx {
+        Tx::Sqlite(tx) => {
+            sqlx::query_as(
+                "SELECT id, head_seq, head_hash FROM node_keys \
+                 WHERE id IN (SELECT value FROM json_each($1))",
+            )
+            .bind(serde_json::to_string(key_ids).unwrap_or_default())
+            .fetch_all(&mut **tx)
+            .await
+        }
+        Tx::Postgres(tx) => {
+            // In the order of ids, so that two processes cannot wait for each other.
+            sqlx::query_as(
+                "SELECT id, head_seq, head_hash FROM node_keys WHERE id = ANY($1) ORDER BY id FOR UPDATE",
+            )
+            .bind(key_ids)
+            .fetch_all(&mut **tx)
+            .await
+        }
+    }
+}
+
+pub(super) async fn set_heads(tx: &mut Tx, heads: &[(i64, Head)]) -> Result<(), Error> {
+    match tx {
+        Tx::Sqlite(tx) => {
+            for (id, head) in heads {
+                sqlx::query("UPDATE node_keys SET head_seq = $2, head_hash = $3 WHERE id = $1")
+                    .bind(*id)
+                    .bind(seq(head))
+                    .bind(head.entry_hash.0.as_slice())
+                    .execute(&mut **tx)
+                    .await?;
+            }
+        }
+        Tx::Postgres(tx) => {
+            let ids: Vec<i64> = heads.iter().map(|(id, _)| *id).collect();
+            let seqs: Vec<i64> = heads.iter().map(|(_, head)| seq(head)).collect();
+            let hashes: Vec<&[u8]> = heads
+                .iter()
+                .map(|(_, head)| head.entry_hash.0.as_slice())
+                .collect();
+            sqlx::query(
+                "UPDATE node_keys k SET head_seq = h.seq, head_hash = h.hash \
+                 FROM UNNEST($1::bigint[], $2::bigint[], $3::bytea[]) AS h (id, seq, hash) WHERE k.id = h.id",
+            )
+            .bind(ids)
+            .bind(seqs)
+            .bind(hashes)
+            .execute(&mut **tx)
+            .await?;
+        }
+    }
+    Ok(())
+}
+
+fn seq(head: &Head) -> i64 {
+    i64::try_from(head.seq).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,361 @@
+//! Nodes, their keys and their sealed secrets.
+
+use crate::{Store, StoreError, in_tx, on_read, on_write};
+use dgon_control_plane_model::lifecycle::{Reason, State};
+use dgon_protocol::id::NodeId;
+use dgon_protocol::key::PublicKey;
+use dgon_protocol::receipt::Sha256Hash;
+
+/// What a node was when it was last written.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct NodeRow {
+    /// Which node.
+    pub node_id: String,
+    /// Where it is.
+    pub region: String,
+    /// Lifecycle state: see [`NodeRow::lifecycle`].
+    pub state: String,
+    /// Why.
+    pub state_reason: String,
+    /// Since when, unix ms.
+    pub state_since_ms: i64,
+    /// Since when it is enrolled, unix ms.
+    pub enrolled_at_ms: i64,
+    /// The org of its owner.
+    pub org_id: Option<String>,
+    /// The token that enrolled it.
+    pub token_id: Option<String>,
+    /// Version of its agent.
+    pub agent_version: String,
+    /// Operating system.
+    pub os: String,
+    /// Architecture.
+    pub arch: String,
+    /// What it has, JSON of `protocol::frame::Inventory`.
+    pub inventory: Option<String>,
+    /// What its owner allows, a JSON array.
+    pub allow_list: Option<String>,
+    /// When it last connected, unix ms.
+    pub last_connected_at_ms: Option<i64>,
+    /// When its last written heartbeat came, unix ms.
+    pub last_heartbeat_at_ms: Option<i64>,
+    /// That heartbeat, JSON of `protocol::frame::Heartbeat`.
+    pub last_heartbeat: Option<String>,
+}
+
+impl NodeRow {
+    /// State and reason, typed.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when this program never wrote them.
+    pub fn lifecycle(&self) -> Result<(State, Reason), StoreError> {
+        read_lifecycle("node.get", &self.state, &self.state_reason)
+    }
+}
+
+pub(crate) fn read_lifecycle(
+    op: &'static str,
+    state: &str,
+    reason: &str,
+) -> Result<(State, Reason), StoreError> {
+    let state = State::parse(state).ok_or(StoreError::Corrupt {
+        op,
+        what: "lifecycle state",
+    })?;
+    let reason = Reason::parse(reason).ok_or(StoreError::Corrupt {
+        op,
+        what: "lifecycle reason",
+    })?;
+    Ok((state, reason))
+}
+
+/// The key that a node signs with, and the end of its chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NodeKeyRow {
+    /// Row id, which receipts refer to.
+    pub id: i64,
+    /// The key.
+    pub public_key: PublicKey,
+    /// `seq` of the last receipt of its chain; 0 for none.
+    pub head_seq: u64,
+    /// SHA-256 of that receipt.
+    pub head_hash: Sha256Hash,
+}
+
+/// A node as the lifecycle and the link know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeState {
+    /// Which node.
+    pub node_id: NodeId,
+    /// State.
+    pub state: State,
+    /// Why.
+    pub reason: Reason,
+    /// Since when, unix ms.
+    pub since_ms: i64,
+    /// When its last written heartbeat came, unix ms.
+    pub last_heartbeat_at_ms: Option<i64>,
+}
+
+const NODE_COLUMNS: &str = "node_id, region, state, state_reason, state_since_ms, enrolled_at_ms, org_id, token_id, \
+     agent_version, os, arch, inventory, allow_list, last_connected_at_ms, last_heartbeat_at_ms, last_heartbeat";
+
+impl Store {
+    /// One node.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn node_get(&self, node_id: &NodeId) -> Result<Option<NodeRow>, StoreError> {
+        let sql = format!("SELECT {NODE_COLUMNS} FROM nodes WHERE node_id = $1");
+        on_read!(self, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql))
+            .bind(node_id.as_str())
+            .fetch_optional(conn)
+            .await
+            .map_err(StoreError::query("node.get")))
+    }
+
+    /// State of every node that is not retired, for the lifecycle.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn node_states(&self) -> Result<Vec<NodeState>, StoreError> {
+        type Row = (String, String, String, i64, Option<i64>);
+        let rows: Vec<Row> = on_read!(self, conn => sqlx::query_as(
+                "SELECT node_id, state, state_reason, state_since_ms, last_heartbeat_at_ms \
+                 FROM nodes WHERE state <> 'retired'")
+            .fetch_all(conn)
+            .await
+            .map_err(StoreError::query("node.states")))?;
+        rows.into_iter()
+            .map(|(node_id, state, reason, since_ms, last_heartbeat_at_ms)| {
+                let (state, reason) = read_lifecycle("node.states", &state, &reason)?;
+                let node_id = NodeId::parse(node_id).map_err(|_| StoreError::Corrupt {
+                    op: "node.states",
+                    what: "node id",
+                })?;
+                Ok(NodeState {
+                    node_id,
+                    state,
+                    reason,
+                    since_ms,
+                    last_heartbeat_at_ms,
+                })
+            })
+            .collect()
+    }
+
+    /// The key that the node signs with now, and its chain's head.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn node_key_current(
+        &self,
+        node_id: &NodeId,
+    ) -> Result<Option<NodeKeyRow>, StoreError> {
+        const OP: &str = "node_key.current";
+        let row: Option<(i64, Vec<u8>, i64, Vec<u8>)> = on_read!(self, conn => sqlx::query_as(
+                "SELECT id, public_key, head_seq, head_hash FROM node_keys \
+                 WHERE node_id = $1 AND valid_to_ms IS NULL ORDER BY valid_from_ms DESC LIMIT 1")
+            .bind(node_id.as_str())
+            .fetch_optional(conn)
+            .await
+            .map_err(StoreError::query(OP)))?;
+        row.map(|(id, key, seq, hash)| {
+            Ok(NodeKeyRow {
+                id,
+                public_key: PublicKey::from_bytes(bytes32(OP, "public key", &key)?),
+                head_seq: u64::try_from(seq).unwrap_or(0),
+                head_hash: Sha256Hash(bytes32(OP, "chain head", &hash)?),
+            })
+        })
+        .transpose()
+    }
+
+    /// The node's sealed HMAC secret.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn node_secret(&self, node_id: &NodeId) -> Result<Option<Vec<u8>>, StoreError> {
+        let row: Option<(Vec<u8>,)> = on_read!(self, conn => sqlx::query_as(
+                "SELECT s.sealed FROM node_secrets s JOIN nodes n ON n.node_id = s.node_id \
+                 WHERE s.node_id = $1 AND n.state <> 'retired'")
+            .bind(node_id.as_str())
+            .fetch_optional(conn)
+            .await
+            .map_err(StoreError::query("node.secret")))?;
+        Ok(row.map(|(sealed,)| sealed))
+    }
+
+    /// A session opened: what the node says of itself.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn node_connected(&self, at_ms: i64, node: &Connected<'_>) -> Result<(), StoreError> {
+        on_write!(self, conn => sqlx::query(
+                "UPDATE nodes SET last_connected_at_ms = $2, agent_version = $3, os = $4, arch = $5, \
+                 inventory = $6, allow_list = $7 WHERE node_id = $1")
+            .bind(node.node_id.as_str())
+            .bind(at_ms)
+            .bind(node.agent_version)
+            .bind(node.os)
+            .bind(node.arch)
+            .bind(node.inventory)
+            .bind(node.allow_list)
+            .execute(conn)
+            .await
+            .map(drop)
+            .map_err(StoreError::query("node.connected")))
+    }
+
+    /// The node says what it has.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn node_inventory(
+        &self,
+        node_id: &NodeId,
+        inventory: &str,
+    ) -> Result<(), StoreError> {
+        on_write!(self, conn => sqlx::query("UPDATE nodes SET inventory = $2 WHERE node_id = $1")
+            .bind(node_id.as_str())
+            .bind(inventory)
+            .execute(conn)
+            .await
+            .map(drop)
+            .map_err(StoreError::query("node.inventory")))
+    }
+
+    /// Makes `new` the state of a node that is still in `old`, with its event; false when it was not.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn node_transition(&self, change: &LifecycleChange<'_>) -> Result<bool, StoreError> {
+        const OP: &str = "node.transition";
+        let changed = in_tx!(self, "node.transition", tx => {
+            let updated = sqlx::query(
+                    "UPDATE nodes SET state = $2, state_reason = $3, state_since_ms = $4 \
+                     WHERE node_id = $1 AND state = $5 AND state_reason = $6")
+                .bind(change.node_id.as_str())
+                .bind(change.new.0.as_str())
+                .bind(change.new.1.as_str())
+                .bind(change.at_ms)
+                .bind(change.old.0.as_str())
+                .bind(change.old.1.as_str())
+                .execute(&mut *tx)
+                .await
+                .map_err(StoreError::query(OP))?
+                .rows_affected();
+            if updated == 1 {
+                sqlx::query(
+                        "INSERT INTO lifecycle_events (node_id, at_ms, from_state, to_state, reason, actor, detail) \
+                         VALUES ($1, $2, $3, $4, $5, $6, $7)")
+                    .bind(change.node_id.as_str())
+                    .bind(change.at_ms)
+                    .bind(change.old.0.as_str())
+                    .bind(change.new.0.as_str())
+                    .bind(change.new.1.as_str())
+                    .bind(change.actor)
+                    .bind(change.detail)
+                    .execute(&mut *tx)
+                    .await
+                    .map_err(StoreError::query(OP))?;
+            }
+            updated == 1
+        });
+        Ok(changed)
+    }
+
+    /// How many refused bytes are kept of a node.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn evidence_count(&self, node_id: &NodeId) -> Result<i64, StoreError> {
+        let (count,): (i64,) = on_read!(self, conn => sqlx::query_as(
+                "SELECT COUNT(*) FROM receipt_evidence WHERE node_id = $1")
+            .bind(node_id.as_str())
+            .fetch_one(conn)
+            .await
+            .map_err(StoreError::query("evidence.count")))?;
+        Ok(count)
+    }
+
+    /// How a node came to be what it is, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn lifecycle_events(
+        &self,
+        node_id: &NodeId,
+        limit: u32,
+    ) -> Result<Vec<LifecycleEventRow>, StoreError> {
+        on_read!(self, conn => sqlx::query_as(
+                "SELECT at_ms, from_state, to_state, reason, actor, detail FROM lifecycle_events \
+                 WHERE node_id = $1 ORDER BY id DESC LIMIT $2")
+            .bind(node_id.as_str())
+            .bind(i64::from(limit))
+            .fetch_all(conn)
+            .await
+            .map_err(StoreError::query("lifecycle_event.list")))
+    }
+}
+
+/// What a node says when its session opens. JSON fields are as received.
+#[derive(Debug, Clone, Copy)]
+pub struct Connected<'a> {
+    /// Which node.
+    pub node_id: &'a NodeId,
+    /// Version of its agent.
+    pub agent_version: &'a str,
+    /// Operating system.
+    pub os: &'a str,
+    /// Architecture.
+    pub arch: &'a str,
+    /// JSON of `protocol::frame::Inventory`.
+    pub inventory: &'a str,
+    /// JSON array of permissions.
+    pub allow_list: &'a str,
+}
+
+/// One change of a node's lifecycle.
+#[derive(Debug, Clone, Copy)]
+pub struct LifecycleChange<'a> {
+    /// Which node.
+    pub node_id: &'a NodeId,
+    /// What it must still be.
+    pub old: (State, Reason),
+    /// What it becomes.
+    pub new: (State, Reason),
+    /// When, unix ms.
+    pub at_ms: i64,
+    /// Who: `system`, `node:ID` or `user:ID`.
+    pub actor: &'a str,
+    /// A sentence for people.
+    pub detail: Option<&'a str>,
+}
+
+/// One entry of a node's history.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct LifecycleEventRow {
+    /// When, unix ms.
+    pub at_ms: i64,
+    /// State before.
+    pub from_state: String,
+    /// State after.
+    pub to_state: String,
+    /// Why.
+    pub reason: String,
+    /// Who.
+    pub actor: String,
+    /// A sentence for people.
+    pub detail: Option<String>,
+}
+
+pub(crate) fn bytes32(
+    op: &'static str,
+    what: &'static str,
+    bytes: &[u8],
+) -> Result<[u8; 32], StoreError> {
+    bytes
+        .try_into()
+        .map_err(|_| StoreError::Corrupt { op, what })
+}
