@@ -5,6 +5,7 @@ use super::stats::{Log, Outcome};
 use super::text::{Generation, Prompt};
 use bytes::Bytes;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -21,6 +22,7 @@ pub(crate) struct Sim {
     log: Mutex<Log>,
     cache: Mutex<VecDeque<Prompt>>,
     slots: Arc<Semaphore>,
+    iterations_read: AtomicU64,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -36,6 +38,7 @@ impl Sim {
             log: Mutex::default(),
             cache: Mutex::default(),
             slots: Arc::new(Semaphore::new(config.parallel.max(1))),
+            iterations_read: AtomicU64::new(0),
             config,
         })
     }
@@ -81,6 +84,11 @@ impl Sim {
             &[self.config.seed.to_le_bytes(), number.to_le_bytes()].concat(),
         );
         (draw as f64 / u64::MAX as f64) < rate
+    }
+
+    /// Marks iterations up to `now` as read; gives where the last reader stopped.
+    pub(crate) fn take_iterations(&self, now: u64) -> u64 {
+        self.iterations_read.swap(now, Ordering::Relaxed)
     }
 
     /// Opens the books for one generation request.

@@ -19,7 +19,9 @@ mod llama_cpp;
 mod ollama;
 mod server;
 mod stats;
+mod tensorrt_llm;
 mod text;
+mod tgi;
 mod vllm;
 
 pub use config::{Faults, Kind, SimConfig};
@@ -38,8 +40,8 @@ fn dialect(kind: Kind) -> Dialect {
     match kind {
         Kind::Ollama => ollama::answer,
         Kind::Vllm => vllm::answer,
-        Kind::Tgi => vllm::answer,
-        Kind::TensorRtLlm => vllm::answer,
+        Kind::Tgi => tgi::answer,
+        Kind::TensorRtLlm => tensorrt_llm::answer,
         Kind::LlamaCpp => llama_cpp::answer,
     }
 }

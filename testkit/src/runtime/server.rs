@@ -323,6 +323,11 @@ impl Player {
             }
         }
         if failed {
+            if self.error.is_empty() {
+                self.start();
+                let _ = self.sender.send(Err(Cut)).await;
+                return self.ticket.close(Outcome::Cut);
+            }
             for bytes in std::mem::take(&mut self.error) {
                 if !self.send(bytes).await {
                     return;

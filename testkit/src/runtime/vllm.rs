@@ -227,7 +227,11 @@ fn generate(sim: &Sim, call: &Call) -> Answer {
 fn job(sim: &Sim, generation: Generation, reply: Reply, stream: bool) -> Answer {
     let busy = error(sim, 503, "Service Unavailable", BUSY, None);
     let overloaded = if stream {
-        let data = String::from_utf8_lossy(&busy.body).into_owned();
+        // This one event is written by another encoder, which puts spaces after its separators.
+        let data = format!(
+            "{{\"error\": {{\"message\": {}, \"type\": \"Service Unavailable\", \"param\": null, \"code\": 503}}}}",
+            js(BUSY)
+        );
         Plain::new(200, "", event(&data) + DONE)
     } else {
         busy
@@ -309,8 +313,14 @@ impl Form {
             );
             ("text_completion", choice)
         };
+        // The fingerprint stands on the last JSON chunk alone.
+        let fingerprint = if finish.is_some() && !self.usage {
+            format!(",\"system_fingerprint\":\"{FINGERPRINT}\"")
+        } else {
+            String::new()
+        };
         event(&format!(
-            "{{{},\"choices\":[{choice}]{usage},\"kv_transfer_params\":null}}",
+            "{{{},\"choices\":[{choice}]{usage}{fingerprint},\"kv_transfer_params\":null}}",
             self.head(object)
         ))
     }
