@@ -249,7 +249,7 @@ fn sink_error(reason: &NotReady, status: &SpoolStatus) -> SinkError {
     }
 }
 
-fn unix_ms() -> u64 {
+pub(crate) fn unix_ms() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |elapsed| {

@@ -1,0 +1,257 @@
+//! From an address to an authenticated WebSocket.
+//!
+//! The upgrade carries the v2 node headers over an empty body. Buffers are small: an idle link should cost
+//! kilobytes, not the 128 KiB that the library takes by itself.
+
+use super::LinkSettings;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use dgon_protocol::auth;
+use dgon_protocol::error::{ErrorBody, ErrorType};
+use dgon_protocol::frame::SUBPROTOCOL;
+use dgon_protocol::limits::FRAME_BYTES;
+use http::{HeaderValue, Request, StatusCode};
+use std::io;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{self, Error as WsError};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
+
+const BUFFER_BYTES: usize = 8 * 1024;
+
+/// The link's socket.
+pub(super) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DialError {
+    /// The configured address is none.
+    #[error(
+        "the control plane's link address {url:?} cannot be used; enrol again, or check control_plane.api"
+    )]
+    Address { url: String },
+    /// Nothing answers.
+    #[error("the control plane at {authority} cannot be reached ({source})")]
+    Connect {
+        authority: String,
+        source: io::Error,
+    },
+    /// The control plane said no.
+    #[error("the control plane refused the link: {message} ({status})")]
+    Refused {
+        status: StatusCode,
+        kind: Option<ErrorType>,
+        message: String,
+        retry_after: Option<Duration>,
+    },
+    /// The upgrade failed otherwise.
+    #[error("the upgrade to a WebSocket failed ({0})")]
+    Upgrade(String),
+}
+
+impl DialError {
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } => *retry_after,
+            Self::Address { .. } | Self::Connect { .. } | Self::Upgrade(_) => None,
+        }
+    }
+}
+
+/// A connected link and the host that both sides prove it against.
+pub(super) struct Dialled {
+    pub(super) socket: Socket,
+    pub(super) host: String,
+}
+
+/// Connects and upgrades.
+pub(super) async fn dial(settings: &LinkSettings) -> Result<Dialled, DialError> {
+    let address = || DialError::Address {
+        url: settings.url.clone(),
+    };
+    let mut request = settings
+        .url
+        .as_str()
+        .into_client_request()
+        .map_err(|_| address())?;
+    let host = request
+        .headers()
+        .get(http::header::HOST)
+        .and_then(|value| value.to_str().ok())
+        .ok_or_else(address)?
+        .to_owned();
+    authenticate(&mut request, settings).ok_or_else(address)?;
+    let (name, port) = authority(&request).ok_or_else(address)?;
+    let connect = |source| DialError::Connect {
+        authority: host.clone(),
+        source,
+    };
+    let stream = TcpStream::connect((name.as_str(), port))
+        .await
+        .map_err(connect)?;
+    stream.set_nodelay(true).map_err(connect)?;
+    let config = WebSocketConfig::default()
+        .read_buffer_size(BUFFER_BYTES)
+        .write_buffer_size(BUFFER_BYTES)
+        .max_write_buffer_size(2 * FRAME_BYTES)
+        .max_message_size(Some(FRAME_BYTES))
+        .max_frame_size(Some(FRAME_BYTES));
+    let upgraded = client_async_tls_with_config(request, stream, Some(config), None).await;
+    match upgraded {
+        Ok((socket, _)) => Ok(Dialled { socket, host }),
+        Err(WsError::Http(response)) => Err(refused(&response)),
+        Err(WsError::Io(source)) => Err(connect(source)),
+        Err(other) => Err(DialError::Upgrade(other.to_string())),
+    }
+}
+
+/// Adds the subprotocol and the v2 node headers; `None` where the system gives no randomness.
+fn authenticate(
+    request: &mut tungstenite::handshake::client::Request,
+    settings: &LinkSettings,
+) -> Option<()> {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
+    let timestamp = seconds.to_string();
+    let mut random = [0u8; 24];
+    getrandom::fill(&mut random).ok()?;
+    let nonce = URL_SAFE_NO_PAD.encode(random);
+    let path_and_query = request.uri().path_and_query()?.as_str().to_owned();
+    let signed = auth::sign_v2(
+        &settings.secret,
+        &auth::Request {
+            method: "GET",
+            path_and_query: &path_and_query,
+            timestamp: &timestamp,
+            nonce: &nonce,
+            body: b"",
+        },
+    );
+    let headers = request.headers_mut();
+    let mut add = |name: &'static str, value: &str| {
+        headers.insert(name, HeaderValue::from_str(value).ok()?);
+        Some(())
+    };
+    add("sec-websocket-protocol", SUBPROTOCOL)?;
+    add(auth::HEADER_NODE_ID, settings.node_id.as_str())?;
+    add(auth::HEADER_TIMESTAMP, &timestamp)?;
+    add(auth::HEADER_NONCE, &nonce)?;
+    add(auth::HEADER_AUTH, &signed)
+}
+
+/// Host and port to connect to.
+fn authority<T>(request: &Request<T>) -> Option<(String, u16)> {
+    let uri = request.uri();
+    let default = match uri.scheme_str()? {
+        "ws" => 80,
+        "wss" => 443,
+        _ => return None,
+    };
+    let host = uri.host()?;
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(host);
+    Some((bare.to_owned(), uri.port_u16().unwrap_or(default)))
+}
+
+fn refused(response: &http::Response<Option<Vec<u8>>>) -> DialError {
+    let detail = response
+        .body()
+        .as_deref()
+        .and_then(|body| serde_json::from_slice::<ErrorBody>(body).ok())
+        .map(|body| body.error);
+    let retry_after = response
+        .headers()
+        .get(http::header::RETRY_AFTER)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.trim().parse().ok())
+        .map(Duration::from_secs);
+    let kind = detail.as_ref().map(|detail| detail.kind);
+    let message = detail.map_or_else(
+        || "it gave no reason".to_owned(),
+        |detail| detail.message.chars().take(300).collect(),
+    );
+    let advice = match kind {
+        Some(ErrorType::StaleTimestamp) => "; set this machine's clock",
+        Some(ErrorType::Unauthorized) => {
+            "; enrol this machine again if it was removed from the network"
+        }
+        _ => "",
+    };
+    DialError::Refused {
+        status: response.status(),
+        kind,
+        message: format!("{message}{advice}"),
+        retry_after,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(url: &str) -> tungstenite::handshake::client::Request {
+        url.into_client_request().unwrap()
+    }
+
+    #[test]
+    fn addresses_are_split_into_host_and_port() {
+        for (url, expected) in [
+            ("ws://127.0.0.1:8080/x", Some(("127.0.0.1", 8080))),
+            ("ws://cp.example/x", Some(("cp.example", 80))),
+            ("wss://cp.example/x", Some(("cp.example", 443))),
+            ("ws://[::1]:9/x", Some(("::1", 9))),
+        ] {
+            let found = authority(&request(url));
+            let expected = expected.map(|(host, port)| (host.to_owned(), port));
+            assert_eq!(found, expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn the_upgrade_is_signed_over_its_path() {
+        let settings = LinkSettings {
+            url: "ws://127.0.0.1:1/api/v1/nodes/link".to_owned(),
+            node_id: dgon_protocol::id::NodeId::parse("rig-7").unwrap(),
+            key: dgon_protocol::key::NodeKey::from_seed(&[1; 32]),
+            secret: vec![7; 32].into(),
+            allow: Vec::new(),
+            agent_version: String::new(),
+            boot_id: String::new(),
+            flush_within: Duration::ZERO,
+        };
+        let mut request = request(&settings.url);
+        authenticate(&mut request, &settings).unwrap();
+        let header = |name| request.headers()[name].to_str().unwrap();
+        let (timestamp, nonce) = (header(auth::HEADER_TIMESTAMP), header(auth::HEADER_NONCE));
+        assert!(auth::is_nonce(nonce) && auth::parse_timestamp(timestamp).is_some());
+        let signed = auth::Request {
+            method: "GET",
+            path_and_query: "/api/v1/nodes/link",
+            timestamp,
+            nonce,
+            body: b"",
+        };
+        assert!(auth::verify_v2(
+            &[7; 32],
+            &signed,
+            header(auth::HEADER_AUTH)
+        ));
+        assert!(!format!("{settings:?}").contains("7, 7"));
+    }
+
+    #[test]
+    fn a_refusal_keeps_reason_and_retry_after() {
+        let body = br#"{"error":{"type":"rate_limited","message":"too many sessions"}}"#;
+        let response = http::Response::builder()
+            .status(429)
+            .header("retry-after", "7")
+            .body(Some(body.to_vec()))
+            .unwrap();
+        let error = refused(&response);
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
+        assert!(error.to_string().contains("too many sessions"), "{error}");
+    }
+}
