@@ -5,6 +5,7 @@
 //!
 //! | module | owns |
 //! |---|---|
+//! | [`accounts`] | people: sign-in, sessions, one-time links, enrolment tokens, flags |
 //! | [`app`] | the shared state that every part works on |
 //! | [`bus`] | typed events, in memory |
 //! | [`presence`] | who is connected and how they do, in memory |
@@ -14,6 +15,7 @@
 //! | [`tasks`] | what runs by itself: lifecycle, probes, retention |
 //! | [`http`] | the HTTP API |
 
+pub mod accounts;
 pub mod app;
 pub mod bus;
 pub mod http;

@@ -5,6 +5,8 @@
 
 use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
+use hmac::{Hmac, Mac as _};
+use sha2::Sha256;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +14,10 @@ const NONCE_BYTES: usize = 24;
 
 /// Seals and opens node secrets.
 #[derive(Clone)]
-pub struct MasterKey(XChaCha20Poly1305);
+pub struct MasterKey {
+    cipher: XChaCha20Poly1305,
+    bytes: zeroize::Zeroizing<[u8; 32]>,
+}
 
 /// Why the master key cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +58,10 @@ impl std::fmt::Debug for MasterKey {
 impl MasterKey {
     /// Takes 32 bytes.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(XChaCha20Poly1305::new(&Key::from(bytes)))
+        Self {
+            cipher: XChaCha20Poly1305::new(&Key::from(bytes)),
+            bytes: zeroize::Zeroizing::new(bytes),
+        }
     }
 
     /// Reads `master.key` in `data_dir`, or makes it.
@@ -82,6 +90,17 @@ impl MasterKey {
         }
     }
 
+    /// Another key for one purpose, from which this one cannot be told.
+    pub fn derive(&self, purpose: &str) -> [u8; 32] {
+        let mut mac = match Hmac::<Sha256>::new_from_slice(self.bytes.as_slice()) {
+            Ok(mac) => mac,
+            // HMAC takes keys of any length; this arm is unreachable and must not panic.
+            Err(_) => Hmac::new(&Default::default()),
+        };
+        mac.update(purpose.as_bytes());
+        mac.finalize().into_bytes().into()
+    }
+
     /// Seals `secret` for `node_id`.
     ///
     /// # Errors
@@ -94,7 +113,7 @@ impl MasterKey {
             aad: node_id.as_bytes(),
         };
         let sealed = self
-            .0
+            .cipher
             .encrypt(&XNonce::from(nonce), payload)
             .map_err(|_| MasterKeyError::Randomness)?;
         Ok([nonce.as_slice(), &sealed].concat())
@@ -112,7 +131,7 @@ impl MasterKey {
             msg: sealed,
             aad: node_id.as_bytes(),
         };
-        self.0
+        self.cipher
             .decrypt(&XNonce::from(*nonce), payload)
             .map_err(|_| MasterKeyError::Open)
     }

@@ -4,13 +4,19 @@
 //! resource, each with its rows as plain structs. Not found is `None`; times are unix ms; nothing in here
 //! decides anything: rules live in the model crate.
 
+pub mod audit;
 mod db;
+pub mod enrolment_tokens;
 mod error;
+pub mod flags;
 mod heartbeats;
 mod ingest;
+pub mod links;
 mod nodes;
 pub mod rollups;
+pub mod sessions;
 mod tokens;
+pub mod users;
 
 pub use db::{Dialect, Store};
 pub use error::StoreError;

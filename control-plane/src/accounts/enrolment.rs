@@ -1,0 +1,213 @@
+//! Enrolment tokens: made here, shown once, used up by nodes.
+
+use super::{AccountError, Accounts, Origin, Person, Role, secret};
+use dgon_control_plane_store::enrolment_tokens::{EnrolmentTokenRow, NewEnrolmentToken};
+
+const TTL_DEFAULT_S: u32 = 60 * 60;
+const TTL_MIN_S: u32 = 60;
+const TTL_MAX_S: u32 = 24 * 60 * 60;
+const USES_MAX: u32 = 1_000;
+const LABEL_MAX: usize = 100;
+const REGION_MAX: usize = 64;
+
+/// What somebody wants of a new token.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TokenWish {
+    /// What its maker calls it.
+    pub label: Option<String>,
+    /// Region of the nodes that it enrols.
+    pub region: Option<String>,
+    /// How many nodes it enrols; one by default.
+    pub uses: Option<u32>,
+    /// How long it works, s; an hour by default.
+    pub ttl_s: Option<u32>,
+}
+
+/// A token just made: the only time that its secret is known.
+#[derive(Clone, PartialEq, Eq)]
+pub struct IssuedToken {
+    /// The secret.
+    pub token: String,
+    /// The rest.
+    pub listed: ListedToken,
+}
+
+impl std::fmt::Debug for IssuedToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IssuedToken")
+            .field("id", &self.listed.row.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A token without its secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedToken {
+    /// As stored.
+    pub row: EnrolmentTokenRow,
+    /// The nodes that it enrolled.
+    pub used_by: Vec<String>,
+}
+
+/// Some tokens, newest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenPage {
+    /// The tokens.
+    pub items: Vec<ListedToken>,
+    /// Where the next page starts.
+    pub next: Option<(i64, String)>,
+    /// How many there are in all.
+    pub total: i64,
+}
+
+impl TokenWish {
+    fn checked(&self) -> Result<(String, Option<String>, u32, u32), AccountError> {
+        let wrong = |what| Err(AccountError::TokenWish(what));
+        let printable = |text: &str, max: usize| {
+            text.chars().count() <= max && !text.chars().any(char::is_control)
+        };
+        let label = self.label.as_deref().unwrap_or_default().trim();
+        if !printable(label, LABEL_MAX) {
+            return wrong("label has at most 100 characters and no control characters");
+        }
+        let region = self
+            .region
+            .as_deref()
+            .map(str::trim)
+            .filter(|region| !region.is_empty());
+        if !region.is_none_or(|region| printable(region, REGION_MAX)) {
+            return wrong("region has at most 64 characters and no control characters");
+        }
+        let uses = self.uses.unwrap_or(1);
+        if !(1..=USES_MAX).contains(&uses) {
+            return wrong("uses is between 1 and 1000");
+        }
+        let ttl_s = self.ttl_s.unwrap_or(TTL_DEFAULT_S);
+        if !(TTL_MIN_S..=TTL_MAX_S).contains(&ttl_s) {
+            return wrong("ttl_s is between 60 and 86400, a day");
+        }
+        Ok((label.to_owned(), region.map(str::to_owned), uses, ttl_s))
+    }
+}
+
+impl Accounts {
+    /// Makes a token for nodes of `org_id`.
+    ///
+    /// # Errors
+    /// [`AccountError::TokenWish`] or a fault of the store.
+    pub async fn token_create(
+        &self,
+        wish: &TokenWish,
+        org_id: &str,
+        actor: &str,
+        origin: &Origin,
+    ) -> Result<IssuedToken, AccountError> {
+        let (label, region, uses, ttl_s) = wish.checked()?;
+        let id = secret::public_id("et")?;
+        let token = secret::random_text("dgon_enrol_")?;
+        let now_ms = self.clock.now_ms();
+        let new = NewEnrolmentToken {
+            id: id.clone(),
+            token_hash: secret::hash(&token),
+            label,
+            region,
+            org_id: Some(org_id.to_owned()),
+            created_by: actor.to_owned(),
+            created_at_ms: now_ms,
+            expires_at_ms: now_ms + i64::from(ttl_s) * 1_000,
+            uses: i64::from(uses),
+        };
+        let audit = self.audit(
+            actor,
+            "enrolment_token.create",
+            format!("enrolment_token:{id}"),
+            origin,
+        );
+        self.store.enrolment_token_create(&new, &audit).await?;
+        let row = EnrolmentTokenRow {
+            id,
+            label: new.label,
+            region: new.region,
+            org_id: new.org_id,
+            created_by: new.created_by,
+            created_at_ms: new.created_at_ms,
+            expires_at_ms: new.expires_at_ms,
+            uses_total: new.uses,
+            uses_left: new.uses,
+            revoked_at_ms: None,
+        };
+        Ok(IssuedToken {
+            token,
+            listed: ListedToken {
+                row,
+                used_by: Vec::new(),
+            },
+        })
+    }
+
+    /// The tokens that a person may see: all for an admin, those of the own organisation otherwise.
+    ///
+    /// # Errors
+    /// A fault of the store.
+    pub async fn token_list(
+        &self,
+        person: &Person,
+        before: Option<(i64, &str)>,
+        limit: u32,
+    ) -> Result<TokenPage, AccountError> {
+        let org_id = own_org(person);
+        let limit = i64::from(limit.clamp(1, 200));
+        let mut rows = self
+            .store
+            .enrolment_token_list(org_id, before, limit + 1)
+            .await?;
+        let has_more = rows.len() as i64 > limit;
+        rows.truncate(limit as usize);
+        let next = rows
+            .last()
+            .filter(|_| has_more)
+            .map(|row| (row.created_at_ms, row.id.clone()));
+        let mut items = Vec::with_capacity(rows.len());
+        for row in rows {
+            let used_by = if row.uses_left < row.uses_total {
+                self.store.enrolment_token_used_by(&row.id).await?
+            } else {
+                Vec::new()
+            };
+            items.push(ListedToken { row, used_by });
+        }
+        let total = self.store.enrolment_token_count(org_id).await?;
+        Ok(TokenPage { items, next, total })
+    }
+
+    /// Revokes a token that a person may see.
+    ///
+    /// # Errors
+    /// [`AccountError::NotFound`] or a fault of the store.
+    pub async fn token_revoke(
+        &self,
+        person: &Person,
+        id: &str,
+        origin: &Origin,
+    ) -> Result<(), AccountError> {
+        let audit = self.audit(
+            &person.audit_name(),
+            "enrolment_token.revoke",
+            format!("enrolment_token:{id}"),
+            origin,
+        );
+        if self
+            .store
+            .enrolment_token_revoke(id, own_org(person), &audit)
+            .await?
+        {
+            Ok(())
+        } else {
+            Err(AccountError::NotFound("enrolment token"))
+        }
+    }
+}
+
+fn own_org(person: &Person) -> Option<&str> {
+    (!person.has(Role::Admin)).then_some(person.org_id.as_str())
+}

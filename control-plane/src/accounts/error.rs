@@ -1,0 +1,51 @@
+//! What can go wrong with accounts.
+
+use super::{PASSWORD_MAX, PASSWORD_MIN};
+use dgon_control_plane_store::StoreError;
+
+/// Why something about an account was refused or failed.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    /// Wrong email or password: which of them is not told.
+    #[error("email or password is wrong")]
+    WrongCredentials,
+    /// The link is unknown, used or expired.
+    #[error("this link was used or has expired; make a new one with: dgon-control-plane user link")]
+    LinkInvalid,
+    /// There is no session, or it ended.
+    #[error("the session has ended; sign in again")]
+    SessionEnded,
+    /// Another user has this email.
+    #[error("there is a user with this email already")]
+    EmailTaken,
+    /// Not an email address.
+    #[error("this is not an email address")]
+    Email,
+    /// The password is too short or too long.
+    #[error("a password has {PASSWORD_MIN} to {PASSWORD_MAX} characters")]
+    Password,
+    /// A field of an enrolment token is out of range.
+    #[error("{0}")]
+    TokenWish(&'static str),
+    /// No such object for this person.
+    #[error("there is no {0} with this id")]
+    NotFound(&'static str),
+    /// More sign-ins wait than this process can check.
+    #[error("too many sign-ins at this moment; try again in a few seconds")]
+    Busy,
+    /// The system gave no randomness.
+    #[error("the system gave no randomness")]
+    Randomness,
+    /// Hashing a password failed.
+    #[error("a password could not be hashed")]
+    Hash(#[source] argon2::Error),
+    /// A stored password hash cannot be read.
+    #[error("a stored password hash is not one that this program writes")]
+    StoredHash,
+    /// The task that hashes was stopped.
+    #[error("hashing a password was stopped")]
+    HashStopped(#[source] tokio::task::JoinError),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,113 @@
+//! Feature flags: a closed list with defaults; the database has what was changed.
+
+use super::{AccountError, Accounts, Origin, Person};
+use std::collections::BTreeMap;
+
+/// One flag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flag {
+    /// Name on the wire and in the database.
+    pub name: &'static str,
+    /// Value until an admin changes it.
+    pub default: bool,
+    /// What it opens or shuts.
+    pub meaning: &'static str,
+}
+
+/// Whether people without an account see the overview.
+pub const ANONYMOUS_OVERVIEW: &str = "allow_anonymous_overview";
+
+const fn flag(name: &'static str, default: bool, meaning: &'static str) -> Flag {
+    Flag {
+        name,
+        default,
+        meaning,
+    }
+}
+
+/// All flags.
+pub const FLAGS: [Flag; 6] = [
+    flag(
+        ANONYMOUS_OVERVIEW,
+        true,
+        "people without an account see the overview",
+    ),
+    flag(
+        "enable_private_pools",
+        false,
+        "nodes can be kept for one organisation",
+    ),
+    flag(
+        "enable_signature_verify",
+        true,
+        "receipts are verified before they are stored",
+    ),
+    flag("open_registration", false, "anybody can make an account"),
+    flag(
+        "public_receipts",
+        false,
+        "anybody who knows a receipt's id can read it",
+    ),
+    flag(
+        "show_jtvo_estimates",
+        true,
+        "earnings show an estimate in JTVO",
+    ),
+];
+
+/// The values of all flags.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flags(BTreeMap<&'static str, bool>);
+
+impl Flags {
+    /// The value of a flag; one that does not exist is off.
+    pub fn is_on(&self, name: &str) -> bool {
+        self.0.get(name).copied().unwrap_or(false)
+    }
+
+    /// Names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, bool)> + '_ {
+        self.0.iter().map(|(name, on)| (*name, *on))
+    }
+}
+
+impl Accounts {
+    /// The values of all flags.
+    ///
+    /// # Errors
+    /// A fault of the store.
+    pub async fn flags(&self) -> Result<Flags, AccountError> {
+        let mut flags: BTreeMap<&'static str, bool> =
+            FLAGS.iter().map(|flag| (flag.name, flag.default)).collect();
+        for (name, enabled) in self.store.flags_changed().await? {
+            if let Some(value) = flags.get_mut(name.as_str()) {
+                *value = enabled;
+            }
+        }
+        Ok(Flags(flags))
+    }
+
+    /// Sets a flag.
+    ///
+    /// # Errors
+    /// [`AccountError::NotFound`] for a name that is none, or a fault of the store.
+    pub async fn flag_set(
+        &self,
+        person: &Person,
+        name: &str,
+        enabled: bool,
+        origin: &Origin,
+    ) -> Result<(), AccountError> {
+        if !FLAGS.iter().any(|flag| flag.name == name) {
+            return Err(AccountError::NotFound("flag"));
+        }
+        let mut audit = self.audit(
+            &person.audit_name(),
+            "flag.set",
+            format!("flag:{name}"),
+            origin,
+        );
+        audit.detail = Some(format!("{{\"enabled\":{enabled}}}"));
+        Ok(self.store.flag_set(name, enabled, &audit).await?)
+    }
+}

@@ -1,0 +1,136 @@
+//! One-time links: the set-up of the first admin, and sign-in without a password.
+
+use super::{AccountError, Accounts, Email, Origin, Roles, SignedIn, secret};
+use dgon_control_plane_store::links::{NewLink, SetupDone};
+
+const SETUP_MS: i64 = 24 * 60 * 60 * 1_000;
+const SIGN_IN_MS: i64 = 60 * 60 * 1_000;
+
+/// A link that works once: the part after the console's address. The secret is in the fragment, which browsers
+/// do not send.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Link {
+    path: &'static str,
+    token: String,
+}
+
+impl Link {
+    /// The link at this address of the console.
+    pub fn at(&self, console: &str) -> String {
+        format!(
+            "{}{}#token={}",
+            console.trim_end_matches('/'),
+            self.path,
+            self.token
+        )
+    }
+
+    /// The secret.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Link({})", self.path)
+    }
+}
+
+impl Accounts {
+    /// Makes a link for the set-up of the first admin.
+    ///
+    /// # Errors
+    /// A fault of the store.
+    pub async fn setup_link(&self) -> Result<Link, AccountError> {
+        self.link(None, "/setup", SETUP_MS).await
+    }
+
+    /// Makes a link that signs a user in: the one with this email, or the first admin.
+    ///
+    /// # Errors
+    /// [`AccountError::NotFound`] or a fault of the store.
+    pub async fn sign_in_link(&self, email: Option<&Email>) -> Result<Link, AccountError> {
+        let user = match email {
+            Some(email) => self.store.user_by_email(email.as_str()).await?,
+            None => self
+                .store
+                .user_list()
+                .await?
+                .into_iter()
+                .find(|user| user.roles.iter().any(|role| role == "admin")),
+        };
+        let user = user
+            .filter(|user| user.disabled_at_ms.is_none())
+            .ok_or(AccountError::NotFound("user"))?;
+        self.link(Some(user.user_id), "/sign-in", SIGN_IN_MS).await
+    }
+
+    async fn link(
+        &self,
+        user_id: Option<String>,
+        path: &'static str,
+        lifetime_ms: i64,
+    ) -> Result<Link, AccountError> {
+        let token = secret::random_text("")?;
+        let now_ms = self.clock.now_ms();
+        let object = match &user_id {
+            Some(user_id) => format!("user:{user_id}"),
+            None => "user:first".to_owned(),
+        };
+        let link = NewLink {
+            token_hash: secret::hash(&token),
+            user_id,
+            created_at_ms: now_ms,
+            expires_at_ms: now_ms + lifetime_ms,
+        };
+        let audit = self.audit("cli", "link.create", object, &Origin::default());
+        self.store.link_create(&link, &audit).await?;
+        Ok(Link { path, token })
+    }
+
+    /// Makes the first admin with a set-up link, and signs in.
+    ///
+    /// # Errors
+    /// [`AccountError::LinkInvalid`], also when there is a user already; [`AccountError::Password`].
+    pub async fn setup(
+        &self,
+        token: &str,
+        email: &str,
+        password: String,
+        origin: &Origin,
+    ) -> Result<SignedIn, AccountError> {
+        let email = Email::parse(email)?;
+        let token_hash = secret::hash(token);
+        // The work of hashing is for holders of a link only.
+        let now_ms = self.clock.now_ms();
+        if !self.store.link_setup_is_valid(&token_hash, now_ms).await? {
+            return Err(AccountError::LinkInvalid);
+        }
+        let password_hash = self.hasher.hash(password).await?;
+        let user = self.new_user(email, Some(password_hash), &Roles::first_admin())?;
+        let object = format!("user:{}", user.user_id);
+        let audit = self.audit(&object, "user.setup", object.clone(), origin);
+        match self.store.link_setup(&token_hash, &user, &audit).await? {
+            SetupDone::LinkInvalid => Err(AccountError::LinkInvalid),
+            SetupDone::Created => self.start(user, "session.setup", origin).await,
+        }
+    }
+
+    /// Signs in with a one-time link.
+    ///
+    /// # Errors
+    /// [`AccountError::LinkInvalid`] or a fault of the store.
+    pub async fn redeem(&self, token: &str, origin: &Origin) -> Result<SignedIn, AccountError> {
+        let user_id = self
+            .store
+            .link_redeem(&secret::hash(token), self.clock.now_ms())
+            .await?
+            .ok_or(AccountError::LinkInvalid)?;
+        let user = self.store.user_get(&user_id).await?;
+        let user = user
+            .filter(|user| user.disabled_at_ms.is_none())
+            .ok_or(AccountError::LinkInvalid)?;
+        self.start(user, "session.link", origin).await
+    }
+}

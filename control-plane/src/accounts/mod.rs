@@ -1,0 +1,148 @@
+//! People: sign-in, sessions, one-time links, enrolment tokens, flags.
+//!
+//! Knows no HTTP. Every change writes its audit row in the same transaction. Secrets leave this module once,
+//! when they are made; the database has their SHA-256. A session's tokens are derived from their parent with a
+//! key of the data directory, so that a refresh repeated within the grace gives the same child again without
+//! any plain token being kept.
+
+mod email;
+mod enrolment;
+mod error;
+mod flags;
+mod links;
+mod password;
+mod role;
+mod secret;
+mod session;
+
+pub use email::Email;
+pub use enrolment::{IssuedToken, ListedToken, TokenPage, TokenWish};
+pub use error::AccountError;
+pub use flags::{ANONYMOUS_OVERVIEW, FLAGS, Flag, Flags};
+pub use links::Link;
+pub use password::{PASSWORD_MAX, PASSWORD_MIN, PasswordHasher};
+pub use role::{Role, Roles};
+pub use session::{Lifetimes, Person, SignedIn, Tokens};
+
+use crate::app::{App, Clock};
+use dgon_control_plane_store::Store;
+use dgon_control_plane_store::audit::AuditEntry;
+use dgon_control_plane_store::users::{User, UserCreated};
+
+/// Organisation of users who were given none.
+pub const DEFAULT_ORG: &str = "main";
+
+/// Where a change comes from, for the audit log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// Address of the caller.
+    pub ip: Option<String>,
+    /// The request.
+    pub request_id: Option<String>,
+}
+
+/// Everything that people's accounts need. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Accounts {
+    store: Store,
+    clock: Clock,
+    hasher: PasswordHasher,
+    key: secret::DerivationKey,
+    lifetimes: Lifetimes,
+}
+
+impl Accounts {
+    /// Works on the state of `app`.
+    pub fn new(app: &App, hasher: PasswordHasher) -> Self {
+        Self {
+            store: app.store.clone(),
+            clock: app.clock.clone(),
+            hasher,
+            key: secret::DerivationKey::new(app.master_key.derive("dgon session tokens v1")),
+            lifetimes: Lifetimes::default(),
+        }
+    }
+
+    /// Makes a user. A user without a password signs in with a one-time link.
+    ///
+    /// # Errors
+    /// [`AccountError::EmailTaken`], [`AccountError::Password`] or a fault of the store.
+    pub async fn user_create(
+        &self,
+        email: Email,
+        password: Option<String>,
+        roles: Roles,
+        actor: &str,
+        origin: &Origin,
+    ) -> Result<User, AccountError> {
+        let password_hash = match password {
+            Some(password) => Some(self.hasher.hash(password).await?),
+            None => None,
+        };
+        let user = self.new_user(email, password_hash, &roles)?;
+        let audit = self.audit(
+            actor,
+            "user.create",
+            format!("user:{}", user.user_id),
+            origin,
+        );
+        match self.store.user_create(&user, &audit).await? {
+            UserCreated::Created => Ok(user),
+            UserCreated::EmailTaken => Err(AccountError::EmailTaken),
+        }
+    }
+
+    /// Whether nobody has an account yet.
+    ///
+    /// # Errors
+    /// A fault of the store.
+    pub async fn setup_needed(&self) -> Result<bool, AccountError> {
+        Ok(self.store.user_count().await? == 0)
+    }
+
+    /// Writes the audit row of a change that another module made.
+    ///
+    /// # Errors
+    /// A fault of the store.
+    pub async fn record(
+        &self,
+        actor: &str,
+        action: &str,
+        object: String,
+        detail: serde_json::Value,
+        origin: &Origin,
+    ) -> Result<(), AccountError> {
+        let mut entry = self.audit(actor, action, object, origin);
+        entry.detail = Some(detail.to_string());
+        Ok(self.store.audit_write(&entry).await?)
+    }
+
+    fn new_user(
+        &self,
+        email: Email,
+        password_hash: Option<String>,
+        roles: &Roles,
+    ) -> Result<User, AccountError> {
+        Ok(User {
+            user_id: secret::public_id("u")?,
+            email: email.into(),
+            password_hash,
+            roles: roles.names(),
+            org_id: DEFAULT_ORG.to_owned(),
+            created_at_ms: self.clock.now_ms(),
+            disabled_at_ms: None,
+        })
+    }
+
+    fn audit(&self, actor: &str, action: &str, object: String, origin: &Origin) -> AuditEntry {
+        AuditEntry {
+            at_ms: self.clock.now_ms(),
+            actor: actor.to_owned(),
+            action: action.to_owned(),
+            object,
+            detail: None,
+            ip: origin.ip.clone(),
+            request_id: origin.request_id.clone(),
+        }
+    }
+}

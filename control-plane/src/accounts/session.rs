@@ -1,0 +1,279 @@
+//! Sessions of people: an access token of minutes and a refresh token that is exchanged at each use.
+
+use super::{AccountError, Accounts, Email, Origin, Role, Roles, secret};
+use dgon_control_plane_store::audit::AuditEntry;
+use dgon_control_plane_store::sessions::{Rotation, Session, TokenPair};
+use dgon_control_plane_store::users::User;
+use subtle::ConstantTimeEq as _;
+
+const ACCESS: &str = "access";
+const REFRESH: &str = "refresh";
+const CSRF: &str = "csrf";
+
+/// How long things live, ms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lifetimes {
+    /// An access token.
+    pub access_ms: i64,
+    /// A refresh token that is not used.
+    pub idle_ms: i64,
+    /// A session, however much it is used.
+    pub session_ms: i64,
+    /// After its exchange, a refresh token still gives the same child for this long.
+    pub grace_ms: i64,
+}
+
+impl Default for Lifetimes {
+    fn default() -> Self {
+        const MINUTE: i64 = 60_000;
+        const DAY: i64 = 24 * 60 * MINUTE;
+        Self {
+            access_ms: 10 * MINUTE,
+            idle_ms: 7 * DAY,
+            session_ms: 30 * DAY,
+            grace_ms: 10_000,
+        }
+    }
+}
+
+/// Who acts in a live session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// Identity.
+    pub user_id: String,
+    /// Address.
+    pub email: String,
+    /// What this person may do.
+    pub roles: Roles,
+    /// The organisation whose nodes and receipts are this person's own.
+    pub org_id: String,
+    /// The sign-in that acts.
+    pub family_id: String,
+}
+
+impl Person {
+    /// Whether `role` is held.
+    pub fn has(&self, role: Role) -> bool {
+        self.roles.has(role)
+    }
+
+    /// This person in the audit log.
+    pub fn audit_name(&self) -> String {
+        format!("user:{}", self.user_id)
+    }
+
+    fn new(user: User, family_id: String) -> Self {
+        Self {
+            user_id: user.user_id,
+            email: user.email,
+            roles: Roles::from_names(&user.roles),
+            org_id: user.org_id,
+            family_id,
+        }
+    }
+}
+
+impl From<Session> for Person {
+    fn from(session: Session) -> Self {
+        Self::new(session.user, session.family_id)
+    }
+}
+
+/// The tokens of a session, in plain.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Tokens {
+    /// For each request.
+    pub access: String,
+    /// For new tokens.
+    pub refresh: String,
+    /// How long the access token lives from now, s.
+    pub access_s: i64,
+    /// How long the refresh token lives from now when it is not used, s.
+    pub refresh_s: i64,
+}
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tokens")
+    }
+}
+
+/// A person and fresh tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedIn {
+    /// Who.
+    pub person: Person,
+    /// With what.
+    pub tokens: Tokens,
+}
+
+impl Accounts {
+    /// Signs in with email and password.
+    ///
+    /// # Errors
+    /// [`AccountError::WrongCredentials`], [`AccountError::Busy`] or a fault of the store.
+    pub async fn sign_in(
+        &self,
+        email: &str,
+        password: String,
+        origin: &Origin,
+    ) -> Result<SignedIn, AccountError> {
+        let user = match Email::parse(email) {
+            Ok(email) => self.store.user_by_email(email.as_str()).await?,
+            Err(_) => None,
+        };
+        let user = user.filter(|user| user.disabled_at_ms.is_none());
+        let stored = user.as_ref().and_then(|user| user.password_hash.clone());
+        let right = self.hasher.verify(password, stored).await?;
+        match user {
+            Some(user) if right => self.start(user, "session.sign_in", origin).await,
+            known => {
+                // A wrong password on a known account is worth a trace; a made-up address is not.
+                if let Some(user) = known {
+                    let object = format!("user:{}", user.user_id);
+                    let entry = self.audit("anonymous", "session.sign_in_failed", object, origin);
+                    self.store.audit_write(&entry).await?;
+                }
+                Err(AccountError::WrongCredentials)
+            }
+        }
+    }
+
+    /// Starts a session for a user who proved to be one.
+    pub(super) async fn start(
+        &self,
+        user: User,
+        action: &str,
+        origin: &Origin,
+    ) -> Result<SignedIn, AccountError> {
+        let family_id = secret::public_id("s")?;
+        let refresh = secret::random_text("")?;
+        let (pair, access) = self.pair(&refresh);
+        let expires_at_ms = pair.issued_at_ms + self.lifetimes.session_ms;
+        let actor = format!("user:{}", user.user_id);
+        let audit = self.audit(&actor, action, format!("session:{family_id}"), origin);
+        self.store
+            .session_create(&family_id, &user.user_id, expires_at_ms, &pair, &audit)
+            .await?;
+        Ok(SignedIn {
+            person: Person::new(user, family_id),
+            tokens: self.tokens(access, refresh, self.lifetimes.access_ms),
+        })
+    }
+
+    /// The person behind an access token; `None` when it is unknown or its session has ended.
+    ///
+    /// # Errors
+    /// A fault of the store.
+    pub async fn person(&self, access: &str) -> Result<Option<Person>, AccountError> {
+        let session = self
+            .store
+            .session_by_access(&secret::hash(access), self.clock.now_ms())
+            .await?;
+        Ok(session.map(Person::from))
+    }
+
+    /// Exchanges a refresh token for new tokens.
+    ///
+    /// # Errors
+    /// [`AccountError::SessionEnded`], also when the token was used before: then the whole session ends.
+    pub async fn refresh(&self, refresh: &str, origin: &Origin) -> Result<SignedIn, AccountError> {
+        let child = self.key.derive(REFRESH, refresh);
+        let (pair, access) = self.pair(&child);
+        let audit = AuditEntry {
+            detail: Some(r#"{"reason":"a refresh token was used twice"}"#.to_owned()),
+            ..self.audit("system", "session.reuse", String::new(), origin)
+        };
+        let rotation = self
+            .store
+            .session_rotate(
+                &secret::hash(refresh),
+                &pair,
+                self.lifetimes.grace_ms,
+                &audit,
+            )
+            .await?;
+        match rotation {
+            Rotation::Child {
+                session,
+                access_expires_at_ms,
+            } => {
+                let left_ms = access_expires_at_ms - pair.issued_at_ms;
+                Ok(SignedIn {
+                    person: Person::from(session),
+                    tokens: self.tokens(access, child, left_ms),
+                })
+            }
+            Rotation::Reused => {
+                tracing::warn!("a refresh token was used twice; its session has been ended");
+                Err(AccountError::SessionEnded)
+            }
+            Rotation::Invalid => Err(AccountError::SessionEnded),
+        }
+    }
+
+    /// Ends the session of a person, or that of a refresh token where the access token has run out.
+    ///
+    /// # Errors
+    /// A fault of the store.
+    pub async fn sign_out(
+        &self,
+        person: Option<&Person>,
+        refresh: Option<&str>,
+        origin: &Origin,
+    ) -> Result<(), AccountError> {
+        let family_id = match (person, refresh) {
+            (Some(person), _) => Some(person.family_id.clone()),
+            (None, Some(refresh)) => self.store.session_family_of(&secret::hash(refresh)).await?,
+            (None, None) => None,
+        };
+        if let Some(family_id) = family_id {
+            let actor = person.map_or_else(|| "anonymous".to_owned(), Person::audit_name);
+            let audit = self.audit(
+                &actor,
+                "session.sign_out",
+                format!("session:{family_id}"),
+                origin,
+            );
+            self.store
+                .session_revoke(&family_id, "sign_out", &audit)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// The CSRF token of a session: the same as long as it lives.
+    pub fn csrf_token(&self, person: &Person) -> String {
+        self.key.derive(CSRF, &person.family_id)
+    }
+
+    /// Whether `sent` is the CSRF token of this session, in constant time.
+    pub fn csrf_matches(&self, person: &Person, sent: &str) -> bool {
+        self.csrf_token(person)
+            .as_bytes()
+            .ct_eq(sent.as_bytes())
+            .into()
+    }
+
+    fn pair(&self, refresh: &str) -> (TokenPair, String) {
+        let now_ms = self.clock.now_ms();
+        let access = self.key.derive(ACCESS, refresh);
+        let pair = TokenPair {
+            refresh_hash: secret::hash(refresh),
+            access_hash: secret::hash(&access),
+            issued_at_ms: now_ms,
+            access_expires_at_ms: now_ms + self.lifetimes.access_ms,
+            refresh_expires_at_ms: now_ms + self.lifetimes.idle_ms,
+        };
+        (pair, access)
+    }
+
+    fn tokens(&self, access: String, refresh: String, access_ms: i64) -> Tokens {
+        Tokens {
+            access,
+            refresh,
+            access_s: access_ms / 1_000,
+            refresh_s: self.lifetimes.idle_ms / 1_000,
+        }
+    }
+}

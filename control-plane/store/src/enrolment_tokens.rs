@@ -1,0 +1,174 @@
+//! Making, listing and revoking enrolment tokens. What uses them up is with the nodes.
+
+use crate::audit::{AuditEntry, audit_on};
+use crate::{Store, StoreError};
+
+/// A token to keep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEnrolmentToken {
+    /// Public identity.
+    pub id: String,
+    /// SHA-256 of the token as shown.
+    pub token_hash: [u8; 32],
+    /// What the operator calls it.
+    pub label: String,
+    /// Region of the nodes that it enrols.
+    pub region: Option<String>,
+    /// Organisation of the nodes that it enrols.
+    pub org_id: Option<String>,
+    /// Who made it: `user:ID` or `cli`.
+    pub created_by: String,
+    /// Now, unix ms.
+    pub created_at_ms: i64,
+    /// Last moment of use, unix ms.
+    pub expires_at_ms: i64,
+    /// How many nodes it may enrol.
+    pub uses: i64,
+}
+
+/// A token as listed, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct EnrolmentTokenRow {
+    /// Public identity.
+    pub id: String,
+    /// What the operator calls it.
+    pub label: String,
+    /// Region of the nodes that it enrols.
+    pub region: Option<String>,
+    /// Organisation of the nodes that it enrols.
+    pub org_id: Option<String>,
+    /// Who made it.
+    pub created_by: String,
+    /// When it was made, unix ms.
+    pub created_at_ms: i64,
+    /// Last moment of use, unix ms.
+    pub expires_at_ms: i64,
+    /// How many nodes it could enrol.
+    pub uses_total: i64,
+    /// How many more it may enrol.
+    pub uses_left: i64,
+    /// When it was revoked, unix ms.
+    pub revoked_at_ms: Option<i64>,
+}
+
+impl Store {
+    /// Keeps a token.
+    ///
+    /// # Errors
+    /// [`StoreError::Query`].
+    pub async fn enrolment_token_create(
+        &self,
+        token: &NewEnrolmentToken,
+        audit: &AuditEntry,
+    ) -> Result<(), StoreError> {
+        crate::in_tx!(self, "enrolment_token.create", tx => {
+            sqlx::query(
+                "INSERT INTO enrolment_tokens (id, token_hash, label, region, org_id, created_by, \
+                 created_at_ms, expires_at_ms, uses_total, uses_left) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)",
+            )
+            .bind(&token.id)
+            .bind(token.token_hash.as_slice())
+            .bind(&token.label)
+            .bind(&token.region)
+            .bind(&token.org_id)
+            .bind(&token.created_by)
+            .bind(token.created_at_ms)
+            .bind(token.expires_at_ms)
+            .bind(token.uses)
+            .execute(&mut *tx)
+            .await
+            .map_err(StoreError::query("enrolment_token.create"))?;
+            audit_on!(&mut *tx, audit, "enrolment_token.create");
+        });
+        Ok(())
+    }
+
+    /// Tokens of one organisation or of all, newest first, at most `limit` of those made before
+    /// `(before_ms, before_id)`.
+    ///
+    /// # Errors
+    /// [`StoreError::Query`].
+    pub async fn enrolment_token_list(
+        &self,
+        org_id: Option<&str>,
+        before: Option<(i64, &str)>,
+        limit: i64,
+    ) -> Result<Vec<EnrolmentTokenRow>, StoreError> {
+        let (before_ms, before_id) = before.unwrap_or((i64::MAX, ""));
+        crate::on_read!(self, pool => sqlx::query_as(
+                "SELECT id, label, region, org_id, created_by, created_at_ms, expires_at_ms, uses_total, \
+                 uses_left, revoked_at_ms FROM enrolment_tokens \
+                 WHERE (CAST($1 AS TEXT) IS NULL OR org_id = $1) \
+                 AND (created_at_ms < $2 OR (created_at_ms = $2 AND id < $3)) \
+                 ORDER BY created_at_ms DESC, id DESC LIMIT $4",
+            )
+            .bind(org_id)
+            .bind(before_ms)
+            .bind(before_id)
+            .bind(limit)
+            .fetch_all(pool)
+            .await
+            .map_err(StoreError::query("enrolment_token.list")))
+    }
+
+    /// How many tokens one organisation or all have.
+    ///
+    /// # Errors
+    /// [`StoreError::Query`].
+    pub async fn enrolment_token_count(&self, org_id: Option<&str>) -> Result<i64, StoreError> {
+        let (count,): (i64,) = crate::on_read!(self, pool => sqlx::query_as(
+                "SELECT COUNT(*) FROM enrolment_tokens WHERE CAST($1 AS TEXT) IS NULL OR org_id = $1",
+            )
+            .bind(org_id)
+            .fetch_one(pool)
+            .await
+            .map_err(StoreError::query("enrolment_token.count"))?);
+        Ok(count)
+    }
+
+    /// The nodes that a token enrolled, by id, at most 1,000.
+    ///
+    /// # Errors
+    /// [`StoreError::Query`].
+    pub async fn enrolment_token_used_by(&self, id: &str) -> Result<Vec<String>, StoreError> {
+        let rows: Vec<(String,)> = crate::on_read!(self, pool => sqlx::query_as(
+                "SELECT node_id FROM nodes WHERE token_id = $1 ORDER BY node_id LIMIT 1000",
+            )
+            .bind(id)
+            .fetch_all(pool)
+            .await
+            .map_err(StoreError::query("enrolment_token.used_by"))?);
+        Ok(rows.into_iter().map(|(node_id,)| node_id).collect())
+    }
+
+    /// Revokes a token of one organisation or of any. `false` when there is none; revoking twice is no fault.
+    ///
+    /// # Errors
+    /// [`StoreError::Query`].
+    pub async fn enrolment_token_revoke(
+        &self,
+        id: &str,
+        org_id: Option<&str>,
+        audit: &AuditEntry,
+    ) -> Result<bool, StoreError> {
+        Ok(crate::in_tx!(self, "enrolment_token.revoke", tx => {
+            let found = sqlx::query(
+                "UPDATE enrolment_tokens SET revoked_at_ms = COALESCE(revoked_at_ms, $2) \
+                 WHERE id = $1 AND (CAST($3 AS TEXT) IS NULL OR org_id = $3)",
+            )
+            .bind(id)
+            .bind(audit.at_ms)
+            .bind(org_id)
+            .execute(&mut *tx)
+            .await
+            .map_err(StoreError::query("enrolment_token.revoke"))?
+            .rows_affected();
+            if found == 0 {
+                return Ok(false);
+            }
+            audit_on!(&mut *tx, audit, "enrolment_token.revoke");
+            true
+        }))
+    }
+}

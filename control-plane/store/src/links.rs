@@ -1,0 +1,142 @@
+//! One-time links: the first admin's set-up and sign-in without a password. Kept as SHA-256 of their secret.
+
+use crate::audit::{AuditEntry, audit_on};
+use crate::users::{User, user_insert_on};
+use crate::{Store, StoreError};
+
+const SETUP: &str = "setup";
+const SIGN_IN: &str = "sign_in";
+
+/// A link to keep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewLink {
+    /// SHA-256 of the secret.
+    pub token_hash: [u8; 32],
+    /// Whom it signs in; `None` for the set-up of the first admin.
+    pub user_id: Option<String>,
+    /// Now, unix ms.
+    pub created_at_ms: i64,
+    /// Last moment of use, unix ms.
+    pub expires_at_ms: i64,
+}
+
+/// What became of a set-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SetupDone {
+    /// The first user exists now and all set-up links are void.
+    Created,
+    /// The link is unknown, used or expired, or there is a user already.
+    LinkInvalid,
+}
+
+impl Store {
+    /// Keeps a link and forgets those that expired.
+    ///
+    /// # Errors
+    /// [`StoreError::Query`].
+    pub async fn link_create(&self, link: &NewLink, audit: &AuditEntry) -> Result<(), StoreError> {
+        crate::in_tx!(self, "link.create", tx => {
+            sqlx::query("DELETE FROM one_time_links WHERE expires_at_ms < $1")
+                .bind(link.created_at_ms)
+                .execute(&mut *tx)
+                .await
+                .map_err(StoreError::query("link.create"))?;
+            sqlx::query(
+                "INSERT INTO one_time_links (token_hash, purpose, user_id, created_at_ms, expires_at_ms) \
+                 VALUES ($1, $2, $3, $4, $5)",
+            )
+            .bind(link.token_hash.as_slice())
+            .bind(if link.user_id.is_some() { SIGN_IN } else { SETUP })
+            .bind(&link.user_id)
+            .bind(link.created_at_ms)
+            .bind(link.expires_at_ms)
+            .execute(&mut *tx)
+            .await
+            .map_err(StoreError::query("link.create"))?;
+            audit_on!(&mut *tx, audit, "link.create");
+        });
+        Ok(())
+    }
+
+    /// Uses a sign-in link up and tells whom it signs in.
+    ///
+    /// # Errors
+    /// [`StoreError::Query`].
+    pub async fn link_redeem(
+        &self,
+        token_hash: &[u8; 32],
+        now_ms: i64,
+    ) -> Result<Option<String>, StoreError> {
+        let row: Option<(Option<String>,)> = crate::on_write!(self, pool => sqlx::query_as(
+                "UPDATE one_time_links SET used_at_ms = $2 \
+                 WHERE token_hash = $1 AND purpose = $3 AND used_at_ms IS NULL AND expires_at_ms >= $2 \
+                 RETURNING user_id",
+            )
+            .bind(token_hash.as_slice())
+            .bind(now_ms)
+            .bind(SIGN_IN)
+            .fetch_optional(pool)
+            .await
+            .map_err(StoreError::query("link.redeem"))?);
+        Ok(row.and_then(|(user_id,)| user_id))
+    }
+
+    /// Whether a set-up link would work now; a cheap look before a password is hashed for it.
+    ///
+    /// # Errors
+    /// [`StoreError::Query`].
+    pub async fn link_setup_is_valid(
+        &self,
+        token_hash: &[u8; 32],
+        now_ms: i64,
+    ) -> Result<bool, StoreError> {
+        let (count,): (i64,) = crate::on_read!(self, pool => sqlx::query_as(
+                "SELECT COUNT(*) FROM one_time_links WHERE token_hash = $1 AND purpose = $3 \
+                 AND used_at_ms IS NULL AND expires_at_ms >= $2 AND NOT EXISTS (SELECT 1 FROM users)",
+            )
+            .bind(token_hash.as_slice())
+            .bind(now_ms)
+            .bind(SETUP)
+            .fetch_one(pool)
+            .await
+            .map_err(StoreError::query("link.setup_is_valid"))?);
+        Ok(count > 0)
+    }
+
+    /// Uses a set-up link up and makes the first user, in one transaction.
+    ///
+    /// # Errors
+    /// [`StoreError::Query`].
+    pub async fn link_setup(
+        &self,
+        token_hash: &[u8; 32],
+        user: &User,
+        audit: &AuditEntry,
+    ) -> Result<SetupDone, StoreError> {
+        Ok(crate::in_tx!(self, "link.setup", tx => {
+            // Voiding every set-up link locks their rows, so two set-ups cannot both find no user.
+            let voided: Vec<(Vec<u8>, i64)> = sqlx::query_as(
+                "UPDATE one_time_links SET used_at_ms = $1 WHERE purpose = $2 AND used_at_ms IS NULL \
+                 RETURNING token_hash, expires_at_ms",
+            )
+            .bind(audit.at_ms)
+            .bind(SETUP)
+            .fetch_all(&mut *tx)
+            .await
+            .map_err(StoreError::query("link.setup"))?;
+            let ours = voided
+                .iter()
+                .any(|(hash, expires)| hash == token_hash && *expires >= audit.at_ms);
+            let (users,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM users")
+                .fetch_one(&mut *tx)
+                .await
+                .map_err(StoreError::query("link.setup"))?;
+            if !ours || users > 0 {
+                return Ok(SetupDone::LinkInvalid);
+            }
+            user_insert_on!(&mut tx, user, "link.setup");
+            audit_on!(&mut *tx, audit, "link.setup");
+            SetupDone::Created
+        }))
+    }
+}

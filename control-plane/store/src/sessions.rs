@@ -1,0 +1,335 @@
+//! Sessions of people: families of token pairs. Tokens are kept as SHA-256.
+//!
+//! A refresh token is exchanged once. Exchanged again within the grace it gives the same child, so that a lost
+//! answer does no harm; later than that, somebody else has it, and the family is revoked.
+
+use crate::audit::{AuditEntry, audit_on};
+use crate::users::{User, user_from};
+use crate::{Store, StoreError};
+
+/// Hashes and times of one pair of tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenPair {
+    /// SHA-256 of the refresh token.
+    pub refresh_hash: [u8; 32],
+    /// SHA-256 of the access token.
+    pub access_hash: [u8; 32],
+    /// Now, unix ms.
+    pub issued_at_ms: i64,
+    /// End of the access token, unix ms.
+    pub access_expires_at_ms: i64,
+    /// End of the refresh token when it is not used, unix ms.
+    pub refresh_expires_at_ms: i64,
+}
+
+/// A live session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// The sign-in that it belongs to.
+    pub family_id: String,
+    /// Whose it is.
+    pub user: User,
+}
+
+/// What became of a refresh token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rotation {
+    /// It gave its child: the one offered, or, within the grace, the one that it gave before.
+    Child {
+        /// The session.
+        session: Session,
+        /// End of the child's access token, unix ms.
+        access_expires_at_ms: i64,
+    },
+    /// Unknown, expired, revoked, or of a shut account.
+    Invalid,
+    /// It was used before: the family is revoked now.
+    Reused,
+}
+
+#[derive(sqlx::FromRow)]
+struct SessionRow {
+    family_id: String,
+    user_id: String,
+    email: String,
+    password_hash: Option<String>,
+    roles: String,
+    org_id: String,
+    created_at_ms: i64,
+    disabled_at_ms: Option<i64>,
+    revoked_at_ms: Option<i64>,
+    family_expires_at_ms: i64,
+    access_expires_at_ms: i64,
+    replaced_at_ms: Option<i64>,
+}
+
+impl SessionRow {
+    fn is_alive(&self, now_ms: i64) -> bool {
+        self.revoked_at_ms.is_none()
+            && self.disabled_at_ms.is_none()
+            && self.family_expires_at_ms > now_ms
+    }
+
+    fn into_session(self) -> Session {
+        Session {
+            family_id: self.family_id,
+            user: user_from((
+                self.user_id,
+                self.email,
+                self.password_hash,
+                self.roles,
+                self.org_id,
+                self.created_at_ms,
+                self.disabled_at_ms,
+            )),
+        }
+    }
+}
+
+macro_rules! session_columns {
+    ($rest:literal) => {
+        concat!(
+            "SELECT f.family_id, u.user_id, u.email, u.password_hash, u.roles, u.org_id, u.created_at_ms, ",
+            "u.disabled_at_ms, f.revoked_at_ms, f.expires_at_ms AS family_expires_at_ms, ",
+            "t.access_expires_at_ms, t.replaced_at_ms ",
+            "FROM session_tokens t JOIN session_families f ON f.family_id = t.family_id ",
+            "JOIN users u ON u.user_id = f.user_id ",
+            $rest
+        )
+    };
+}
+
+macro_rules! pair_insert_on {
+    ($tx:expr, $family:expr, $pair:expr, $op:literal) => {{
+        let pair: &TokenPair = $pair;
+        sqlx::query(
+            "INSERT INTO session_tokens (refresh_hash, access_hash, family_id, issued_at_ms, \
+             access_expires_at_ms, refresh_expires_at_ms) VALUES ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind(pair.refresh_hash.as_slice())
+        .bind(pair.access_hash.as_slice())
+        .bind($family)
+        .bind(pair.issued_at_ms)
+        .bind(pair.access_expires_at_ms)
+        .bind(pair.refresh_expires_at_ms)
+        .execute(&mut **$tx)
+        .await
+        .map_err(StoreError::query($op))?;
+    }};
+}
+
+impl Store {
+    /// Starts a session.
+    ///
+    /// # Errors
+    /// [`StoreError::Query`].
+    pub async fn session_create(
+        &self,
+        family_id: &str,
+        user_id: &str,
+        expires_at_ms: i64,
+        pair: &TokenPair,
+        audit: &AuditEntry,
+    ) -> Result<(), StoreError> {
+        crate::in_tx!(self, "session.create", tx => {
+            sqlx::query(
+                "INSERT INTO session_families (family_id, user_id, created_at_ms, expires_at_ms) \
+                 VALUES ($1, $2, $3, $4)",
+            )
+            .bind(family_id)
+            .bind(user_id)
+            .bind(pair.issued_at_ms)
+            .bind(expires_at_ms)
+            .execute(&mut *tx)
+            .await
+            .map_err(StoreError::query("session.create"))?;
+            pair_insert_on!(&mut tx, family_id, pair, "session.create");
+            sqlx::query("UPDATE users SET last_sign_in_at_ms = $2 WHERE user_id = $1")
+                .bind(user_id)
+                .bind(pair.issued_at_ms)
+                .execute(&mut *tx)
+                .await
+                .map_err(StoreError::query("session.create"))?;
+            audit_on!(&mut *tx, audit, "session.create");
+        });
+        Ok(())
+    }
+
+    /// The live session of an access token.
+    ///
+    /// # Errors
+    /// [`StoreError::Query`].
+    pub async fn session_by_access(
+        &self,
+        access_hash: &[u8; 32],
+        now_ms: i64,
+    ) -> Result<Option<Session>, StoreError> {
+        let row: Option<SessionRow> = crate::on_read!(self, pool =>
+            sqlx::query_as(session_columns!("WHERE t.access_hash = $1"))
+                .bind(access_hash.as_slice())
+                .fetch_optional(pool)
+                .await
+                .map_err(StoreError::query("session.by_access"))?);
+        Ok(row
+            .filter(|row| row.is_alive(now_ms) && row.access_expires_at_ms > now_ms)
+            .map(SessionRow::into_session))
+    }
+
+    /// Exchanges a refresh token for `child`. `audit` is written only when the token was reused; its object is
+    /// then `session:FAMILY`.
+    ///
+    /// # Errors
+    /// [`StoreError::Query`].
+    pub async fn session_rotate(
+        &self,
+        refresh_hash: &[u8; 32],
+        child: &TokenPair,
+        grace_ms: i64,
+        audit: &AuditEntry,
+    ) -> Result<Rotation, StoreError> {
+        let now_ms = child.issued_at_ms;
+        Ok(crate::in_tx!(self, "session.rotate", tx => {
+            // Claims the exchange first: of two that race, the second sees the claim and gets the same child.
+            let claimed = sqlx::query(
+                "UPDATE session_tokens SET replaced_at_ms = $2 \
+                 WHERE refresh_hash = $1 AND replaced_at_ms IS NULL AND refresh_expires_at_ms > $2",
+            )
+            .bind(refresh_hash.as_slice())
+            .bind(now_ms)
+            .execute(&mut *tx)
+            .await
+            .map_err(StoreError::query("session.rotate"))?
+            .rows_affected()
+                == 1;
+            let row: Option<SessionRow> =
+                sqlx::query_as(session_columns!("WHERE t.refresh_hash = $1"))
+                    .bind(refresh_hash.as_slice())
+                    .fetch_optional(&mut *tx)
+                    .await
+                    .map_err(StoreError::query("session.rotate"))?;
+            let Some(row) = row.filter(|row| row.is_alive(now_ms)) else {
+                return Ok(Rotation::Invalid);
+            };
+            if claimed {
+                pair_insert_on!(&mut tx, &row.family_id, child, "session.rotate");
+                Rotation::Child {
+                    session: row.into_session(),
+                    access_expires_at_ms: child.access_expires_at_ms,
+                }
+            } else {
+                match row.replaced_at_ms {
+                    None => return Ok(Rotation::Invalid),
+                    Some(replaced_at_ms) if now_ms - replaced_at_ms <= grace_ms => {
+                        let given: Option<(i64,)> = sqlx::query_as(
+                            "SELECT access_expires_at_ms FROM session_tokens WHERE refresh_hash = $1",
+                        )
+                        .bind(child.refresh_hash.as_slice())
+                        .fetch_optional(&mut *tx)
+                        .await
+                        .map_err(StoreError::query("session.rotate"))?;
+                        match given {
+                            None => return Ok(Rotation::Invalid),
+                            Some((access_expires_at_ms,)) => Rotation::Child {
+                                session: row.into_session(),
+                                access_expires_at_ms,
+                            },
+                        }
+                    }
+                    Some(_) => {
+                        sqlx::query(
+                            "UPDATE session_families SET revoked_at_ms = $2, revoke_reason = 'reuse' \
+                             WHERE family_id = $1 AND revoked_at_ms IS NULL",
+                        )
+                        .bind(&row.family_id)
+                        .bind(now_ms)
+                        .execute(&mut *tx)
+                        .await
+                        .map_err(StoreError::query("session.rotate"))?;
+                        let entry = AuditEntry {
+                            object: format!("session:{}", row.family_id),
+                            actor: format!("user:{}", row.user_id),
+                            ..audit.clone()
+                        };
+                        audit_on!(&mut *tx, &entry, "session.rotate");
+                        Rotation::Reused
+                    }
+                }
+            }
+        }))
+    }
+
+    /// The family of a refresh token, whatever its state.
+    ///
+    /// # Errors
+    /// [`StoreError::Query`].
+    pub async fn session_family_of(
+        &self,
+        refresh_hash: &[u8; 32],
+    ) -> Result<Option<String>, StoreError> {
+        let row: Option<(String,)> = crate::on_read!(self, pool => sqlx::query_as(
+                "SELECT family_id FROM session_tokens WHERE refresh_hash = $1",
+            )
+            .bind(refresh_hash.as_slice())
+            .fetch_optional(pool)
+            .await
+            .map_err(StoreError::query("session.family_of"))?);
+        Ok(row.map(|(family_id,)| family_id))
+    }
+
+    /// Ends a session. `false` when it had ended.
+    ///
+    /// # Errors
+    /// [`StoreError::Query`].
+    pub async fn session_revoke(
+        &self,
+        family_id: &str,
+        reason: &str,
+        audit: &AuditEntry,
+    ) -> Result<bool, StoreError> {
+        Ok(crate::in_tx!(self, "session.revoke", tx => {
+            let changed = sqlx::query(
+                "UPDATE session_families SET revoked_at_ms = $2, revoke_reason = $3 \
+                 WHERE family_id = $1 AND revoked_at_ms IS NULL",
+            )
+            .bind(family_id)
+            .bind(audit.at_ms)
+            .bind(reason)
+            .execute(&mut *tx)
+            .await
+            .map_err(StoreError::query("session.revoke"))?
+            .rows_affected();
+            if changed == 0 {
+                return Ok(false);
+            }
+            audit_on!(&mut *tx, audit, "session.revoke");
+            true
+        }))
+    }
+
+    /// Forgets sessions that ended before `before_ms`, at most `limit` of them. How many went.
+    ///
+    /// # Errors
+    /// [`StoreError::Query`].
+    pub async fn session_sweep(&self, before_ms: i64, limit: i64) -> Result<u64, StoreError> {
+        Ok(crate::in_tx!(self, "session.sweep", tx => {
+            sqlx::query(
+                "DELETE FROM session_tokens WHERE family_id IN \
+                 (SELECT family_id FROM session_families WHERE expires_at_ms < $1 ORDER BY expires_at_ms LIMIT $2)",
+            )
+            .bind(before_ms)
+            .bind(limit)
+            .execute(&mut *tx)
+            .await
+            .map_err(StoreError::query("session.sweep"))?;
+            sqlx::query(
+                "DELETE FROM session_families WHERE expires_at_ms < $1 AND NOT EXISTS \
+                 (SELECT 1 FROM session_tokens t WHERE t.family_id = session_families.family_id)",
+            )
+            .bind(before_ms)
+            .execute(&mut *tx)
+            .await
+            .map_err(StoreError::query("session.sweep"))?
+            .rows_affected()
+        }))
+    }
+}
