@@ -1,0 +1,466 @@
+//! Reading nodes: the list, one node with its history, and what nodes offer.
+//!
+//! The list has an index per order, each ending in the node id, so that a page is found and not counted off.
+//! Retired nodes are kept and not listed.
+
+use crate::scope::Scope;
+use crate::statement::Statement;
+use crate::{Store, StoreError, in_tx, on_read};
+use dgon_protocol::frame::LifecycleStatus;
+
+const OP_LIST: &str = "node.list";
+const OP_DETAIL: &str = "node.detail";
+const OP_OFFERS: &str = "node.offers";
+
+/// Lines of history, gaps and the like that one answer has.
+const PARTS_SHOWN: i64 = 50;
+
+/// Which nodes.
+#[derive(Debug, Clone, Default)]
+pub struct NodeFilter {
+    /// Whose.
+    pub scope: Scope,
+    /// Status as shown.
+    pub status: Option<LifecycleStatus>,
+    /// Region.
+    pub region: Option<String>,
+    /// A runtime that the node has.
+    pub runtime: Option<String>,
+    /// A model that the node has.
+    pub model_id: Option<String>,
+    /// A part of the node id, any case.
+    pub id_part: Option<String>,
+}
+
+/// What the list is ordered by; ties by node id in the same direction.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum NodeOrder {
+    /// Node id.
+    #[default]
+    Id,
+    /// Quarantine, offline, pending, active.
+    Status,
+    /// Region.
+    Region,
+    /// 95th percentile of the time to first token; unknown last.
+    P95,
+    /// Last heartbeat that was written.
+    LastHeartbeat,
+}
+
+/// The value that a row is ordered by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SortKey {
+    /// Of a text order.
+    Text(String),
+    /// Of a number order.
+    Int(i64),
+}
+
+/// Where a page starts: after this row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeCursor {
+    /// Its sort key; absent when the order is by id.
+    pub key: Option<SortKey>,
+    /// Its id.
+    pub node_id: String,
+}
+
+/// A page of the list.
+#[derive(Debug, Clone, Default)]
+pub struct NodePage {
+    /// What to order by.
+    pub order: NodeOrder,
+    /// From the greatest down.
+    pub falling: bool,
+    /// After this row.
+    pub after: Option<NodeCursor>,
+    /// Rows at most.
+    pub limit: i64,
+}
+
+/// A node in a list.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct NodeListRow {
+    /// Which.
+    pub node_id: String,
+    /// Where.
+    pub region: String,
+    /// State of the lifecycle.
+    pub state: String,
+    /// Why.
+    pub state_reason: String,
+    /// Since when, unix ms.
+    pub state_since_ms: i64,
+    /// Whose.
+    pub org_id: Option<String>,
+    /// Version of the agent.
+    pub agent_version: String,
+    /// The last inventory, JSON.
+    pub inventory: Option<String>,
+    /// The last heartbeat that was written, unix ms.
+    pub last_heartbeat_at_ms: Option<i64>,
+    /// Requests of the last 24 hours.
+    pub requests_24h: i64,
+    /// 95th percentile of the time to first token over them, ms.
+    pub p95_ms: Option<i64>,
+}
+
+/// A node with all that is stored about it.
+#[derive(Debug, Clone)]
+pub struct NodeDetailRow {
+    /// The columns of the list.
+    pub row: NodeListRow,
+    /// The rest.
+    pub more: NodeMoreRow,
+    /// Changes of state, the newest first.
+    pub history: Vec<HistoryRow>,
+    /// Missing parts of the chain in use.
+    pub gaps: Vec<GapRow>,
+    /// Forks that were seen.
+    pub forks: i64,
+    /// The last probe that ended.
+    pub last_probe: Option<ProbeRow>,
+}
+
+/// What only the detail shows.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct NodeMoreRow {
+    /// Unix ms.
+    pub enrolled_at_ms: i64,
+    /// Operating system.
+    pub os: String,
+    /// Architecture.
+    pub arch: String,
+    /// The last heartbeat that was written, JSON.
+    pub last_heartbeat: Option<String>,
+    /// The key in use, 32 bytes.
+    pub public_key: Vec<u8>,
+    /// Its short name.
+    pub key_id: String,
+    /// The last `seq` of its chain.
+    pub head_seq: i64,
+}
+
+/// A change of state.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct HistoryRow {
+    /// Unix ms.
+    pub at_ms: i64,
+    /// State before.
+    pub from_state: String,
+    /// State after.
+    pub to_state: String,
+    /// Why.
+    pub reason: String,
+    /// Who.
+    pub actor: String,
+    /// More about it.
+    pub detail: Option<String>,
+}
+
+/// A missing part of a chain.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct GapRow {
+    /// First missing.
+    pub from_seq: i64,
+    /// Last missing.
+    pub to_seq: i64,
+}
+
+/// A probe that ended.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct ProbeRow {
+    /// Unix ms.
+    pub finished_at_ms: i64,
+    /// How it went.
+    pub outcome: String,
+    /// In a sentence.
+    pub message: Option<String>,
+    /// Time to first token, ms.
+    pub ttft_ms: Option<i64>,
+}
+
+const COLUMNS: &str = "n.node_id, n.region, n.state, n.state_reason, n.state_since_ms, n.org_id, n.agent_version, \
+     n.inventory, n.last_heartbeat_at_ms, n.requests_24h, n.p95_ms";
+
+/// Where unknown latencies go when the list rises. It is written into an index too.
+const P95_UNKNOWN: i64 = 9_007_199_254_740_991;
+
+/// What an order sorts by, as the indexes have it.
+const fn key_sql(order: NodeOrder, falling: bool) -> &'static str {
+    match order {
+        NodeOrder::Id => "n.node_id",
+        NodeOrder::Region => "n.region",
+        NodeOrder::Status => {
+            "CASE n.state WHEN 'quarantine' THEN 0 WHEN 'offline' THEN 1 WHEN 'active' THEN 3 ELSE 2 END"
+        }
+        NodeOrder::P95 if falling => "COALESCE(n.p95_ms, -1)",
+        NodeOrder::P95 => "COALESCE(n.p95_ms, 9007199254740991)",
+        NodeOrder::LastHeartbeat => "COALESCE(n.last_heartbeat_at_ms, 0)",
+    }
+}
+
+impl NodePage {
+    /// The cursor that continues after a row of this page.
+    pub fn cursor_after(&self, row: &NodeListRow) -> NodeCursor {
+        let key = match self.order {
+            NodeOrder::Id => None,
+            NodeOrder::Region => Some(SortKey::Text(row.region.clone())),
+            NodeOrder::Status => Some(SortKey::Int(match row.state.as_str() {
+                "quarantine" => 0,
+                "offline" => 1,
+                "active" => 3,
+                _ => 2,
+            })),
+            NodeOrder::P95 => {
+                let unknown = if self.falling { -1 } else { P95_UNKNOWN };
+                Some(SortKey::Int(row.p95_ms.unwrap_or(unknown)))
+            }
+            NodeOrder::LastHeartbeat => Some(SortKey::Int(row.last_heartbeat_at_ms.unwrap_or(0))),
+        };
+        NodeCursor {
+            key,
+            node_id: row.node_id.clone(),
+        }
+    }
+}
+
+fn push_filter(statement: &mut Statement, filter: &NodeFilter) {
+    statement.sql(" WHERE n.state <> 'retired'");
+    if let Scope::Org(org_id) = &filter.scope {
+        statement.sql(" AND n.org_id = ").text(org_id.as_str());
+    }
+    statement.sql(match filter.status {
+        None => "",
+        Some(LifecycleStatus::Active) => " AND n.state = 'active'",
+        Some(LifecycleStatus::Quarantine) => " AND n.state = 'quarantine'",
+        Some(LifecycleStatus::Offline) => " AND n.state = 'offline'",
+        Some(LifecycleStatus::Pending) => {
+            " AND n.state NOT IN ('active', 'quarantine', 'offline', 'retired')"
+        }
+    });
+    if let Some(region) = &filter.region {
+        statement.sql(" AND n.region = ").text(region.as_str());
+    }
+    for (column, value) in [
+        ("runtime = ", &filter.runtime),
+        ("model_id = ", &filter.model_id),
+    ] {
+        if let Some(value) = value {
+            statement
+                .sql(" AND n.node_id IN (SELECT node_id FROM node_models WHERE ")
+                .sql(column)
+                .text(value.as_str())
+                .sql(")");
+        }
+    }
+    if let Some(part) = &filter.id_part {
+        let mut pattern = String::from("%");
+        for c in part.to_ascii_lowercase().chars() {
+            if matches!(c, '%' | '_' | '!') {
+                pattern.push('!');
+            }
+            pattern.push(c);
+        }
+        pattern.push('%');
+        statement
+            .sql(" AND LOWER(n.node_id) LIKE ")
+            .text(pattern)
+            .sql(" ESCAPE '!'");
+    }
+}
+
+fn list_statement(filter: &NodeFilter, page: &NodePage) -> Statement {
+    let key = key_sql(page.order, page.falling);
+    let (beyond, at_least, direction) = if page.falling {
+        (" < ", " <= ", " DESC")
+    } else {
+        (" > ", " >= ", "")
+    };
+    let mut statement = Statement::new("SELECT ");
+    statement.sql(COLUMNS).sql(" FROM nodes n");
+    push_filter(&mut statement, filter);
+    if let Some(after) = &page.after {
+        if let Some(sort_key) = &after.key {
+            // The first condition finds the place in the index, the second leaves out what was shown.
+            for lead in [(" AND ", at_least), (" AND (", beyond)] {
+                statement.sql(lead.0).sql(key).sql(lead.1);
+                match sort_key {
+                    SortKey::Text(text) => statement.text(text.as_str()),
+                    SortKey::Int(number) => statement.int(*number),
+                };
+            }
+            statement
+                .sql(" OR n.node_id")
+                .sql(beyond)
+                .text(after.node_id.as_str())
+                .sql(")");
+        } else {
+            statement
+                .sql(" AND n.node_id")
+                .sql(beyond)
+                .text(after.node_id.as_str());
+        }
+    }
+    statement.sql(" ORDER BY ");
+    if page.order != NodeOrder::Id {
+        statement.sql(key).sql(direction).sql(", ");
+    }
+    statement
+        .sql("n.node_id")
+        .sql(direction)
+        .sql(" LIMIT ")
+        .int(page.limit);
+    statement
+}
+
+impl Store {
+    /// A page of nodes.
+    ///
+    /// # Errors
+    /// [`StoreError`] of the statement.
+    pub async fn nodes_list(
+        &self,
+        filter: &NodeFilter,
+        page: &NodePage,
+    ) -> Result<Vec<NodeListRow>, StoreError> {
+        let statement = list_statement(filter, page);
+        on_read!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
+            .map_err(StoreError::query(OP_LIST))
+    }
+
+    /// How the database would run [`Store::nodes_list`].
+    ///
+    /// # Errors
+    /// [`StoreError`] of the statement.
+    pub async fn nodes_list_plan(
+        &self,
+        filter: &NodeFilter,
+        page: &NodePage,
+    ) -> Result<Vec<String>, StoreError> {
+        list_statement(filter, page).plan(self).await
+    }
+
+    /// How many nodes a filter matches.
+    ///
+    /// # Errors
+    /// [`StoreError`] of the statement.
+    pub async fn nodes_count(&self, filter: &NodeFilter) -> Result<i64, StoreError> {
+        let mut statement = Statement::new("SELECT COUNT(*) FROM nodes n");
+        push_filter(&mut statement, filter);
+        on_read!(self, conn => statement.build().build_query_scalar().fetch_one(conn).await)
+            .map_err(StoreError::query("node.count"))
+    }
+
+    /// One row of the list, retired or not, if it is in scope.
+    ///
+    /// # Errors
+    /// [`StoreError`] of the statement.
+    pub async fn node_list_row(
+        &self,
+        scope: &Scope,
+        node_id: &str,
+    ) -> Result<Option<NodeListRow>, StoreError> {
+        let mut statement = Statement::new("SELECT ");
+        statement
+            .sql(COLUMNS)
+            .sql(" FROM nodes n WHERE n.node_id = ")
+            .text(node_id);
+        if let Scope::Org(org_id) = scope {
+            statement.sql(" AND n.org_id = ").text(org_id.as_str());
+        }
+        on_read!(self, conn => statement.build().build_query_as().fetch_optional(conn).await)
+            .map_err(StoreError::query(OP_DETAIL))
+    }
+
+    /// One node with all that is stored about it, if it is in scope.
+    ///
+    /// # Errors
+    /// [`StoreError`] of a statement.
+    pub async fn node_detail(
+        &self,
+        scope: &Scope,
+        node_id: &str,
+    ) -> Result<Option<NodeDetailRow>, StoreError> {
+        let Some(row) = self.node_list_row(scope, node_id).await? else {
+            return Ok(None);
+        };
+        on_read!(self, conn => {
+            let more: Option<NodeMoreRow> = sqlx::query_as(
+                "SELECT n.enrolled_at_ms, n.os, n.arch, n.last_heartbeat, k.public_key, k.key_id, k.head_seq \
+                 FROM nodes n JOIN node_keys k ON k.node_id = n.node_id AND k.valid_to_ms IS NULL \
+                 WHERE n.node_id = $1 ORDER BY k.valid_from_ms DESC LIMIT 1",
+            )
+            .bind(node_id)
+            .fetch_optional(conn)
+            .await
+            .map_err(StoreError::query(OP_DETAIL))?;
+            let Some(more) = more else { return Ok(None) };
+            let history = sqlx::query_as(
+                "SELECT at_ms, from_state, to_state, reason, actor, detail FROM lifecycle_events \
+                 WHERE node_id = $1 ORDER BY id DESC LIMIT $2",
+            )
+            .bind(node_id)
+            .bind(PARTS_SHOWN)
+            .fetch_all(conn)
+            .await
+            .map_err(StoreError::query(OP_DETAIL))?;
+            let gaps = sqlx::query_as(
+                "SELECT from_seq, to_seq FROM chain_gaps WHERE node_id = $1 ORDER BY from_seq LIMIT $2",
+            )
+            .bind(node_id)
+            .bind(PARTS_SHOWN)
+            .fetch_all(conn)
+            .await
+            .map_err(StoreError::query(OP_DETAIL))?;
+            let forks = sqlx::query_scalar(
+                "SELECT COUNT(*) FROM receipt_evidence WHERE node_id = $1 AND kind = 'forked_chain'",
+            )
+            .bind(node_id)
+            .fetch_one(conn)
+            .await
+            .map_err(StoreError::query(OP_DETAIL))?;
+            let last_probe = sqlx::query_as(
+                "SELECT finished_at_ms, outcome, message, ttft_ms FROM probes WHERE node_id = $1 \
+                 AND finished_at_ms IS NOT NULL AND outcome IS NOT NULL ORDER BY started_at_ms DESC LIMIT 1",
+            )
+            .bind(node_id)
+            .fetch_optional(conn)
+            .await
+            .map_err(StoreError::query(OP_DETAIL))?;
+            Ok(Some(NodeDetailRow { row, more, history, gaps, forks, last_probe }))
+        })
+    }
+
+    /// Replaces what a node offers: pairs of runtime and model. A runtime without models has an empty one.
+    ///
+    /// # Errors
+    /// [`StoreError`] of a statement.
+    pub async fn node_offers_set(
+        &self,
+        node_id: &str,
+        offers: &[(String, String)],
+    ) -> Result<(), StoreError> {
+        in_tx!(self, "node.offers", tx => {
+            sqlx::query("DELETE FROM node_models WHERE node_id = $1")
+                .bind(node_id)
+                .execute(&mut *tx)
+                .await
+                .map_err(StoreError::query(OP_OFFERS))?;
+            for (runtime, model_id) in offers {
+                sqlx::query(
+                    "INSERT INTO node_models (node_id, runtime, model_id) VALUES ($1, $2, $3) \
+                     ON CONFLICT (node_id, runtime, model_id) DO NOTHING",
+                )
+                .bind(node_id)
+                .bind(runtime)
+                .bind(model_id)
+                .execute(&mut *tx)
+                .await
+                .map_err(StoreError::query(OP_OFFERS))?;
+            }
+        });
+        Ok(())
+    }
+}

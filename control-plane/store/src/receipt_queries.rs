@@ -1,0 +1,384 @@
+//! Reading receipts: the list, one receipt, and sums over a filter.
+//!
+//! The list runs from the newest to the oldest by received order (`id`), so a page is stable while receipts
+//! arrive. Each filter has an index that ends in `id`; for values that most receipts have, the list itself is
+//! walked. A range of time bounds when the control plane received a receipt.
+
+use crate::scope::Scope;
+use crate::statement::{Statement, after_prefix};
+use crate::{Store, StoreError, on_read};
+use dgon_control_plane_model::rollup::{Ending, ReceiptFacts, Sums};
+use dgon_protocol::receipt::{Source, Status};
+
+const OP_LIST: &str = "receipt.list";
+const OP_SCAN: &str = "receipt.scan";
+const OP_GET: &str = "receipt.get";
+const OP_BOUNDS: &str = "receipt.bounds";
+
+/// Receipts that a search by prefix looks at.
+const PREFIX_MATCHES: i64 = 1_000;
+/// Processes that commit at once may order `id` and time differently, by no more than this many receipts.
+const ORDER_SLACK: i64 = 4_096;
+
+/// Which receipts.
+#[derive(Debug, Clone, Default)]
+pub struct ReceiptFilter {
+    /// Whose nodes.
+    pub scope: Scope,
+    /// A request id, or how it begins.
+    pub request_id_prefix: Option<String>,
+    /// The node.
+    pub node_id: Option<String>,
+    /// The model.
+    pub model_id: Option<String>,
+    /// The region in the receipt.
+    pub region: Option<String>,
+    /// Received at or after this, unix ms.
+    pub from_ms: Option<i64>,
+    /// Received before this, unix ms.
+    pub to_ms: Option<i64>,
+    /// Sent to more than one node.
+    pub hedged: Option<bool>,
+    /// Helped by a cache.
+    pub cache_hit: Option<bool>,
+    /// How the request ended.
+    pub status: Option<Status>,
+    /// Who asked for the work.
+    pub source: Option<Source>,
+}
+
+/// A receipt in a list.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct ReceiptListRow {
+    /// Received order; the cursor.
+    pub id: i64,
+    /// Unique in the network.
+    pub request_id: String,
+    /// Who served it.
+    pub node_id: String,
+    /// As in the receipt.
+    pub region: Option<String>,
+    /// As in the receipt.
+    pub model_id: String,
+    /// As in the receipt.
+    pub runtime: Option<String>,
+    /// As in the receipt.
+    pub source: Option<String>,
+    /// As in the receipt.
+    pub status: Option<String>,
+    /// Unix seconds.
+    pub ts_start: i64,
+    /// Unix seconds.
+    pub ts_end: i64,
+    /// Prompt tokens.
+    pub tokens_input: i64,
+    /// Generated tokens.
+    pub tokens_output: i64,
+    /// Prompt tokens from a cache.
+    pub tokens_cached: Option<i64>,
+    /// Time to first token, ms.
+    pub ttft_ms: Option<i64>,
+    /// Total time, ms.
+    pub latency_ms: Option<i64>,
+    /// 95th percentile of the gaps between chunks, ms.
+    pub p95_ms: Option<i64>,
+    /// As in the receipt.
+    pub cache_hit: Option<bool>,
+    /// As in the receipt.
+    pub hedged: Option<bool>,
+    /// Position in the node's chain.
+    pub seq: Option<i64>,
+    /// Unix ms.
+    pub received_at_ms: i64,
+    /// Form of the receipt.
+    pub version: String,
+}
+
+/// One receipt with what is needed to verify it.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct ReceiptDetail {
+    /// The columns of the list.
+    #[sqlx(flatten)]
+    pub row: ReceiptListRow,
+    /// The canonical bytes.
+    pub entry: Vec<u8>,
+    /// Their SHA-256.
+    pub entry_hash: Vec<u8>,
+    /// The key that signed, 32 bytes.
+    pub public_key: Vec<u8>,
+    /// Its short name.
+    pub key_id: String,
+    /// Since when the key is valid, unix ms.
+    pub key_valid_from_ms: i64,
+    /// The receipt before it in the chain.
+    pub prev_request_id: Option<String>,
+    /// The receipt after it.
+    pub next_request_id: Option<String>,
+}
+
+/// Sums over a filter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReceiptScan {
+    /// What they add up to.
+    pub sums: Sums,
+    /// False when the filter matches more than the scan may read: then these are the newest.
+    pub complete: bool,
+}
+
+const COLUMNS: &str = "r.id, r.request_id, r.node_id, r.region, r.model_id, r.runtime, r.source, r.status, r.ts_start, \
+     r.ts_end, r.tokens_input, r.tokens_output, r.tokens_cached, r.ttft_ms, r.latency_ms, r.p95_ms, \
+     r.cache_hit, r.hedged, r.seq, r.received_at_ms, r.version";
+
+/// Received orders that a range of time can lie between.
+#[derive(Debug, Clone, Copy, Default)]
+struct IdBounds {
+    from: Option<i64>,
+    to: Option<i64>,
+}
+
+#[derive(sqlx::FromRow)]
+struct ScanRow {
+    cache_hit: Option<bool>,
+    status: Option<String>,
+    tokens_input: i64,
+    tokens_output: i64,
+    ttft_ms: Option<i64>,
+    latency_ms: Option<i64>,
+}
+
+impl ScanRow {
+    fn facts(&self) -> ReceiptFacts {
+        ReceiptFacts {
+            node_id: String::new(),
+            region: String::new(),
+            received_at_ms: 0,
+            ending: ending(self.status.as_deref()),
+            cache_hit: self.cache_hit == Some(true),
+            tokens_input: self.tokens_input,
+            tokens_output: self.tokens_output,
+            ttft_ms: self.ttft_ms,
+            latency_ms: self.latency_ms,
+        }
+    }
+}
+
+/// How a stored status counts.
+pub fn ending(status: Option<&str>) -> Ending {
+    match status {
+        Some("error") => Ending::Failed,
+        Some("cancelled") => Ending::Cancelled,
+        _ => Ending::Whole,
+    }
+}
+
+/// Appends the conditions of a filter to a statement that ends in a true condition.
+fn push_filter(statement: &mut Statement, filter: &ReceiptFilter, bounds: IdBounds) {
+    if let Scope::Org(org_id) = &filter.scope {
+        statement
+            .sql(" AND r.node_id IN (SELECT node_id FROM nodes WHERE org_id = ")
+            .text(org_id.as_str())
+            .sql(")");
+    }
+    if let Some(prefix) = &filter.request_id_prefix {
+        statement
+            .sql(" AND r.id IN (SELECT id FROM receipts WHERE request_id >= ")
+            .text(prefix.as_str());
+        if let Some(end) = after_prefix(prefix) {
+            statement.sql(" AND request_id < ").text(end);
+        }
+        statement
+            .sql(" ORDER BY request_id DESC LIMIT ")
+            .int(PREFIX_MATCHES)
+            .sql(")");
+    }
+    for (column, value) in [
+        (" AND r.node_id = ", &filter.node_id),
+        (" AND r.model_id = ", &filter.model_id),
+        (" AND r.region = ", &filter.region),
+    ] {
+        if let Some(value) = value {
+            statement.sql(column).text(value.as_str());
+        }
+    }
+    push_closed(statement, filter);
+    // The unary plus keeps the planner on the index that ends in `id`; `bounds` keep the walk short.
+    for (text, value) in [
+        (" AND r.id >= ", bounds.from),
+        (" AND r.id <= ", bounds.to),
+        (" AND +r.received_at_ms >= ", filter.from_ms),
+        (" AND +r.received_at_ms < ", filter.to_ms),
+    ] {
+        if let Some(value) = value {
+            statement.sql(text).int(value);
+        }
+    }
+}
+
+/// Filters over closed lists, written out so that the partial indexes of rare values apply.
+fn push_closed(statement: &mut Statement, filter: &ReceiptFilter) {
+    let status = match filter.status {
+        None => "",
+        Some(Status::Ok) => " AND r.status = 'ok'",
+        Some(Status::Error) => " AND r.status = 'error' AND r.status <> 'ok'",
+        Some(Status::Cancelled) => " AND r.status = 'cancelled' AND r.status <> 'ok'",
+    };
+    let source = match filter.source {
+        None => "",
+        Some(Source::Local) => " AND r.source = 'local'",
+        Some(Source::Gateway) => " AND r.source = 'gateway' AND r.source <> 'local'",
+        Some(Source::Probe) => " AND r.source = 'probe' AND r.source <> 'local'",
+        Some(Source::Job) => " AND r.source = 'job' AND r.source <> 'local'",
+    };
+    let hedged = match filter.hedged {
+        None => "",
+        Some(true) => " AND r.hedged = TRUE",
+        Some(false) => " AND r.hedged = FALSE",
+    };
+    let cache_hit = match filter.cache_hit {
+        None => "",
+        Some(true) => " AND r.cache_hit = TRUE",
+        Some(false) => " AND r.cache_hit = FALSE",
+    };
+    for condition in [status, source, hedged, cache_hit] {
+        statement.sql(condition);
+    }
+}
+
+fn list_statement(
+    filter: &ReceiptFilter,
+    bounds: IdBounds,
+    before: Option<i64>,
+    limit: i64,
+) -> Statement {
+    let mut statement = Statement::new("SELECT ");
+    statement
+        .sql(COLUMNS)
+        .sql(" FROM receipts r WHERE r.id < ")
+        .int(before.unwrap_or(i64::MAX));
+    push_filter(&mut statement, filter, bounds);
+    statement.sql(" ORDER BY r.id DESC LIMIT ").int(limit);
+    statement
+}
+
+impl Store {
+    async fn receipt_bounds(&self, filter: &ReceiptFilter) -> Result<Option<IdBounds>, StoreError> {
+        let mut bounds = IdBounds::default();
+        if let Some(from_ms) = filter.from_ms {
+            let first: Option<i64> = on_read!(self, conn => sqlx::query_scalar(
+                "SELECT id FROM receipts WHERE received_at_ms >= $1 ORDER BY received_at_ms, id LIMIT 1",
+            )
+            .bind(from_ms)
+            .fetch_optional(conn)
+            .await)
+            .map_err(StoreError::query(OP_BOUNDS))?;
+            let Some(first) = first else { return Ok(None) };
+            bounds.from = Some(first - ORDER_SLACK);
+        }
+        if let Some(to_ms) = filter.to_ms {
+            let last: Option<i64> = on_read!(self, conn => sqlx::query_scalar(
+                "SELECT id FROM receipts WHERE received_at_ms < $1 \
+                 ORDER BY received_at_ms DESC, id DESC LIMIT 1",
+            )
+            .bind(to_ms)
+            .fetch_optional(conn)
+            .await)
+            .map_err(StoreError::query(OP_BOUNDS))?;
+            let Some(last) = last else { return Ok(None) };
+            bounds.to = Some(last.saturating_add(ORDER_SLACK));
+        }
+        Ok(Some(bounds))
+    }
+
+    /// A page of receipts, the newest first, all before the received order `before`.
+    ///
+    /// # Errors
+    /// [`StoreError`] of a statement.
+    pub async fn receipts_list(
+        &self,
+        filter: &ReceiptFilter,
+        before: Option<i64>,
+        limit: i64,
+    ) -> Result<Vec<ReceiptListRow>, StoreError> {
+        let Some(bounds) = self.receipt_bounds(filter).await? else {
+            return Ok(Vec::new());
+        };
+        let statement = list_statement(filter, bounds, before, limit);
+        on_read!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
+            .map_err(StoreError::query(OP_LIST))
+    }
+
+    /// How the database would run [`Store::receipts_list`].
+    ///
+    /// # Errors
+    /// [`StoreError`] of the statement.
+    pub async fn receipts_list_plan(
+        &self,
+        filter: &ReceiptFilter,
+    ) -> Result<Vec<String>, StoreError> {
+        let bounds = self.receipt_bounds(filter).await?.unwrap_or_default();
+        list_statement(filter, bounds, None, 50).plan(self).await
+    }
+
+    /// Adds up the newest `limit` receipts of a filter, one by one.
+    ///
+    /// # Errors
+    /// [`StoreError`] of a statement.
+    pub async fn receipts_scan(
+        &self,
+        filter: &ReceiptFilter,
+        limit: usize,
+    ) -> Result<ReceiptScan, StoreError> {
+        let mut scan = ReceiptScan {
+            sums: Sums::default(),
+            complete: true,
+        };
+        let Some(bounds) = self.receipt_bounds(filter).await? else {
+            return Ok(scan);
+        };
+        let mut statement = Statement::new(
+            "SELECT r.cache_hit, r.status, r.tokens_input, r.tokens_output, r.ttft_ms, r.latency_ms \
+             FROM receipts r WHERE r.id > 0",
+        );
+        push_filter(&mut statement, filter, bounds);
+        let fetch = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
+        statement.sql(" ORDER BY r.id DESC LIMIT ").int(fetch);
+        let rows: Vec<ScanRow> =
+            on_read!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
+                .map_err(StoreError::query(OP_SCAN))?;
+        scan.complete = rows.len() <= limit;
+        for row in rows.iter().take(limit) {
+            scan.sums.count(&row.facts());
+        }
+        Ok(scan)
+    }
+
+    /// One receipt, if it is in scope.
+    ///
+    /// # Errors
+    /// [`StoreError`] of the statement.
+    pub async fn receipt_get(
+        &self,
+        scope: &Scope,
+        request_id: &str,
+    ) -> Result<Option<ReceiptDetail>, StoreError> {
+        let mut statement = Statement::new("SELECT ");
+        statement
+            .sql(COLUMNS)
+            .sql(
+                ", r.entry, r.entry_hash, k.public_key, k.key_id, k.valid_from_ms AS key_valid_from_ms, \
+                 (SELECT p.request_id FROM receipts p \
+                   WHERE p.node_key_id = r.node_key_id AND p.seq = r.seq - 1) AS prev_request_id, \
+                 (SELECT n.request_id FROM receipts n \
+                   WHERE n.node_key_id = r.node_key_id AND n.seq = r.seq + 1) AS next_request_id \
+                 FROM receipts r JOIN node_keys k ON k.id = r.node_key_id WHERE r.request_id = ",
+            )
+            .text(request_id);
+        let filter = ReceiptFilter {
+            scope: scope.clone(),
+            ..ReceiptFilter::default()
+        };
+        push_filter(&mut statement, &filter, IdBounds::default());
+        on_read!(self, conn => statement.build().build_query_as().fetch_optional(conn).await)
+            .map_err(StoreError::query(OP_GET))
+    }
+}
