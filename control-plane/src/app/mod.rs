@@ -5,6 +5,7 @@
 mod clock;
 mod master_key;
 mod settings;
+pub mod views;
 
 pub use clock::Clock;
 pub use master_key::{MasterKey, MasterKeyError};

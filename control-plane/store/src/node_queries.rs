@@ -3,6 +3,8 @@
 //! The list has an index per order, each ending in the node id, so that a page is found and not counted off.
 //! Retired nodes are kept and not listed.
 
+use crate::heartbeats::ProbeRow;
+use crate::nodes::LifecycleEventRow;
 use crate::scope::Scope;
 use crate::statement::Statement;
 use crate::{Store, StoreError, in_tx, on_read};
@@ -114,7 +116,7 @@ pub struct NodeDetailRow {
     /// The rest.
     pub more: NodeMoreRow,
     /// Changes of state, the newest first.
-    pub history: Vec<HistoryRow>,
+    pub history: Vec<LifecycleEventRow>,
     /// Missing parts of the chain in use.
     pub gaps: Vec<GapRow>,
     /// Forks that were seen.
@@ -142,23 +144,6 @@ pub struct NodeMoreRow {
     pub head_seq: i64,
 }
 
-/// A change of state.
-#[derive(Debug, Clone, sqlx::FromRow)]
-pub struct HistoryRow {
-    /// Unix ms.
-    pub at_ms: i64,
-    /// State before.
-    pub from_state: String,
-    /// State after.
-    pub to_state: String,
-    /// Why.
-    pub reason: String,
-    /// Who.
-    pub actor: String,
-    /// More about it.
-    pub detail: Option<String>,
-}
-
 /// A missing part of a chain.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct GapRow {
@@ -166,19 +151,6 @@ pub struct GapRow {
     pub from_seq: i64,
     /// Last missing.
     pub to_seq: i64,
-}
-
-/// A probe that ended.
-#[derive(Debug, Clone, sqlx::FromRow)]
-pub struct ProbeRow {
-    /// Unix ms.
-    pub finished_at_ms: i64,
-    /// How it went.
-    pub outcome: String,
-    /// In a sentence.
-    pub message: Option<String>,
-    /// Time to first token, ms.
-    pub ttft_ms: Option<i64>,
 }
 
 const COLUMNS: &str = "n.node_id, n.region, n.state, n.state_reason, n.state_since_ms, n.org_id, n.agent_version, \

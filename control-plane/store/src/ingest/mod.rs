@@ -8,10 +8,11 @@ mod bulk;
 
 use crate::db::Backend;
 use crate::nodes::bytes32;
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, rollups};
+use dgon_control_plane_model::rollup::{Ending, ReceiptFacts};
 use dgon_protocol::chain::Head;
 use dgon_protocol::id::{NodeId, RequestId};
-use dgon_protocol::receipt::{Fields, Sha256Hash, Version};
+use dgon_protocol::receipt::{Fields, Sha256Hash, Status, Version};
 use std::collections::HashMap;
 
 /// A verified receipt to be stored.
@@ -32,6 +33,25 @@ pub struct NewReceipt<'a> {
 }
 
 impl NewReceipt<'_> {
+    fn facts(&self) -> ReceiptFacts {
+        let fields = self.fields;
+        ReceiptFacts {
+            node_id: fields.node_id.to_string(),
+            region: fields.region.clone().unwrap_or_default(),
+            received_at_ms: self.received_at_ms,
+            ending: match fields.status {
+                Some(Status::Error) => Ending::Failed,
+                Some(Status::Cancelled) => Ending::Cancelled,
+                Some(Status::Ok) | None => Ending::Whole,
+            },
+            cache_hit: fields.cache_hit == Some(true),
+            tokens_input: fields.tokens_input,
+            tokens_output: fields.tokens_output,
+            ttft_ms: fields.ttft_ms,
+            latency_ms: fields.latency_ms,
+        }
+    }
+
     fn version(&self) -> &'static str {
         match self.fields.version {
             Version::V1_0 => "1.0",
@@ -242,6 +262,15 @@ impl IngestTx {
             .await
             .map(drop)
             .map_err(StoreError::query("receipt.gap")))
+    }
+
+    /// Adds stored receipts to the sums per minute. Once per transaction, last before the commit.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn rollups(&mut self, receipts: &[NewReceipt<'_>]) -> Result<(), StoreError> {
+        let facts: Vec<ReceiptFacts> = receipts.iter().map(NewReceipt::facts).collect();
+        on_tx!(self, tx => rollups::apply_on_conn(&mut **tx, &facts).await)
     }
 
     /// Makes everything durable.
