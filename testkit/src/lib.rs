@@ -3,7 +3,9 @@
 //! | module | what |
 //! |---|---|
 //! | [`runtime`] | simulated LLM servers, byte-shaped like Ollama, vLLM, TGI, TensorRT-LLM and llama.cpp |
+//! | [`fleet`] | simulated agents: one to step by hand, many as a load generator |
 //! | [`postgres`] | a throwaway PostgreSQL |
 
+pub mod fleet;
 pub mod postgres;
 pub mod runtime;

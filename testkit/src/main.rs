@@ -1,8 +1,11 @@
 //! `dgon-sim`: simulated runtimes and fleets from the command line.
 
+use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+use dgon_testkit::fleet::load::{self, Load, Report};
 use dgon_testkit::runtime::{Faults, Kind, SimConfig, SimRuntime};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -18,6 +21,39 @@ struct Cli {
 enum Command {
     /// Play an LLM server until interrupted.
     Runtime(RuntimeArgs),
+    /// Play many agents: enrol, connect, send heartbeats and signed receipts, answer probes, measure the acks.
+    Fleet(FleetArgs),
+}
+
+#[derive(Args)]
+struct FleetArgs {
+    /// Base URL of the control plane.
+    #[arg(long, env = "DGON_API", default_value = "http://127.0.0.1:8080")]
+    api: String,
+    /// Agents.
+    #[arg(long, default_value_t = 10)]
+    nodes: usize,
+    /// Receipts per second of the whole fleet.
+    #[arg(long, default_value_t = 10.0)]
+    rate: f64,
+    /// How long, s.
+    #[arg(long, default_value_t = 30.0)]
+    duration: f64,
+    /// Enrolment token with as many uses as there are agents; better given by the environment.
+    #[arg(long, env = "DGON_ENROL_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// Name the nodes PREFIX-00000 and so on.
+    #[arg(long)]
+    prefix: Option<String>,
+    /// File that keeps the agents between runs (0600): read if it is there, written at the end.
+    #[arg(long)]
+    keep: Option<PathBuf>,
+    /// Receipts of one node that become due within this time share a frame, ms.
+    #[arg(long, default_value_t = 0)]
+    linger_ms: u64,
+    /// Print the report as JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Args)]
@@ -119,8 +155,11 @@ impl RuntimeArgs {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    // Fails only where a provider is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let done = match Cli::parse().command {
         Command::Runtime(args) => play_runtime(args).await,
+        Command::Fleet(args) => play_fleet(args).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -132,7 +171,6 @@ async fn main() -> ExitCode {
 }
 
 async fn play_runtime(args: RuntimeArgs) -> anyhow::Result<()> {
-    use anyhow::Context as _;
     let config = args.config();
     let (kind, bind, models) = (config.kind, config.bind, config.models.join(", "));
     let runtime = SimRuntime::start(config).await.with_context(|| {
@@ -153,4 +191,71 @@ async fn play_runtime(args: RuntimeArgs) -> anyhow::Result<()> {
         stats.refused
     );
     Ok(())
+}
+
+async fn play_fleet(args: FleetArgs) -> anyhow::Result<()> {
+    let saved = match &args.keep {
+        Some(path) if path.exists() => {
+            load::read_saved(path).with_context(|| format!("{} cannot be read", path.display()))?
+        }
+        _ => Vec::new(),
+    };
+    let mut agents = load::restore(&saved)?;
+    agents.truncate(args.nodes);
+    let missing = args.nodes - agents.len();
+    if missing > 0 {
+        let token = args
+            .token
+            .as_deref()
+            .context("new agents need an enrolment token: --token or DGON_ENROL_TOKEN")?;
+        agents.extend(load::enrol(&args.api, token, missing, args.prefix.as_deref()).await?);
+    }
+    let work = Load {
+        api: args.api,
+        rate: args.rate,
+        duration: Duration::from_secs_f64(args.duration),
+        linger: Duration::from_millis(args.linger_ms),
+    };
+    let (report, agents) = load::run(agents, &work).await;
+    if let Some(path) = &args.keep {
+        load::write_saved(path, &agents)
+            .with_context(|| format!("{} cannot be written", path.display()))?;
+    }
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print_report(&report);
+    }
+    anyhow::ensure!(
+        report.unacked == 0,
+        "{} receipts were not acknowledged in time",
+        report.unacked
+    );
+    Ok(())
+}
+
+fn print_report(report: &Report) {
+    let ms = |value: Option<f64>| value.map_or("-".to_owned(), |ms| format!("{ms:.1} ms"));
+    println!(
+        "nodes       {} ({} sessions, {} times told active)",
+        report.nodes, report.sessions, report.active
+    );
+    println!(
+        "receipts    {} made, {} acked, {} refused",
+        report.made, report.acked, report.refused
+    );
+    println!(
+        "acked/s     {:.1} over {:.1} s",
+        report.acked_per_s, report.seconds
+    );
+    let (p50, p99, max) = (
+        ms(report.ack_p50_ms),
+        ms(report.ack_p99_ms),
+        ms(report.ack_max_ms),
+    );
+    println!("ack latency p50 {p50}, p99 {p99}, max {max}");
+    println!("heartbeats  {}", report.heartbeats);
+    for (fault, times) in &report.faults {
+        println!("fault       {times} x {fault}");
+    }
 }
