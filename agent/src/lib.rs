@@ -1,8 +1,10 @@
 //! The agent of DGON as a library; `main` is a thin shell around it.
 
+pub mod api;
 pub mod cli;
 pub mod cmd;
 pub mod config;
+pub mod enrol;
 pub mod files;
 pub mod gpu;
 pub mod host;

@@ -65,12 +65,35 @@ impl Context {
         crate::config::load(&self.paths, &environment, &flags)
     }
 
+    /// The flags that name the places of this call once more, for a command to copy; empty for the defaults.
+    pub fn place_flags(&self) -> String {
+        let mut flags = String::new();
+        let mut flag = |name: &str, path: &Option<std::path::PathBuf>| {
+            if let Some(path) = path {
+                flags.push_str(&format!(" {name} {}", quoted(&path.display().to_string())));
+            }
+        };
+        flag("--state-dir", &self.global.state_dir);
+        flag("--config", &self.global.config);
+        flags
+    }
+
     /// Starts the log of a command that answers a person: warnings only, unless the flag says otherwise.
     pub fn quiet_log(&self) {
         crate::log::init(Log {
             level: self.global.log_level.unwrap_or(LogLevel::Warn),
             format: self.global.log_format.unwrap_or_default(),
         });
+    }
+}
+
+/// A word of a shell command.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
     }
 }
 

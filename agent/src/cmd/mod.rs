@@ -3,8 +3,11 @@
 mod completions;
 mod config;
 mod context;
+mod enroll;
+mod gpus;
 mod key;
 mod print;
+mod prompt;
 mod receipt;
 
 pub use context::{Context, UsageError};
@@ -20,6 +23,8 @@ pub fn execute(cli: Cli) -> ExitCode {
         Err(error) => return fail(&error),
     };
     let done = match cli.command {
+        Command::Enroll(arguments) => enroll::run(&context, &arguments),
+        Command::Gpus(output) => gpus::run(output),
         Command::Completions { shell } => completions::run(shell),
         Command::Config(command) => config::run(&context, command),
         Command::Key(command) => key::run(&context, command),
@@ -27,6 +32,13 @@ pub fn execute(cli: Cli) -> ExitCode {
         _ => Err(anyhow::anyhow!("this command is not built yet")),
     };
     done.unwrap_or_else(|error| fail(&error))
+}
+
+/// A runtime for commands that ask one question and end.
+fn small_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?)
 }
 
 /// Prints what clap says: help and version are answers, everything else is exit 64.

@@ -71,6 +71,15 @@ pub(super) fn safe(text: &str) -> String {
     shown
 }
 
+/// A size in MiB as people read it.
+pub(super) fn mib(mib: u64) -> String {
+    if mib >= 10 * 1024 {
+        format!("{} GiB", (mib + 512) / 1024)
+    } else {
+        format!("{mib} MiB")
+    }
+}
+
 /// `value` or a dash.
 pub(super) fn or_dash<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())

@@ -1,0 +1,216 @@
+//! `enroll`: asks for what is missing, enrols, writes agent.yaml, says what comes next.
+
+use super::context::environment;
+use super::{Context, UsageError, print, prompt};
+use crate::cli::Enroll;
+use crate::config::{self, BaseUrl, Config, Seed};
+use crate::enrol::{self, Wish};
+use crate::files;
+use crate::identity::{self, Enrolment, IdentityError};
+use anyhow::{Context as _, Result, bail};
+use dgon_protocol::key::PublicKey;
+use serde_json::json;
+use std::io::{self, Read as _};
+use std::path::Path;
+use std::process::ExitCode;
+use zeroize::Zeroizing;
+
+/// Variables that may hold the token; the second is the name that older agents use.
+const TOKEN_VARIABLES: [&str; 2] = ["DGON_ENROL_TOKEN", "NODE_TOKEN"];
+/// Longest token, bytes.
+const TOKEN_BYTES: u64 = 4096;
+
+pub(super) fn run(context: &Context, arguments: &Enroll) -> Result<ExitCode> {
+    context.quiet_log();
+    let config = context.load_config(overrides(arguments))?.config;
+    let Some(api) = config.control_plane.api.clone() else {
+        return Err(UsageError(
+            "no control plane is named; give its address with --api URL or DGON_API".to_owned(),
+        )
+        .into());
+    };
+    match identity::load_enrolment(&context.paths.state) {
+        Ok(enrolment) => return already(context, arguments, &config, &api, &enrolment),
+        Err(IdentityError::NotEnrolled(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let wish = Wish {
+        api: api.clone(),
+        token: token(arguments)?,
+        node_id: config.node.id.clone(),
+        region: config.node.region.clone(),
+    };
+    let runtime = super::small_runtime()?;
+    let enrolled = runtime.block_on(enrol::enrol(&context.paths.state, &wish));
+    // A driver that hangs in a survey must not keep the command from ending.
+    runtime.shutdown_background();
+    let enrolled = enrolled?;
+    let wrote = write_config(context, &api, &enrolled.enrolment)?;
+    tell(
+        context,
+        arguments.json,
+        &enrolled.enrolment,
+        enrolled.public_key,
+        &Outcome {
+            is_new: true,
+            wrote,
+            listen: config.proxy.listen.to_string(),
+        },
+    )
+}
+
+/// What to tell besides the identity.
+struct Outcome {
+    is_new: bool,
+    wrote: bool,
+    listen: String,
+}
+
+fn overrides(arguments: &Enroll) -> config::Overrides {
+    let mut flags = Vec::new();
+    if let Some(api) = &arguments.api {
+        flags.push(("control_plane.api", api.to_string()));
+    }
+    if let Some(id) = &arguments.node_id {
+        flags.push(("node.id", id.to_string()));
+    }
+    if let Some(region) = &arguments.region {
+        flags.push(("node.region", region.clone()));
+    }
+    flags
+}
+
+/// A machine that is enrolled stays what it is; wishes that contradict it are errors.
+fn already(
+    context: &Context,
+    arguments: &Enroll,
+    config: &Config,
+    api: &BaseUrl,
+    enrolment: &Enrolment,
+) -> Result<ExitCode> {
+    let state = context.paths.state.path().display();
+    if let Some(wanted) = &config.node.id
+        && *wanted != enrolment.node_id
+    {
+        bail!(
+            "this machine is enrolled as {}, not as {wanted}; to start anew, stop the agent and move {state} away",
+            enrolment.node_id
+        );
+    }
+    let public_key = identity::load_key(&context.paths.state)?.public();
+    // An earlier run may have been cut off between the secret and the file.
+    let wrote = write_config(context, api, enrolment)?;
+    tell(
+        context,
+        arguments.json,
+        enrolment,
+        public_key,
+        &Outcome {
+            is_new: false,
+            wrote,
+            listen: config.proxy.listen.to_string(),
+        },
+    )
+}
+
+/// Writes agent.yaml unless there is one; whether it did.
+fn write_config(context: &Context, api: &BaseUrl, enrolment: &Enrolment) -> Result<bool> {
+    let path = &context.paths.config_file;
+    if path.exists() {
+        return Ok(false);
+    }
+    let seed = Seed {
+        api,
+        node_id: enrolment.node_id.as_str(),
+        region: &enrolment.region,
+    };
+    let directory = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(directory)
+        .and_then(|()| files::write_public(path, config::render(&seed).as_bytes()))
+        .with_context(|| {
+            format!(
+                "the machine is enrolled, but {} cannot be written; run the command again as a user who may",
+                path.display()
+            )
+        })?;
+    Ok(true)
+}
+
+fn tell(
+    context: &Context,
+    as_json: bool,
+    enrolment: &Enrolment,
+    public_key: PublicKey,
+    outcome: &Outcome,
+) -> Result<ExitCode> {
+    let config_file = context.paths.config_file.display().to_string();
+    let next = format!("dgon-agent run{}", context.place_flags());
+    if as_json {
+        print::json(&json!({
+            "node_id": enrolment.node_id,
+            "region": enrolment.region,
+            "public_key": public_key,
+            "key_id": public_key.key_id(),
+            "already_enrolled": !outcome.is_new,
+            "config_file": config_file,
+            "config_written": outcome.wrote,
+            "next": next,
+        }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let head = if outcome.is_new {
+        "enrolled as"
+    } else {
+        "this machine is enrolled already, as"
+    };
+    let file = if outcome.wrote {
+        "written"
+    } else {
+        "kept as it was"
+    };
+    print::out(&format!(
+        "{head} {}\n  region      {}\n  public key  {public_key}\n  key file    {}\n  settings    {config_file} ({file})\n\n\
+         Next: {next}\nThen send your clients to http://{} instead of the runtime.\n",
+        enrolment.node_id,
+        print::safe(&enrolment.region),
+        context.paths.state.key_file().display(),
+        outcome.listen,
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn token(arguments: &Enroll) -> Result<Zeroizing<String>> {
+    let token = if let Some(token) = &arguments.token {
+        Zeroizing::new(token.trim().to_owned())
+    } else if let Some(file) = &arguments.token_file {
+        token_of_file(file)?
+    } else if let Some(token) = TOKEN_VARIABLES.into_iter().find_map(environment) {
+        Zeroizing::new(token.trim().to_owned())
+    } else if prompt::is_interactive() {
+        prompt::secret("Enrolment token: ").context("cannot read the token from the terminal")?
+    } else {
+        Zeroizing::new(String::new())
+    };
+    if token.is_empty() {
+        return Err(UsageError(
+            "no enrolment token; give it in DGON_ENROL_TOKEN or with --token-file FILE (- reads standard input)"
+                .to_owned(),
+        )
+        .into());
+    }
+    Ok(token)
+}
+
+fn token_of_file(file: &Path) -> Result<Zeroizing<String>> {
+    let mut text = Zeroizing::new(String::new());
+    let read = if file.as_os_str() == "-" {
+        io::stdin()
+            .lock()
+            .take(TOKEN_BYTES)
+            .read_to_string(&mut text)
+    } else {
+        std::fs::File::open(file).and_then(|file| file.take(TOKEN_BYTES).read_to_string(&mut text))
+    };
+    read.with_context(|| format!("cannot read the token from {}", file.display()))?;
+    Ok(Zeroizing::new(text.trim().to_owned()))
+}

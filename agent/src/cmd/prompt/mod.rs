@@ -1,0 +1,36 @@
+//! Asking a person for a secret on the terminal, unseen.
+
+#[cfg(unix)]
+mod unix;
+#[cfg(unix)]
+use unix as os;
+#[cfg(not(unix))]
+mod other;
+#[cfg(not(unix))]
+use other as os;
+
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
+use zeroize::Zeroizing;
+
+/// Longest secret that is read, bytes.
+const SECRET_BYTES: u64 = 4096;
+
+/// Whether there is a person to ask.
+pub(super) fn is_interactive() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Asks for a secret; what is typed is not shown.
+pub(super) fn secret(question: &str) -> io::Result<Zeroizing<String>> {
+    io::stderr().write_all(question.as_bytes())?;
+    io::stderr().flush()?;
+    let answer = os::unseen(line);
+    io::stderr().write_all(b"\n")?;
+    answer
+}
+
+fn line() -> io::Result<Zeroizing<String>> {
+    let mut text = Zeroizing::new(String::new());
+    io::stdin().lock().take(SECRET_BYTES).read_line(&mut text)?;
+    Ok(Zeroizing::new(text.trim().to_owned()))
+}
