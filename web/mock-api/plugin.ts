@@ -1,0 +1,1 @@
+import type { Plugin } from "vite"; export const mockApi = (): Plugin => ({name:"x"})

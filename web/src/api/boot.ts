@@ -1,0 +1,53 @@
+// From a cold page to a known session, and the live socket that follows it.
+import { call, refreshSession } from '~/api/client'
+import { LiveHub } from '~/api/live'
+import { query, queryClient } from '~/api/queries'
+import type { AuthState, Me } from '~/api/types'
+import { session, signedIn, signedOut } from '~/stores/session'
+import { apiPath } from '~/util/path-builder'
+
+export const hub = new LiveHub(queryClient)
+
+const HINT = 'dgon.session'
+
+function hadSession(): boolean {
+  try {
+    return localStorage.getItem(HINT) === 'yes'
+  } catch {
+    return true
+  }
+}
+
+function rememberSession(kind: string): void {
+  try {
+    if (kind === 'signed-in') localStorage.setItem(HINT, 'yes')
+    else if (kind === 'anonymous') localStorage.removeItem(HINT)
+  } catch {
+    // Without storage a renewed page simply asks the server.
+  }
+}
+
+/** Finds out who looks at the page. A stranger costs one request, and no refused one where the server tells. */
+async function readSession(): Promise<void> {
+  const state: (AuthState & { signed_in?: boolean }) | null = await queryClient.fetchQuery(query.authState()).catch(() => null)
+  if (state?.signed_in === false && !hadSession()) return signedOut()
+  const me = await call<Me>(apiPath.me(), { isAuthRoute: true }).catch(() => null)
+  if (me) return signedIn(me)
+  if (hadSession() && (await refreshSession())) return
+  signedOut()
+}
+
+export function boot(): void {
+  let following: string | null = null
+  session.subscribe(() => {
+    const now = session.get()
+    rememberSession(now.kind)
+    const who = now.kind === 'signed-in' ? now.me.user_id : now.kind
+    if (who === following || now.kind === 'expired') return
+    following = who
+    const mayListen = now.kind === 'signed-in' || queryClient.getQueryData(query.authState().queryKey)?.anonymous_overview === true
+    if (mayListen) hub.restart()
+    else hub.stop()
+  })
+  void readSession()
+}

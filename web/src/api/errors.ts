@@ -1,0 +1,54 @@
+import type { ErrorBody } from '~/api/types'
+
+/** What the control plane, or the way to it, said no with. */
+export class ApiError extends Error {
+  readonly type: string
+  readonly status: number
+  readonly requestId: string | null
+
+  constructor(type: string, message: string, status: number, requestId: string | null) {
+    super(message)
+    this.name = 'ApiError'
+    this.type = type
+    this.status = status
+    this.requestId = requestId
+  }
+}
+
+function isErrorBody(body: unknown): body is ErrorBody {
+  if (typeof body !== 'object' || body === null || !('error' in body)) return false
+  const { error } = body
+  return typeof error === 'object' && error !== null && 'type' in error && 'message' in error
+}
+
+export async function errorOfResponse(response: Response): Promise<ApiError> {
+  const headerId = response.headers.get('x-request-id')
+  const body: unknown = await response.json().catch(() => null)
+  if (isErrorBody(body)) {
+    const { type, message, request_id: id } = body.error
+    return new ApiError(String(type), String(message), response.status, id || headerId)
+  }
+  const message = `The control plane answered ${response.status} without an explanation.`
+  return new ApiError('internal', message, response.status, headerId)
+}
+
+export const unreachable = () =>
+  new ApiError('unreachable', 'The control plane did not answer. Check that it runs and that this machine reaches it.', 0, null)
+
+const ADVICE: Record<string, string> = {
+  unreachable: 'What is on screen stays; the console keeps trying.',
+  unauthorized: 'Your session ended. Sign in again.',
+  forbidden: 'Your role does not allow this. An admin can grant it.',
+  rate_limited: 'Too many requests in a short time. Wait a moment, then retry.',
+  unavailable: 'The control plane is starting or stopping. Retry in a few seconds.',
+  internal: 'The fault is on the server. Its log has the cause under the request id below.',
+  not_found: 'It may have been removed, or it is not yours to see.',
+}
+
+export function adviceFor(error: unknown): string | null {
+  return error instanceof ApiError ? (ADVICE[error.type] ?? null) : null
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : 'Something failed without saying what.'
+}

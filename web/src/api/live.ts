@@ -1,0 +1,211 @@
+// The live hub: one socket per page, frames {type, data, ts, seq}. A gap in seq means frames were dropped, so
+// everything that the socket feeds is read again. Without a socket the page polls. Nothing is ever cleared.
+import type { QueryClient } from '@tanstack/react-query'
+import { type HeartbeatFrame, patchHeartbeat, patchNode } from '~/api/live-patches'
+import { receiptArrivals } from '~/api/receipt-arrivals'
+import type { NodeRow, ReceiptRow, Summary } from '~/api/types'
+import { live } from '~/stores/live'
+import { liveUrl } from '~/util/path-builder'
+
+const APPLY_EVERY_MS = 500
+const BACKOFF_MS = [1000, 2000, 4000, 8000, 15_000]
+const SILENCE_MS = 25_000
+const POLL_AFTER_MS = 30_000
+const POLL_EVERY_MS = 5000
+const STALE_AFTER_MS = 60_000
+const QUEUE_LIMIT = 2000
+
+export const LIVE_KEYS = ['summary', 'nodes', 'node', 'receipts', 'receipt-aggregate', 'tokens']
+
+interface Frame {
+  type: string
+  data: Record<string, unknown>
+  ts?: unknown
+  seq?: number
+}
+
+function parseFrame(text: unknown): Frame | null {
+  if (typeof text !== 'string') return null
+  try {
+    const frame: unknown = JSON.parse(text)
+    if (typeof frame !== 'object' || frame === null || !('type' in frame)) return null
+    const { type, data, seq } = frame as Partial<Frame>
+    if (typeof type !== 'string') return null
+    return { type, data: typeof data === 'object' && data !== null ? data : {}, ...(typeof seq === 'number' && { seq }) }
+  } catch {
+    return null
+  }
+}
+
+export class LiveHub {
+  #client: QueryClient
+  #socket: WebSocket | null = null
+  #seq: number | null = null
+  #queue: Frame[] = []
+  #applyTimer: ReturnType<typeof setTimeout> | undefined
+  #retryTimer: ReturnType<typeof setTimeout> | undefined
+  #pollTimer: ReturnType<typeof setInterval> | undefined
+  #watchTimer: ReturnType<typeof setInterval> | undefined
+  #lastApplied = 0
+  #attempts = 0
+  #downSince: number | null = null
+  #build: string | null = null
+  #isStopped = true
+  #hasOpened = false
+
+  constructor(client: QueryClient) {
+    this.#client = client
+  }
+
+  start(): void {
+    if (!this.#isStopped) return
+    this.#isStopped = false
+    this.#downSince = Date.now()
+    this.#connect()
+    this.#watchTimer = setInterval(() => this.#watch(), 1000)
+    globalThis.addEventListener('online', this.#retryNow)
+    document.addEventListener('visibilitychange', this.#retryNow)
+  }
+
+  stop(): void {
+    this.#isStopped = true
+    clearTimeout(this.#applyTimer)
+    clearTimeout(this.#retryTimer)
+    clearInterval(this.#pollTimer)
+    clearInterval(this.#watchTimer)
+    this.#pollTimer = undefined
+    globalThis.removeEventListener('online', this.#retryNow)
+    document.removeEventListener('visibilitychange', this.#retryNow)
+    this.#socket?.close()
+    this.#socket = null
+  }
+
+  /** A new session sees other things: connect anew under it. */
+  restart(): void {
+    this.stop()
+    this.#attempts = 0
+    this.start()
+  }
+
+  #retryNow = (): void => {
+    if (this.#isStopped || document.hidden || this.#socket) return
+    clearTimeout(this.#retryTimer)
+    this.#connect()
+  }
+
+  #connect(): void {
+    this.#seq = null
+    let socket: WebSocket
+    try {
+      socket = new WebSocket(liveUrl(location))
+    } catch {
+      this.#scheduleRetry()
+      return
+    }
+    this.#socket = socket
+    socket.addEventListener('open', () => socket.send(JSON.stringify({ type: 'sub', topics: ['summary', 'nodes', 'receipts'] })))
+    socket.addEventListener('message', (event) => {
+      if (socket === this.#socket) this.#receive(event.data)
+    })
+    socket.addEventListener('close', () => {
+      if (socket !== this.#socket) return
+      this.#socket = null
+      if (!this.#isStopped) this.#scheduleRetry()
+    })
+  }
+
+  #scheduleRetry(): void {
+    this.#downSince ??= Date.now()
+    const step = BACKOFF_MS[Math.min(this.#attempts, BACKOFF_MS.length - 1)] ?? 15_000
+    this.#attempts += 1
+    this.#retryTimer = setTimeout(() => this.#connect(), step * (0.5 + Math.random() / 2))
+    this.#watch()
+  }
+
+  #receive(text: unknown): void {
+    const frame = parseFrame(text)
+    if (!frame) return
+    const hasGap = frame.seq !== undefined && this.#seq !== null && frame.seq !== this.#seq + 1
+    if (frame.seq !== undefined) this.#seq = frame.seq
+    live.set((now) => ({ ...now, heardAt: Date.now() }))
+    if (frame.type === 'hello') this.#greet(frame.data)
+    else if (frame.type !== 'ping') this.#enqueue(frame)
+    if (hasGap || this.#queue.length >= QUEUE_LIMIT) this.#resync()
+  }
+
+  #greet({ server_time: time, build }: Record<string, unknown>): void {
+    const serverMs = typeof time === 'string' ? Date.parse(time) : Number(time)
+    const offset = Number.isFinite(serverMs) ? serverMs - Date.now() : 0
+    const isNewBuild = this.#build !== null && build !== this.#build
+    if (typeof build === 'string') this.#build ??= build
+    clearInterval(this.#pollTimer)
+    this.#pollTimer = undefined
+    this.#downSince = null
+    this.#attempts = 0
+    live.set((now) => ({ ...now, state: 'live', clockOffsetMs: offset, isOutdated: now.isOutdated || isNewBuild }))
+    // What happened while the socket was away is not in its frames.
+    if (this.#hasOpened) this.#resync()
+    this.#hasOpened = true
+  }
+
+  #enqueue(frame: Frame): void {
+    this.#queue.push(frame)
+    if (this.#applyTimer) return
+    const wait = Math.max(0, this.#lastApplied + APPLY_EVERY_MS - Date.now())
+    this.#applyTimer = setTimeout(() => this.#apply(), wait)
+  }
+
+  #apply(): void {
+    this.#applyTimer = undefined
+    this.#lastApplied = Date.now()
+    const frames = this.#queue
+    this.#queue = []
+    const receipts: ReceiptRow[] = []
+    for (const { type, data } of frames) {
+      if (type === 'snapshot' && data.summary) this.#client.setQueryData(['summary'], data.summary as Summary)
+      else if (type === 'summary') this.#client.setQueryData(['summary'], (now?: Summary) => ({ ...now, ...(data as unknown as Summary) }))
+      else if (type === 'node') patchNode(this.#client, data as unknown as NodeRow)
+      else if (type === 'heartbeat') patchHeartbeat(this.#client, data as unknown as HeartbeatFrame)
+      else if (type === 'receipt') receipts.push(data as unknown as ReceiptRow)
+    }
+    if (receipts.length > 0) receiptArrivals.announce(receipts)
+  }
+
+  /** Reads again what the socket feeds; what is shown stays until the answer is there. */
+  #resync(): void {
+    this.#queue = []
+    for (const key of LIVE_KEYS) void this.#client.invalidateQueries({ queryKey: [key] })
+  }
+
+  #watch(): void {
+    const now = Date.now()
+    const { heardAt, state } = live.get()
+    if (this.#socket && state === 'live' && heardAt !== null && now - heardAt > SILENCE_MS) {
+      this.#socket.close()
+      this.#socket = null
+      this.#scheduleRetry()
+      return
+    }
+    if (this.#downSince === null) return
+    const down = now - this.#downSince
+    if (down >= POLL_AFTER_MS || (!this.#hasOpened && this.#attempts >= 2)) this.#poll()
+    else live.set((was) => ({ ...was, state: this.#hasOpened ? 'reconnecting' : 'connecting' }))
+  }
+
+  #poll(): void {
+    const { heardAt } = live.get()
+    const isStale = heardAt !== null && Date.now() - heardAt > STALE_AFTER_MS
+    live.set((was) => ({ ...was, state: isStale ? 'stale' : 'polling' }))
+    this.#pollTimer ??= setInterval(() => {
+      if (document.hidden) return
+      for (const key of LIVE_KEYS) void this.#client.invalidateQueries({ queryKey: [key] })
+      void this.#client
+        .getQueryCache()
+        .findAll({ predicate: ({ queryKey, state }) => LIVE_KEYS.includes(String(queryKey[0])) && state.dataUpdatedAt > (live.get().heardAt ?? 0) })
+        .some(({ state }) => {
+          live.set((was) => ({ ...was, heardAt: state.dataUpdatedAt }))
+          return true
+        })
+    }, POLL_EVERY_MS)
+  }
+}

@@ -1,0 +1,39 @@
+import { call } from '~/api/client'
+import { query, queryClient } from '~/api/queries'
+import type { EnrolmentTokenCreated, Me, NodeAction, NodeRow } from '~/api/types'
+import { patchNode } from '~/api/live-patches'
+import { signedIn, signedOut } from '~/stores/session'
+import { apiPath } from '~/util/path-builder'
+
+function enter(me: Me): Me {
+  signedIn(me)
+  queryClient.setQueryData(query.me().queryKey, me)
+  // What was read as a stranger, or failed at the end of a session, is read again. What is on screen stays.
+  void queryClient.invalidateQueries({ predicate: ({ queryKey }) => queryKey[0] !== 'me' })
+  return me
+}
+
+export const login = (email: string, password: string) =>
+  call<Me>(apiPath.login(), { method: 'POST', body: { email, password }, isAuthRoute: true }).then(enter)
+
+export const setUpFirstAdmin = (token: string, email: string, password: string) =>
+  call<Me>(apiPath.setup(), { method: 'POST', body: { token, email, password }, isAuthRoute: true }).then(enter)
+
+export const redeemLink = (token: string) =>
+  call<Me>(apiPath.redeem(), { method: 'POST', body: { token }, isAuthRoute: true }).then(enter)
+
+export async function logout(): Promise<void> {
+  await call<void>(apiPath.logout(), { method: 'POST', isAuthRoute: true })
+  signedOut()
+  queryClient.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== 'auth-state' })
+}
+
+export const createToken = (body: { label?: string; region?: string; uses: number; ttl_s: number }) =>
+  call<EnrolmentTokenCreated>(apiPath.tokens(), { method: 'POST', body })
+
+export async function actOnNode(nodeId: string, action: NodeAction, reason: string): Promise<NodeRow> {
+  const row = await call<NodeRow>(apiPath.nodeActions(nodeId), { method: 'POST', body: { action, reason } })
+  patchNode(queryClient, row)
+  void queryClient.invalidateQueries({ queryKey: query.node(nodeId).queryKey })
+  return row
+}

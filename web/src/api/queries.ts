@@ -1,0 +1,88 @@
+import { QueryClient, keepPreviousData, queryOptions } from '@tanstack/react-query'
+import { call, callBytes, callText } from '~/api/client'
+import { ApiError } from '~/api/errors'
+import type {
+  AuthState,
+  EnrolmentToken,
+  Me,
+  NodeDetail,
+  NodeRow,
+  Page,
+  ReceiptAggregate,
+  ReceiptDetail,
+  ReceiptRow,
+  Summary,
+  Trends,
+} from '~/api/types'
+import { type Search, apiPath } from '~/util/path-builder'
+
+const RETRIES = 2
+const TRENDS_EVERY_MS = 60_000
+const RECEIPT_NEVER_CHANGES = Infinity
+
+/** Only what may pass by itself is tried again; a 4xx is an answer. */
+function isWorthRetrying(failures: number, error: unknown): boolean {
+  if (error instanceof ApiError && error.status >= 400 && error.status < 500 && error.status !== 429) return false
+  return failures < RETRIES
+}
+
+export const queryClient = new QueryClient({
+  defaultOptions: {
+    queries: {
+      retry: isWorthRetrying,
+      staleTime: 10_000,
+      refetchOnWindowFocus: true,
+      // A control plane on this machine answers with no internet at all.
+      networkMode: 'always',
+    },
+    mutations: { networkMode: 'always' },
+  },
+})
+
+export const query = {
+  me: () => queryOptions({ queryKey: ['me'], queryFn: () => call<Me>(apiPath.me(), { isAuthRoute: true }), retry: false }),
+  authState: () =>
+    queryOptions({ queryKey: ['auth-state'], queryFn: ({ signal }) => call<AuthState>(apiPath.authState(), { signal, isAuthRoute: true }) }),
+  summary: () => queryOptions({ queryKey: ['summary'], queryFn: ({ signal }) => call<Summary>(apiPath.summary(), { signal }) }),
+  trends: () =>
+    queryOptions({
+      queryKey: ['trends'],
+      queryFn: ({ signal }) => call<Trends>(apiPath.trends(), { signal }),
+      refetchInterval: TRENDS_EVERY_MS,
+    }),
+  nodes: (search: Search) =>
+    queryOptions({
+      queryKey: ['nodes', search],
+      queryFn: ({ signal }) => call<Page<NodeRow>>(apiPath.nodes(search), { signal }),
+      placeholderData: keepPreviousData,
+    }),
+  node: (nodeId: string) =>
+    queryOptions({ queryKey: ['node', nodeId], queryFn: ({ signal }) => call<NodeDetail>(apiPath.node(nodeId), { signal }) }),
+  receipts: (search: Search) =>
+    queryOptions({
+      queryKey: ['receipts', search],
+      queryFn: ({ signal }) => call<Page<ReceiptRow>>(apiPath.receipts(search), { signal }),
+      placeholderData: keepPreviousData,
+    }),
+  receiptAggregate: (search: Search) =>
+    queryOptions({
+      queryKey: ['receipt-aggregate', search],
+      queryFn: ({ signal }) => call<ReceiptAggregate>(apiPath.receiptAggregate(search), { signal }),
+      placeholderData: keepPreviousData,
+    }),
+  receipt: (requestId: string) =>
+    queryOptions({ queryKey: ['receipt', requestId], queryFn: ({ signal }) => call<ReceiptDetail>(apiPath.receipt(requestId), { signal }) }),
+  receiptRaw: (requestId: string) =>
+    queryOptions({
+      queryKey: ['receipt-raw', requestId],
+      queryFn: ({ signal }) => callBytes(apiPath.receiptRaw(requestId), signal),
+      staleTime: RECEIPT_NEVER_CHANGES,
+    }),
+  tokens: () =>
+    queryOptions({
+      queryKey: ['tokens'],
+      queryFn: ({ signal }) => call<Page<EnrolmentToken> | EnrolmentToken[]>(apiPath.tokens(), { signal }).then((page) => (Array.isArray(page) ? page : page.items)),
+    }),
+  agentYaml: (search: Search) =>
+    queryOptions({ queryKey: ['agent-yaml', search], queryFn: ({ signal }) => callText(apiPath.agentYaml(search), signal) }),
+}

@@ -1,0 +1,35 @@
+import { useQuery } from '@tanstack/react-query'
+import { query } from '~/api/queries'
+import type { ReceiptAggregate } from '~/api/types'
+import { ErrorCard } from '~/ui/states'
+import { Value } from '~/ui/Unknown'
+import { compact, count, ms, percent } from '~/util/format'
+import type { Search } from '~/util/path-builder'
+
+type Figure = [name: string, text: (sum: ReceiptAggregate) => string, exact?: (sum: ReceiptAggregate) => string]
+
+const FIGURES: Figure[] = [
+  ['Receipts', (sum) => compact(sum.count), (sum) => count(sum.count)],
+  ['Tokens in', (sum) => compact(sum.tokens_input), (sum) => count(sum.tokens_input)],
+  ['Tokens out', (sum) => compact(sum.tokens_output), (sum) => count(sum.tokens_output)],
+  ['Cache hits', (sum) => percent(sum.cache_hit_share)],
+  ['Failures', (sum) => compact(sum.failures), (sum) => count(sum.failures)],
+  ['p50 first token', (sum) => ms(sum.p50_ms)],
+  ['p95 first token', (sum) => ms(sum.p95_ms)],
+]
+
+/** The totals of exactly what the list below is filtered to. */
+export function AggregateStrip({ filter }: { filter: Search }) {
+  const sum = useQuery(query.receiptAggregate(filter))
+  if (sum.error && !sum.data) return <ErrorCard what="the totals" error={sum.error} onRetry={() => void sum.refetch()} />
+  return (
+    <dl className="strip" aria-busy={sum.isPlaceholderData || undefined}>
+      {FIGURES.map(([name, text, exact]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>{sum.data ? <Value text={text(sum.data)} title={exact?.(sum.data)} why="No measurement" /> : <span className="skeleton-line skeleton-figure" />}</dd>
+        </div>
+      ))}
+    </dl>
+  )
+}

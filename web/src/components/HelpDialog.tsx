@@ -1,0 +1,57 @@
+import { prefs, setPrefs } from '~/stores/prefs'
+import { useStore } from '~/stores/store'
+import { Dialog } from '~/ui/Dialog'
+import { SelectField } from '~/ui/Field'
+import { zoneName } from '~/util/time'
+
+const KEYS: [keys: string[], what: string][] = [
+  [['/'], 'Search on this page'],
+  [['g', 'o'], 'Overview'],
+  [['g', 'n'], 'Nodes'],
+  [['g', 'r'], 'Receipts'],
+  [['g', 'u'], 'Run a node'],
+  [['j', 'k'], 'Next and previous row'],
+  [['Enter'], 'Open the row'],
+  [['[', ']'], 'Previous and next node in the drawer'],
+  [['Esc'], 'Close'],
+  [['?'], 'This help'],
+]
+
+export function HelpDialog({ onClose }: { onClose: () => void }) {
+  const { shortcuts, zone } = useStore(prefs)
+  return (
+    <Dialog title="Help and settings" onClose={onClose}>
+      <h3>Keyboard</h3>
+      <dl className="keys">
+        {KEYS.map(([keys, what]) => (
+          <div key={what}>
+            <dt>
+              {keys.map((key) => (
+                <kbd key={key}>{key}</kbd>
+              ))}
+            </dt>
+            <dd>{what}</dd>
+          </div>
+        ))}
+      </dl>
+      <label className="check">
+        <input type="checkbox" checked={shortcuts} onChange={(event) => setPrefs({ shortcuts: event.target.checked })} />
+        Single-key shortcuts
+      </label>
+      <h3>Times</h3>
+      <SelectField
+        label="Time zone"
+        value={zone}
+        onChange={(value) => setPrefs({ zone: value === 'utc' ? 'utc' : 'local' })}
+        options={[
+          ['local', `This browser's zone${zone === 'local' ? ` (${zoneName()})` : ''}`],
+          ['utc', 'UTC'],
+        ]}
+      />
+      <h3>Everything here is an API call</h3>
+      <p className="muted">
+        The console has no private interface: each page reads <code>/api/v1</code>, described by <a href="/api/v1/openapi.json">openapi.json</a>.
+      </p>
+    </Dialog>
+  )
+}

@@ -1,0 +1,51 @@
+import { useState } from 'react'
+import type { NodeAction, NodeRow, NodeStatus } from '~/api/types'
+import { NodeActionForm } from '~/forms/NodeActionForm'
+import { Button } from '~/ui/Button'
+import { Dialog } from '~/ui/Dialog'
+
+interface ActionText {
+  title: string
+  button: string
+  effect: (nodeId: string) => string
+  /** Why it makes no sense now; null when it does. */
+  whyNot: (status: NodeStatus) => string | null
+  tone: 'danger' | 'primary'
+}
+
+export const NODE_ACTIONS = {
+  quarantine: {
+    title: 'Quarantine',
+    button: 'Quarantine',
+    effect: (nodeId) => `${nodeId} stops receiving work from the network until an admin releases it. Its receipts are still stored.`,
+    whyNot: (status) => (status === 'quarantine' ? 'The node is in quarantine already' : null),
+    tone: 'danger',
+  },
+  clear: {
+    title: 'Release',
+    button: 'Release from quarantine',
+    effect: (nodeId) => `${nodeId} leaves quarantine and is probed again; it becomes active once the probe succeeds.`,
+    whyNot: (status) => (status === 'quarantine' ? null : 'Only a node in quarantine can be released'),
+    tone: 'primary',
+  },
+} as const satisfies Partial<Record<NodeAction, ActionText>>
+
+type Offered = keyof typeof NODE_ACTIONS
+
+export function NodeActions({ node }: { node: NodeRow }) {
+  const [open, setOpen] = useState<Offered | null>(null)
+  const offered: Offered = node.status === 'quarantine' ? 'clear' : 'quarantine'
+  const action = NODE_ACTIONS[offered]
+  return (
+    <div className="node-actions">
+      <Button tone="plain" icon={offered === 'clear' ? 'check' : 'shield'} disabledReason={action.whyNot(node.status)} onClick={() => setOpen(offered)}>
+        {action.button}…
+      </Button>
+      {open && (
+        <Dialog title={`${NODE_ACTIONS[open].title} ${node.node_id}`} onClose={() => setOpen(null)}>
+          <NodeActionForm nodeId={node.node_id} action={open} text={NODE_ACTIONS[open]} onDone={() => setOpen(null)} />
+        </Dialog>
+      )}
+    </div>
+  )
+}

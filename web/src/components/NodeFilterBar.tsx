@@ -1,0 +1,51 @@
+import { useQuery } from '@tanstack/react-query'
+import { query } from '~/api/queries'
+import { NODE_STATUS } from '~/components/StatusChip'
+import { SearchBox } from '~/table/SearchBox'
+import { SelectField } from '~/ui/Field'
+import { count } from '~/util/format'
+import { NODE_STATUSES, RUNTIMES } from '~/util/filters'
+import type { Search } from '~/util/path-builder'
+
+interface Props {
+  active: Search
+  onChange: (change: Search, how?: 'push' | 'replace') => void
+}
+
+export function NodeFilterBar({ active, onChange }: Props) {
+  const summary = useQuery(query.summary())
+  const chosen = active.status?.split(',') ?? []
+  const toggle = (status: string) => {
+    const next = NODE_STATUSES.filter((each) => chosen.includes(each) !== (each === status))
+    onChange({ status: next.join(',') || undefined, cursor: undefined })
+  }
+  const regions = new Set((summary.data?.p95_by_region ?? []).map(({ region }) => region))
+  if (active.region) regions.add(active.region)
+  return (
+    <div className="filter-bar">
+      <SearchBox label="Search nodes" placeholder="Search node, GPU or model" value={active.q ?? ''} onChange={(q) => onChange({ q, cursor: undefined }, 'replace')} />
+      <div className="toggles" role="group" aria-label="Status">
+        {NODE_STATUSES.map((status) => (
+          <button key={status} type="button" aria-pressed={chosen.includes(status)} onClick={() => toggle(status)}>
+            {NODE_STATUS[status].word}
+            {summary.data && <span className="toggle-count">{count(summary.data.nodes[status])}</span>}
+          </button>
+        ))}
+      </div>
+      <SelectField
+        label="Region"
+        isLabelHidden
+        value={active.region ?? ''}
+        onChange={(region) => onChange({ region: region || undefined, cursor: undefined })}
+        options={[['', 'All regions'], ...[...regions].toSorted().map((region) => [region, region] as const)]}
+      />
+      <SelectField
+        label="Runtime"
+        isLabelHidden
+        value={active.runtime ?? ''}
+        onChange={(runtime) => onChange({ runtime: runtime || undefined, cursor: undefined })}
+        options={[['', 'All runtimes'], ...RUNTIMES.map((kind) => [kind, kind] as const)]}
+      />
+    </div>
+  )
+}

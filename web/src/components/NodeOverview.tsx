@@ -1,0 +1,76 @@
+import type { NodeDetail } from '~/api/types'
+import { type Fact, Facts } from '~/components/Facts'
+import { sentence } from '~/components/NodeView'
+import { Time } from '~/ui/Time'
+import { Unknown } from '~/ui/Unknown'
+import { count, duration, ms, plural, withUnit, yesNo } from '~/util/format'
+
+export function NodeOverview({ node }: { node: NodeDetail }) {
+  const { heartbeat, last_probe: probe, chain } = node
+  const work: Fact[] = [
+    ['Region', node.region],
+    ['p95 first token', ms(node.p95_ms), 'No measurement in 24 h'],
+    ['Requests in 24 h', count(node.requests_24h)],
+    ['Models', node.models.length > 0 ? <ul className="plain-list">{node.models.map((model) => <li key={model} className="mono break">{model}</li>)}</ul> : null, 'No model reported'],
+    [
+      'Runtimes',
+      node.runtimes.length > 0 ? (
+        <ul className="plain-list">
+          {node.runtimes.map(({ kind, version, ready }) => (
+            <li key={kind}>
+              {kind} {version ?? ''} <span className="muted">{ready ? 'ready' : 'not ready'}</span>
+            </li>
+          ))}
+        </ul>
+      ) : null,
+      'No runtime found',
+    ],
+  ]
+  const health: Fact[] = [
+    ['Connected', yesNo(node.connected)],
+    ['Last heartbeat', <Time key="at" at={node.last_heartbeat_at} form="ago" />],
+    ['In flight', count(heartbeat?.in_flight)],
+    ['Queue', count(heartbeat?.queue)],
+    ['Spool', typeof heartbeat?.spool_depth === 'number' ? plural(heartbeat.spool_depth, 'receipt') : null],
+    ['CPU', withUnit(heartbeat?.cpu_pct, '%')],
+    ['Agent up for', duration(heartbeat?.uptime_s)],
+    ['Paused', yesNo(heartbeat?.paused)],
+    [
+      'Last probe',
+      probe ? (
+        <span>
+          {sentence(probe.outcome)} {probe.ttft_ms === null ? '' : `First token in ${ms(probe.ttft_ms)}. `}
+          {probe.message && <span className="muted">{probe.message} </span>}
+          <span className="muted">
+            <Time at={probe.at} form="ago" />
+          </span>
+        </span>
+      ) : (
+        <Unknown why="Not probed yet" />
+      ),
+    ],
+  ]
+  const records: Fact[] = [
+    ['Receipt chain', chain.head_seq > 0 ? `${plural(chain.head_seq, 'receipt')}, head #${count(chain.head_seq)}` : 'No receipt yet'],
+    ['Gaps', chain.gaps.length === 0 ? 'None' : chain.gaps.map(({ from, to }) => (from === to ? `#${from}` : `#${from} to #${to}`)).join(', ')],
+    ['Forks', chain.forks === 0 ? 'None' : plural(chain.forks, 'fork')],
+    ['Enrolled', <Time key="at" at={node.enrolled_at} form="full" />],
+    ['Agent', node.agent_version],
+  ]
+  return (
+    <div className="fact-groups">
+      <section>
+        <h3>Work</h3>
+        <Facts facts={work} />
+      </section>
+      <section>
+        <h3>Health</h3>
+        <Facts facts={health} />
+      </section>
+      <section>
+        <h3>Record</h3>
+        <Facts facts={records} />
+      </section>
+    </div>
+  )
+}

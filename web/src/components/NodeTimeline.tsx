@@ -1,0 +1,29 @@
+import type { HistoryEntry, NodeStatus } from '~/api/types'
+import { NODE_STATUS, NodeStatusChip } from '~/components/StatusChip'
+import { sentence } from '~/components/NodeView'
+import { EmptyState } from '~/ui/states'
+import { Time } from '~/ui/Time'
+
+const isStatus = (text: string): text is NodeStatus => text in NODE_STATUS
+
+export function NodeTimeline({ entries }: { entries: HistoryEntry[] }) {
+  if (entries.length === 0) return <EmptyState title="No history yet">Changes of status appear here, with who or what made them.</EmptyState>
+  return (
+    <ol className="timeline">
+      {entries.map((entry) => (
+        <li key={`${entry.at} ${entry.to}`}>
+          <span className="timeline-head">
+            {isStatus(entry.to) ? <NodeStatusChip status={entry.to} /> : entry.to}
+            <span className="muted">
+              <Time at={entry.at} form="full" />
+            </span>
+          </span>
+          <p>
+            {entry.reason && sentence(entry.reason)} {entry.detail}
+          </p>
+          {entry.actor && <p className="muted">By {entry.actor}</p>}
+        </li>
+      ))}
+    </ol>
+  )
+}

@@ -1,0 +1,66 @@
+import type { NodeDetail } from '~/api/types'
+import { NodeActions } from '~/components/NodeActions'
+import { NodeHardware } from '~/components/NodeHardware'
+import { NodeOverview } from '~/components/NodeOverview'
+import { NodeReceipts } from '~/components/NodeReceipts'
+import { NodeTimeline } from '~/components/NodeTimeline'
+import { NodeStatusChip } from '~/components/StatusChip'
+import { useMe } from '~/hooks/use-me'
+import { useSearchParams } from '~/hooks/use-search'
+import { hasRole } from '~/stores/session'
+import { CopyButton } from '~/ui/CopyButton'
+import { Tabs } from '~/ui/Tabs'
+import { Time } from '~/ui/Time'
+import { Truncate } from '~/ui/Truncate'
+
+const TABS = [
+  { id: 'overview', title: 'Overview' },
+  { id: 'receipts', title: 'Receipts' },
+  { id: 'hardware', title: 'Hardware' },
+  { id: 'history', title: 'History' },
+] as const
+
+type Tab = (typeof TABS)[number]['id']
+
+const DEFAULT_TAB: Tab = 'overview'
+
+/** Everything about one node; the drawer and the page show the same. */
+export function NodeView({ node }: { node: NodeDetail }) {
+  const [search, change] = useSearchParams()
+  const tab = TABS.find(({ id }) => id === search.tab)?.id ?? DEFAULT_TAB
+  const isAdmin = hasRole(useMe(), 'admin')
+  return (
+    <div className="node-view">
+      <div className="node-status">
+        <NodeStatusChip status={node.status} />
+        <p>
+          {node.status_reason ? <strong>{sentence(node.status_reason)} </strong> : null}
+          <span className="muted">
+            Since <Time at={node.status_since} form="short" />
+          </span>
+        </p>
+      </div>
+      <p className="fingerprint muted">
+        Key <code>{node.key_id}</code>
+        <CopyButton isCompact text={node.public_key} what="public key" />
+        <span className="mono">
+          <Truncate text={node.public_key} max={28} />
+        </span>
+      </p>
+      {isAdmin && <NodeActions node={node} />}
+      <Tabs label="Node" tabs={TABS} selected={tab} onSelect={(id) => change({ tab: id === DEFAULT_TAB ? undefined : id }, 'replace')}>
+        {tab === 'overview' && <NodeOverview node={node} />}
+        {tab === 'receipts' && <NodeReceipts node={node} />}
+        {tab === 'hardware' && <NodeHardware node={node} />}
+        {tab === 'history' && <NodeTimeline entries={node.history} />}
+      </Tabs>
+    </div>
+  )
+}
+
+/** A reason code or a sentence, as a sentence. */
+export function sentence(text: string): string {
+  const words = text.replaceAll('_', ' ').trim()
+  const capital = words.charAt(0).toUpperCase() + words.slice(1)
+  return /[.!?]$/.test(capital) ? capital : `${capital}.`
+}

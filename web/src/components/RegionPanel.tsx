@@ -1,0 +1,57 @@
+import type { UseQueryResult } from '@tanstack/react-query'
+import type { Summary } from '~/api/types'
+import { AppLink } from '~/ui/AppLink'
+import { EmptyState, QueryStates, Skeleton } from '~/ui/states'
+import { Value } from '~/ui/Unknown'
+import { ms, plural } from '~/util/format'
+import { path } from '~/util/path-builder'
+
+const GOOD_MS = 500
+const FAIR_MS = 1500
+
+/** Letter beside the colour, so that the grade reads without it. */
+function grade(p95: number | null): { letter: string; tone: string; word: string } {
+  if (p95 === null) return { letter: '–', tone: 'none', word: 'not measured' }
+  if (p95 <= GOOD_MS) return { letter: 'A', tone: 'good', word: 'fast' }
+  return p95 <= FAIR_MS ? { letter: 'B', tone: 'fair', word: 'fair' } : { letter: 'C', tone: 'slow', word: 'slow' }
+}
+
+export function RegionPanel({ summary }: { summary: UseQueryResult<Summary> }) {
+  return (
+    <section className="panel" aria-labelledby="regions-title">
+      <div className="panel-head">
+        <h2 id="regions-title">p95 first token by region</h2>
+        <p className="muted small">
+          A up to {ms(GOOD_MS)}, B up to {ms(FAIR_MS)}, C above
+        </p>
+      </div>
+      <QueryStates query={summary} what="the regions" skeleton={<Skeleton lines={2} />}>
+        {({ p95_by_region: regions }) =>
+          regions.length === 0 ? (
+            <EmptyState title="No region has served a request in 24 hours" />
+          ) : (
+            <ul className="regions">
+              {regions.map(({ region, p95_ms: p95, requests }) => {
+                const { letter, tone, word } = grade(p95)
+                return (
+                  <li key={region}>
+                    <AppLink href={path.nodes({ region })} className={`region region-${tone}`}>
+                      <span className="region-letter" title={word}>
+                        {letter}
+                      </span>
+                      <span className="region-name">{region}</span>
+                      <span className="region-value">
+                        <Value text={ms(p95)} why="Not measured" />
+                      </span>
+                      <span className="muted small">{plural(requests, 'request')}</span>
+                    </AppLink>
+                  </li>
+                )
+              })}
+            </ul>
+          )
+        }
+      </QueryStates>
+    </section>
+  )
+}

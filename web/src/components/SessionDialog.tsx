@@ -1,0 +1,12 @@
+import { SignInForm } from '~/forms/SignInForm'
+import { Dialog } from '~/ui/Dialog'
+
+/** The session ended under the page. Nothing on the page is lost: sign in and go on. */
+export function SessionDialog({ email }: { email: string }) {
+  return (
+    <Dialog title="Sign in again" isSticky onClose={() => {}}>
+      <p className="muted">Your session ended. The page stays as it is, with everything you typed.</p>
+      <SignInForm email={email} onDone={() => {}} />
+    </Dialog>
+  )
+}

@@ -1,0 +1,66 @@
+import { Outlet, useRouterState } from '@tanstack/react-router'
+import { useCallback, useRef, useState } from 'react'
+import { query, queryClient } from '~/api/queries'
+import { HelpDialog } from '~/components/HelpDialog'
+import { SessionDialog } from '~/components/SessionDialog'
+import { Sidebar } from '~/components/Sidebar'
+import { ToastRegion } from '~/components/ToastRegion'
+import { UpdateBar } from '~/components/UpdateBar'
+import { useHotkeys } from '~/hooks/use-hotkeys'
+import { announcement } from '~/stores/announcer'
+import { session } from '~/stores/session'
+import { useStore } from '~/stores/store'
+import { Skeleton } from '~/ui/states'
+import { Redirect } from '~/ui/Redirect'
+import { path } from '~/util/path-builder'
+
+const BARE = new Set([path.signIn(), path.setup()])
+
+/** Everything around a page: navigation, live region, dialogs over it. */
+export function Shell() {
+  const pathname = useRouterState({ select: ({ location }) => location.pathname })
+  const href = useRouterState({ select: ({ location }) => location.href })
+  const now = useStore(session)
+  const [isHelpOpen, setHelpOpen] = useState(false)
+  const main = useRef<HTMLElement>(null)
+  const openHelp = useCallback(() => setHelpOpen(true), [])
+  useHotkeys(openHelp)
+
+  const isBare = BARE.has(pathname)
+  const mayStay = now.kind === 'signed-in' || now.kind === 'expired' || isBare || (pathname === path.overview() && isOverviewOpen())
+  return (
+    <>
+      <a
+        className="skip-link"
+        href="#main"
+        onClick={(event) => {
+          event.preventDefault()
+          main.current?.focus()
+        }}
+      >
+        Skip to content
+      </a>
+      <div className={isBare ? 'bare' : 'shell'}>
+        {!isBare && <Sidebar openHelp={openHelp} />}
+        <main id="main" ref={main} tabIndex={-1}>
+          {!isBare && <UpdateBar />}
+          {now.kind === 'unknown' && !isBare ? <Skeleton lines={8} className="page-skeleton" /> : mayStay ? <Outlet /> : <Redirect href={path.signIn(href === '/' ? undefined : href)} />}
+        </main>
+      </div>
+      {isHelpOpen && <HelpDialog onClose={() => setHelpOpen(false)} />}
+      {now.kind === 'expired' && <SessionDialog email={now.me.email} />}
+      <ToastRegion />
+      <Announcer />
+    </>
+  )
+}
+
+const isOverviewOpen = () => queryClient.getQueryData(query.authState().queryKey)?.anonymous_overview === true
+
+function Announcer() {
+  return (
+    <div className="sr-only" aria-live="polite" data-testid="announcer">
+      {useStore(announcement)}
+    </div>
+  )
+}

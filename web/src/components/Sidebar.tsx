@@ -1,0 +1,86 @@
+import { useRouterState } from '@tanstack/react-router'
+import { logout } from '~/api/mutations'
+import { messageOf } from '~/api/errors'
+import { LiveIndicator } from '~/components/LiveIndicator'
+import { useMe } from '~/hooks/use-me'
+import { hasRole } from '~/stores/session'
+import { showToast } from '~/stores/toasts'
+import { AppLink } from '~/ui/AppLink'
+import { Button } from '~/ui/Button'
+import { Icon, type IconName } from '~/ui/Icon'
+import { path } from '~/util/path-builder'
+
+interface Item {
+  title: string
+  icon: IconName
+  href: string
+  isShownTo: (who: 'anyone' | 'member' | 'operator') => boolean
+}
+
+const ITEMS: Item[] = [
+  { title: 'Overview', icon: 'overview', href: path.overview(), isShownTo: () => true },
+  { title: 'Nodes', icon: 'nodes', href: path.nodes(), isShownTo: (who) => who !== 'anyone' },
+  { title: 'Receipts', icon: 'receipts', href: path.receipts(), isShownTo: (who) => who !== 'anyone' },
+  { title: 'Run a node', icon: 'run', href: path.run(), isShownTo: (who) => who === 'operator' },
+]
+
+export function Sidebar({ openHelp }: { openHelp: () => void }) {
+  const pathname = useRouterState({ select: ({ location }) => location.pathname })
+  const me = useMe()
+  const who = me === null ? 'anyone' : hasRole(me, 'admin', 'operator') ? 'operator' : 'member'
+  const isCurrent = (href: string) => (href === '/' ? pathname === '/' : pathname.startsWith(href))
+  return (
+    <header className="sidebar">
+      <AppLink href={path.overview()} className="brand" aria-label="DGON, to the overview">
+        <Mark />
+        <span aria-hidden="true">DGON</span>
+      </AppLink>
+      <nav aria-label="Main">
+        <ul>
+          {ITEMS.filter((item) => item.isShownTo(who)).map((item) => (
+            <li key={item.href}>
+              <AppLink href={item.href} className="nav-link" aria-current={isCurrent(item.href) ? 'page' : undefined}>
+                <Icon name={item.icon} />
+                {item.title}
+              </AppLink>
+            </li>
+          ))}
+        </ul>
+      </nav>
+      <div className="sidebar-foot">
+        <LiveIndicator />
+        {me ? (
+          <div className="account">
+            <span className="account-mail" title={me.email}>
+              {me.email}
+            </span>
+            <span className="account-buttons">
+              <Button tone="quiet" className="button-icon" icon="help" aria-label="Help and settings" title="Help and settings (?)" onClick={openHelp} />
+              <Button
+                tone="quiet"
+                className="button-icon"
+                icon="signOut"
+                aria-label="Sign out"
+                title="Sign out"
+                onClick={() => void logout().catch((error: unknown) => showToast(messageOf(error), 'error'))}
+              />
+            </span>
+          </div>
+        ) : (
+          <AppLink href={path.signIn()} className="nav-link">
+            <Icon name="signIn" /> Sign in
+          </AppLink>
+        )}
+      </div>
+    </header>
+  )
+}
+
+export function Mark({ size = 26 }: { size?: number }) {
+  return (
+    <svg width={size} height={size} viewBox="0 0 32 32" aria-hidden="true" className="mark">
+      <path className="mark-edge" d="M16 4 26.4 10v12L16 28 5.6 22V10Z" />
+      <circle className="mark-core" cx="16" cy="16" r="4" />
+    </svg>
+  )
+}

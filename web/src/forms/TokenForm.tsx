@@ -1,0 +1,73 @@
+import { useMutation } from '@tanstack/react-query'
+import { type FormEvent, useState } from 'react'
+import { messageOf } from '~/api/errors'
+import { createToken } from '~/api/mutations'
+import type { EnrolmentTokenCreated } from '~/api/types'
+import { Button } from '~/ui/Button'
+import { TextField } from '~/ui/Field'
+import { SYSTEMS, SYSTEM_NAMES, type System, systemOf } from '~/util/install'
+
+const TOKEN_TTL_S = 3600
+const NODE_ID = '[A-Za-z0-9][A-Za-z0-9._\\-]{0,63}'
+
+export interface TokenChoice {
+  system: System
+  region: string
+  nodeId: string
+}
+
+export function TokenForm({ onMade }: { onMade: (made: EnrolmentTokenCreated, choice: TokenChoice) => void }) {
+  const [choice, setChoice] = useState<TokenChoice>(() => ({ system: systemOf(navigator.userAgent), region: '', nodeId: '' }))
+  const make = useMutation({
+    mutationFn: () => {
+      const region = choice.region.trim()
+      return createToken({ ...(region && { region }), ...(choice.nodeId && { label: choice.nodeId }), uses: 1, ttl_s: TOKEN_TTL_S })
+    },
+    onSuccess: (made) => onMade(made, { ...choice, region: choice.region.trim() }),
+  })
+  const submit = (event: FormEvent) => {
+    event.preventDefault()
+    if (!make.isPending) make.mutate()
+  }
+  return (
+    <form className="form" onSubmit={submit} data-dirty={choice.region || choice.nodeId ? '' : undefined}>
+      <fieldset className="segmented">
+        <legend>Operating system</legend>
+        <div>
+          {SYSTEMS.map((system) => (
+            <label key={system}>
+              <input type="radio" name="system" value={system} checked={choice.system === system} onChange={() => setChoice((now) => ({ ...now, system }))} />
+              <span>{SYSTEM_NAMES[system]}</span>
+            </label>
+          ))}
+        </div>
+      </fieldset>
+      <div className="form-row">
+        <TextField
+          label="Region"
+          placeholder="eu-west"
+          maxLength={64}
+          value={choice.region}
+          onChange={(event) => setChoice((now) => ({ ...now, region: event.target.value }))}
+          hint="Where the machine stands. Free text; shown to people."
+        />
+        <TextField
+          label="Node name (optional)"
+          placeholder="studio-01"
+          pattern={NODE_ID}
+          value={choice.nodeId}
+          onChange={(event) => setChoice((now) => ({ ...now, nodeId: event.target.value }))}
+          hint="Letters, digits, dot, dash. Left empty, one is made."
+        />
+      </div>
+      {make.error && (
+        <p className="field-error" role="alert">
+          No token was made, so there is nothing to copy: {messageOf(make.error)}
+        </p>
+      )}
+      <Button tone="primary" type="submit" isBusy={make.isPending}>
+        Make the command
+      </Button>
+    </form>
+  )
+}

@@ -1,0 +1,61 @@
+import { useRouter } from '@tanstack/react-router'
+import { useEffect } from 'react'
+import { prefs } from '~/stores/prefs'
+import { path } from '~/util/path-builder'
+
+const CHORD_MS = 1500
+
+const GO: Record<string, () => string> = {
+  o: () => path.overview(),
+  n: () => path.nodes(),
+  r: () => path.receipts(),
+  u: () => path.run(),
+}
+
+function isTyping(target: EventTarget | null): boolean {
+  return target instanceof HTMLElement && (target.isContentEditable || /^(?:INPUT|TEXTAREA|SELECT)$/.test(target.tagName))
+}
+
+/** Moves the focus between the rows of the page's list. */
+function moveRow(step: 1 | -1): void {
+  const rows = [...document.querySelectorAll<HTMLElement>('[data-row-link]')]
+  const at = rows.findIndex((row) => row === document.activeElement)
+  const target = at === -1 ? rows[step === 1 ? 0 : rows.length - 1] : rows[at + step]
+  target?.focus()
+  target?.scrollIntoView({ block: 'nearest' })
+}
+
+/** Single-key shortcuts of the console. Off while typing, under a dialog, and where the person turned them off. */
+export function useHotkeys(openHelp: () => void): void {
+  const router = useRouter()
+  useEffect(() => {
+    let chordUntil = 0
+    const onKeyDown = (event: KeyboardEvent) => {
+      if (!prefs.get().shortcuts || event.metaKey || event.ctrlKey || event.altKey || event.defaultPrevented) return
+      if (isTyping(event.target) || document.querySelector('dialog[open]')) return
+      const isChord = event.timeStamp < chordUntil
+      chordUntil = 0
+      const go = isChord ? GO[event.key] : undefined
+      const actions: Record<string, () => void> = {
+        g: () => {
+          chordUntil = event.timeStamp + CHORD_MS
+        },
+        '/': () => focusSearch(),
+        '?': openHelp,
+        j: () => moveRow(1),
+        k: () => moveRow(-1),
+      }
+      const action = go ? () => void router.navigate({ href: go() }) : actions[event.key]
+      if (!action) return
+      event.preventDefault()
+      action()
+    }
+    const focusSearch = () => {
+      const box = document.querySelector<HTMLInputElement>('[data-search]')
+      if (box) box.focus()
+      else void router.navigate({ href: path.receipts() })
+    }
+    document.addEventListener('keydown', onKeyDown)
+    return () => document.removeEventListener('keydown', onKeyDown)
+  }, [router, openHelp])
+}

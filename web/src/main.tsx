@@ -1,0 +1,23 @@
+import { QueryClientProvider } from '@tanstack/react-query'
+import { RouterProvider } from '@tanstack/react-router'
+import { StrictMode } from 'react'
+import { createRoot } from 'react-dom/client'
+import { boot } from '~/api/boot'
+import { queryClient } from '~/api/queries'
+import { router } from '~/router'
+import { reloadOnceForMissingChunk } from '~/util/chunk-reload'
+import '~/styles/index.css'
+
+reloadOnceForMissingChunk()
+boot()
+
+const root = document.querySelector('#root')
+if (root) {
+  createRoot(root).render(
+    <StrictMode>
+      <QueryClientProvider client={queryClient}>
+        <RouterProvider router={router} />
+      </QueryClientProvider>
+    </StrictMode>,
+  )
+}

@@ -1,0 +1,85 @@
+import { useQuery } from '@tanstack/react-query'
+import { Outlet, useParams, useRouter, useRouterState } from '@tanstack/react-router'
+import { query } from '~/api/queries'
+import type { NodeRow } from '~/api/types'
+import { NodeFilterBar } from '~/components/NodeFilterBar'
+import { useMe } from '~/hooks/use-me'
+import { useSearchParams } from '~/hooks/use-search'
+import { hasRole } from '~/stores/session'
+import { DataTable } from '~/table/DataTable'
+import { FilterChips, FilteredEmpty } from '~/table/FilterChips'
+import { Pager } from '~/table/Pager'
+import { nodeColumns } from '~/table/node-columns'
+import { AppLink } from '~/ui/AppLink'
+import { PageHeading } from '~/ui/PageHeading'
+import { EmptyState, QueryStates, RefreshFailed, Skeleton } from '~/ui/states'
+import { nodeFilters } from '~/util/filters'
+import { path } from '~/util/path-builder'
+
+const SKELETON_ROWS = 10
+
+/** The list, with a node as a drawer over it; a node opened by its address has the page to itself. */
+export function NodesPage() {
+  const nodeId = useParams({ strict: false, select: (params: { nodeId?: string }) => params.nodeId })
+  const isDrawer = useRouterState({ select: ({ location }) => (location.state as { drawer?: boolean }).drawer === true })
+  if (nodeId !== undefined && !isDrawer) return <Outlet />
+  return (
+    <>
+      <NodeList selected={nodeId} />
+      {nodeId !== undefined && <Outlet />}
+    </>
+  )
+}
+
+function NodeList({ selected }: { selected: string | undefined }) {
+  const router = useRouter()
+  const [search, change] = useSearchParams()
+  const filters = nodeFilters(search)
+  const nodes = useQuery(query.nodes(filters.request))
+  const canEnrol = hasRole(useMe(), 'admin', 'operator')
+  const { tab: _, ...listSearch } = search
+  const hrefOf = (row: NodeRow) => path.node(row.node_id, listSearch)
+  const open = (row: NodeRow) => void router.navigate({ href: hrefOf(row), state: { drawer: true } as object, resetScroll: false })
+  return (
+    <>
+      <PageHeading title="Nodes" lead="Every enrolled machine, what it serves and how it is.">
+        {canEnrol && (
+          <AppLink className="button button-primary" href={path.run()}>
+            Run a node
+          </AppLink>
+        )}
+      </PageHeading>
+      <section className="panel list-panel" aria-label="Nodes">
+        <NodeFilterBar active={filters.active} onChange={change} />
+        <FilterChips active={filters.active} ignored={filters.ignored} onChange={change} />
+        <RefreshFailed query={nodes} what="the nodes" />
+        <QueryStates query={nodes} what="the nodes" skeleton={<Skeleton lines={SKELETON_ROWS} className="skeleton-table" onRetry={() => void nodes.refetch()} />}>
+          {(page) =>
+            page.items.length > 0 ? (
+              <>
+                <DataTable
+                  label="Nodes"
+                  columns={nodeColumns(hrefOf)}
+                  rows={page.items}
+                  rowKey={(row) => row.node_id}
+                  sort={filters.request.sort}
+                  onSort={(sort) => change({ sort, cursor: undefined })}
+                  onOpen={open}
+                  selectedKey={selected}
+                  isRefreshing={nodes.isPlaceholderData}
+                />
+                <Pager shown={page.items.length} total={page.total} nextCursor={page.next_cursor} search={listSearch} noun="nodes" />
+              </>
+            ) : Object.keys(filters.active).length > 0 ? (
+              <FilteredEmpty noun="nodes" active={filters.active} onChange={change} />
+            ) : (
+              <EmptyState title="No nodes yet" action={canEnrol && <AppLink className="button button-primary" href={path.run()}>Run the first one</AppLink>}>
+                A node is a machine with an LLM runtime and the DGON agent beside it.
+              </EmptyState>
+            )
+          }
+        </QueryStates>
+      </section>
+    </>
+  )
+}

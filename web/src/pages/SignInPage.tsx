@@ -1,0 +1,63 @@
+import { useQuery } from '@tanstack/react-query'
+import { useRouter } from '@tanstack/react-router'
+import { useEffect, useState } from 'react'
+import { messageOf } from '~/api/errors'
+import { redeemLink } from '~/api/mutations'
+import { query } from '~/api/queries'
+import { BareCard } from '~/components/BareCard'
+import { SignInForm } from '~/forms/SignInForm'
+import { useSearchParams } from '~/hooks/use-search'
+import { session } from '~/stores/session'
+import { useStore } from '~/stores/store'
+import { Redirect } from '~/ui/Redirect'
+import { takeFragmentToken } from '~/util/fragment-token'
+import { path } from '~/util/path-builder'
+
+let redeeming: { token: string; result: Promise<unknown> } | null = null
+
+/** A link works once: whoever renders twice still redeems once. */
+function redeemOnce(token: string): Promise<unknown> {
+  if (redeeming?.token !== token) redeeming = { token, result: redeemLink(token) }
+  return redeeming.result
+}
+
+/** Only paths of this console; a link can not send people elsewhere. */
+const safeNext = (next: string | undefined) => (next && /^\/(?!\/|\\)/.test(next) ? next : path.overview())
+
+export function SignInPage() {
+  const router = useRouter()
+  const [search] = useSearchParams()
+  const [token] = useState(takeFragmentToken)
+  const [failure, setFailure] = useState<string | null>(null)
+  const state = useQuery(query.authState())
+  const now = useStore(session)
+  const next = safeNext(search.next)
+  useEffect(() => {
+    if (token) redeemOnce(token).catch((error: unknown) => setFailure(messageOf(error)))
+  }, [token])
+  if (now.kind === 'signed-in') return <Redirect href={next} />
+  const isRedeeming = token !== null && failure === null
+  return (
+    <BareCard title="Sign in">
+      {isRedeeming && <p role="status">Checking your link…</p>}
+      {failure && (
+        <div className="notice notice-amber" role="alert">
+          <span>
+            This sign-in link did not work: {failure} A new one: <code>dgon-control-plane user link</code>
+          </span>
+        </div>
+      )}
+      {state.data?.setup_needed && (
+        <p className="notice" role="status">
+          There is no account here yet. Open the set-up link that the control plane printed when it started.
+        </p>
+      )}
+      {!isRedeeming && <SignInForm onDone={() => void router.navigate({ href: next, replace: true })} />}
+      {!globalThis.isSecureContext && (
+        <p className="muted small">
+          This page came over plain http. Your password crosses the network unencrypted; checks run by the JavaScript fallback.
+        </p>
+      )}
+    </BareCard>
+  )
+}

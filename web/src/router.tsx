@@ -1,0 +1,73 @@
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from '@tanstack/react-router'
+import { query, queryClient } from '~/api/queries'
+import { Shell } from '~/components/Shell'
+import { NotFoundPage } from '~/pages/NotFoundPage'
+import { PageCrash } from '~/pages/PageCrash'
+import { session } from '~/stores/session'
+import { nodeFilters, receiptFilters } from '~/util/filters'
+import { type Search, queryText } from '~/util/path-builder'
+
+const mayRead = () => session.get().kind === 'signed-in'
+
+const root = createRootRoute({ component: Shell, notFoundComponent: NotFoundPage, errorComponent: PageCrash })
+
+const overview = createRoute({
+  getParentRoute: () => root,
+  path: '/',
+  component: lazyRouteComponent(() => import('~/pages/OverviewPage'), 'OverviewPage'),
+  loader: () => {
+    if (!mayRead()) return
+    void queryClient.prefetchQuery(query.summary())
+    void queryClient.prefetchQuery(query.trends())
+  },
+})
+
+const nodes = createRoute({
+  getParentRoute: () => root,
+  path: '/nodes',
+  component: lazyRouteComponent(() => import('~/pages/NodesPage'), 'NodesPage'),
+  loaderDeps: ({ search }) => search as Search,
+  loader: ({ deps }) => {
+    if (mayRead()) void queryClient.prefetchQuery(query.nodes(nodeFilters(deps).request))
+  },
+})
+
+const node = createRoute({
+  getParentRoute: () => nodes,
+  path: '$nodeId',
+  component: lazyRouteComponent(() => import('~/pages/NodePage'), 'NodePage'),
+  loader: ({ params }) => {
+    if (mayRead()) void queryClient.prefetchQuery(query.node(params.nodeId))
+  },
+})
+
+const receipts = createRoute({
+  getParentRoute: () => root,
+  path: '/receipts',
+  component: lazyRouteComponent(() => import('~/pages/ReceiptsPage'), 'ReceiptsPage'),
+  loaderDeps: ({ search }) => search as Search,
+  loader: ({ deps }) => {
+    if (mayRead()) void queryClient.prefetchQuery(query.receipts(receiptFilters(deps).request))
+  },
+})
+
+const receipt = createRoute({
+  getParentRoute: () => root,
+  path: '/receipts/$requestId',
+  component: lazyRouteComponent(() => import('~/pages/ReceiptPage'), 'ReceiptPage'),
+  loader: ({ params }) => {
+    if (mayRead()) void queryClient.prefetchQuery(query.receipt(params.requestId))
+  },
+})
+
+const run = createRoute({ getParentRoute: () => root, path: '/run', component: lazyRouteComponent(() => import('~/pages/RunPage'), 'RunPage') })
+const signIn = createRoute({ getParentRoute: () => root, path: '/sign-in', component: lazyRouteComponent(() => import('~/pages/SignInPage'), 'SignInPage') })
+const setup = createRoute({ getParentRoute: () => root, path: '/setup', component: lazyRouteComponent(() => import('~/pages/SetupPage'), 'SetupPage') })
+
+export const router = createRouter({
+  routeTree: root.addChildren([overview, nodes.addChildren([node]), receipts, receipt, run, signIn, setup]),
+  // Values of the query are text: 123 stays "123", lists stay a,b.
+  parseSearch: (text): Search => Object.fromEntries(new URLSearchParams(text)),
+  stringifySearch: (search) => queryText(search as Search),
+  scrollRestoration: true,
+})

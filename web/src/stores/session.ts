@@ -1,0 +1,32 @@
+import type { Me } from '~/api/types'
+import { createStore } from '~/stores/store'
+
+/** `unknown` until the first answer; `expired` when a signed-in session ended under the open page. */
+export type Session =
+  | { kind: 'unknown' }
+  | { kind: 'anonymous' }
+  | { kind: 'signed-in'; me: Me }
+  | { kind: 'expired'; me: Me }
+
+export const session = createStore<Session>({ kind: 'unknown' })
+
+export function signedIn(me: Me): void {
+  session.set({ kind: 'signed-in', me })
+}
+
+export function signedOut(): void {
+  session.set({ kind: 'anonymous' })
+}
+
+/** The refresh was refused: keep the page, ask for the password over it. */
+export function sessionEnded(): void {
+  session.set((now) => (now.kind === 'signed-in' || now.kind === 'expired' ? { kind: 'expired', me: now.me } : { kind: 'anonymous' }))
+}
+
+export function currentMe(now: Session): Me | null {
+  return now.kind === 'signed-in' || now.kind === 'expired' ? now.me : null
+}
+
+export function hasRole(me: Me | null, ...roles: string[]): boolean {
+  return me !== null && me.roles.some((role) => roles.includes(role))
+}
