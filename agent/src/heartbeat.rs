@@ -1,0 +1,170 @@
+//! What the node tells of itself: the inventory, kept fresh, and heartbeats, taken when they are due.
+//!
+//! GPU drivers can block for seconds, so they are asked on a blocking thread and given up after a while: a
+//! heartbeat without GPU load is worth more than none. What is not known is absent, never 0.
+
+use crate::gpu::Detector;
+use crate::host::{self, CpuSampler};
+use crate::mode::{Mode, ModeSwitch};
+use crate::proxy::Proxy;
+use crate::receipts::Receipts;
+use crate::runtime::{FoundRuntime, Registry};
+use dgon_protocol::frame::{Gpu, GpuLoad, Heartbeat, Host, Inventory};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout};
+
+/// How long drivers may take for a heartbeat.
+const SAMPLE_WITHIN: Duration = Duration::from_secs(3);
+/// How often the hardware is looked at again: a card can fall off the bus.
+const SURVEY_EVERY: Duration = Duration::from_secs(300);
+
+/// Takes heartbeats. Cheap to clone.
+#[derive(Clone)]
+pub struct Pulse {
+    started: Instant,
+    hardware: Arc<Mutex<Hardware>>,
+    registry: Registry,
+    proxy: Arc<Proxy>,
+    receipts: Receipts,
+    mode: ModeSwitch,
+}
+
+struct Hardware {
+    detector: Detector,
+    cpu: CpuSampler,
+}
+
+impl Pulse {
+    /// Starts to measure.
+    pub fn new(
+        registry: Registry,
+        proxy: Arc<Proxy>,
+        receipts: Receipts,
+        mode: ModeSwitch,
+    ) -> Self {
+        Self {
+            started: Instant::now(),
+            hardware: Arc::new(Mutex::new(Hardware {
+                detector: Detector::new(),
+                cpu: CpuSampler::new(),
+            })),
+            registry,
+            proxy,
+            receipts,
+            mode,
+        }
+    }
+
+    /// Takes a heartbeat now.
+    pub async fn take(&self) -> Heartbeat {
+        let (gpus, cpu_pct) = self
+            .ask_hardware(|hardware| (hardware.detector.loads(), hardware.cpu.sample()))
+            .await
+            .unwrap_or_default();
+        Heartbeat {
+            uptime_s: self.uptime_s(),
+            gpus,
+            cpu_pct,
+            in_flight: self.proxy.in_flight(),
+            queue: queue(&self.registry.current()),
+            spool_depth: self.receipts.status().depth(),
+            paused: self.mode.get() != Mode::Serving,
+        }
+    }
+
+    /// Load of the GPUs alone.
+    pub async fn gpu_loads(&self) -> Vec<GpuLoad> {
+        self.ask_hardware(|hardware| hardware.detector.loads())
+            .await
+            .unwrap_or_default()
+    }
+
+    /// Since this was made, s.
+    pub fn uptime_s(&self) -> u64 {
+        self.started.elapsed().as_secs()
+    }
+
+    /// Keeps `inventory` as the machine is, until nobody reads it any more. The first look is at once.
+    pub async fn keep_inventory(
+        self,
+        inventory: watch::Sender<Arc<Inventory>>,
+        refresh: Arc<Notify>,
+    ) {
+        let mut runtimes = self.registry.subscribe();
+        let mut machine = self.survey().await;
+        let mut survey_at = Instant::now() + SURVEY_EVERY;
+        loop {
+            let found = runtimes.borrow_and_update().clone();
+            publish(&inventory, describe(&machine, &found));
+            tokio::select! {
+                changed = runtimes.changed() => if changed.is_err() {
+                    // The list will not change any more; the hardware still can.
+                    tokio::time::sleep_until(survey_at).await;
+                },
+                () = refresh.notified() => {
+                    self.registry.look_now();
+                    machine = self.survey().await.or(machine);
+                }
+                () = tokio::time::sleep_until(survey_at) => {
+                    machine = self.survey().await.or(machine);
+                    survey_at = Instant::now() + SURVEY_EVERY;
+                }
+                () = inventory.closed() => return,
+            }
+        }
+    }
+
+    async fn survey(&self) -> Option<(Host, Vec<Gpu>)> {
+        self.ask_hardware(|hardware| (host::survey(), hardware.detector.survey().gpus()))
+            .await
+    }
+
+    /// Runs `ask` on a blocking thread; `None` where drivers take too long.
+    async fn ask_hardware<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&mut Hardware) -> T + Send + 'static,
+    ) -> Option<T> {
+        let hardware = Arc::clone(&self.hardware);
+        let asking = tokio::task::spawn_blocking(move || {
+            // A driver that hangs holds the lock; waiting for it would hang the next thread as well.
+            match hardware.try_lock() {
+                Ok(mut hardware) => Some(ask(&mut hardware)),
+                Err(std::sync::TryLockError::Poisoned(poisoned)) => {
+                    Some(ask(&mut poisoned.into_inner()))
+                }
+                Err(std::sync::TryLockError::WouldBlock) => None,
+            }
+        });
+        timeout(SAMPLE_WITHIN, asking).await.ok()?.ok()?
+    }
+}
+
+fn describe(machine: &Option<(Host, Vec<Gpu>)>, found: &[FoundRuntime]) -> Inventory {
+    let (host, gpus) = machine.clone().unwrap_or_default();
+    Inventory {
+        hardware_hash: host::hardware_hash(&gpus),
+        host,
+        gpus,
+        runtimes: found.iter().map(FoundRuntime::to_wire).collect(),
+    }
+}
+
+fn publish(inventory: &watch::Sender<Arc<Inventory>>, now: Inventory) {
+    inventory.send_if_modified(|current| {
+        let is_new = **current != now;
+        if is_new {
+            *current = Arc::new(now);
+        }
+        is_new
+    });
+}
+
+/// Requests that wait in the runtimes; unknown where none of them tells.
+fn queue(found: &[FoundRuntime]) -> Option<u32> {
+    found
+        .iter()
+        .filter_map(|runtime| runtime.queue)
+        .reduce(u32::saturating_add)
+}

@@ -1,0 +1,139 @@
+//! The local socket: how commands on this machine speak with the running agent.
+//!
+//! A Unix socket in the state directory, mode 0600: who can open it is the owner. One connection carries one
+//! [`Request`] and one [`Answer`], each a line of JSON. Connections, line length and time are bounded.
+
+#[cfg(unix)]
+mod unix;
+#[cfg(unix)]
+pub use unix::{ask, serve};
+#[cfg(not(unix))]
+mod other;
+#[cfg(not(unix))]
+pub use other::{ask, serve};
+
+use crate::link::LinkStatus;
+use crate::mode::Mode;
+use dgon_protocol::frame::{Gpu, GpuLoad, Runtime};
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::path::PathBuf;
+
+/// What a command asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Request {
+    /// How are you?
+    Status,
+    /// Take no work from the network.
+    Pause,
+    /// Take work again.
+    Resume,
+    /// Finish what runs, take no more.
+    Drain,
+    /// Look at GPUs, runtimes and models again.
+    Refresh,
+}
+
+/// What the agent answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Answer {
+    /// To [`Request::Status`].
+    Status(Box<Status>),
+    /// It is done.
+    Done,
+    /// The request could not be read.
+    Refused {
+        /// Why.
+        message: String,
+    },
+}
+
+/// The running agent, as `dgon-agent status` shows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The enrolled name.
+    pub node_id: String,
+    /// Where the node says it is.
+    pub region: Option<String>,
+    /// Version of the running agent.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// Since it started, s.
+    pub uptime_s: u64,
+    /// Where the proxy listens.
+    pub proxy: String,
+    /// What it takes from the network.
+    pub mode: Mode,
+    /// Requests that are being served.
+    pub in_flight: u32,
+    /// The link to the control plane.
+    pub link: LinkStatus,
+    /// The spool.
+    pub spool: SpoolReport,
+    /// The GPUs.
+    pub gpus: Vec<Gpu>,
+    /// Their load.
+    pub gpu_loads: Vec<GpuLoad>,
+    /// The runtimes that answer.
+    pub runtimes: Vec<Runtime>,
+}
+
+/// The spool, as `status` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpoolReport {
+    /// Receipts that wait for the control plane.
+    pub depth: u64,
+    /// Most that may wait.
+    pub max_receipts: u64,
+    /// Bytes on disk, those of acknowledged receipts included.
+    pub bytes: u64,
+    /// Last receipt that was made.
+    pub last_seq: u64,
+    /// Last receipt that the control plane has.
+    pub acked_seq: u64,
+    /// Receipts made since midnight UTC.
+    pub receipts_today: u64,
+    /// Refused receipts in the dead-letter file.
+    pub dead_letters: u64,
+    /// Receipts that can no longer be read.
+    pub damaged: u64,
+    /// Why no request is served, for a program: `spool_full`, `spool_unwritable` or `chain_behind`.
+    pub not_ready: Option<String>,
+    /// The same for a person.
+    pub reason: Option<String>,
+}
+
+/// Answers requests.
+pub trait Responder: Send + Sync + 'static {
+    /// Answers one.
+    fn answer(&self, request: Request) -> BoxFuture<'_, Answer>;
+}
+
+/// Why the local socket failed.
+#[derive(Debug, thiserror::Error)]
+pub enum LocalError {
+    /// Nobody listens.
+    #[error("no agent runs with the state directory of {}; start one with `dgon-agent run`", .0.display())]
+    NotRunning(PathBuf),
+    /// The socket cannot be used.
+    #[error("the agent's socket {} cannot be used; run this command as the user who runs the agent", path.display())]
+    Io {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The answer is none of ours.
+    #[error(
+        "the running agent gave an answer that this version cannot read; restart it after an update"
+    )]
+    Answer,
+    /// This system has no such sockets here.
+    #[error("the local socket is not available on this system")]
+    Unsupported,
+}

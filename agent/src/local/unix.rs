@@ -1,0 +1,176 @@
+//! The local socket on Unix systems.
+
+use super::{Answer, LocalError, Request, Responder};
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+/// Connections served at once.
+const CONNECTIONS: usize = 8;
+/// Longest request line.
+const REQUEST_BYTES: u64 = 4 * 1024;
+/// Longest answer line.
+const ANSWER_BYTES: u64 = 4 * 1024 * 1024;
+/// How long one exchange may take.
+const WITHIN: Duration = Duration::from_secs(10);
+
+/// Listens until `stop`; the socket is gone afterwards. The caller holds the spool's lock, so that what lies at
+/// `path` belongs to no running agent and is replaced.
+///
+/// # Errors
+/// [`LocalError::Io`] when the socket cannot be made.
+pub async fn serve(
+    path: &Path,
+    responder: Arc<dyn Responder>,
+    stop: CancellationToken,
+) -> Result<(), LocalError> {
+    let listener = listen(path).map_err(|source| LocalError::Io {
+        path: path.to_owned(),
+        source,
+    })?;
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => break,
+        };
+        // Who finds no room hangs up and may ask again.
+        if let (Ok((stream, _)), Ok(permit)) = (accepted, Arc::clone(&room).try_acquire_owned()) {
+            let responder = Arc::clone(&responder);
+            tokio::spawn(async move {
+                // The other side went away or was too slow; it is its own loss.
+                drop(timeout(WITHIN, converse(stream, responder.as_ref())).await);
+                drop(permit);
+            });
+        }
+    }
+    drop(fs::remove_file(path));
+    Ok(())
+}
+
+/// Makes the socket readable by nobody else before anybody can know its name.
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push(".new");
+    let fresh = Path::new(&fresh);
+    drop(fs::remove_file(fresh));
+    let listener = UnixListener::bind(fresh)?;
+    fs::set_permissions(fresh, fs::Permissions::from_mode(0o600))?;
+    fs::rename(fresh, path)?;
+    Ok(listener)
+}
+
+async fn converse(stream: UnixStream, responder: &dyn Responder) -> io::Result<()> {
+    let (read, mut write) = stream.into_split();
+    let mut line = String::new();
+    BufReader::new(read.take(REQUEST_BYTES))
+        .read_line(&mut line)
+        .await?;
+    let answer = match serde_json::from_str(&line) {
+        Ok(request) => responder.answer(request).await,
+        Err(error) => Answer::Refused {
+            message: format!("not a request of this version: {error}"),
+        },
+    };
+    let mut text = serde_json::to_vec(&answer)?;
+    text.push(b'\n');
+    write.write_all(&text).await?;
+    write.shutdown().await
+}
+
+/// Asks the running agent.
+///
+/// # Errors
+/// [`LocalError`] where none runs or it cannot be asked.
+pub async fn ask(path: &Path, request: Request) -> Result<Answer, LocalError> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            LocalError::NotRunning(path.to_owned())
+        }
+        _ => LocalError::Io {
+            path: path.to_owned(),
+            source,
+        },
+    };
+    let asking = async {
+        let (read, mut write) = UnixStream::connect(path).await?.into_split();
+        let mut text = serde_json::to_vec(&request)?;
+        text.push(b'\n');
+        write.write_all(&text).await?;
+        let mut line = String::new();
+        BufReader::new(read.take(ANSWER_BYTES))
+            .read_line(&mut line)
+            .await?;
+        Ok(line)
+    };
+    let line = timeout(WITHIN, asking)
+        .await
+        .map_err(|_| failed(io::ErrorKind::TimedOut.into()))?
+        .map_err(failed)?;
+    serde_json::from_str(&line).map_err(|_| LocalError::Answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::future::BoxFuture;
+
+    struct Echo;
+
+    impl Responder for Echo {
+        fn answer(&self, request: Request) -> BoxFuture<'_, Answer> {
+            Box::pin(async move {
+                Answer::Refused {
+                    message: format!("{request:?}"),
+                }
+            })
+        }
+    }
+
+    async fn until_there(path: &Path) {
+        while ask(path, Request::Status).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_gets_its_answer_and_the_socket_is_the_owners_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("agent.sock");
+        let not_running = ask(&path, Request::Status).await;
+        assert!(matches!(not_running, Err(LocalError::NotRunning(_))));
+        let stop = CancellationToken::new();
+        let server = tokio::spawn({
+            let (path, stop) = (path.clone(), stop.clone());
+            async move { serve(&path, Arc::new(Echo), stop).await }
+        });
+        until_there(&path).await;
+        let answer = ask(&path, Request::Pause).await.unwrap();
+        assert_eq!(
+            answer,
+            Answer::Refused {
+                message: "Pause".to_owned()
+            }
+        );
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+
+        let mut stranger = UnixStream::connect(&path).await.unwrap();
+        stranger.write_all(b"hello\n").await.unwrap();
+        let mut text = String::new();
+        stranger.read_to_string(&mut text).await.unwrap();
+        assert!(text.contains("refused"), "{text}");
+
+        stop.cancel();
+        server.await.unwrap().unwrap();
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,322 @@
+//! `dgon-agent run`: puts the parts together, waits for a signal, takes them apart again in order.
+//!
+//! Order of start: identity, spool, runtimes, proxy, local socket, link. The proxy serves before any control plane
+//! or runtime is there. Order of stop: the proxy first, within its drain time, so that its receipts still come;
+//! then the link, which sends what it can and says `bye`; then the spool.
+
+use crate::cli::VERSION;
+use crate::config::{Config, StateDir};
+use crate::heartbeat::Pulse;
+use crate::host;
+use crate::identity::{Identity, IdentityError};
+use crate::link::{self, LinkSettings, LinkStatus, Parts};
+use crate::local;
+use crate::mode::ModeSwitch;
+use crate::proxy::{Proxy, Settings};
+use crate::receipts::{Receipts, Signer};
+use crate::runtime::{Endpoint, Registry, RegistrySettings};
+use crate::spool::{DeadLetters, Folder, Lock, LockError, OpenError, Spool};
+use dgon_agent_core::spool::Limits;
+use dgon_protocol::frame::{Inventory, LINK_PATH};
+use dgon_protocol::id::NodeId;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+mod responder;
+mod signals;
+mod terminal;
+
+use responder::Desk;
+
+/// How long a stopping agent waits for its last acknowledgements.
+const FLUSH_WITHIN: Duration = Duration::from_secs(2);
+/// Threads that serve requests; the spool and drivers have their own.
+const WORKERS: usize = 2;
+/// Threads for drivers and files.
+const BLOCKING_THREADS: usize = 4;
+
+/// Why the agent does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Who this node is cannot be read.
+    #[error("the node's identity cannot be used")]
+    Identity(#[source] IdentityError),
+    /// The configuration names another node.
+    #[error(
+        "agent.yaml says that this node is {configured} and it is enrolled as {enrolled}; correct node.id, or \
+         use the state directory of {configured}"
+    )]
+    OtherNode {
+        /// In the configuration.
+        configured: NodeId,
+        /// In the identity.
+        enrolled: NodeId,
+    },
+    /// The spool's folder cannot be made.
+    #[error("the spool folder cannot be made; check the permissions of the state directory")]
+    SpoolFolder(#[source] io::Error),
+    /// Another agent has the spool.
+    #[error("the spool is in use")]
+    Lock(#[source] LockError),
+    /// The spool cannot be opened.
+    #[error("the spool cannot be opened")]
+    Spool(#[source] OpenError),
+    /// The proxy's address is taken or not ours.
+    #[error(
+        "the proxy cannot listen on {address}; stop what listens there, or choose another address with --listen \
+         or proxy.listen"
+    )]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The system gives no thread or signal handler.
+    #[error("the system does not give the agent what it needs to run")]
+    System(#[source] io::Error),
+}
+
+/// Runs the agent until a signal stops it.
+///
+/// # Errors
+/// [`RunError`] when it cannot start.
+pub fn run(config: &Config, state: &StateDir) -> Result<(), RunError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_name("agent")
+        .enable_all()
+        .build()
+        .map_err(RunError::System)?;
+    let stop = CancellationToken::new();
+    let outcome = runtime.block_on(async {
+        signals::cancel_on_signal(stop.clone()).map_err(RunError::System)?;
+        run_until(config, state, stop).await
+    });
+    // A driver call that hangs must not keep the process.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    outcome
+}
+
+/// Runs the agent until `stop`.
+///
+/// # Errors
+/// [`RunError`] when it cannot start.
+pub async fn run_until(
+    config: &Config,
+    state: &StateDir,
+    stop: CancellationToken,
+) -> Result<(), RunError> {
+    let identity = Identity::load(state).map_err(RunError::Identity)?;
+    check_node(config, &identity)?;
+    let receipts = open_receipts(config, state, &identity)?;
+    let registry = Registry::start(registry_settings(config));
+    let sink = Arc::new(receipts.clone());
+    let proxy = Proxy::new(registry.clone(), sink, proxy_settings(config, &identity));
+    let address = config.proxy.listen;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|source| RunError::Listen { address, source })?;
+    let address = listener.local_addr().unwrap_or(address);
+    tracing::info!(
+        node = %identity.node_id(),
+        proxy = %format!("http://{address}"),
+        version = VERSION,
+        waiting_receipts = receipts.status().depth(),
+        "the agent runs; point clients of your runtime to the proxy"
+    );
+
+    let mode = ModeSwitch::default();
+    let refresh = Arc::new(Notify::new());
+    let pulse = Pulse::new(
+        registry.clone(),
+        Arc::clone(&proxy),
+        receipts.clone(),
+        mode.clone(),
+    );
+    let (inventory_out, inventory) = watch::channel(Arc::new(Inventory::default()));
+    let settings = link_settings(config, &identity);
+    let (link_out, link_status) = watch::channel(LinkStatus::new(Some(settings.url.clone())));
+    let desk = Arc::new(Desk {
+        node_id: identity.node_id().to_string(),
+        region: region(config, &identity),
+        proxy_address: format!("http://{address}"),
+        proxy: Arc::clone(&proxy),
+        receipts: receipts.clone(),
+        pulse: pulse.clone(),
+        inventory: inventory.clone(),
+        link: link_status,
+        mode: mode.clone(),
+        refresh: Arc::clone(&refresh),
+    });
+
+    // Each stage has its own token, so that they can be stopped one after the other.
+    let (stop_link, stop_rest) = (CancellationToken::new(), CancellationToken::new());
+    let mut rest = JoinSet::new();
+    rest.spawn(serve_local(
+        state.clone(),
+        Arc::clone(&desk),
+        stop_rest.clone(),
+    ));
+    rest.spawn(terminal::show(Arc::clone(&desk), stop_rest.clone()));
+    rest.spawn(until(stop_rest.clone(), {
+        let (pulse, refresh) = (pulse.clone(), Arc::clone(&refresh));
+        pulse.keep_inventory(inventory_out, refresh)
+    }));
+    let parts = Parts {
+        receipts: receipts.clone(),
+        inventory,
+        heartbeat: Arc::new(move || {
+            let pulse = pulse.clone();
+            Box::pin(async move { pulse.take().await })
+        }),
+        prober: Arc::clone(&proxy) as Arc<dyn link::Prober>,
+        mode,
+        refresh,
+    };
+    let linked = tokio::spawn(link::run(settings, parts, link_out, stop_link.clone()));
+
+    proxy.serve(listener, stop).await;
+    stop_link.cancel();
+    // It ends by its token; a panic in it was reported by the runtime.
+    drop(linked.await);
+    receipts.close().await;
+    stop_rest.cancel();
+    while rest.join_next().await.is_some() {}
+    tracing::info!("the agent has stopped; every receipt is on disk");
+    Ok(())
+}
+
+async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = work => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+async fn serve_local(state: StateDir, desk: Arc<Desk>, stop: CancellationToken) {
+    if let Err(error) = local::serve(&state.socket(), desk, stop).await {
+        tracing::warn!(
+            error = %error,
+            source = std::error::Error::source(&error).map(ToString::to_string),
+            "`dgon-agent status` will not work"
+        );
+    }
+}
+
+fn check_node(config: &Config, identity: &Identity) -> Result<(), RunError> {
+    match &config.node.id {
+        Some(configured) if configured != identity.node_id() => Err(RunError::OtherNode {
+            configured: configured.clone(),
+            enrolled: identity.node_id().clone(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn open_receipts(
+    config: &Config,
+    state: &StateDir,
+    identity: &Identity,
+) -> Result<Receipts, RunError> {
+    let dir = state.spool_dir();
+    let folder = Folder::open(&dir).map_err(RunError::SpoolFolder)?;
+    let lock = Lock::take(&dir).map_err(RunError::Lock)?;
+    let limits = Limits {
+        keep_s: u64::from(config.spool.keep_days) * 24 * 3600,
+        ..Limits::new(config.spool.max_receipts, config.spool.max_bytes())
+    };
+    let key_id = identity.key.public().key_id();
+    let now_s = crate::receipts::unix_ms() / 1000;
+    let spool = Spool::open(folder, &key_id, limits, now_s).map_err(RunError::Spool)?;
+    if let Some(fault) = spool.fault() {
+        tracing::error!(
+            error = %fault,
+            source = std::error::Error::source(fault).map(ToString::to_string),
+            "no request is served until the spool can be written"
+        );
+    }
+    let signer = Signer::new(
+        identity.key.clone(),
+        identity.node_id().clone(),
+        region(config, identity),
+    );
+    let dead_letters = DeadLetters::in_dir(state.path());
+    Receipts::start(spool, signer, dead_letters, Some(lock)).map_err(RunError::System)
+}
+
+fn region(config: &Config, identity: &Identity) -> Option<String> {
+    config
+        .node
+        .region
+        .clone()
+        .or_else(|| Some(identity.enrolment.region.clone()))
+        .filter(|region| !region.is_empty())
+}
+
+fn registry_settings(config: &Config) -> RegistrySettings {
+    let mut exclude = vec![Endpoint::new(
+        config.proxy.listen.ip().to_string(),
+        config.proxy.listen.port(),
+    )];
+    if let Some(api) = &config.control_plane.api {
+        exclude.push(Endpoint::new(api.host(), api.port()));
+    }
+    let endpoints = config
+        .runtimes
+        .endpoints
+        .iter()
+        .map(|named| Endpoint::new(named.url.host(), named.url.port()))
+        .collect();
+    RegistrySettings {
+        endpoints,
+        detect: config.runtimes.detect,
+        exclude,
+        ..RegistrySettings::default()
+    }
+}
+
+fn proxy_settings(config: &Config, identity: &Identity) -> Settings {
+    let proxy = &config.proxy;
+    let mib = usize::try_from(proxy.max_body_mib).unwrap_or(usize::MAX);
+    Settings {
+        max_connections: usize::try_from(proxy.max_in_flight).unwrap_or(usize::MAX),
+        max_body_bytes: mib.saturating_mul(1024 * 1024),
+        connect_timeout: Duration::from_millis(proxy.connect_timeout_ms),
+        first_byte_timeout: Duration::from_secs(proxy.stall_timeout_s),
+        stall_timeout: Duration::from_secs(proxy.stall_timeout_s),
+        drain_timeout: Duration::from_secs(proxy.drain_s),
+        ..Settings::with_hash_key(*identity.prompt_hash_key())
+    }
+}
+
+/// The address that enrolment went through is known to work, so it wins over the one that the control plane
+/// thinks it has.
+fn link_settings(config: &Config, identity: &Identity) -> LinkSettings {
+    let url = config.control_plane.api.as_ref().map_or_else(
+        || identity.enrolment.link_url.clone(),
+        |api| {
+            let scheme = if api.is_https() { "wss" } else { "ws" };
+            let at = api.at(LINK_PATH);
+            format!("{scheme}://{}{}", api.authority(), at.path())
+        },
+    );
+    LinkSettings {
+        url,
+        node_id: identity.node_id().clone(),
+        key: identity.key.clone(),
+        secret: identity.enrolment.secret.as_bytes().into(),
+        allow: config.allow.clone(),
+        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        boot_id: host::boot_id(),
+        flush_within: FLUSH_WITHIN,
+    }
+}
