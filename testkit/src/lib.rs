@@ -4,8 +4,10 @@
 //! |---|---|
 //! | [`runtime`] | simulated LLM servers, byte-shaped like Ollama, vLLM, TGI, TensorRT-LLM and llama.cpp |
 //! | [`fleet`] | simulated agents: one to step by hand, many as a load generator |
+//! | [`programs`] | the real programs: built, started, frozen, killed |
 //! | [`postgres`] | a throwaway PostgreSQL |
 
 pub mod fleet;
 pub mod postgres;
+pub mod programs;
 pub mod runtime;

@@ -1,0 +1,185 @@
+//! `dgon-agent` in a folder of its own, in front of the runtimes it is told of.
+
+use super::control_plane::ControlPlaneProcess;
+use super::process::{Process, free_port, output};
+use super::{ProgramError, agent_bin, http_client, io};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What an agent is told.
+#[derive(Debug, Clone, Default)]
+pub struct AgentSetup {
+    /// Name of its folder; several agents of one test need several.
+    pub name: String,
+    /// Base URLs of the runtimes.
+    pub runtimes: Vec<String>,
+    /// Lines added to agent.yaml.
+    pub yaml: String,
+}
+
+/// An agent, running or not; its port and its state stay.
+pub struct AgentProcess {
+    bin: PathBuf,
+    state: PathBuf,
+    log: PathBuf,
+    listen: String,
+    http: reqwest::Client,
+    process: Option<Process>,
+}
+
+impl AgentProcess {
+    /// Enrols a new agent with its state under `dir`; does not run it yet.
+    ///
+    /// # Errors
+    /// The enrolment fails.
+    pub async fn enrol(
+        dir: &Path,
+        plane: &ControlPlaneProcess,
+        setup: &AgentSetup,
+    ) -> Result<Self, ProgramError> {
+        let name = if setup.name.is_empty() {
+            "agent"
+        } else {
+            &setup.name
+        };
+        let state = dir.join(name);
+        std::fs::create_dir_all(&state).map_err(io("the agent's folder cannot be made"))?;
+        let agent = Self {
+            bin: agent_bin()?,
+            log: dir.join(format!("{name}.log")),
+            state,
+            listen: format!("127.0.0.1:{}", free_port()?),
+            http: http_client()?,
+            process: None,
+        };
+        agent.write_config(&plane.url(), setup)?;
+        let mut command = agent.command();
+        command
+            .args(["enroll", "--api", &plane.url()])
+            .env("DGON_ENROL_TOKEN", plane.token(1).await?);
+        output("dgon-agent enroll", command).await?;
+        Ok(agent)
+    }
+
+    /// Enrols a new agent, runs it and waits until it serves all its runtimes.
+    ///
+    /// # Errors
+    /// It does not get that far.
+    pub async fn start(
+        dir: &Path,
+        plane: &ControlPlaneProcess,
+        setup: &AgentSetup,
+    ) -> Result<Self, ProgramError> {
+        let mut agent = Self::enrol(dir, plane, setup).await?;
+        agent.resume().await?;
+        Ok(agent)
+    }
+
+    fn write_config(&self, api: &str, setup: &AgentSetup) -> Result<(), ProgramError> {
+        let endpoints: String = setup
+            .runtimes
+            .iter()
+            .map(|url| format!("    - url: {url}\n"))
+            .collect();
+        let endpoints = if endpoints.is_empty() {
+            "  endpoints: []\n".to_owned()
+        } else {
+            format!("  endpoints:\n{endpoints}")
+        };
+        let yaml = format!(
+            "control_plane:\n  api: {api}\nruntimes:\n  detect: false\n{endpoints}proxy:\n  listen: {}\n{}",
+            self.listen, setup.yaml
+        );
+        std::fs::write(self.state.join("agent.yaml"), yaml)
+            .map_err(io("agent.yaml cannot be written"))
+    }
+
+    /// A command of this agent's program, pointed at this agent's state.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.bin);
+        command
+            .env("DGON_STATE_DIR", &self.state)
+            .env_remove("DGON_CONFIG")
+            .env_remove("DGON_API");
+        command
+    }
+
+    /// Runs a command of this agent's program to its end; what it printed.
+    ///
+    /// # Errors
+    /// It cannot be started or fails.
+    pub async fn tell(&self, arguments: &[&str]) -> Result<String, ProgramError> {
+        let mut command = self.command();
+        command.args(arguments);
+        output(&format!("dgon-agent {}", arguments.join(" ")), command).await
+    }
+
+    /// Where its state is.
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+
+    /// Base URL of its proxy.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.listen)
+    }
+
+    /// Starts it again after it was killed, without waiting.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn launch(&mut self) -> Result<(), ProgramError> {
+        let mut command = self.command();
+        command.arg("run");
+        self.process = Some(Process::start("dgon-agent run", &mut command, &self.log)?);
+        Ok(())
+    }
+
+    /// Waits until its proxy knows a model.
+    ///
+    /// # Errors
+    /// It ended, or took too long.
+    pub async fn ready(&mut self) -> Result<(), ProgramError> {
+        let (http, url) = (self.http.clone(), format!("{}/v1/models", self.url()));
+        let Some(process) = &mut self.process else {
+            return Ok(());
+        };
+        let ready = || async {
+            let Ok(answer) = http.get(&url).send().await else {
+                return false;
+            };
+            let models = answer.json::<serde_json::Value>().await.unwrap_or_default();
+            models["data"]
+                .as_array()
+                .is_some_and(|models| !models.is_empty())
+        };
+        process.until("serving a model", ready).await
+    }
+
+    /// Starts it again after it was killed.
+    ///
+    /// # Errors
+    /// It does not get ready.
+    pub async fn resume(&mut self) -> Result<(), ProgramError> {
+        self.launch()?;
+        self.ready().await
+    }
+
+    /// The process, while it runs.
+    pub fn process(&mut self) -> Option<&mut Process> {
+        self.process.as_mut()
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// The end of what it wrote.
+    pub fn log_tail(&self) -> String {
+        self.process
+            .as_ref()
+            .map(Process::log_tail)
+            .unwrap_or_default()
+    }
+}
