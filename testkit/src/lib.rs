@@ -6,8 +6,11 @@
 //! | [`fleet`] | simulated agents: one to step by hand, many as a load generator |
 //! | [`programs`] | the real programs: built, started, frozen, killed |
 //! | [`postgres`] | a throwaway PostgreSQL |
+//! | `seed` | a store full of nodes and receipts (feature `seed`) |
 
 pub mod fleet;
 pub mod postgres;
 pub mod programs;
 pub mod runtime;
+#[cfg(feature = "seed")]
+pub mod seed;

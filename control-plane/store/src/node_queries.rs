@@ -8,7 +8,9 @@ use crate::nodes::LifecycleEventRow;
 use crate::scope::Scope;
 use crate::statement::Statement;
 use crate::{Store, StoreError, in_tx, on_read};
-use dgon_protocol::frame::LifecycleStatus;
+use dgon_protocol::frame::{Inventory, LifecycleStatus};
+use dgon_protocol::id::NodeId;
+use std::collections::BTreeSet;
 
 const OP_LIST: &str = "node.list";
 const OP_DETAIL: &str = "node.detail";
@@ -196,6 +198,17 @@ impl NodePage {
             node_id: row.node_id.clone(),
         }
     }
+}
+
+/// Pairs of runtime and model; each runtime has an empty model too, so that it is found without one.
+fn offers_of(inventory: &Inventory) -> BTreeSet<(&str, &str)> {
+    let mut offers = BTreeSet::new();
+    for runtime in &inventory.runtimes {
+        let kind = runtime.kind.as_str();
+        offers.insert((kind, ""));
+        offers.extend(runtime.models.iter().map(|model| (kind, model.id.as_str())));
+    }
+    offers
 }
 
 fn push_filter(statement: &mut Statement, filter: &NodeFilter) {
@@ -405,29 +418,30 @@ impl Store {
         })
     }
 
-    /// Replaces what a node offers: pairs of runtime and model. A runtime without models has an empty one.
+    /// Replaces what a node offers by what its inventory says, so that filters find it.
     ///
     /// # Errors
     /// [`StoreError`] of a statement.
     pub async fn node_offers_set(
         &self,
-        node_id: &str,
-        offers: &[(String, String)],
+        node_id: &NodeId,
+        inventory: &Inventory,
     ) -> Result<(), StoreError> {
+        let offers = offers_of(inventory);
         in_tx!(self, "node.offers", tx => {
             sqlx::query("DELETE FROM node_models WHERE node_id = $1")
-                .bind(node_id)
+                .bind(node_id.as_str())
                 .execute(&mut *tx)
                 .await
                 .map_err(StoreError::query(OP_OFFERS))?;
-            for (runtime, model_id) in offers {
+            for (runtime, model_id) in &offers {
                 sqlx::query(
                     "INSERT INTO node_models (node_id, runtime, model_id) VALUES ($1, $2, $3) \
                      ON CONFLICT (node_id, runtime, model_id) DO NOTHING",
                 )
-                .bind(node_id)
-                .bind(runtime)
-                .bind(model_id)
+                .bind(node_id.as_str())
+                .bind(*runtime)
+                .bind(*model_id)
                 .execute(&mut *tx)
                 .await
                 .map_err(StoreError::query(OP_OFFERS))?;

@@ -175,7 +175,7 @@ pub fn ending(status: Option<&str>) -> Ending {
 fn push_filter(statement: &mut Statement, filter: &ReceiptFilter, bounds: IdBounds) {
     if let Scope::Org(org_id) = &filter.scope {
         statement
-            .sql(" AND r.node_id IN (SELECT node_id FROM nodes WHERE org_id = ")
+            .sql(" AND EXISTS (SELECT 1 FROM nodes o WHERE o.node_id = r.node_id AND o.org_id = ")
             .text(org_id.as_str())
             .sql(")");
     }
