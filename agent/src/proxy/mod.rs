@@ -1,22 +1,57 @@
 //! The metering proxy: stands in front of the runtimes, passes bytes through and measures.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`sink`] | where receipts go: the seam to the spool |
+//! | [`settings`] | limits |
+//! | `serve` | accepting clients, their limits, stopping |
+//! | `route` | which requests are work, which runtime a request is for |
+//! | `exchange` | one request from its head to the head of its answer |
+//! | `ask`, `intake`, `headers`, `reply` | request bodies, headers, the proxy's own answers |
+//! | `answer` | the body that a client gets, with its end held until the receipt is durable |
+//! | `ticket` | a request in progress and the promise that it ends in a receipt |
+//! | `upstream` | connections to runtimes |
+//! | `probe` | the control plane's known prompt |
+//!
+//! Invariants: answers pass through unchanged and unbuffered; no work looks finished to its client before its
+//! receipt is durable; every request for work ends in exactly one receipt, also where it fails or the client goes
+//! away; prompts and outputs are neither stored nor logged; memory per connection is bounded.
 
+mod answer;
+mod ask;
+mod exchange;
+mod headers;
+mod intake;
+mod probe;
+mod reply;
+mod route;
+mod serve;
 pub mod settings;
 pub mod sink;
+mod ticket;
+mod upstream;
 
+pub use headers::REQUEST_ID_HEADER;
 pub use settings::Settings;
 pub use sink::{ReceiptSink, SinkError};
 
+pub(crate) use headers::DETECT_HEADER;
+pub(crate) use reply::SERVER_NAME;
+
 use crate::runtime::Registry;
-use dgon_protocol::frame::{Probe, ProbeOutcome, ProbeResult};
+use intake::Budget;
 use std::sync::Arc;
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use std::sync::atomic::{AtomicU32, Ordering};
+use upstream::Pool;
 
 /// The proxy. Cheap to share behind an [`Arc`].
 pub struct Proxy {
     registry: Registry,
     sink: Arc<dyn ReceiptSink>,
     settings: Settings,
+    pool: Arc<Pool>,
+    budget: Budget,
+    in_flight: Arc<AtomicU32>,
 }
 
 impl Proxy {
@@ -25,33 +60,15 @@ impl Proxy {
         Arc::new(Self {
             registry,
             sink,
+            budget: Budget::new(settings.body_budget_bytes),
             settings,
+            pool: Arc::default(),
+            in_flight: Arc::default(),
         })
-    }
-
-    /// Serves clients until `shutdown`, then lets running answers end within the drain time.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: CancellationToken) {
-        let _ = (listener, &self.registry, &self.sink, &self.settings);
-        shutdown.cancelled().await;
     }
 
     /// Requests that are being served now, for the heartbeat.
     pub fn in_flight(&self) -> u32 {
-        0
-    }
-
-    /// Serves the control plane's known prompt on the path that clients' requests take.
-    pub async fn run_probe(&self, probe: Probe) -> ProbeResult {
-        ProbeResult {
-            probe_id: probe.probe_id,
-            request_id: None,
-            outcome: ProbeOutcome::NoRuntime,
-            message: None,
-            model: None,
-            tokens_input: 0,
-            tokens_output: 0,
-            ttft_ms: None,
-            latency_ms: 0,
-        }
+        self.in_flight.load(Ordering::Relaxed)
     }
 }

@@ -1,0 +1,326 @@
+//! One request from its head to the head of its answer.
+
+use super::Proxy;
+use super::answer::{Answer, Measuring};
+use super::ask::Ask;
+use super::headers::{
+    DETECT_HEADER, REQUEST_ID_HEADER, prepare_request, prepare_work, strip_hop_by_hop,
+};
+use super::intake::read_body;
+use super::reply::{Refusal, chain};
+use super::route::{Work, choose};
+use super::ticket::{Origin, Ticket};
+use super::upstream::{AnswerBody, RequestBody, UpstreamError};
+use crate::runtime::{FoundRuntime, RuntimeKind};
+use bytes::Bytes;
+use dgon_agent_core::facts::Failure;
+use dgon_agent_core::meter::{Dialect, Ending, Framing, Meter, MeterSettings, Usage};
+use http::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, UPGRADE,
+};
+use http::{Method, Request, Response, StatusCode, request, response};
+use hyper::body::Incoming;
+use std::sync::Arc;
+
+/// Work whose runtime is chosen.
+struct Job {
+    work: Work,
+    runtime: FoundRuntime,
+    /// Whether a usage event was asked for that the client does not want.
+    drop_usage_event: bool,
+    is_head: bool,
+}
+
+impl Proxy {
+    /// Serves one request of a client.
+    pub(super) async fn handle(self: &Arc<Self>, request: Request<Incoming>) -> Response<Answer> {
+        let path = request.uri().path();
+        if request.headers().contains_key(DETECT_HEADER) {
+            return Refusal::NotARuntime.reply(path, "this is the agent's own proxy");
+        }
+        let wants_websocket = request
+            .headers()
+            .get(UPGRADE)
+            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+        if wants_websocket || request.method() == Method::CONNECT {
+            return Refusal::NotSupported.reply(
+                path,
+                "the proxy passes no upgraded connections; use plain HTTP",
+            );
+        }
+        match Work::of(request.method(), path) {
+            Some(work) => self.serve_work(work, request).await,
+            None => self.pass(request).await,
+        }
+    }
+
+    /// Passes a request through that is no work.
+    async fn pass(self: &Arc<Self>, request: Request<Incoming>) -> Response<Answer> {
+        let (mut head, body) = request.into_parts();
+        let path = head.uri.path().to_owned();
+        let found = self.registry.current();
+        let Some(runtime) = choose(&found, None, &path, None) else {
+            return Refusal::NoRuntime.reply(&path, NO_RUNTIME);
+        };
+        prepare_request(&mut head.headers, &runtime.endpoint);
+        match self.forward(runtime, head, RequestBody::Stream(body)).await {
+            Err((refusal, message, _)) => refusal.reply(&path, &message),
+            Ok(answer) => {
+                let (mut head, body) = answer.into_parts();
+                strip_hop_by_hop(&mut head.headers);
+                let answer = Answer::passed(body, None, self.settings.stall_timeout);
+                Response::from_parts(head, answer)
+            }
+        }
+    }
+
+    /// Reads the work of a client and serves it.
+    async fn serve_work(
+        self: &Arc<Self>,
+        work: Work,
+        request: Request<Incoming>,
+    ) -> Response<Answer> {
+        let path = request.uri().path().to_owned();
+        if let Err(error) = self.sink.ready() {
+            return Refusal::SpoolUnavailable.reply(&path, &chain(&error));
+        }
+        let ticket = self.ticket(Origin::LOCAL);
+        let (head, body) = request.into_parts();
+        let limits = &self.settings;
+        let read = read_body(
+            body,
+            &self.budget,
+            limits.max_body_bytes,
+            limits.client_timeout,
+        );
+        match read.await {
+            Ok((body, share)) => {
+                let answer = self.work(work, ticket, head, body).await;
+                drop(share);
+                answer
+            }
+            Err(refusal) => {
+                let message = match refusal {
+                    Refusal::TooLarge => "the request body is larger than this proxy reads",
+                    Refusal::Busy => "too many large requests at once; try again",
+                    _ => "the request body did not come to its end",
+                };
+                refuse(ticket, Failure::BadRequest, refusal, &path, message).await
+            }
+        }
+    }
+
+    /// Opens the receipt of a request.
+    pub(super) fn ticket(&self, origin: Origin) -> Ticket {
+        Ticket::new(Arc::clone(&self.sink), origin, &self.in_flight)
+    }
+
+    /// Serves work whose body is in memory.
+    pub(super) async fn work(
+        self: &Arc<Self>,
+        work: Work,
+        mut ticket: Ticket,
+        mut head: request::Parts,
+        body: Bytes,
+    ) -> Response<Answer> {
+        let path = head.uri.path().to_owned();
+        let ask = Ask::read(&body);
+        let asked_model = work.model.clone().or_else(|| ask.model.clone());
+        let found = self.registry.current();
+        let runtime = choose(&found, Some(&work), &path, asked_model.as_deref());
+        self.describe(&mut ticket, asked_model.as_deref(), &body, runtime);
+        let Some(runtime) = runtime.cloned() else {
+            let failure = Failure::Unreachable;
+            return refuse(ticket, failure, Refusal::NoRuntime, &path, NO_RUNTIME).await;
+        };
+        let with_usage = (work.usage_on_demand
+            && ask.stream
+            && !ask.wants_usage
+            && runtime.kind != RuntimeKind::LlamaCpp)
+            .then(|| ask.with_usage(&body, runtime.kind == RuntimeKind::TensorrtLlm))
+            .flatten();
+        let job = Job {
+            work,
+            drop_usage_event: with_usage.is_some(),
+            is_head: head.method == Method::HEAD,
+            runtime,
+        };
+        let body = with_usage.unwrap_or(body);
+        prepare_request(&mut head.headers, &job.runtime.endpoint);
+        prepare_work(&mut head.headers, body.len());
+        let sent = self.forward(&job.runtime, head, RequestBody::Whole(body));
+        match sent.await {
+            Ok(answer) => self.measure(job, ticket, answer).await,
+            Err((refusal, message, failure)) => {
+                refuse(ticket, failure, refusal, &path, &message).await
+            }
+        }
+    }
+
+    /// Puts what is known before the answer into the receipt.
+    fn describe(
+        &self,
+        ticket: &mut Ticket,
+        asked_model: Option<&str>,
+        body: &[u8],
+        runtime: Option<&FoundRuntime>,
+    ) {
+        let served = runtime.and_then(|runtime| match asked_model {
+            Some(name) => runtime.model(name),
+            None => runtime.models.first(),
+        });
+        let hash = blake3::keyed_hash(&self.settings.hash_key, body);
+        ticket.learn(|facts| {
+            facts.model_id = asked_model
+                .or_else(|| served.map(|model| model.id.as_str()))
+                .unwrap_or_default()
+                .to_owned();
+            facts.model_hash = served.and_then(|model| model.digest.clone());
+            facts.runtime = runtime.map(|runtime| runtime.kind.as_str().to_owned());
+            facts.prompt_hash = Some(format!("blake3:{}", hash.to_hex()));
+        });
+    }
+
+    /// Sends a request and waits for the head of the answer.
+    async fn forward(
+        self: &Arc<Self>,
+        runtime: &FoundRuntime,
+        head: request::Parts,
+        body: RequestBody,
+    ) -> Result<Response<AnswerBody>, (Refusal, String, Failure)> {
+        let mut request = Request::new(body);
+        *request.method_mut() = head.method;
+        *request.uri_mut() = origin_form(&head.uri);
+        *request.headers_mut() = head.headers;
+        let sent = self
+            .pool
+            .send(&runtime.endpoint, request, self.settings.connect_timeout);
+        match tokio::time::timeout(self.settings.first_byte_timeout, sent).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => {
+                self.registry.look_now();
+                let failure = match error {
+                    UpstreamError::Connect { .. } => Failure::Unreachable,
+                    UpstreamError::Broken { .. } => Failure::Incomplete,
+                };
+                tracing::debug!(error = %chain(&error), "runtime failed");
+                Err((Refusal::RuntimeFailed, chain(&error), failure))
+            }
+            Err(_) => {
+                let message = format!("the runtime at {} did not answer in time", runtime.endpoint);
+                Err((Refusal::RuntimeTimeout, message, Failure::Stalled))
+            }
+        }
+    }
+
+    /// Puts the meter on an answer.
+    async fn measure(
+        self: &Arc<Self>,
+        job: Job,
+        ticket: Ticket,
+        answer: Response<AnswerBody>,
+    ) -> Response<Answer> {
+        let (mut head, body) = answer.into_parts();
+        strip_hop_by_hop(&mut head.headers);
+        let framing = framing(&head);
+        let drop_usage_event = job.drop_usage_event && framing == Framing::Sse;
+        if drop_usage_event {
+            // One event less goes out than comes in, so the length that was announced does not hold.
+            head.headers.remove(CONTENT_LENGTH);
+        }
+        let meter = Meter::new(MeterSettings {
+            dialect: job.work.dialect,
+            framing,
+            hash_key: self.settings.hash_key,
+            drop_usage_event,
+            header_usage: header_usage(job.work.dialect, &head.headers),
+        });
+        if let Some(id) = ticket.request_id()
+            && let Ok(id) = HeaderValue::from_str(id.as_str())
+        {
+            head.headers.insert(REQUEST_ID_HEADER, id);
+        }
+        let bytes_left = head
+            .headers
+            .get(CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|text| text.parse().ok());
+        let status_failed = head.status.is_client_error() || head.status.is_server_error();
+        if job.is_head || body.is_empty() {
+            // There is no body whose end could wait for the receipt, so the head waits.
+            let (measured, _) = meter.finish(Ending::Complete, ticket.elapsed_us());
+            if let Err(error) = ticket.conclude(measured, status_failed).await {
+                return Refusal::SpoolUnavailable.reply("", &chain(&error));
+            }
+            let answer = Answer::passed(body, None, self.settings.stall_timeout);
+            return Response::from_parts(head, answer);
+        }
+        let measuring = Measuring {
+            meter,
+            ticket,
+            status_failed,
+            bytes_left,
+        };
+        let answer = Answer::passed(body, Some(measuring), self.settings.stall_timeout);
+        Response::from_parts(head, answer)
+    }
+}
+
+const NO_RUNTIME: &str = "no LLM runtime was found on this machine; start one, or name it in agent.yaml under \
+                          runtimes.endpoints";
+
+/// Records a failed request, then says so.
+async fn refuse(
+    ticket: Ticket,
+    failure: Failure,
+    refusal: Refusal,
+    path: &str,
+    message: &str,
+) -> Response<Answer> {
+    let id = ticket.request_id().map(ToString::to_string);
+    if let Err(error) = ticket.fail(failure).await {
+        return Refusal::SpoolUnavailable.reply(path, &chain(&error));
+    }
+    let mut response = refusal.reply(path, message);
+    if let Some(id) = id.and_then(|id| HeaderValue::from_str(&id).ok()) {
+        response.headers_mut().insert(REQUEST_ID_HEADER, id);
+    }
+    response
+}
+
+fn framing(head: &response::Parts) -> Framing {
+    let text = |name| {
+        let value: Option<&HeaderValue> = head.headers.get(name);
+        value.and_then(|value| value.to_str().ok())
+    };
+    let status = match head.status {
+        StatusCode::NO_CONTENT => return Framing::Opaque,
+        status => status.as_u16(),
+    };
+    Framing::of(status, text(CONTENT_TYPE), text(CONTENT_ENCODING))
+}
+
+/// The counts that TGI puts into the headers of an answer that is no stream.
+fn header_usage(dialect: Dialect, headers: &HeaderMap) -> Option<Usage> {
+    if dialect != Dialect::Tgi {
+        return None;
+    }
+    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse().ok();
+    Some(Usage {
+        input: number("x-prompt-tokens")?,
+        output: number("x-generated-tokens")?,
+        cached: None,
+    })
+}
+
+/// Path and query alone, as a server expects them.
+fn origin_form(uri: &http::Uri) -> http::Uri {
+    uri.path_and_query()
+        .and_then(|path| {
+            http::Uri::builder()
+                .path_and_query(path.clone())
+                .build()
+                .ok()
+        })
+        .unwrap_or_default()
+}

@@ -1,0 +1,191 @@
+//! The listening side: accepting clients, their limits, and stopping.
+
+use super::Proxy;
+use super::headers::is_local_host;
+use super::reply::Refusal;
+use http::header::HOST;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::Sleep;
+use tokio_util::sync::CancellationToken;
+
+/// Largest request head, and how much of a body is read at once.
+const BUFFER_BYTES: usize = 64 * 1024;
+/// How long to wait after the machine refused a connection, such as for want of file handles.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+impl Proxy {
+    /// Serves clients until `shutdown`, then lets running answers end within the drain time.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: CancellationToken) {
+        let places = Arc::new(Semaphore::new(self.settings.max_connections));
+        let kill = CancellationToken::new();
+        let is_loopback = listener.local_addr().is_ok_and(|at| at.ip().is_loopback());
+        loop {
+            let accepted = async {
+                let place = Arc::clone(&places).acquire_owned().await.ok()?;
+                Some((listener.accept().await, place))
+            };
+            let (accepted, place) = tokio::select! {
+                accepted = accepted => match accepted { Some(accepted) => accepted, None => break },
+                () = shutdown.cancelled() => break,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    let connection = Arc::clone(&self).connection(
+                        stream,
+                        is_loopback,
+                        shutdown.clone(),
+                        kill.clone(),
+                    );
+                    tokio::spawn(async move {
+                        connection.await;
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a client");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        drop(listener);
+        let all = u32::try_from(self.settings.max_connections).unwrap_or(u32::MAX);
+        let drained = places.acquire_many(all);
+        if tokio::time::timeout(self.settings.drain_timeout, drained)
+            .await
+            .is_err()
+        {
+            kill.cancel();
+        }
+    }
+
+    async fn connection(
+        self: Arc<Self>,
+        stream: TcpStream,
+        is_loopback: bool,
+        shutdown: CancellationToken,
+        kill: CancellationToken,
+    ) {
+        // A token is a small write; it must not wait for the one before.
+        let _ = stream.set_nodelay(true);
+        let header_timeout = self.settings.header_timeout;
+        let io = Watched::new(stream, self.settings.client_timeout);
+        let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+            let proxy = Arc::clone(&self);
+            async move {
+                if is_loopback && !is_local_host(request.headers().get(HOST)) {
+                    let path = request.uri().path();
+                    let message =
+                        "the proxy listens on this machine only; use localhost or its IP address";
+                    return Ok::<_, Infallible>(Refusal::ForeignHost.reply(path, message));
+                }
+                Ok(Box::pin(proxy.handle(request)).await)
+            }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(header_timeout)
+            .max_buf_size(BUFFER_BYTES)
+            .serve_connection(TokioIo::new(io), service);
+        let mut connection = pin!(connection);
+        tokio::select! {
+            biased;
+            _ = connection.as_mut() => return,
+            () = shutdown.cancelled() => connection.as_mut().graceful_shutdown(),
+        }
+        tokio::select! {
+            biased;
+            _ = connection => {}
+            () = kill.cancelled() => {}
+        }
+    }
+}
+
+/// A client's connection that fails where the client stops reading for too long.
+struct Watched {
+    stream: TcpStream,
+    limit: Duration,
+    blocked: Option<Pin<Box<Sleep>>>,
+}
+
+impl Watched {
+    fn new(stream: TcpStream, limit: Duration) -> Self {
+        Self {
+            stream,
+            limit,
+            blocked: None,
+        }
+    }
+
+    fn watch(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.blocked = None;
+            return written;
+        }
+        let limit = self.limit;
+        let blocked = self
+            .blocked
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        blocked
+            .as_mut()
+            .poll(cx)
+            .map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.watch(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        self.watch(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

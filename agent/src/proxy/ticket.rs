@@ -1,0 +1,230 @@
+//! One request in progress: what is known of it so far, and the promise that it ends in a receipt.
+
+use super::sink::{ReceiptSink, SinkError};
+use dgon_agent_core::facts::{Failure, RequestFacts, TokensSource};
+use dgon_agent_core::meter::Measured;
+use dgon_protocol::id::RequestId;
+use dgon_protocol::receipt::{Source, Status};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// Who asks, and what they want to know.
+pub(super) struct Origin {
+    /// Who asks.
+    pub(super) source: Source,
+    /// The id that the receipt must carry, where the asker chose it.
+    pub(super) request_id: Option<RequestId>,
+    /// Gets the facts once the receipt is durable.
+    pub(super) observer: Option<oneshot::Sender<RequestFacts>>,
+}
+
+impl Origin {
+    /// A client of the proxy's own port.
+    pub(super) const LOCAL: Self = Self {
+        source: Source::Local,
+        request_id: None,
+        observer: None,
+    };
+}
+
+/// A request in progress. Dropped without an end it was cancelled: the client went away.
+pub(super) struct Ticket {
+    open: Option<Open>,
+    started: Instant,
+}
+
+struct Open {
+    sink: Arc<dyn ReceiptSink>,
+    facts: RequestFacts,
+    observer: Option<oneshot::Sender<RequestFacts>>,
+    _in_flight: InFlight,
+}
+
+/// A receipt on its way to the disk. The work goes on where this is dropped.
+pub(super) struct Recording(JoinHandle<Result<u64, SinkError>>);
+
+impl Ticket {
+    pub(super) fn new(
+        sink: Arc<dyn ReceiptSink>,
+        origin: Origin,
+        in_flight: &Arc<AtomicU32>,
+    ) -> Self {
+        let request_id = origin.request_id.unwrap_or_else(|| sink.next_request_id());
+        let facts = RequestFacts {
+            request_id,
+            source: origin.source,
+            status: Status::Cancelled,
+            failure: None,
+            model_id: String::new(),
+            model_hash: None,
+            runtime: None,
+            started_ms: unix_ms(),
+            ended_ms: 0,
+            latency_ms: 0,
+            ttft_ms: None,
+            gap_p95_ms: None,
+            tokens_input: 0,
+            tokens_output: 0,
+            tokens_cached: None,
+            tokens_source: TokensSource::None,
+            prompt_hash: None,
+            output_hash: None,
+            checkpoints: Vec::new(),
+            energy_mwh: None,
+            order_hash: None,
+        };
+        Self {
+            open: Some(Open {
+                sink,
+                facts,
+                observer: origin.observer,
+                _in_flight: InFlight::new(in_flight),
+            }),
+            started: Instant::now(),
+        }
+    }
+
+    /// The id of the receipt to be.
+    pub(super) fn request_id(&self) -> Option<&RequestId> {
+        self.open.as_ref().map(|open| &open.facts.request_id)
+    }
+
+    /// Microseconds since the request began.
+    pub(super) fn elapsed_us(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Adds what was learned before the answer.
+    pub(super) fn learn(&mut self, learn: impl FnOnce(&mut RequestFacts)) {
+        if let Some(open) = &mut self.open {
+            learn(&mut open.facts);
+        }
+    }
+
+    /// Ends the request with what was measured. `status_failed` says that the answer had an error status.
+    pub(super) fn conclude(self, measured: Measured, status_failed: bool) -> Recording {
+        self.record(|facts| {
+            let failed = status_failed && measured.status != Status::Cancelled;
+            facts.status = if failed {
+                Status::Error
+            } else {
+                measured.status
+            };
+            facts.failure = if failed {
+                Some(Failure::UpstreamStatus)
+            } else {
+                measured.failure
+            };
+            facts.ttft_ms = measured.ttft_us.map(to_ms);
+            facts.gap_p95_ms = measured.gap_p95_us.map(to_ms);
+            facts.tokens_input = measured.tokens_input;
+            facts.tokens_output = measured.tokens_output;
+            facts.tokens_cached = measured.tokens_cached;
+            facts.tokens_source = measured.tokens_source;
+            facts.output_hash = measured.output_hash;
+            facts.checkpoints = measured.checkpoints;
+            if measured.is_remote {
+                // Work that the runtime had done elsewhere must not pass for this node's.
+                facts.runtime = facts.runtime.take().map(|name| format!("{name}-remote"));
+                facts.model_hash = None;
+            }
+        })
+    }
+
+    /// Ends the request without an answer of a runtime.
+    pub(super) fn fail(self, failure: Failure) -> Recording {
+        self.record(|facts| {
+            facts.status = Status::Error;
+            facts.failure = Some(failure);
+        })
+    }
+
+    fn record(mut self, conclude: impl FnOnce(&mut RequestFacts)) -> Recording {
+        let latency_ms = to_ms(self.elapsed_us());
+        let Some(mut open) = self.open.take() else {
+            // Only `record` and `drop` take it, and both consume the ticket.
+            return Recording(tokio::spawn(async { Err(SinkError::Closed) }));
+        };
+        conclude(&mut open.facts);
+        open.facts.latency_ms = latency_ms;
+        open.facts.ended_ms = open.facts.started_ms.saturating_add(latency_ms);
+        Recording(tokio::spawn(open.record()))
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        // Outside of a tokio runtime there is nobody left to record for.
+        if self.open.is_some() && tokio::runtime::Handle::try_current().is_ok() {
+            let cancelled = Self {
+                open: self.open.take(),
+                started: self.started,
+            };
+            drop(cancelled.record(|facts| facts.status = Status::Cancelled));
+        }
+    }
+}
+
+impl Open {
+    async fn record(self) -> Result<u64, SinkError> {
+        let copy = self.observer.as_ref().map(|_| self.facts.clone());
+        let request_id = self.facts.request_id.clone();
+        let recorded = self.sink.record(self.facts).await;
+        match &recorded {
+            Ok(_) => {
+                if let (Some(observer), Some(facts)) = (self.observer, copy) {
+                    let _ = observer.send(facts);
+                }
+            }
+            Err(error) => {
+                tracing::error!(%request_id, error = error as &dyn std::error::Error, "receipt not recorded");
+            }
+        }
+        recorded
+    }
+}
+
+impl Future for Recording {
+    type Output = Result<u64, SinkError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0)
+            .poll(cx)
+            .map(|joined| joined.unwrap_or(Err(SinkError::Closed)))
+    }
+}
+
+/// Counts requests in progress.
+struct InFlight(Arc<AtomicU32>);
+
+impl InFlight {
+    fn new(count: &Arc<AtomicU32>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn unix_ms() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+    since_epoch.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
+}
+
+/// Rounds to the nearest millisecond.
+fn to_ms(us: u64) -> u64 {
+    us.saturating_add(500) / 1000
+}

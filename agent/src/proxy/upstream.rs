@@ -1,0 +1,313 @@
+//! Connections to runtimes, driven by the task that uses them.
+//!
+//! A connection is no task of its own: whoever waits for an answer polls it, so a token passes from the runtime's
+//! socket to the client's without a change of task, and dropping an answer closes the runtime's connection at
+//! once, which is what makes runtimes stop working. Idle connections are kept for less than the five seconds
+//! after which runtimes close them, and a request is sent again only if nothing of it had been sent.
+
+use crate::runtime::Endpoint;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1};
+use hyper_util::rt::TokioIo;
+use std::collections::HashMap;
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+/// Runtimes close idle connections after five seconds.
+const IDLE: Duration = Duration::from_secs(4);
+/// Idle connections kept per runtime.
+const IDLE_PER_ENDPOINT: usize = 32;
+
+/// A body on its way to a runtime.
+pub(super) enum RequestBody {
+    /// In memory, so that it can be sent again.
+    Whole(Bytes),
+    /// Straight from the client.
+    Stream(Incoming),
+}
+
+/// Why no answer came.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum UpstreamError {
+    /// No connection.
+    #[error("cannot connect to the runtime at {endpoint}; check that it runs")]
+    Connect {
+        endpoint: Endpoint,
+        #[source]
+        source: io::Error,
+    },
+    /// The connection broke before an answer began.
+    #[error("the runtime at {endpoint} closed the connection before it answered")]
+    Broken {
+        endpoint: Endpoint,
+        #[source]
+        source: hyper::Error,
+    },
+}
+
+/// One connection and the handle to send on it.
+struct Wire {
+    send: http1::SendRequest<RequestBody>,
+    conn: Pin<Box<http1::Connection<TokioIo<TcpStream>, RequestBody>>>,
+    is_open: bool,
+}
+
+/// Connections that wait for their next request.
+#[derive(Default)]
+pub(super) struct Pool {
+    idle: Mutex<Idle>,
+}
+
+#[derive(Default)]
+struct Idle {
+    wires: HashMap<Endpoint, Vec<(Wire, Instant)>>,
+    is_swept: bool,
+}
+
+/// An answer's body. Dropping it before its end closes the connection.
+pub(super) struct AnswerBody {
+    incoming: Incoming,
+    wire: Option<Wire>,
+    home: Arc<Pool>,
+    endpoint: Endpoint,
+    is_done: bool,
+}
+
+impl Pool {
+    /// Sends a request and waits for the head of its answer.
+    pub(super) async fn send(
+        self: &Arc<Self>,
+        endpoint: &Endpoint,
+        mut request: Request<RequestBody>,
+        connect_timeout: Duration,
+    ) -> Result<Response<AnswerBody>, UpstreamError> {
+        loop {
+            let pooled = self.take(endpoint);
+            let is_fresh = pooled.is_none();
+            let mut wire = match pooled {
+                Some(wire) => wire,
+                None => Wire::connect(endpoint, connect_timeout).await?,
+            };
+            match wire.send(request).await {
+                Ok(answer) => {
+                    let (head, incoming) = answer.into_parts();
+                    let body = AnswerBody {
+                        incoming,
+                        wire: Some(wire),
+                        home: Arc::clone(self),
+                        endpoint: endpoint.clone(),
+                        is_done: false,
+                    };
+                    return Ok(Response::from_parts(head, body));
+                }
+                Err(mut error) => match error.take_message() {
+                    // A pooled connection that had died: nothing was sent.
+                    Some(unsent) if !is_fresh => request = unsent,
+                    _ => {
+                        return Err(UpstreamError::Broken {
+                            endpoint: endpoint.clone(),
+                            source: error.into_error(),
+                        });
+                    }
+                },
+            }
+        }
+    }
+
+    fn take(&self, endpoint: &Endpoint) -> Option<Wire> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let wires = idle.wires.get_mut(endpoint)?;
+        while let Some((mut wire, since)) = wires.pop() {
+            if since.elapsed() < IDLE && wire.is_reusable() {
+                return Some(wire);
+            }
+        }
+        None
+    }
+
+    fn put(self: &Arc<Self>, endpoint: Endpoint, wire: Wire) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let wires = idle.wires.entry(endpoint).or_default();
+        if wires.len() < IDLE_PER_ENDPOINT {
+            wires.push((wire, Instant::now()));
+        }
+        if !idle.is_swept
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            idle.is_swept = true;
+            runtime.spawn(Arc::clone(self).sweep());
+        }
+    }
+
+    /// Closes what has idled too long; ends when nothing is left, so that an idle agent has no timer for it.
+    async fn sweep(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(IDLE).await;
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.wires.retain(|_, wires| {
+                wires.retain(|(_, since)| since.elapsed() < IDLE);
+                !wires.is_empty()
+            });
+            if idle.wires.is_empty() {
+                idle.is_swept = false;
+                return;
+            }
+        }
+    }
+}
+
+impl Wire {
+    async fn connect(endpoint: &Endpoint, limit: Duration) -> Result<Self, UpstreamError> {
+        let failed = |source| UpstreamError::Connect {
+            endpoint: endpoint.clone(),
+            source,
+        };
+        let stream = tokio::time::timeout(
+            limit,
+            TcpStream::connect((endpoint.host(), endpoint.port())),
+        )
+        .await
+        .map_err(|_| failed(io::ErrorKind::TimedOut.into()))?
+        .map_err(failed)?;
+        stream.set_nodelay(true).map_err(failed)?;
+        let (send, conn) = http1::Builder::new()
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| failed(io::Error::other(error)))?;
+        Ok(Self {
+            send,
+            conn: Box::pin(conn),
+            is_open: true,
+        })
+    }
+
+    /// Moves bytes on the connection.
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        if self.is_open && self.conn.as_mut().poll(cx).is_ready() {
+            self.is_open = false;
+        }
+    }
+
+    fn is_reusable(&mut self) -> bool {
+        self.drive(&mut Context::from_waker(Waker::noop()));
+        self.is_open && self.send.is_ready()
+    }
+
+    async fn send(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
+        let mut answer = pin!(self.send.try_send_request(request));
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+                return Poll::Ready(answer);
+            }
+            if self.is_open && self.conn.as_mut().poll(cx).is_ready() {
+                self.is_open = false;
+            }
+            answer.as_mut().poll(cx)
+        })
+        .await
+    }
+}
+
+impl AnswerBody {
+    /// The next piece of the body.
+    pub(super) fn poll_data(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, hyper::Error>>> {
+        loop {
+            let mut frame = Pin::new(&mut self.incoming).poll_frame(cx);
+            if frame.is_pending() {
+                if let Some(wire) = &mut self.wire {
+                    wire.drive(cx);
+                }
+                frame = Pin::new(&mut self.incoming).poll_frame(cx);
+            }
+            match std::task::ready!(frame) {
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data()
+                        && !data.is_empty()
+                    {
+                        return Poll::Ready(Some(Ok(data)));
+                    }
+                }
+                Some(Err(error)) => {
+                    self.wire = None;
+                    return Poll::Ready(Some(Err(error)));
+                }
+                None => {
+                    self.is_done = true;
+                    self.go_home();
+                    return Poll::Ready(None);
+                }
+            }
+        }
+    }
+
+    /// Whether there is nothing to come.
+    pub(super) fn is_empty(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    /// Closes the connection, which cancels the runtime's work.
+    pub(super) fn cancel(&mut self) {
+        self.wire = None;
+    }
+
+    fn go_home(&mut self) {
+        if let Some(mut wire) = self.wire.take()
+            && wire.is_reusable()
+        {
+            self.home.put(self.endpoint.clone(), wire);
+        }
+    }
+}
+
+impl Drop for AnswerBody {
+    fn drop(&mut self) {
+        if self.is_done || self.incoming.is_end_stream() {
+            self.go_home();
+        }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.get_mut() {
+            Self::Whole(body) if body.is_empty() => Poll::Ready(None),
+            Self::Whole(body) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(body))))),
+            Self::Stream(incoming) => Pin::new(incoming).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(body) => body.is_empty(),
+            Self::Stream(incoming) => incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(body) => SizeHint::with_exact(body.len() as u64),
+            Self::Stream(incoming) => incoming.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Ollama. Known by the text of its root page, never by `/api/tags`, which others imitate.
+
+use super::adapter::{Adapter, Depth, Inspection, VersionAnswer};
+use super::found::{Readiness, RuntimeKind};
+use super::visit::Visit;
+use dgon_protocol::frame::Model;
+use futures_util::future::BoxFuture;
+use serde::Deserialize;
+
+pub(super) struct Ollama;
+
+#[derive(Deserialize)]
+struct Tags {
+    #[serde(default)]
+    models: Option<Vec<Tag>>,
+}
+
+#[derive(Deserialize)]
+struct Tag {
+    name: String,
+    #[serde(default)]
+    digest: String,
+    #[serde(default)]
+    size: Option<u64>,
+    #[serde(default)]
+    remote_host: Option<String>,
+    #[serde(default)]
+    remote_model: Option<String>,
+}
+
+impl Adapter for Ollama {
+    fn kind(&self) -> RuntimeKind {
+        RuntimeKind::Ollama
+    }
+
+    fn recognise<'v>(&'v self, visit: &'v mut Visit) -> BoxFuture<'v, bool> {
+        Box::pin(async move {
+            let root = visit.get("/").await;
+            let says_so = root.is_some_and(|seen| {
+                seen.status == 200 && seen.body.as_ref() == b"Ollama is running"
+            });
+            says_so
+                && visit
+                    .get_json::<VersionAnswer>("/api/version")
+                    .await
+                    .is_some()
+        })
+    }
+
+    fn inspect<'v>(
+        &'v self,
+        visit: &'v mut Visit,
+        depth: Depth,
+    ) -> BoxFuture<'v, Option<Inspection>> {
+        Box::pin(async move {
+            let seen = visit.get("/api/tags").await?;
+            if seen.server.is_some() {
+                // Ollama names no server; something else has taken the port.
+                return None;
+            }
+            let tags: Tags = seen.json()?;
+            let loaded: Tags = visit.get_json("/api/ps").await?;
+            let loaded = loaded.models.unwrap_or_default();
+            let models = tags.models.unwrap_or_default().into_iter();
+            let mut inspection = Inspection::new(
+                Readiness::Ready,
+                models
+                    // Remote models run on somebody else's machine: they are not this node's.
+                    .filter(|tag| tag.remote_host.is_none() && tag.remote_model.is_none())
+                    .map(|tag| tag.model(&loaded))
+                    .collect(),
+            );
+            if depth == Depth::Deep {
+                let version: VersionAnswer = visit.get_json("/api/version").await?;
+                inspection.version = Some(version.version);
+            }
+            Some(inspection)
+        })
+    }
+}
+
+impl Tag {
+    fn model(self, loaded: &[Self]) -> Model {
+        let is_digest = self.digest.len() == 64
+            && self
+                .digest
+                .bytes()
+                .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        Model {
+            loaded: Some(loaded.iter().any(|other| other.name == self.name)),
+            digest: is_digest.then(|| format!("sha256:{}", self.digest)),
+            size_bytes: self.size,
+            id: self.name,
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Asking one endpoint a few questions: bounded answers, a deadline for each, one connection for all.
+
+use super::Endpoint;
+use crate::proxy::{DETECT_HEADER, SERVER_NAME};
+use bytes::Bytes;
+use http::header::{ACCEPT, HOST, SERVER};
+use http::{Method, Request};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use std::collections::HashMap;
+use std::io;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
+
+/// How long one question may take.
+const QUESTION: Duration = Duration::from_millis(1500);
+/// Most of an answer that is read, bytes. Tag lists and metrics of large installations stay well below.
+const ANSWER_BYTES: usize = 2 << 20;
+
+/// One answer.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    pub(super) status: u16,
+    pub(super) server: Option<String>,
+    pub(super) body: Bytes,
+}
+
+impl Seen {
+    /// The body of a 200 as JSON.
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Option<T> {
+        (self.status == 200)
+            .then(|| serde_json::from_slice(&self.body).ok())
+            .flatten()
+    }
+
+    /// Whether the answer is of a program of ours.
+    fn is_ours(&self) -> bool {
+        self.server
+            .as_deref()
+            .is_some_and(|server| server == SERVER_NAME || server.starts_with("dgon-"))
+    }
+}
+
+/// Questions to one endpoint. Each path is asked once; later questions get the same answer.
+pub(super) struct Visit {
+    endpoint: Endpoint,
+    connection: Option<Connection>,
+    seen: HashMap<String, Option<Seen>>,
+    is_refused: bool,
+    is_ours: bool,
+}
+
+struct Connection {
+    send: http1::SendRequest<Empty<Bytes>>,
+    driver: AbortHandle,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+impl Visit {
+    pub(super) fn new(endpoint: Endpoint) -> Self {
+        Self {
+            endpoint,
+            connection: None,
+            seen: HashMap::new(),
+            is_refused: false,
+            is_ours: false,
+        }
+    }
+
+    /// The endpoint that is visited.
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Whether nobody listens there.
+    pub(super) fn is_refused(&self) -> bool {
+        self.is_refused
+    }
+
+    /// Whether a program of ours listens there.
+    pub(super) fn is_ours(&self) -> bool {
+        self.is_ours
+    }
+
+    /// Asks for `path`; `None` where no answer came in time.
+    pub(super) async fn get(&mut self, path: &str) -> Option<Seen> {
+        self.ask(Method::GET, path).await
+    }
+
+    /// The JSON of a 200 at `path`.
+    pub(super) async fn get_json<T: DeserializeOwned>(&mut self, path: &str) -> Option<T> {
+        self.get(path).await?.json()
+    }
+
+    /// Posts nothing to `path`, for the one runtime whose list of models is read by a POST.
+    pub(super) async fn post_json<T: DeserializeOwned>(&mut self, path: &str) -> Option<T> {
+        self.ask(Method::POST, path).await?.json()
+    }
+
+    async fn ask(&mut self, method: Method, path: &str) -> Option<Seen> {
+        if let Some(known) = self.seen.get(path) {
+            return known.clone();
+        }
+        if self.is_refused || self.is_ours {
+            return None;
+        }
+        let seen = tokio::time::timeout(QUESTION, self.fetch(method, path))
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        let seen = match seen {
+            Ok(seen) => Some(seen),
+            Err(error) => {
+                self.connection = None;
+                self.is_refused |= error.kind() == io::ErrorKind::ConnectionRefused;
+                None
+            }
+        };
+        self.is_ours |= seen.as_ref().is_some_and(Seen::is_ours);
+        self.seen.insert(path.to_owned(), seen.clone());
+        seen
+    }
+
+    async fn fetch(&mut self, method: Method, path: &str) -> io::Result<Seen> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, self.endpoint.authority())
+            .header(ACCEPT, "application/json, text/plain")
+            .header(DETECT_HEADER, "1")
+            .body(Empty::new())
+            .map_err(io::Error::other)?;
+        let answer = self
+            .connection()
+            .await?
+            .send_request(request)
+            .await
+            .map_err(io::Error::other)?;
+        let status = answer.status().as_u16();
+        let server = answer.headers().get(SERVER);
+        let server = server.and_then(|value| value.to_str().ok().map(str::to_owned));
+        let body = Limited::new(answer.into_body(), ANSWER_BYTES)
+            .collect()
+            .await
+            .map_err(io::Error::other)?
+            .to_bytes();
+        Ok(Seen {
+            status,
+            server,
+            body,
+        })
+    }
+
+    async fn connection(&mut self) -> io::Result<&mut http1::SendRequest<Empty<Bytes>>> {
+        let is_usable = match &mut self.connection {
+            Some(connection) => connection.send.ready().await.is_ok(),
+            None => false,
+        };
+        if !is_usable {
+            let endpoint = &self.endpoint;
+            let stream = TcpStream::connect((endpoint.host(), endpoint.port())).await?;
+            let (send, driver) = http1::handshake(TokioIo::new(stream))
+                .await
+                .map_err(io::Error::other)?;
+            let driver = tokio::spawn(async move {
+                let _ = driver.await;
+            });
+            self.connection = Some(Connection {
+                send,
+                driver: driver.abort_handle(),
+            });
+        }
+        match &mut self.connection {
+            Some(connection) => Ok(&mut connection.send),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+}
