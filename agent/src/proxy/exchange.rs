@@ -33,7 +33,7 @@ struct Job {
 
 impl Proxy {
     /// Serves one request of a client.
-    pub(super) async fn handle(self: &Arc<Self>, request: Request<Incoming>) -> Response<Answer> {
+    pub(super) async fn handle(&self, request: Request<Incoming>) -> Response<Answer> {
         let path = request.uri().path();
         if request.headers().contains_key(DETECT_HEADER) {
             return Refusal::NotARuntime.reply(path, "this is the agent's own proxy");
@@ -55,7 +55,7 @@ impl Proxy {
     }
 
     /// Passes a request through that is no work.
-    async fn pass(self: &Arc<Self>, request: Request<Incoming>) -> Response<Answer> {
+    async fn pass(&self, request: Request<Incoming>) -> Response<Answer> {
         let (mut head, body) = request.into_parts();
         let path = head.uri.path().to_owned();
         let found = self.registry.current();
@@ -75,11 +75,7 @@ impl Proxy {
     }
 
     /// Reads the work of a client and serves it.
-    async fn serve_work(
-        self: &Arc<Self>,
-        work: Work,
-        request: Request<Incoming>,
-    ) -> Response<Answer> {
+    async fn serve_work(&self, work: Work, request: Request<Incoming>) -> Response<Answer> {
         let path = request.uri().path().to_owned();
         if let Err(error) = self.sink.ready() {
             return Refusal::SpoolUnavailable.reply(&path, &chain(&error));
@@ -117,7 +113,7 @@ impl Proxy {
 
     /// Serves work whose body is in memory.
     pub(super) async fn work(
-        self: &Arc<Self>,
+        &self,
         work: Work,
         mut ticket: Ticket,
         mut head: request::Parts,
@@ -183,7 +179,7 @@ impl Proxy {
 
     /// Sends a request and waits for the head of the answer.
     async fn forward(
-        self: &Arc<Self>,
+        &self,
         runtime: &FoundRuntime,
         head: request::Parts,
         body: RequestBody,
@@ -215,7 +211,7 @@ impl Proxy {
 
     /// Puts the meter on an answer.
     async fn measure(
-        self: &Arc<Self>,
+        &self,
         job: Job,
         ticket: Ticket,
         answer: Response<AnswerBody>,

@@ -12,13 +12,12 @@ use dgon_protocol::receipt::{Source, Status};
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, Request};
 use http_body_util::BodyExt;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 impl Proxy {
     /// Serves the control plane's known prompt on the path that clients' requests take.
-    pub async fn run_probe(self: &Arc<Self>, probe: Probe) -> ProbeResult {
+    pub async fn run_probe(&self, probe: Probe) -> ProbeResult {
         let started = Instant::now();
         let mut result = ProbeResult {
             probe_id: probe.probe_id.clone(),
@@ -79,7 +78,7 @@ impl Proxy {
     }
 
     async fn serve_probe(
-        self: &Arc<Self>,
+        &self,
         probe: &Probe,
         kind: RuntimeKind,
         model: &str,
