@@ -17,6 +17,7 @@ import type {
 import { type Search, apiPath } from '~/util/path-builder'
 
 const RETRIES = 2
+const RETRY_AFTER_MS = 700
 const TRENDS_EVERY_MS = 60_000
 const RECEIPT_NEVER_CHANGES = Infinity
 
@@ -30,6 +31,7 @@ export const queryClient = new QueryClient({
   defaultOptions: {
     queries: {
       retry: isWorthRetrying,
+      retryDelay: RETRY_AFTER_MS,
       staleTime: 10_000,
       refetchOnWindowFocus: true,
       // A control plane on this machine answers with no internet at all.

@@ -61,19 +61,25 @@ const CARDS: Card[] = [
 ]
 
 export function KpiCards({ summary, trends }: Props) {
+  if (summary.error && !summary.data) {
+    return (
+      <section className="panel kpis-failed" aria-label="Figures">
+        <ErrorCard what="the figures" error={summary.error} onRetry={() => void summary.refetch()} />
+      </section>
+    )
+  }
   return (
     <ul className="kpis" aria-label="Figures">
       {CARDS.map((card) => (
         <li key={card.title} className="panel kpi">
-          {summary.data ? <KpiBody card={card} summary={summary.data} trends={trends} /> : <KpiWaiting title={card.title} query={summary} />}
+          {summary.data ? <KpiBody card={card} summary={summary.data} trends={trends} /> : <KpiWaiting title={card.title} />}
         </li>
       ))}
     </ul>
   )
 }
 
-function KpiWaiting({ title, query }: { title: string; query: UseQueryResult<Summary> }) {
-  if (query.error) return <ErrorCard what={title} error={query.error} onRetry={() => void query.refetch()} />
+function KpiWaiting({ title }: { title: string }) {
   return (
     <>
       <h2>{title}</h2>

@@ -37,7 +37,7 @@ export function ReceiptView({ detail }: { detail: ReceiptDetail }) {
   ]
   const figures: Fact[] = [
     ['Tokens in', count(receipt.tokens_input)],
-    ['of these cached', count(receipt.tokens_cached)],
+    ['Tokens cached', count(receipt.tokens_cached)],
     ['Tokens out', count(receipt.tokens_output)],
     ['First token', ms(receipt.ttft_ms), 'Not measured'],
     ['Total', ms(receipt.latency_ms), 'Not measured'],

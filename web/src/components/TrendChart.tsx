@@ -6,7 +6,8 @@ import type { ChartSpec } from '~/components/TrendPanel'
 import { compact, ms } from '~/util/format'
 import { hourOfDay } from '~/util/time'
 
-const HEIGHT = 168
+const HEIGHT = 176
+const X_AXIS = 30
 const sync = uPlot.sync('overview')
 
 const token = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim()
@@ -24,10 +25,11 @@ function optionsOf(spec: ChartSpec, width: number): uPlot.Options {
     width,
     height: HEIGHT,
     cursor: { sync: { key: sync.key }, points: { size: 6 }, drag: { x: false, y: false } },
+    padding: [8, 12, 0, 0],
     legend: { show: true, live: true },
     scales: { y: { range: (_, _min, max) => [0, Math.max(1, max * 1.1)] } },
     axes: [
-      { ...axis, grid: { show: false }, values: (_, times) => times.map((time) => hourOfDay(new Date(time * 1000))), space: 64 },
+      { ...axis, grid: { show: false }, size: X_AXIS, values: (_, times) => times.map((time) => hourOfDay(new Date(time * 1000))), space: 64 },
       { ...axis, size: 58, values: (_, values) => values.map((value) => (isTime ? ms(value) : compact(value))), space: 34, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 2e6, 5e6, 1e7, 1e8, 1e9] },
     ],
     series: [

@@ -51,7 +51,7 @@ export function RunPage() {
         {started && <Button onClick={startOver}>Another node</Button>}
       </PageHeading>
       {!started && (
-        <section className="panel" aria-labelledby="machine-title">
+        <section className="panel run-form" aria-labelledby="machine-title">
           <div className="panel-head">
             <h2 id="machine-title">The machine</h2>
           </div>

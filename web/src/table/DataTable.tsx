@@ -35,7 +35,8 @@ const ariaSort = (now: string | undefined, by: string) => (now === by ? 'ascendi
 /** A plain table: order and pages are the server's, the rows hold still. */
 export function DataTable<Row>({ label, columns, rows, rowKey, sort, onSort, onOpen, onPointer, selectedKey, isRefreshing }: Props<Row>) {
   return (
-    <div className="table-wrap" role="region" aria-label={label} tabIndex={0} aria-busy={isRefreshing || undefined}>
+    <div className="list-body">
+      <div className="table-wrap" role="region" aria-label={label} tabIndex={0} aria-busy={isRefreshing || undefined}>
       {isRefreshing && <span className="progress" aria-hidden="true" />}
       <table className="table" onPointerEnter={() => onPointer?.(true)} onPointerLeave={() => onPointer?.(false)}>
         <caption className="sr-only">{label}</caption>
@@ -63,6 +64,7 @@ export function DataTable<Row>({ label, columns, rows, rowKey, sort, onSort, onO
           ))}
         </tbody>
       </table>
+      </div>
     </div>
   )
 }

@@ -37,8 +37,10 @@ export const nodeColumns = (hrefOf: (row: NodeRow) => string): Column<NodeRow>[]
     ),
   },
   { id: 'status', title: 'Status', sort: 'status', cell: (row) => <span title={row.status_reason ?? undefined}><NodeStatusChip status={row.status} /></span> },
-  { id: 'region', title: 'Region', sort: 'region', cell: (row) => <Value text={row.region} /> },
-  { id: 'gpu', title: 'GPU', cell: (row) => <Several items={groupedGpus(row.gpus)} why="No GPU reported" />, className: 'col-wide' },
+  { id: 'region', title: 'Region', sort: 'region', cell: (row) => <span className="clip" title={row.region}>
+        <Value text={row.region} />
+      </span> },
+  { id: 'gpu', title: 'GPU', cell: (row) => <Several items={groupedGpus(row.gpus)} why="No GPU reported" />, className: 'col-mid' },
   { id: 'models', title: 'Models', cell: (row) => <Several items={row.models} why="No model reported" /> },
   {
     id: 'runtime',
@@ -53,6 +55,7 @@ export const nodeColumns = (hrefOf: (row: NodeRow) => string): Column<NodeRow>[]
     title: 'Last heartbeat',
     sort: 'last_heartbeat',
     isNumeric: true,
+    className: 'col-end',
     cell: (row) => (
       <span className={row.late ? 'stale' : ''}>
         <Time at={row.last_heartbeat_at} form="ago" />

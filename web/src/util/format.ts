@@ -53,7 +53,7 @@ export function memory(mib: Maybe): string {
 
 export const disk = (bytes: Maybe) => (typeof bytes === 'number' ? `${upToOne.format(bytes / BYTES_PER_GB)} GB` : DASH)
 
-export const withUnit = (n: Maybe, unit: string) => (typeof n === 'number' ? `${upToOne.format(n)} ${unit}` : DASH)
+export const withUnit = (n: Maybe, unit: string) => (typeof n === 'number' ? `${upToOne.format(n)}${unit === '%' ? '' : ' '}${unit}` : DASH)
 
 const DURATION_STEPS: [number, string][] = [
   [86_400, 'd'],
