@@ -262,7 +262,8 @@ fn region(config: &Config, identity: &Identity) -> Option<String> {
         .filter(|region| !region.is_empty())
 }
 
-fn registry_settings(config: &Config) -> RegistrySettings {
+/// Where to look for runtimes, and what never is one.
+pub(crate) fn registry_settings(config: &Config) -> RegistrySettings {
     let mut exclude = vec![Endpoint::new(
         config.proxy.listen.ip().to_string(),
         config.proxy.listen.port(),
@@ -274,7 +275,7 @@ fn registry_settings(config: &Config) -> RegistrySettings {
         .runtimes
         .endpoints
         .iter()
-        .map(|named| Endpoint::new(named.url.host(), named.url.port()))
+        .map(|named| Endpoint::new(named.host(), named.port()))
         .collect();
     RegistrySettings {
         endpoints,

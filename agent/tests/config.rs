@@ -57,7 +57,7 @@ fn lists_come_from_the_environment_too() {
     let dir = with_file("");
     let output = agent(dir.path(), &["config", "show", "--json"])
         .env("DGON_ALLOW", "probe, gateway")
-        .env("DGON_RUNTIMES_ENDPOINTS", "http://h:1,vllm=http://h:2")
+        .env("DGON_RUNTIMES_ENDPOINTS", "http://h:1, http://h:2")
         .env("DGON_SPOOL_MAX_MIB", "7")
         .output()
         .unwrap();
@@ -65,7 +65,7 @@ fn lists_come_from_the_environment_too() {
     assert_eq!(config["allow"], serde_json::json!(["probe", "gateway"]));
     assert_eq!(
         config["runtimes"]["endpoints"],
-        serde_json::json!([{"url": "http://h:1"}, {"url": "http://h:2", "kind": "vllm"}])
+        serde_json::json!(["http://h:1", "http://h:2"])
     );
     assert_eq!(config["spool"]["max_mib"], 7);
 }
@@ -135,8 +135,10 @@ fn broken_files_are_told_apart_from_missing_ones() {
 
 #[test]
 fn a_circle_of_proxy_and_runtime_is_refused() {
-    let dir = with_file("runtimes:\n  endpoints:\n    - url: http://localhost:11435\n");
+    let dir = with_file("runtimes:\n  endpoints:\n    - http://localhost:11435\n");
     assert!(refused(dir.path(), &[]).contains("circle"));
+    let dir = with_file("runtimes:\n  endpoints:\n    - https://gpu-box\n");
+    assert!(refused(dir.path(), &[]).contains("only plain http"));
 }
 
 #[test]

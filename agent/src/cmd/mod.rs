@@ -9,6 +9,9 @@ mod key;
 mod print;
 mod prompt;
 mod receipt;
+mod run;
+pub(crate) mod runtimes;
+mod status;
 
 pub use context::{Context, UsageError};
 
@@ -29,7 +32,11 @@ pub fn execute(cli: Cli) -> ExitCode {
         Command::Config(command) => config::run(&context, command),
         Command::Key(command) => key::run(&context, command),
         Command::Receipt(command) => receipt::run(&context, command),
-        _ => Err(anyhow::anyhow!("this command is not built yet")),
+        Command::Run(arguments) => run::run(&context, &arguments),
+        Command::Status(output) => status::run(&context, output),
+        Command::Runtimes(output) => runtimes::runtimes(&context, output),
+        Command::Models(output) => runtimes::models(&context, output),
+        Command::Doctor(_) => Err(anyhow::anyhow!("this command is not built yet")),
     };
     done.unwrap_or_else(|error| fail(&error))
 }

@@ -1,21 +1,12 @@
 //! Rules that types alone do not say. All broken rules are told at once.
 
-use super::model::{Config, Endpoint};
+use super::BaseUrl;
+use super::model::Config;
 
 /// Longest region that receipts carry without being a nuisance, characters.
 const REGION_CHARS: usize = 64;
 /// Runtimes that the owner may name.
 const ENDPOINTS: usize = 32;
-
-/// The kinds that an endpoint may be pinned to.
-pub(super) const KINDS: &[&str] = &[
-    "ollama",
-    "vllm",
-    "tgi",
-    "tensorrt-llm",
-    "llama.cpp",
-    "openai-compatible",
-];
 
 /// Every rule that `config` breaks, as `key: what it must be`.
 pub(super) fn broken_rules(config: &Config) -> Vec<String> {
@@ -89,23 +80,18 @@ pub(super) fn broken_rules(config: &Config) -> Vec<String> {
     broken
 }
 
-fn broken_endpoint(i: usize, endpoint: &Endpoint, config: &Config) -> Vec<String> {
+fn broken_endpoint(i: usize, endpoint: &BaseUrl, config: &Config) -> Vec<String> {
     let mut broken = Vec::new();
-    if let Some(kind) = &endpoint.kind
-        && !KINDS.contains(&kind.as_str())
-    {
-        broken.push(format!(
-            "runtimes.endpoints[{i}].kind: must be one of {}",
-            KINDS.join(", ")
-        ));
+    if let Err(error) = crate::runtime::Endpoint::parse(&endpoint.to_string()) {
+        broken.push(format!("runtimes.endpoints[{i}]: {error}"));
     }
     let here = config.proxy.listen;
-    let host = endpoint.url.host();
-    if endpoint.url.port() == here.port()
+    let host = endpoint.host();
+    if endpoint.port() == here.port()
         && (host == here.ip().to_string() || (host == "localhost" && here.ip().is_loopback()))
     {
         broken.push(format!(
-            "runtimes.endpoints[{i}].url: is the proxy's own address (proxy.listen), which would go in a circle"
+            "runtimes.endpoints[{i}]: is the proxy's own address (proxy.listen), which would go in a circle"
         ));
     }
     broken

@@ -224,16 +224,13 @@ fn read(tree: Value, origin: &str) -> Result<Config, ConfigError> {
 
 /// Every key that can be set, as a path.
 fn key_paths() -> impl Iterator<Item = String> {
-    SECTIONS
-        .iter()
-        .filter(|(section, _)| *section != "runtimes.endpoints")
-        .flat_map(|(section, keys)| {
-            keys.iter().filter_map(move |key| match *section {
-                "" if *key == "allow" => Some("allow".to_owned()),
-                "" => None,
-                section => Some(format!("{section}.{key}")),
-            })
+    SECTIONS.iter().flat_map(|(section, keys)| {
+        keys.iter().filter_map(move |key| match *section {
+            "" if *key == "allow" => Some("allow".to_owned()),
+            "" => None,
+            section => Some(format!("{section}.{key}")),
         })
+    })
 }
 
 /// Environment variables and their keys; our own names come last, so that they win over older ones.
@@ -290,27 +287,13 @@ fn value_of(key: &str, text: &str) -> Value {
             .filter(|item| !item.is_empty())
     };
     match key {
-        "allow" | "owner.quiet_hours" => Value::Sequence(items().map(Value::from).collect()),
-        "runtimes.endpoints" => Value::Sequence(items().map(endpoint).collect()),
+        "allow" | "owner.quiet_hours" | "runtimes.endpoints" => {
+            Value::Sequence(items().map(Value::from).collect())
+        }
         "control_plane.api" | "node.id" | "node.region" => Value::from(text),
         _ => match serde_yaml::from_str(text) {
             Ok(value @ (Value::Bool(_) | Value::Number(_))) => value,
             _ => Value::from(text),
         },
     }
-}
-
-/// `http://host:port` or `kind=http://host:port`.
-fn endpoint(text: &str) -> Value {
-    let mut mapping = Mapping::new();
-    match text.split_once('=') {
-        Some((kind, url)) if !kind.contains(':') => {
-            mapping.insert("url".into(), url.into());
-            mapping.insert("kind".into(), kind.into());
-        }
-        _ => {
-            mapping.insert("url".into(), text.into());
-        }
-    }
-    Value::Mapping(mapping)
 }

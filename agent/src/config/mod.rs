@@ -17,8 +17,8 @@ mod unknown;
 pub use base_url::BaseUrl;
 pub use load::{ConfigError, Loaded, Origin, Overrides, load};
 pub use model::{
-    Config, ControlPlane, Endpoint, Log, LogFormat, LogLevel, Node, Owner, Proxy, QuietHours,
-    Runtimes, Spool, Telemetry,
+    Config, ControlPlane, Log, LogFormat, LogLevel, Node, Owner, Proxy, QuietHours, Runtimes,
+    Spool, Telemetry,
 };
 pub use paths::{PathFlags, Paths, PathsError, StateDir};
 pub use template::{Seed, render};

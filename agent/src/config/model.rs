@@ -73,8 +73,8 @@ pub struct Node {
 pub struct Runtimes {
     /// Look at the default ports of the known runtimes on this machine.
     pub detect: bool,
-    /// Further places to look at.
-    pub endpoints: Vec<Endpoint>,
+    /// Further places to look at, such as `http://127.0.0.1:8000`; what answers there is found out.
+    pub endpoints: Vec<BaseUrl>,
 }
 
 impl Default for Runtimes {
@@ -84,18 +84,6 @@ impl Default for Runtimes {
             endpoints: Vec::new(),
         }
     }
-}
-
-/// One runtime that the owner names.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Endpoint {
-    /// Base address, such as `http://127.0.0.1:8000`.
-    pub url: BaseUrl,
-    /// Its kind where the fingerprint shall not decide: `ollama`, `vllm`, `tgi`, `tensorrt-llm`, `llama.cpp`
-    /// or `openai-compatible`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kind: Option<String>,
 }
 
 /// Section `proxy`.

@@ -38,8 +38,7 @@ node:
 runtimes:
   detect: true
   # endpoints:
-  #   - url: http://127.0.0.1:8000
-  #     kind: vllm     # ollama, vllm, tgi, tensorrt-llm, llama.cpp, openai-compatible; found out if left away
+  #   - http://127.0.0.1:8000
 
 # Clients send their requests here; the agent forwards them to the runtime and signs a receipt for each.
 proxy:
@@ -107,7 +106,7 @@ mod tests {
         let api = BaseUrl::parse("http://127.0.0.1:8080").unwrap();
         let mut in_force = String::new();
         for line in render(&seed_of(&api)).lines() {
-            // A comment that is a setting: "# key: value" or "#   - url: …", not a sentence.
+            // A comment that is a setting: "# key: value" or "#   - http:…", not a sentence.
             let setting = line.trim_start().strip_prefix("# ").filter(|rest| {
                 let rest = rest.trim_start().trim_start_matches("- ");
                 rest.split_once(':').is_some_and(|(key, _)| {

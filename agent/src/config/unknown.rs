@@ -21,7 +21,6 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
     ("control_plane", &["api"]),
     ("node", &["id", "region"]),
     ("runtimes", &["detect", "endpoints"]),
-    ("runtimes.endpoints", &["url", "kind"]),
     (
         "proxy",
         &[
@@ -80,39 +79,30 @@ pub(super) fn find(root: &Value, text: &str) -> Vec<UnknownKey> {
 }
 
 fn walk(value: &Value, path: &mut Vec<String>, text: &str, found: &mut Vec<UnknownKey>) {
-    match value {
-        Value::Mapping(mapping) => {
-            let section = path.join(".");
-            let Some((_, known)) = SECTIONS.iter().find(|(name, _)| *name == section) else {
-                return;
-            };
-            for (key, value) in mapping {
-                let key = match key {
-                    Value::String(key) => key.clone(),
-                    other => serde_yaml::to_string(other)
-                        .unwrap_or_default()
-                        .trim()
-                        .to_owned(),
-                };
-                path.push(key.clone());
-                if known.contains(&key.as_str()) {
-                    walk(value, path, text, found);
-                } else {
-                    found.push(UnknownKey {
-                        path: path.join("."),
-                        line: line_of(text, path),
-                        nearest: nearest(&section, known, &key),
-                    });
-                }
-                path.pop();
-            }
+    let section = path.join(".");
+    let known = SECTIONS.iter().find(|(name, _)| *name == section);
+    let (Value::Mapping(mapping), Some((_, known))) = (value, known) else {
+        return;
+    };
+    for (key, value) in mapping {
+        let key = match key {
+            Value::String(key) => key.clone(),
+            other => serde_yaml::to_string(other)
+                .unwrap_or_default()
+                .trim()
+                .to_owned(),
+        };
+        path.push(key.clone());
+        if known.contains(&key.as_str()) {
+            walk(value, path, text, found);
+        } else {
+            found.push(UnknownKey {
+                path: path.join("."),
+                line: line_of(text, path),
+                nearest: nearest(&section, known, &key),
+            });
         }
-        Value::Sequence(items) => {
-            for item in items {
-                walk(item, path, text, found);
-            }
-        }
-        _ => {}
+        path.pop();
     }
 }
 
@@ -171,10 +161,7 @@ mod tests {
     #[test]
     fn the_table_lists_exactly_what_the_sections_take() {
         let full = serde_yaml::to_value(Config::default()).unwrap();
-        for (section, known) in SECTIONS
-            .iter()
-            .filter(|(name, _)| *name != "runtimes.endpoints")
-        {
+        for (section, known) in SECTIONS.iter() {
             let value = if section.is_empty() {
                 &full
             } else {
@@ -213,12 +200,6 @@ mod tests {
             unknown("node:\n  listen: 127.0.0.1:1\n"),
             ["line 2: unknown key node.listen; the nearest known key is proxy.listen"]
         );
-        assert_eq!(
-            unknown("runtimes:\n  endpoints:\n    - url: http://x\n      knd: vllm\n"),
-            [
-                "line 4: unknown key runtimes.endpoints.knd; the nearest known key is runtimes.endpoints.kind"
-            ]
-        );
     }
 
     #[test]
@@ -227,7 +208,7 @@ mod tests {
             unknown("proxy: {drian_s: 1}\n7: x\n"),
             [
                 "line 1: unknown key proxy.drian_s; the nearest known key is proxy.drain_s",
-                "line 2: unknown key 7; the nearest known key is node"
+                "line 2: unknown key 7; the nearest known key is log"
             ]
         );
     }

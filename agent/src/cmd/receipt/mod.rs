@@ -1,5 +1,6 @@
 //! `receipt`: the receipts of this node, and the verification of anybody's.
 
+mod local;
 mod verify;
 
 use super::Context;
@@ -9,8 +10,7 @@ use std::process::ExitCode;
 pub(super) fn run(context: &Context, command: Receipt) -> anyhow::Result<ExitCode> {
     match command {
         Receipt::Verify(arguments) => verify::run(context, &arguments),
-        Receipt::List { .. } | Receipt::Show { .. } => {
-            anyhow::bail!("this command is not built yet")
-        }
+        Receipt::List { limit, json } => local::list(context, limit, json),
+        Receipt::Show { id, raw, json } => local::show(context, &id, raw, json),
     }
 }
