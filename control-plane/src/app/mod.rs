@@ -3,18 +3,31 @@
 //! [`App`] is made once by `serve` and shared as an [`Arc`]. It knows no HTTP.
 
 mod clock;
+mod lifecycle;
 mod master_key;
+mod nodes;
+mod sessions;
 mod settings;
 pub mod views;
 
 pub use clock::Clock;
+pub use lifecycle::{Cause, Lifecycles, NodeLife};
 pub use master_key::{MasterKey, MasterKeyError};
+pub use nodes::{NodeSession, Secrets};
+pub use sessions::{Outbound, SessionEnd, SessionHandle, Sessions};
 pub use settings::Settings;
 
 use crate::bus::Bus;
+use crate::ingest::Ingest;
 use crate::presence::Presence;
-use dgon_control_plane_store::Store;
-use std::sync::Arc;
+use dgon_control_plane_store::{Store, StoreError};
+use dgon_protocol::frame::ProbeResult;
+use dgon_protocol::id::NodeId;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{Notify, mpsc};
+
+/// Probe results that wait for the lifecycle task.
+const PROBE_RESULTS_QUEUED: usize = 1024;
 
 /// Everything shared.
 #[derive(Debug)]
@@ -31,11 +44,24 @@ pub struct App {
     pub master_key: MasterKey,
     /// Thresholds and names, fixed at start.
     pub settings: Settings,
+    /// Open links.
+    pub sessions: Sessions,
+    /// The way of receipts into the store.
+    pub ingest: Ingest,
+    /// Lifecycle state of every node that is not retired.
+    pub lifecycles: Lifecycles,
+    /// HMAC secrets that were opened.
+    pub secrets: Secrets,
+    /// Rings the lifecycle task.
+    pub lifecycle_wake: Notify,
+    probe_results: mpsc::Sender<(NodeId, ProbeResult)>,
+    probe_inbox: Mutex<Option<mpsc::Receiver<(NodeId, ProbeResult)>>>,
 }
 
 impl App {
-    /// Puts the parts together. Starts nothing.
+    /// Puts the parts together. [`crate::tasks::spawn`] makes them move; without it nothing is ingested.
     pub fn new(store: Store, settings: Settings, master_key: MasterKey, clock: Clock) -> Arc<Self> {
+        let (probe_results, probe_inbox) = mpsc::channel(PROBE_RESULTS_QUEUED);
         Arc::new(Self {
             store,
             bus: Bus::default(),
@@ -43,6 +69,41 @@ impl App {
             clock,
             master_key,
             settings,
+            sessions: Sessions::default(),
+            ingest: Ingest::new(),
+            lifecycles: Lifecycles::default(),
+            secrets: Secrets::default(),
+            lifecycle_wake: Notify::new(),
+            probe_results,
+            probe_inbox: Mutex::new(Some(probe_inbox)),
         })
+    }
+
+    /// Reads what is kept in memory from the database. Call it before serving.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn load(&self) -> Result<(), StoreError> {
+        self.lifecycles.replace(self.store.node_states().await?);
+        Ok(())
+    }
+
+    /// A probe ended, says the node. Dropped when more wait than a working task leaves.
+    pub fn probe_result(&self, node_id: &NodeId, result: ProbeResult) {
+        if self
+            .probe_results
+            .try_send((node_id.clone(), result))
+            .is_err()
+        {
+            tracing::warn!(%node_id, "probe result dropped: the lifecycle task is behind");
+        }
+    }
+
+    /// The receiving end of probe results, once: for the lifecycle task.
+    pub fn take_probe_inbox(&self) -> Option<mpsc::Receiver<(NodeId, ProbeResult)>> {
+        self.probe_inbox
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 }

@@ -1,1 +1,159 @@
 //! Receipts: parse, verify, chain, group commit, acknowledge.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`verify`] | one receipt's bytes: strict parse, node check, signature; pure, on a CPU pool |
+//! | `plan` | what a batch means for chains and rows, over one transaction |
+//! | `held` | receipts ahead of a gap, bounded |
+//! | `commit` | the task that makes batches of many sessions durable together |
+//!
+//! An answer to a [`Submission`] means that everything in it is durable, refused or held; it is never sent
+//! before the commit. What waits in memory is bounded by [`Ingest::reserve`]: who cannot reserve waits, and the
+//! agent's acknowledgements with him.
+
+pub mod commit;
+mod held;
+mod plan;
+pub mod verify;
+
+use crate::app::NodeSession;
+use dgon_protocol::error::ErrorType;
+use dgon_protocol::frame::Need;
+use dgon_protocol::id::RequestId;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use verify::Checked;
+
+/// Bytes of receipts between verification and commit, in KiB, over all sessions.
+const BYTES_WAITING_KIB: u32 = 64 * 1024;
+/// Submissions that wait for the committer.
+const SUBMISSIONS_QUEUED: usize = 1024;
+
+/// Receipts of one node, checked, on their way to the store.
+#[derive(Debug)]
+pub struct Submission {
+    node: Arc<NodeSession>,
+    items: Vec<Checked>,
+    reply: oneshot::Sender<Result<Outcome, IngestError>>,
+    _reserved: OwnedSemaphorePermit,
+}
+
+/// What became of a submission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Every `seq` up to this is durable or refused.
+    pub head_seq: u64,
+    /// One per receipt, in order.
+    pub verdicts: Vec<ReceiptVerdict>,
+    /// What is missing before receipts that are held.
+    pub need: Option<Need>,
+}
+
+/// What became of one receipt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceiptVerdict {
+    /// Which one; `None` where the bytes had no readable id.
+    pub request_id: Option<RequestId>,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+/// What became of one receipt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// Durable now.
+    Accepted,
+    /// Durable since before, with the same bytes.
+    Duplicate,
+    /// In memory until what is missing before it comes.
+    Held,
+    /// Not taken.
+    Refused {
+        /// Why, for a program.
+        kind: ErrorType,
+        /// Why, for a person.
+        message: String,
+    },
+}
+
+/// Why a submission has no outcome. It may be sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum IngestError {
+    /// The database refused the transaction.
+    #[error("receipts could not be made durable now; send them again")]
+    Store,
+    /// The committer has stopped.
+    #[error("the control plane is stopping; send the receipts again when it is back")]
+    Stopped,
+}
+
+/// The way of receipts into the store.
+#[derive(Debug)]
+pub struct Ingest {
+    queue: mpsc::Sender<Submission>,
+    inbox: Mutex<Option<mpsc::Receiver<Submission>>>,
+    memory: Arc<Semaphore>,
+}
+
+impl Ingest {
+    /// The queue; [`commit::run`] empties it.
+    #[expect(
+        clippy::new_without_default,
+        reason = "a queue without its task is made on purpose, by App"
+    )]
+    pub fn new() -> Self {
+        let (queue, inbox) = mpsc::channel(SUBMISSIONS_QUEUED);
+        Self {
+            queue,
+            inbox: Mutex::new(Some(inbox)),
+            memory: Arc::new(Semaphore::new(BYTES_WAITING_KIB as usize)),
+        }
+    }
+
+    /// The receiving end, once: for the committer.
+    pub(crate) fn take_inbox(&self) -> Option<mpsc::Receiver<Submission>> {
+        self.inbox
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    /// Waits until `bytes` more of receipts may be in memory.
+    ///
+    /// # Errors
+    /// [`IngestError::Stopped`].
+    pub async fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, IngestError> {
+        let kib = u32::try_from(bytes / 1024)
+            .unwrap_or(u32::MAX)
+            .saturating_add(1)
+            .min(BYTES_WAITING_KIB);
+        Arc::clone(&self.memory)
+            .acquire_many_owned(kib)
+            .await
+            .map_err(|_| IngestError::Stopped)
+    }
+
+    /// Queues checked receipts for the next transaction. The receiver yields once they are durable.
+    ///
+    /// # Errors
+    /// [`IngestError::Stopped`].
+    pub async fn submit(
+        &self,
+        node: Arc<NodeSession>,
+        items: Vec<Checked>,
+        reserved: OwnedSemaphorePermit,
+    ) -> Result<oneshot::Receiver<Result<Outcome, IngestError>>, IngestError> {
+        let (reply, outcome) = oneshot::channel();
+        let submission = Submission {
+            node,
+            items,
+            reply,
+            _reserved: reserved,
+        };
+        self.queue
+            .send(submission)
+            .await
+            .map_err(|_| IngestError::Stopped)?;
+        Ok(outcome)
+    }
+}

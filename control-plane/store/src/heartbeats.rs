@@ -13,6 +13,8 @@ pub struct NewHeartbeat {
     pub at_ms: i64,
     /// JSON of `protocol::frame::Heartbeat`.
     pub body: String,
+    /// Whether it is kept as a raw row, too, beside being the node's latest.
+    pub keep_raw: bool,
 }
 
 /// How a probe went.
@@ -61,21 +63,24 @@ impl Store {
         match &self.backend {
             Backend::Sqlite { .. } => self.heartbeats_write_rows(beats).await,
             Backend::Postgres(pool) => {
-                let (mut ids, mut times, mut bodies) = (Vec::new(), Vec::new(), Vec::new());
+                let (mut ids, mut times, mut bodies, mut raws) =
+                    (Vec::new(), Vec::new(), Vec::new(), Vec::new());
                 for beat in beats {
                     ids.push(beat.node_id.as_str());
                     times.push(beat.at_ms);
                     bodies.push(beat.body.as_str());
+                    raws.push(beat.keep_raw);
                 }
                 sqlx::query(
-                    "WITH beats AS (SELECT * FROM UNNEST($1::text[], $2::bigint[], $3::text[]) AS b (node_id, at_ms, body)), \
+                    "WITH beats AS (SELECT * FROM UNNEST($1::text[], $2::bigint[], $3::text[], $4::boolean[]) AS b (node_id, at_ms, body, raw)), \
                      latest AS (UPDATE nodes SET last_heartbeat_at_ms = b.at_ms, last_heartbeat = b.body \
                                 FROM beats b WHERE nodes.node_id = b.node_id) \
-                     INSERT INTO heartbeats (node_id, at_ms, body) SELECT node_id, at_ms, body FROM beats",
+                     INSERT INTO heartbeats (node_id, at_ms, body) SELECT node_id, at_ms, body FROM beats WHERE raw",
                 )
                 .bind(ids)
                 .bind(times)
                 .bind(bodies)
+                .bind(raws)
                 .execute(pool)
                 .await
                 .map(drop)
@@ -89,6 +94,7 @@ impl Store {
         const OP: &str = "heartbeat.write";
         in_tx!(self, "heartbeat.write", tx => {
             for beat in beats {
+                if beat.keep_raw {
                 sqlx::query("INSERT INTO heartbeats (node_id, at_ms, body) VALUES ($1, $2, $3)")
                     .bind(beat.node_id.as_str())
                     .bind(beat.at_ms)
@@ -96,6 +102,7 @@ impl Store {
                     .execute(&mut *tx)
                     .await
                     .map_err(StoreError::query(OP))?;
+                }
                 sqlx::query("UPDATE nodes SET last_heartbeat_at_ms = $2, last_heartbeat = $3 WHERE node_id = $1")
                     .bind(beat.node_id.as_str())
                     .bind(beat.at_ms)

@@ -6,6 +6,7 @@
 
 pub mod audit;
 mod db;
+mod enrolment;
 pub mod enrolment_tokens;
 mod error;
 pub mod flags;
@@ -20,13 +21,12 @@ mod scope;
 pub mod sessions;
 mod statement;
 pub mod summary;
-mod tokens;
 pub mod users;
 
 pub use db::{Dialect, Store};
+pub use enrolment::{Enrolment, NewNode};
 pub use error::StoreError;
 pub use heartbeats::{NewHeartbeat, ProbeEnd, ProbeRow};
 pub use ingest::{Evidence, Gap, IngestTx, NewReceipt};
 pub use nodes::{Connected, LifecycleChange, LifecycleEventRow, NodeKeyRow, NodeRow, NodeState};
 pub use scope::Scope;
-pub use tokens::{Enrolment, NewNode, NewToken, TokenRow};

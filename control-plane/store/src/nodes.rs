@@ -1,5 +1,6 @@
 //! Nodes, their keys and their sealed secrets.
 
+use crate::audit::{AuditEntry, audit_on};
 use crate::{Store, StoreError, in_tx, on_read, on_write};
 use dgon_control_plane_model::lifecycle::{Reason, State};
 use dgon_protocol::id::NodeId;
@@ -259,6 +260,7 @@ impl Store {
                     .execute(&mut *tx)
                     .await
                     .map_err(StoreError::query(OP))?;
+                audit_on!(&mut *tx, change.audit, "node.transition");
             }
             updated == 1
         });
@@ -331,6 +333,8 @@ pub struct LifecycleChange<'a> {
     pub actor: &'a str,
     /// A sentence for people.
     pub detail: Option<&'a str>,
+    /// The same for the audit log, written in the same transaction.
+    pub audit: &'a AuditEntry,
 }
 
 /// One entry of a node's history.

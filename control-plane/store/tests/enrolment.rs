@@ -3,6 +3,7 @@
 mod support;
 
 use dgon_control_plane_model::lifecycle::{Reason, State};
+use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::{Enrolment, LifecycleChange};
 use dgon_protocol::id::NodeId;
 use dgon_protocol::key::NodeKey;
@@ -27,8 +28,22 @@ async fn a_race_of_fifty_enrols_exactly_as_many_as_the_token_allows() {
             }
         }
         assert_eq!(enrolled, 3);
-        assert_eq!(store.token_nodes("t").await.expect("nodes").len(), 3);
-        assert_eq!(store.token_list(10).await.expect("tokens")[0].uses_left, 0);
+        assert_eq!(
+            store
+                .enrolment_token_used_by("t")
+                .await
+                .expect("nodes")
+                .len(),
+            3
+        );
+        assert_eq!(
+            store
+                .enrolment_token_list(None, None, 10)
+                .await
+                .expect("tokens")[0]
+                .uses_left,
+            0
+        );
     })
     .await;
 }
@@ -45,9 +60,24 @@ async fn a_refused_enrolment_leaves_the_token_as_it_was() {
         assert_eq!(enrol(&store, &hash, "b", 1).await, Enrolment::KnownKey);
         let b = NodeId::parse("b").expect("id");
         assert_eq!(store.node_get(&b).await.expect("get"), None);
-        assert_eq!(store.token_list(10).await.expect("tokens")[0].uses_left, 1);
-        assert!(store.token_revoke("t", 5).await.expect("revoke"));
-        assert!(!store.token_revoke("t", 5).await.expect("revoke again"));
+        assert_eq!(
+            store
+                .enrolment_token_list(None, None, 10)
+                .await
+                .expect("tokens")[0]
+                .uses_left,
+            1
+        );
+        let revoke = AuditEntry {
+            at_ms: 5,
+            ..AuditEntry::default()
+        };
+        assert!(
+            store
+                .enrolment_token_revoke("t", None, &revoke)
+                .await
+                .expect("revoke")
+        );
         assert_eq!(enrol(&store, &hash, "c", 3).await, Enrolment::InvalidToken);
     })
     .await;
@@ -97,12 +127,24 @@ async fn a_transition_happens_once() {
             at_ms: 20,
             actor: "system",
             detail: Some("ollama answers"),
+            audit: &AuditEntry {
+                object: "node:a".to_owned(),
+                ..AuditEntry::default()
+            },
         };
         assert!(store.node_transition(&change).await.expect("first"));
         assert!(!store.node_transition(&change).await.expect("second"));
         let events = store.lifecycle_events(&a, 10).await.expect("events");
         assert_eq!(events.len(), 2);
         assert_eq!(events[0].to_state, "pending_probe");
+        assert_eq!(
+            store
+                .audit_latest(Some("node:a"), 10)
+                .await
+                .expect("audit")
+                .len(),
+            1
+        );
         assert_eq!(events[0].detail.as_deref(), Some("ollama answers"));
     })
     .await;

@@ -159,14 +159,15 @@ async fn heartbeats_are_kept_raw_for_a_while_and_the_last_one_on_the_node() {
                 node_id: node_id.clone(),
                 at_ms,
                 body: format!("{{\"at\":{at_ms}}}"),
+                keep_raw: at_ms < 200,
             };
             store.heartbeats_write(&[beat]).await.expect("write");
         }
         let row = store.node_get(&node_id).await.expect("get").expect("some");
         assert_eq!(row.last_heartbeat_at_ms, Some(200));
         assert_eq!(row.last_heartbeat.as_deref(), Some("{\"at\":200}"));
-        assert_eq!(store.heartbeats_expire(200, 10).await.expect("expire"), 1);
-        assert_eq!(store.heartbeats_expire(200, 10).await.expect("expire"), 0);
+        assert_eq!(store.heartbeats_expire(300, 10).await.expect("expire"), 1);
+        assert_eq!(store.heartbeats_expire(300, 10).await.expect("expire"), 0);
     })
     .await;
 }

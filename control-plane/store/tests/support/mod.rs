@@ -1,6 +1,8 @@
 //! Runs a test on both databases.
 
-use dgon_control_plane_store::{Enrolment, NewNode, NewToken, Store};
+use dgon_control_plane_store::audit::AuditEntry;
+use dgon_control_plane_store::enrolment_tokens::NewEnrolmentToken;
+use dgon_control_plane_store::{Enrolment, NewNode, Store};
 use dgon_protocol::id::NodeId;
 use dgon_protocol::key::NodeKey;
 use dgon_protocol::receipt::Sha256Hash;
@@ -34,18 +36,22 @@ where
 #[allow(dead_code, reason = "not every test file enrols nodes")]
 pub(crate) async fn token(store: &Store, name: &str, uses: u32) -> [u8; 32] {
     let hash = Sha256Hash::of(name.as_bytes()).0;
-    let token = NewToken {
-        id: name,
-        token_hash: &hash,
-        label: name,
-        region: Some("eu"),
+    let token = NewEnrolmentToken {
+        id: name.to_owned(),
+        token_hash: hash,
+        label: name.to_owned(),
+        region: Some("eu".to_owned()),
         org_id: None,
-        created_by: "test",
+        created_by: "test".to_owned(),
         created_at_ms: 1,
         expires_at_ms: 1_000,
-        uses,
+        uses: i64::from(uses),
     };
-    store.token_create(&token).await.expect("token");
+    let audit = AuditEntry::default();
+    store
+        .enrolment_token_create(&token, &audit)
+        .await
+        .expect("token");
     hash
 }
 

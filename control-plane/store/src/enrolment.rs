@@ -1,61 +1,13 @@
-//! Enrolment tokens, and the one transaction that turns a token into a node.
+//! The one transaction that turns an enrolment token into a node.
 //!
 //! A token is stored as its SHA-256 alone. Consuming it, making the node and storing its key happen together
 //! or not at all, so a token of `n` uses enrols exactly `n` nodes whatever races.
 
-use crate::{Store, StoreError, in_tx, on_read, on_write};
+use crate::{Store, StoreError, in_tx};
 use dgon_control_plane_model::lifecycle::{Reason, State};
 use dgon_protocol::id::NodeId;
 use dgon_protocol::key::PublicKey;
 use dgon_protocol::receipt::Sha256Hash;
-
-/// A token to be stored.
-#[derive(Debug, Clone, Copy)]
-pub struct NewToken<'a> {
-    /// Public name of the token.
-    pub id: &'a str,
-    /// SHA-256 of the token.
-    pub token_hash: &'a [u8; 32],
-    /// What its maker calls it.
-    pub label: &'a str,
-    /// Region of nodes that name none.
-    pub region: Option<&'a str>,
-    /// Org that the nodes will belong to.
-    pub org_id: Option<&'a str>,
-    /// Who made it.
-    pub created_by: &'a str,
-    /// When, unix ms.
-    pub created_at_ms: i64,
-    /// Until when it works, unix ms.
-    pub expires_at_ms: i64,
-    /// How many nodes it enrols.
-    pub uses: u32,
-}
-
-/// A stored token, without its secret.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
-pub struct TokenRow {
-    /// Public name of the token.
-    pub id: String,
-    /// What its maker calls it.
-    pub label: String,
-    /// Region of nodes that name none.
-    pub region: Option<String>,
-    /// Org that the nodes belong to.
-    pub org_id: Option<String>,
-    /// Who made it.
-    pub created_by: String,
-    /// When, unix ms.
-    pub created_at_ms: i64,
-    /// Until when it works, unix ms.
-    pub expires_at_ms: i64,
-    /// How many nodes it enrols in all.
-    pub uses_total: i64,
-    /// How many are left.
-    pub uses_left: i64,
-    /// When it was revoked, unix ms.
-    pub revoked_at_ms: Option<i64>,
-}
 
 /// A node that wants to be enrolled; its key is checked already.
 #[derive(Debug, Clone, Copy)]
@@ -97,72 +49,6 @@ pub enum Enrolment {
 }
 
 impl Store {
-    /// Stores a token.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn token_create(&self, token: &NewToken<'_>) -> Result<(), StoreError> {
-        on_write!(self, conn => sqlx::query(
-                "INSERT INTO enrolment_tokens (id, token_hash, label, region, org_id, created_by, created_at_ms, \
-                 expires_at_ms, uses_total, uses_left) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)")
-            .bind(token.id)
-            .bind(token.token_hash.as_slice())
-            .bind(token.label)
-            .bind(token.region)
-            .bind(token.org_id)
-            .bind(token.created_by)
-            .bind(token.created_at_ms)
-            .bind(token.expires_at_ms)
-            .bind(i64::from(token.uses))
-            .execute(conn)
-            .await
-            .map(drop)
-            .map_err(StoreError::query("enrolment_token.create")))
-    }
-
-    /// The newest tokens.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn token_list(&self, limit: u32) -> Result<Vec<TokenRow>, StoreError> {
-        on_read!(self, conn => sqlx::query_as(
-                "SELECT id, label, region, org_id, created_by, created_at_ms, expires_at_ms, uses_total, uses_left, \
-                 revoked_at_ms FROM enrolment_tokens ORDER BY created_at_ms DESC LIMIT $1")
-            .bind(i64::from(limit))
-            .fetch_all(conn)
-            .await
-            .map_err(StoreError::query("enrolment_token.list")))
-    }
-
-    /// Nodes that a token enrolled.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn token_nodes(&self, token_id: &str) -> Result<Vec<String>, StoreError> {
-        let rows: Vec<(String,)> = on_read!(self, conn => sqlx::query_as(
-                "SELECT node_id FROM nodes WHERE token_id = $1 ORDER BY enrolled_at_ms, node_id")
-            .bind(token_id)
-            .fetch_all(conn)
-            .await
-            .map_err(StoreError::query("enrolment_token.nodes")))?;
-        Ok(rows.into_iter().map(|(id,)| id).collect())
-    }
-
-    /// Revokes a token; false when there is none or it was revoked before.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn token_revoke(&self, id: &str, at_ms: i64) -> Result<bool, StoreError> {
-        on_write!(self, conn => sqlx::query(
-                "UPDATE enrolment_tokens SET revoked_at_ms = $2 WHERE id = $1 AND revoked_at_ms IS NULL")
-            .bind(id)
-            .bind(at_ms)
-            .execute(conn)
-            .await
-            .map(|done| done.rows_affected() == 1)
-            .map_err(StoreError::query("enrolment_token.revoke")))
-    }
-
     /// Consumes one use of the token and makes the node with its key and secret, in one transaction.
     ///
     /// # Errors

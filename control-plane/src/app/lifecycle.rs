@@ -1,0 +1,197 @@
+//! Lifecycle state in memory, and the one way to change it.
+//!
+//! The database is the truth; memory follows it, so that ingest and the lifecycle task need no query per
+//! node. A change is written with its event first, then seen in memory, on the bus and by the agent.
+
+use super::App;
+use crate::bus::Event as BusEvent;
+use dgon_control_plane_model::lifecycle::{Event, Reason, State, Transition, transition};
+use dgon_control_plane_store::audit::AuditEntry;
+use dgon_control_plane_store::{LifecycleChange, NodeState, StoreError};
+use dgon_protocol::frame::{LifecycleStatus, NodeStatus, ToAgent};
+use dgon_protocol::id::NodeId;
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Races with other processes that are waited out before a change is given up.
+const TRIES: usize = 4;
+
+/// Where one node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NodeLife {
+    /// State.
+    pub state: State,
+    /// Why.
+    pub reason: Reason,
+    /// Since when, unix ms.
+    pub since_ms: i64,
+    /// The last heartbeat that the database had when this process started, unix ms.
+    pub stored_heartbeat_ms: Option<i64>,
+}
+
+impl NodeLife {
+    /// What the node is told.
+    pub fn status(&self) -> NodeStatus {
+        NodeStatus {
+            // A retired node holds no session; if it did, it would not serve.
+            status: self.state.shown().unwrap_or(LifecycleStatus::Offline),
+            reason: self.reason.as_str().to_owned(),
+        }
+    }
+}
+
+/// Who made something happen, and why.
+#[derive(Debug, Clone, Copy)]
+pub struct Cause<'a> {
+    /// `system`, `node:ID` or `user:ID`.
+    pub actor: &'a str,
+    /// A sentence for people.
+    pub detail: Option<&'a str>,
+    /// Address of the caller.
+    pub ip: Option<&'a str>,
+    /// The request that did it.
+    pub request_id: Option<&'a str>,
+}
+
+impl<'a> Cause<'a> {
+    /// The program itself.
+    pub fn system(detail: Option<&'a str>) -> Self {
+        Self {
+            actor: "system",
+            detail,
+            ip: None,
+            request_id: None,
+        }
+    }
+
+    fn audit(&self, node_id: &NodeId, from: State, next: Transition, at_ms: i64) -> AuditEntry {
+        let detail = serde_json::json!({
+            "from": from.as_str(),
+            "to": next.to.as_str(),
+            "reason": next.reason.as_str(),
+            "detail": self.detail,
+        });
+        AuditEntry {
+            at_ms,
+            actor: self.actor.to_owned(),
+            action: "node.lifecycle".to_owned(),
+            object: format!("node:{node_id}"),
+            detail: Some(detail.to_string()),
+            ip: self.ip.map(str::to_owned),
+            request_id: self.request_id.map(str::to_owned),
+        }
+    }
+}
+
+/// Where every node is that is not retired.
+#[derive(Debug, Default)]
+pub struct Lifecycles(Mutex<HashMap<NodeId, NodeLife>>);
+
+impl Lifecycles {
+    fn lock(&self) -> MutexGuard<'_, HashMap<NodeId, NodeLife>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where one node is.
+    pub fn get(&self, node_id: &NodeId) -> Option<NodeLife> {
+        self.lock().get(node_id).copied()
+    }
+
+    /// Where all nodes are.
+    pub fn all(&self) -> Vec<(NodeId, NodeLife)> {
+        self.lock()
+            .iter()
+            .map(|(id, life)| (id.clone(), *life))
+            .collect()
+    }
+
+    /// Takes over what the database says.
+    pub fn replace(&self, states: Vec<NodeState>) {
+        let fresh = states.into_iter().map(|node| {
+            let life = NodeLife {
+                state: node.state,
+                reason: node.reason,
+                since_ms: node.since_ms,
+                stored_heartbeat_ms: node.last_heartbeat_at_ms,
+            };
+            (node.node_id, life)
+        });
+        *self.lock() = fresh.collect();
+    }
+
+    /// A node is new, or changed.
+    pub fn set(&self, node_id: &NodeId, state: State, reason: Reason, at_ms: i64) {
+        let mut lives = self.lock();
+        if state == State::Retired {
+            lives.remove(node_id);
+            return;
+        }
+        let life = lives.entry(node_id.clone()).or_insert(NodeLife {
+            state,
+            reason,
+            since_ms: at_ms,
+            stored_heartbeat_ms: None,
+        });
+        (life.state, life.reason, life.since_ms) = (state, reason, at_ms);
+    }
+}
+
+impl App {
+    /// Something happened to a node: applies the table, writes the change, tells everybody. `None` when the
+    /// table says that nothing changes, or there is no such node.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn node_event(
+        &self,
+        node_id: &NodeId,
+        event: Event,
+        cause: Cause<'_>,
+    ) -> Result<Option<Transition>, StoreError> {
+        for attempt in 0..TRIES {
+            let known = match self.lifecycles.get(node_id) {
+                Some(life) if attempt == 0 => Some((life.state, life.reason)),
+                _ => match self.store.node_get(node_id).await? {
+                    Some(row) => Some(row.lifecycle()?),
+                    None => None,
+                },
+            };
+            let Some(old) = known else { return Ok(None) };
+            let Some(next) = transition(old.0, old.1, event) else {
+                return Ok(None);
+            };
+            let at_ms = self.clock.now_ms();
+            let change = LifecycleChange {
+                node_id,
+                old,
+                new: (next.to, next.reason),
+                at_ms,
+                actor: cause.actor,
+                detail: cause.detail,
+                audit: &cause.audit(node_id, old.0, next, at_ms),
+            };
+            if self.store.node_transition(&change).await? {
+                self.node_changed(node_id, next, at_ms);
+                return Ok(Some(next));
+            }
+            // Somebody else was faster; the database knows what holds now.
+        }
+        tracing::warn!(%node_id, ?event, "a lifecycle change lost every race and was given up");
+        Ok(None)
+    }
+
+    fn node_changed(&self, node_id: &NodeId, next: Transition, at_ms: i64) {
+        tracing::info!(%node_id, state = next.to.as_str(), reason = next.reason.as_str(), "node changed");
+        self.lifecycles.set(node_id, next.to, next.reason, at_ms);
+        if next.to == State::Retired {
+            self.secrets.forget(node_id);
+            self.sessions.end(node_id, super::SessionEnd::Retired);
+        } else if let Some(life) = self.lifecycles.get(node_id) {
+            self.sessions.send(node_id, ToAgent::Status(life.status()));
+        }
+        self.bus.send(BusEvent::Node {
+            node_id: node_id.clone(),
+        });
+        self.lifecycle_wake.notify_one();
+    }
+}

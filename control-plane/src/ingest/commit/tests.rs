@@ -1,0 +1,1 @@
+//! Ingest over a real store.

@@ -1,0 +1,99 @@
+//! Receipts ahead of a gap, kept for a while so that they need not be sent again.
+//!
+//! At most 256 per chain and 16 MiB in all; what does not fit is dropped, which is safe: it was never
+//! acknowledged, so the agent still has it.
+
+use super::verify::Verified;
+use crate::app::NodeSession;
+use dgon_protocol::limits::RECEIPTS_HELD;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+const BYTES_HELD: usize = 16 * 1024 * 1024;
+
+/// The held receipts of one chain.
+#[derive(Debug)]
+pub(super) struct HeldChain {
+    pub(super) node: Arc<NodeSession>,
+    pub(super) since_ms: i64,
+    pub(super) receipts: BTreeMap<u64, Box<Verified>>,
+}
+
+/// Held receipts of all chains, by key row.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    chains: HashMap<i64, HeldChain>,
+    bytes: usize,
+}
+
+impl Held {
+    pub(super) fn chain(&self, key: i64) -> Option<&HeldChain> {
+        self.chains.get(&key)
+    }
+
+    /// Keeps a receipt; false when there is no room.
+    pub(super) fn keep(
+        &mut self,
+        node: &Arc<NodeSession>,
+        seq: u64,
+        receipt: Box<Verified>,
+        now_ms: i64,
+    ) -> bool {
+        let size = receipt.entry.len();
+        let chain = self
+            .chains
+            .entry(node.node_key_id)
+            .or_insert_with(|| HeldChain {
+                node: Arc::clone(node),
+                since_ms: now_ms,
+                receipts: BTreeMap::new(),
+            });
+        if chain.receipts.contains_key(&seq) {
+            return true;
+        }
+        if chain.receipts.len() >= RECEIPTS_HELD || self.bytes + size > BYTES_HELD {
+            self.forget_if_empty(node.node_key_id);
+            return false;
+        }
+        chain.receipts.insert(seq, receipt);
+        self.bytes += size;
+        true
+    }
+
+    /// Forgets what the chain has reached; what stays starts a new wait.
+    pub(super) fn reached(&mut self, key: i64, head_seq: u64, now_ms: i64) -> Vec<Box<Verified>> {
+        let Some(chain) = self.chains.get_mut(&key) else {
+            return Vec::new();
+        };
+        let later = chain.receipts.split_off(&(head_seq + 1));
+        let reached = std::mem::replace(&mut chain.receipts, later);
+        if !reached.is_empty() {
+            chain.since_ms = now_ms;
+        }
+        self.bytes -= reached
+            .values()
+            .map(|receipt| receipt.entry.len())
+            .sum::<usize>();
+        self.forget_if_empty(key);
+        reached.into_values().collect()
+    }
+
+    fn forget_if_empty(&mut self, key: i64) {
+        if self
+            .chains
+            .get(&key)
+            .is_some_and(|chain| chain.receipts.is_empty())
+        {
+            self.chains.remove(&key);
+        }
+    }
+
+    /// Chains that have waited since before `since_ms`.
+    pub(super) fn overdue(&self, since_ms: i64) -> Vec<i64> {
+        let waited = self
+            .chains
+            .iter()
+            .filter(|(_, chain)| chain.since_ms < since_ms);
+        waited.map(|(key, _)| *key).collect()
+    }
+}
