@@ -7,7 +7,9 @@ mod lifecycle;
 mod master_key;
 mod nodes;
 mod sessions;
+pub mod queries;
 mod settings;
+pub mod viewer;
 pub mod views;
 
 pub use clock::Clock;
@@ -56,6 +58,8 @@ pub struct App {
     pub lifecycle_wake: Notify,
     probe_results: mpsc::Sender<(NodeId, ProbeResult)>,
     probe_inbox: Mutex<Option<mpsc::Receiver<(NodeId, ProbeResult)>>>,
+    /// The network in numbers, as last computed.
+    pub summaries: queries::SummaryCache,
 }
 
 impl App {
@@ -76,6 +80,7 @@ impl App {
             lifecycle_wake: Notify::new(),
             probe_results,
             probe_inbox: Mutex::new(Some(probe_inbox)),
+            summaries: queries::SummaryCache::default(),
         })
     }
 

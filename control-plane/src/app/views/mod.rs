@@ -8,7 +8,7 @@ mod summary;
 
 pub use node::{
     ChainView, GapView, GpuLoadView, GpuView, HeartbeatEvent, HeartbeatView, HistoryView, HostView,
-    ModelView, NodeDetail, NodeRow, NodeStatus, ProbeView, RuntimeView,
+    ModelView, NodeDetail, NodeRow, NodeStatus, Now, ProbeView, RuntimeView,
 };
 pub use receipt::{
     ReceiptAggregate, ReceiptChainView, ReceiptDetail, ReceiptRow, VerificationView,

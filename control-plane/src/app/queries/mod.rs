@@ -1,0 +1,30 @@
+//! Questions that people ask: each takes who looks, and answers with views.
+
+mod nodes;
+mod receipts;
+mod summary;
+
+pub use nodes::NodeQuery;
+pub use receipts::ReceiptQuery;
+pub use summary::SummaryCache;
+
+use dgon_control_plane_store::StoreError;
+
+/// Rows of one page at most.
+pub const PAGE_MAX: i64 = 200;
+/// Rows of a page that names no limit.
+pub const PAGE_DEFAULT: i64 = 50;
+
+/// Why a question has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The database.
+    #[error("the question could not be answered; see the cause")]
+    Store(#[from] StoreError),
+    /// A cursor that no page gave.
+    #[error("this cursor is of another list or version; start without one")]
+    Cursor,
+    /// Nobody is signed in who may see this.
+    #[error("receipts are shown to their operators; sign in as one")]
+    NotShown,
+}

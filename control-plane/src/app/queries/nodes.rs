@@ -1,0 +1,220 @@
+//! The nodes list and one node.
+
+use super::{PAGE_DEFAULT, PAGE_MAX, QueryError};
+use crate::app::App;
+use crate::app::viewer::Viewer;
+use crate::app::views::{NodeDetail, NodeRow, Now, Page, ReceiptRow};
+use crate::presence::NodePresence;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use dgon_control_plane_store::node_queries::{
+    NodeCursor, NodeFilter, NodeListRow, NodeOrder, NodePage, SortKey,
+};
+use dgon_control_plane_store::receipt_queries::ReceiptFilter;
+use dgon_protocol::frame::LifecycleStatus;
+use dgon_protocol::id::NodeId;
+
+/// Receipts on a node's page.
+const RECEIPTS_SHOWN: i64 = 10;
+
+/// What was asked of the nodes list.
+#[derive(Debug, Clone, Default)]
+pub struct NodeQuery {
+    /// Status as shown.
+    pub status: Option<LifecycleStatus>,
+    /// Region.
+    pub region: Option<String>,
+    /// A runtime.
+    pub runtime: Option<String>,
+    /// A model.
+    pub model: Option<String>,
+    /// A part of the id.
+    pub q: Option<String>,
+    /// Order.
+    pub order: NodeOrder,
+    /// From the greatest down.
+    pub falling: bool,
+    /// Rows at most.
+    pub limit: Option<i64>,
+    /// From the page before.
+    pub cursor: Option<String>,
+}
+
+/// `n` and the key, or `t` and the key, or nothing; a NUL; the id.
+fn encode_cursor(cursor: &NodeCursor) -> String {
+    let key = match &cursor.key {
+        None => String::new(),
+        Some(SortKey::Int(number)) => format!("n{number}"),
+        Some(SortKey::Text(text)) => format!("t{text}"),
+    };
+    URL_SAFE_NO_PAD.encode(format!("{key}\0{}", cursor.node_id))
+}
+
+fn decode_cursor(text: &str, order: NodeOrder) -> Option<NodeCursor> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    let text = String::from_utf8(bytes).ok()?;
+    let (key, node_id) = text.rsplit_once('\0')?;
+    let key = match order {
+        NodeOrder::Id if key.is_empty() => None,
+        NodeOrder::Id => return None,
+        NodeOrder::Region => Some(SortKey::Text(key.strip_prefix('t')?.to_owned())),
+        NodeOrder::Status | NodeOrder::P95 | NodeOrder::LastHeartbeat => {
+            Some(SortKey::Int(key.strip_prefix('n')?.parse().ok()?))
+        }
+    };
+    Some(NodeCursor {
+        key,
+        node_id: node_id.to_owned(),
+    })
+}
+
+impl App {
+    /// What is known of a node in memory.
+    fn presence_of(&self, node_id: &str) -> Option<NodePresence> {
+        let node_id = NodeId::parse(node_id).ok()?;
+        self.presence.get(&node_id)
+    }
+
+    fn now<'p>(&self, presence: Option<&'p NodePresence>) -> Now<'p> {
+        Now {
+            presence,
+            now_ms: self.clock.now_ms(),
+            late_after_ms: i64::try_from(self.settings.late_after.as_millis()).unwrap_or(i64::MAX),
+        }
+    }
+
+    fn node_row(&self, row: &NodeListRow) -> NodeRow {
+        let presence = self.presence_of(&row.node_id);
+        NodeRow::of_row(row, self.now(presence.as_ref()))
+    }
+
+    /// A page of nodes.
+    ///
+    /// # Errors
+    /// [`QueryError::Cursor`] or [`QueryError::Store`].
+    pub async fn nodes_page(
+        &self,
+        viewer: &Viewer,
+        query: NodeQuery,
+    ) -> Result<Page<NodeRow>, QueryError> {
+        let after = match query.cursor.as_deref() {
+            None => None,
+            Some(cursor) => Some(decode_cursor(cursor, query.order).ok_or(QueryError::Cursor)?),
+        };
+        let filter = NodeFilter {
+            scope: viewer.nodes(),
+            status: query.status,
+            region: query.region,
+            runtime: query.runtime,
+            model_id: query.model,
+            id_part: query.q,
+        };
+        let limit = query.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
+        let page = NodePage {
+            order: query.order,
+            falling: query.falling,
+            after,
+            // One more tells whether there is a next page.
+            limit: limit + 1,
+        };
+        let mut rows = self.store.nodes_list(&filter, &page).await?;
+        let total = self.store.nodes_count(&filter).await?;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let last = rows.last().filter(|_| more);
+        let next_cursor = last.map(|row| encode_cursor(&page.cursor_after(row)));
+        let items = rows.iter().map(|row| {
+            let row = self.node_row(row);
+            if viewer.is_trimmed() {
+                row.trimmed()
+            } else {
+                row
+            }
+        });
+        Ok(Page {
+            items: items.collect(),
+            next_cursor,
+            total: Some(total),
+        })
+    }
+
+    /// One row of the list with the org that it belongs to; for the live socket.
+    ///
+    /// # Errors
+    /// [`QueryError::Store`].
+    pub async fn node_row_with_org(
+        &self,
+        node_id: &NodeId,
+    ) -> Result<Option<(NodeRow, Option<String>)>, QueryError> {
+        let scope = Viewer::All.nodes();
+        let row = self.store.node_list_row(&scope, node_id.as_str()).await?;
+        Ok(row.map(|row| (self.node_row(&row), row.org_id)))
+    }
+
+    /// One node; `None` when there is none or it is another org's.
+    ///
+    /// # Errors
+    /// [`QueryError::Store`].
+    pub async fn node_detail(
+        &self,
+        viewer: &Viewer,
+        node_id: &str,
+    ) -> Result<Option<NodeDetail>, QueryError> {
+        let Some(stored) = self.store.node_detail(&viewer.nodes(), node_id).await? else {
+            return Ok(None);
+        };
+        let receipts = match viewer.receipts() {
+            None => Vec::new(),
+            Some(scope) => {
+                let filter = ReceiptFilter {
+                    scope,
+                    node_id: Some(node_id.to_owned()),
+                    ..ReceiptFilter::default()
+                };
+                self.store
+                    .receipts_list(&filter, None, RECEIPTS_SHOWN)
+                    .await?
+            }
+        };
+        let presence = self.presence_of(node_id);
+        let receipts = receipts.into_iter().map(ReceiptRow::of_row).collect();
+        let detail = NodeDetail::of(stored, receipts, self.now(presence.as_ref()));
+        Ok(Some(if viewer.is_trimmed() {
+            detail.trimmed()
+        } else {
+            detail
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_comes_back_as_it_went_and_only_for_its_order() {
+        let cursors = [
+            (NodeOrder::Id, None),
+            (NodeOrder::P95, Some(SortKey::Int(-1))),
+            (NodeOrder::Region, Some(SortKey::Text("eu-west".into()))),
+        ];
+        for (order, key) in cursors {
+            let cursor = NodeCursor {
+                key,
+                node_id: "node-1".into(),
+            };
+            let text = encode_cursor(&cursor);
+            assert_eq!(decode_cursor(&text, order), Some(cursor));
+            for other in [NodeOrder::Id, NodeOrder::P95, NodeOrder::Region] {
+                assert_eq!(
+                    decode_cursor(&text, other).is_some(),
+                    other == order,
+                    "{other:?}"
+                );
+            }
+        }
+        assert_eq!(decode_cursor("%", NodeOrder::Id), None);
+        assert_eq!(decode_cursor("", NodeOrder::Id), None);
+    }
+}

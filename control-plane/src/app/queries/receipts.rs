@@ -1,0 +1,313 @@
+//! The receipts list, its sums, and one receipt.
+
+use super::{PAGE_DEFAULT, PAGE_MAX, QueryError};
+use crate::app::App;
+use crate::app::viewer::Viewer;
+use crate::app::views::{
+    Page, ReceiptAggregate, ReceiptChainView, ReceiptDetail, ReceiptRow, VerificationView, time,
+};
+use dgon_control_plane_model::rollup::{MINUTE_MS, QUARTER_MINUTES, Sums};
+use dgon_control_plane_store::Scope;
+use dgon_control_plane_store::receipt_queries::{ReceiptDetail as StoredDetail, ReceiptFilter};
+use dgon_control_plane_store::rollups::RollupRange;
+use dgon_protocol::key::{PublicKey, hex};
+use dgon_protocol::receipt::{Source, Status, Verdict};
+
+/// Receipts that one sum reads one by one.
+const SCAN_MAX: usize = 50_000;
+
+/// What was asked of the receipts list.
+#[derive(Debug, Clone, Default)]
+pub struct ReceiptQuery {
+    /// A request id or how it begins.
+    pub q: Option<String>,
+    /// The node.
+    pub node: Option<String>,
+    /// The model.
+    pub model: Option<String>,
+    /// The region.
+    pub region: Option<String>,
+    /// Received at or after, unix ms.
+    pub from_ms: Option<i64>,
+    /// Received before, unix ms.
+    pub to_ms: Option<i64>,
+    /// Sent to more than one node.
+    pub hedged: Option<bool>,
+    /// Helped by a cache.
+    pub cache_hit: Option<bool>,
+    /// How it ended.
+    pub status: Option<Status>,
+    /// Who asked.
+    pub source: Option<Source>,
+    /// Rows at most.
+    pub limit: Option<i64>,
+    /// From the page before.
+    pub cursor: Option<String>,
+}
+
+impl ReceiptQuery {
+    fn filter(&self, scope: Scope) -> ReceiptFilter {
+        ReceiptFilter {
+            scope,
+            request_id_prefix: self.q.clone(),
+            node_id: self.node.clone(),
+            model_id: self.model.clone(),
+            region: self.region.clone(),
+            from_ms: self.from_ms,
+            to_ms: self.to_ms,
+            hedged: self.hedged,
+            cache_hit: self.cache_hit,
+            status: self.status,
+            source: self.source,
+        }
+    }
+}
+
+/// The parts of a range of time: whole steps that rollups have, and what sticks out at both ends.
+#[derive(Debug, PartialEq, Eq)]
+struct Cut {
+    /// Minutes from and to, both on a step.
+    steps: (i64, i64),
+    /// Ranges to be read receipt by receipt, unix ms.
+    edges: Vec<(i64, i64)>,
+}
+
+fn cut(from_ms: Option<i64>, to_ms: Option<i64>, step_minutes: i64) -> Option<Cut> {
+    let step_ms = step_minutes * MINUTE_MS;
+    let (from, to) = (from_ms.unwrap_or(0).max(0), to_ms.unwrap_or(i64::MAX));
+    let first = from.checked_add(step_ms - 1)?.div_euclid(step_ms) * step_ms;
+    let last = match to_ms {
+        None => i64::MAX,
+        Some(to) => to.div_euclid(step_ms) * step_ms,
+    };
+    if first >= last {
+        return None;
+    }
+    let edges = [(from, first), (last, to)];
+    Some(Cut {
+        steps: (first / MINUTE_MS, last / MINUTE_MS),
+        edges: edges.into_iter().filter(|(from, to)| from < to).collect(),
+    })
+}
+
+/// Whether rollups know this filter.
+fn is_rolled_up(filter: &ReceiptFilter) -> bool {
+    let ReceiptFilter {
+        scope,
+        request_id_prefix,
+        node_id: _,
+        model_id,
+        region: _,
+        from_ms: _,
+        to_ms: _,
+        hedged,
+        cache_hit,
+        status,
+        source,
+    } = filter;
+    *scope == Scope::All
+        && request_id_prefix.is_none()
+        && model_id.is_none()
+        && hedged.is_none()
+        && cache_hit.is_none()
+        && status.is_none()
+        && source.is_none()
+}
+
+impl App {
+    /// A page of receipts, the newest first.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn receipts_page(
+        &self,
+        viewer: &Viewer,
+        query: &ReceiptQuery,
+    ) -> Result<Page<ReceiptRow>, QueryError> {
+        let scope = viewer.receipts().ok_or(QueryError::NotShown)?;
+        let before = match query.cursor.as_deref() {
+            None => None,
+            Some(cursor) => Some(cursor.parse::<i64>().map_err(|_| QueryError::Cursor)?),
+        };
+        let limit = query.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
+        let mut rows = self
+            .store
+            .receipts_list(&query.filter(scope), before, limit + 1)
+            .await?;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next_cursor = rows.last().filter(|_| more).map(|row| row.id.to_string());
+        Ok(Page {
+            items: rows.into_iter().map(ReceiptRow::of_row).collect(),
+            next_cursor,
+            total: None,
+        })
+    }
+
+    /// What the receipts of a filter add up to.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn receipts_aggregate(
+        &self,
+        viewer: &Viewer,
+        query: &ReceiptQuery,
+    ) -> Result<ReceiptAggregate, QueryError> {
+        let scope = viewer.receipts().ok_or(QueryError::NotShown)?;
+        let now_ms = self.clock.now_ms();
+        let filter = query.filter(scope);
+        let step = if filter.node_id.is_some() {
+            1
+        } else {
+            QUARTER_MINUTES
+        };
+        let parts = cut(filter.from_ms, filter.to_ms, step).filter(|_| is_rolled_up(&filter));
+        let (sums, complete) = match parts {
+            Some(parts) => self.sum_parts(&filter, parts).await?,
+            None => {
+                let scan = self.store.receipts_scan(&filter, SCAN_MAX).await?;
+                (scan.sums, scan.complete)
+            }
+        };
+        Ok(ReceiptAggregate {
+            count: sums.requests,
+            tokens_input: sums.tokens_input,
+            tokens_output: sums.tokens_output,
+            cache_hit_share: sums.cache_hit_share(),
+            failures: sums.errors,
+            p50_ms: sums.ttft.p50(),
+            p95_ms: sums.ttft.p95(),
+            indexed_to: time(now_ms),
+            complete,
+        })
+    }
+
+    async fn sum_parts(
+        &self,
+        filter: &ReceiptFilter,
+        parts: Cut,
+    ) -> Result<(Sums, bool), QueryError> {
+        let range = RollupRange {
+            node_id: filter.node_id.clone(),
+            region: filter.region.clone(),
+            from_minute: parts.steps.0,
+            to_minute: parts.steps.1,
+        };
+        let (mut total, mut complete) = (Sums::default(), true);
+        for (_, sums) in self.store.rollups_range(&range).await? {
+            total.merge(&sums);
+        }
+        for (from_ms, to_ms) in parts.edges {
+            let edge = ReceiptFilter {
+                from_ms: Some(from_ms),
+                to_ms: Some(to_ms),
+                ..filter.clone()
+            };
+            let scan = self.store.receipts_scan(&edge, SCAN_MAX).await?;
+            total.merge(&scan.sums);
+            complete &= scan.complete;
+        }
+        Ok((total, complete))
+    }
+
+    async fn stored_receipt(
+        &self,
+        viewer: &Viewer,
+        request_id: &str,
+    ) -> Result<Option<StoredDetail>, QueryError> {
+        match viewer.receipts() {
+            None => Err(QueryError::NotShown),
+            Some(scope) => Ok(self.store.receipt_get(&scope, request_id).await?),
+        }
+    }
+
+    /// One receipt with what is needed to verify it; `None` when there is none or it is another org's.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn receipt_detail(
+        &self,
+        viewer: &Viewer,
+        request_id: &str,
+    ) -> Result<Option<ReceiptDetail>, QueryError> {
+        let stored = self.stored_receipt(viewer, request_id).await?;
+        Ok(stored.map(|stored| {
+            let key = <[u8; 32]>::try_from(stored.public_key.as_slice()).ok();
+            ReceiptDetail {
+                // Entry bytes are JSON, so they are UTF-8.
+                raw: String::from_utf8_lossy(&stored.entry).into_owned(),
+                entry_sha256: hex(&stored.entry_hash),
+                public_key: key
+                    .map(|bytes| PublicKey::from_bytes(bytes).to_string())
+                    .unwrap_or_default(),
+                key_id: stored.key_id,
+                key_valid_from: time(stored.key_valid_from_ms),
+                verification: VerificationView {
+                    verdict: Verdict::Valid.as_str().to_owned(),
+                    verified_at: time(stored.row.received_at_ms),
+                },
+                chain: ReceiptChainView {
+                    seq: stored.row.seq,
+                    prev_request_id: stored.prev_request_id,
+                    next_request_id: stored.next_request_id,
+                },
+                receipt: ReceiptRow::of_row(stored.row),
+            }
+        }))
+    }
+
+    /// The entry bytes of a receipt, exactly.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn receipt_raw(
+        &self,
+        viewer: &Viewer,
+        request_id: &str,
+    ) -> Result<Option<Vec<u8>>, QueryError> {
+        let stored = self.stored_receipt(viewer, request_id).await?;
+        Ok(stored.map(|stored| stored.entry))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STEP_MS: i64 = 15 * MINUTE_MS;
+
+    #[test]
+    fn a_range_is_whole_steps_and_two_edges() {
+        let range = cut(Some(STEP_MS - 1), Some(4 * STEP_MS + 7), 15);
+        let edges = vec![(STEP_MS - 1, STEP_MS), (4 * STEP_MS, 4 * STEP_MS + 7)];
+        assert_eq!(
+            range,
+            Some(Cut {
+                steps: (15, 60),
+                edges
+            })
+        );
+    }
+
+    #[test]
+    fn open_ends_and_even_ends_have_no_edge() {
+        let whole = cut(None, None, 15).expect("a range");
+        assert_eq!((whole.steps.0, whole.edges.len()), (0, 0));
+        let even = cut(Some(STEP_MS), Some(3 * STEP_MS), 15);
+        assert_eq!(
+            even,
+            Some(Cut {
+                steps: (15, 45),
+                edges: Vec::new()
+            })
+        );
+    }
+
+    #[test]
+    fn a_range_within_a_step_is_read_one_by_one() {
+        assert_eq!(cut(Some(5), Some(STEP_MS - 5), 15), None);
+        assert_eq!(cut(Some(9), Some(3), 15), None);
+        assert_eq!(cut(Some(i64::MAX), None, 15), None);
+    }
+}

@@ -1,0 +1,188 @@
+//! The network in numbers, computed at most once a second for everybody.
+
+use super::QueryError;
+use crate::app::App;
+use crate::app::views::{
+    NodeCounts, NodeStatus, RegionLatency, Summary, TokenCounts, TrendSeries, Trends, time,
+};
+use dgon_control_plane_model::rollup::{
+    DAY_MINUTES, MINUTE_MS, QUARTER_MINUTES, RowKey, Sums, minute_of, quarter_of,
+};
+use dgon_control_plane_store::rollups::RollupRange;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::Mutex;
+
+/// How old an answer may be, ms.
+const FRESH_MS: i64 = 1_000;
+/// Quarters of an hour in the window.
+const QUARTERS: usize = (DAY_MINUTES / QUARTER_MINUTES) as usize;
+
+/// The last answers. Whoever asks while one is being computed waits for it.
+#[derive(Debug, Default)]
+pub struct SummaryCache {
+    summary: Mutex<Option<(i64, Arc<Summary>)>>,
+    trends: Mutex<Option<(i64, Arc<Trends>)>>,
+}
+
+/// First minute of the 96 quarters that end with the one of now.
+const fn window_start(now_ms: i64) -> i64 {
+    quarter_of(minute_of(now_ms)) - (DAY_MINUTES - QUARTER_MINUTES)
+}
+
+impl App {
+    /// The network now and over the last 24 hours.
+    ///
+    /// # Errors
+    /// [`QueryError::Store`].
+    pub async fn summary(&self) -> Result<Arc<Summary>, QueryError> {
+        let mut cached = self.summaries.summary.lock().await;
+        let now_ms = self.clock.now_ms();
+        match &*cached {
+            Some((at_ms, summary)) if (0..FRESH_MS).contains(&(now_ms - at_ms)) => {
+                Ok(Arc::clone(summary))
+            }
+            _ => {
+                let summary = Arc::new(self.compute_summary(now_ms).await?);
+                *cached = Some((now_ms, Arc::clone(&summary)));
+                Ok(summary)
+            }
+        }
+    }
+
+    /// The last 24 hours in quarters.
+    ///
+    /// # Errors
+    /// [`QueryError::Store`].
+    pub async fn trends(&self) -> Result<Arc<Trends>, QueryError> {
+        let mut cached = self.summaries.trends.lock().await;
+        let now_ms = self.clock.now_ms();
+        match &*cached {
+            Some((at_ms, trends)) if (0..FRESH_MS).contains(&(now_ms - at_ms)) => {
+                Ok(Arc::clone(trends))
+            }
+            _ => {
+                let rows = self.network_rollups(now_ms).await?;
+                let trends = Arc::new(trends_of(window_start(now_ms), &rows));
+                *cached = Some((now_ms, Arc::clone(&trends)));
+                Ok(trends)
+            }
+        }
+    }
+
+    async fn network_rollups(&self, now_ms: i64) -> Result<Vec<(RowKey, Sums)>, QueryError> {
+        let range = RollupRange {
+            node_id: None,
+            region: None,
+            from_minute: window_start(now_ms),
+            to_minute: i64::MAX,
+        };
+        Ok(self.store.rollups_range(&range).await?)
+    }
+
+    async fn compute_summary(&self, now_ms: i64) -> Result<Summary, QueryError> {
+        let counts = self.store.network_counts().await?;
+        let mut nodes = NodeCounts::default();
+        for (state, count) in &counts.by_state {
+            match NodeStatus::of_state(state) {
+                NodeStatus::Pending => nodes.pending += count,
+                NodeStatus::Active => nodes.active += count,
+                NodeStatus::Quarantine => nodes.quarantine += count,
+                NodeStatus::Offline => nodes.offline += count,
+            }
+        }
+        let mut total = Sums::default();
+        let mut regions: BTreeMap<String, Sums> = BTreeMap::new();
+        for (key, sums) in self.network_rollups(now_ms).await? {
+            total.merge(&sums);
+            regions.entry(key.region).or_default().merge(&sums);
+        }
+        let mut p95_by_region: Vec<RegionLatency> = regions
+            .into_iter()
+            .map(|(region, sums)| RegionLatency {
+                region,
+                p95_ms: sums.ttft.p95(),
+                requests: sums.requests,
+            })
+            .collect();
+        p95_by_region.sort_by_key(|region| std::cmp::Reverse(region.requests));
+        Ok(Summary {
+            active_nodes: nodes.active,
+            nodes,
+            p95_ms: total.ttft.p95(),
+            p95_by_region,
+            models_cached: counts.models,
+            requests_24h: total.requests,
+            tokens_24h: TokenCounts {
+                input: total.tokens_input,
+                output: total.tokens_output,
+            },
+            error_rate: total.error_rate(),
+            as_of: time(now_ms),
+        })
+    }
+}
+
+fn trends_of(start_minute: i64, rows: &[(RowKey, Sums)]) -> Trends {
+    let mut steps = vec![Sums::default(); QUARTERS];
+    for (key, sums) in rows {
+        let step = usize::try_from((key.minute - start_minute) / QUARTER_MINUTES).ok();
+        if let Some(step) = step.and_then(|step| steps.get_mut(step)) {
+            step.merge(sums);
+        }
+    }
+    let mut series = TrendSeries::default();
+    for step in &steps {
+        let tokens = step.tokens_input.saturating_add(step.tokens_output);
+        series.requests.push(Some(step.requests));
+        series.tokens.push(Some(tokens));
+        series.errors.push(Some(step.errors));
+        series.p50_ms.push(step.ttft.p50());
+        series.p95_ms.push(step.ttft.p95());
+    }
+    Trends {
+        start: time(start_minute * MINUTE_MS),
+        step_s: QUARTER_MINUTES * 60,
+        series,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trends_have_a_day_of_steps_and_gaps_where_nothing_was_measured() {
+        let start = window_start(1_800_000_123_456);
+        let row = |minute, requests| {
+            let key = RowKey {
+                node_id: String::new(),
+                minute,
+                region: "eu".into(),
+            };
+            let sums = Sums {
+                requests,
+                ttft: [10, 20].into_iter().collect(),
+                ..Sums::default()
+            };
+            (key, sums)
+        };
+        let rows = [
+            row(start, 1),
+            row(start, 2),
+            row(start + 95 * 15, 4),
+            row(start + 96 * 15, 8),
+        ];
+        let trends = trends_of(start, &rows);
+        assert_eq!(trends.series.requests.len(), 96);
+        assert_eq!(trends.series.requests[0], Some(3));
+        assert_eq!(trends.series.requests[1], Some(0));
+        assert_eq!(trends.series.requests[95], Some(4));
+        assert_eq!(
+            (trends.series.p50_ms[0], trends.series.p95_ms[1]),
+            (Some(10), None)
+        );
+        assert_eq!(start % 15, 0);
+        assert_eq!(trends.start, time(start * 60_000));
+    }
+}
