@@ -3,9 +3,9 @@
 
 use anyhow::{Context as _, bail};
 use dgon_control_plane_model::lifecycle::{Reason, State};
-use dgon_control_plane_store::{
-    Connected, Enrolment, LifecycleChange, NewNode, NewReceipt, NewToken, Store,
-};
+use dgon_control_plane_store::audit::AuditEntry;
+use dgon_control_plane_store::enrolment_tokens::NewEnrolmentToken;
+use dgon_control_plane_store::{Connected, Enrolment, LifecycleChange, NewNode, NewReceipt, Store};
 use dgon_protocol::chain::Head;
 use dgon_protocol::frame::{Gpu, Inventory, Model, Runtime};
 use dgon_protocol::id::{NodeId, RequestId};
@@ -145,6 +145,7 @@ async fn node(store: &Store, seed: &Seed, position: u32) -> anyhow::Result<SeedN
             at_ms: enrolled_ms + 1_000,
             actor: "system",
             detail: None,
+            audit: &AuditEntry::default(),
         };
         store.node_transition(&change).await?;
     }
@@ -170,18 +171,19 @@ async fn enrol(
 ) -> anyhow::Result<()> {
     let token_hash = Sha256Hash::of(node_id.as_str().as_bytes()).0;
     let belongs = key.seed()[3].is_multiple_of(2);
+    let token = NewEnrolmentToken {
+        id: node_id.to_string(),
+        token_hash,
+        label: "seed".to_owned(),
+        region: Some(region.to_owned()),
+        org_id: seed.org_id.filter(|_| belongs).map(str::to_owned),
+        created_by: "seed".to_owned(),
+        created_at_ms: at_ms,
+        expires_at_ms: at_ms + 1,
+        uses: 1,
+    };
     store
-        .token_create(&NewToken {
-            id: node_id.as_str(),
-            token_hash: &token_hash,
-            label: "seed",
-            region: Some(region),
-            org_id: seed.org_id.filter(|_| belongs),
-            created_by: "seed",
-            created_at_ms: at_ms,
-            expires_at_ms: at_ms + 1,
-            uses: 1,
-        })
+        .enrolment_token_create(&token, &AuditEntry::default())
         .await?;
     let new = NewNode {
         node_id,
