@@ -2,7 +2,7 @@
 import { call, refreshSession } from '~/api/client'
 import { LiveHub } from '~/api/live'
 import { query, queryClient } from '~/api/queries'
-import type { AuthState, Me } from '~/api/types'
+import type { Me } from '~/api/types'
 import { session, signedIn, signedOut } from '~/stores/session'
 import { apiPath } from '~/util/path-builder'
 
@@ -27,14 +27,13 @@ function rememberSession(kind: string): void {
   }
 }
 
-/** Finds out who looks at the page. A stranger costs one request, and no refused one where the server tells. */
+/** Finds out who looks at the page. A browser that never signed in here asks nothing that would be refused. */
 async function readSession(): Promise<void> {
-  const state: (AuthState & { signed_in?: boolean }) | null = await queryClient.fetchQuery(query.authState()).catch(() => null)
-  if (state?.signed_in === false && !hadSession()) return signedOut()
+  await queryClient.prefetchQuery(query.authState())
+  if (!hadSession()) return signedOut()
   const me = await call<Me>(apiPath.me(), { isAuthRoute: true }).catch(() => null)
   if (me) return signedIn(me)
-  if (hadSession() && (await refreshSession())) return
-  signedOut()
+  if (!(await refreshSession())) signedOut()
 }
 
 export function boot(): void {

@@ -46,7 +46,7 @@ export function DataTable<Row>({ label, columns, rows, rowKey, sort, onSort, onO
               <th
                 key={column.id}
                 scope="col"
-                className={`${column.isNumeric ? 'numeric' : ''} ${column.className ?? ''}`}
+                className={classOf(column)}
                 aria-sort={column.sort && onSort ? ariaSort(sort, column.sort) : undefined}
               >
                 {column.sort && onSort ? (
@@ -68,6 +68,8 @@ export function DataTable<Row>({ label, columns, rows, rowKey, sort, onSort, onO
     </div>
   )
 }
+
+const classOf = <Row,>({ id, isNumeric, className }: Column<Row>) => ['col', `col-${id}`, isNumeric && 'numeric', className].filter(Boolean).join(' ')
 
 function SortButton({ title, by, now, onSort }: { title: string; by: string; now: string | undefined; onSort: (sort: string | undefined) => void }) {
   const order = ariaSort(now, by)
@@ -102,7 +104,7 @@ function Row<Row>({ row, columns, isSelected, onOpen }: RowProps<Row>) {
       }}
     >
       {columns.map((column) => (
-        <td key={column.id} className={`${column.isNumeric ? 'numeric' : ''} ${column.className ?? ''}`}>
+        <td key={column.id} className={classOf(column)}>
           {column.cell(row)}
         </td>
       ))}

@@ -29,17 +29,23 @@ export function zoneName(at = new Date()): string {
   return formatter(CLOCK).formatToParts(at).find(({ type }) => type === 'timeZoneName')?.value ?? 'UTC'
 }
 
-/** The clock alone for today, with the date before that. */
+const DAY: Intl.DateTimeFormatOptions = { month: 'short', day: 'numeric' }
+const MINUTE: Intl.DateTimeFormatOptions = { hour: '2-digit', minute: '2-digit', hourCycle: 'h23', timeZoneName: 'short' }
+
+/** The clock alone for today; the day and the minute before that; the year too where it is another. */
 export function shortTime(at: Date, now: number): string {
   const day = (date: Date) => formatter(DATE).format(date)
-  return day(at) === day(new Date(now)) ? clock(at) : dateAndClock(at)
+  const year = (date: Date) => formatter({ year: 'numeric' }).format(date)
+  if (day(at) === day(new Date(now))) return clock(at)
+  const date = year(at) === year(new Date(now)) ? formatter(DAY).format(at) : day(at)
+  return `${date}, ${formatter(MINUTE).format(at)}`
 }
 
 /** `4 s ago`; beyond a day the date says more than a count. */
 export function ago(at: Date, now: number): string {
   const seconds = Math.floor((now - at.getTime()) / 1000)
   if (seconds < 1) return 'now'
-  if (now - at.getTime() >= DAY_MS) return dateAndClock(at)
+  if (now - at.getTime() >= DAY_MS) return shortTime(at, now)
   const largest = duration(seconds).split(' ').slice(0, 2).join(' ')
   return `${largest} ago`
 }

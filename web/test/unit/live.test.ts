@@ -1,0 +1,43 @@
+import { QueryClient } from '@tanstack/react-query'
+import { expect, test } from 'vitest'
+import { patchHeartbeat, patchNode, prependReceipts } from '~/api/live-patches'
+import type { NodeRow, Page, ReceiptRow } from '~/api/types'
+import { hourlyChange } from '~/util/trend'
+
+const row = (node_id: string, status: NodeRow['status'] = 'active') => ({ node_id, status, late: true, last_heartbeat_at: null }) as NodeRow
+const receipt = (request_id: string) => ({ request_id }) as ReceiptRow
+
+test('a node that changes keeps its place in every list', () => {
+  const client = new QueryClient()
+  client.setQueryData(['nodes', {}], { items: [row('a'), row('b'), row('c')], next_cursor: null })
+  client.setQueryData(['nodes', { region: 'x' }], { items: [row('c')], next_cursor: null })
+  patchNode(client, row('b', 'quarantine'))
+  const all = client.getQueryData<Page<NodeRow>>(['nodes', {}])
+  expect(all?.items.map(({ node_id: id, status }) => `${id} ${status}`)).toEqual(['a active', 'b quarantine', 'c active'])
+  expect(client.getQueryData<Page<NodeRow>>(['nodes', { region: 'x' }])?.items).toHaveLength(1)
+  expect(client.getQueryData(['node', 'b'])).toBeUndefined()
+})
+
+test('a heartbeat renews the age and leaves the rest', () => {
+  const client = new QueryClient()
+  client.setQueryData(['nodes', {}], { items: [row('a')], next_cursor: null })
+  client.setQueryData(['node', 'a'], { ...row('a'), heartbeat: null })
+  patchHeartbeat(client, { node_id: 'a', at: '2026-11-21T03:00:00.000Z', in_flight: 2 })
+  expect(client.getQueryData<Page<NodeRow>>(['nodes', {}])?.items[0]).toMatchObject({ late: false, last_heartbeat_at: '2026-11-21T03:00:00.000Z' })
+  // What the heartbeat did not say is unknown, not 0.
+  expect(client.getQueryData(['node', 'a'])).toMatchObject({ heartbeat: { in_flight: 2, queue: null } })
+})
+
+test('new receipts go on top, once, newest first', () => {
+  const page: Page<ReceiptRow> = { items: [receipt('2'), receipt('1')], next_cursor: null, total: 2 }
+  const next = prependReceipts(page, [receipt('2'), receipt('3'), receipt('4')], 3)
+  expect(next.items.map(({ request_id: id }) => id)).toEqual(['4', '3', '2'])
+  expect(next.total).toBe(4)
+  expect(prependReceipts(next, [receipt('4')], 3)).toBe(next)
+})
+
+test('the change of the last hour leaves the open bucket out', () => {
+  const series = [10, 10, 10, 10, 20, 20, 20, 20, 1]
+  expect(hourlyChange(series, 'sum')).toBe(1)
+  expect(hourlyChange([null, null, null, null, 5, 5, 5, 5, 5], 'mean')).toBeNull()
+})
