@@ -13,6 +13,7 @@
 //! | [`chain`] | the per-node hash chain rule |
 //! | [`auth`] | the HMAC scheme of node HTTP |
 //! | [`enrol`] | what a new node and the control plane say to each other |
+//! | [`node`] | what a node may ask about itself |
 //! | [`frame`] | text frames of the agent link |
 //! | [`relay`] | binary frames of the agent link |
 //! | [`error`] | the closed list of error types |
@@ -25,6 +26,7 @@ pub mod frame;
 pub mod id;
 pub mod key;
 pub mod limits;
+pub mod node;
 pub mod receipt;
 pub mod relay;
 pub mod strict;
