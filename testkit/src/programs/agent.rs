@@ -3,8 +3,14 @@
 use super::control_plane::ControlPlaneProcess;
 use super::process::{Process, free_port, output};
 use super::{ProgramError, agent_bin, http_client, io};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::UnixStream;
 
 /// What an agent is told.
 #[derive(Debug, Clone, Default)]
@@ -168,6 +174,72 @@ impl AgentProcess {
     /// The process, while it runs.
     pub fn process(&mut self) -> Option<&mut Process> {
         self.process.as_mut()
+    }
+
+    /// What the running agent says of itself over its local socket.
+    ///
+    /// # Errors
+    /// It does not run or does not answer.
+    pub async fn status(&self) -> Result<Value, ProgramError> {
+        let socket = self.state.join("agent.sock");
+        let mut stream = UnixStream::connect(&socket)
+            .await
+            .map_err(io("the agent's socket is not there"))?;
+        stream
+            .write_all(b"{\"command\":\"status\"}\n")
+            .await
+            .map_err(io("the agent's socket cannot be written"))?;
+        let mut line = String::new();
+        let mut reader = BufReader::new(stream);
+        reader
+            .read_line(&mut line)
+            .await
+            .map_err(io("the agent's socket cannot be read"))?;
+        serde_json::from_str(&line).map_err(|_| ProgramError::Answer {
+            what: "status".to_owned(),
+            answer: line,
+        })
+    }
+
+    /// Waits until the control plane has acknowledged every receipt of this agent; gives the last `seq`.
+    ///
+    /// # Errors
+    /// It took too long.
+    pub async fn all_acked(&mut self) -> Result<u64, ProgramError> {
+        let last = AtomicU64::new(0);
+        let mut process = self.process.take();
+        let done = || async {
+            let Ok(status) = self.status().await else {
+                return false;
+            };
+            let spool = &status["spool"];
+            last.store(spool["last_seq"].as_u64().unwrap_or(0), Ordering::Relaxed);
+            spool["depth"].as_u64() == Some(0) && status["in_flight"].as_u64() == Some(0)
+        };
+        let waited = match &mut process {
+            Some(process) => process.until("done sending its receipts", done).await,
+            None => Ok(()),
+        };
+        self.process = process;
+        waited.map(|()| last.load(Ordering::Relaxed))
+    }
+
+    /// Key of the hashes of prompts, as this agent derives it: so that a test can find the receipt of a request.
+    ///
+    /// # Errors
+    /// The key file is not there or is malformed.
+    pub fn prompt_key(&self) -> Result<[u8; 32], ProgramError> {
+        let text = std::fs::read_to_string(self.state.join("node.key"))
+            .map_err(io("node.key cannot be read"))?;
+        let seed = text
+            .trim()
+            .strip_prefix("dgon-ed25519-seed:")
+            .and_then(|text| STANDARD.decode(text).ok());
+        let seed = seed.ok_or(ProgramError::Answer {
+            what: "node.key".to_owned(),
+            answer: "malformed".to_owned(),
+        })?;
+        Ok(blake3::derive_key("dgon prompt_hash v1", &seed))
     }
 
     /// SIGKILL.

@@ -17,6 +17,7 @@ pub(super) fn answer(sim: &Sim, call: &Call) -> Answer {
     let dress = |plain: Plain| {
         plain
             .with("server", "llama.cpp")
+            .with("access-control-allow-origin", "")
             .with("keep-alive", "timeout=5, max=100")
     };
     match route(sim, call) {
@@ -71,7 +72,9 @@ fn route(sim: &Sim, call: &Call) -> Answer {
         ("/v1/models" | "/models", true) => ok(models(sim)),
         ("/props", true) => ok(props(sim)),
         ("/slots", true) => ok(slots(sim)),
-        ("/metrics", true) => Plain::new(200, "text/plain; version=0.0.4", metrics(sim)).into(),
+        ("/metrics", true) => Plain::new(200, "text/plain; version=0.0.4", metrics(sim))
+            .with("process-start-time-unix", unix_now().as_secs().to_string())
+            .into(),
         ("/v1/chat/completions" | "/chat/completions", false) => openai(sim, call, true),
         ("/v1/completions", false) => openai(sim, call, false),
         ("/completion" | "/completions", false) => native(sim, call),

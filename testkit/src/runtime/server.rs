@@ -14,6 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -25,6 +26,9 @@ use tokio_util::sync::CancellationToken;
 const REQUEST_BYTES: usize = 32 * 1024 * 1024;
 /// How long uvicorn and llama-server keep an idle connection.
 const IDLE: Duration = Duration::from_secs(5);
+
+/// Requests that one connection of llama-server serves.
+const LLAMA_REQUESTS: u32 = 100;
 
 /// Accepts connections until told to stop.
 pub(super) async fn serve(sim: Arc<Sim>, listener: TcpListener, stop: CancellationToken) {
@@ -52,8 +56,23 @@ async fn connection(sim: Arc<Sim>, stream: TcpStream) {
         sim.config.kind,
         Kind::Vllm | Kind::TensorRtLlm | Kind::LlamaCpp
     );
-    let service = hyper::service::service_fn(move |request| handle(Arc::clone(&sim), request));
+    let is_llama = sim.config.kind == Kind::LlamaCpp;
+    let served = AtomicU32::new(0);
+    let service = hyper::service::service_fn(move |request| {
+        let last = is_llama && served.fetch_add(1, Ordering::Relaxed) + 1 == LLAMA_REQUESTS;
+        let answer = handle(Arc::clone(&sim), request);
+        async move {
+            let mut answer = answer.await?;
+            // llama-server says goodbye to every connection that saw an error, and to old ones.
+            if is_llama && (last || !answer.status().is_success()) {
+                let close = http::HeaderValue::from_static("close");
+                answer.headers_mut().insert(http::header::CONNECTION, close);
+            }
+            Ok::<_, Cut>(answer)
+        }
+    });
     let mut server = hyper::server::conn::http1::Builder::new();
+    server.auto_date_header(!is_llama);
     server.timer(TokioTimer::new());
     server.header_read_timeout(idle.then_some(IDLE));
     // An error here is a client that went away or a fault that cut the connection: both are wanted.
