@@ -244,7 +244,7 @@ impl<'a> Session<'a> {
         heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut leave_at: Option<Instant> = None;
         loop {
-            let last_seq = spool.borrow_and_update().last_seq;
+            let last_seq = spool.borrow_and_update().sendable_seq;
             if let Err(ended) = self.send_receipts(standing, last_seq).await {
                 return ended;
             }

@@ -39,6 +39,8 @@ const TRIM: Duration = Duration::from_secs(3600);
 pub struct SpoolStatus {
     /// Last durable `seq`; 0 where there is none.
     pub last_seq: u64,
+    /// Last `seq` that may be sent: all of them, but for a disk that took no writes since the start.
+    pub sendable_seq: u64,
     /// Everything up to here is acknowledged.
     pub acked_seq: u64,
     /// Oldest `seq` that is still kept.

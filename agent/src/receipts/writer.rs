@@ -83,6 +83,7 @@ impl<D: Disk> Writer<D> {
         let dead_letter_count = dead_letters.count();
         let (status, watcher) = watch::channel(SpoolStatus {
             last_seq: 0,
+            sendable_seq: 0,
             acked_seq: 0,
             oldest_seq: 0,
             bytes: 0,
@@ -319,6 +320,7 @@ impl<D: Disk> Writer<D> {
         let is_same_day = now_s() / DAY_S == self.today.day;
         self.status.send_replace(SpoolStatus {
             last_seq: book.last_seq(),
+            sendable_seq: self.spool.certain_seq(),
             acked_seq: book.acked_seq(),
             oldest_seq: book.oldest_seq(),
             bytes: book.bytes(),

@@ -47,6 +47,17 @@ pub(super) struct Found {
     pub(super) head: Sha256Hash,
     pub(super) acked_seq: u64,
     pub(super) damaged: u64,
+    pub(super) doubtful: Option<Doubtful>,
+}
+
+/// The end of the newest segment, from the last batch on. It can be read, but perhaps only from the system's
+/// cache: where a sync failed before the process died, the cache holds bytes that the disk never will, and no later
+/// sync tells. Written again and synced, they are as durable as all others.
+#[derive(Debug)]
+pub(super) struct Doubtful {
+    pub(super) first_seq: u64,
+    pub(super) offset: u64,
+    pub(super) bytes: Vec<u8>,
 }
 
 /// Looks at the folder.
@@ -87,6 +98,7 @@ pub(super) fn recover<D: Disk>(disk: &D, key_id: &str) -> Result<Found, OpenErro
         head: Sha256Hash::ZERO,
         acked_seq: 0,
         damaged: 0,
+        doubtful: None,
     })
 }
 
@@ -102,7 +114,13 @@ fn read_newest<D: Disk>(
     let header = checked_header(&bytes, first_seq, key_id)?;
     let records = bytes.get(HEADER_BYTES..).unwrap_or_default();
     let mut last: Option<&[u8]> = None;
-    let scan = record::scan(records, first_seq, |_, record| last = Some(record.receipt));
+    let mut batch = None;
+    let scan = record::scan(records, first_seq, |at, record| {
+        last = Some(record.receipt);
+        if batch.is_none_or(|(durable_seq, _)| durable_seq != record.durable_seq) {
+            batch = Some((record.durable_seq, (at, record.seq)));
+        }
+    });
     let head = match (last, &header) {
         (Some(receipt), _) => Sha256Hash::of(receipt),
         (None, Some(header)) => header.prev_hash,
@@ -113,12 +131,23 @@ fn read_newest<D: Disk>(
         created_s: header.map_or(0, |header| header.created_s),
         bytes: (HEADER_BYTES + scan.valid_len) as u64,
     };
+    // The header was synced by itself, before the first batch; it is in doubt for as long.
+    let (offset, doubtful_seq) = match batch {
+        Some((_, (at, seq))) if at > 0 => (HEADER_BYTES + at, seq),
+        _ => (0, first_seq),
+    };
+    let end = HEADER_BYTES + scan.valid_len;
     let found = Found {
         segments: Vec::new(),
         next_seq: scan.next_seq,
         head,
         acked_seq: 0,
         damaged: scan.damaged,
+        doubtful: bytes.get(offset..end).map(|bytes| Doubtful {
+            first_seq: doubtful_seq,
+            offset: offset as u64,
+            bytes: bytes.to_vec(),
+        }),
     };
     Ok(Some((found, segment)))
 }

@@ -10,11 +10,12 @@
 //! - A segment is durable, name and header, before its first record, and before any older one may be trimmed.
 
 use super::disk::{Disk, DiskFile as _};
-use super::recover::{self, OpenError};
+use super::recover::{self, Doubtful, OpenError};
 use dgon_agent_core::spool::record::{self, Decoded, LARGEST, Record};
 use dgon_agent_core::spool::segment::{HEADER_BYTES, file_name, parse_file_name};
 use dgon_agent_core::spool::{Book, Full, Header, Limits};
 use dgon_protocol::receipt::{Sha256Hash, Signed};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -23,6 +24,8 @@ const ACKED_NEW: &str = "acked.new";
 const PROBE: &str = "probe";
 /// Written and removed before a spool that failed takes receipts again: about one large batch.
 const PROBE_BYTES: usize = 256 * 1024;
+/// Damaged stretches that are remembered, for the count alone.
+const DAMAGES: usize = 1024;
 
 /// Why receipts could not be appended.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -102,7 +105,10 @@ pub struct Spool<D: Disk> {
     fault: Option<AppendError>,
     acked_saved: u64,
     cursor: Option<Cursor>,
-    damaged: u64,
+    doubtful: Option<Doubtful>,
+    removal_unsynced: bool,
+    /// First `seq` and length of each stretch that could not be read.
+    damage: BTreeMap<u64, u64>,
     scratch: Vec<u8>,
 }
 
@@ -125,7 +131,9 @@ impl<D: Disk> Spool<D> {
             fault: None,
             acked_saved: found.acked_seq,
             cursor: None,
-            damaged: found.damaged,
+            doubtful: found.doubtful,
+            removal_unsynced: false,
+            damage: BTreeMap::new(),
             scratch: Vec::new(),
         };
         if let Err(fault) = spool.make_writable(now_s, found.damaged > 0) {
@@ -137,6 +145,14 @@ impl<D: Disk> Spool<D> {
     /// The book.
     pub fn book(&self) -> &Book {
         &self.book
+    }
+
+    /// Last `seq` that may leave this machine. Where the disk took no writes since the start, receipts of the last
+    /// batch could still vanish with the power, and another receipt would then get their `seq`.
+    pub fn certain_seq(&self) -> u64 {
+        self.doubtful
+            .as_ref()
+            .map_or(self.book.last_seq(), |doubtful| doubtful.first_seq - 1)
     }
 
     /// Hash of the last durable receipt: the next one's `prev_hash`.
@@ -151,7 +167,7 @@ impl<D: Disk> Spool<D> {
 
     /// Receipts that were durable once and could not be read any more.
     pub fn damaged(&self) -> u64 {
-        self.damaged
+        self.damage.values().sum()
     }
 
     /// Whether [`Spool::save_acked`] has something to do.
@@ -237,8 +253,13 @@ impl<D: Disk> Spool<D> {
         file.set_len(active.bytes)
             .map_err(|error| disk("cut a torn tail off", error))?;
         // Records that a killed process wrote but never synced count as durable from here on.
+        if let Some(doubtful) = &self.doubtful {
+            file.write_at(doubtful.offset, &doubtful.bytes)
+                .map_err(|error| disk("write its last receipts again", error))?;
+        }
         file.sync()
             .map_err(|error| disk("sync its newest segment", error))?;
+        self.doubtful = None;
         self.remove_unborn(active.first_seq)
             .map_err(|error| disk("remove a segment that was never begun", error))?;
         self.disk
@@ -315,7 +336,11 @@ impl<D: Disk> Spool<D> {
             max_count,
             max_bytes,
         };
+        let certain_seq = self.certain_seq();
         while let Some((segment, end)) = self.book.locate(batch.from) {
+            if batch.from > certain_seq {
+                break;
+            }
             let mut cursor = self
                 .cursor
                 .filter(|cursor| cursor.segment == segment.first_seq && cursor.seq <= batch.from)
@@ -328,7 +353,7 @@ impl<D: Disk> Spool<D> {
             let mut at = 0;
             let mut is_full = false;
             while let Decoded::Whole(record, length) = record::decode(&chunk[at..]) {
-                if !batch.take(&record) {
+                if record.seq > certain_seq || !batch.take(&record) {
                     is_full = true;
                     break;
                 }
@@ -373,7 +398,9 @@ impl<D: Disk> Spool<D> {
             _ => None,
         });
         let (seq, offset) = next.unwrap_or((end, segment_bytes));
-        self.damaged += seq - cursor.seq;
+        if self.damage.len() < DAMAGES {
+            self.damage.insert(cursor.seq, seq - cursor.seq);
+        }
         Ok(Cursor {
             seq,
             offset,
@@ -410,15 +437,31 @@ impl<D: Disk> Spool<D> {
     /// When one cannot be removed; the rest stays until the next call.
     pub fn trim(&mut self, now_s: u64) -> io::Result<()> {
         for _ in 0..self.book.trimmable(now_s) {
+            // One after the other, so that a crash never leaves a hole between segments.
+            self.sync_removal()?;
             let name = file_name(self.book.oldest_seq());
-            match self.disk.remove(&name) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => self.book.trimmed_oldest(),
+            if let Err(error) = self.disk.remove(&name)
+                && !self.is_gone(&name)
+            {
+                return Err(error);
             }
-            // In order, so that a crash never leaves a hole between segments.
+            self.book.trimmed_oldest();
+            self.removal_unsynced = true;
+        }
+        self.sync_removal()
+    }
+
+    fn sync_removal(&mut self) -> io::Result<()> {
+        if self.removal_unsynced {
             self.disk.sync_names()?;
+            self.removal_unsynced = false;
         }
         Ok(())
+    }
+
+    /// A removal that failed may have been done.
+    fn is_gone(&self, name: &str) -> bool {
+        matches!(self.disk.len(name), Err(error) if error.kind() == io::ErrorKind::NotFound)
     }
 
     /// Receipts appended at or after `since_s`.
