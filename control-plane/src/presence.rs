@@ -3,7 +3,7 @@
 //! Heartbeats land here at once and are written in batches by a task. After a restart the database's last
 //! heartbeat stands until the next one comes. One entry per enrolled node that was seen: bounded by the nodes.
 
-use dgon_protocol::frame::{Heartbeat, Inventory};
+use dgon_protocol::frame::{Heartbeat, Inventory, Permission};
 use dgon_protocol::id::NodeId;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,13 +17,41 @@ pub struct NodePresence {
     pub heartbeat: Option<(i64, Arc<Heartbeat>)>,
     /// What the node has, as it said in this session.
     pub inventory: Option<Arc<Inventory>>,
+    /// When the last session opened, unix ms; 0 for never.
+    pub connected_at_ms: i64,
+    /// What the owner lets the control plane ask for.
+    pub allow: Vec<Permission>,
+    /// Time of the newest heartbeat that came over node HTTP, by the node's clock, unix ms.
+    http_clock_ms: i64,
     dirty: bool,
+    raw_minute: i64,
+}
+
+/// A heartbeat that the database does not have.
+#[derive(Debug, Clone)]
+pub struct Unwritten {
+    /// Which node.
+    pub node_id: NodeId,
+    /// When it came, unix ms.
+    pub at_ms: i64,
+    /// What it says.
+    pub heartbeat: Arc<Heartbeat>,
+    /// The first of its minute: kept raw, too.
+    pub keep_raw: bool,
 }
 
 impl NodePresence {
     /// Whether a session is open.
     pub fn is_connected(&self) -> bool {
         self.session_id.is_some()
+    }
+
+    /// When something was last heard of it, unix ms; 0 for never.
+    pub fn heard_at_ms(&self) -> i64 {
+        self.heartbeat
+            .as_ref()
+            .map_or(0, |(at_ms, _)| *at_ms)
+            .max(self.connected_at_ms)
     }
 
     /// Whether a runtime that has a model takes requests.
@@ -68,11 +96,20 @@ impl Presence {
     }
 
     /// A session opened; it replaces an older one.
-    pub fn connect(&self, node_id: &NodeId, session_id: String, inventory: Inventory) {
+    pub fn connect(
+        &self,
+        node_id: &NodeId,
+        session_id: String,
+        at_ms: i64,
+        inventory: Inventory,
+        allow: Vec<Permission>,
+    ) {
         let mut nodes = self.nodes();
         let node = nodes.entry(node_id.clone()).or_default();
         node.session_id = Some(session_id);
+        node.connected_at_ms = at_ms;
         node.inventory = Some(Arc::new(inventory));
+        node.allow = allow;
     }
 
     /// A session closed. False when a newer one had taken over.
@@ -99,13 +136,31 @@ impl Presence {
         node.dirty = true;
     }
 
+    /// A heartbeat came over node HTTP with this time; false when it is not newer than the last one.
+    pub fn advance_http_clock(&self, node_id: &NodeId, sent_ms: i64) -> bool {
+        let mut nodes = self.nodes();
+        let node = nodes.entry(node_id.clone()).or_default();
+        let is_newer = sent_ms > node.http_clock_ms;
+        node.http_clock_ms = node.http_clock_ms.max(sent_ms);
+        is_newer
+    }
+
     /// Takes the heartbeats that are not written yet.
-    pub fn take_unwritten(&self) -> Vec<(NodeId, i64, Arc<Heartbeat>)> {
+    pub fn take_unwritten(&self) -> Vec<Unwritten> {
         self.nodes()
             .iter_mut()
+            .filter(|(_, node)| node.dirty)
             .filter_map(|(id, node)| {
-                let (at, beat) = node.heartbeat.as_ref()?;
-                std::mem::take(&mut node.dirty).then(|| (id.clone(), *at, Arc::clone(beat)))
+                node.dirty = false;
+                let (at_ms, heartbeat) = node.heartbeat.clone()?;
+                let minute = at_ms.div_euclid(60_000);
+                let keep_raw = std::mem::replace(&mut node.raw_minute, minute) != minute;
+                Some(Unwritten {
+                    node_id: id.clone(),
+                    at_ms,
+                    heartbeat,
+                    keep_raw,
+                })
             })
             .collect()
     }

@@ -3,6 +3,7 @@
 //! [`App`] is made once by `serve` and shared as an [`Arc`]. It knows no HTTP.
 
 mod clock;
+mod guard;
 mod lifecycle;
 mod master_key;
 mod nodes;
@@ -13,17 +14,19 @@ pub mod viewer;
 pub mod views;
 
 pub use clock::Clock;
+pub use guard::{Limits, NodeGuard, NonceState, Nonces, Share};
 pub use lifecycle::{Cause, Lifecycles, NodeLife};
 pub use master_key::{MasterKey, MasterKeyError};
 pub use nodes::{NodeSession, Secrets};
 pub use sessions::{Outbound, SessionEnd, SessionHandle, Sessions};
 pub use settings::Settings;
 
-use crate::bus::Bus;
+use crate::bus::{Bus, Event};
 use crate::ingest::Ingest;
 use crate::presence::Presence;
+use dgon_control_plane_model::lifecycle::State;
 use dgon_control_plane_store::{Store, StoreError};
-use dgon_protocol::frame::ProbeResult;
+use dgon_protocol::frame::{Heartbeat, ProbeResult};
 use dgon_protocol::id::NodeId;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, mpsc};
@@ -54,6 +57,8 @@ pub struct App {
     pub lifecycles: Lifecycles,
     /// HMAC secrets that were opened.
     pub secrets: Secrets,
+    /// What node HTTP remembers between requests.
+    pub guard: NodeGuard,
     /// Rings the lifecycle task.
     pub lifecycle_wake: Notify,
     probe_results: mpsc::Sender<(NodeId, ProbeResult)>,
@@ -77,6 +82,7 @@ impl App {
             ingest: Ingest::new(),
             lifecycles: Lifecycles::default(),
             secrets: Secrets::default(),
+            guard: NodeGuard::default(),
             lifecycle_wake: Notify::new(),
             probe_results,
             probe_inbox: Mutex::new(Some(probe_inbox)),
@@ -91,6 +97,25 @@ impl App {
     pub async fn load(&self) -> Result<(), StoreError> {
         self.lifecycles.replace(self.store.node_states().await?);
         Ok(())
+    }
+
+    /// A node was heard: memory and bus know at once, the database with the next batch.
+    pub fn heard(&self, node_id: &NodeId, heartbeat: Heartbeat) {
+        let at_ms = self.clock.now_ms();
+        self.presence.heartbeat(node_id, at_ms, heartbeat);
+        if self.bus.has_readers() {
+            self.bus.send(Event::Heartbeat {
+                node_id: node_id.clone(),
+                at_ms,
+            });
+        }
+        if self
+            .lifecycles
+            .get(node_id)
+            .is_some_and(|life| life.state == State::Offline)
+        {
+            self.lifecycle_wake.notify_one();
+        }
     }
 
     /// A probe ended, says the node. Dropped when more wait than a working task leaves.

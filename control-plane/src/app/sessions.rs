@@ -95,6 +95,13 @@ impl Sessions {
         }
     }
 
+    /// Ends all sessions.
+    pub fn end_all(&self, why: SessionEnd) {
+        for handle in self.lock().values() {
+            handle.end.send_replace(Some(why));
+        }
+    }
+
     /// How many are open.
     pub fn count(&self) -> usize {
         self.lock().len()

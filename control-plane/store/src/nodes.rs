@@ -3,7 +3,7 @@
 use crate::audit::{AuditEntry, audit_on};
 use crate::{Store, StoreError, in_tx, on_read, on_write};
 use dgon_control_plane_model::lifecycle::{Reason, State};
-use dgon_protocol::id::NodeId;
+use dgon_protocol::id::{NodeId, RequestId};
 use dgon_protocol::key::PublicKey;
 use dgon_protocol::receipt::Sha256Hash;
 
@@ -265,6 +265,20 @@ impl Store {
             updated == 1
         });
         Ok(changed)
+    }
+
+    /// Whether a receipt is stored.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn receipt_exists(&self, request_id: &RequestId) -> Result<bool, StoreError> {
+        let row: Option<(i64,)> = on_read!(self, conn => sqlx::query_as(
+                "SELECT id FROM receipts WHERE request_id = $1")
+            .bind(request_id.as_str())
+            .fetch_optional(conn)
+            .await
+            .map_err(StoreError::query("receipt.exists")))?;
+        Ok(row.is_some())
     }
 
     /// How many refused bytes are kept of a node.

@@ -1,10 +1,38 @@
-//! HTTP for nodes: enrolment, heartbeats and receipts of any agent.
+//! HTTP for nodes: enrolment, heartbeats and receipts of any agent in any language.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`auth`] | who a node is: headers, freshness, replay |
+//! | `register` | a token and a key become a node |
+//! | `heartbeat` | health over HTTP |
+//! | `receipts` | receipts over HTTP |
+//! | `own` | what a node may know of itself |
+
+pub mod auth;
+mod heartbeat;
+mod own;
+mod receipts;
+mod register;
 
 use crate::app::App;
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
 use std::sync::Arc;
+
+/// Largest body of a post of receipts.
+pub(crate) const RECEIPTS_BODY_BYTES: usize = 4 * 1024 * 1024;
+/// Largest body of every other post of a node.
+pub(crate) const SMALL_BODY_BYTES: usize = 64 * 1024;
 
 /// The routes of this module, with full paths.
 pub fn routes() -> Router<Arc<App>> {
     Router::new()
+        .route("/api/v1/nodes/register/nonce", post(register::nonce))
+        .route("/api/v1/nodes/register", post(register::register))
+        .route("/api/v1/nodes/heartbeat", post(heartbeat::heartbeat))
+        .route("/api/v1/nodes/self", get(own::own))
+        .route("/api/v1/receipts", post(receipts::receipts))
+        // Bodies are read by the handlers, each up to its own limit, after the cheap checks.
+        .layer(DefaultBodyLimit::disable())
 }

@@ -1,0 +1,161 @@
+//! What node HTTP remembers between requests: shares per node and second, and nonces. Both are bounded.
+
+use dgon_protocol::id::NodeId;
+use dgon_protocol::limits::NONCE_TTL;
+use sha2::{Digest as _, Sha256};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+
+/// Nonces of one generation; more are refused, because forgetting one would let it be used again.
+const NONCES_KEPT: usize = 1_000_000;
+
+/// `nodes.*` requests per second and node.
+const NODE_REQUESTS: u32 = 10;
+/// Posts of receipts per second and node.
+const RECEIPT_POSTS: u32 = 5;
+
+/// Nodes that are remembered; when there are more, those that were quiet are forgotten first.
+const NODES_KEPT: usize = 65_536;
+
+/// Which share is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Share {
+    /// Everything under `nodes`.
+    Nodes,
+    /// Posts of receipts.
+    Receipts,
+}
+
+impl Share {
+    const fn per_second(self) -> u32 {
+        match self {
+            Self::Nodes => NODE_REQUESTS,
+            Self::Receipts => RECEIPT_POSTS,
+        }
+    }
+}
+
+/// Counts per node and whole second.
+#[derive(Debug, Default)]
+pub struct Limits(Mutex<HashMap<(String, Share), (i64, u32)>>);
+
+impl Limits {
+    /// Uses one of the node's share in this second.
+    ///
+    /// # Errors
+    /// Seconds to wait, when the share is used up.
+    pub fn take(&self, node_id: &str, share: Share, now_ms: i64) -> Result<(), u32> {
+        let second = now_ms.div_euclid(1000);
+        let mut nodes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if nodes.len() >= NODES_KEPT {
+            nodes.retain(|_, (at, _)| *at == second);
+        }
+        let (at, used) = nodes
+            .entry((node_id.to_owned(), share))
+            .or_insert((second, 0));
+        if *at != second {
+            (*at, *used) = (second, 0);
+        }
+        if *used >= share.per_second() {
+            return Err(1);
+        }
+        *used += 1;
+        Ok(())
+    }
+}
+
+/// What authentication remembers between requests.
+#[derive(Debug, Default)]
+pub struct NodeGuard {
+    /// Shares of requests.
+    pub limits: Limits,
+    /// Nonces that were used.
+    pub nonces: Nonces,
+}
+
+/// Nonces in two generations, each at least as long as a nonce must be remembered.
+#[derive(Debug, Default)]
+pub struct Nonces(Mutex<Generations>);
+
+#[derive(Debug, Default)]
+struct Generations {
+    since_ms: i64,
+    young: HashSet<[u8; 16]>,
+    old: HashSet<[u8; 16]>,
+}
+
+/// What is known of a nonce.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NonceState {
+    /// New, and remembered now.
+    Fresh,
+    /// Used before.
+    Seen,
+    /// There is no room to remember it, so it must not be used.
+    Full,
+}
+
+impl Nonces {
+    /// Looks a nonce up and remembers it.
+    pub fn remember(&self, node_id: &NodeId, nonce: &str, now_ms: i64) -> NonceState {
+        let digest = Sha256::new()
+            .chain_update(node_id.as_str())
+            .chain_update([0])
+            .chain_update(nonce)
+            .finalize();
+        let mut key = [0u8; 16];
+        key.copy_from_slice(&digest[..16]);
+        let ttl_ms = i64::try_from(NONCE_TTL.as_millis()).unwrap_or(i64::MAX);
+        let mut generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if now_ms - generations.since_ms >= ttl_ms {
+            generations.old = std::mem::take(&mut generations.young);
+            if now_ms - generations.since_ms >= 2 * ttl_ms {
+                generations.old.clear();
+            }
+            generations.since_ms = now_ms;
+        }
+        if generations.old.contains(&key) || generations.young.contains(&key) {
+            NonceState::Seen
+        } else if generations.young.len() >= NONCES_KEPT {
+            NonceState::Full
+        } else {
+            generations.young.insert(key);
+            NonceState::Fresh
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_node_has_its_own_share_per_second() {
+        let limits = Limits::default();
+        for _ in 0..RECEIPT_POSTS {
+            assert_eq!(limits.take("a", Share::Receipts, 1_000), Ok(()));
+        }
+        assert_eq!(limits.take("a", Share::Receipts, 1_999), Err(1));
+        assert_eq!(limits.take("b", Share::Receipts, 1_999), Ok(()));
+        assert_eq!(limits.take("a", Share::Nodes, 1_999), Ok(()));
+        assert_eq!(limits.take("a", Share::Receipts, 2_000), Ok(()));
+    }
+
+    #[test]
+    fn a_nonce_is_remembered_for_at_least_its_time() {
+        let nonces = Nonces::default();
+        let (a, b) = (
+            NodeId::parse("a").expect("id"),
+            NodeId::parse("b").expect("id"),
+        );
+        let start = 1_700_000_000_000;
+        assert_eq!(nonces.remember(&a, "n", start), NonceState::Fresh);
+        assert_eq!(nonces.remember(&a, "n", start + 1), NonceState::Seen);
+        assert_eq!(nonces.remember(&b, "n", start + 1), NonceState::Fresh);
+        assert_eq!(nonces.remember(&a, "n", start + 300_000), NonceState::Seen);
+        assert_eq!(
+            nonces.remember(&a, "n", start + 1_000_000),
+            NonceState::Fresh
+        );
+    }
+}

@@ -1,0 +1,53 @@
+//! What a node may know of itself: lets `dgon-agent doctor` see that its identity works.
+
+use super::auth::authenticate;
+use crate::app::App;
+use crate::http::error::ApiError;
+use axum::Json;
+use axum::extract::{Request, State};
+use dgon_protocol::error::ErrorType;
+use dgon_protocol::frame::NodeStatus;
+use dgon_protocol::id::NodeId;
+use serde::Serialize;
+use std::sync::Arc;
+
+/// Answer of `GET /api/v1/nodes/self`.
+#[derive(Debug, Serialize)]
+pub(super) struct Own {
+    node_id: NodeId,
+    status: dgon_protocol::frame::LifecycleStatus,
+    status_reason: String,
+    acked_seq: u64,
+    /// RFC 3339.
+    server_time: String,
+    server_time_ms: i64,
+}
+
+/// The node that asks.
+#[utoipa::path(
+    get, path = "/api/v1/nodes/self", tag = "nodes",
+    responses((status = 200, description = "`{node_id, status, status_reason, acked_seq, server_time}`", body = Object))
+)]
+pub(super) async fn own(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<Json<Own>, ApiError> {
+    let (parts, _) = request.into_parts();
+    let node_id = authenticate(&app, &parts).await?.node_id;
+    let missing = || ApiError::new(ErrorType::NotFound, "no such node");
+    let key = app
+        .store
+        .node_key_current(&node_id)
+        .await?
+        .ok_or_else(missing)?;
+    let NodeStatus { status, reason } = app.lifecycles.get(&node_id).ok_or_else(missing)?.status();
+    let now_ms = app.clock.now_ms();
+    Ok(Json(Own {
+        node_id,
+        status,
+        status_reason: reason,
+        acked_seq: key.head_seq,
+        server_time: crate::app::views::time(now_ms),
+        server_time_ms: now_ms,
+    }))
+}

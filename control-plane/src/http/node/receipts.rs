@@ -1,0 +1,139 @@
+//! Receipts over HTTP: one, or an array of up to 256, in any JSON form.
+
+use super::RECEIPTS_BODY_BYTES;
+use super::auth::authenticate_body;
+use crate::app::{App, Share};
+use crate::http::error::ApiError;
+use crate::ingest::verify::check_all;
+use crate::ingest::{Fate, IngestError, ReceiptVerdict};
+use axum::Json;
+use axum::extract::{Request, State};
+use dgon_protocol::error::ErrorType;
+use dgon_protocol::id::RequestId;
+use dgon_protocol::limits::RECEIPTS_PER_BATCH;
+use http::StatusCode;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::sync::Arc;
+
+/// Answer of `POST /api/v1/receipts`: a verdict for each, in order.
+#[derive(Debug, Serialize)]
+pub(super) struct Posted {
+    verdicts: Vec<Verdict>,
+}
+
+#[derive(Debug, Serialize)]
+struct Verdict {
+    request_id: Option<RequestId>,
+    /// `accepted`, `duplicate`, `held` or `refused`.
+    verdict: &'static str,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<ErrorType>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+}
+
+impl From<ReceiptVerdict> for Verdict {
+    fn from(verdict: ReceiptVerdict) -> Self {
+        let (name, kind, message) = match verdict.fate {
+            Fate::Accepted => ("accepted", None, None),
+            Fate::Duplicate => ("duplicate", None, None),
+            Fate::Held => ("held", None, None),
+            Fate::Refused { kind, message } => ("refused", Some(kind), Some(message)),
+        };
+        Self {
+            request_id: verdict.request_id,
+            verdict: name,
+            kind,
+            message,
+        }
+    }
+}
+
+/// Takes receipts; the answer comes after they are durable.
+#[utoipa::path(
+    post, path = "/api/v1/receipts", tag = "receipts",
+    request_body(content = Object, description = "one receipt, or an array of up to 256"),
+    responses(
+        (status = 201, description = "`{verdicts: [{request_id, verdict, type?, message?}]}`", body = Object),
+        (status = 401, description = "the node did not prove who it is; nothing was looked at"),
+    )
+)]
+pub(super) async fn receipts(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<(StatusCode, Json<Posted>), ApiError> {
+    let (parts, body) = request.into_parts();
+    let (node, body) =
+        authenticate_body(&app, &parts, body, RECEIPTS_BODY_BYTES, Share::Receipts).await?;
+    let inputs = split(&body)?;
+    let session = app.node_session(&node.node_id, None).await?;
+    let session =
+        session.ok_or_else(|| ApiError::new(ErrorType::Unauthorized, "the node has no key"))?;
+    let session = Arc::new(session);
+    let count = inputs.len();
+    let reserved = app.ingest.reserve(body.len()).await.map_err(unavailable)?;
+    let checked = check_all(&session, inputs).await;
+    if checked.len() != count {
+        return Err(unavailable(IngestError::Store));
+    }
+    let outcome = app
+        .ingest
+        .submit(session, checked, reserved)
+        .await
+        .map_err(unavailable)?;
+    let outcome = outcome
+        .await
+        .map_err(|_| unavailable(IngestError::Stopped))?
+        .map_err(unavailable)?;
+    let verdicts = outcome.verdicts.into_iter().map(Verdict::from).collect();
+    Ok((StatusCode::CREATED, Json(Posted { verdicts })))
+}
+
+/// The receipts of a body: the elements of an array, or the body itself. Each is read strictly later.
+fn split(body: &[u8]) -> Result<Vec<Vec<u8>>, ApiError> {
+    let is_array = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
+    if !is_array {
+        return Ok(vec![body.to_vec()]);
+    }
+    let items: Vec<&RawValue> = serde_json::from_slice(body).map_err(|error| {
+        ApiError::new(
+            ErrorType::InvalidRequest,
+            format!("not an array of receipts: {error}"),
+        )
+    })?;
+    if items.len() > RECEIPTS_PER_BATCH {
+        let message = format!(
+            "an array holds at most {RECEIPTS_PER_BATCH} receipts, this has {}",
+            items.len()
+        );
+        return Err(ApiError::new(ErrorType::TooLarge, message));
+    }
+    Ok(items
+        .into_iter()
+        .map(|item| item.get().as_bytes().to_vec())
+        .collect())
+}
+
+fn unavailable(error: IngestError) -> ApiError {
+    ApiError::new(ErrorType::Unavailable, error.to_string()).retry_after(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_one_receipt_or_an_array() {
+        assert_eq!(split(b" {} ").expect("one"), vec![b" {} ".to_vec()]);
+        assert_eq!(split(b"not json").expect("one"), vec![b"not json".to_vec()]);
+        assert_eq!(
+            split(b" [{\"a\":1}, {}]").expect("two"),
+            vec![b"{\"a\":1}".to_vec(), b"{}".to_vec()]
+        );
+        assert_eq!(split(b"[]").expect("none").len(), 0);
+        assert!(split(b"[{}").is_err());
+        let many = format!("[{}]", vec!["{}"; 257].join(","));
+        assert!(split(many.as_bytes()).is_err());
+    }
+}

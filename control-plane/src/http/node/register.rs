@@ -1,0 +1,246 @@
+//! A token and a key become a node.
+//!
+//! The nonce is a sealed timestamp, so nothing is kept for strangers who never come back. It may be signed
+//! again within its time, which gains nothing: the key must be new to the network.
+
+use super::SMALL_BODY_BYTES;
+use super::auth::read_body;
+use crate::app::App;
+use crate::bus::Event;
+use crate::http::error::ApiError;
+use axum::Json;
+use axum::extract::{Request, State};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use dgon_control_plane_model::lifecycle::{Reason, State as NodeState};
+use dgon_control_plane_store::{Enrolment, NewNode};
+use dgon_protocol::enrol::{RegisterNonce, RegisterRequest, RegisterResponse};
+use dgon_protocol::error::ErrorType;
+use dgon_protocol::frame::LINK_PATH;
+use dgon_protocol::id::NodeId;
+use dgon_protocol::receipt::Sha256Hash;
+use http::{HeaderMap, StatusCode, header};
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+const NONCE_PURPOSE: &str = "register-nonce";
+const NONCE_LIFETIME_S: u32 = 300;
+const REGION_CHARS: usize = 64;
+const LABEL_CHARS: usize = 128;
+/// A made-up name that is taken is made up again, a few times.
+const NAME_TRIES: usize = 5;
+
+/// A nonce to sign with the new key.
+#[utoipa::path(
+    post, path = "/api/v1/nodes/register/nonce", tag = "nodes",
+    responses((status = 200, description = "`{nonce, expires_s}`", body = Object))
+)]
+pub(super) async fn nonce(State(app): State<Arc<App>>) -> Result<Json<RegisterNonce>, ApiError> {
+    let sealed = app
+        .master_key
+        .seal(NONCE_PURPOSE, &app.clock.now_ms().to_be_bytes())
+        .map_err(|error| ApiError::internal(&error))?;
+    Ok(Json(RegisterNonce {
+        nonce: URL_SAFE_NO_PAD.encode(sealed),
+        expires_s: NONCE_LIFETIME_S,
+    }))
+}
+
+/// Enrols a node: consumes the token and stores the key, both or neither.
+#[utoipa::path(
+    post, path = "/api/v1/nodes/register", tag = "nodes",
+    request_body(content = Object, description = "token, public_key, nonce, signature, node_id?, region?, agent_version, os, arch"),
+    responses(
+        (status = 201, description = "`{node_id, node_secret, link_url, region}`", body = Object),
+        (status = 401, description = "invalid_token"),
+        (status = 409, description = "conflict: the name is taken"),
+        (status = 422, description = "invalid_key"),
+    )
+)]
+pub(super) async fn register(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<(StatusCode, Json<RegisterResponse>), ApiError> {
+    let (parts, body) = request.into_parts();
+    let body = read_body(body, SMALL_BODY_BYTES).await?;
+    let wish: RegisterRequest = serde_json::from_slice(&body).map_err(|error| {
+        ApiError::new(
+            ErrorType::InvalidRequest,
+            format!("not a registration: {error}"),
+        )
+    })?;
+    check_wish(&app, &wish)?;
+    let mut secret = Zeroizing::new([0u8; 32]);
+    fill(secret.as_mut_slice())?;
+    let (node_id, region) = enrol(&app, &wish, secret.as_slice()).await?;
+    app.lifecycles.set(
+        &node_id,
+        NodeState::Registered,
+        Reason::Enrolled,
+        app.clock.now_ms(),
+    );
+    app.bus.send(Event::Node {
+        node_id: node_id.clone(),
+    });
+    tracing::info!(%node_id, key_id = wish.public_key.key_id(), "node enrolled");
+    let response = RegisterResponse {
+        node_id,
+        node_secret: STANDARD.encode(secret.as_slice()),
+        link_url: link_url(app.settings.public_url.as_deref(), &parts.headers)?,
+        region,
+    };
+    Ok((StatusCode::CREATED, Json(response)))
+}
+
+fn check_wish(app: &App, wish: &RegisterRequest) -> Result<(), ApiError> {
+    let printable = |text: &str, most: usize| {
+        text.chars().count() <= most && !text.chars().any(char::is_control)
+    };
+    let texts = [&wish.agent_version, &wish.os, &wish.arch];
+    let fits = texts
+        .into_iter()
+        .chain(&wish.hardware_hash)
+        .all(|text| printable(text, LABEL_CHARS))
+        && wish
+            .region
+            .as_deref()
+            .is_none_or(|region| printable(region, REGION_CHARS));
+    if !fits {
+        let message =
+            "region has at most 64 characters, agent_version, os, arch and hardware_hash 128";
+        return Err(ApiError::new(ErrorType::InvalidRequest, message));
+    }
+    if !nonce_holds(app, &wish.nonce) {
+        let message = "the nonce is not of this server or older than 300 s; fetch a new one";
+        return Err(ApiError::new(ErrorType::InvalidRequest, message));
+    }
+    if wish.public_key.check_enrollable().is_err() {
+        let message = "the public key is not a canonically encoded ed25519 key of prime order; make a new one";
+        return Err(ApiError::new(ErrorType::InvalidKey, message));
+    }
+    if !wish.proves_possession() {
+        let message = "the signature does not prove that the holder of the key is asking";
+        return Err(ApiError::new(ErrorType::InvalidKey, message));
+    }
+    Ok(())
+}
+
+fn nonce_holds(app: &App, nonce: &str) -> bool {
+    let opened = URL_SAFE_NO_PAD
+        .decode(nonce)
+        .ok()
+        .and_then(|sealed| app.master_key.open(NONCE_PURPOSE, &sealed).ok())
+        .and_then(|bytes| <[u8; 8]>::try_from(bytes).ok());
+    opened.is_some_and(|bytes| {
+        let age_ms = app.clock.now_ms().saturating_sub(i64::from_be_bytes(bytes));
+        (0..=i64::from(NONCE_LIFETIME_S) * 1000).contains(&age_ms)
+    })
+}
+
+async fn enrol(
+    app: &App,
+    wish: &RegisterRequest,
+    secret: &[u8],
+) -> Result<(NodeId, String), ApiError> {
+    let token_hash = Sha256Hash::of(wish.token.as_bytes()).0;
+    for _ in 0..NAME_TRIES {
+        let node_id = match &wish.node_id {
+            Some(node_id) => node_id.clone(),
+            None => invent_name()?,
+        };
+        let sealed = app
+            .master_key
+            .seal(node_id.as_str(), secret)
+            .map_err(|error| ApiError::internal(&error))?;
+        let node = NewNode {
+            node_id: &node_id,
+            region: wish.region.as_deref().filter(|region| !region.is_empty()),
+            public_key: &wish.public_key,
+            sealed_secret: &sealed,
+            agent_version: &wish.agent_version,
+            os: &wish.os,
+            arch: &wish.arch,
+            hardware_hash: wish.hardware_hash.as_deref(),
+            at_ms: app.clock.now_ms(),
+        };
+        match app.store.enrol(&token_hash, &node).await? {
+            Enrolment::Enrolled { region } => return Ok((node_id, region)),
+            Enrolment::InvalidToken => {
+                let message =
+                    "the enrolment token is unknown, spent, expired or revoked; make a new one";
+                return Err(ApiError::new(ErrorType::InvalidToken, message));
+            }
+            Enrolment::KnownKey => {
+                let message = "this key was enrolled before; make a new one";
+                return Err(ApiError::new(ErrorType::InvalidKey, message));
+            }
+            Enrolment::NameTaken if wish.node_id.is_none() => {}
+            Enrolment::NameTaken => break,
+        }
+    }
+    let message = "another node has this name; choose another";
+    Err(ApiError::new(ErrorType::Conflict, message))
+}
+
+fn invent_name() -> Result<NodeId, ApiError> {
+    let mut random = [0u8; 5];
+    fill(&mut random)?;
+    NodeId::parse(format!("node-{}", dgon_protocol::key::hex(&random)))
+        .map_err(|error| ApiError::internal(&error))
+}
+
+fn fill(bytes: &mut [u8]) -> Result<(), ApiError> {
+    getrandom::fill(bytes).map_err(|error| ApiError::internal(&error))
+}
+
+/// Where the link is: under the public URL, else where this request came to.
+fn link_url(public_url: Option<&str>, headers: &HeaderMap) -> Result<String, ApiError> {
+    let base = match public_url {
+        Some(url) => url.trim_end_matches('/').to_owned(),
+        None => {
+            let host = headers
+                .get(header::HOST)
+                .and_then(|host| host.to_str().ok())
+                .ok_or_else(|| {
+                    ApiError::new(ErrorType::InvalidRequest, "the request has no Host header")
+                })?;
+            let forwarded = headers
+                .get("x-forwarded-proto")
+                .and_then(|proto| proto.to_str().ok());
+            let scheme = if forwarded == Some("https") {
+                "https"
+            } else {
+                "http"
+            };
+            format!("{scheme}://{host}")
+        }
+    };
+    // http becomes ws, https becomes wss.
+    let link = base
+        .strip_prefix("http")
+        .map_or(base.clone(), |rest| format!("ws{rest}"));
+    Ok(format!("{link}{LINK_PATH}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_link_is_where_the_control_plane_is() {
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            header::HOST,
+            http::HeaderValue::from_static("127.0.0.1:8080"),
+        );
+        let at = |url, headers: &HeaderMap| link_url(url, headers).expect("url");
+        assert_eq!(at(None, &headers), "ws://127.0.0.1:8080/api/v1/nodes/link");
+        assert_eq!(
+            at(Some("https://dgon.example/"), &headers),
+            "wss://dgon.example/api/v1/nodes/link"
+        );
+        headers.insert("x-forwarded-proto", http::HeaderValue::from_static("https"));
+        assert_eq!(at(None, &headers), "wss://127.0.0.1:8080/api/v1/nodes/link");
+        assert!(link_url(None, &HeaderMap::new()).is_err());
+    }
+}

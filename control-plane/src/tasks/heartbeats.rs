@@ -1,0 +1,62 @@
+//! Writes heartbeats in batches, and forgets old raw ones a few at a time.
+
+use crate::app::App;
+use dgon_control_plane_store::NewHeartbeat;
+use std::sync::Arc;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+/// Heartbeats per transaction: other writers wait no longer than for these.
+const BATCH: usize = 500;
+/// Old rows per statement.
+const EXPIRE_ROWS: u32 = 1000;
+
+/// Runs until `stop`, and writes what is left then.
+pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
+    let mut tick = tokio::time::interval(app.settings.heartbeat_flush);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {
+                write(&app).await;
+                expire(&app).await;
+            }
+            () = stop.cancelled() => return write(&app).await,
+        }
+    }
+}
+
+async fn write(app: &App) {
+    let beats: Vec<NewHeartbeat> = app
+        .presence
+        .take_unwritten()
+        .into_iter()
+        .map(|beat| NewHeartbeat {
+            node_id: beat.node_id,
+            at_ms: beat.at_ms,
+            body: serde_json::to_string(&*beat.heartbeat).unwrap_or_default(),
+            keep_raw: beat.keep_raw,
+        })
+        .collect();
+    for batch in beats.chunks(BATCH) {
+        if let Err(error) = app.store.heartbeats_write(batch).await {
+            // The next heartbeats say the same again; memory has these.
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "heartbeats not written"
+            );
+            return;
+        }
+    }
+}
+
+async fn expire(app: &App) {
+    let keep_ms = i64::try_from(app.settings.heartbeat_retention.as_millis()).unwrap_or(i64::MAX);
+    let before_ms = app.clock.now_ms().saturating_sub(keep_ms);
+    if let Err(error) = app.store.heartbeats_expire(before_ms, EXPIRE_ROWS).await {
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "old heartbeats not deleted"
+        );
+    }
+}
