@@ -1,4 +1,9 @@
 //! Every example exchange is read right, whatever its chunking, and its bytes come out as they went in.
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail as tests do"
+)]
 
 use bytes::Bytes;
 use dgon_agent_core::facts::{Failure, TokensSource};
