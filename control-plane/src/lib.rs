@@ -13,11 +13,15 @@
 //! | [`link`] | WebSocket sessions of agents |
 //! | [`live`] | WebSocket sessions of browsers |
 //! | [`tasks`] | what runs by itself: lifecycle, probes, retention |
-//! | [`http`] | the HTTP API |
+//! | [`http`] | the HTTP API and the console |
+//! | [`config`] | settings: file, environment, flags |
+//! | [`cmd`] | the commands |
 
 pub mod accounts;
 pub mod app;
 pub mod bus;
+pub mod cmd;
+pub mod config;
 pub mod http;
 pub mod ingest;
 pub mod link;

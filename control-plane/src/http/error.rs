@@ -1,5 +1,9 @@
 //! Errors of the HTTP API: one shape, a closed list of types.
+//!
+//! An [`ApiError`] travels with its response as an extension, so that [`super::request_id`] can write the body
+//! again with the id of the request.
 
+use crate::accounts::AccountError;
 use axum::response::{IntoResponse, Response};
 use dgon_protocol::error::{ErrorBody, ErrorDetail, ErrorType};
 use http::{HeaderValue, StatusCode, header};
@@ -22,6 +26,26 @@ impl ApiError {
             details: serde_json::Map::new(),
             retry_after_s: None,
         }
+    }
+
+    /// The request breaks a rule.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorType::InvalidRequest, message)
+    }
+
+    /// There is no such object, or it is not this caller's to see.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(ErrorType::NotFound, message)
+    }
+
+    /// Nobody is signed in.
+    pub fn unauthorized() -> Self {
+        Self::new(ErrorType::Unauthorized, "sign in first")
+    }
+
+    /// Somebody is signed in who may not do this.
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(ErrorType::Forbidden, message)
     }
 
     /// Adds a fact for a program.
@@ -54,6 +78,37 @@ impl ApiError {
         )
     }
 
+    /// The error that a bare status means, for responses that carry no body of ours.
+    pub(super) fn from_status(status: StatusCode) -> Self {
+        match status {
+            StatusCode::NOT_FOUND => Self::not_found("there is nothing at this address"),
+            StatusCode::METHOD_NOT_ALLOWED => Self::new(
+                ErrorType::MethodNotAllowed,
+                "this address does not take this method",
+            ),
+            StatusCode::PAYLOAD_TOO_LARGE => Self::new(
+                ErrorType::TooLarge,
+                "the body is larger than this address takes",
+            ),
+            StatusCode::UNAUTHORIZED => Self::unauthorized(),
+            StatusCode::FORBIDDEN => Self::forbidden("this is not allowed"),
+            StatusCode::TOO_MANY_REQUESTS => Self::new(
+                ErrorType::RateLimited,
+                "too many requests; wait and try again",
+            ),
+            StatusCode::REQUEST_TIMEOUT | StatusCode::SERVICE_UNAVAILABLE => Self::new(
+                ErrorType::Unavailable,
+                "the server could not answer in time; try again",
+            )
+            .retry_after(1),
+            status if status.is_client_error() => Self::invalid("the request could not be read"),
+            _ => Self::new(
+                ErrorType::Internal,
+                "the server failed; its log has the cause under this request id",
+            ),
+        }
+    }
+
     /// The type.
     pub fn kind(&self) -> ErrorType {
         self.kind
@@ -83,7 +138,21 @@ impl ApiError {
             ErrorType::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             ErrorType::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             ErrorType::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            ErrorType::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            // The list of the protocol crate may grow; a test there holds that each type has an arm above.
             _ => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The body, under the id of the request.
+    pub(super) fn body(&self, request_id: &str) -> ErrorBody {
+        ErrorBody {
+            error: ErrorDetail {
+                kind: self.kind,
+                message: self.message.clone(),
+                request_id: request_id.to_owned(),
+                details: self.details.clone(),
+            },
         }
     }
 }
@@ -94,24 +163,69 @@ impl From<dgon_control_plane_store::StoreError> for ApiError {
     }
 }
 
+impl From<AccountError> for ApiError {
+    fn from(error: AccountError) -> Self {
+        let outside = error.to_string();
+        match error {
+            AccountError::WrongCredentials | AccountError::SessionEnded => {
+                Self::new(ErrorType::Unauthorized, outside)
+            }
+            AccountError::LinkInvalid => Self::new(ErrorType::InvalidToken, outside),
+            AccountError::EmailTaken => Self::new(ErrorType::Conflict, outside),
+            AccountError::Email => Self::invalid(outside).with("field", "email"),
+            AccountError::Password => Self::invalid(outside).with("field", "password"),
+            AccountError::TokenWish(_) => Self::invalid(outside),
+            AccountError::NotFound(_) => Self::not_found(outside),
+            AccountError::Busy => Self::new(ErrorType::Unavailable, outside).retry_after(2),
+            AccountError::Randomness
+            | AccountError::Hash(_)
+            | AccountError::StoredHash
+            | AccountError::HashStopped(_)
+            | AccountError::Store(_) => Self::internal(&error),
+        }
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let status = self.status();
-        let retry_after = self.retry_after_s;
-        let body = ErrorBody {
-            error: ErrorDetail {
-                kind: self.kind,
-                message: self.message,
-                request_id: String::new(),
-                details: self.details,
-            },
-        };
-        let mut response = (status, axum::Json(body)).into_response();
-        if let Some(seconds) = retry_after {
+        let mut response = (self.status(), axum::Json(self.body(""))).into_response();
+        if let Some(seconds) = self.retry_after_s {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        response.extensions_mut().insert(self);
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_has_a_status_of_its_own_choice() {
+        for kind in ErrorType::ALL {
+            let status = ApiError::new(*kind, "").status();
+            let is_ours = *kind == ErrorType::Internal;
+            assert_eq!(
+                status == StatusCode::INTERNAL_SERVER_ERROR,
+                is_ours,
+                "{kind}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_bare_status_keeps_its_class() {
+        for code in [400, 401, 403, 404, 405, 413, 415, 429, 500, 501, 503] {
+            let status = StatusCode::from_u16(code).expect("status");
+            let error = ApiError::from_status(status);
+            assert_eq!(
+                error.status().is_client_error(),
+                status.is_client_error(),
+                "{code}"
+            );
+        }
     }
 }

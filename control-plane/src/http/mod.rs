@@ -1,5 +1,29 @@
-//! The HTTP API. Handlers authorise and parse, call `app`, and answer; they hold no rules.
+//! The HTTP API and the console. Handlers authorise and parse, call `app` and `accounts`, and answer; they hold
+//! no rules.
 
+pub mod account;
+mod assets;
+pub mod auth;
+mod client_ip;
+mod cookies;
+pub mod csrf;
 pub mod error;
+pub mod extract;
+pub mod health;
+pub mod metrics;
 pub mod node;
+pub mod openapi;
 pub mod query;
+mod ratelimit;
+mod request_id;
+mod router;
+mod security;
+pub mod server;
+mod session;
+mod state;
+
+pub use client_ip::{ClientIp, IpBlock};
+pub use request_id::RequestId;
+pub use router::router;
+pub use security::CONTENT_SECURITY_POLICY;
+pub use state::{HttpSettings, HttpState};

@@ -1,0 +1,127 @@
+//! `serve`: opens, listens, runs the tasks, and stops gracefully.
+
+use super::failure::Failure;
+use super::{Common, open};
+use crate::accounts::{Accounts, PasswordHasher};
+use crate::app::App;
+use crate::config::Config;
+use crate::http::server::{self, ServerLimits};
+use crate::http::{HttpState, metrics, router};
+use crate::tasks;
+use anyhow::Context as _;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+const UPKEEP: Duration = Duration::from_secs(5);
+const SWEEP: Duration = Duration::from_secs(3_600);
+const SWEEP_ROWS: i64 = 1_000;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// Address and port to listen on; also $DGON_BIND.
+    #[arg(long, value_name = "ADDRESS")]
+    bind: Option<String>,
+    /// Address that people and agents use, such as https://dgon.example; also $DGON_PUBLIC_URL.
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+}
+
+pub(super) async fn run(common: &Common, options: &Options) -> Result<(), Failure> {
+    let flags = [
+        ("bind", options.bind.clone()),
+        ("public_url", options.public_url.clone()),
+    ];
+    let config = common.load(&flags)?;
+    metrics::install().map_err(Failure::other)?;
+    // The port first: a second server must not touch the database of the first.
+    let listener = listen(&config).await?;
+    let app = open::app(&config).await?;
+    announce(&config, &app).await?;
+
+    let stop = CancellationToken::new();
+    stop_on_signal(stop.clone())?;
+    tasks::spawn(&app, &stop);
+    tokio::spawn(housekeeping(Arc::clone(&app), stop.clone()));
+    let state = HttpState::new(Arc::clone(&app), config.http_settings());
+    let limits = ServerLimits {
+        max_connections: config.max_connections,
+        stop_timeout: config.stop_timeout,
+    };
+    server::serve(listener, router(&state), limits, stop).await;
+    app.store.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn listen(config: &Config) -> Result<TcpListener, Failure> {
+    TcpListener::bind(config.bind)
+        .await
+        .with_context(|| {
+            format!(
+                "cannot listen on {}; if the port is taken, give another with --bind 127.0.0.1:PORT",
+                config.bind
+            )
+        })
+        .map_err(Failure::listen)
+}
+
+/// Tells where the console is, and how the first admin gets in.
+async fn announce(config: &Config, app: &Arc<App>) -> Result<(), Failure> {
+    let console = config.console_url();
+    println!(
+        "DGON control plane {} at {console}",
+        env!("CARGO_PKG_VERSION")
+    );
+    let accounts = Accounts::new(app, PasswordHasher::default());
+    if accounts.setup_needed().await? {
+        let link = accounts.setup_link().await?;
+        println!("There is no user yet. Make the first admin, once, within a day:");
+        println!("  {}", link.at(&console));
+    }
+    Ok(())
+}
+
+/// Keeps metrics and sessions from growing.
+async fn housekeeping(app: Arc<App>, stop: CancellationToken) {
+    let mut upkeep = tokio::time::interval(UPKEEP);
+    let mut sweep = tokio::time::interval(SWEEP);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = upkeep.tick() => metrics::upkeep(),
+            _ = sweep.tick() => {
+                if let Err(error) = app.store.session_sweep(app.clock.now_ms(), SWEEP_ROWS).await {
+                    tracing::warn!(%error, "old sessions could not be forgotten");
+                }
+            }
+        }
+    }
+}
+
+/// Cancels `stop` on Ctrl-C and, on Unix, on SIGTERM. A second signal ends the process at once.
+fn stop_on_signal(stop: CancellationToken) -> Result<(), Failure> {
+    #[cfg(unix)]
+    let mut terminate = {
+        use tokio::signal::unix::{SignalKind, signal};
+        signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?
+    };
+    tokio::spawn(async move {
+        loop {
+            #[cfg(unix)]
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            #[cfg(not(unix))]
+            let _ = tokio::signal::ctrl_c().await;
+            if stop.is_cancelled() {
+                std::process::exit(130);
+            }
+            tracing::info!("stopping: open requests may end; a second signal stops at once");
+            stop.cancel();
+        }
+    });
+    Ok(())
+}

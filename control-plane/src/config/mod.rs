@@ -1,0 +1,211 @@
+//! Configuration: one table of settings, filled from a file, then the environment, then flags.
+//!
+//! Every setting is a line in [`SETTINGS`]; that table names the keys of the file, the variables of the
+//! environment and the lines of `.env.example`. Unknown names are refused with the nearest known one. All
+//! values are checked before anything is opened.
+
+mod nearest;
+mod settings;
+mod sources;
+
+pub use settings::{SETTINGS, Setting, example};
+pub use sources::{Layers, Source};
+
+use crate::app;
+use crate::http::{HttpSettings, IpBlock};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+use tracing::level_filters::LevelFilter;
+
+/// Why the configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not YAML of the form that is wanted.
+    #[error("{} is not a configuration: {what}", path.display())]
+    Malformed {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// A name that is no setting.
+    #[error("{place}: there is no setting {name:?}{}", hint(nearest.as_deref()))]
+    Unknown {
+        /// Where it stands.
+        place: String,
+        /// The name.
+        name: String,
+        /// The known name that is most like it.
+        nearest: Option<String>,
+    },
+    /// A value that is not one of the setting.
+    #[error("{place}: {key} cannot be {value:?}: {rule}")]
+    Value {
+        /// Where it stands.
+        place: String,
+        /// The setting.
+        key: &'static str,
+        /// The value.
+        value: String,
+        /// What it must be.
+        rule: String,
+    },
+}
+
+fn hint(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |name| format!("; did you mean {name:?}?"))
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Everything that can be set.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Where the server listens.
+    pub bind: SocketAddr,
+    /// Address that people and agents reach it by.
+    pub public_url: Option<String>,
+    /// Where the database and the master key are.
+    pub data_dir: PathBuf,
+    /// The database, where it is not SQLite in the data directory.
+    pub database_url: Option<String>,
+    /// Proxies whose `X-Forwarded-For` counts.
+    pub trusted_proxies: Vec<IpBlock>,
+    /// Failed sign-ins per minute and address.
+    pub sign_ins_per_minute: u32,
+    /// How long an answer may take.
+    pub request_timeout: Duration,
+    /// Connections open at once.
+    pub max_connections: usize,
+    /// How long open requests may take to end at a stop.
+    pub stop_timeout: Duration,
+    /// How much is logged.
+    pub log_level: LevelFilter,
+    /// How.
+    pub log_format: LogFormat,
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The database's URL can hold a password.
+        f.debug_struct("Config")
+            .field("bind", &self.bind)
+            .field("data_dir", &self.data_dir)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Config {
+    /// Checks and converts the values of all layers.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`].
+    pub fn from_layers(layers: &Layers) -> Result<Self, ConfigError> {
+        let seconds = |key| {
+            layers
+                .number(key, 1, 3_600)
+                .map(|s| Duration::from_secs(s.into()))
+        };
+        Ok(Self {
+            bind: layers.parse("bind", "an address and port such as 127.0.0.1:8080")?,
+            public_url: layers.optional("public_url", check_url)?,
+            data_dir: PathBuf::from(layers.text("data_dir")),
+            database_url: layers.optional("database_url", check_database)?,
+            trusted_proxies: layers.list("trusted_proxies", |item| item.parse::<IpBlock>())?,
+            sign_ins_per_minute: layers.number("sign_ins_per_minute", 1, 10_000)?,
+            request_timeout: seconds("request_timeout_s")?,
+            max_connections: layers.number("max_connections", 16, 1_000_000)? as usize,
+            stop_timeout: seconds("stop_timeout_s")?,
+            log_level: layers.one_of(
+                "log.level",
+                &[
+                    ("error", LevelFilter::ERROR),
+                    ("warn", LevelFilter::WARN),
+                    ("info", LevelFilter::INFO),
+                    ("debug", LevelFilter::DEBUG),
+                    ("trace", LevelFilter::TRACE),
+                ],
+            )?,
+            log_format: layers.one_of(
+                "log.format",
+                &[("text", LogFormat::Text), ("json", LogFormat::Json)],
+            )?,
+        })
+    }
+
+    /// The database to open.
+    pub fn database(&self) -> String {
+        match &self.database_url {
+            Some(url) => url.clone(),
+            None => format!("sqlite:{}", self.data_dir.join("dgon.db").display()),
+        }
+    }
+
+    /// Where people open the console.
+    pub fn console_url(&self) -> String {
+        match &self.public_url {
+            Some(url) => url.clone(),
+            None if self.bind.ip().is_unspecified() => {
+                format!("http://127.0.0.1:{}", self.bind.port())
+            }
+            None => format!("http://{}", self.bind),
+        }
+    }
+
+    /// The settings of the shared state.
+    pub fn app_settings(&self) -> app::Settings {
+        app::Settings {
+            public_url: self.public_url.clone(),
+            ..app::Settings::default()
+        }
+    }
+
+    /// The settings of the HTTP server.
+    pub fn http_settings(&self) -> HttpSettings {
+        HttpSettings {
+            trusted_proxies: self.trusted_proxies.clone(),
+            sign_ins_per_minute: self.sign_ins_per_minute,
+            request_timeout: self.request_timeout,
+        }
+    }
+}
+
+fn check_url(text: &str) -> Result<String, String> {
+    let rule = || "give an address such as https://dgon.example, without a path".to_owned();
+    let rest = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    let authority = rest.ok_or_else(rule)?.trim_end_matches('/');
+    if authority.is_empty()
+        || authority.contains(|c: char| c == '/' || c == '@' || c.is_whitespace())
+    {
+        return Err(rule());
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+fn check_database(text: &str) -> Result<String, String> {
+    let known = ["sqlite:", "postgres:", "postgresql:"];
+    if known.iter().any(|scheme| text.starts_with(scheme)) {
+        Ok(text.to_owned())
+    } else {
+        Err("give sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE".to_owned())
+    }
+}

@@ -1,0 +1,119 @@
+//! The table of all settings.
+
+/// One setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setting {
+    /// Name in the file; a dot is a section.
+    pub key: &'static str,
+    /// Name in the environment.
+    pub env: &'static str,
+    /// Value where nothing is set; empty for none.
+    pub default: &'static str,
+    /// What it is, in a line.
+    pub meaning: &'static str,
+    /// Its value is never shown.
+    pub is_secret: bool,
+}
+
+const fn setting(
+    key: &'static str,
+    env: &'static str,
+    default: &'static str,
+    meaning: &'static str,
+) -> Setting {
+    Setting {
+        key,
+        env,
+        default,
+        meaning,
+        is_secret: false,
+    }
+}
+
+/// All settings, in the order of the documentation.
+pub const SETTINGS: [Setting; 11] = [
+    setting(
+        "bind",
+        "DGON_BIND",
+        "127.0.0.1:8080",
+        "Address and port to listen on. 0.0.0.0:8080 lets other machines in.",
+    ),
+    setting(
+        "public_url",
+        "DGON_PUBLIC_URL",
+        "",
+        "Address that people and agents use, such as https://dgon.example. https makes cookies Secure.",
+    ),
+    setting(
+        "data_dir",
+        "DGON_DATA_DIR",
+        "data",
+        "Folder of the SQLite database and of the master key. Keep it private and backed up.",
+    ),
+    Setting {
+        is_secret: true,
+        ..setting(
+            "database_url",
+            "DATABASE_URL",
+            "",
+            "postgres://USER:PASSWORD@HOST/DATABASE or sqlite:PATH. Empty: dgon.db in the data folder.",
+        )
+    },
+    setting(
+        "trusted_proxies",
+        "DGON_TRUSTED_PROXIES",
+        "",
+        "Addresses or blocks of reverse proxies whose X-Forwarded-For counts, with commas.",
+    ),
+    setting(
+        "sign_ins_per_minute",
+        "DGON_SIGN_INS_PER_MINUTE",
+        "10",
+        "Failed sign-ins that one address may make in a minute.",
+    ),
+    setting(
+        "request_timeout_s",
+        "DGON_REQUEST_TIMEOUT_S",
+        "30",
+        "Longest time for an answer, s.",
+    ),
+    setting(
+        "max_connections",
+        "DGON_MAX_CONNECTIONS",
+        "20000",
+        "Connections open at once; more wait.",
+    ),
+    setting(
+        "stop_timeout_s",
+        "DGON_STOP_TIMEOUT_S",
+        "10",
+        "Longest time for open requests at a stop, s.",
+    ),
+    setting(
+        "log.level",
+        "DGON_LOG",
+        "info",
+        "error, warn, info, debug or trace.",
+    ),
+    setting(
+        "log.format",
+        "DGON_LOG_FORMAT",
+        "text",
+        "text for people, json for programs.",
+    ),
+];
+
+/// The contents of `.env.example`.
+pub fn example() -> String {
+    let mut text = String::from(
+        "# Settings of dgon-control-plane. Order: configuration file, then these variables, then flags.\n\
+         # A file is named by --config or DGON_CONTROL_PLANE_CONFIG; its keys are given in brackets.\n",
+    );
+    for setting in &SETTINGS {
+        text.push_str(&format!(
+            "\n# {} [{}]\n#{}={}\n",
+            setting.meaning, setting.key, setting.env, setting.default
+        ));
+    }
+    text
+}

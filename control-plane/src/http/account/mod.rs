@@ -1,0 +1,32 @@
+//! People: sign-in, sessions, enrolment tokens, flags.
+
+pub mod flags;
+pub mod me;
+pub mod sign_in;
+pub mod tokens;
+
+use super::state::HttpState;
+use axum::Router;
+use axum::routing::{delete, get, post, put};
+
+/// The routes of this module, with full paths.
+pub fn routes() -> Router<HttpState> {
+    Router::new()
+        .route("/api/v1/auth/state", get(sign_in::auth_state))
+        .route("/api/v1/auth/setup", post(sign_in::auth_setup))
+        .route("/api/v1/auth/redeem", post(sign_in::auth_redeem))
+        .route("/api/v1/auth/login", post(sign_in::auth_login))
+        .route("/api/v1/auth/refresh", post(sign_in::auth_refresh))
+        .route("/api/v1/auth/logout", post(sign_in::auth_logout))
+        .route("/api/v1/users/me", get(me::user_me))
+        .route("/api/v1/flags", get(flags::flag_list))
+        .route("/api/v1/flags/{name}", put(flags::flag_set))
+        .route(
+            "/api/v1/enrolment-tokens",
+            get(tokens::enrolment_token_list).post(tokens::enrolment_token_create),
+        )
+        .route(
+            "/api/v1/enrolment-tokens/{id}",
+            delete(tokens::enrolment_token_revoke),
+        )
+}

@@ -1,0 +1,205 @@
+//! Beginning, renewing and ending a session. Tokens travel in cookies alone.
+
+use super::me::Me;
+use crate::accounts::{ANONYMOUS_OVERVIEW, AccountError, SignedIn};
+use crate::http::auth::{Caller, MaybePerson};
+use crate::http::error::ApiError;
+use crate::http::extract::Json;
+use crate::http::state::HttpState;
+use axum::extract::State;
+use axum::response::{AppendHeaders, IntoResponse, Response};
+use dgon_protocol::error::ErrorType;
+use http::{HeaderMap, StatusCode};
+use serde::{Deserialize, Serialize};
+use std::time::Instant;
+use utoipa::ToSchema;
+
+/// What a visitor needs to know before signing in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct AuthState {
+    /// Nobody has an account yet: the server's log has a link for the first admin.
+    pub setup_needed: bool,
+    /// The overview is open to everybody.
+    pub anonymous_overview: bool,
+    /// Version of the control plane.
+    pub version: String,
+}
+
+/// The first admin.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetupRequest {
+    /// The secret of the set-up link.
+    pub token: String,
+    /// Address, the name to sign in with.
+    pub email: String,
+    /// Password, 8 to 256 characters.
+    pub password: String,
+}
+
+/// Sign-in with a one-time link.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RedeemRequest {
+    /// The secret of the link.
+    pub token: String,
+}
+
+/// Sign-in with a password.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LoginRequest {
+    /// Address.
+    pub email: String,
+    /// Password.
+    pub password: String,
+}
+
+/// What a visitor needs to know before signing in.
+///
+/// # Errors
+/// A fault of the store.
+#[utoipa::path(get, path = "/api/v1/auth/state", tag = "people", security(()),
+    responses((status = 200, description = "Whether set-up is needed and what is open.", body = AuthState)))]
+pub async fn auth_state(State(state): State<HttpState>) -> Result<axum::Json<AuthState>, ApiError> {
+    let flags = state.accounts.flags().await?;
+    Ok(axum::Json(AuthState {
+        setup_needed: state.accounts.setup_needed().await?,
+        anonymous_overview: flags.is_on(ANONYMOUS_OVERVIEW),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }))
+}
+
+/// Makes the first admin with the one-time link that the server printed, and signs in.
+///
+/// # Errors
+/// `invalid_token` for a link that was used, has expired or is not needed; `rate_limited`.
+#[utoipa::path(post, path = "/api/v1/auth/setup", tag = "people", security(()), request_body = SetupRequest,
+    responses((status = 200, description = "Signed in; the session is in cookies.", body = Me)))]
+pub async fn auth_setup(
+    State(state): State<HttpState>,
+    caller: Caller,
+    Json(body): Json<SetupRequest>,
+) -> Result<Response, ApiError> {
+    let attempt = Attempt::begin(&state, &caller)?;
+    let result = state
+        .accounts
+        .setup(&body.token, &body.email, body.password, &caller.origin)
+        .await;
+    attempt.finish(result)
+}
+
+/// Signs in with a one-time link.
+///
+/// # Errors
+/// `invalid_token` for a link that was used or has expired; `rate_limited`.
+#[utoipa::path(post, path = "/api/v1/auth/redeem", tag = "people", security(()), request_body = RedeemRequest,
+    responses((status = 200, description = "Signed in; the session is in cookies.", body = Me)))]
+pub async fn auth_redeem(
+    State(state): State<HttpState>,
+    caller: Caller,
+    Json(body): Json<RedeemRequest>,
+) -> Result<Response, ApiError> {
+    let attempt = Attempt::begin(&state, &caller)?;
+    attempt.finish(state.accounts.redeem(&body.token, &caller.origin).await)
+}
+
+/// Signs in with email and password.
+///
+/// # Errors
+/// `unauthorized` for a wrong email or password; `rate_limited`.
+#[utoipa::path(post, path = "/api/v1/auth/login", tag = "people", security(()), request_body = LoginRequest,
+    responses((status = 200, description = "Signed in; the session is in cookies.", body = Me)))]
+pub async fn auth_login(
+    State(state): State<HttpState>,
+    caller: Caller,
+    Json(body): Json<LoginRequest>,
+) -> Result<Response, ApiError> {
+    let attempt = Attempt::begin(&state, &caller)?;
+    attempt.finish(
+        state
+            .accounts
+            .sign_in(&body.email, body.password, &caller.origin)
+            .await,
+    )
+}
+
+/// Exchanges the refresh cookie for new cookies. Used twice, more than ten seconds apart, it ends the session.
+///
+/// # Errors
+/// `unauthorized` when the session has ended; the cookies are then taken away.
+#[utoipa::path(post, path = "/api/v1/auth/refresh", tag = "people", security(()),
+    responses((status = 200, description = "The session goes on with new cookies.", body = Me)))]
+pub async fn auth_refresh(
+    State(state): State<HttpState>,
+    headers: HeaderMap,
+    caller: Caller,
+) -> Result<Response, ApiError> {
+    let ended = |error: ApiError| (AppendHeaders(state.cookies.clear()), error).into_response();
+    let Some(refresh) = state.cookies.refresh(&headers) else {
+        return Ok(ended(AccountError::SessionEnded.into()));
+    };
+    match state.accounts.refresh(refresh, &caller.origin).await {
+        Ok(signed_in) => Ok(welcome(&state, &signed_in)),
+        Err(error @ AccountError::SessionEnded) => Ok(ended(error.into())),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Ends the session and takes the cookies away. Without a session it does nothing.
+///
+/// # Errors
+/// `invalid_csrf` when the CSRF token of the session is missing.
+#[utoipa::path(post, path = "/api/v1/auth/logout", tag = "people",
+    responses((status = 204, description = "Signed out.")))]
+pub async fn auth_logout(
+    State(state): State<HttpState>,
+    headers: HeaderMap,
+    caller: Caller,
+    MaybePerson(person): MaybePerson,
+) -> Result<Response, ApiError> {
+    let refresh = state.cookies.refresh(&headers);
+    state
+        .accounts
+        .sign_out(person.as_ref(), refresh, &caller.origin)
+        .await?;
+    Ok((StatusCode::NO_CONTENT, AppendHeaders(state.cookies.clear())).into_response())
+}
+
+fn welcome(state: &HttpState, signed_in: &SignedIn) -> Response {
+    let me = Me::new(state, &signed_in.person);
+    (
+        AppendHeaders(state.cookies.set(&signed_in.tokens)),
+        axum::Json(me),
+    )
+        .into_response()
+}
+
+/// One try to sign in, counted per address until it succeeds.
+struct Attempt<'a> {
+    state: &'a HttpState,
+    caller: &'a Caller,
+}
+
+impl<'a> Attempt<'a> {
+    fn begin(state: &'a HttpState, caller: &'a Caller) -> Result<Self, ApiError> {
+        if let Some(ip) = caller.ip {
+            state.sign_ins.take(ip, Instant::now()).map_err(|wait_s| {
+                ApiError::new(
+                    ErrorType::RateLimited,
+                    "too many failed sign-ins from your address; wait and try again",
+                )
+                .retry_after(wait_s)
+            })?;
+        }
+        Ok(Self { state, caller })
+    }
+
+    fn finish(self, result: Result<SignedIn, AccountError>) -> Result<Response, ApiError> {
+        let signed_in = result?;
+        if let Some(ip) = self.caller.ip {
+            self.state.sign_ins.give_back(ip);
+        }
+        Ok(welcome(self.state, &signed_in))
+    }
+}

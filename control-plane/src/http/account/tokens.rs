@@ -1,0 +1,184 @@
+//! Enrolment tokens: made here, shown once, listed without their secret.
+
+use crate::accounts::{IssuedToken, ListedToken, Role, TokenWish};
+use crate::app::views::{Page, time};
+use crate::http::auth::{Actor, Caller};
+use crate::http::error::ApiError;
+use crate::http::extract::{Json, Path, Query};
+use crate::http::state::HttpState;
+use axum::extract::State;
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+const MAKERS: [Role; 2] = [Role::Admin, Role::Operator];
+const LIMIT_DEFAULT: u32 = 50;
+
+/// What a new token shall be.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EnrolmentTokenRequest {
+    /// What you call it.
+    #[serde(default)]
+    pub label: Option<String>,
+    /// Region of the nodes that it enrols.
+    #[serde(default)]
+    pub region: Option<String>,
+    /// How many nodes it enrols, 1 to 1000; 1 where absent.
+    #[serde(default)]
+    pub uses: Option<u32>,
+    /// How long it works, s, 60 to 86400; 3600 where absent.
+    #[serde(default)]
+    pub ttl_s: Option<u32>,
+}
+
+/// A token, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct EnrolmentToken {
+    /// Identity.
+    pub id: String,
+    /// What its maker calls it.
+    pub label: String,
+    /// Region of the nodes that it enrols.
+    pub region: Option<String>,
+    /// Who made it: `user:ID` or `cli`.
+    pub created_by: String,
+    /// When it was made.
+    pub created_at: String,
+    /// Last moment of use.
+    pub expires_at: String,
+    /// When it was revoked.
+    pub revoked_at: Option<String>,
+    /// How many nodes it could enrol.
+    pub uses_total: i64,
+    /// How many more it may enrol.
+    pub uses_left: i64,
+    /// The nodes that it enrolled.
+    pub used_by: Vec<String>,
+}
+
+/// A token just made.
+#[derive(Serialize, ToSchema)]
+pub struct EnrolmentTokenCreated {
+    /// The secret: shown this once.
+    pub token: String,
+    /// The rest.
+    #[serde(flatten)]
+    pub listed: EnrolmentToken,
+}
+
+/// Which page.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct TokenListQuery {
+    /// Rows of a page, 1 to 200.
+    pub limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    pub cursor: Option<String>,
+}
+
+impl From<ListedToken> for EnrolmentToken {
+    fn from(ListedToken { row, used_by }: ListedToken) -> Self {
+        Self {
+            id: row.id,
+            label: row.label,
+            region: row.region,
+            created_by: row.created_by,
+            created_at: time(row.created_at_ms),
+            expires_at: time(row.expires_at_ms),
+            revoked_at: row.revoked_at_ms.map(time),
+            uses_total: row.uses_total,
+            uses_left: row.uses_left,
+            used_by,
+        }
+    }
+}
+
+impl From<IssuedToken> for EnrolmentTokenCreated {
+    fn from(issued: IssuedToken) -> Self {
+        Self {
+            token: issued.token,
+            listed: issued.listed.into(),
+        }
+    }
+}
+
+/// Makes an enrolment token. Its secret is in this answer alone.
+///
+/// # Errors
+/// `unauthorized`, `forbidden`, `invalid_request`.
+#[utoipa::path(post, path = "/api/v1/enrolment-tokens", tag = "enrolment", request_body = EnrolmentTokenRequest,
+    responses((status = 201, description = "The token, shown this once.", body = EnrolmentTokenCreated)))]
+pub async fn enrolment_token_create(
+    State(state): State<HttpState>,
+    actor: Actor,
+    caller: Caller,
+    Json(body): Json<EnrolmentTokenRequest>,
+) -> Result<(StatusCode, axum::Json<EnrolmentTokenCreated>), ApiError> {
+    let person = actor.require(&MAKERS)?;
+    let wish = TokenWish {
+        label: body.label,
+        region: body.region,
+        uses: body.uses,
+        ttl_s: body.ttl_s,
+    };
+    let issued = state
+        .accounts
+        .token_create(&wish, &person.org_id, &person.audit_name(), &caller.origin)
+        .await?;
+    Ok((StatusCode::CREATED, axum::Json(issued.into())))
+}
+
+/// Enrolment tokens, newest first: all for an admin, those of the own organisation for an operator.
+///
+/// # Errors
+/// `unauthorized`, `forbidden`, `invalid_request`.
+#[utoipa::path(get, path = "/api/v1/enrolment-tokens", tag = "enrolment", params(TokenListQuery),
+    responses((status = 200, description = "A page of tokens.", body = Page<EnrolmentToken>)))]
+pub async fn enrolment_token_list(
+    State(state): State<HttpState>,
+    actor: Actor,
+    Query(query): Query<TokenListQuery>,
+) -> Result<axum::Json<Page<EnrolmentToken>>, ApiError> {
+    let person = actor.require(&MAKERS)?;
+    let before = match query.cursor.as_deref().map(|cursor| cursor.split_once('.')) {
+        None => None,
+        Some(Some((at_ms, id))) => Some((at_ms.parse().map_err(|_| bad_cursor())?, id)),
+        Some(None) => return Err(bad_cursor()),
+    };
+    let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
+    if !(1..=200).contains(&limit) {
+        return Err(ApiError::invalid("limit is between 1 and 200").with("field", "limit"));
+    }
+    let page = state.accounts.token_list(person, before, limit).await?;
+    Ok(axum::Json(Page {
+        items: page.items.into_iter().map(EnrolmentToken::from).collect(),
+        next_cursor: page.next.map(|(at_ms, id)| format!("{at_ms}.{id}")),
+        total: Some(page.total),
+    }))
+}
+
+fn bad_cursor() -> ApiError {
+    ApiError::invalid("cursor is not one that this list gave").with("field", "cursor")
+}
+
+/// Revokes an enrolment token. Nodes that it enrolled stay.
+///
+/// # Errors
+/// `unauthorized`, `forbidden`, `not_found`.
+#[utoipa::path(delete, path = "/api/v1/enrolment-tokens/{id}", tag = "enrolment",
+    params(("id" = String, Path, description = "Identity of the token.")),
+    responses((status = 204, description = "The token enrols no more nodes.")))]
+pub async fn enrolment_token_revoke(
+    State(state): State<HttpState>,
+    actor: Actor,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    let person = actor.require(&MAKERS)?;
+    state
+        .accounts
+        .token_revoke(person, &id, &caller.origin)
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
+}

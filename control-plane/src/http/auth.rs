@@ -1,0 +1,121 @@
+//! Who acts, as handlers see it.
+
+use super::client_ip::ClientIp;
+use super::error::ApiError;
+use super::request_id::RequestId;
+use crate::accounts::{Origin, Person, Role};
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+use std::convert::Infallible;
+
+/// What the session layer found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Acting {
+    /// No session cookie.
+    Nobody,
+    /// A session cookie that no longer works.
+    Ended,
+    /// A live session.
+    Person(Person),
+}
+
+/// Who acts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Actor {
+    /// Nobody is signed in.
+    Anonymous,
+    /// A person in a live session.
+    Person(Person),
+}
+
+impl Actor {
+    /// The person, or 401.
+    ///
+    /// # Errors
+    /// [`ApiError`] of type `unauthorized`.
+    pub fn person(&self) -> Result<&Person, ApiError> {
+        match self {
+            Self::Person(person) => Ok(person),
+            Self::Anonymous => Err(ApiError::unauthorized()),
+        }
+    }
+
+    /// The person, if one of `roles` is held; 401 without a session, 403 without a role.
+    ///
+    /// # Errors
+    /// [`ApiError`] of type `unauthorized` or `forbidden`.
+    pub fn require(&self, roles: &[Role]) -> Result<&Person, ApiError> {
+        let person = self.person()?;
+        if roles.iter().any(|role| person.has(*role)) {
+            return Ok(person);
+        }
+        let names: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+        Err(ApiError::forbidden(format!(
+            "this needs the role {}; an admin can give it to you",
+            names.join(" or ")
+        )))
+    }
+
+    /// Whether this is an admin.
+    pub fn is_admin(&self) -> bool {
+        matches!(self, Self::Person(person) if person.has(Role::Admin))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Actor {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        match parts.extensions.get::<Acting>() {
+            Some(Acting::Person(person)) => Ok(Self::Person(person.clone())),
+            Some(Acting::Ended) => Err(ApiError::new(
+                dgon_protocol::error::ErrorType::Unauthorized,
+                "the session has ended; refresh it or sign in again",
+            )),
+            Some(Acting::Nobody) | None => Ok(Self::Anonymous),
+        }
+    }
+}
+
+/// The person of a live session, where there is one; never an error. For routes that end or begin a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MaybePerson(pub Option<Person>);
+
+impl<S: Send + Sync> FromRequestParts<S> for MaybePerson {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        Ok(Self(match parts.extensions.get::<Acting>() {
+            Some(Acting::Person(person)) => Some(person.clone()),
+            _ => None,
+        }))
+    }
+}
+
+/// Where a request comes from, for the audit log and rate limits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// For the audit log.
+    pub origin: Origin,
+    /// Address, where the server knows it.
+    pub ip: Option<ClientIp>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        let ip = parts.extensions.get::<ClientIp>().copied();
+        let request_id = parts
+            .extensions
+            .get::<RequestId>()
+            .map(|id| id.as_str().to_owned());
+        Ok(Self {
+            origin: Origin {
+                ip: ip.map(|ip| ip.0.to_string()),
+                request_id,
+            },
+            ip,
+        })
+    }
+}

@@ -1,0 +1,126 @@
+//! The two cookies of a session. `HttpOnly` and `SameSite=Lax` always; over HTTPS also `Secure` and the
+//! `__Host-` prefix, which plain HTTP on a local network cannot have.
+
+use crate::accounts::Tokens;
+use http::header::{self, HeaderMap, HeaderValue};
+
+const ACCESS: &str = "dgon_access";
+const REFRESH: &str = "dgon_refresh";
+const HOST_PREFIX: &str = "__Host-";
+
+/// Reads and writes the cookies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cookies {
+    is_https: bool,
+}
+
+impl Cookies {
+    /// Cookies for an HTTPS or a plain address.
+    pub fn new(is_https: bool) -> Self {
+        Self { is_https }
+    }
+
+    /// The access token of a request.
+    pub fn access<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+        self.find(headers, ACCESS)
+    }
+
+    /// The refresh token of a request.
+    pub fn refresh<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+        self.find(headers, REFRESH)
+    }
+
+    /// Headers that give a browser these tokens.
+    pub fn set(&self, tokens: &Tokens) -> [(http::HeaderName, HeaderValue); 2] {
+        [
+            self.header(ACCESS, &tokens.access, tokens.access_s),
+            self.header(REFRESH, &tokens.refresh, tokens.refresh_s),
+        ]
+    }
+
+    /// Headers that take the tokens away.
+    pub fn clear(&self) -> [(http::HeaderName, HeaderValue); 2] {
+        [self.header(ACCESS, "", 0), self.header(REFRESH, "", 0)]
+    }
+
+    fn prefix(&self) -> &'static str {
+        if self.is_https { HOST_PREFIX } else { "" }
+    }
+
+    fn find<'a>(&self, headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+        headers
+            .get_all(header::COOKIE)
+            .iter()
+            .filter_map(|line| line.to_str().ok())
+            .flat_map(|line| line.split(';'))
+            .filter_map(|pair| pair.trim().split_once('='))
+            .find(|(key, value)| key.strip_prefix(self.prefix()) == Some(name) && !value.is_empty())
+            .map(|(_, value)| value)
+    }
+
+    fn header(&self, name: &str, value: &str, max_age_s: i64) -> (http::HeaderName, HeaderValue) {
+        let secure = if self.is_https { "; Secure" } else { "" };
+        let text = format!(
+            "{}{name}={value}; Path=/; Max-Age={}; HttpOnly; SameSite=Lax{secure}",
+            self.prefix(),
+            max_age_s.max(0)
+        );
+        // Tokens are base64url and names are ours: always a header value.
+        let value = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""));
+        (header::SET_COOKIE, value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens() -> Tokens {
+        Tokens {
+            access: "aaa".into(),
+            refresh: "rrr".into(),
+            access_s: 600,
+            refresh_s: 604_800,
+        }
+    }
+
+    #[test]
+    fn cookies_are_written_exactly() {
+        let [(_, access), (_, refresh)] = Cookies::new(true).set(&tokens());
+        assert_eq!(
+            access,
+            "__Host-dgon_access=aaa; Path=/; Max-Age=600; HttpOnly; SameSite=Lax; Secure"
+        );
+        assert_eq!(
+            refresh,
+            "__Host-dgon_refresh=rrr; Path=/; Max-Age=604800; HttpOnly; SameSite=Lax; Secure"
+        );
+        let [(_, access), _] = Cookies::new(false).set(&tokens());
+        assert_eq!(
+            access,
+            "dgon_access=aaa; Path=/; Max-Age=600; HttpOnly; SameSite=Lax"
+        );
+        let [(_, gone), _] = Cookies::new(false).clear();
+        assert_eq!(
+            gone,
+            "dgon_access=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"
+        );
+    }
+
+    #[test]
+    fn cookies_are_found_among_others() {
+        let mut headers = HeaderMap::new();
+        headers.append(
+            header::COOKIE,
+            HeaderValue::from_static("x=1; dgon_access=a=b"),
+        );
+        headers.append(
+            header::COOKIE,
+            HeaderValue::from_static("__Host-dgon_refresh=r"),
+        );
+        assert_eq!(Cookies::new(false).access(&headers), Some("a=b"));
+        assert_eq!(Cookies::new(false).refresh(&headers), None);
+        assert_eq!(Cookies::new(true).access(&headers), None);
+        assert_eq!(Cookies::new(true).refresh(&headers), Some("r"));
+    }
+}

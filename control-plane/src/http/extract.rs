@@ -1,0 +1,96 @@
+//! Extractors that answer in the API's error shape: JSON bodies, queries, path parameters.
+
+use super::error::ApiError;
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use dgon_protocol::error::ErrorType;
+use http::request::Parts;
+use serde::de::DeserializeOwned;
+
+/// A JSON body of `application/json`.
+#[derive(Debug, Clone, Copy)]
+pub struct Json<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        match axum::Json::<T>::from_request(request, state).await {
+            Ok(axum::Json(value)) => Ok(Self(value)),
+            Err(rejection) => Err(json_error(rejection)),
+        }
+    }
+}
+
+fn json_error(rejection: JsonRejection) -> ApiError {
+    match rejection {
+        JsonRejection::MissingJsonContentType(_) => {
+            ApiError::invalid("send JSON with the header content-type: application/json")
+        }
+        JsonRejection::JsonDataError(error) => {
+            ApiError::invalid(format!("a field is missing or wrong: {}", cause(&error)))
+        }
+        JsonRejection::JsonSyntaxError(error) => {
+            ApiError::invalid(format!("the body is not JSON: {}", cause(&error)))
+        }
+        JsonRejection::BytesRejection(error) => match error.status().as_u16() {
+            413 => ApiError::new(
+                ErrorType::TooLarge,
+                "the body is larger than this address takes",
+            ),
+            _ => ApiError::invalid("the body could not be read"),
+        },
+        other => ApiError::from_status(other.status()),
+    }
+}
+
+/// The innermost cause: what the parser says, which names the field and the place.
+fn cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+/// The query of the address.
+#[derive(Debug, Clone, Copy)]
+pub struct Query<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match axum::extract::Query::<T>::from_request_parts(parts, state).await {
+            Ok(axum::extract::Query(value)) => Ok(Self(value)),
+            Err(rejection) => Err(query_error(&rejection)),
+        }
+    }
+}
+
+fn query_error(rejection: &QueryRejection) -> ApiError {
+    ApiError::invalid(format!("a parameter is wrong: {}", cause(rejection)))
+}
+
+/// The parameters in the path.
+#[derive(Debug, Clone, Copy)]
+pub struct Path<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match axum::extract::Path::<T>::from_request_parts(parts, state).await {
+            Ok(axum::extract::Path(value)) => Ok(Self(value)),
+            Err(rejection) => Err(path_error(&rejection)),
+        }
+    }
+}
+
+fn path_error(rejection: &PathRejection) -> ApiError {
+    match rejection.status().is_server_error() {
+        true => ApiError::internal(rejection),
+        // What cannot be the name of an object names none.
+        false => ApiError::not_found("there is nothing with this name"),
+    }
+}

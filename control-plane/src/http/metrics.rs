@@ -1,0 +1,88 @@
+//! Prometheus metrics. Counters and durations are measured where things happen, with the `metrics` macros;
+//! gauges of the network are read when somebody scrapes.
+
+use super::error::ApiError;
+use super::state::HttpState;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header;
+use metrics::{describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+const HTTP: &str = "api_http_request_duration_seconds";
+const DB: &str = "db_query_duration_seconds";
+const ACTIVE_NODES: &str = "summary_active_nodes";
+const MODELS_CACHED: &str = "summary_models_cached";
+const REQUESTS_24H: &str = "summary_requests_24h";
+
+const SECONDS: [f64; 12] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
+];
+
+static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+
+/// Starts recording, once per process.
+///
+/// # Errors
+/// [`BuildError`] when another recorder runs already.
+pub fn install() -> Result<(), BuildError> {
+    if RECORDER.get().is_some() {
+        return Ok(());
+    }
+    let recorder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
+        .build_recorder();
+    let handle = recorder.handle();
+    metrics::set_global_recorder(recorder).map_err(BuildError::FailedToSetGlobalRecorder)?;
+    // Of two that race, only one can have set the recorder above.
+    let _ = RECORDER.set(handle);
+    describe_histogram!(
+        HTTP,
+        "Time to answer an HTTP request, by route and status code."
+    );
+    describe_histogram!(DB, "Time of a database operation.");
+    describe_gauge!(ACTIVE_NODES, "Nodes that serve.");
+    describe_gauge!(MODELS_CACHED, "Different models on active nodes.");
+    describe_gauge!(REQUESTS_24H, "Receipts of the last 24 hours.");
+    Ok(())
+}
+
+/// Notes an answered request.
+pub(super) fn observe_http(route: &str, code: u16, elapsed: Duration) {
+    histogram!(HTTP, "route" => route.to_owned(), "code" => code.to_string())
+        .record(elapsed.as_secs_f64());
+}
+
+/// Folds measurements together, so that memory does not grow between scrapes.
+pub fn upkeep() {
+    if let Some(handle) = RECORDER.get() {
+        handle.run_upkeep();
+    }
+}
+
+/// All metrics, in the text form of Prometheus.
+///
+/// # Errors
+/// A fault of the store.
+#[utoipa::path(get, path = "/metrics", tag = "operations", security(()),
+    responses((status = 200, description = "Prometheus text.", body = String, content_type = "text/plain")))]
+pub async fn metrics_text(State(state): State<HttpState>) -> Result<Response, ApiError> {
+    let counts = state.app.store.network_counts().await?;
+    let active = counts.by_state.iter().find(|(state, _)| state == "active");
+    gauge!(ACTIVE_NODES).set(active.map_or(0, |(_, count)| *count) as f64);
+    gauge!(MODELS_CACHED).set(counts.models as f64);
+    let text = RECORDER
+        .get()
+        .map(PrometheusHandle::render)
+        .unwrap_or_default();
+    Ok((
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
+        text,
+    )
+        .into_response())
+}

@@ -1,0 +1,160 @@
+//! The OpenAPI document, put together from the handlers' annotations.
+//!
+//! It is served, printed by `dgon-control-plane openapi`, and committed as `control-plane/openapi.json`; tests
+//! compare the three and call every route in it.
+
+use super::{account, health, metrics};
+use axum::Json;
+use dgon_protocol::error::ErrorType;
+use serde::Serialize;
+use utoipa::openapi::schema::{ObjectBuilder, Schema};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
+use utoipa::openapi::{Content, RefOr, ResponseBuilder, Type};
+use utoipa::{Modify, OpenApi, PartialSchema, ToSchema};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "DGON control plane", description = "HTTP API of the control plane. Errors have one shape, \
+        `ErrorBody`; lists are paged by cursor; times are RFC 3339 UTC; unknown is null.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")),
+    paths(
+        account::sign_in::auth_state,
+        account::sign_in::auth_setup,
+        account::sign_in::auth_redeem,
+        account::sign_in::auth_login,
+        account::sign_in::auth_refresh,
+        account::sign_in::auth_logout,
+        account::me::user_me,
+        account::flags::flag_list,
+        account::flags::flag_set,
+        account::tokens::enrolment_token_create,
+        account::tokens::enrolment_token_list,
+        account::tokens::enrolment_token_revoke,
+        health::healthz,
+        health::readyz,
+        metrics::metrics_text,
+        openapi_json,
+    ),
+    components(schemas(ErrorBody)),
+    security(("session" = [])),
+    tags(
+        (name = "people", description = "Sign-in and sessions."),
+        (name = "network", description = "The network in numbers."),
+        (name = "nodes", description = "Nodes as people see them."),
+        (name = "receipts", description = "Receipts and their proofs."),
+        (name = "enrolment", description = "Making nodes part of the network."),
+        (name = "node", description = "What agents call; authenticated by the node headers."),
+        (name = "admin", description = "Settings of the network."),
+        (name = "operations", description = "For those who run the control plane."),
+    ),
+    modifiers(&Finish),
+)]
+struct Api;
+
+/// The body of every error.
+#[derive(Serialize, ToSchema)]
+pub struct ErrorBody {
+    /// The error.
+    pub error: ErrorDetail,
+}
+
+/// What happened, what it means and what to do.
+#[derive(Serialize, ToSchema)]
+pub struct ErrorDetail {
+    /// One of a closed list.
+    #[serde(rename = "type")]
+    pub kind: ErrorKind,
+    /// A sentence for a person.
+    pub message: String,
+    /// The id under which the server logged this request.
+    pub request_id: String,
+    /// Facts for a program.
+    pub details: serde_json::Map<String, serde_json::Value>,
+}
+
+/// The closed list of error types.
+#[derive(Serialize)]
+pub struct ErrorKind;
+
+impl PartialSchema for ErrorKind {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some("The closed list of error types."))
+            .enum_values(Some(ErrorType::ALL.iter().map(|kind| kind.as_str())))
+            .into()
+    }
+}
+
+impl ToSchema for ErrorKind {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "ErrorType".into()
+    }
+}
+
+/// Adds what holds for all operations: how to authenticate, and the error body.
+struct Finish;
+
+impl Modify for Finish {
+    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        let components = api.components.get_or_insert_default();
+        let header = |name: &str, meaning: &str| {
+            SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(name, meaning)))
+        };
+        components.add_security_scheme(
+            "session",
+            SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(
+                "dgon_access",
+                "Session cookie of a person. Changes also need the header x-csrf-token.",
+            ))),
+        );
+        components.add_security_scheme(
+            "node",
+            header(
+                "x-node-auth",
+                "HMAC of a node, with x-node-id, x-node-ts and x-node-nonce.",
+            ),
+        );
+        for item in api.paths.paths.values_mut() {
+            let operations = [
+                &mut item.get,
+                &mut item.put,
+                &mut item.post,
+                &mut item.delete,
+                &mut item.patch,
+            ];
+            for operation in operations.into_iter().flatten() {
+                let error = utoipa::openapi::Ref::from_schema_name("ErrorBody");
+                let response = ResponseBuilder::new()
+                    .description("The request was refused or failed.")
+                    .content("application/json", Content::new(Some(error)))
+                    .build();
+                operation
+                    .responses
+                    .responses
+                    .entry("default".to_owned())
+                    .or_insert_with(|| response.into());
+            }
+        }
+    }
+}
+
+/// The document.
+pub fn document() -> utoipa::openapi::OpenApi {
+    Api::openapi()
+}
+
+/// The document as it is committed: pretty JSON with a newline at its end.
+///
+/// # Errors
+/// When serialising fails, which would be a fault of this program.
+pub fn document_text() -> Result<String, serde_json::Error> {
+    Ok(serde_json::to_string_pretty(&document())? + "\n")
+}
+
+/// This document.
+#[utoipa::path(get, path = "/api/v1/openapi.json", tag = "operations", security(()),
+    responses((status = 200, description = "OpenAPI 3.1.", body = Object)))]
+pub async fn openapi_json() -> Json<utoipa::openapi::OpenApi> {
+    Json(document())
+}

@@ -1,0 +1,107 @@
+//! Finds out who acts, once per request, and refuses changes that another site could have caused.
+//!
+//! A session cookie that no longer works is not the same as none: the console must refresh it instead of being
+//! shown what strangers see.
+
+use super::auth::Acting;
+use super::client_ip::ClientIp;
+use super::csrf;
+use super::error::ApiError;
+use super::state::HttpState;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use dgon_protocol::error::ErrorType;
+use http::{HeaderMap, HeaderName, Method};
+use std::net::SocketAddr;
+
+/// These make or renew a session, so they cannot ask for its CSRF token.
+const BEFORE_SESSION: [&str; 4] = [
+    "/api/v1/auth/setup",
+    "/api/v1/auth/redeem",
+    "/api/v1/auth/login",
+    "/api/v1/auth/refresh",
+];
+
+/// The layer.
+pub(super) async fn layer(
+    State(state): State<HttpState>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    if let Some(client) = client_ip(&state, &request) {
+        request.extensions_mut().insert(client);
+    }
+    if !request.uri().path().starts_with("/api/") {
+        return next.run(request).await;
+    }
+    let resolved = resolve(
+        &state,
+        request.method(),
+        request.uri().path(),
+        request.headers(),
+    );
+    match resolved.await {
+        Ok(acting) => {
+            request.extensions_mut().insert(acting);
+            next.run(request).await
+        }
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn resolve(
+    state: &HttpState,
+    method: &Method,
+    path: &str,
+    headers: &HeaderMap,
+) -> Result<Acting, ApiError> {
+    let acting = acting(state, headers).await?;
+    if csrf::changes(method) {
+        let public_url = state.app.settings.public_url.as_deref();
+        if !csrf::is_same_site(headers, public_url) {
+            return Err(ApiError::new(
+                ErrorType::InvalidCsrf,
+                "this request comes from another site; set public_url if a proxy changes the Host header",
+            ));
+        }
+        let needs_token = !BEFORE_SESSION.contains(&path);
+        if let (Acting::Person(person), true) = (&acting, needs_token) {
+            let sent = headers
+                .get(&csrf::HEADER)
+                .and_then(|value| value.to_str().ok());
+            if !sent.is_some_and(|sent| state.accounts.csrf_matches(person, sent)) {
+                return Err(ApiError::new(
+                    ErrorType::InvalidCsrf,
+                    "send csrf_token of GET /api/v1/users/me in the header x-csrf-token",
+                ));
+            }
+        }
+    }
+    Ok(acting)
+}
+
+async fn acting(state: &HttpState, headers: &HeaderMap) -> Result<Acting, ApiError> {
+    match state.cookies.access(headers) {
+        Some(access) => Ok(match state.accounts.person(access).await? {
+            Some(person) => Acting::Person(person),
+            None => Acting::Ended,
+        }),
+        None if state.cookies.refresh(headers).is_some() => Ok(Acting::Ended),
+        None => Ok(Acting::Nobody),
+    }
+}
+
+fn client_ip(state: &HttpState, request: &Request) -> Option<ClientIp> {
+    let peer = request
+        .extensions()
+        .get::<ConnectInfo<SocketAddr>>()
+        .map(|info| info.0);
+    let forwarded: Vec<&str> = request
+        .headers()
+        .get_all(HeaderName::from_static("x-forwarded-for"))
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .collect();
+    ClientIp::find(peer, forwarded.into_iter(), &state.settings.trusted_proxies)
+}

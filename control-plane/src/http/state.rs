@@ -1,0 +1,81 @@
+//! What handlers of this module share.
+
+use super::client_ip::IpBlock;
+use super::cookies::Cookies;
+use super::ratelimit::RateLimit;
+use crate::accounts::{Accounts, PasswordHasher};
+use crate::app::App;
+use axum::extract::FromRef;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Settings of the HTTP server, beside those of [`App`].
+#[derive(Debug, Clone)]
+pub struct HttpSettings {
+    /// Proxies whose `X-Forwarded-For` counts.
+    pub trusted_proxies: Vec<IpBlock>,
+    /// Failed sign-ins per minute and address.
+    pub sign_ins_per_minute: u32,
+    /// How long an answer may take.
+    pub request_timeout: Duration,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self {
+            trusted_proxies: Vec::new(),
+            sign_ins_per_minute: 10,
+            request_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The shared state. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct HttpState {
+    /// The state that every part works on.
+    pub app: Arc<App>,
+    /// People.
+    pub accounts: Accounts,
+    /// Failed sign-ins.
+    pub sign_ins: RateLimit,
+    /// The cookies of sessions.
+    pub cookies: Cookies,
+    /// Settings.
+    pub settings: Arc<HttpSettings>,
+}
+
+impl HttpState {
+    /// Puts the parts together.
+    pub fn new(app: Arc<App>, settings: HttpSettings) -> Self {
+        let is_https = app
+            .settings
+            .public_url
+            .as_deref()
+            .is_some_and(|url| url.starts_with("https://"));
+        Self {
+            accounts: Accounts::new(&app, PasswordHasher::default()),
+            sign_ins: RateLimit::new(settings.sign_ins_per_minute),
+            cookies: Cookies::new(is_https),
+            settings: Arc::new(settings),
+            app,
+        }
+    }
+
+    /// Whether people reach this server over HTTPS.
+    pub fn is_https(&self) -> bool {
+        self.cookies == Cookies::new(true)
+    }
+}
+
+impl FromRef<HttpState> for Arc<App> {
+    fn from_ref(state: &HttpState) -> Self {
+        Arc::clone(&state.app)
+    }
+}
+
+impl FromRef<HttpState> for Accounts {
+    fn from_ref(state: &HttpState) -> Self {
+        state.accounts.clone()
+    }
+}
