@@ -30,6 +30,9 @@ const IDLE: Duration = Duration::from_secs(5);
 /// Requests that one connection of llama-server serves.
 const LLAMA_REQUESTS: u32 = 100;
 
+/// Time that hyper gets to write what it was given.
+const FLUSH: Duration = Duration::from_millis(20);
+
 /// Accepts connections until told to stop.
 pub(super) async fn serve(sim: Arc<Sim>, listener: TcpListener, stop: CancellationToken) {
     loop {
@@ -154,11 +157,13 @@ fn whole(plain: &Plain, cut: bool) -> Result<Response, Cut> {
             .body(Body::Whole(Full::new(plain.body.clone())))
             .map_err(|_| Cut);
     }
-    let (sender, pieces) = mpsc::channel(2);
+    let (sender, pieces) = mpsc::channel(1);
     let half = plain.body.slice(..plain.body.len() / 2);
-    // The channel has room for both, so neither send can fail.
-    let _ = sender.try_send(Ok(half));
-    let _ = sender.try_send(Err(Cut));
+    tokio::spawn(async move {
+        if sender.send(Ok(half)).await.is_ok() {
+            cut_after_flush(&sender).await;
+        }
+    });
     let head = plain
         .response_head()
         .header(http::header::CONTENT_LENGTH, plain.body.len());
@@ -296,6 +301,13 @@ impl Clock {
     }
 }
 
+/// Cuts the connection once what was sent before is out: hyper throws away what it has not written yet.
+async fn cut_after_flush(sender: &mpsc::Sender<Result<Bytes, Cut>>) {
+    tokio::time::sleep(FLUSH).await;
+    // A client that is gone already needs no cut.
+    let _ = sender.send(Err(Cut)).await;
+}
+
 /// Plays one stream.
 struct Player {
     ticket: Ticket,
@@ -320,7 +332,7 @@ impl Player {
             }
             if reached(self.faults.disconnect_after, at) {
                 self.start();
-                let _ = self.sender.send(Err(Cut)).await;
+                cut_after_flush(&self.sender).await;
                 return self.ticket.close(Outcome::Cut);
             }
             let truncated = piece.terminal && self.faults.truncate_after.is_some();
@@ -344,7 +356,7 @@ impl Player {
         if failed {
             if self.error.is_empty() {
                 self.start();
-                let _ = self.sender.send(Err(Cut)).await;
+                cut_after_flush(&self.sender).await;
                 return self.ticket.close(Outcome::Cut);
             }
             for bytes in std::mem::take(&mut self.error) {
