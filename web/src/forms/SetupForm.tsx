@@ -5,7 +5,7 @@ import { setUpFirstAdmin } from '~/api/mutations'
 import { Button } from '~/ui/Button'
 import { TextField } from '~/ui/Field'
 
-const SHORTEST_PASSWORD = 12
+const SHORTEST_PASSWORD = 8
 
 export function SetupForm({ token, onDone }: { token: string; onDone: () => void }) {
   const [fields, setFields] = useState({ email: '', password: '' })

@@ -1,0 +1,66 @@
+// A page that notices what a person would not: console errors, page errors and violations of the CSP.
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { type Page, expect, test as base } from '@playwright/test'
+
+export { expect }
+
+interface Watch {
+  /** Expected trouble of a test that makes trouble on purpose. */
+  allow: (pattern: RegExp) => void
+}
+
+export const test = base.extend<{ watch: Watch }>({
+  watch: [
+    async ({ context }, use) => {
+      const seen: string[] = []
+      const allowed: RegExp[] = []
+      context.on('console', (message) => {
+        if (message.type() === 'error' || message.text().includes('securitypolicyviolation')) seen.push(`${message.text()} ${message.location().url}`)
+      })
+      context.on('weberror', (error) => seen.push(String(error.error())))
+      await context.addInitScript(() => {
+        document.addEventListener('securitypolicyviolation', (event) => {
+          console.error(`securitypolicyviolation ${event.violatedDirective} ${event.blockedURI}`)
+        })
+      })
+      await use({ allow: (pattern) => allowed.push(pattern) })
+      expect(
+        seen.filter((text) => !allowed.some((pattern) => pattern.test(text))),
+        'console errors and CSP violations',
+      ).toEqual([])
+    },
+    { auto: true },
+  ],
+})
+
+const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+const RULES = ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa', 'best-practice']
+
+interface AxeResult {
+  violations: { id: string; help: string; nodes: { html: string; failureSummary?: string }[] }[]
+}
+
+export async function expectAccessible(page: Page): Promise<void> {
+  // Injected, not added as a script: the page's CSP forbids those, as it should.
+  await page.evaluate(axeSource)
+  const result = await page.evaluate(
+    (rules) => (globalThis as unknown as { axe: { run: (root: Document, options: object) => Promise<AxeResult> } }).axe.run(document, { runOnly: rules }),
+    RULES,
+  )
+  const found = result.violations.map(({ id, help, nodes }) => `${id}: ${help}\n${nodes.map(({ html, failureSummary }) => `  ${html}\n  ${failureSummary ?? ''}`).join('\n')}`)
+  expect(found, `axe on ${page.url()}`).toEqual([])
+}
+
+export async function expectNoSidewaysScroll(page: Page): Promise<void> {
+  const { scroll, client } = await page.evaluate(() => ({ scroll: document.documentElement.scrollWidth, client: document.documentElement.clientWidth }))
+  expect(scroll, `${page.url()} scrolls sideways`).toBeLessThanOrEqual(client)
+}
+
+/** The page has its data: no skeleton is left. */
+export async function settled(page: Page): Promise<void> {
+  await expect(page.getByRole('heading', { level: 1 })).toBeVisible()
+  await expect(page.locator('.skeleton, .skeleton-line')).toHaveCount(0, { timeout: 15_000 })
+}
+
+export const rowIds = (page: Page) => page.locator('tbody [data-row-link]').evaluateAll((links) => links.map((link) => link.getAttribute('data-row-link') ?? ''))

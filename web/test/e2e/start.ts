@@ -1,0 +1,36 @@
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { BASE_URL, FLEET, FLEET_NODES, PLACE, SETUP_LINK } from './place'
+import { DATA_DIR, type Running, controlPlane, enrolmentToken, simulator, start, untilReady } from './programs'
+
+const RATE_PER_S = 8
+const LONGER_THAN_THE_TESTS_S = 3600
+
+/** A fresh control plane with a simulated fleet that really signs. Given DGON_BASE_URL, the one that runs there. */
+async function startAll(): Promise<() => Promise<void>> {
+  if (process.env.DGON_BASE_URL) {
+    writeFileSync(SETUP_LINK, process.env.DGON_SETUP_LINK ?? '')
+    return async () => {}
+  }
+  rmSync(PLACE, { recursive: true, force: true })
+  mkdirSync(DATA_DIR, { recursive: true })
+  const running: Running[] = []
+  const bind = new URL(BASE_URL).host
+  const server = start('control-plane', controlPlane(), ['serve', '--bind', bind], { DGON_DATA_DIR: DATA_DIR })
+  running.push(server)
+  const [link = ''] = await server.says(/http\S+\/setup#token=\S+/)
+  await untilReady()
+  writeFileSync(SETUP_LINK, link)
+  const token = await enrolmentToken(FLEET_NODES)
+  const fleet = ['fleet', '--api', BASE_URL, '--nodes', String(FLEET_NODES), '--rate', String(RATE_PER_S), '--duration', String(LONGER_THAN_THE_TESTS_S), '--prefix', FLEET]
+  running.push(start('fleet', simulator(), fleet, { DGON_ENROL_TOKEN: token }))
+  return async () => {
+    for (const program of running.toReversed()) {
+      // oxlint-disable-next-line no-await-in-loop
+      await program.stop()
+    }
+  }
+}
+
+// Playwright calls the default export of its global setup.
+// oxlint-disable-next-line no-default-export
+export default startAll
