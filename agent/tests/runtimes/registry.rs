@@ -1,0 +1,144 @@
+//! Runtimes come, go and change without a restart.
+
+use super::support::*;
+use dgon_agent::proxy::{Proxy, Settings};
+use dgon_agent::runtime::{Readiness, Registry, RuntimeKind};
+use dgon_testkit::runtime::{Kind, SimConfig, SimRuntime};
+
+fn models(id: &str, owner: &str) -> Page {
+    page(&format!(
+        r#"{{"data":[{{"id":"{id}","owned_by":"{owner}"}}]}}"#
+    ))
+}
+
+#[tokio::test]
+async fn a_runtime_that_comes_goes_and_changes_is_noticed() {
+    let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = free.local_addr().unwrap();
+    drop(free);
+    let registry = Registry::start(only(&[addr]));
+    assert!(registry.current().is_empty());
+
+    let server = Pages::serve_at(
+        addr,
+        &[("/v1/models", models("a", "vllm")), ("/health", page(""))],
+    )
+    .await;
+    let found = until(&registry, |found| found.len() == 1).await;
+    assert_eq!(found[0].kind, RuntimeKind::Vllm);
+
+    drop(server);
+    until(&registry, |found| found.is_empty()).await;
+
+    let server = Pages::serve_at(
+        addr,
+        &[("/v1/models", models("b", "vllm")), ("/health", page(""))],
+    )
+    .await;
+    until(&registry, |found| {
+        found.iter().any(|r| r.model("b").is_some())
+    })
+    .await;
+    drop(server);
+
+    // Another kind takes the port.
+    let _server = Pages::serve_at(
+        addr,
+        &[
+            ("/v1/models", models("b", "tensorrt_llm")),
+            ("/health", page("")),
+        ],
+    )
+    .await;
+    until(&registry, |found| {
+        found.iter().any(|r| r.kind == RuntimeKind::TensorrtLlm)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn several_runtimes_are_kept_in_the_order_they_were_named() {
+    let ollama = SimRuntime::start(SimConfig::new(Kind::Ollama))
+        .await
+        .unwrap();
+    let tgi = SimRuntime::start(SimConfig::new(Kind::Tgi)).await.unwrap();
+    let llama = SimRuntime::start(SimConfig::new(Kind::LlamaCpp))
+        .await
+        .unwrap();
+    let registry = Registry::start(only(&[tgi.addr(), ollama.addr(), llama.addr()]));
+    let found = until(&registry, |found| found.len() == 3).await;
+    let kinds: Vec<_> = found.iter().map(|runtime| runtime.kind).collect();
+    assert_eq!(
+        kinds,
+        [RuntimeKind::Tgi, RuntimeKind::Ollama, RuntimeKind::LlamaCpp]
+    );
+}
+
+#[tokio::test]
+async fn loading_ends_in_readiness() {
+    let mut config = SimConfig::new(Kind::LlamaCpp);
+    config.loading = std::time::Duration::from_millis(400);
+    let sim = SimRuntime::start(config).await.unwrap();
+    let registry = Registry::start(only(&[sim.addr()]));
+    until(&registry, |found| {
+        found.iter().any(|r| r.readiness == Readiness::Loading)
+    })
+    .await;
+    until(&registry, |found| found.iter().any(|r| r.is_ready())).await;
+}
+
+#[tokio::test]
+async fn an_unchanged_runtime_wakes_nobody() {
+    let pages = [("/v1/models", models("a", "vllm")), ("/health", page(""))];
+    let server = Pages::serve(&pages).await;
+    let registry = Registry::start(only(&[server.addr]));
+    until(&registry, |found| found.len() == 1).await;
+    let mut changes = registry.subscribe();
+    changes.mark_unchanged();
+    let before = server.asked().len();
+    tokio::time::timeout(std::time::Duration::from_secs(10), async {
+        while server.asked().len() < before + 10 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("it looks on");
+    assert!(!changes.has_changed().unwrap());
+}
+
+#[tokio::test]
+async fn the_proxy_in_front_of_a_runtime_is_no_runtime_itself() {
+    let sim = SimRuntime::start(SimConfig::new(Kind::Ollama))
+        .await
+        .unwrap();
+    let behind = Registry::start(only(&[sim.addr()]));
+    until(&behind, |found| found.len() == 1).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let sink = std::sync::Arc::new(NoSink);
+    let proxy = Proxy::new(behind, sink, Settings::with_hash_key([0; 32]));
+    let stop = tokio_util::sync::CancellationToken::new();
+    tokio::spawn(proxy.serve(listener, stop.clone()));
+    assert_eq!(dgon_agent::runtime::discover(&only(&[addr])).await, []);
+    stop.cancel();
+}
+
+/// Detection leaves no receipts, so there is nothing to sink.
+struct NoSink;
+
+impl dgon_agent::proxy::ReceiptSink for NoSink {
+    fn ready(&self) -> Result<(), dgon_agent::proxy::SinkError> {
+        Ok(())
+    }
+
+    fn next_request_id(&self) -> dgon_protocol::id::RequestId {
+        dgon_protocol::id::RequestId::generate(0, 0)
+    }
+
+    fn record(
+        &self,
+        _facts: dgon_agent_core::facts::RequestFacts,
+    ) -> futures_util::future::BoxFuture<'_, Result<u64, dgon_agent::proxy::SinkError>> {
+        Box::pin(async { Err(dgon_agent::proxy::SinkError::Closed) })
+    }
+}
