@@ -45,6 +45,8 @@ pub enum ApiError {
         status: u16,
         /// What it says.
         detail: Box<ErrorDetail>,
+        /// The `Date` header.
+        date: Option<SystemTime>,
     },
     /// Something else answers there.
     #[error(
@@ -59,6 +61,19 @@ pub enum ApiError {
     /// The system gives no randomness.
     #[error("the system gives no random bytes, so the request cannot be signed: {0}")]
     Entropy(String),
+}
+
+impl ApiError {
+    /// The server's clock, where it answered.
+    pub fn date(&self) -> Option<SystemTime> {
+        match self {
+            Self::Refused { date, .. } => *date,
+            Self::Client(_)
+            | Self::Unreachable { .. }
+            | Self::NotOurs { .. }
+            | Self::Entropy(_) => None,
+        }
+    }
 }
 
 /// A client of one control plane.
@@ -113,15 +128,6 @@ impl Api {
             .header("content-type", "application/json")
             .body(body);
         Ok(answer(url, request).await?.body)
-    }
-
-    /// Gets `path` without any credentials.
-    ///
-    /// # Errors
-    /// [`ApiError`].
-    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Answer<T>, ApiError> {
-        let url = self.base.at(path);
-        answer(url.clone(), self.http.get(url)).await
     }
 
     /// Gets `path` as this node.
@@ -207,6 +213,7 @@ async fn answer<T: DeserializeOwned>(
         return Err(ApiError::Refused {
             status: status.as_u16(),
             detail: Box::new(error.error),
+            date,
         });
     }
     let body = serde_json::from_slice(&body).map_err(|_| not_ours())?;

@@ -4,6 +4,7 @@ pub mod api;
 pub mod cli;
 pub mod cmd;
 pub mod config;
+pub mod doctor;
 pub mod enrol;
 pub mod files;
 pub mod gpu;

@@ -3,6 +3,7 @@
 mod completions;
 mod config;
 mod context;
+mod doctor;
 mod enroll;
 mod gpus;
 mod key;
@@ -36,7 +37,7 @@ pub fn execute(cli: Cli) -> ExitCode {
         Command::Status(output) => status::run(&context, output),
         Command::Runtimes(output) => runtimes::runtimes(&context, output),
         Command::Models(output) => runtimes::models(&context, output),
-        Command::Doctor(_) => Err(anyhow::anyhow!("this command is not built yet")),
+        Command::Doctor(arguments) => doctor::run(&context, &arguments),
     };
     done.unwrap_or_else(|error| fail(&error))
 }

@@ -71,6 +71,12 @@ pub(super) fn safe(text: &str) -> String {
     shown
 }
 
+/// Like [`safe`], but keeps line ends: for texts of our own that quote others.
+pub(super) fn safe_lines(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(safe).collect();
+    lines.join("\n")
+}
+
 /// A size in MiB as people read it.
 pub(super) fn mib(mib: u64) -> String {
     if mib >= 10 * 1024 {

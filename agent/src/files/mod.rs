@@ -16,7 +16,7 @@ mod other;
 #[cfg(not(unix))]
 use other as os;
 
-pub use os::{free_bytes, is_superuser, open_to_others};
+pub use os::{free_bytes, is_superuser, open_to_others, writable_by_others};
 
 /// Makes a directory that only its owner can enter, and its parents.
 ///

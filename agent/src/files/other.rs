@@ -17,6 +17,14 @@ pub fn open_to_others(path: &Path) -> io::Result<Option<u32>> {
     std::fs::metadata(path).map(|_| None)
 }
 
+/// The mode that lets others write: there are no modes.
+///
+/// # Errors
+/// What the system says.
+pub fn writable_by_others(path: &Path) -> io::Result<Option<u32>> {
+    std::fs::metadata(path).map(|_| None)
+}
+
 /// Bytes that this user can still write on the file system of `path`; unknown here.
 ///
 /// # Errors

@@ -7,6 +7,8 @@ use std::path::Path;
 
 /// Bits that let the group or others in.
 const OTHERS: u32 = 0o077;
+/// Bits that let them write.
+const OTHERS_WRITE: u32 = 0o022;
 
 /// Whether this process is root.
 pub fn is_superuser() -> bool {
@@ -20,6 +22,15 @@ pub fn is_superuser() -> bool {
 pub fn open_to_others(path: &Path) -> io::Result<Option<u32>> {
     let mode = fs::metadata(path)?.permissions().mode() & 0o7777;
     Ok((mode & OTHERS != 0).then_some(mode))
+}
+
+/// The mode of a file where it lets others write, `None` where only its owner can.
+///
+/// # Errors
+/// What the system says.
+pub fn writable_by_others(path: &Path) -> io::Result<Option<u32>> {
+    let mode = fs::metadata(path)?.permissions().mode() & 0o7777;
+    Ok((mode & OTHERS_WRITE != 0).then_some(mode))
 }
 
 /// Bytes that this user can still write on the file system of `path`.
