@@ -1,4 +1,5 @@
 // From a cold page to a known session, and the live socket that follows it.
+import { ApiError } from '~/api/errors'
 import { call, refreshSession } from '~/api/client'
 import { LiveHub } from '~/api/live'
 import { query, queryClient } from '~/api/queries'
@@ -6,7 +7,19 @@ import type { Me } from '~/api/types'
 import { session, signedIn, signedOut } from '~/stores/session'
 import { apiPath } from '~/util/path-builder'
 
-export const hub = new LiveHub(queryClient)
+const ASK_AGAIN_MS = 3000
+const RENEW_AT_MOST_MS = 60_000
+/** Before the ten minutes of an access token are over, so that no request of an open page is refused. */
+const RENEW_EVERY_MS = 8 * 60_000
+let renewedAt = 0
+
+async function renewSession(): Promise<void> {
+  if (session.get().kind !== 'signed-in' || Date.now() - renewedAt < RENEW_AT_MOST_MS) return
+  renewedAt = Date.now()
+  await refreshSession()
+}
+
+export const hub = new LiveHub(queryClient, renewSession)
 
 const HINT = 'dgon.session'
 
@@ -31,9 +44,14 @@ function rememberSession(kind: string): void {
 async function readSession(): Promise<void> {
   await queryClient.prefetchQuery(query.authState())
   if (!hadSession()) return signedOut()
-  const me = await call<Me>(apiPath.me(), { isAuthRoute: true }).catch(() => null)
-  if (me) return signedIn(me)
-  if (!(await refreshSession())) signedOut()
+  try {
+    signedIn(await call<Me>(apiPath.me(), { isAuthRoute: true }))
+  } catch (error) {
+    const isRefused = error instanceof ApiError && error.status === 401
+    // A server that does not answer says nothing about the session.
+    if (!isRefused) setTimeout(() => void readSession(), ASK_AGAIN_MS)
+    else if (!(await refreshSession())) signedOut()
+  }
 }
 
 export function boot(): void {
@@ -48,5 +66,8 @@ export function boot(): void {
     if (mayListen) hub.restart()
     else hub.stop()
   })
+  setInterval(() => {
+    if (!document.hidden) void renewSession()
+  }, RENEW_EVERY_MS)
   void readSession()
 }

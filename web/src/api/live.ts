@@ -14,6 +14,8 @@ const POLL_AFTER_MS = 30_000
 const POLL_EVERY_MS = 5000
 const STALE_AFTER_MS = 60_000
 const QUEUE_LIMIT = 2000
+/** Close code of the server: the session behind the socket ended. */
+const SIGN_IN = 4401
 
 export const LIVE_KEYS = ['summary', 'nodes', 'node', 'receipts', 'receipt-aggregate', 'tokens']
 
@@ -39,6 +41,7 @@ function parseFrame(text: unknown): Frame | null {
 
 export class LiveHub {
   #client: QueryClient
+  #renewSession: () => Promise<unknown>
   #socket: WebSocket | null = null
   #seq: number | null = null
   #queue: Frame[] = []
@@ -53,8 +56,10 @@ export class LiveHub {
   #isStopped = true
   #hasOpened = false
 
-  constructor(client: QueryClient) {
+  /** `renewSession` is called where the server may have refused the socket for want of one. */
+  constructor(client: QueryClient, renewSession: () => Promise<unknown>) {
     this.#client = client
+    this.#renewSession = renewSession
   }
 
   start(): void {
@@ -103,18 +108,26 @@ export class LiveHub {
       return
     }
     this.#socket = socket
-    socket.addEventListener('open', () => socket.send(JSON.stringify({ type: 'sub', topics: ['summary', 'nodes', 'receipts'] })))
+    let isOpen = false
+    socket.addEventListener('open', () => {
+      isOpen = true
+      socket.send(JSON.stringify({ type: 'sub', topics: ['summary', 'nodes', 'receipts'] }))
+    })
     socket.addEventListener('message', (event) => {
       if (socket === this.#socket) this.#receive(event.data)
     })
-    socket.addEventListener('close', () => {
+    socket.addEventListener('close', ({ code }) => {
       if (socket !== this.#socket) return
       this.#socket = null
-      if (!this.#isStopped) this.#scheduleRetry()
+      if (this.#isStopped) return
+      // A refused upgrade tells no reason; an expired session is the likeliest one that we can mend.
+      if (code === SIGN_IN || !isOpen) void this.#renewSession().then(() => this.#scheduleRetry())
+      else this.#scheduleRetry()
     })
   }
 
   #scheduleRetry(): void {
+    if (this.#isStopped) return
     this.#downSince ??= Date.now()
     const step = BACKOFF_MS[Math.min(this.#attempts, BACKOFF_MS.length - 1)] ?? 15_000
     this.#attempts += 1
@@ -130,7 +143,7 @@ export class LiveHub {
     live.set((now) => ({ ...now, heardAt: Date.now() }))
     if (frame.type === 'hello') this.#greet(frame.data)
     else if (frame.type !== 'ping') this.#enqueue(frame)
-    if (hasGap || this.#queue.length >= QUEUE_LIMIT) this.#resync()
+    if (hasGap || frame.type === 'missed' || this.#queue.length >= QUEUE_LIMIT) this.#resync()
   }
 
   #greet({ server_time: time, build }: Record<string, unknown>): void {
