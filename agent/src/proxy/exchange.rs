@@ -22,13 +22,11 @@ use http::{Method, Request, Response, StatusCode, request, response};
 use hyper::body::Incoming;
 use std::sync::Arc;
 
-/// Work whose runtime is chosen.
+/// What an answer must be read as.
 struct Job {
-    work: Work,
-    runtime: FoundRuntime,
+    dialect: Dialect,
     /// Whether a usage event was asked for that the client does not want.
     drop_usage_event: bool,
-    is_head: bool,
 }
 
 impl Proxy {
@@ -125,7 +123,7 @@ impl Proxy {
         let found = self.registry.current();
         let runtime = choose(&found, Some(&work), &path, asked_model.as_deref());
         self.describe(&mut ticket, asked_model.as_deref(), &body, runtime);
-        let Some(runtime) = runtime.cloned() else {
+        let Some(runtime) = runtime else {
             let failure = Failure::Unreachable;
             return refuse(ticket, failure, Refusal::NoRuntime, &path, NO_RUNTIME).await;
         };
@@ -136,15 +134,13 @@ impl Proxy {
             .then(|| ask.with_usage(&body, runtime.kind == RuntimeKind::TensorrtLlm))
             .flatten();
         let job = Job {
-            work,
+            dialect: work.dialect,
             drop_usage_event: with_usage.is_some(),
-            is_head: head.method == Method::HEAD,
-            runtime,
         };
         let body = with_usage.unwrap_or(body);
-        prepare_request(&mut head.headers, &job.runtime.endpoint);
+        prepare_request(&mut head.headers, &runtime.endpoint);
         prepare_work(&mut head.headers, body.len());
-        let sent = self.forward(&job.runtime, head, RequestBody::Whole(body));
+        let sent = self.forward(runtime, head, RequestBody::Whole(body));
         match sent.await {
             Ok(answer) => self.measure(job, ticket, answer).await,
             Err((refusal, message, failure)) => {
@@ -225,11 +221,11 @@ impl Proxy {
             head.headers.remove(CONTENT_LENGTH);
         }
         let meter = Meter::new(MeterSettings {
-            dialect: job.work.dialect,
+            dialect: job.dialect,
             framing,
             hash_key: self.settings.hash_key,
             drop_usage_event,
-            header_usage: header_usage(job.work.dialect, &head.headers),
+            header_usage: header_usage(job.dialect, &head.headers),
         });
         if let Some(id) = ticket.request_id()
             && let Ok(id) = HeaderValue::from_str(id.as_str())
@@ -242,7 +238,7 @@ impl Proxy {
             .and_then(|value| value.to_str().ok())
             .and_then(|text| text.parse().ok());
         let status_failed = head.status.is_client_error() || head.status.is_server_error();
-        if job.is_head || body.is_empty() {
+        if body.is_empty() {
             // There is no body whose end could wait for the receipt, so the head waits.
             let (measured, _) = meter.finish(Ending::Complete, ticket.elapsed_us());
             if let Err(error) = ticket.conclude(measured, status_failed).await {

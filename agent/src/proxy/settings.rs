@@ -20,9 +20,10 @@ pub struct Settings {
     pub client_timeout: Duration,
     /// How long connecting to a runtime may take.
     pub connect_timeout: Duration,
-    /// How long a runtime may take to its first byte; loading a model is inside of it.
+    /// How long a runtime may take to its first byte; waiting in its queue, loading a model, and all of an answer
+    /// that is no stream are inside of it. A client that has less patience leaves, which cancels the work.
     pub first_byte_timeout: Duration,
-    /// How long a runtime may be silent after its first byte.
+    /// How long a runtime may be silent after its first byte; some begin a stream before they have read the prompt.
     pub stall_timeout: Duration,
     /// How long running answers may go on after a shutdown was asked for.
     pub drain_timeout: Duration,
@@ -39,8 +40,8 @@ impl Settings {
             header_timeout: Duration::from_secs(30),
             client_timeout: Duration::from_secs(120),
             connect_timeout: Duration::from_secs(5),
-            first_byte_timeout: Duration::from_secs(600),
-            stall_timeout: Duration::from_secs(180),
+            first_byte_timeout: Duration::from_secs(1800),
+            stall_timeout: Duration::from_secs(600),
             drain_timeout: Duration::from_secs(30),
         }
     }

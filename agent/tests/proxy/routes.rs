@@ -77,6 +77,37 @@ async fn what_is_no_work_passes_through_without_a_receipt() {
 }
 
 #[tokio::test]
+async fn a_head_request_has_the_length_and_no_body() {
+    let script = vec![
+        Step::Write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 17\r\n\r\n".to_vec(),
+        ),
+        Step::Again,
+    ];
+    let upstream = Upstream::play(script).await;
+    let sink = MemorySink::open();
+    let proxy = proxy(
+        vec![runtime(RuntimeKind::Ollama, upstream.addr, "m")],
+        &sink,
+    )
+    .await;
+    let mut client = Client::connect(proxy.addr).await;
+    for _ in 0..2 {
+        client
+            .send(b"HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .await;
+        client.until("\r\n\r\n").await;
+        let head = client.so_far().to_ascii_lowercase();
+        assert!(
+            head.contains("200 ok") && head.contains("content-length: 17"),
+            "{head}"
+        );
+        client.got.clear();
+    }
+    assert_eq!(upstream.connections(), 1);
+}
+
+#[tokio::test]
 async fn connections_to_a_runtime_are_used_again_and_a_dead_one_is_replaced() {
     let upstream = Upstream::play(ok("{}")).await;
     let sink = MemorySink::open();
