@@ -16,6 +16,7 @@ use crate::proxy::{Proxy, Settings};
 use crate::receipts::{Receipts, Signer};
 use crate::runtime::{Endpoint, Registry, RegistrySettings};
 use crate::spool::{DeadLetters, Folder, Lock, LockError, OpenError, Spool};
+use dgon_agent_core::link::Backoff;
 use dgon_agent_core::spool::Limits;
 use dgon_protocol::frame::{Inventory, LINK_PATH};
 use dgon_protocol::id::NodeId;
@@ -319,5 +320,6 @@ fn link_settings(config: &Config, identity: &Identity) -> LinkSettings {
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         boot_id: host::boot_id(),
         flush_within: FLUSH_WITHIN,
+        backoff: Backoff::default(),
     }
 }

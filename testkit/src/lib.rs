@@ -5,10 +5,14 @@
 //! | [`runtime`] | simulated LLM servers, byte-shaped like Ollama, vLLM, TGI, TensorRT-LLM and llama.cpp |
 //! | [`fleet`] | simulated agents: one to step by hand, many as a load generator |
 //! | [`programs`] | the real programs: built, started, frozen, killed |
+//! | [`fault`] | a TCP proxy that delays, throttles, swallows and cuts |
+//! | [`link_server`] | a control plane's side of the agent link, to step by hand |
 //! | [`postgres`] | a throwaway PostgreSQL |
 //! | `seed` | a store full of nodes and receipts (feature `seed`) |
 
+pub mod fault;
 pub mod fleet;
+pub mod link_server;
 pub mod postgres;
 pub mod programs;
 pub mod runtime;

@@ -221,6 +221,7 @@ mod tests {
             agent_version: String::new(),
             boot_id: String::new(),
             flush_within: Duration::ZERO,
+            backoff: dgon_agent_core::link::Backoff::default(),
         };
         let mut request = request(&settings.url);
         authenticate(&mut request, &settings).unwrap();

@@ -52,6 +52,8 @@ pub struct LinkSettings {
     pub boot_id: String,
     /// How long a stopping agent waits for its last acknowledgements.
     pub flush_within: Duration,
+    /// How long to wait between attempts.
+    pub backoff: Backoff,
 }
 
 impl std::fmt::Debug for LinkSettings {
@@ -90,7 +92,7 @@ pub async fn run(
     status: watch::Sender<LinkStatus>,
     stop: CancellationToken,
 ) {
-    let mut backoff = Backoff::default();
+    let mut backoff = settings.backoff.clone();
     while !stop.is_cancelled() {
         let began = Instant::now();
         let ended = Session::new(&settings, &parts, &status).run(&stop).await;

@@ -6,13 +6,30 @@ use std::time::Duration;
 /// Longest wait that a server's `Retry-After` can ask for: a mistyped header must not strand a node for days.
 const RETRY_AFTER_CAP: Duration = Duration::from_secs(15 * 60);
 
-/// The state of the backoff: how often it was needed in a row.
-#[derive(Debug, Clone, Default)]
+/// The state of the backoff: its bounds, and how often it was needed in a row.
+#[derive(Debug, Clone)]
 pub struct Backoff {
+    base: Duration,
+    cap: Duration,
     failures: u32,
 }
 
+impl Default for Backoff {
+    fn default() -> Self {
+        Self::between(BACKOFF_BASE, BACKOFF_CAP)
+    }
+}
+
 impl Backoff {
+    /// A backoff that begins at `base` and never waits longer than `cap`.
+    pub fn between(base: Duration, cap: Duration) -> Self {
+        Self {
+            base,
+            cap,
+            failures: 0,
+        }
+    }
+
     /// How long to wait now. `unit` is a random number in `0.0..1.0`. A `retry_after` wins over the backoff, and
     /// gets a little jitter on top.
     pub fn next_wait(&mut self, unit: f64, retry_after: Option<Duration>) -> Duration {
@@ -21,12 +38,13 @@ impl Backoff {
         } else {
             1.0
         };
-        let ceiling = BACKOFF_BASE
+        let ceiling = self
+            .base
             .saturating_mul(1 << self.failures.min(16))
-            .min(BACKOFF_CAP);
+            .min(self.cap);
         self.failures = self.failures.saturating_add(1);
         match retry_after {
-            Some(asked) => asked.min(RETRY_AFTER_CAP) + BACKOFF_BASE.mul_f64(unit),
+            Some(asked) => asked.min(RETRY_AFTER_CAP) + self.base.mul_f64(unit),
             None => ceiling.mul_f64(unit),
         }
     }

@@ -1,0 +1,5 @@
+//! The link against a stepped control plane, through a network that misbehaves.
+
+mod duties;
+mod resume;
+mod setup;
