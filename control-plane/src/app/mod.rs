@@ -23,6 +23,7 @@ pub use settings::Settings;
 
 use crate::bus::{Bus, Event};
 use crate::ingest::Ingest;
+use crate::live::Hub;
 use crate::presence::Presence;
 use dgon_control_plane_model::lifecycle::State;
 use dgon_control_plane_store::{Store, StoreError};
@@ -65,6 +66,8 @@ pub struct App {
     probe_inbox: Mutex<Option<mpsc::Receiver<(NodeId, ProbeResult)>>>,
     /// The network in numbers, as last computed.
     pub summaries: queries::SummaryCache,
+    /// Hands events to browsers.
+    pub live: Hub,
 }
 
 impl App {
@@ -87,6 +90,7 @@ impl App {
             probe_results,
             probe_inbox: Mutex::new(Some(probe_inbox)),
             summaries: queries::SummaryCache::default(),
+            live: Hub::default(),
         })
     }
 

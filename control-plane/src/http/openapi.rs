@@ -3,7 +3,7 @@
 //! It is served, printed by `dgon-control-plane openapi`, and committed as `control-plane/openapi.json`; tests
 //! compare the three and call every route in it.
 
-use super::{account, health, metrics};
+use super::{account, health, metrics, query};
 use axum::Json;
 use dgon_protocol::error::ErrorType;
 use serde::Serialize;
@@ -30,6 +30,15 @@ use utoipa::{Modify, OpenApi, PartialSchema, ToSchema};
         account::tokens::enrolment_token_create,
         account::tokens::enrolment_token_list,
         account::tokens::enrolment_token_revoke,
+        query::summary::summary,
+        query::summary::trends,
+        query::nodes::node_list,
+        query::nodes::node_detail,
+        query::receipts::receipt_list,
+        query::receipts::receipt_aggregate,
+        query::receipts::receipt_detail,
+        query::receipts::receipt_raw,
+        query::live::live,
         health::healthz,
         health::readyz,
         metrics::metrics_text,

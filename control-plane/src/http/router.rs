@@ -22,13 +22,10 @@ const BODY_BYTES: usize = 64 * 1024;
 pub fn router(state: &HttpState) -> Router {
     let is_https = state.is_https();
     let app = Arc::clone(&state.app);
-    let shared = node::routes()
-        .merge(query::routes())
-        .merge(crate::link::routes())
-        .merge(crate::live::routes())
-        .with_state(app);
+    let shared = node::routes().merge(crate::link::routes()).with_state(app);
     Router::new()
         .merge(account::routes())
+        .merge(query::routes())
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(metrics::metrics_text))

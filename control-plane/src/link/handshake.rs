@@ -83,6 +83,10 @@ pub(super) async fn welcome(
         .node_connected(app.clock.now_ms(), &connected)
         .await
         .map_err(|error| End::store(&error))?;
+    app.store
+        .node_offers_set(&node.node_id, &hello.inventory)
+        .await
+        .map_err(|error| End::store(&error))?;
     app.presence.connect(
         &node.node_id,
         session_id.clone(),

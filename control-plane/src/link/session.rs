@@ -249,6 +249,11 @@ impl Session {
                     .node_inventory(node_id, &json)
                     .await
                     .map_err(|error| End::store(&error))?;
+                self.app
+                    .store
+                    .node_offers_set(node_id, &inventory)
+                    .await
+                    .map_err(|error| End::store(&error))?;
                 self.app.presence.inventory(node_id, inventory);
                 self.app.bus.send(Event::Node {
                     node_id: node_id.clone(),

@@ -1,10 +1,22 @@
-//! Live updates for browsers.
+//! Live updates for browsers over one WebSocket each.
+//!
+//! One [`Hub`] task per process reads the bus, joins what belongs together and hands every session the same
+//! ready-made JSON; a session only filters by who looks and by topic, and numbers its frames. Nobody waits
+//! for a slow browser: it loses batches, is told so by a gap in `seq` and a fresh snapshot, and when that does
+//! not help it is closed with a reason. The hub runs only while somebody looks.
+//!
+//! Frames to the browser: `{"type", "data", "ts", "seq"}` with `hello`, `snapshot`, `summary`, `node`,
+//! `heartbeat`, `receipt`, `missed`, `ping`, `error`. Frames from it: `{"type": "sub", "topics": […], "since"?}`.
+//!
+//! Bounds: batches queued per session [`BATCHES_QUEUED`], sessions [`SESSIONS_MAX`], receipts per batch,
+//! heartbeats and nodes per batch (`pending`), bytes and rate of what a browser sends (`session`).
 
-use crate::app::App;
-use axum::Router;
-use std::sync::Arc;
+mod batch;
+mod frame;
+mod hub;
+mod pending;
+mod session;
 
-/// The routes of this module, with full paths.
-pub fn routes() -> Router<Arc<App>> {
-    Router::new()
-}
+pub use frame::{CLOSE_SIGN_IN, CLOSE_SLOW, MESSAGE_BYTES};
+pub use hub::{BATCHES_QUEUED, Hub, SESSIONS_MAX};
+pub use session::{Access, serve};

@@ -4,6 +4,7 @@
 
 mod heartbeats;
 mod lifecycle;
+mod windows;
 
 use crate::app::{App, SessionEnd};
 use std::sync::Arc;
@@ -17,6 +18,7 @@ pub fn spawn(app: &Arc<App>, stop: &CancellationToken) -> TaskTracker {
     tracker.spawn(crate::ingest::commit::run(Arc::clone(app), stop.clone()));
     tracker.spawn(heartbeats::run(Arc::clone(app), stop.clone()));
     tracker.spawn(lifecycle::run(Arc::clone(app), stop.clone()));
+    tracker.spawn(windows::run(Arc::clone(app), stop.clone()));
     tracker.spawn(drain(Arc::clone(app), stop.clone()));
     tracker.close();
     tracker

@@ -16,6 +16,8 @@ const OP_LIST: &str = "node.list";
 const OP_DETAIL: &str = "node.detail";
 const OP_OFFERS: &str = "node.offers";
 
+/// Pairs of runtime and model that one node is found by.
+const OFFERS_MAX: usize = 500;
 /// Lines of history, gaps and the like that one answer has.
 const PARTS_SHOWN: i64 = 50;
 
@@ -24,8 +26,8 @@ const PARTS_SHOWN: i64 = 50;
 pub struct NodeFilter {
     /// Whose.
     pub scope: Scope,
-    /// Status as shown.
-    pub status: Option<LifecycleStatus>,
+    /// Statuses as shown; none for all.
+    pub statuses: Vec<LifecycleStatus>,
     /// Region.
     pub region: Option<String>,
     /// A runtime that the node has.
@@ -208,7 +210,9 @@ fn offers_of(inventory: &Inventory) -> BTreeSet<(&str, &str)> {
         offers.insert((kind, ""));
         offers.extend(runtime.models.iter().map(|model| (kind, model.id.as_str())));
     }
-    offers
+    // PostgreSQL has no NUL in texts; a name with one is no name.
+    offers.retain(|(kind, model_id)| !kind.contains('\0') && !model_id.contains('\0'));
+    offers.into_iter().take(OFFERS_MAX).collect()
 }
 
 fn push_filter(statement: &mut Statement, filter: &NodeFilter) {
@@ -216,15 +220,19 @@ fn push_filter(statement: &mut Statement, filter: &NodeFilter) {
     if let Scope::Org(org_id) = &filter.scope {
         statement.sql(" AND n.org_id = ").text(org_id.as_str());
     }
-    statement.sql(match filter.status {
-        None => "",
-        Some(LifecycleStatus::Active) => " AND n.state = 'active'",
-        Some(LifecycleStatus::Quarantine) => " AND n.state = 'quarantine'",
-        Some(LifecycleStatus::Offline) => " AND n.state = 'offline'",
-        Some(LifecycleStatus::Pending) => {
-            " AND n.state NOT IN ('active', 'quarantine', 'offline', 'retired')"
-        }
-    });
+    for (position, status) in filter.statuses.iter().enumerate() {
+        statement
+            .sql(if position == 0 { " AND (" } else { " OR " })
+            .sql(match status {
+                LifecycleStatus::Active => "n.state = 'active'",
+                LifecycleStatus::Quarantine => "n.state = 'quarantine'",
+                LifecycleStatus::Offline => "n.state = 'offline'",
+                LifecycleStatus::Pending => "n.state IN ('registered', 'pending_probe')",
+            });
+    }
+    if !filter.statuses.is_empty() {
+        statement.sql(")");
+    }
     if let Some(region) = &filter.region {
         statement.sql(" AND n.region = ").text(region.as_str());
     }
@@ -418,7 +426,8 @@ impl Store {
         })
     }
 
-    /// Replaces what a node offers by what its inventory says, so that filters find it.
+    /// Replaces what a node offers by what its inventory says, so that filters find it. Writes nothing when it
+    /// offers the same as before, as after a reconnect.
     ///
     /// # Errors
     /// [`StoreError`] of a statement.
@@ -428,6 +437,19 @@ impl Store {
         inventory: &Inventory,
     ) -> Result<(), StoreError> {
         let offers = offers_of(inventory);
+        let known: Vec<(String, String)> = on_read!(self, conn => sqlx::query_as(
+                "SELECT runtime, model_id FROM node_models WHERE node_id = $1")
+            .bind(node_id.as_str())
+            .fetch_all(conn)
+            .await)
+        .map_err(StoreError::query(OP_OFFERS))?;
+        let known: BTreeSet<(&str, &str)> = known
+            .iter()
+            .map(|(a, b)| (a.as_str(), b.as_str()))
+            .collect();
+        if known == offers {
+            return Ok(());
+        }
         in_tx!(self, "node.offers", tx => {
             sqlx::query("DELETE FROM node_models WHERE node_id = $1")
                 .bind(node_id.as_str())

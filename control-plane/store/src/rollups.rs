@@ -5,7 +5,7 @@
 //! merged and written back. SQLite has one writer; on PostgreSQL an advisory lock, held until the commit, keeps
 //! two processes from overwriting each other's sketches.
 
-use crate::{Store, StoreError, in_tx, on_read, on_write};
+use crate::{Store, StoreError, in_tx, on_read};
 use dgon_control_plane_model::rollup::{DAY_MINUTES, ReceiptFacts, RowKey, Sums, sum_up};
 use dgon_control_plane_model::sketch::Sketch;
 use sqlx::{PgConnection, Postgres, QueryBuilder, Sqlite, SqliteConnection};
@@ -17,7 +17,6 @@ const POSTGRES_LOCK: &str = "SELECT pg_advisory_xact_lock(1145523022, 1)";
 
 const OP_APPLY: &str = "rollups.apply";
 const OP_RANGE: &str = "rollups.range";
-const OP_WINDOW: &str = "rollups.refresh_window";
 
 /// A row as it is stored.
 #[derive(Debug, sqlx::FromRow)]
@@ -45,6 +44,19 @@ pub struct RollupRange {
     pub from_minute: i64,
     /// The minute after the last.
     pub to_minute: i64,
+}
+
+/// A node's last 24 hours in short.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeWindow {
+    /// Which node.
+    pub node_id: String,
+    /// The last minute that is in it.
+    pub minute: i64,
+    /// Receipts.
+    pub requests: i64,
+    /// 95th percentile of the time to first token, ms.
+    pub p95_ms: Option<i64>,
 }
 
 fn sketch(op: &'static str, bytes: &[u8]) -> Result<Sketch, StoreError> {
@@ -220,15 +232,15 @@ impl Store {
         rows.into_iter().map(|row| convert(OP_RANGE, row)).collect()
     }
 
-    /// Recomputes a node's last 24 hours up to and with `minute`.
+    /// A node's last 24 hours up to and with `minute`.
     ///
     /// # Errors
-    /// [`StoreError`] of a statement, or of a row that cannot be read.
-    pub async fn rollups_refresh_window(
+    /// [`StoreError`] of the statement, or of a row that cannot be read.
+    pub async fn rollups_window(
         &self,
         node_id: &str,
         minute: i64,
-    ) -> Result<(), StoreError> {
+    ) -> Result<NodeWindow, StoreError> {
         let range = RollupRange {
             node_id: Some(node_id.to_owned()),
             region: None,
@@ -239,18 +251,34 @@ impl Store {
         for (_, sums) in self.rollups_range(&range).await? {
             total.merge(&sums);
         }
-        let p95_ms = total.ttft.p95().and_then(|ms| i64::try_from(ms).ok());
-        on_write!(self, conn => sqlx::query(
-            "UPDATE nodes SET requests_24h = $1, p95_ms = $2, window_minute = $3 WHERE node_id = $4",
-        )
-        .bind(total.requests)
-        .bind(p95_ms)
-        .bind(minute)
-        .bind(node_id)
-        .execute(conn)
-        .await
-        .map(drop))
-        .map_err(StoreError::query(OP_WINDOW))
+        Ok(NodeWindow {
+            node_id: node_id.to_owned(),
+            minute,
+            requests: total.requests,
+            p95_ms: total.ttft.p95().and_then(|ms| i64::try_from(ms).ok()),
+        })
+    }
+
+    /// Writes windows beside their nodes, in one transaction.
+    ///
+    /// # Errors
+    /// [`StoreError`] of a statement.
+    pub async fn rollups_set_windows(&self, windows: &[NodeWindow]) -> Result<(), StoreError> {
+        in_tx!(self, "rollups.set_windows", tx => {
+            for window in windows {
+                sqlx::query(
+                    "UPDATE nodes SET requests_24h = $1, p95_ms = $2, window_minute = $3 WHERE node_id = $4",
+                )
+                .bind(window.requests)
+                .bind(window.p95_ms)
+                .bind(window.minute)
+                .bind(window.node_id.as_str())
+                .execute(&mut *tx)
+                .await
+                .map_err(StoreError::query("rollups.set_windows"))?;
+            }
+        });
+        Ok(())
     }
 
     /// Nodes with requests in a window that was last recomputed before `minute`, the oldest first.

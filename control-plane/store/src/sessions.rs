@@ -276,6 +276,24 @@ impl Store {
         Ok(row.map(|(family_id,)| family_id))
     }
 
+    /// Whether a sign-in still lasts: neither ended nor expired, and some refresh token of it works.
+    ///
+    /// # Errors
+    /// [`StoreError::Query`].
+    pub async fn session_is_live(&self, family_id: &str, now_ms: i64) -> Result<bool, StoreError> {
+        let (count,): (i64,) = crate::on_read!(self, pool => sqlx::query_as(
+                "SELECT COUNT(*) FROM session_families f WHERE f.family_id = $1 AND f.revoked_at_ms IS NULL \
+                 AND f.expires_at_ms > $2 AND EXISTS (SELECT 1 FROM session_tokens t \
+                 WHERE t.family_id = f.family_id AND t.refresh_expires_at_ms > $2)",
+            )
+            .bind(family_id)
+            .bind(now_ms)
+            .fetch_one(pool)
+            .await
+            .map_err(StoreError::query("session.is_live"))?);
+        Ok(count > 0)
+    }
+
     /// Ends a session. `false` when it had ended.
     ///
     /// # Errors

@@ -31,12 +31,14 @@ async fn seeded(store: &Store, nodes: u32) -> Vec<Seeded> {
     .expect("seed");
     // Every third node keeps an unknown latency.
     for position in (0..nodes).filter(|position| position % 3 != 0) {
-        store
-            .rollups_refresh_window(&Seed::node_id(position), minute_of(END_MS))
-            .await
-            .expect("refresh");
+        refresh(store, &Seed::node_id(position), minute_of(END_MS)).await;
     }
     all
+}
+
+async fn refresh(store: &Store, node_id: &str, minute: i64) {
+    let window = store.rollups_window(node_id, minute).await.expect("window");
+    store.rollups_set_windows(&[window]).await.expect("set");
 }
 
 async fn pages(store: &Store, filter: &NodeFilter, page: &NodePage) -> Vec<NodeListRow> {
@@ -103,25 +105,32 @@ async fn every_filter_gives_what_it_says() {
     support::on_both(|store| async move {
         seeded(&store, 25).await;
         let none = NodeFilter::default;
-        let cases: [(NodeFilter, usize); 10] = [
+        let cases: [(NodeFilter, usize); 11] = [
+            (
+                NodeFilter {
+                    statuses: vec![LifecycleStatus::Active, LifecycleStatus::Pending],
+                    ..none()
+                },
+                25,
+            ),
             (none(), 25),
             (
                 NodeFilter {
-                    status: Some(LifecycleStatus::Active),
+                    statuses: vec![LifecycleStatus::Active],
                     ..none()
                 },
                 23,
             ),
             (
                 NodeFilter {
-                    status: Some(LifecycleStatus::Pending),
+                    statuses: vec![LifecycleStatus::Pending],
                     ..none()
                 },
                 2,
             ),
             (
                 NodeFilter {
-                    status: Some(LifecycleStatus::Offline),
+                    statuses: vec![LifecycleStatus::Offline],
                     ..none()
                 },
                 0,
@@ -208,10 +217,7 @@ async fn a_window_equals_the_receipts_of_a_day() {
         let later = minute_of(END_MS) + 1_440;
         let stale = store.rollups_stale_windows(later, 10).await.expect("stale");
         assert_eq!(stale, ["node-00001", "node-00002"]);
-        store
-            .rollups_refresh_window("node-00001", later)
-            .await
-            .expect("refresh");
+        refresh(&store, "node-00001", later).await;
         let row = store
             .node_list_row(&Scope::All, "node-00001")
             .await

@@ -20,8 +20,8 @@ const RECEIPTS_SHOWN: i64 = 10;
 /// What was asked of the nodes list.
 #[derive(Debug, Clone, Default)]
 pub struct NodeQuery {
-    /// Status as shown.
-    pub status: Option<LifecycleStatus>,
+    /// Statuses as shown; none for all.
+    pub statuses: Vec<LifecycleStatus>,
     /// Region.
     pub region: Option<String>,
     /// A runtime.
@@ -103,7 +103,7 @@ impl App {
         };
         let filter = NodeFilter {
             scope: viewer.nodes(),
-            status: query.status,
+            statuses: query.statuses,
             region: query.region,
             runtime: query.runtime,
             model_id: query.model,

@@ -1,10 +1,50 @@
-//! Queries: summary, nodes, receipts.
+//! Queries: the network, nodes, receipts, and the live socket.
+//!
+//! Every handler asks [`viewing::Viewing`] who looks; `app::queries` and `live` leave out what is not theirs.
 
-use crate::app::App;
+pub mod live;
+pub mod nodes;
+mod params;
+pub mod receipts;
+pub mod summary;
+pub mod viewing;
+
+use super::error::ApiError;
+use super::state::HttpState;
+use crate::app::queries::QueryError;
 use axum::Router;
-use std::sync::Arc;
+use axum::routing::{any, get};
+use dgon_protocol::error::ErrorType;
 
 /// The routes of this module, with full paths.
-pub fn routes() -> Router<Arc<App>> {
+pub fn routes() -> Router<HttpState> {
     Router::new()
+        .route("/api/v1/summary", get(summary::summary))
+        .route("/api/v1/summary/trends", get(summary::trends))
+        .route("/api/v1/nodes", get(nodes::node_list))
+        .route("/api/v1/nodes/{node_id}", get(nodes::node_detail))
+        .route("/api/v1/receipts", get(receipts::receipt_list))
+        .route(
+            "/api/v1/receipts/aggregate",
+            get(receipts::receipt_aggregate),
+        )
+        .route(
+            "/api/v1/receipts/{request_id}",
+            get(receipts::receipt_detail),
+        )
+        .route(
+            "/api/v1/receipts/{request_id}/raw",
+            get(receipts::receipt_raw),
+        )
+        .route("/api/v1/live", any(live::live))
+}
+
+impl From<QueryError> for ApiError {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::Store(error) => Self::from(error),
+            QueryError::Cursor => Self::new(ErrorType::InvalidRequest, error.to_string()),
+            QueryError::NotShown => Self::new(ErrorType::Forbidden, error.to_string()),
+        }
+    }
 }

@@ -1,0 +1,71 @@
+//! The door of the live socket: who may open it, from where, and how many.
+
+use super::viewing::Viewing;
+use crate::accounts::Role;
+use crate::app::viewer::Viewer;
+use crate::http::auth::Actor;
+use crate::http::csrf::is_own_origin;
+use crate::http::error::ApiError;
+use crate::http::state::HttpState;
+use crate::live::{Access, MESSAGE_BYTES, SESSIONS_MAX, serve};
+use axum::extract::State;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::response::Response;
+use dgon_protocol::error::ErrorType;
+use http::HeaderMap;
+use std::sync::Arc;
+
+/// Both buffers of a socket: the default of 128 KiB would be most of a session's memory.
+const BUFFER_BYTES: usize = 4 * 1024;
+/// When to come back to a full house, s.
+const RETRY_AFTER_S: u32 = 15;
+
+const ROLES: [Role; 4] = [Role::Admin, Role::Viewer, Role::Operator, Role::Consumer];
+
+/// Live updates over a WebSocket.
+///
+/// # Errors
+/// `unauthorized` for strangers while the overview is shut, `forbidden` for another site's page,
+/// `unavailable` when too many look.
+#[utoipa::path(get, path = "/api/v1/live", tag = "network",
+    responses((status = 101, description = "Frames of `{type, data, ts, seq}`.")))]
+pub async fn live(
+    State(state): State<HttpState>,
+    Viewing(viewer): Viewing,
+    actor: Actor,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Result<Response, ApiError> {
+    if !is_own_origin(&headers, state.app.settings.public_url.as_deref()) {
+        let message = "live updates are for this site's own pages; set public_url behind a proxy";
+        return Err(ApiError::new(ErrorType::Forbidden, message));
+    }
+    if state.app.live.sessions() >= SESSIONS_MAX {
+        let message = "too many live sessions on this server; poll until one is free";
+        return Err(ApiError::new(ErrorType::Unavailable, message).retry_after(RETRY_AFTER_S));
+    }
+    let access = access(viewer, &actor);
+    let app = Arc::clone(&state.app);
+    Ok(upgrade
+        .read_buffer_size(BUFFER_BYTES)
+        .write_buffer_size(BUFFER_BYTES)
+        .max_message_size(MESSAGE_BYTES)
+        .max_frame_size(MESSAGE_BYTES)
+        .on_upgrade(move |socket| serve(app, socket, access)))
+}
+
+fn access(viewer: Viewer, actor: &Actor) -> Access {
+    let (role, family_id) = match actor {
+        Actor::Anonymous => ("anonymous", None),
+        Actor::Person(person) => {
+            let role = ROLES.into_iter().find(|role| person.has(*role));
+            let name = role.map_or("none", Role::as_str);
+            (name, Some(person.family_id.clone()))
+        }
+    };
+    Access {
+        viewer,
+        role,
+        family_id,
+    }
+}

@@ -1,0 +1,86 @@
+//! The nodes list and one node.
+
+use super::params;
+use super::viewing::Viewing;
+use crate::app::queries::NodeQuery;
+use crate::app::views::{NodeDetail, NodeRow, Page};
+use crate::http::error::ApiError;
+use crate::http::extract::{Path, Query};
+use crate::http::state::HttpState;
+use axum::Json;
+use axum::extract::State;
+use dgon_protocol::error::ErrorType;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+/// Filters, order and page of the nodes list.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct NodeListParams {
+    /// `pending`, `active`, `quarantine`, `offline`; several with commas.
+    status: Option<String>,
+    /// Region.
+    region: Option<String>,
+    /// A runtime that the node has.
+    runtime: Option<String>,
+    /// A model that the node has.
+    model: Option<String>,
+    /// A part of the node id.
+    q: Option<String>,
+    /// `id`, `status`, `region`, `p95` or `last_heartbeat`; falling with a minus before it.
+    sort: Option<String>,
+    /// Rows, at most 200.
+    limit: Option<i64>,
+    /// `next_cursor` of the page before, with the same `sort`.
+    cursor: Option<String>,
+}
+
+impl NodeListParams {
+    fn read(self) -> Result<NodeQuery, ApiError> {
+        let (order, falling) = params::order(self.sort)?;
+        Ok(NodeQuery {
+            statuses: params::statuses(self.status)?,
+            region: params::text("region", self.region)?,
+            runtime: params::text("runtime", self.runtime)?,
+            model: params::text("model", self.model)?,
+            q: params::text("q", self.q)?,
+            order,
+            falling,
+            limit: self.limit,
+            cursor: self.cursor.filter(|cursor| !cursor.is_empty()),
+        })
+    }
+}
+
+/// Nodes: an operator's own, an admin's all, a stranger's without what tells whose they are.
+///
+/// # Errors
+/// `unauthorized` for strangers while the overview is shut, `invalid_request` for a parameter that is none.
+#[utoipa::path(get, path = "/api/v1/nodes", tag = "nodes", params(NodeListParams),
+    responses((status = 200, description = "A page of nodes.", body = Page<NodeRow>)))]
+pub async fn node_list(
+    State(state): State<HttpState>,
+    Viewing(viewer): Viewing,
+    Query(params): Query<NodeListParams>,
+) -> Result<Json<Page<NodeRow>>, ApiError> {
+    let query = params.read()?;
+    Ok(Json(state.app.nodes_page(&viewer, query).await?))
+}
+
+/// One node.
+///
+/// # Errors
+/// `not_found` when there is none with this id, or it is another organisation's.
+#[utoipa::path(get, path = "/api/v1/nodes/{node_id}", tag = "nodes",
+    params(("node_id" = String, Path, description = "Id of the node.")),
+    responses((status = 200, description = "The node.", body = NodeDetail)))]
+pub async fn node_detail(
+    State(state): State<HttpState>,
+    Viewing(viewer): Viewing,
+    Path(node_id): Path<String>,
+) -> Result<Json<NodeDetail>, ApiError> {
+    let detail = state.app.node_detail(&viewer, &node_id).await?;
+    detail
+        .map(Json)
+        .ok_or_else(|| ApiError::new(ErrorType::NotFound, "there is no node with this id"))
+}

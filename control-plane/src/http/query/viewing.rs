@@ -1,0 +1,42 @@
+//! Who looks, out of who acts.
+
+use crate::accounts::ANONYMOUS_OVERVIEW;
+use crate::app::viewer::Viewer;
+use crate::http::auth::Actor;
+use crate::http::error::ApiError;
+use crate::http::state::HttpState;
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+
+/// Somebody who may see the overview: a person, or anybody while the flag is on.
+#[derive(Debug, Clone)]
+pub struct Viewing(pub Viewer);
+
+impl FromRequestParts<HttpState> for Viewing {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, ApiError> {
+        match Actor::from_request_parts(parts, state).await? {
+            Actor::Person(person) => Ok(Self(Viewer::of(&person))),
+            actor @ Actor::Anonymous => {
+                if !state.accounts.flags().await?.is_on(ANONYMOUS_OVERVIEW) {
+                    actor.person()?;
+                }
+                Ok(Self(Viewer::Public))
+            }
+        }
+    }
+}
+
+/// A person who is signed in; receipts are for nobody else.
+#[derive(Debug, Clone)]
+pub struct SignedIn(pub Viewer);
+
+impl FromRequestParts<HttpState> for SignedIn {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, ApiError> {
+        let actor = Actor::from_request_parts(parts, state).await?;
+        Ok(Self(Viewer::of(actor.person()?)))
+    }
+}

@@ -1,0 +1,43 @@
+//! What the hub hands to all sessions at once.
+
+use crate::app::viewer::Viewer;
+
+/// What a browser can ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Topic {
+    Summary,
+    Nodes,
+    Receipts,
+}
+
+/// One frame without its envelope.
+#[derive(Debug)]
+pub(super) struct Item {
+    pub(super) kind: &'static str,
+    pub(super) topic: Topic,
+    /// The org of the node that it is about; `None` inside for a node without one.
+    pub(super) org_id: Option<String>,
+    /// JSON.
+    pub(super) data: String,
+}
+
+impl Item {
+    /// Whether this viewer may see it. The summary is everybody's.
+    pub(super) fn is_for(&self, viewer: &Viewer) -> bool {
+        match self.topic {
+            Topic::Summary => true,
+            Topic::Nodes | Topic::Receipts => viewer.owns(self.org_id.as_deref()),
+        }
+    }
+}
+
+/// Frames in the order in which they are sent.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) items: Vec<Item>,
+    /// Events were lost before this batch: every session must read its state anew.
+    pub(super) is_gap: bool,
+    /// Receipts that were too many to be shown one by one.
+    pub(super) receipts_left_out: u64,
+}

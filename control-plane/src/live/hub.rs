@@ -1,0 +1,218 @@
+//! One task that turns bus events into batches for all sessions of this process.
+
+use super::batch::{Batch, Item, Topic};
+use super::frame::json;
+use super::pending::{Due, Pending};
+use crate::app::App;
+use crate::app::queries::QueryError;
+use crate::app::views::{HeartbeatEvent, ReceiptRow, Summary};
+use crate::bus::RecvError;
+use dgon_protocol::id::NodeId;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::broadcast;
+
+/// Batches that wait for one session.
+pub const BATCHES_QUEUED: usize = 64;
+/// Sessions of one process.
+pub const SESSIONS_MAX: usize = 5_000;
+
+/// The summary moves with time too: nodes fall silent, hours pass.
+const QUIET: Duration = Duration::from_secs(5);
+/// Orgs remembered before all are forgotten and asked again.
+const ORGS_KEPT: usize = 50_000;
+
+/// Where sessions get their batches from.
+#[derive(Debug)]
+pub struct Hub {
+    batches: broadcast::Sender<Arc<Batch>>,
+    is_running: Mutex<bool>,
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        Self {
+            batches: broadcast::channel(BATCHES_QUEUED).0,
+            is_running: Mutex::new(false),
+        }
+    }
+}
+
+impl Hub {
+    /// How many sessions there are.
+    pub fn sessions(&self) -> usize {
+        self.batches.receiver_count()
+    }
+
+    /// Joins; the first one starts the task.
+    pub(super) fn join(app: &Arc<App>) -> broadcast::Receiver<Arc<Batch>> {
+        let hub = &app.live;
+        let mut is_running = hub
+            .is_running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let batches = hub.batches.subscribe();
+        if !*is_running {
+            *is_running = true;
+            tokio::spawn(Task::new(Arc::clone(app)).run());
+        }
+        batches
+    }
+
+    /// Whether the last one has left; then the task must end.
+    fn is_deserted(&self) -> bool {
+        let mut is_running = self
+            .is_running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let is_deserted = self.batches.receiver_count() == 0;
+        if is_deserted {
+            *is_running = false;
+        }
+        is_deserted
+    }
+}
+
+struct Task {
+    app: Arc<App>,
+    pending: Pending,
+    orgs: HashMap<NodeId, Option<String>>,
+    told: Option<Arc<Summary>>,
+}
+
+impl Task {
+    fn new(app: Arc<App>) -> Self {
+        Self {
+            app,
+            pending: Pending::default(),
+            orgs: HashMap::new(),
+            told: None,
+        }
+    }
+
+    async fn run(mut self) {
+        let mut events = self.app.bus.subscribe();
+        let mut quiet = tokio::time::interval(QUIET);
+        quiet.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let deadline = self.pending.deadline(Instant::now());
+            tokio::select! {
+                event = events.recv() => match event {
+                    Ok(event) => self.pending.hear(event),
+                    Err(RecvError::Lagged(_)) => self.pending.lost(),
+                    Err(RecvError::Closed) => return,
+                },
+                () = sleep_until(deadline) => {
+                    let due = self.pending.take(Instant::now());
+                    self.tell(due).await;
+                }
+                _ = quiet.tick() => {
+                    if self.app.live.is_deserted() {
+                        return;
+                    }
+                    self.pending.time_passed();
+                }
+            }
+        }
+    }
+
+    async fn tell(&mut self, due: Due) {
+        match self.batch(due).await {
+            Ok(batch) if batch.items.is_empty() && !batch.is_gap => {}
+            // Without sessions nobody is told; the next quiet tick ends the task.
+            Ok(batch) => drop(self.app.live.batches.send(Arc::new(batch))),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "live events lost");
+                self.pending.lost();
+            }
+        }
+    }
+
+    async fn batch(&mut self, due: Due) -> Result<Batch, QueryError> {
+        let mut batch = Batch {
+            is_gap: due.is_gap,
+            receipts_left_out: due.receipts_left_out,
+            ..Batch::default()
+        };
+        for receipt in &due.receipts {
+            batch.items.push(Item {
+                kind: "receipt",
+                topic: Topic::Receipts,
+                org_id: self.org_of(&receipt.fields.node_id).await?,
+                data: json(&ReceiptRow::of_fields(
+                    &receipt.fields,
+                    receipt.received_at_ms,
+                )),
+            });
+        }
+        for node_id in &due.nodes {
+            if let Some((row, org_id)) = self.app.node_row_with_org(node_id).await? {
+                self.orgs.insert(node_id.clone(), org_id.clone());
+                batch.items.push(Item {
+                    kind: "node",
+                    topic: Topic::Nodes,
+                    org_id,
+                    data: json(&row),
+                });
+            }
+        }
+        for node_id in &due.heartbeats {
+            let presence = self.app.presence.get(node_id);
+            if let Some((at_ms, beat)) = presence.and_then(|presence| presence.heartbeat) {
+                batch.items.push(Item {
+                    kind: "heartbeat",
+                    topic: Topic::Nodes,
+                    org_id: self.org_of(node_id).await?,
+                    data: json(&HeartbeatEvent::of(node_id.as_str(), at_ms, &beat)),
+                });
+            }
+        }
+        if due.summary {
+            batch.items.extend(self.summary().await?);
+        }
+        Ok(batch)
+    }
+
+    /// The summary, if more than its time changed.
+    async fn summary(&mut self) -> Result<Option<Item>, QueryError> {
+        let summary = self.app.summary().await?;
+        let is_told = self.told.as_ref().is_some_and(|told| {
+            let aged = Summary {
+                as_of: summary.as_of.clone(),
+                ..Summary::clone(told)
+            };
+            aged == *summary
+        });
+        if is_told {
+            return Ok(None);
+        }
+        self.told = Some(Arc::clone(&summary));
+        Ok(Some(Item {
+            kind: "summary",
+            topic: Topic::Summary,
+            org_id: None,
+            data: json(&*summary),
+        }))
+    }
+
+    async fn org_of(&mut self, node_id: &NodeId) -> Result<Option<String>, QueryError> {
+        if let Some(org_id) = self.orgs.get(node_id) {
+            return Ok(org_id.clone());
+        }
+        let row = self.app.node_row_with_org(node_id).await?;
+        let org_id = row.and_then(|(_, org_id)| org_id);
+        if self.orgs.len() >= ORGS_KEPT {
+            self.orgs.clear();
+        }
+        self.orgs.insert(node_id.clone(), org_id.clone());
+        Ok(org_id)
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
