@@ -23,7 +23,7 @@ export function NodeFilterBar({ active, onChange }: Props) {
   if (active.region) regions.add(active.region)
   return (
     <div className="filter-bar">
-      <SearchBox label="Search nodes" placeholder="Search node, GPU or model" value={active.q ?? ''} onChange={(q) => onChange({ q, cursor: undefined }, 'replace')} />
+      <SearchBox label="Search nodes" placeholder="Search by node id" value={active.q ?? ''} onChange={(q) => onChange({ q, cursor: undefined }, 'replace')} />
       <div className="toggles" role="group" aria-label="Status">
         {NODE_STATUSES.map((status) => (
           <button key={status} type="button" aria-pressed={chosen.includes(status)} onClick={() => toggle(status)}>

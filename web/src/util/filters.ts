@@ -21,7 +21,9 @@ const someOf =
   (value) =>
     value.split(',').every((part) => values.includes(part))
 const anyText: Check = (value) => value.length <= 256
-const isTime: Check = (value) => !Number.isNaN(Date.parse(value))
+/** A day, or a moment with its zone. */
+const MOMENT = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d))?$/
+const isTime: Check = (value) => MOMENT.test(value) && !Number.isNaN(Date.parse(value))
 
 export const NODE_STATUSES = ['pending', 'active', 'quarantine', 'offline'] as const
 export const RUNTIMES = ['ollama', 'vllm', 'tgi', 'tensorrt-llm', 'llama.cpp'] as const
