@@ -164,7 +164,7 @@ impl FaultDisk {
             content.seen = content.durable.clone();
         }
         for change in std::mem::take(&mut state.dirty_names) {
-            if choose() % 2 == 0 {
+            if choose().is_multiple_of(2) {
                 apply_name(&mut state.durable_names, &change);
             }
         }

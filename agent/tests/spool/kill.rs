@@ -9,7 +9,7 @@ use dgon_agent::spool::{DeadLetters, Folder, Lock, Spool};
 use dgon_agent_core::spool::Limits;
 use dgon_protocol::id::NodeId;
 use dgon_protocol::receipt::{Receipt, Sha256Hash};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -33,7 +33,7 @@ async fn append_until_killed(dir: &Path) {
             loop {
                 let id = receipts.next_request_id();
                 let seq = receipts.record(facts(id.as_str())).await.unwrap();
-                writeln!(std::io::stdout(), "{seq}").unwrap();
+                println!("{seq}");
             }
         });
     }

@@ -71,6 +71,10 @@ async fn session(stream: TcpStream, shared: Arc<Shared>, end: CancellationToken)
 }
 
 /// Checks the headers of the upgrade; the host that the agent named.
+#[expect(
+    clippy::result_large_err,
+    reason = "the handshake's callback returns the library's own error"
+)]
 async fn upgrade(stream: TcpStream, shared: &Shared) -> Option<(Socket, String)> {
     let host = Arc::new(Mutex::new(None));
     let check = {
