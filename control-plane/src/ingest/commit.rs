@@ -244,6 +244,3 @@ fn count(fate: &Fate) {
     }
     .increment(1);
 }
-
-#[cfg(test)]
-mod tests;

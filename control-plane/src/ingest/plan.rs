@@ -18,6 +18,10 @@ use dgon_protocol::id::{NodeId, RequestId};
 use dgon_protocol::receipt::Sha256Hash;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+/// Hash of a chain's end where the last place holds bytes that were refused: any receipt may follow. No
+/// receipt hashes to it, and an empty chain has `seq` 0.
+const UNKNOWN: Sha256Hash = Sha256Hash::ZERO;
+
 /// Where an item stands: submission, position in it.
 pub(super) type Place = (usize, usize);
 
@@ -228,7 +232,10 @@ impl<'a> Plan<'a> {
             seq: link.seq,
             entry_hash: link.entry_hash,
         };
-        let fate = if link.prev_hash == self.head(node).entry_hash {
+        let head = self.head(node);
+        let follows =
+            link.prev_hash == head.entry_hash || (head.seq > 0 && head.entry_hash == UNKNOWN);
+        let fate = if follows {
             self.insert(node, receipt, Some(seq_column(link.seq)))
                 .await?
         } else {
@@ -406,17 +413,17 @@ impl<'a> Plan<'a> {
             self.violations
                 .push((node.node_id.clone(), Violation::InvalidSignature, detail));
         }
+        let head = self.head(node);
         match refused.link {
             Some(link) => {
-                if judge(self.head(node), link) == Judgement::Append {
+                if link.seq == head.seq + 1 {
                     self.gap(node, link.seq, link.seq, refused.kind.as_str());
-                    self.move_head(
-                        node,
-                        Head {
-                            seq: link.seq,
-                            entry_hash: link.entry_hash,
-                        },
-                    );
+                    // Nobody vouches for these bytes, so nobody knows what the next receipt will refer to.
+                    let unknown = Head {
+                        seq: link.seq,
+                        entry_hash: UNKNOWN,
+                    };
+                    self.move_head(node, unknown);
                     self.drain(node.node_key_id).await?;
                 }
             }

@@ -203,7 +203,7 @@ impl Task {
         }
     }
 
-    /// Ends an open probe that has its answer or has had its time. True while one is open.
+    /// Ends an open probe that has its answer or has had its time. True when one was open.
     async fn settle_probe(
         &mut self,
         node_id: &NodeId,
@@ -275,7 +275,8 @@ impl Task {
         self.app.bus.send(BusEvent::Node {
             node_id: node_id.clone(),
         });
-        Ok(false)
+        // What the caller knows of the node is out of date now.
+        Ok(true)
     }
 
     fn after_probe(&mut self, node_id: &NodeId, event: Event) {

@@ -1,1 +1,0 @@
-//! Ingest over a real store.

@@ -1,0 +1,203 @@
+//! From enrolled to active by a real probe, and all ways away from there and back.
+
+use crate::support::{
+    SOON, Server, answer_probe, become_active, probe, quick, serve_probe, status,
+};
+use dgon_control_plane::app::{Cause, Clock, Settings};
+use dgon_control_plane_model::lifecycle::{Event, State};
+use dgon_protocol::frame::{
+    Heartbeat, Inventory, LifecycleStatus, ProbeOutcome, ToAgent, ToControlPlane,
+};
+use dgon_testkit::fleet::{inventory, unix_now};
+use std::time::Duration;
+
+#[tokio::test]
+async fn a_node_becomes_active_by_a_probe_whose_receipt_is_stored() {
+    let server = Server::start().await;
+    let mut agent = server.agent("a").await;
+    let mut link = agent.connect().await.expect("connect");
+    let probe = probe(&mut link).await;
+    // The result alone is not enough.
+    answer_probe(&mut link, &probe, ProbeOutcome::Ok).await;
+    let before = server.state(&agent);
+    serve_probe(&mut agent, &mut link, &probe).await;
+    server.until_state(&agent, State::Active).await;
+    assert_eq!(before, State::PendingProbe);
+    let events = server
+        .app
+        .store
+        .lifecycle_events(&agent.node_id, 10)
+        .await
+        .expect("events");
+    let reasons: Vec<&str> = events
+        .iter()
+        .rev()
+        .map(|event| event.reason.as_str())
+        .collect();
+    assert_eq!(reasons, ["enrolled", "runtime_ready", "probe_passed"]);
+    let audit = server
+        .app
+        .store
+        .audit_latest(Some("node:a"), 10)
+        .await
+        .expect("audit");
+    assert_eq!(audit.len(), 2);
+    let last = server
+        .app
+        .store
+        .probe_last(&agent.node_id)
+        .await
+        .expect("probe")
+        .expect("one");
+    assert_eq!((last.outcome.as_str(), last.ttft_ms), ("ok", Some(5)));
+}
+
+#[tokio::test]
+async fn a_node_without_a_runtime_waits_and_says_why() {
+    let server = Server::start().await;
+    let mut agent = server.agent("a").await;
+    let mut link = agent.connect().await.expect("connect");
+    link.send(&ToControlPlane::Inventory(Inventory::default()))
+        .await
+        .expect("send");
+    // Depending on what was seen first there is a probe under way; the agent has no runtime for it.
+    loop {
+        let asked = link
+            .until(SOON, |frame| match frame {
+                ToAgent::Probe(probe) => Some(Some(probe.clone())),
+                ToAgent::Status(status) if status.reason == "no_runtime" => Some(None),
+                _ => None,
+            })
+            .await
+            .expect("a probe or a status");
+        match asked {
+            Some(probe) => answer_probe(&mut link, &probe, ProbeOutcome::NoRuntime).await,
+            None => break,
+        }
+    }
+    link.send(&ToControlPlane::Inventory(inventory()))
+        .await
+        .expect("send");
+    become_active(&mut agent, &mut link).await;
+}
+
+#[tokio::test]
+async fn a_failed_probe_quarantines_and_two_that_pass_release() {
+    let server = Server::start().await;
+    let mut agent = server.agent("a").await;
+    let mut link = agent.connect().await.expect("connect");
+    let first = probe(&mut link).await;
+    answer_probe(&mut link, &first, ProbeOutcome::Failed).await;
+    assert_eq!(
+        status(&mut link, LifecycleStatus::Quarantine).await,
+        "probe_failed"
+    );
+    let second = probe(&mut link).await;
+    serve_probe(&mut agent, &mut link, &second).await;
+    assert_eq!(
+        status(&mut link, LifecycleStatus::Pending).await,
+        "probe_passed"
+    );
+    become_active(&mut agent, &mut link).await;
+}
+
+#[tokio::test]
+async fn an_owner_who_allows_no_probe_stays_pending() {
+    let server = Server::start().await;
+    let agent = server.agent("a").await;
+    let mut link = agent.connect().await.expect("connect");
+    let probe = probe(&mut link).await;
+    answer_probe(&mut link, &probe, ProbeOutcome::Refused).await;
+    loop {
+        if status(&mut link, LifecycleStatus::Pending).await == "probe_refused" {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn silence_makes_offline_and_a_heartbeat_brings_back() {
+    let clock = Clock::manual(i64::try_from(unix_now().as_millis()).expect("time"));
+    let settings = Settings {
+        offline_after: Duration::from_secs(60),
+        ..quick()
+    };
+    let server = Server::start_with(settings, clock.clone()).await;
+    let (mut agent, mut link) = server.active_agent("a").await;
+    clock.advance(59_000);
+    link.send(&ToControlPlane::Heartbeat(Heartbeat::default()))
+        .await
+        .expect("send");
+    clock.advance(1);
+    // The receipt's ack shows that the heartbeat before it was seen.
+    let receipt = agent.next_receipt().expect("receipt");
+    link.send_receipts([&receipt]).await.expect("send");
+    crate::support::ack(&mut link, receipt.seq).await;
+    clock.advance(58_000);
+    assert_eq!(server.state(&agent), State::Active);
+    clock.advance(2_000);
+    assert_eq!(
+        status(&mut link, LifecycleStatus::Offline).await,
+        "no_heartbeat"
+    );
+    clock.advance(1_000);
+    link.send(&ToControlPlane::Heartbeat(Heartbeat::default()))
+        .await
+        .expect("send");
+    assert_eq!(
+        status(&mut link, LifecycleStatus::Pending).await,
+        "heartbeat_resumed"
+    );
+    become_active(&mut agent, &mut link).await;
+}
+
+#[tokio::test]
+async fn an_admin_stops_clears_and_retires() {
+    let server = Server::start().await;
+    let (mut agent, mut link) = server.active_agent("a").await;
+    let cause = Cause {
+        actor: "user:u1",
+        detail: Some("looks odd"),
+        ip: None,
+        request_id: None,
+    };
+    let act = |event| server.app.node_event(&agent.node_id, event, cause);
+    act(Event::AdminQuarantine)
+        .await
+        .expect("store")
+        .expect("a change");
+    assert_eq!(
+        status(&mut link, LifecycleStatus::Quarantine).await,
+        "admin_quarantine"
+    );
+    act(Event::AdminClear)
+        .await
+        .expect("store")
+        .expect("a change");
+    assert_eq!(
+        status(&mut link, LifecycleStatus::Pending).await,
+        "admin_cleared"
+    );
+    become_active(&mut agent, &mut link).await;
+    let retired = server
+        .app
+        .node_event(&agent.node_id, Event::Retire, cause)
+        .await;
+    assert_eq!(
+        retired.expect("store").expect("a change").to,
+        State::Retired
+    );
+    assert!(
+        link.until(crate::support::SOON, |_| None::<()>)
+            .await
+            .is_err()
+    );
+    assert!(agent.connect().await.is_err());
+    let audit = server
+        .app
+        .store
+        .audit_latest(Some("node:a"), 1)
+        .await
+        .expect("audit");
+    assert_eq!(audit[0].entry.actor, "user:u1");
+}

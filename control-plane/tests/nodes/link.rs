@@ -1,0 +1,161 @@
+//! The link: handshake, replacement, grammar, draining.
+
+use crate::support::{SOON, Server, ack};
+use dgon_protocol::error::ErrorType;
+use dgon_protocol::frame::{Heartbeat, ToControlPlane};
+use dgon_protocol::id::NodeId;
+use dgon_protocol::key::NodeKey;
+use dgon_testkit::fleet::{SimError, SimLink};
+
+async fn end(link: &mut SimLink) -> ErrorType {
+    match link.until(SOON, |_| None::<()>).await {
+        Err(SimError::Link(error)) => error.kind,
+        other => panic!("no error frame: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_session_stands_and_receipts_are_acknowledged_in_order() {
+    let server = Server::start().await;
+    let mut agent = server.agent("a").await;
+    let mut link = agent.connect().await.expect("connect");
+    assert_eq!(link.welcome.acked_seq, 0);
+    let receipts: Vec<_> = (0..300)
+        .map(|_| agent.next_receipt().expect("receipt"))
+        .collect();
+    link.send_receipts(&receipts[..200]).await.expect("send");
+    link.send_receipts(&receipts[200..]).await.expect("send");
+    let acked = ack(&mut link, 300).await;
+    assert_eq!((acked.acked_seq, acked.refused.len()), (300, 0));
+    link.close().await;
+    let again = agent.connect().await.expect("reconnect");
+    assert_eq!(again.welcome.acked_seq, 300);
+}
+
+#[tokio::test]
+async fn a_newer_session_replaces_the_older() {
+    let server = Server::start().await;
+    let agent = server.agent("a").await;
+    let mut first = agent.connect().await.expect("connect");
+    let second = agent.connect().await.expect("connect again");
+    assert_eq!(end(&mut first).await, ErrorType::Replaced);
+    assert_eq!(server.app.sessions.count(), 1);
+    assert_eq!(server.app.presence.connected(), 1);
+    second.close().await;
+}
+
+#[tokio::test]
+async fn only_the_enrolled_key_opens_a_session() {
+    let server = Server::start().await;
+    let mut agent = server.agent("a").await;
+    let enrolled = std::mem::replace(&mut agent.key, NodeKey::from_seed(&[9; 32]));
+    let other_key = agent.connect().await.err().expect("refused");
+    assert!(matches!(other_key, SimError::Link(error) if error.kind == ErrorType::InvalidKey));
+    agent.key = enrolled;
+    agent.secret[0] ^= 1;
+    let other_secret = agent.connect().await.err().expect("refused");
+    assert!(
+        matches!(other_secret, SimError::Refused { status: 401, .. }),
+        "{other_secret}"
+    );
+    agent.node_id = NodeId::parse("unknown").expect("id");
+    let stranger = agent.connect().await.err().expect("refused");
+    assert!(
+        matches!(stranger, SimError::Refused { status: 401, .. }),
+        "{stranger}"
+    );
+}
+
+#[tokio::test]
+async fn frames_that_break_the_grammar_end_the_session_with_a_reason() {
+    let server = Server::start().await;
+    let agent = server.agent("a").await;
+    let junk = [
+        "not json",
+        "{\"type\":\"heartbeat\",\"data\":{\"uptime_s\":\"x\"},\"ts\":1}",
+        "[]",
+    ];
+    for text in junk {
+        let mut link = agent.connect().await.expect("connect");
+        link.send_text(text.to_owned()).await.expect("send");
+        assert_eq!(end(&mut link).await, ErrorType::InvalidFrame, "{text}");
+    }
+    let mut link = agent.connect().await.expect("connect");
+    link.send_binary(vec![1, 2, 3]).await.expect("send");
+    assert_eq!(end(&mut link).await, ErrorType::InvalidFrame);
+    let many = vec!["{}"; 257].join(",");
+    let mut link = agent.connect().await.expect("connect");
+    link.send_text(format!(
+        "{{\"type\":\"receipts\",\"data\":{{\"receipts\":[{many}]}},\"ts\":1}}"
+    ))
+    .await
+    .expect("send");
+    assert_eq!(end(&mut link).await, ErrorType::InvalidFrame);
+}
+
+#[tokio::test]
+async fn frames_of_a_newer_agent_are_ignored() {
+    let server = Server::start().await;
+    let mut agent = server.agent("a").await;
+    let mut link = agent.connect().await.expect("connect");
+    link.send_text("{\"type\":\"hologram\",\"data\":{\"x\":[1]},\"ts\":1}".to_owned())
+        .await
+        .expect("send");
+    let receipt = agent.next_receipt().expect("receipt");
+    link.send_receipts([&receipt]).await.expect("send");
+    assert_eq!(ack(&mut link, 1).await.acked_seq, 1);
+}
+
+#[tokio::test]
+async fn heartbeats_are_known_at_once_and_written_soon() {
+    let server = Server::start().await;
+    let agent = server.agent("a").await;
+    let mut events = server.app.bus.subscribe();
+    let mut link = agent.connect().await.expect("connect");
+    let beat = Heartbeat {
+        uptime_s: 77,
+        ..Heartbeat::default()
+    };
+    link.send(&ToControlPlane::Heartbeat(beat))
+        .await
+        .expect("send");
+    loop {
+        let event = tokio::time::timeout(SOON, events.recv())
+            .await
+            .expect("in time")
+            .expect("bus");
+        if matches!(event, dgon_control_plane::bus::Event::Heartbeat { .. }) {
+            break;
+        }
+    }
+    let known = server
+        .app
+        .presence
+        .get(&agent.node_id)
+        .and_then(|node| node.heartbeat)
+        .expect("beat");
+    assert_eq!(known.1.uptime_s, 77);
+    let store = server.app.store.clone();
+    server.stop().await;
+    let row = store
+        .node_get(&agent.node_id)
+        .await
+        .expect("get")
+        .expect("node");
+    assert!(row.last_heartbeat.expect("written").contains("77"));
+}
+
+#[tokio::test]
+async fn a_stopping_control_plane_tells_its_agents_when_to_come_back() {
+    let server = Server::start().await;
+    let agent = server.agent("a").await;
+    let mut link = agent.connect().await.expect("connect");
+    server.stop().await;
+    match link.until(SOON, |_| None::<()>).await {
+        Err(SimError::Link(error)) => {
+            assert_eq!(error.kind, ErrorType::Unavailable);
+            assert!(error.retry_after_s.is_some());
+        }
+        other => panic!("no error frame: {other:?}"),
+    }
+}

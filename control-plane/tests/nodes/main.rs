@@ -1,0 +1,10 @@
+//! Nodes against a control plane in this process: enrolment, node HTTP, the link, lifecycle, ingest.
+//!
+//! Everything is real but the agents, which `dgon_testkit::fleet` moves by hand, and the thresholds.
+
+mod enrolment;
+mod http_api;
+mod ingest;
+mod lifecycle;
+mod link;
+mod support;

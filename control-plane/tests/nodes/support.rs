@@ -1,0 +1,272 @@
+//! A control plane in this process, and conversations that several tests need.
+
+use axum::Router;
+use dgon_control_plane::app::{App, Clock, MasterKey, Settings};
+use dgon_control_plane::bus::Event as BusEvent;
+use dgon_control_plane::{http, link, tasks};
+use dgon_control_plane_model::lifecycle::State;
+use dgon_control_plane_store::Store;
+use dgon_control_plane_store::audit::AuditEntry;
+use dgon_control_plane_store::enrolment_tokens::NewEnrolmentToken;
+use dgon_protocol::error::{ErrorBody, ErrorType};
+use dgon_protocol::frame::{
+    Ack, LifecycleStatus, Probe, ProbeOutcome, ProbeResult, ToAgent, ToControlPlane,
+};
+use dgon_protocol::id::NodeId;
+use dgon_protocol::receipt::{Sha256Hash, Source};
+use dgon_testkit::fleet::{Enrol, SimAgent, SimLink};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Longest wait for anything; a working control plane needs milliseconds.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+/// A running control plane.
+pub(crate) struct Server {
+    pub(crate) app: Arc<App>,
+    pub(crate) url: String,
+    pub(crate) http: reqwest::Client,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    _data: tempfile::TempDir,
+}
+
+/// Thresholds that a test can wait for.
+pub(crate) fn quick() -> Settings {
+    Settings {
+        heartbeat_flush: Duration::from_millis(20),
+        lifecycle_interval: Duration::from_millis(20),
+        probe_retry: Duration::from_millis(20),
+        ..Settings::default()
+    }
+}
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(quick(), Clock::system()).await
+    }
+
+    pub(crate) async fn start_with(settings: Settings, clock: Clock) -> Self {
+        let _ = tracing_subscriber::fmt().with_test_writer().with_max_level(tracing::Level::INFO).try_init();
+        let data = tempfile::tempdir().expect("data directory");
+        let url = format!("sqlite:{}", data.path().join("test.db").display());
+        let store = Store::open(&url).await.expect("open");
+        store.migrate().await.expect("migrate");
+        let app = App::new(store, settings, MasterKey::from_bytes([7; 32]), clock);
+        app.load().await.expect("load");
+        let stop = CancellationToken::new();
+        let tasks = tasks::spawn(&app, &stop);
+        let router = Router::new()
+            .merge(http::node::routes())
+            .merge(link::routes())
+            .with_state(Arc::clone(&app));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("bind");
+        let url = format!("http://{}", listener.local_addr().expect("address"));
+        let shutdown = stop.clone().cancelled_owned();
+        tokio::spawn(async move {
+            axum::serve(listener, router)
+                .with_graceful_shutdown(shutdown)
+                .await
+                .expect("serve");
+        });
+        let http = dgon_testkit::programs::http_client().expect("client");
+        Self {
+            app,
+            url,
+            http,
+            stop,
+            tasks,
+            _data: data,
+        }
+    }
+
+    /// Stops as `serve` does, and waits for what is under way.
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        tokio::time::timeout(SOON, self.tasks.wait())
+            .await
+            .expect("tasks end");
+    }
+
+    /// An enrolment token.
+    pub(crate) async fn token(&self, uses: i64) -> String {
+        let token = format!(
+            "token-{}",
+            Sha256Hash::of(&self.app.clock.now_ms().to_be_bytes()).to_hex()
+        );
+        let row = NewEnrolmentToken {
+            id: token[..16].to_owned(),
+            token_hash: Sha256Hash::of(token.as_bytes()).0,
+            label: "test".to_owned(),
+            region: Some("eu-test".to_owned()),
+            org_id: None,
+            created_by: "test".to_owned(),
+            created_at_ms: self.app.clock.now_ms(),
+            expires_at_ms: self.app.clock.now_ms() + 3_600_000,
+            uses,
+        };
+        self.app
+            .store
+            .enrolment_token_create(&row, &AuditEntry::default())
+            .await
+            .expect("token");
+        token
+    }
+
+    /// An enrolled agent.
+    pub(crate) async fn agent(&self, name: &str) -> SimAgent {
+        let token = self.token(1).await;
+        let options = Enrol {
+            node_id: Some(NodeId::parse(name).expect("name")),
+            region: None,
+        };
+        SimAgent::enrol(&self.http, &self.url, &token, options)
+            .await
+            .expect("enrol")
+    }
+
+    /// An enrolled agent whose probe has passed, with its link.
+    pub(crate) async fn active_agent(&self, name: &str) -> (SimAgent, SimLink) {
+        let mut agent = self.agent(name).await;
+        let mut link = agent.connect().await.expect("connect");
+        become_active(&mut agent, &mut link).await;
+        (agent, link)
+    }
+
+    pub(crate) fn state(&self, agent: &SimAgent) -> State {
+        self.app
+            .lifecycles
+            .get(&agent.node_id)
+            .expect("known")
+            .state
+    }
+
+    /// Waits for a state, by events.
+    pub(crate) async fn until_state(&self, agent: &SimAgent, state: State) {
+        let mut events = self.app.bus.subscribe();
+        let waiting = async {
+            while self.state(agent) != state {
+                match events.recv().await.expect("bus") {
+                    BusEvent::Node { .. } | BusEvent::Heartbeat { .. } | BusEvent::Receipts(_) => {}
+                }
+            }
+        };
+        let reached = tokio::time::timeout(SOON, waiting).await;
+        assert!(
+            reached.is_ok(),
+            "still {:?}, not {state:?}",
+            self.state(agent)
+        );
+    }
+
+    /// Sends a request with the node headers of `agent`.
+    pub(crate) async fn post(
+        &self,
+        agent: &SimAgent,
+        path: &str,
+        body: &[u8],
+    ) -> reqwest::Response {
+        let mut request = self
+            .http
+            .post(format!("{}{path}", self.url))
+            .body(body.to_vec());
+        for (name, value) in agent.headers("POST", path, body).expect("headers") {
+            request = request.header(name, value);
+        }
+        request.send().await.expect("send")
+    }
+}
+
+/// The type of an error answer.
+pub(crate) async fn error_type(response: reqwest::Response) -> ErrorType {
+    response
+        .json::<ErrorBody>()
+        .await
+        .expect("an error body")
+        .error
+        .kind
+}
+
+/// Waits for an acknowledgement of at least `seq`, or of refusals.
+pub(crate) async fn ack(link: &mut SimLink, seq: u64) -> Ack {
+    link.until(SOON, |frame| match frame {
+        ToAgent::Ack(ack) if ack.acked_seq >= seq || !ack.refused.is_empty() => Some(ack.clone()),
+        _ => None,
+    })
+    .await
+    .expect("ack")
+}
+
+/// Waits for refusals and for the quarantine that they cause, in whichever order they come.
+pub(crate) async fn quarantined(link: &mut SimLink) -> (Ack, String) {
+    let (mut refusals, mut reason) = (None, None);
+    link.until(SOON, |frame| {
+        match frame {
+            ToAgent::Ack(ack) if !ack.refused.is_empty() => refusals = Some(ack.clone()),
+            ToAgent::Status(status) if status.status == LifecycleStatus::Quarantine => {
+                reason = Some(status.reason.clone());
+            }
+            _ => {}
+        }
+        refusals.clone().zip(reason.clone())
+    })
+    .await
+    .expect("refusals and quarantine")
+}
+
+pub(crate) async fn status(link: &mut SimLink, wanted: LifecycleStatus) -> String {
+    link.until(SOON, |frame| match frame {
+        ToAgent::Status(status) if status.status == wanted => Some(status.reason.clone()),
+        _ => None,
+    })
+    .await
+    .expect("status")
+}
+
+pub(crate) async fn probe(link: &mut SimLink) -> Probe {
+    link.until(SOON, |frame| match frame {
+        ToAgent::Probe(probe) => Some(probe.clone()),
+        _ => None,
+    })
+    .await
+    .expect("probe")
+}
+
+/// Serves a probe as an agent does: receipt, then result.
+pub(crate) async fn serve_probe(agent: &mut SimAgent, link: &mut SimLink, probe: &Probe) {
+    let receipt = agent
+        .next_receipt_with(|draft| {
+            draft.request_id = probe.request_id.clone();
+            draft.source = Source::Probe;
+        })
+        .expect("receipt");
+    link.send_receipts([&receipt]).await.expect("receipt");
+    answer_probe(link, probe, ProbeOutcome::Ok).await;
+}
+
+pub(crate) async fn answer_probe(link: &mut SimLink, probe: &Probe, outcome: ProbeOutcome) {
+    let result = ProbeResult {
+        probe_id: probe.probe_id.clone(),
+        request_id: Some(probe.request_id.clone()),
+        outcome,
+        message: None,
+        model: None,
+        tokens_input: 3,
+        tokens_output: 4,
+        ttft_ms: Some(5),
+        latency_ms: 6,
+    };
+    link.send(&ToControlPlane::ProbeResult(result))
+        .await
+        .expect("result");
+}
+
+pub(crate) async fn become_active(agent: &mut SimAgent, link: &mut SimLink) {
+    let probe = probe(link).await;
+    serve_probe(agent, link, &probe).await;
+    assert_eq!(status(link, LifecycleStatus::Active).await, "probe_passed");
+}
