@@ -236,8 +236,9 @@ impl<'a> Session<'a> {
         stop: &CancellationToken,
     ) -> Ended {
         let mut spool = self.parts.receipts.watch();
+        // Not marked as seen: what changed since `hello` was written must be sent, or it would be told only with
+        // the next change. Sending the same inventory once more costs one frame.
         let mut inventory = self.parts.inventory.clone();
-        inventory.mark_unchanged();
         let mut mode = self.parts.mode.watch();
         mode.mark_unchanged();
         let mut heartbeats = interval(heartbeat_period(welcome.heartbeat_s));

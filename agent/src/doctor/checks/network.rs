@@ -257,7 +257,7 @@ fn standing(patient: &Patient, check: Check, node: &NodeSelf) -> Check {
         LifecycleStatus::Active => check.ok("the node is active"),
         LifecycleStatus::Pending => check.warn(
             &format!("the node is pending{reason}; it becomes active when its first probe passes"),
-            patient.command("run"),
+            patient.command("status"),
         ),
         LifecycleStatus::Offline => check.warn(
             &format!("the control plane takes the node for offline{reason}"),
