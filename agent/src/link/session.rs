@@ -6,7 +6,9 @@
 use super::dial::{DialError, Dialled, Socket, dial};
 use super::duties::Duties;
 use super::{LinkSettings, LinkStatus, Parts};
-use dgon_agent_core::link::{Liveness, Span, Verdict, Window};
+use crate::receipts::NotReady;
+use dgon_agent_core::link::issues::View;
+use dgon_agent_core::link::{Issues, Liveness, Span, Verdict, Window};
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::{
     Bye, Challenge, Hello, Incoming, LinkError, Receipts as ReceiptsFrame, ToAgent, ToControlPlane,
@@ -106,6 +108,7 @@ struct Standing {
     liveness: Liveness,
     origin: Instant,
     duties: Duties,
+    issues: Issues,
     /// Receipts may be sent: the control plane does not have more of this chain than we do.
     in_step: bool,
 }
@@ -224,6 +227,7 @@ impl<'a> Session<'a> {
             liveness: Liveness::new(Duration::ZERO, now_ms()),
             origin,
             duties: Duties::new(self.parts.clone(), self.settings.allow.clone(), answers),
+            issues: Issues::new(self.view()),
             in_step,
         }
     }
@@ -246,7 +250,11 @@ impl<'a> Session<'a> {
         let mut leave_at: Option<Instant> = None;
         loop {
             let last_seq = spool.borrow_and_update().sendable_seq;
-            if let Err(ended) = self.send_receipts(standing, last_seq).await {
+            let sent = match self.send_issues(standing).await {
+                Ok(()) => self.send_receipts(standing, last_seq).await,
+                Err(ended) => Err(ended),
+            };
+            if let Err(ended) = sent {
                 return ended;
             }
             let is_flushed = !standing.in_step || standing.window.acked_seq() >= last_seq;
@@ -274,6 +282,30 @@ impl<'a> Session<'a> {
                 return ended;
             }
         }
+    }
+
+    /// What the agent sees of itself.
+    fn view(&self) -> View {
+        let spool = self.parts.receipts.status();
+        let inventory = self.parts.inventory.borrow();
+        View {
+            depth: spool.depth(),
+            max_receipts: spool.max_receipts,
+            unwritable: matches!(spool.not_ready, Some(NotReady::Disk(_))),
+            dead_letters: spool.dead_letters,
+            runtimes_ready: inventory.runtimes.iter().filter(|one| one.ready).count(),
+            gpus: inventory.gpus.len(),
+            clock_ahead_ms: self.status.borrow().clock_ahead_ms.unwrap_or(0),
+        }
+    }
+
+    /// Tells what is new and worth an operator's attention.
+    async fn send_issues(&self, standing: &mut Standing) -> Result<(), Ended> {
+        for issue in standing.issues.look(self.view()) {
+            tracing::warn!(kind = ?issue.kind, "told the control plane of an issue");
+            standing.send(&ToControlPlane::Issue(issue)).await?;
+        }
+        Ok(())
     }
 
     /// Sends as many receipts as the window has room for.

@@ -28,6 +28,9 @@ pub enum SinkError {
          space and the permissions of the spool directory"
     )]
     Write(#[source] io::Error),
+    /// Another receipt would fork the node's chain; the text says how that came and what to do.
+    #[error("no receipt can be signed: {0}")]
+    Chain(String),
     /// The agent is stopping, or the spool's writer is gone.
     #[error("the agent is stopping and takes no more requests; try again when it runs")]
     Closed,

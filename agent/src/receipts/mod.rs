@@ -245,9 +245,8 @@ fn sink_error(reason: &NotReady, status: &SpoolStatus) -> SinkError {
             receipts: status.depth(),
             bytes: status.bytes,
         },
-        NotReady::Disk(_) | NotReady::ChainBehind { .. } => {
-            SinkError::Write(io::Error::other(reason.to_string()))
-        }
+        NotReady::Disk(_) => SinkError::Write(io::Error::other(reason.to_string())),
+        NotReady::ChainBehind { .. } => SinkError::Chain(reason.to_string()),
     }
 }
 

@@ -5,7 +5,7 @@ use dgon_agent::link::Phase;
 use dgon_agent::proxy::sink::ReceiptSink as _;
 use dgon_agent::receipts::NotReady;
 use dgon_protocol::error::ErrorType;
-use dgon_protocol::frame::{LinkError, Need, ToAgent};
+use dgon_protocol::frame::{IssueKind, LinkError, Need, ToAgent};
 use dgon_testkit::fault::{FaultProxy, Weather};
 use dgon_testkit::link_server::Script;
 use std::time::Duration;
@@ -132,6 +132,8 @@ async fn refused_receipts_are_put_aside_and_the_rest_flows_on() {
     assert_eq!(seqs, [400, 3]);
     assert!(letters.iter().all(|letter| letter.receipt.is_some()));
     assert_eq!(agent.receipts.status().dead_letters, 2);
+    let seen = stub.until(|seen| !seen.issues.is_empty()).await.unwrap();
+    assert_eq!(seen.issues[0], IssueKind::ReceiptRefused);
 }
 
 #[tokio::test]

@@ -8,7 +8,9 @@ mod session;
 
 use dgon_protocol::chain::Head;
 use dgon_protocol::error::ErrorType;
-use dgon_protocol::frame::{Heartbeat, Hello, Inventory, JobUpdate, ProbeResult, ToAgent};
+use dgon_protocol::frame::{
+    Heartbeat, Hello, Inventory, IssueKind, JobUpdate, ProbeResult, ToAgent,
+};
 use dgon_protocol::id::NodeId;
 use std::collections::BTreeMap;
 use std::io;
@@ -79,6 +81,8 @@ pub struct Seen {
     pub probes: Vec<ProbeResult>,
     /// What became of jobs.
     pub jobs: Vec<JobUpdate>,
+    /// Issues that the agent told of.
+    pub issues: Vec<IssueKind>,
     /// Reasons of `bye`.
     pub byes: Vec<String>,
     /// What the agent did wrong. A test ends with this empty.
@@ -101,6 +105,7 @@ impl Default for Seen {
             inventories: Vec::new(),
             probes: Vec::new(),
             jobs: Vec::new(),
+            issues: Vec::new(),
             byes: Vec::new(),
             violations: Vec::new(),
             head: Head::EMPTY,

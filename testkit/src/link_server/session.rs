@@ -248,7 +248,10 @@ fn handle(
         }
         ToControlPlane::Bye(bye) => shared.seen.send_modify(|seen| seen.byes.push(bye.reason)),
         ToControlPlane::Hello(_) => violation(shared, "a second hello"),
-        ToControlPlane::JobResult(_) | ToControlPlane::Issue(_) => {}
+        ToControlPlane::Issue(issue) => {
+            shared.seen.send_modify(|seen| seen.issues.push(issue.kind))
+        }
+        ToControlPlane::JobResult(_) => {}
     }
     Ok(None)
 }

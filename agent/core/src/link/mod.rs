@@ -3,9 +3,11 @@
 //! Times are given as durations since any fixed moment of a monotonic clock.
 
 pub mod backoff;
+pub mod issues;
 pub mod liveness;
 pub mod window;
 
 pub use backoff::Backoff;
+pub use issues::Issues;
 pub use liveness::{Liveness, Verdict};
 pub use window::{Span, Window};
