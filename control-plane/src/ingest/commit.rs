@@ -168,8 +168,7 @@ impl Committer {
         let mut committed = Vec::new();
         let wanted = self.app.bus.has_readers();
         for (key, head) in &written.heads {
-            let reached = self.held.reached(*key, head.seq, now_ms);
-            committed.extend(reached.into_iter().map(|receipt| receipt.fields));
+            committed.extend(self.held.reached(*key, head.seq, now_ms));
         }
         let hold: HashMap<(usize, usize), u64> = written.hold.into_iter().collect();
         for (index, submission) in batch.into_iter().enumerate() {

@@ -6,6 +6,7 @@
 use super::verify::Verified;
 use crate::app::NodeSession;
 use dgon_protocol::limits::RECEIPTS_HELD;
+use dgon_protocol::receipt::Fields;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -61,7 +62,7 @@ impl Held {
     }
 
     /// Forgets what the chain has reached; what stays starts a new wait.
-    pub(super) fn reached(&mut self, key: i64, head_seq: u64, now_ms: i64) -> Vec<Box<Verified>> {
+    pub(super) fn reached(&mut self, key: i64, head_seq: u64, now_ms: i64) -> Vec<Fields> {
         let Some(chain) = self.chains.get_mut(&key) else {
             return Vec::new();
         };
@@ -75,7 +76,10 @@ impl Held {
             .map(|receipt| receipt.entry.len())
             .sum::<usize>();
         self.forget_if_empty(key);
-        reached.into_values().collect()
+        reached
+            .into_values()
+            .map(|receipt| receipt.fields)
+            .collect()
     }
 
     fn forget_if_empty(&mut self, key: i64) {

@@ -1,5 +1,7 @@
 //! The ingest transaction, heartbeats and probes.
 
+#![expect(clippy::expect_used, reason = "helpers of tests fail like tests do")]
+
 mod support;
 
 use dgon_control_plane_store::{Evidence, Gap, NewHeartbeat, NewReceipt, ProbeEnd, Store};

@@ -2,6 +2,12 @@
 //!
 //! Everything is real but the agents, which `dgon_testkit::fleet` moves by hand, and the thresholds.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail like tests do"
+)]
+
 mod enrolment;
 mod http_api;
 mod ingest;

@@ -49,7 +49,10 @@ impl Server {
     }
 
     pub(crate) async fn start_with(settings: Settings, clock: Clock) -> Self {
-        let _ = tracing_subscriber::fmt().with_test_writer().with_max_level(tracing::Level::INFO).try_init();
+        let _ = tracing_subscriber::fmt()
+            .with_test_writer()
+            .with_max_level(tracing::Level::INFO)
+            .try_init();
         let data = tempfile::tempdir().expect("data directory");
         let url = format!("sqlite:{}", data.path().join("test.db").display());
         let store = Store::open(&url).await.expect("open");

@@ -35,7 +35,8 @@ fn usual(state: State) -> Reason {
 #[test]
 fn every_pair_is_as_the_table_says() {
     let q = |reason| Some((Quarantine, reason));
-    let table: &[(Event, [Option<(State, Reason)>; 6])] = &[
+    type Row = [Option<(State, Reason)>; 6];
+    let table: &[(Event, Row)] = &[
         // registered, pending_probe, active, quarantine (fork), offline, retired
         (
             Event::RuntimeReady,

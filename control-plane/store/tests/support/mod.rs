@@ -1,5 +1,7 @@
 //! Runs a test on both databases.
 
+#![expect(clippy::expect_used, reason = "helpers of tests fail like tests do")]
+
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::enrolment_tokens::NewEnrolmentToken;
 use dgon_control_plane_store::{Enrolment, NewNode, Store};
@@ -33,7 +35,10 @@ where
 }
 
 /// A token of `uses`, stored; its hash.
-#[allow(dead_code, reason = "not every test file enrols nodes")]
+#[allow(
+    dead_code,
+    reason = "not every test file enrols nodes, and expect would not hold in those that do"
+)]
 pub(crate) async fn token(store: &Store, name: &str, uses: u32) -> [u8; 32] {
     let hash = Sha256Hash::of(name.as_bytes()).0;
     let token = NewEnrolmentToken {
@@ -56,7 +61,10 @@ pub(crate) async fn token(store: &Store, name: &str, uses: u32) -> [u8; 32] {
 }
 
 /// Tries to enrol a node with the key of `seed`.
-#[allow(dead_code, reason = "not every test file enrols nodes")]
+#[allow(
+    dead_code,
+    reason = "not every test file enrols nodes, and expect would not hold in those that do"
+)]
 pub(crate) async fn enrol(store: &Store, token: &[u8; 32], node_id: &str, seed: u8) -> Enrolment {
     let node_id = NodeId::parse(node_id).expect("node id");
     let key = NodeKey::from_seed(&[seed; 32]);
