@@ -33,7 +33,7 @@ function answer(path: string, query: URLSearchParams, mode: string | null): unkn
     const q = query.get('q') ?? ''
     return paged(isEmpty ? [] : receipts.map(({ receipt }) => receipt).filter((row) => row.request_id.includes(q) || row.model_id.includes(q)).toReversed(), query)
   }
-  if (path === '/receipts/aggregate') return { count: receipts.length, tokens_input: 284_113, tokens_output: 81_904, cache_hit_share: 0.3333, failures: 7, p50_ms: 410, p95_ms: 1180, indexed_to: receipts.length }
+  if (path === '/receipts/aggregate') return { count: receipts.length, tokens_input: 284_113, tokens_output: 81_904, cache_hit_share: 0.3333, failures: 7, p50_ms: 410, p95_ms: 1180, indexed_to: new Date().toISOString(), complete: true }
   const id = decodeURIComponent(parts[1] ?? '')
   const node = parts[0] === 'nodes' && nodes.find(({ node_id: name }) => name === id)
   if (node) return detail(node)

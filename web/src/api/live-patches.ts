@@ -1,5 +1,5 @@
 import type { QueryClient } from '@tanstack/react-query'
-import type { NodeDetail, NodeRow, Page, ReceiptRow } from '~/api/types'
+import type { GpuLoad, HeartbeatDetail, NodeDetail, NodeRow, Page, ReceiptRow } from '~/api/types'
 
 /** Writes what changed into every cached view of the node. Rows keep their places. */
 export function patchNode(client: QueryClient, row: NodeRow): void {
@@ -10,29 +10,23 @@ export function patchNode(client: QueryClient, row: NodeRow): void {
   client.setQueryData<NodeDetail>(['node', row.node_id], (detail) => detail && { ...detail, ...row })
 }
 
-export interface HeartbeatFrame {
+/** A heartbeat as the live socket tells it: of the node's detail what moves with every beat. */
+export interface HeartbeatFrame extends HeartbeatDetail {
   node_id: string
-  at: string
-  in_flight?: number | null
-  queue?: number | null
-  spool_depth?: number | null
-  cpu_pct?: number | null
-  uptime_s?: number | null
-  paused?: boolean | null
+  gpus?: GpuLoad[]
 }
 
-export function patchHeartbeat(client: QueryClient, beat: HeartbeatFrame): void {
+export function patchHeartbeat(client: QueryClient, { node_id: nodeId, gpus, ...heartbeat }: HeartbeatFrame): void {
+  const fresh = { last_heartbeat_at: heartbeat.at, late: false }
   client.setQueriesData<Page<NodeRow>>({ queryKey: ['nodes'] }, (page) => {
-    if (!page?.items.some((item) => item.node_id === beat.node_id)) return page
-    const patch = { last_heartbeat_at: beat.at, late: false }
-    return { ...page, items: page.items.map((item) => (item.node_id === beat.node_id ? { ...item, ...patch } : item)) }
+    if (!page?.items.some((item) => item.node_id === nodeId)) return page
+    return { ...page, items: page.items.map((item) => (item.node_id === nodeId ? { ...item, ...fresh } : item)) }
   })
-  client.setQueryData<NodeDetail>(['node', beat.node_id], (detail) => {
+  client.setQueryData<NodeDetail>(['node', nodeId], (detail) => {
     if (!detail) return detail
-    const { node_id: _, ...fields } = beat
-    const empty = { uptime_s: null, cpu_pct: null, in_flight: null, queue: null, spool_depth: null, paused: null }
-    const known = Object.fromEntries(Object.entries(fields).filter(([key]) => key === 'at' || key in empty))
-    return { ...detail, last_heartbeat_at: beat.at, late: false, heartbeat: { ...empty, ...detail.heartbeat, ...known, at: beat.at } }
+    const loads = new Map(gpus?.map((load) => [load.index, load]))
+    const gpuDetails = detail.gpu_details.map((gpu) => ({ ...gpu, load: loads.get(gpu.index) ?? gpu.load }))
+    return { ...detail, ...fresh, heartbeat, gpu_details: gpuDetails }
   })
 }
 

@@ -46,7 +46,7 @@ const CARDS: Card[] = [
     title: 'Requests, 24 h',
     href: path.receipts(),
     value: (summary) => <span title={count(summary.requests_24h)}>{compact(summary.requests_24h)}</span>,
-    note: (summary) => (summary.error_rate === null ? 'Errors: none measured' : `${percent(summary.error_rate)} failed`),
+    note: (summary) => (typeof summary.error_rate === 'number' ? `${percent(summary.error_rate)} failed` : 'No errors measured'),
     series: 'requests',
     kind: 'sum',
   },

@@ -39,7 +39,7 @@ export function NodeOverview({ node }: { node: NodeDetail }) {
       'Last probe',
       probe ? (
         <span>
-          {sentence(probe.outcome)} {probe.ttft_ms === null ? '' : `First token in ${ms(probe.ttft_ms)}. `}
+          {sentence(probe.outcome)} {typeof probe.ttft_ms === 'number' ? `First token in ${ms(probe.ttft_ms)}. ` : ''}
           {probe.message && <span className="muted">{probe.message} </span>}
           <span className="muted">
             <Time at={probe.at} form="ago" />

@@ -49,7 +49,7 @@ export function ReceiptView({ detail }: { detail: ReceiptDetail }) {
     ['Started', <Time key="start" at={receipt.ts_start} form="full" />],
     ['Ended', <Time key="end" at={receipt.ts_end} form="full" />],
     ['Received', <Time key="received" at={receipt.received_at} form="full" />],
-    ['In chain', chain.seq === null ? null : `#${count(chain.seq)}`, 'Not part of a chain'],
+    ['In chain', typeof chain.seq === 'number' ? `#${count(chain.seq)}` : null, 'Not part of a chain'],
     [
       'On arrival',
       <span key="verdict">

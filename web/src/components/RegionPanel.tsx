@@ -10,8 +10,8 @@ const GOOD_MS = 500
 const FAIR_MS = 1500
 
 /** Letter beside the colour, so that the grade reads without it. */
-function grade(p95: number | null): { letter: string; tone: string; word: string } {
-  if (p95 === null) return { letter: '–', tone: 'none', word: 'not measured' }
+function grade(p95: number | null | undefined): { letter: string; tone: string; word: string } {
+  if (typeof p95 !== 'number') return { letter: '–', tone: 'none', word: 'not measured' }
   if (p95 <= GOOD_MS) return { letter: 'A', tone: 'good', word: 'fast' }
   return p95 <= FAIR_MS ? { letter: 'B', tone: 'fair', word: 'fair' } : { letter: 'C', tone: 'slow', word: 'slow' }
 }

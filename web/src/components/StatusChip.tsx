@@ -1,4 +1,5 @@
 import type { NodeStatus, ReceiptStatus } from '~/api/types'
+import { Unknown } from '~/ui/Unknown'
 
 type Tone = 'grey' | 'green' | 'amber' | 'red' | 'primary'
 
@@ -37,7 +38,10 @@ function Chip({ look }: { look: Look }) {
 
 export const NodeStatusChip = ({ status }: { status: NodeStatus }) => <Chip look={NODE_STATUS[status]} />
 
-/** A 1.0 receipt has no status: it says nothing, and neither does the console. */
-export function ReceiptStatusChip({ status }: { status: ReceiptStatus | null }) {
-  return status === null ? <span className="unknown" title="This receipt form has no status">—</span> : <Chip look={RECEIPT_STATUS[status]} />
+const isKnown = (status: string): status is ReceiptStatus => status in RECEIPT_STATUS
+
+/** A 1.0 receipt has no status: it says nothing, and neither does the console. A newer word is shown as it is. */
+export function ReceiptStatusChip({ status }: { status: string | null | undefined }) {
+  if (!status) return <Unknown why="This receipt form has no status" />
+  return isKnown(status) ? <Chip look={RECEIPT_STATUS[status]} /> : <span className="chip chip-grey">{status}</span>
 }

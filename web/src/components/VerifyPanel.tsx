@@ -23,8 +23,8 @@ const MARK: Record<StepState, { icon: IconName; word: string }> = {
 
 type Run = { kind: 'idle' } | { kind: 'running' | 'done'; results: StepResult[] } | { kind: 'failed'; message: string }
 
-async function bytesOf(requestId: string | null): Promise<Uint8Array<ArrayBuffer> | null> {
-  return requestId === null ? null : queryClient.fetchQuery(query.receiptRaw(requestId)).catch(() => null)
+async function bytesOf(requestId: string | null | undefined): Promise<Uint8Array<ArrayBuffer> | null> {
+  return requestId ? queryClient.fetchQuery(query.receiptRaw(requestId)).catch(() => null) : null
 }
 
 /** Checks the receipt here, over the bytes as they came. */

@@ -49,7 +49,7 @@ function NodeList({ selected }: { selected: string | undefined }) {
           </AppLink>
         )}
       </PageHeading>
-      <section className="panel list-panel" aria-label="Nodes">
+      <div className="panel list-panel">
         <NodeFilterBar active={filters.active} onChange={change} />
         <FilterChips active={filters.active} ignored={filters.ignored} onChange={change} />
         <RefreshFailed query={nodes} what="the nodes" />
@@ -79,7 +79,7 @@ function NodeList({ selected }: { selected: string | undefined }) {
             )
           }
         </QueryStates>
-      </section>
+      </div>
     </>
   )
 }

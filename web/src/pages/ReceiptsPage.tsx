@@ -32,7 +32,7 @@ export function ReceiptsPage() {
     <>
       <PageHeading title="Receipts" lead="One signed record per request. Open any of them and check it yourself." />
       <AggregateStrip filter={filters.active} />
-      <section className="panel list-panel" aria-label="Receipts">
+      <div className="panel list-panel">
         <ReceiptFilterBar active={filters.active} onChange={change} />
         <FilterChips active={filters.active} ignored={filters.ignored} onChange={change} />
         <RefreshFailed query={receipts} what="the receipts" />
@@ -59,7 +59,7 @@ export function ReceiptsPage() {
             )
           }
         </QueryStates>
-      </section>
+      </div>
     </>
   )
 }

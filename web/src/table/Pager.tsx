@@ -6,7 +6,7 @@ import { type Search, queryText } from '~/util/path-builder'
 interface Props {
   shown: number
   total: number | null | undefined
-  nextCursor: string | null
+  nextCursor: string | null | undefined
   search: Search
   noun: string
 }

@@ -21,11 +21,23 @@ test('a node that changes keeps its place in every list', () => {
 test('a heartbeat renews the age and leaves the rest', () => {
   const client = new QueryClient()
   client.setQueryData(['nodes', {}], { items: [row('a')], next_cursor: null })
-  client.setQueryData(['node', 'a'], { ...row('a'), heartbeat: null })
-  patchHeartbeat(client, { node_id: 'a', at: '2026-11-21T03:00:00.000Z', in_flight: 2 })
+  client.setQueryData(['node', 'a'], { ...row('a'), heartbeat: null, gpu_details: [{ index: 0, load: null }, { index: 1, load: null }] })
+  patchHeartbeat(client, {
+    node_id: 'a',
+    at: '2026-11-21T03:00:00.000Z',
+    uptime_s: 5,
+    in_flight: 2,
+    queue: null,
+    spool_depth: 0,
+    paused: false,
+    gpus: [{ index: 1, util_pct: 40 }],
+  })
   expect(client.getQueryData<Page<NodeRow>>(['nodes', {}])?.items[0]).toMatchObject({ late: false, last_heartbeat_at: '2026-11-21T03:00:00.000Z' })
   // What the heartbeat did not say is unknown, not 0.
-  expect(client.getQueryData(['node', 'a'])).toMatchObject({ heartbeat: { in_flight: 2, queue: null } })
+  expect(client.getQueryData(['node', 'a'])).toMatchObject({
+    heartbeat: { in_flight: 2, queue: null },
+    gpu_details: [{ load: null }, { load: { util_pct: 40 } }],
+  })
 })
 
 test('new receipts go on top, once, newest first', () => {

@@ -23,6 +23,24 @@ export type AuthState = {
 };
 
 /**
+ * A chain of receipts.
+ */
+export type ChainView = {
+    /**
+     * Forks that were seen.
+     */
+    forks: number;
+    /**
+     * Positions that no stored receipt fills.
+     */
+    gaps: Array<GapView>;
+    /**
+     * The last position.
+     */
+    head_seq: number;
+};
+
+/**
  * A token, without its secret.
  */
 export type EnrolmentToken = {
@@ -182,6 +200,81 @@ export type FlagView = {
 };
 
 /**
+ * Missing positions of a chain.
+ */
+export type GapView = {
+    /**
+     * First missing.
+     */
+    from: number;
+    /**
+     * Last missing.
+     */
+    to: number;
+};
+
+/**
+ * Load of a GPU.
+ */
+export type GpuLoadView = {
+    /**
+     * Position on this machine, from 0.
+     */
+    index: number;
+    /**
+     * Power, W.
+     */
+    power_w?: number | null;
+    /**
+     * Temperature, °C.
+     */
+    temp_c?: number | null;
+    /**
+     * Utilisation, percent.
+     */
+    util_pct?: number | null;
+    /**
+     * Memory in use, MiB.
+     */
+    vram_used_mib?: number | null;
+};
+
+/**
+ * A GPU.
+ */
+export type GpuView = {
+    /**
+     * What read it.
+     */
+    backend: string;
+    /**
+     * CUDA version.
+     */
+    cuda?: string | null;
+    /**
+     * Driver version.
+     */
+    driver?: string | null;
+    /**
+     * Position on this machine, from 0.
+     */
+    index: number;
+    load?: GpuLoadView | null;
+    /**
+     * Model.
+     */
+    name: string;
+    /**
+     * Vendor's stable id.
+     */
+    uuid?: string | null;
+    /**
+     * Memory, MiB.
+     */
+    vram_mib?: number | null;
+};
+
+/**
  * Health of the process.
  */
 export type Health = {
@@ -197,6 +290,92 @@ export type Health = {
      * Version of the control plane.
      */
     version: string;
+};
+
+/**
+ * A heartbeat.
+ */
+export type HeartbeatView = {
+    /**
+     * When it came.
+     */
+    at: string;
+    /**
+     * CPU use of the machine, percent.
+     */
+    cpu_pct?: number | null;
+    /**
+     * Requests being served.
+     */
+    in_flight: number;
+    /**
+     * Paused by its owner.
+     */
+    paused: boolean;
+    /**
+     * Requests that wait in the runtime.
+     */
+    queue?: number | null;
+    /**
+     * Receipts not acknowledged yet.
+     */
+    spool_depth: number;
+    /**
+     * Since the agent started, s.
+     */
+    uptime_s: number;
+};
+
+/**
+ * A change of state.
+ */
+export type HistoryView = {
+    /**
+     * Who.
+     */
+    actor: string;
+    /**
+     * When.
+     */
+    at: string;
+    /**
+     * A sentence for people.
+     */
+    detail?: string | null;
+    /**
+     * State before.
+     */
+    from: string;
+    /**
+     * Why, from a closed list.
+     */
+    reason: string;
+    /**
+     * State after.
+     */
+    to: string;
+};
+
+/**
+ * A machine.
+ */
+export type HostView = {
+    /**
+     * Logical cores.
+     */
+    cores?: number | null;
+    /**
+     * CPU brand.
+     */
+    cpu?: string | null;
+    /**
+     * Memory, MiB.
+     */
+    memory_mib?: number | null;
+    /**
+     * Such as `Debian GNU/Linux 12`.
+     */
+    os_version?: string | null;
 };
 
 /**
@@ -238,6 +417,173 @@ export type Me = {
      */
     user_id: string;
 };
+
+/**
+ * A model on a node.
+ */
+export type ModelView = {
+    /**
+     * `sha256:` digest.
+     */
+    digest?: string | null;
+    /**
+     * The name that requests use.
+     */
+    id: string;
+    /**
+     * In memory now.
+     */
+    loaded?: boolean | null;
+    /**
+     * The runtime that has it.
+     */
+    runtime: string;
+    /**
+     * Size, bytes.
+     */
+    size_bytes?: number | null;
+};
+
+/**
+ * Nodes per status.
+ */
+export type NodeCounts = {
+    /**
+     * Serve.
+     */
+    active: number;
+    /**
+     * Silent.
+     */
+    offline: number;
+    /**
+     * Enrolled, not proven yet.
+     */
+    pending: number;
+    /**
+     * Stopped by a rule or an admin.
+     */
+    quarantine: number;
+};
+
+/**
+ * `GET /nodes/{id}`.
+ */
+export type NodeDetail = NodeRow & {
+    /**
+     * Architecture.
+     */
+    arch?: string | null;
+    /**
+     * Its chain of receipts.
+     */
+    chain: ChainView;
+    /**
+     * When it joined.
+     */
+    enrolled_at: string;
+    /**
+     * Its GPUs, with their load.
+     */
+    gpu_details: Array<GpuView>;
+    heartbeat?: HeartbeatView | null;
+    /**
+     * Changes of state, the newest first.
+     */
+    history: Array<HistoryView>;
+    /**
+     * The machine.
+     */
+    host: HostView;
+    /**
+     * Its short name.
+     */
+    key_id: string;
+    last_probe?: ProbeView | null;
+    /**
+     * Its models, with their digests.
+     */
+    models_detail: Array<ModelView>;
+    /**
+     * Operating system.
+     */
+    os?: string | null;
+    /**
+     * The receipt key in use: `ed25519:` and base64.
+     */
+    public_key: string;
+    /**
+     * Its last ten receipts.
+     */
+    receipts: Array<ReceiptRow>;
+};
+
+/**
+ * A node in a list.
+ */
+export type NodeRow = {
+    /**
+     * Version of its agent.
+     */
+    agent_version?: string | null;
+    /**
+     * A session is open.
+     */
+    connected: boolean;
+    /**
+     * Names of its GPUs.
+     */
+    gpus: Array<string>;
+    /**
+     * Last heartbeat.
+     */
+    last_heartbeat_at?: string | null;
+    /**
+     * The last heartbeat is older than it should be.
+     */
+    late: boolean;
+    /**
+     * Models that they serve.
+     */
+    models: Array<string>;
+    /**
+     * Which.
+     */
+    node_id: string;
+    /**
+     * 95th percentile of the time to first token over 24 h, ms.
+     */
+    p95_ms?: number | null;
+    /**
+     * Where.
+     */
+    region: string;
+    /**
+     * Receipts over 24 h.
+     */
+    requests_24h: number;
+    /**
+     * LLM servers on it.
+     */
+    runtimes: Array<RuntimeView>;
+    /**
+     * Status.
+     */
+    status: NodeStatus;
+    /**
+     * Why, from a closed list.
+     */
+    status_reason: string;
+    /**
+     * Since when.
+     */
+    status_since: string;
+};
+
+/**
+ * Lifecycle status as it is shown.
+ */
+export type NodeStatus = 'pending' | 'active' | 'quarantine' | 'offline';
 
 /**
  * A page of a list.
@@ -299,6 +645,386 @@ export type PageEnrolmentToken = {
 };
 
 /**
+ * A page of a list.
+ */
+export type PageNodeRow = {
+    /**
+     * The rows.
+     */
+    items: Array<{
+        /**
+         * Version of its agent.
+         */
+        agent_version?: string | null;
+        /**
+         * A session is open.
+         */
+        connected: boolean;
+        /**
+         * Names of its GPUs.
+         */
+        gpus: Array<string>;
+        /**
+         * Last heartbeat.
+         */
+        last_heartbeat_at?: string | null;
+        /**
+         * The last heartbeat is older than it should be.
+         */
+        late: boolean;
+        /**
+         * Models that they serve.
+         */
+        models: Array<string>;
+        /**
+         * Which.
+         */
+        node_id: string;
+        /**
+         * 95th percentile of the time to first token over 24 h, ms.
+         */
+        p95_ms?: number | null;
+        /**
+         * Where.
+         */
+        region: string;
+        /**
+         * Receipts over 24 h.
+         */
+        requests_24h: number;
+        /**
+         * LLM servers on it.
+         */
+        runtimes: Array<RuntimeView>;
+        /**
+         * Status.
+         */
+        status: NodeStatus;
+        /**
+         * Why, from a closed list.
+         */
+        status_reason: string;
+        /**
+         * Since when.
+         */
+        status_since: string;
+    }>;
+    /**
+     * Continues after the last row; `null` at the end.
+     */
+    next_cursor?: string | null;
+    /**
+     * Rows of all pages; `null` where counting would cost more than it tells.
+     */
+    total?: number | null;
+};
+
+/**
+ * A page of a list.
+ */
+export type PageReceiptRow = {
+    /**
+     * The rows.
+     */
+    items: Array<{
+        /**
+         * Helped by a cache.
+         */
+        cache_hit?: boolean | null;
+        /**
+         * Sent to more than one node.
+         */
+        hedged?: boolean | null;
+        /**
+         * Total time, ms.
+         */
+        latency_ms?: number | null;
+        /**
+         * As the consumer asked for it.
+         */
+        model_id: string;
+        /**
+         * Who served it.
+         */
+        node_id: string;
+        /**
+         * 95th percentile of the gaps between output chunks, ms.
+         */
+        p95_ms?: number | null;
+        /**
+         * When the control plane stored it.
+         */
+        received_at: string;
+        /**
+         * Where the node says it is.
+         */
+        region?: string | null;
+        /**
+         * Unique in the network.
+         */
+        request_id: string;
+        /**
+         * The LLM server.
+         */
+        runtime?: string | null;
+        /**
+         * Position in the node's chain.
+         */
+        seq?: number | null;
+        /**
+         * `local`, `gateway`, `probe` or `job`.
+         */
+        source?: string | null;
+        /**
+         * `ok`, `error` or `cancelled`.
+         */
+        status?: string | null;
+        /**
+         * Prompt tokens from a cache.
+         */
+        tokens_cached?: number | null;
+        /**
+         * Prompt tokens.
+         */
+        tokens_input: number;
+        /**
+         * Generated tokens.
+         */
+        tokens_output: number;
+        /**
+         * When it ended.
+         */
+        ts_end: string;
+        /**
+         * When the request began, by the node's clock.
+         */
+        ts_start: string;
+        /**
+         * Time to first token, ms.
+         */
+        ttft_ms?: number | null;
+        /**
+         * Form of the receipt.
+         */
+        version: string;
+    }>;
+    /**
+     * Continues after the last row; `null` at the end.
+     */
+    next_cursor?: string | null;
+    /**
+     * Rows of all pages; `null` where counting would cost more than it tells.
+     */
+    total?: number | null;
+};
+
+/**
+ * A probe that ended.
+ */
+export type ProbeView = {
+    /**
+     * When.
+     */
+    at: string;
+    /**
+     * Why it failed.
+     */
+    message?: string | null;
+    /**
+     * `ok`, `failed`, `no_runtime`, `refused` or `timeout`.
+     */
+    outcome: string;
+    /**
+     * Time to first token, ms.
+     */
+    ttft_ms?: number | null;
+};
+
+/**
+ * `GET /receipts/aggregate`.
+ */
+export type ReceiptAggregate = {
+    /**
+     * Share that a cache helped, 0 to 1.
+     */
+    cache_hit_share?: number | null;
+    /**
+     * False when the filter matches more than is read at once: then these are the newest of them.
+     */
+    complete: boolean;
+    /**
+     * Receipts.
+     */
+    count: number;
+    /**
+     * Failed requests.
+     */
+    failures: number;
+    /**
+     * Receipts received up to here are counted.
+     */
+    indexed_to: string;
+    /**
+     * Median of the time to first token, ms.
+     */
+    p50_ms?: number | null;
+    /**
+     * 95th percentile of the time to first token, ms.
+     */
+    p95_ms?: number | null;
+    /**
+     * Prompt tokens.
+     */
+    tokens_input: number;
+    /**
+     * Generated tokens.
+     */
+    tokens_output: number;
+};
+
+/**
+ * A place in a chain.
+ */
+export type ReceiptChainView = {
+    /**
+     * The receipt after it.
+     */
+    next_request_id?: string | null;
+    /**
+     * The receipt before it, if it is stored.
+     */
+    prev_request_id?: string | null;
+    /**
+     * Position from 1; `null` for a receipt outside of a chain.
+     */
+    seq?: number | null;
+};
+
+/**
+ * `GET /receipts/{request_id}`.
+ */
+export type ReceiptDetail = {
+    /**
+     * Its place in the node's chain.
+     */
+    chain: ReceiptChainView;
+    /**
+     * SHA-256 of the entry bytes, hex.
+     */
+    entry_sha256: string;
+    /**
+     * Its short name.
+     */
+    key_id: string;
+    /**
+     * Since when the key is valid.
+     */
+    key_valid_from: string;
+    /**
+     * The key that signed: `ed25519:` and base64.
+     */
+    public_key: string;
+    /**
+     * The entry bytes, exactly, as a string.
+     */
+    raw: string;
+    /**
+     * The row of the list.
+     */
+    receipt: ReceiptRow;
+    /**
+     * What the control plane found when it verified.
+     */
+    verification: VerificationView;
+};
+
+/**
+ * A receipt in a list. The signed bytes are at `/receipts/{request_id}/raw`.
+ */
+export type ReceiptRow = {
+    /**
+     * Helped by a cache.
+     */
+    cache_hit?: boolean | null;
+    /**
+     * Sent to more than one node.
+     */
+    hedged?: boolean | null;
+    /**
+     * Total time, ms.
+     */
+    latency_ms?: number | null;
+    /**
+     * As the consumer asked for it.
+     */
+    model_id: string;
+    /**
+     * Who served it.
+     */
+    node_id: string;
+    /**
+     * 95th percentile of the gaps between output chunks, ms.
+     */
+    p95_ms?: number | null;
+    /**
+     * When the control plane stored it.
+     */
+    received_at: string;
+    /**
+     * Where the node says it is.
+     */
+    region?: string | null;
+    /**
+     * Unique in the network.
+     */
+    request_id: string;
+    /**
+     * The LLM server.
+     */
+    runtime?: string | null;
+    /**
+     * Position in the node's chain.
+     */
+    seq?: number | null;
+    /**
+     * `local`, `gateway`, `probe` or `job`.
+     */
+    source?: string | null;
+    /**
+     * `ok`, `error` or `cancelled`.
+     */
+    status?: string | null;
+    /**
+     * Prompt tokens from a cache.
+     */
+    tokens_cached?: number | null;
+    /**
+     * Prompt tokens.
+     */
+    tokens_input: number;
+    /**
+     * Generated tokens.
+     */
+    tokens_output: number;
+    /**
+     * When it ended.
+     */
+    ts_end: string;
+    /**
+     * When the request began, by the node's clock.
+     */
+    ts_start: string;
+    /**
+     * Time to first token, ms.
+     */
+    ttft_ms?: number | null;
+    /**
+     * Form of the receipt.
+     */
+    version: string;
+};
+
+/**
  * Sign-in with a one-time link.
  */
 export type RedeemRequest = {
@@ -309,9 +1035,45 @@ export type RedeemRequest = {
 };
 
 /**
+ * Latency of one region.
+ */
+export type RegionLatency = {
+    /**
+     * 95th percentile of the time to first token, ms.
+     */
+    p95_ms?: number | null;
+    /**
+     * The region; empty where receipts name none.
+     */
+    region: string;
+    /**
+     * Receipts.
+     */
+    requests: number;
+};
+
+/**
  * What a person may do.
  */
 export type Role = 'admin' | 'operator' | 'consumer' | 'viewer';
+
+/**
+ * A runtime in short.
+ */
+export type RuntimeView = {
+    /**
+     * Such as `ollama`.
+     */
+    kind: string;
+    /**
+     * Takes requests now.
+     */
+    ready: boolean;
+    /**
+     * Where it tells.
+     */
+    version?: string | null;
+};
 
 /**
  * The first admin.
@@ -329,6 +1091,120 @@ export type SetupRequest = {
      * The secret of the set-up link.
      */
     token: string;
+};
+
+/**
+ * `GET /summary`: the last 24 hours and now.
+ */
+export type Summary = {
+    /**
+     * Nodes that serve.
+     */
+    active_nodes: number;
+    /**
+     * When this was computed.
+     */
+    as_of: string;
+    /**
+     * Share of failed requests, 0 to 1.
+     */
+    error_rate?: number | null;
+    /**
+     * Different models on active nodes.
+     */
+    models_cached: number;
+    /**
+     * Nodes per status.
+     */
+    nodes: NodeCounts;
+    /**
+     * The same per region, the busiest first.
+     */
+    p95_by_region: Array<RegionLatency>;
+    /**
+     * 95th percentile of the time to first token, ms.
+     */
+    p95_ms?: number | null;
+    /**
+     * Receipts.
+     */
+    requests_24h: number;
+    /**
+     * Tokens.
+     */
+    tokens_24h: TokenCounts;
+};
+
+/**
+ * Tokens in and out.
+ */
+export type TokenCounts = {
+    /**
+     * Prompt tokens.
+     */
+    input: number;
+    /**
+     * Generated tokens.
+     */
+    output: number;
+};
+
+/**
+ * The series of [`Trends`].
+ */
+export type TrendSeries = {
+    /**
+     * Failed requests.
+     */
+    errors: Array<number | null>;
+    /**
+     * Median of the time to first token, ms.
+     */
+    p50_ms: Array<number | null>;
+    /**
+     * 95th percentile of the time to first token, ms.
+     */
+    p95_ms: Array<number | null>;
+    /**
+     * Receipts.
+     */
+    requests: Array<number | null>;
+    /**
+     * Tokens, in and out.
+     */
+    tokens: Array<number | null>;
+};
+
+/**
+ * `GET /summary/trends`: 24 hours, the oldest first.
+ */
+export type Trends = {
+    /**
+     * One value per step. 0 is no request; `null` is no measurement.
+     */
+    series: TrendSeries;
+    /**
+     * Start of the first step.
+     */
+    start: string;
+    /**
+     * Length of a step, s.
+     */
+    step_s: number;
+};
+
+/**
+ * A verdict.
+ */
+export type VerificationView = {
+    /**
+     * `valid`: nothing else is stored.
+     */
+    verdict: string;
+    /**
+     * When.
+     */
+    verified_at: string;
 };
 
 export type AuthLoginData = {
@@ -625,6 +1501,119 @@ export type FlagSetResponses = {
 
 export type FlagSetResponse = FlagSetResponses[keyof FlagSetResponses];
 
+export type LiveData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/v1/live';
+};
+
+export type LiveErrors = {
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type LiveError = LiveErrors[keyof LiveErrors];
+
+export type LiveResponses = {
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type LiveResponse = LiveResponses[keyof LiveResponses];
+
+export type NodeListData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * `pending`, `active`, `quarantine`, `offline`; several with commas.
+         */
+        status?: string;
+        /**
+         * Region.
+         */
+        region?: string;
+        /**
+         * A runtime that the node has.
+         */
+        runtime?: string;
+        /**
+         * A model that the node has.
+         */
+        model?: string;
+        /**
+         * A part of the node id.
+         */
+        q?: string;
+        /**
+         * `id`, `status`, `region`, `p95` or `last_heartbeat`; falling with a minus before it.
+         */
+        sort?: string;
+        /**
+         * Rows, at most 200.
+         */
+        limit?: number;
+        /**
+         * `next_cursor` of the page before, with the same `sort`.
+         */
+        cursor?: string;
+    };
+    url: '/api/v1/nodes';
+};
+
+export type NodeListErrors = {
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type NodeListError = NodeListErrors[keyof NodeListErrors];
+
+export type NodeListResponses = {
+    /**
+     * A page of nodes.
+     */
+    200: PageNodeRow;
+};
+
+export type NodeListResponse = NodeListResponses[keyof NodeListResponses];
+
+export type NodeDetailData = {
+    body?: never;
+    path: {
+        /**
+         * Id of the node.
+         */
+        node_id: string;
+    };
+    query?: never;
+    url: '/api/v1/nodes/{node_id}';
+};
+
+export type NodeDetailErrors = {
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type NodeDetailError = NodeDetailErrors[keyof NodeDetailErrors];
+
+export type NodeDetailResponses = {
+    /**
+     * The node.
+     */
+    200: NodeDetail;
+};
+
+export type NodeDetailResponse = NodeDetailResponses[keyof NodeDetailResponses];
+
 export type OpenapiJsonData = {
     body?: never;
     path?: never;
@@ -651,6 +1640,262 @@ export type OpenapiJsonResponses = {
 };
 
 export type OpenapiJsonResponse = OpenapiJsonResponses[keyof OpenapiJsonResponses];
+
+export type ReceiptListData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * A request id, or how it begins.
+         */
+        q?: string;
+        /**
+         * The node.
+         */
+        node?: string;
+        /**
+         * The model.
+         */
+        model?: string;
+        /**
+         * The region.
+         */
+        region?: string;
+        /**
+         * Received at or after: RFC 3339, or a date.
+         */
+        from?: string;
+        /**
+         * Received before: RFC 3339, or a date.
+         */
+        to?: string;
+        /**
+         * `true` or `false`.
+         */
+        hedged?: string;
+        /**
+         * `true` or `false`.
+         */
+        cache_hit?: string;
+        /**
+         * `ok`, `error` or `cancelled`.
+         */
+        status?: string;
+        /**
+         * `local`, `gateway`, `probe` or `job`.
+         */
+        source?: string;
+        /**
+         * Rows, at most 200.
+         */
+        limit?: number;
+        /**
+         * `next_cursor` of the page before.
+         */
+        cursor?: string;
+    };
+    url: '/api/v1/receipts';
+};
+
+export type ReceiptListErrors = {
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type ReceiptListError = ReceiptListErrors[keyof ReceiptListErrors];
+
+export type ReceiptListResponses = {
+    /**
+     * A page of receipts. `total` is null: see the aggregate.
+     */
+    200: PageReceiptRow;
+};
+
+export type ReceiptListResponse = ReceiptListResponses[keyof ReceiptListResponses];
+
+export type ReceiptAggregateData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * A request id, or how it begins.
+         */
+        q?: string;
+        /**
+         * The node.
+         */
+        node?: string;
+        /**
+         * The model.
+         */
+        model?: string;
+        /**
+         * The region.
+         */
+        region?: string;
+        /**
+         * Received at or after: RFC 3339, or a date.
+         */
+        from?: string;
+        /**
+         * Received before: RFC 3339, or a date.
+         */
+        to?: string;
+        /**
+         * `true` or `false`.
+         */
+        hedged?: string;
+        /**
+         * `true` or `false`.
+         */
+        cache_hit?: string;
+        /**
+         * `ok`, `error` or `cancelled`.
+         */
+        status?: string;
+        /**
+         * `local`, `gateway`, `probe` or `job`.
+         */
+        source?: string;
+        /**
+         * Rows, at most 200.
+         */
+        limit?: number;
+        /**
+         * `next_cursor` of the page before.
+         */
+        cursor?: string;
+    };
+    url: '/api/v1/receipts/aggregate';
+};
+
+export type ReceiptAggregateErrors = {
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type ReceiptAggregateError = ReceiptAggregateErrors[keyof ReceiptAggregateErrors];
+
+export type ReceiptAggregateResponses = {
+    /**
+     * The sums.
+     */
+    200: ReceiptAggregate;
+};
+
+export type ReceiptAggregateResponse = ReceiptAggregateResponses[keyof ReceiptAggregateResponses];
+
+export type ReceiptDetailData = {
+    body?: never;
+    path: {
+        /**
+         * Id of the request.
+         */
+        request_id: string;
+    };
+    query?: never;
+    url: '/api/v1/receipts/{request_id}';
+};
+
+export type ReceiptDetailErrors = {
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type ReceiptDetailError = ReceiptDetailErrors[keyof ReceiptDetailErrors];
+
+export type ReceiptDetailResponses = {
+    /**
+     * The receipt.
+     */
+    200: ReceiptDetail;
+};
+
+export type ReceiptDetailResponse = ReceiptDetailResponses[keyof ReceiptDetailResponses];
+
+export type ReceiptRawData = {
+    body?: never;
+    path: {
+        /**
+         * Id of the request.
+         */
+        request_id: string;
+    };
+    query?: never;
+    url: '/api/v1/receipts/{request_id}/raw';
+};
+
+export type ReceiptRawErrors = {
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type ReceiptRawError = ReceiptRawErrors[keyof ReceiptRawErrors];
+
+export type ReceiptRawResponses = {
+    /**
+     * The entry bytes; they never change.
+     */
+    200: unknown;
+};
+
+export type SummaryData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/v1/summary';
+};
+
+export type SummaryErrors = {
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type SummaryError = SummaryErrors[keyof SummaryErrors];
+
+export type SummaryResponses = {
+    /**
+     * At most one second old.
+     */
+    200: Summary;
+};
+
+export type SummaryResponse = SummaryResponses[keyof SummaryResponses];
+
+export type TrendsData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/v1/summary/trends';
+};
+
+export type TrendsErrors = {
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type TrendsError = TrendsErrors[keyof TrendsErrors];
+
+export type TrendsResponses = {
+    /**
+     * 96 steps, the oldest first.
+     */
+    200: Trends;
+};
+
+export type TrendsResponse = TrendsResponses[keyof TrendsResponses];
 
 export type UserMeData = {
     body?: never;
