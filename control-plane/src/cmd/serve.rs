@@ -42,7 +42,7 @@ pub(super) async fn run(common: &Common, options: &Options) -> Result<(), Failur
 
     let stop = CancellationToken::new();
     stop_on_signal(stop.clone())?;
-    tasks::spawn(&app, &stop);
+    let tasks = tasks::spawn(&app, &stop);
     tokio::spawn(housekeeping(Arc::clone(&app), stop.clone()));
     let state = HttpState::new(Arc::clone(&app), config.http_settings());
     let limits = ServerLimits {
@@ -50,6 +50,15 @@ pub(super) async fn run(common: &Common, options: &Options) -> Result<(), Failur
         stop_timeout: config.stop_timeout,
     };
     server::serve(listener, router(&state), limits, stop).await;
+    // What was received is committed and answered for before the database closes.
+    if tokio::time::timeout(limits.stop_timeout, tasks.wait())
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            "a task did not end in time; receipts that were not acknowledged come again"
+        );
+    }
     app.store.close().await;
     tracing::info!("stopped");
     Ok(())

@@ -1,7 +1,5 @@
 //! Tokens and enrolment.
 
-#![expect(clippy::expect_used, reason = "helpers of tests fail like tests do")]
-
 mod support;
 
 use dgon_control_plane_model::lifecycle::{Reason, State};

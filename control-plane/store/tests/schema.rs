@@ -1,7 +1,5 @@
 //! The schema: migrations apply to an empty database, and once more without effect.
 
-#![expect(clippy::expect_used, reason = "helpers of tests fail like tests do")]
-
 mod support;
 
 #[tokio::test]
