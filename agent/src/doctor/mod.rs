@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long one group may take.
-const GROUP: Duration = Duration::from_millis(4_500);
+const GROUP: Duration = Duration::from_millis(4_000);
 
 /// What is examined: everything that the checks share, read once.
 #[derive(Debug)]
@@ -110,7 +110,7 @@ pub async fn examine(patient: Patient, mut show: impl FnMut(&[Check])) -> Report
 
 fn hung(group: &'static str) -> Check {
     Check::new(group, "time", "that the checks of this group end").fail(
-        "the system did not answer within 4.5 s; a driver, a disk or the network hangs",
+        "the system did not answer within 4 s; a driver, a disk or the network hangs",
         Some("dmesg | tail".to_owned()),
     )
 }

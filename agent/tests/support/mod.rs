@@ -7,6 +7,8 @@
 )]
 #![allow(dead_code, reason = "every test binary uses its own part")]
 
+pub(crate) mod machine;
+
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -16,8 +16,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 const GROUP: &str = "network";
-const NAME: Duration = Duration::from_millis(1_200);
-const CONNECT: Duration = Duration::from_millis(1_200);
+const NAME: Duration = Duration::from_millis(1_000);
+const CONNECT: Duration = Duration::from_millis(1_000);
 const ANSWER: Duration = Duration::from_millis(1_800);
 /// Drift from which a person should know, well below what requests are refused for.
 const DRIFT_WARN: Duration = Duration::from_secs(15);
@@ -92,7 +92,7 @@ async fn name(api: &BaseUrl) -> (Check, Vec<SocketAddr>) {
             (check.fail(&finding, fix()), Vec::new())
         }
         Err(_) => (
-            check.fail("the name service does not answer within 1.2 s", fix()),
+            check.fail("the name service does not answer within 1 s", fix()),
             Vec::new(),
         ),
     }
@@ -113,7 +113,7 @@ async fn connect(api: &BaseUrl, addresses: &[SocketAddr]) -> (Check, bool) {
         }
         Err(_) => (
             check.fail(
-                "no answer to a connection within 1.2 s; a firewall may drop it",
+                "no answer to a connection within 1 s; a firewall may drop it",
                 fix,
             ),
             false,

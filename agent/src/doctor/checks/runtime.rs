@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 const GROUP: &str = "runtime";
-const LOOK: Duration = Duration::from_secs(4);
+const LOOK: Duration = Duration::from_millis(3_500);
 
 pub(in crate::doctor) async fn check(patient: Arc<Patient>) -> Vec<Check> {
     let found = Check::new(GROUP, "found", "default ports and runtimes.endpoints");
@@ -16,7 +16,7 @@ pub(in crate::doctor) async fn check(patient: Arc<Patient>) -> Vec<Check> {
     };
     let settings = crate::run::registry_settings(&loaded.config);
     let Ok(runtimes) = timeout(LOOK, discover(&settings)).await else {
-        return vec![found.fail("what listens there does not answer within 4 s", None)];
+        return vec![found.fail("what listens there does not answer within 3.5 s", None)];
     };
     if runtimes.is_empty() {
         return vec![found.fail(
