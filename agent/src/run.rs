@@ -290,7 +290,7 @@ fn proxy_settings(config: &Config, identity: &Identity) -> Settings {
     let proxy = &config.proxy;
     let mib = usize::try_from(proxy.max_body_mib).unwrap_or(usize::MAX);
     Settings {
-        max_connections: usize::try_from(proxy.max_in_flight).unwrap_or(usize::MAX),
+        max_in_flight: usize::try_from(proxy.max_in_flight).unwrap_or(usize::MAX),
         max_body_bytes: mib.saturating_mul(1024 * 1024),
         connect_timeout: Duration::from_millis(proxy.connect_timeout_ms),
         first_byte_timeout: Duration::from_secs(proxy.stall_timeout_s),

@@ -78,6 +78,12 @@ impl Proxy {
         if let Err(error) = self.sink.ready() {
             return Refusal::SpoolUnavailable.reply(&path, &chain(&error));
         }
+        if self.in_flight() as usize >= self.settings.max_in_flight {
+            return Refusal::Busy.reply(
+                &path,
+                "this node serves as many requests as it may; try again",
+            );
+        }
         let ticket = self.ticket(Origin::LOCAL);
         let (head, body) = request.into_parts();
         let limits = &self.settings;

@@ -8,7 +8,9 @@ use std::time::Duration;
 pub struct Settings {
     /// Key of the hashes of prompts and outputs; derived from the node's key.
     pub hash_key: [u8; 32],
-    /// Client connections at once; more wait to be accepted.
+    /// Work served at once; more is told to come back.
+    pub max_in_flight: usize,
+    /// Client connections at once, idle ones too; more wait to be accepted.
     pub max_connections: usize,
     /// Largest request body that is read to find its model, bytes.
     pub max_body_bytes: usize,
@@ -34,7 +36,8 @@ impl Settings {
     pub fn with_hash_key(hash_key: [u8; 32]) -> Self {
         Self {
             hash_key,
-            max_connections: 512,
+            max_in_flight: 512,
+            max_connections: 1024,
             max_body_bytes: 64 << 20,
             body_budget_bytes: 256 << 20,
             header_timeout: Duration::from_secs(30),
@@ -50,6 +53,7 @@ impl Settings {
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
+            .field("max_in_flight", &self.max_in_flight)
             .field("max_connections", &self.max_connections)
             .field("max_body_bytes", &self.max_body_bytes)
             .finish_non_exhaustive()

@@ -269,3 +269,28 @@ async fn connections_beyond_the_limit_wait_their_turn() {
     drop(first);
     assert_eq!(second.reply().await.status, 200);
 }
+
+#[tokio::test]
+async fn work_beyond_the_limit_is_told_to_come_back() {
+    let upstream = Upstream::play(vec![Step::UntilClosed]).await;
+    let sink = MemorySink::open();
+    let mut one = settings();
+    one.max_in_flight = 1;
+    let proxy = proxy_with(
+        vec![runtime(RuntimeKind::Vllm, upstream.addr, "m")],
+        &sink,
+        one,
+    )
+    .await;
+    let mut first = Client::connect(proxy.addr).await;
+    first.post("/v1/completions", r#"{"model":"m"}"#).await;
+    upstream.request().await;
+    let reply = ask(proxy.addr, "/v1/completions", r#"{"model":"m"}"#).await;
+    assert_eq!(reply.status, 503);
+    assert!(reply.header("retry-after").is_some());
+    drop(first);
+    assert_eq!(
+        sink.only().await.status,
+        dgon_protocol::receipt::Status::Cancelled
+    );
+}
