@@ -38,6 +38,7 @@ pub(super) async fn run(common: &Common, options: &Options) -> Result<(), Failur
     // The port first: a second server must not touch the database of the first.
     let listener = listen(&config).await?;
     let app = open::app(&config).await?;
+    app.load().await?;
     announce(&config, &app).await?;
 
     let stop = CancellationToken::new();

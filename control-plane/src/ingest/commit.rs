@@ -8,6 +8,8 @@ use crate::app::{App, Cause};
 use crate::bus::{CommittedReceipt, Event};
 use dgon_control_plane_model::lifecycle::Event as LifecycleEvent;
 use dgon_control_plane_store::StoreError;
+use dgon_protocol::frame::{Ack, ToAgent};
+use dgon_protocol::id::NodeId;
 use dgon_protocol::receipt::Source;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -109,11 +111,34 @@ impl Committer {
             return;
         }
         match self.write(&[], &overdue, now_ms).await {
-            Ok(written) => self.settle(Vec::new(), written, now_ms).await,
+            Ok(written) => {
+                let heads = written.heads.clone();
+                let nodes = overdue
+                    .iter()
+                    .filter_map(|key| Some((*key, self.held.chain(*key)?.node.clone())));
+                let nodes: Vec<_> = nodes.collect();
+                self.settle(Vec::new(), written, now_ms).await;
+                for (key, node) in nodes {
+                    let head_seq = heads.get(&key).map_or(0, |head| head.seq);
+                    self.tell(&node.node_id, key, head_seq);
+                }
+            }
             Err(error) => tracing::error!(
                 error = &error as &dyn std::error::Error,
                 "gaps not recorded"
             ),
+        }
+    }
+
+    /// Tells a node, outside of an answer, that its chain went on.
+    fn tell(&mut self, node_id: &NodeId, key: i64, head_seq: u64) {
+        let ack = Ack {
+            acked_seq: head_seq,
+            refused: Vec::new(),
+        };
+        self.app.sessions.send(node_id, ToAgent::Ack(ack));
+        if let Some(need) = self.held.dropped(key, head_seq) {
+            self.app.sessions.send(node_id, ToAgent::Need(need));
         }
     }
 
@@ -214,7 +239,8 @@ impl Committer {
                 .map_or(0, |head| head.seq);
             let need = written.needs[index]
                 .take()
-                .filter(|need| need.to > head_seq);
+                .filter(|need| need.to > head_seq)
+                .or_else(|| self.held.dropped(node.node_key_id, head_seq));
             // A session that is gone needs no answer.
             let _ = reply.send(Ok(Outcome {
                 head_seq,

@@ -5,6 +5,7 @@
 
 use super::verify::Verified;
 use crate::app::NodeSession;
+use dgon_protocol::frame::Need;
 use dgon_protocol::limits::RECEIPTS_HELD;
 use dgon_protocol::receipt::Fields;
 use std::collections::{BTreeMap, HashMap};
@@ -25,6 +26,8 @@ pub(super) struct HeldChain {
 pub(super) struct Held {
     chains: HashMap<i64, HeldChain>,
     bytes: usize,
+    /// Highest `seq` per chain for which there was no room.
+    dropped: HashMap<i64, u64>,
 }
 
 impl Held {
@@ -32,33 +35,47 @@ impl Held {
         self.chains.get(&key)
     }
 
-    /// Keeps a receipt; false when there is no room.
+    /// Keeps a receipt, or remembers that there was no room for it.
     pub(super) fn keep(
         &mut self,
         node: &Arc<NodeSession>,
         seq: u64,
         receipt: Box<Verified>,
         now_ms: i64,
-    ) -> bool {
+    ) {
+        let key = node.node_key_id;
         let size = receipt.entry.len();
-        let chain = self
-            .chains
-            .entry(node.node_key_id)
-            .or_insert_with(|| HeldChain {
-                node: Arc::clone(node),
-                since_ms: now_ms,
-                receipts: BTreeMap::new(),
-            });
+        let chain = self.chains.entry(key).or_insert_with(|| HeldChain {
+            node: Arc::clone(node),
+            since_ms: now_ms,
+            receipts: BTreeMap::new(),
+        });
         if chain.receipts.contains_key(&seq) {
-            return true;
+            return;
         }
-        if chain.receipts.len() >= RECEIPTS_HELD || self.bytes + size > BYTES_HELD {
-            self.forget_if_empty(node.node_key_id);
-            return false;
+        if chain.receipts.len() < RECEIPTS_HELD && self.bytes + size <= BYTES_HELD {
+            chain.receipts.insert(seq, receipt);
+            self.bytes += size;
+        } else {
+            let highest = self.dropped.entry(key).or_default();
+            *highest = seq.max(*highest);
+            self.forget_if_empty(key);
         }
-        chain.receipts.insert(seq, receipt);
-        self.bytes += size;
-        true
+    }
+
+    /// What a chain at `head_seq` must be sent again, because there was no room for it.
+    pub(super) fn dropped(&mut self, key: i64, head_seq: u64) -> Option<Need> {
+        let to = *self.dropped.get(&key)?;
+        if to <= head_seq {
+            self.dropped.remove(&key);
+            return None;
+        }
+        // While something is held the gap before that is what is missing.
+        let waits = self.chains.contains_key(&key);
+        (!waits).then_some(Need {
+            from: head_seq + 1,
+            to,
+        })
     }
 
     /// Forgets what the chain has reached; what stays starts a new wait.

@@ -174,6 +174,7 @@ async fn what_never_comes_is_recorded_as_a_gap_and_the_rest_goes_on() {
             break;
         }
     }
+    assert_eq!(ack(&mut link, 2).await.acked_seq, 2);
     let key = server
         .app
         .store
@@ -237,4 +238,52 @@ async fn receipts_of_another_node_are_refused() {
             .await
             .expect("read")
     );
+}
+
+#[tokio::test]
+async fn more_than_can_be_held_is_asked_for_again() {
+    let server = Server::start().await;
+    let mut agent = server.agent("a").await;
+    let mut link = agent.connect().await.expect("connect");
+    let receipts: Vec<_> = (0..300)
+        .map(|_| agent.next_receipt().expect("receipt"))
+        .collect();
+    link.send_receipts(&receipts[1..200]).await.expect("send");
+    link.send_receipts(&receipts[200..]).await.expect("send");
+    assert_eq!(need(&mut link).await, Need { from: 1, to: 1 });
+    link.send_receipts([&receipts[0]]).await.expect("send");
+    let missing = link
+        .until(SOON, |frame| match frame {
+            ToAgent::Need(need) if need.from > 1 => Some(need.clone()),
+            _ => None,
+        })
+        .await
+        .expect("need");
+    assert_eq!(missing, Need { from: 258, to: 300 });
+    link.send_receipts(&receipts[257..]).await.expect("send");
+    assert_eq!(ack(&mut link, 300).await.acked_seq, 300);
+}
+
+#[tokio::test]
+async fn postgresql_answers_alike() {
+    let server = Server::start_on_postgres().await;
+    let (mut agent, mut link) = server.active_agent("a").await;
+    let receipts: Vec<_> = (0..100)
+        .map(|_| agent.next_receipt().expect("receipt"))
+        .collect();
+    let last = receipts[99].seq;
+    link.send_receipts(&receipts[50..]).await.expect("send");
+    assert_eq!(need(&mut link).await.from, receipts[0].seq);
+    link.send_receipts(&receipts[..50]).await.expect("send");
+    assert_eq!(ack(&mut link, last).await.acked_seq, last);
+    link.send_receipts(&receipts).await.expect("send again");
+    assert!(ack(&mut link, last).await.refused.is_empty());
+    let conflict = agent
+        .next_receipt_with(|draft| draft.request_id = receipts[3].request_id.clone())
+        .expect("receipt");
+    let after = agent.next_receipt().expect("receipt");
+    link.send_receipts([&conflict, &after]).await.expect("send");
+    let (acked, reason) = quarantined(&mut link).await;
+    assert_eq!(reason, "conflicting_receipt");
+    assert_eq!((acked.acked_seq, acked.refused.len()), (after.seq, 1));
 }

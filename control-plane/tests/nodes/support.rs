@@ -15,6 +15,7 @@ use dgon_protocol::frame::{
 use dgon_protocol::id::NodeId;
 use dgon_protocol::receipt::{Sha256Hash, Source};
 use dgon_testkit::fleet::{Enrol, SimAgent, SimLink};
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -30,7 +31,8 @@ pub(crate) struct Server {
     pub(crate) http: reqwest::Client,
     stop: CancellationToken,
     tasks: TaskTracker,
-    _data: tempfile::TempDir,
+    /// Removed when the server is dropped.
+    _data: Box<dyn Any>,
 }
 
 /// Thresholds that a test can wait for.
@@ -49,13 +51,19 @@ impl Server {
     }
 
     pub(crate) async fn start_with(settings: Settings, clock: Clock) -> Self {
-        let _ = tracing_subscriber::fmt()
-            .with_test_writer()
-            .with_max_level(tracing::Level::INFO)
-            .try_init();
         let data = tempfile::tempdir().expect("data directory");
         let url = format!("sqlite:{}", data.path().join("test.db").display());
-        let store = Store::open(&url).await.expect("open");
+        Self::start_on(&url, Box::new(data), settings, clock).await
+    }
+
+    pub(crate) async fn start_on_postgres() -> Self {
+        let database = dgon_testkit::postgres::Database::create().expect("throwaway PostgreSQL");
+        let url = database.url();
+        Self::start_on(&url, Box::new(database), quick(), Clock::system()).await
+    }
+
+    async fn start_on(url: &str, data: Box<dyn Any>, settings: Settings, clock: Clock) -> Self {
+        let store = Store::open(url).await.expect("open");
         store.migrate().await.expect("migrate");
         let app = App::new(store, settings, MasterKey::from_bytes([7; 32]), clock);
         app.load().await.expect("load");
