@@ -19,7 +19,7 @@ export function NodeFilterBar({ active, onChange }: Props) {
     const next = NODE_STATUSES.filter((each) => chosen.includes(each) !== (each === status))
     onChange({ status: next.join(',') || undefined, cursor: undefined })
   }
-  const regions = new Set((summary.data?.p95_by_region ?? []).map(({ region }) => region))
+  const regions = new Set((summary.data?.p95_by_region ?? []).map(({ region }) => region).filter(Boolean))
   if (active.region) regions.add(active.region)
   return (
     <div className="filter-bar">

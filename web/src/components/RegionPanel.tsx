@@ -37,11 +37,11 @@ export function RegionPanel({ summary }: { summary: UseQueryResult<Summary> }) {
                 const { letter, tone, word } = grade(p95)
                 return (
                   <li key={region}>
-                    <AppLink href={path.nodes({ region })} className={`region region-${tone}`}>
+                    <AppLink href={path.nodes(region ? { region } : {})} className={`region region-${tone}`}>
                       <span className="region-letter" title={word}>
                         {letter}
                       </span>
-                      <span className="region-name">{region}</span>
+                      <span className="region-name">{region || 'No region'}</span>
                       <span className="region-value">
                         <Value text={ms(p95)} why="Not measured" />
                       </span>

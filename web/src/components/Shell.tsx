@@ -27,7 +27,7 @@ export function Shell() {
   useHotkeys(openHelp)
 
   const isBare = BARE.has(pathname)
-  const mayStay = now.kind === 'signed-in' || now.kind === 'expired' || isBare || (pathname === path.overview() && isOverviewOpen())
+  const mayStay = now.kind === 'signed-in' || now.kind === 'expired' || isBare || (pathname === path.overview() && isOverviewOpen() && !needsSetup())
   return (
     <>
       <a
@@ -44,7 +44,7 @@ export function Shell() {
         {!isBare && <Sidebar openHelp={openHelp} />}
         <main id="main" ref={main} tabIndex={-1}>
           {!isBare && <UpdateBar />}
-          {now.kind === 'unknown' && !isBare ? <Skeleton lines={8} className="page-skeleton" /> : mayStay ? <Outlet /> : <Redirect href={path.signIn(href === '/' ? undefined : href)} />}
+          {now.kind === 'unknown' && !isBare ? <Skeleton lines={8} className="page-skeleton" /> : mayStay ? <Outlet /> : <Redirect href={needsSetup() ? path.setup() : path.signIn(href === '/' ? undefined : href)} />}
         </main>
       </div>
       {isHelpOpen && <HelpDialog onClose={() => setHelpOpen(false)} />}
@@ -55,7 +55,9 @@ export function Shell() {
   )
 }
 
-const isOverviewOpen = () => queryClient.getQueryData(query.authState().queryKey)?.anonymous_overview === true
+const authState = () => queryClient.getQueryData(query.authState().queryKey)
+const isOverviewOpen = () => authState()?.anonymous_overview === true
+const needsSetup = () => authState()?.setup_needed === true
 
 function Announcer() {
   return (

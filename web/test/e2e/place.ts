@@ -10,7 +10,12 @@ export const PLACE = join(tmpdir(), `dgon-console-e2e-${new URL(BASE_URL).port |
 export const SIGNED_IN = join(PLACE, 'signed-in.json')
 export const SETUP_LINK = join(PLACE, 'setup-link.txt')
 export const ADMIN = { email: 'ana@example.org', password: 'four calm grey herons' }
+/** Two simulated fleets in two regions; together more than one page of nodes. */
 export const FLEET = 'sim'
-export const FLEET_NODES = 28
+export const FLEETS = [
+  { prefix: FLEET, region: 'eu-west', nodes: 18 },
+  { prefix: 'far', region: 'us-east', nodes: 10 },
+]
+export const FLEET_NODES = FLEETS.reduce((sum, { nodes }) => sum + nodes, 0)
 
 mkdirSync(PLACE, { recursive: true })

@@ -71,8 +71,8 @@ export function start(name: string, command: string, args: string[], env: Record
 const run = promisify(execFile)
 
 /** An enrolment token, made by the command line beside the running server. */
-export async function enrolmentToken(uses: number): Promise<string> {
-  const { stdout } = await run(controlPlane(), ['token', 'create', '--uses', String(uses), '--json'], { env: { ...process.env, DGON_DATA_DIR: DATA_DIR } })
+export async function enrolmentToken(uses: number, region: string): Promise<string> {
+  const { stdout } = await run(controlPlane(), ['token', 'create', '--uses', String(uses), '--region', region, '--json'], { env: { ...process.env, DGON_DATA_DIR: DATA_DIR } })
   return (JSON.parse(stdout) as { token: string }).token
 }
 

@@ -1,8 +1,8 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
-import { BASE_URL, FLEET, FLEET_NODES, PLACE, SETUP_LINK } from './place'
+import { BASE_URL, FLEETS, PLACE, SETUP_LINK } from './place'
 import { DATA_DIR, type Running, controlPlane, enrolmentToken, simulator, start, untilReady } from './programs'
 
-const RATE_PER_S = 8
+const RATE_PER_S = 5
 const LONGER_THAN_THE_TESTS_S = 3600
 
 /** A fresh control plane with a simulated fleet that really signs. Given DGON_BASE_URL, the one that runs there. */
@@ -20,9 +20,12 @@ async function startAll(): Promise<() => Promise<void>> {
   const [link = ''] = await server.says(/http\S+\/setup#token=\S+/)
   await untilReady()
   writeFileSync(SETUP_LINK, link)
-  const token = await enrolmentToken(FLEET_NODES)
-  const fleet = ['fleet', '--api', BASE_URL, '--nodes', String(FLEET_NODES), '--rate', String(RATE_PER_S), '--duration', String(LONGER_THAN_THE_TESTS_S), '--prefix', FLEET]
-  running.push(start('fleet', simulator(), fleet, { DGON_ENROL_TOKEN: token }))
+  for (const { prefix, region, nodes } of FLEETS) {
+    // oxlint-disable-next-line no-await-in-loop
+    const token = await enrolmentToken(nodes, region)
+    const args = ['fleet', '--api', BASE_URL, '--nodes', String(nodes), '--rate', String(RATE_PER_S), '--duration', String(LONGER_THAN_THE_TESTS_S), '--prefix', prefix]
+    running.push(start(`fleet-${prefix}`, simulator(), args, { DGON_ENROL_TOKEN: token }))
+  }
   return async () => {
     for (const program of running.toReversed()) {
       // oxlint-disable-next-line no-await-in-loop
