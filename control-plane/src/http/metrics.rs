@@ -69,10 +69,14 @@ pub fn upkeep() {
 #[utoipa::path(get, path = "/metrics", tag = "operations", security(()),
     responses((status = 200, description = "Prometheus text.", body = String, content_type = "text/plain")))]
 pub async fn metrics_text(State(state): State<HttpState>) -> Result<Response, ApiError> {
-    let counts = state.app.store.network_counts().await?;
-    let active = counts.by_state.iter().find(|(state, _)| state == "active");
-    gauge!(ACTIVE_NODES).set(active.map_or(0, |(_, count)| *count) as f64);
-    gauge!(MODELS_CACHED).set(counts.models as f64);
+    let summary = state
+        .app
+        .summary()
+        .await
+        .map_err(|error| ApiError::internal(&error))?;
+    gauge!(ACTIVE_NODES).set(summary.active_nodes as f64);
+    gauge!(MODELS_CACHED).set(summary.models_cached as f64);
+    gauge!(REQUESTS_24H).set(summary.requests_24h as f64);
     let text = RECORDER
         .get()
         .map(PrometheusHandle::render)

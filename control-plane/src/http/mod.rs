@@ -2,6 +2,7 @@
 //! no rules.
 
 pub mod account;
+pub mod admin;
 mod assets;
 pub mod auth;
 mod client_ip;

@@ -3,12 +3,13 @@
 //! It is served, printed by `dgon-control-plane openapi`, and committed as `control-plane/openapi.json`; tests
 //! compare the three and call every route in it.
 
-use super::{account, health, metrics, query};
+use super::{account, admin, health, metrics, node, query};
 use axum::Json;
 use dgon_protocol::error::ErrorType;
 use serde::Serialize;
+use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::schema::{ObjectBuilder, Schema};
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Content, RefOr, ResponseBuilder, Type};
 use utoipa::{Modify, OpenApi, PartialSchema, ToSchema};
 
@@ -39,6 +40,8 @@ use utoipa::{Modify, OpenApi, PartialSchema, ToSchema};
         query::receipts::receipt_detail,
         query::receipts::receipt_raw,
         query::live::live,
+        admin::agent_yaml::agent_yaml,
+        admin::node_actions::node_action,
         health::healthz,
         health::readyz,
         metrics::metrics_text,
@@ -56,7 +59,6 @@ use utoipa::{Modify, OpenApi, PartialSchema, ToSchema};
         (name = "admin", description = "Settings of the network."),
         (name = "operations", description = "For those who run the control plane."),
     ),
-    modifiers(&Finish),
 )]
 struct Api;
 
@@ -125,14 +127,7 @@ impl Modify for Finish {
             ),
         );
         for item in api.paths.paths.values_mut() {
-            let operations = [
-                &mut item.get,
-                &mut item.put,
-                &mut item.post,
-                &mut item.delete,
-                &mut item.patch,
-            ];
-            for operation in operations.into_iter().flatten() {
+            for operation in operations(item) {
                 let error = utoipa::openapi::Ref::from_schema_name("ErrorBody");
                 let response = ResponseBuilder::new()
                     .description("The request was refused or failed.")
@@ -150,7 +145,34 @@ impl Modify for Finish {
 
 /// The document.
 pub fn document() -> utoipa::openapi::OpenApi {
-    Api::openapi()
+    let mut nodes = node::NodeApi::openapi();
+    for (path, item) in &mut nodes.paths.paths {
+        // A token enrols; everything else proves the node's secret.
+        let needed = match path.starts_with("/api/v1/nodes/register") {
+            true => SecurityRequirement::default(),
+            false => SecurityRequirement::new("node", [] as [&str; 0]),
+        };
+        for operation in operations(item) {
+            operation.security = Some(vec![needed.clone()]);
+            operation.tags = Some(vec!["node".to_owned()]);
+        }
+    }
+    let mut api = Api::openapi();
+    api.merge(nodes);
+    Finish.modify(&mut api);
+    api
+}
+
+/// The operations of a path.
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    let all = [
+        &mut item.get,
+        &mut item.put,
+        &mut item.post,
+        &mut item.delete,
+        &mut item.patch,
+    ];
+    all.into_iter().flatten()
 }
 
 /// The document as it is committed: pretty JSON with a newline at its end.

@@ -2,7 +2,8 @@
 
 use super::state::HttpState;
 use super::{
-    account, assets, error, health, metrics, node, openapi, query, request_id, security, session,
+    account, admin, assets, error, health, metrics, node, openapi, query, request_id, security,
+    session,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
@@ -26,6 +27,7 @@ pub fn router(state: &HttpState) -> Router {
     Router::new()
         .merge(account::routes())
         .merge(query::routes())
+        .merge(admin::routes())
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(metrics::metrics_text))

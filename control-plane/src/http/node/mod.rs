@@ -19,11 +19,23 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use std::sync::Arc;
+use utoipa::OpenApi;
 
 /// Largest body of a post of receipts.
 pub(crate) const RECEIPTS_BODY_BYTES: usize = 4 * 1024 * 1024;
 /// Largest body of every other post of a node.
 pub(crate) const SMALL_BODY_BYTES: usize = 64 * 1024;
+
+/// What the OpenAPI document says of these routes.
+#[derive(OpenApi)]
+#[openapi(paths(
+    register::nonce,
+    register::register,
+    heartbeat::heartbeat,
+    own::own,
+    receipts::receipts
+))]
+pub(super) struct NodeApi;
 
 /// The routes of this module, with full paths.
 pub fn routes() -> Router<Arc<App>> {

@@ -1,0 +1,144 @@
+//! The agent.yaml of one machine, ready to be copied. It holds no secret.
+
+use crate::accounts::Role;
+use crate::http::auth::Actor;
+use crate::http::error::ApiError;
+use crate::http::extract::Query;
+use crate::http::state::HttpState;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use dgon_protocol::id::NodeId;
+use http::{HeaderMap, header};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+const REGION_MAX: usize = 64;
+
+/// Which machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct AgentYamlQuery {
+    /// Where the machine is.
+    pub region: Option<String>,
+    /// The name that it shall have; the control plane makes one where this is absent.
+    pub node_id: Option<String>,
+}
+
+/// The agent.yaml for one machine, with comments.
+///
+/// # Errors
+/// `unauthorized`, `forbidden`, `invalid_request`.
+#[utoipa::path(get, path = "/api/v1/nodes/agent.yaml", tag = "enrolment", params(AgentYamlQuery),
+    responses((status = 200, description = "The file.", body = String, content_type = "text/yaml")))]
+pub async fn agent_yaml(
+    State(state): State<HttpState>,
+    actor: Actor,
+    headers: HeaderMap,
+    Query(query): Query<AgentYamlQuery>,
+) -> Result<Response, ApiError> {
+    actor.require(&[Role::Admin, Role::Operator])?;
+    let node_id = match query.node_id.filter(|id| !id.is_empty()) {
+        Some(id) => Some(
+            NodeId::parse(id)
+                .map_err(|error| ApiError::invalid(error.to_string()).with("field", "node_id"))?,
+        ),
+        None => None,
+    };
+    let region = query.region.filter(|region| !region.trim().is_empty());
+    let fits = |region: &String| {
+        region.chars().count() <= REGION_MAX && !region.chars().any(char::is_control)
+    };
+    if !region.as_ref().is_none_or(fits) {
+        return Err(ApiError::invalid("a region has at most 64 characters").with("field", "region"));
+    }
+    let api = address(&state, &headers)?;
+    let text = render(&api, node_id.as_ref(), region.as_deref().map(str::trim));
+    Ok(([(header::CONTENT_TYPE, "text/yaml; charset=utf-8")], text).into_response())
+}
+
+/// The address that the caller reached this server by, unless one is set.
+fn address(state: &HttpState, headers: &HeaderMap) -> Result<String, ApiError> {
+    if let Some(url) = &state.app.settings.public_url {
+        return Ok(url.clone());
+    }
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    let plain = |host: &&str| {
+        !host.is_empty()
+            && host
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b))
+    };
+    match host.filter(plain) {
+        Some(host) => Ok(format!("http://{host}")),
+        None => Err(ApiError::invalid(
+            "the Host header is not an address; set public_url",
+        )),
+    }
+}
+
+/// A JSON string is a YAML string, whatever its characters.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+fn render(api: &str, node_id: Option<&NodeId>, region: Option<&str>) -> String {
+    let api = quoted(api);
+    let node = match (node_id, region) {
+        (None, None) => "# node:\n#   id: the name that enrolment gave; a check, not needed\n#   region: such as eu-west".to_owned(),
+        (id, region) => {
+            let id = id.map(|id| format!("\n  id: {}", quoted(id.as_str())));
+            let region = region.map(|region| format!("\n  region: {}", quoted(region)));
+            format!("node:{}{}", id.unwrap_or_default(), region.unwrap_or_default())
+        }
+    };
+    format!(
+        "# Configuration of dgon-agent. Check it with: dgon-agent --config agent.yaml config check\n\
+         # Flags and environment variables win over this file. It holds no secret: the key stays on the machine.\n\
+         \n\
+         # The network that this machine joins.\n\
+         control_plane:\n  api: {api}\n\
+         \n\
+         # This machine.\n\
+         {node}\n\
+         \n\
+         # Where LLM runtimes are looked for: their default ports, and the endpoints named here.\n\
+         runtimes:\n  detect: true\n  # endpoints:\n  #   - http://127.0.0.1:8000\n\
+         \n\
+         # Clients send their requests here; each gets a signed receipt.\n\
+         proxy:\n  listen: 127.0.0.1:11435\n\
+         \n\
+         # What the network may ask of this machine, and nothing else. Also known: container, command.\n\
+         allow: [probe, gateway, inference, benchmark]\n\
+         \n\
+         # Receipts wait here while the network cannot be reached.\n\
+         spool:\n  max_receipts: 100000\n  max_mib: 256\n\
+         \n\
+         log:\n  level: info      # error, warn, info, debug, trace\n  format: text     # text, json\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_is_yaml_with_what_was_asked_for() {
+        let id = NodeId::parse("rig-7").expect("id");
+        let text = render("https://dgon.example", Some(&id), Some("eu: \"west\" #1"));
+        let yaml: serde_yaml::Value = serde_yaml::from_str(&text).expect("yaml");
+        assert_eq!(yaml["control_plane"]["api"], "https://dgon.example");
+        assert_eq!(yaml["node"]["id"], "rig-7");
+        assert_eq!(yaml["node"]["region"], "eu: \"west\" #1");
+        assert_eq!(yaml["proxy"]["listen"], "127.0.0.1:11435");
+    }
+
+    #[test]
+    fn name_and_region_may_be_left_out() {
+        let text = render("http://127.0.0.1:8080", None, None);
+        let yaml: serde_yaml::Value = serde_yaml::from_str(&text).expect("yaml");
+        assert!(yaml.get("node").is_none());
+        assert_eq!(yaml["allow"][0], "probe");
+    }
+}

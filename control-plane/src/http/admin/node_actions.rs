@@ -1,0 +1,152 @@
+//! Quarantine, clear, retire and refresh: a decision with a reason, audited.
+
+use crate::accounts::{Person, Role};
+use crate::app::Cause;
+use crate::app::queries::QueryError;
+use crate::app::viewer::Viewer;
+use crate::app::views::NodeRow;
+use crate::http::auth::{Actor, Caller};
+use crate::http::error::ApiError;
+use crate::http::extract::{Json, Path};
+use crate::http::state::HttpState;
+use axum::extract::State;
+use dgon_control_plane_model::lifecycle::Event;
+use dgon_protocol::error::ErrorType;
+use dgon_protocol::frame::{Control, ToAgent};
+use dgon_protocol::id::NodeId;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+const REASON_MAX: usize = 500;
+
+/// What to do to a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeAction {
+    /// Take it out of service.
+    Quarantine,
+    /// Let it out of quarantine: it is probed again.
+    Clear,
+    /// Take it out of the network for good; its history stays.
+    Retire,
+    /// Let it look again at its GPUs, runtimes and models.
+    Refresh,
+}
+
+/// What to do to a node, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NodeActionRequest {
+    /// What.
+    pub action: NodeAction,
+    /// Why, for the node's history and the audit log: 1 to 500 characters.
+    pub reason: String,
+}
+
+impl NodeAction {
+    /// What the lifecycle makes of it; a refresh does not touch the lifecycle.
+    fn event(self) -> Option<Event> {
+        match self {
+            Self::Quarantine => Some(Event::AdminQuarantine),
+            Self::Clear => Some(Event::AdminClear),
+            Self::Retire => Some(Event::Retire),
+            Self::Refresh => None,
+        }
+    }
+}
+
+/// Does something to a node. Refreshing is for its operator too; the rest is an admin's.
+///
+/// # Errors
+/// `unauthorized`, `forbidden`, `not_found`, `invalid_request`; `conflict` when the node's state does not allow it.
+#[utoipa::path(post, path = "/api/v1/nodes/{node_id}/actions", tag = "nodes", request_body = NodeActionRequest,
+    params(("node_id" = String, Path, description = "The node.")),
+    responses((status = 200, description = "The node after it.", body = NodeRow)))]
+pub async fn node_action(
+    State(state): State<HttpState>,
+    actor: Actor,
+    caller: Caller,
+    Path(id): Path<String>,
+    Json(body): Json<NodeActionRequest>,
+) -> Result<axum::Json<NodeRow>, ApiError> {
+    let person = match body.action {
+        NodeAction::Refresh => actor.require(&[Role::Admin, Role::Operator])?,
+        NodeAction::Quarantine | NodeAction::Clear | NodeAction::Retire => {
+            actor.require(&[Role::Admin])?
+        }
+    };
+    let reason = body.reason.trim();
+    if reason.is_empty() || reason.chars().count() > REASON_MAX {
+        return Err(ApiError::invalid("say why in 1 to 500 characters").with("field", "reason"));
+    }
+    let node_id = NodeId::parse(id).map_err(|_| no_node())?;
+    row_of(&state, person, &node_id).await?;
+    match body.action.event() {
+        Some(event) => change(&state, person, &caller, &node_id, event, reason).await?,
+        None => refresh(&state, person, &caller, &node_id, reason).await?,
+    }
+    Ok(axum::Json(row_of(&state, person, &node_id).await?))
+}
+
+fn no_node() -> ApiError {
+    ApiError::not_found("there is no such node, or it is not yours")
+}
+
+/// The node, if this person may see it.
+async fn row_of(state: &HttpState, person: &Person, node_id: &NodeId) -> Result<NodeRow, ApiError> {
+    match state.app.node_row_with_org(node_id).await {
+        Ok(Some((row, org_id))) if Viewer::of(person).owns(org_id.as_deref()) => Ok(row),
+        Ok(_) => Err(no_node()),
+        Err(QueryError::Store(error)) => Err(error.into()),
+        Err(error @ (QueryError::Cursor | QueryError::NotShown)) => Err(ApiError::internal(&error)),
+    }
+}
+
+async fn change(
+    state: &HttpState,
+    person: &Person,
+    caller: &Caller,
+    node_id: &NodeId,
+    event: Event,
+    reason: &str,
+) -> Result<(), ApiError> {
+    let cause = Cause {
+        actor: &person.audit_name(),
+        detail: Some(reason),
+        ip: caller.origin.ip.as_deref(),
+        request_id: caller.origin.request_id.as_deref(),
+    };
+    match state.app.node_event(node_id, event, cause).await? {
+        Some(_) => Ok(()),
+        None => Err(ApiError::new(
+            ErrorType::Conflict,
+            "the node's state does not allow this, or it is so already; look at the node again",
+        )),
+    }
+}
+
+async fn refresh(
+    state: &HttpState,
+    person: &Person,
+    caller: &Caller,
+    node_id: &NodeId,
+    reason: &str,
+) -> Result<(), ApiError> {
+    if !state
+        .app
+        .sessions
+        .send(node_id, ToAgent::Control(Control::Refresh))
+    {
+        return Err(ApiError::new(
+            ErrorType::Conflict,
+            "the node is not connected; it looks by itself when it comes back",
+        ));
+    }
+    let detail = serde_json::json!({ "reason": reason });
+    let object = format!("node:{node_id}");
+    let actor = person.audit_name();
+    Ok(state
+        .accounts
+        .record(&actor, "node.refresh", object, detail, &caller.origin)
+        .await?)
+}

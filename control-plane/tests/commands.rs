@@ -1,0 +1,236 @@
+//! The program as a person runs it: first start, commands beside a running server, clear failures.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+fn program(data_dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dgon-control-plane"));
+    command
+        .env_clear()
+        .env("DGON_DATA_DIR", data_dir)
+        .current_dir(data_dir.parent().expect("parent"));
+    command
+}
+
+fn run(command: &mut Command) -> Output {
+    command.stdin(Stdio::null()).output().expect("run")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+/// A server on a free port; it is stopped when this is dropped.
+struct Serve {
+    child: Child,
+    console: String,
+    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+}
+
+impl Serve {
+    fn start(data_dir: &Path) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0")
+            .expect("bind")
+            .local_addr()
+            .expect("address")
+            .port();
+        let mut child = program(data_dir)
+            .args(["serve", "--bind", &format!("127.0.0.1:{port}")])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("start");
+        let mut lines = BufReader::new(child.stdout.take().expect("stdout")).lines();
+        let first = lines.next().expect("a line").expect("text");
+        let console = first.rsplit(' ').next().expect("address").to_owned();
+        Self {
+            child,
+            console,
+            lines,
+        }
+    }
+
+    fn terminate(&mut self) -> std::process::ExitStatus {
+        let id = self.child.id().to_string();
+        let killed = Command::new("kill")
+            .args(["-TERM", &id])
+            .status()
+            .expect("kill");
+        assert!(killed.success());
+        self.child.wait().expect("wait")
+    }
+}
+
+impl Drop for Serve {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_first_start_makes_everything_and_prints_the_set_up_link() {
+    let dir = tempfile::tempdir().expect("dir");
+    let data = dir.path().join("data");
+    let mut serve = Serve::start(&data);
+    assert!(
+        serve.console.starts_with("http://127.0.0.1:"),
+        "{}",
+        serve.console
+    );
+    let link = serve
+        .lines
+        .by_ref()
+        .map(|line| line.expect("text"))
+        .find(|line| line.contains("/setup#token="));
+    assert!(link.expect("link").trim().starts_with(&serve.console));
+    assert!(data.join("dgon.db").exists() && data.join("master.key").exists());
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::metadata(&data).expect("stat").permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
+    assert!(serve.terminate().success(), "a stop is no failure");
+}
+
+#[test]
+fn commands_work_beside_a_running_server() {
+    let dir = tempfile::tempdir().expect("dir");
+    let data = dir.path().join("data");
+    let _serve = Serve::start(&data);
+    let token = run(program(&data).args([
+        "token", "create", "--uses", "2", "--ttl", "15m", "--region", "eu", "--json",
+    ]));
+    assert!(token.status.success(), "{}", text(&token.stderr));
+    let token: serde_json::Value = serde_json::from_slice(&token.stdout).expect("JSON");
+    assert!(
+        token["token"]
+            .as_str()
+            .expect("token")
+            .starts_with("dgon_enrol_")
+    );
+    assert_eq!(
+        (token["uses_left"].as_i64(), token["region"].as_str()),
+        (Some(2), Some("eu"))
+    );
+    let link = run(program(&data).args(["user", "link", "--url", "https://dgon.example/"]));
+    assert!(
+        text(&link.stdout).starts_with("https://dgon.example/setup#token="),
+        "{}",
+        text(&link.stdout)
+    );
+
+    let mut create = program(&data)
+        .args([
+            "user",
+            "create",
+            "--email",
+            "A@example.com",
+            "--role",
+            "admin",
+            "--role",
+            "operator",
+            "--password-stdin",
+        ])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("start");
+    create
+        .stdin
+        .take()
+        .expect("stdin")
+        .write_all(b"a long password\n")
+        .expect("write");
+    assert!(create.wait().expect("wait").success());
+    let link = run(program(&data).args(["user", "link", "--email", "a@example.com"]));
+    assert!(
+        text(&link.stdout).contains("/sign-in#token="),
+        "{}",
+        text(&link.stdout)
+    );
+    let twice = run(program(&data).args(["user", "create", "--email", "a@example.com"]));
+    assert_eq!(twice.status.code(), Some(1));
+    let nobody = run(program(&data).args(["user", "link", "--email", "nobody@example.com"]));
+    assert_eq!(nobody.status.code(), Some(1));
+}
+
+#[test]
+fn failures_are_told_plainly_with_their_exit_codes() {
+    let dir = tempfile::tempdir().expect("dir");
+    let data = dir.path().join("data");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let address = taken.local_addr().expect("address").to_string();
+    let file = dir.path().join("file");
+    std::fs::write(&file, b"").expect("write");
+    let below_file = file.join("data").display().to_string();
+    let cases: [(&[&str], Option<(&str, &str)>, i32, &str); 7] = [
+        (&["serve", "--bind", &address], None, 71, "--bind"),
+        (&["serve", "--bind", "nonsense"], None, 64, "bind"),
+        (
+            &["migrate", "--data-dir", &below_file],
+            None,
+            73,
+            "data directory",
+        ),
+        (
+            &["migrate"],
+            Some(("DATABASE_URL", "mysql://x")),
+            64,
+            "postgres://",
+        ),
+        (
+            &["migrate"],
+            Some(("DATABASE_URL", "sqlite:/nonexistent/x.db")),
+            69,
+            "database",
+        ),
+        (
+            &["check-config", "--config", "/nonexistent.yaml"],
+            None,
+            64,
+            "/nonexistent.yaml",
+        ),
+        (&["frobnicate"], None, 64, "frobnicate"),
+    ];
+    for (arguments, variable, code, hint) in cases {
+        let mut command = program(&data);
+        command.args(arguments).envs(variable);
+        let output = run(&mut command);
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {message}");
+        assert!(message.contains(hint), "{arguments:?}: {message}");
+    }
+    assert!(
+        !data.join("dgon.db").exists(),
+        "a server that cannot listen touches no database"
+    );
+}
+
+#[test]
+fn migrate_check_config_and_openapi_print_what_they_did() {
+    let dir = tempfile::tempdir().expect("dir");
+    let data = dir.path().join("data");
+    for _ in 0..2 {
+        assert!(run(program(&data).arg("migrate")).status.success());
+    }
+    let shown = text(&run(program(&data).arg("check-config")).stdout);
+    let line = shown
+        .lines()
+        .find(|line| line.starts_with("data_dir"))
+        .expect("data_dir");
+    assert!(line.ends_with("$DGON_DATA_DIR"), "{line}");
+    let openapi = run(program(&data).arg("openapi"));
+    let api: serde_json::Value = serde_json::from_slice(&openapi.stdout).expect("JSON");
+    assert!(api["paths"]["/api/v1/users/me"].is_object());
+    let help = text(&run(program(&data).arg("--help")).stdout);
+    assert!(
+        help.contains("Exit codes:") && help.contains("73"),
+        "{help}"
+    );
+}
