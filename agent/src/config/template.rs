@@ -22,7 +22,12 @@ fn quoted(text: &str) -> String {
 pub fn render(seed: &Seed<'_>) -> String {
     let api = quoted(&seed.api.to_string());
     let id = quoted(seed.node_id);
-    let region = quoted(seed.region);
+    // The network may have no region for this node: then the key stays absent, it is never empty.
+    let region = if seed.region.is_empty() {
+        "# region: eu-west".to_owned()
+    } else {
+        format!("region: {}", quoted(seed.region))
+    };
     format!(
         r#"# Configuration of dgon-agent. Written at enrolment; yours to edit. `dgon-agent config check` reads it.
 # Flags and environment variables (DGON_<SECTION>_<KEY>) win over this file. It holds no secrets.
@@ -32,7 +37,7 @@ control_plane:
 
 node:
   id: {id}
-  region: {region}
+  {region}
 
 # Where LLM runtimes are looked for: their default ports on this machine, and the endpoints named here.
 runtimes:
@@ -99,6 +104,18 @@ mod tests {
         expected.node.id = Some("rig-7".parse().unwrap());
         expected.node.region = Some("eu: \"west\" #1".to_owned());
         assert_eq!(config, expected);
+    }
+
+    #[test]
+    fn a_node_without_a_region_gets_a_usable_file() {
+        let api = BaseUrl::parse("https://dgon.example/").unwrap();
+        let text = render(&Seed {
+            region: "",
+            ..seed_of(&api)
+        });
+        let config: Config = serde_yaml::from_str(&text).unwrap();
+        assert_eq!(config.node.region, None);
+        assert_eq!(config.node.id, Some("rig-7".parse().unwrap()));
     }
 
     #[test]
