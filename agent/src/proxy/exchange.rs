@@ -164,7 +164,7 @@ impl Proxy {
         runtime: Option<&FoundRuntime>,
     ) {
         let served = runtime.and_then(|runtime| match asked_model {
-            Some(name) => runtime.model(name),
+            Some(name) => runtime.serves(name),
             None => runtime.models.first(),
         });
         let hash = blake3::keyed_hash(&self.settings.hash_key, body);
@@ -243,7 +243,7 @@ impl Proxy {
             .get(CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok())
             .and_then(|text| text.parse().ok());
-        let status_failed = head.status.is_client_error() || head.status.is_server_error();
+        let status_failed = !head.status.is_success();
         if body.is_empty() {
             // There is no body whose end could wait for the receipt, so the head waits.
             let (measured, _) = meter.finish(Ending::Complete, ticket.elapsed_us());

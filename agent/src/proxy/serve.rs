@@ -97,6 +97,7 @@ impl Proxy {
             .timer(TokioTimer::new())
             .header_read_timeout(header_timeout)
             .max_buf_size(BUFFER_BYTES)
+            .auto_date_header(false)
             .serve_connection(TokioIo::new(io), service);
         let mut connection = pin!(connection);
         tokio::select! {

@@ -98,4 +98,17 @@ impl FoundRuntime {
             })
         })
     }
+
+    /// The model that answers a request for `name`: some runtimes serve their one model under any name.
+    pub fn serves(&self, name: &str) -> Option<&frame::Model> {
+        self.model(name).or_else(|| match self.kind {
+            RuntimeKind::Tgi | RuntimeKind::TensorrtLlm | RuntimeKind::LlamaCpp => {
+                self.models.first()
+            }
+            RuntimeKind::Ollama
+            | RuntimeKind::Vllm
+            | RuntimeKind::Triton
+            | RuntimeKind::OpenAiCompatible => None,
+        })
+    }
 }

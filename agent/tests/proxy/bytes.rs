@@ -220,3 +220,19 @@ async fn error_answers_pass_and_leave_an_error_receipt() {
     assert_eq!(facts.model_id, "nope");
     assert_eq!(facts.model_hash, None);
 }
+
+#[tokio::test]
+async fn a_runtime_with_one_model_under_any_name_tells_that_models_digest() {
+    let body = exchange("tgi_chat.json");
+    let upstream = Upstream::play(answer(Wire::Length, JSON, &body, 1000)).await;
+    let sink = MemorySink::open();
+    let found = vec![runtime(RuntimeKind::Tgi, upstream.addr, "acme/tiny-chat")];
+    let proxy = proxy(found, &sink).await;
+    ask(proxy.addr, "/v1/chat/completions", r#"{"model":"tgi"}"#).await;
+    let facts = sink.only().await;
+    assert_eq!(facts.model_id, "tgi");
+    assert_eq!(
+        facts.model_hash,
+        Some(format!("sha256:{}", "ab".repeat(32)))
+    );
+}

@@ -4,7 +4,7 @@ use super::support::*;
 use dgon_agent::runtime::RuntimeKind;
 use dgon_agent_core::facts::{Failure, TokensSource};
 use dgon_protocol::receipt::Status;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const USAGE: &str = r#"{"model":"m","stream":true,"stream_options":{"include_usage":true}}"#;
 const HEAD: &[u8] =
@@ -30,10 +30,8 @@ async fn a_client_that_leaves_inside_a_stream_cancels_the_work() {
     let mut client = Client::connect(proxy.addr).await;
     client.post("/v1/chat/completions", USAGE).await;
     client.until(" answer").await;
-    let left = Instant::now();
     drop(client);
     upstream.closed().await;
-    assert!(left.elapsed() < Duration::from_secs(1));
     let facts = sink.only().await;
     assert_eq!((facts.status, facts.failure), (Status::Cancelled, None));
     assert_eq!((facts.tokens_input, facts.tokens_output), (48, 2));
@@ -170,7 +168,6 @@ async fn a_runtime_that_is_gone_is_a_bad_gateway() {
 async fn silence_ends_an_answer() {
     let mut short = settings();
     short.stall_timeout = Duration::from_millis(100);
-    short.first_byte_timeout = Duration::from_millis(100);
     let script = vec![
         Step::Write(HEAD.to_vec()),
         Step::Write(events(3)),
@@ -189,6 +186,7 @@ async fn silence_ends_an_answer() {
     upstream.closed().await;
     assert_eq!(sink.only().await.failure, Some(Failure::Stalled));
 
+    short.first_byte_timeout = Duration::from_millis(100);
     let silent = Upstream::play(vec![Step::UntilClosed]).await;
     let sink = MemorySink::open();
     let running = proxy_with(

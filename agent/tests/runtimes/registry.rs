@@ -77,7 +77,7 @@ async fn several_runtimes_are_kept_in_the_order_they_were_named() {
 #[tokio::test]
 async fn loading_ends_in_readiness() {
     let mut config = SimConfig::new(Kind::LlamaCpp);
-    config.loading = std::time::Duration::from_millis(400);
+    config.loading = std::time::Duration::from_secs(2);
     let sim = SimRuntime::start(config).await.unwrap();
     let registry = Registry::start(only(&[sim.addr()]));
     until(&registry, |found| {
