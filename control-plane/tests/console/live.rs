@@ -1,0 +1,267 @@
+//! The live socket over a real connection.
+
+use crate::server::{NOW_MS, Server, Who};
+use dgon_control_plane::accounts::Role;
+use dgon_control_plane::bus::{CommittedReceipt, Event};
+use dgon_testkit::seed::Seeded;
+use futures_util::{SinkExt as _, StreamExt as _};
+use http::{HeaderValue, Request, StatusCode};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+struct Page {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    seq: u64,
+}
+
+async fn start() -> (Server, tempfile::TempDir) {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let url = format!("sqlite:{}", dir.path().join("dgon.db").display());
+    (Server::start(&url, 4, 3).await, dir)
+}
+
+fn upgrade(server: &Server, who: &Who, origin: &str) -> Request<()> {
+    let url = format!("ws://{}/api/v1/live", server.address);
+    let mut request = url.into_client_request().expect("a request");
+    let mut set = |name, value: &str| {
+        request
+            .headers_mut()
+            .insert(name, HeaderValue::from_str(value).expect("a header"));
+    };
+    set(http::header::ORIGIN, origin);
+    if let Some(cookie) = &who.0 {
+        set(http::header::COOKIE, cookie);
+    }
+    request
+}
+
+impl Page {
+    /// Opens the socket and reads the greeting.
+    async fn open(server: &Server, who: &Who, role: &str) -> Self {
+        let origin = format!("http://{}", server.address);
+        let (socket, _) = connect_async(upgrade(server, who, &origin))
+            .await
+            .expect("connect");
+        let mut page = Self { socket, seq: 0 };
+        let hello = page.next().await;
+        assert_eq!(
+            (&hello["type"], &hello["data"]["role"]),
+            (&json!("hello"), &json!(role))
+        );
+        let snapshot = page.next().await;
+        assert_eq!(snapshot["type"], "snapshot");
+        assert_eq!(snapshot["data"]["summary"]["requests_24h"], 12);
+        page
+    }
+
+    /// The next frame; its number must follow the one before.
+    async fn next(&mut self) -> Value {
+        loop {
+            let message = tokio::time::timeout(PATIENCE, self.socket.next()).await;
+            match message.expect("in time").expect("open").expect("a message") {
+                Message::Text(text) => {
+                    let frame: Value = serde_json::from_str(&text).expect("JSON");
+                    assert_eq!(frame["seq"], self.seq + 1, "{text}");
+                    self.seq += 1;
+                    return frame;
+                }
+                Message::Close(close) => panic!("closed: {close:?}"),
+                _ => {}
+            }
+        }
+    }
+
+    /// The next frame of a type, passing over others.
+    async fn next_of(&mut self, kind: &str) -> Value {
+        loop {
+            let frame = self.next().await;
+            if frame["type"] == kind {
+                return frame["data"].clone();
+            }
+        }
+    }
+
+    async fn say(&mut self, what: &str) {
+        self.socket.send(Message::text(what)).await.expect("send");
+    }
+
+    /// Subscribes, and waits until that has taken effect: the answer to a ping comes after it.
+    async fn subscribe(&mut self, message: Value) {
+        self.say(&message.to_string()).await;
+        self.socket
+            .send(Message::Ping(b"heard".to_vec().into()))
+            .await
+            .expect("send");
+        let pong = async {
+            while let Some(message) = self.socket.next().await {
+                match message.expect("a message") {
+                    Message::Pong(_) => return,
+                    Message::Text(_) => self.seq += 1,
+                    _ => {}
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, pong).await.expect("a pong");
+    }
+}
+
+fn all_topics() -> Value {
+    json!({ "type": "sub", "topics": ["summary", "nodes", "receipts"] })
+}
+
+/// Tells the bus what ingest tells it after a commit.
+fn commit(server: &Server, receipts: &[&Seeded]) {
+    let committed: Vec<CommittedReceipt> = receipts
+        .iter()
+        .map(|receipt| CommittedReceipt {
+            fields: receipt.fields.clone(),
+            received_at_ms: receipt.received_at_ms,
+        })
+        .collect();
+    server.app.bus.send(Event::Receipts(Arc::from(committed)));
+}
+
+fn of_node<'s>(server: &'s Server, node: &str) -> &'s Seeded {
+    let found = server
+        .receipts
+        .iter()
+        .find(|r| r.fields.node_id.as_str() == node);
+    found.expect("seeded")
+}
+
+#[tokio::test]
+async fn a_committed_receipt_reaches_those_who_may_see_it() {
+    let (server, _dir) = start().await;
+    let (admin, operator) = (
+        server.sign_in(Role::Admin).await,
+        server.sign_in(Role::Operator).await,
+    );
+    let mut sees_all = Page::open(&server, &admin, "admin").await;
+    let mut sees_own = Page::open(&server, &operator, "operator").await;
+    let mut sees_numbers = Page::open(&server, &Who::default(), "anonymous").await;
+    for page in [&mut sees_all, &mut sees_own, &mut sees_numbers] {
+        page.subscribe(all_topics()).await;
+    }
+    let (foreign, own) = (
+        of_node(&server, "node-00001"),
+        of_node(&server, "node-00000"),
+    );
+    commit(&server, &[foreign, own]);
+    let row = sees_all.next_of("receipt").await;
+    assert_eq!(row["request_id"], foreign.fields.request_id.as_str());
+    let path = format!("/receipts/{}", foreign.fields.request_id);
+    assert_eq!(
+        row,
+        server.read(&admin, &path).await["receipt"],
+        "one shape in both"
+    );
+    let row = sees_all.next_of("receipt").await;
+    assert_eq!(row["request_id"], own.fields.request_id.as_str());
+    let row = sees_own.next_of("receipt").await;
+    assert_eq!(row["request_id"], own.fields.request_id.as_str());
+
+    // The stranger was told of neither: what comes next is the changed summary.
+    let node_id = own.fields.node_id.clone();
+    server
+        .app
+        .store
+        .node_offers_set(&node_id, &Default::default())
+        .await
+        .expect("offers");
+    server.app.clock.advance(5_000);
+    server.app.bus.send(Event::Node { node_id });
+    let row = sees_all.next_of("node").await;
+    assert_eq!(
+        (&row["node_id"], &row["status"]),
+        (&json!("node-00000"), &json!("active"))
+    );
+    loop {
+        let frame = sees_numbers.next().await;
+        assert!(
+            ["summary", "ping"].contains(&frame["type"].as_str().expect("a type")),
+            "{frame}"
+        );
+        if frame["data"]["models_cached"] == 4 {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_was_away_is_shown_what_it_missed() {
+    let (server, _dir) = start().await;
+    let admin = server.sign_in(Role::Admin).await;
+    let mut page = Page::open(&server, &admin, "admin").await;
+    let resume = |since: i64| json!({ "type": "sub", "topics": ["receipts"], "since": since });
+    page.say(&resume(NOW_MS - 3_000_000).to_string()).await;
+    let row = page.next_of("receipt").await;
+    assert_eq!(
+        row["request_id"],
+        server.receipts[0].fields.request_id.as_str()
+    );
+
+    let mut page = Page::open(&server, &admin, "admin").await;
+    page.say(&resume(NOW_MS - 4_000_000).to_string()).await;
+    assert_eq!(
+        page.next_of("missed").await,
+        json!({ "topic": "receipts", "count": null })
+    );
+}
+
+#[tokio::test]
+async fn lost_events_show_as_a_gap() {
+    let (server, _dir) = start().await;
+    let mut page = Page::open(&server, &Who::default(), "anonymous").await;
+    let own = of_node(&server, "node-00000").clone();
+    // More than the bus holds, before anybody can read it: the runtime of a test has one thread.
+    for _ in 0..3_000 {
+        commit(&server, &[&own]);
+    }
+    let gap = async {
+        while let Some(message) = page.socket.next().await {
+            let Message::Text(text) = message.expect("a message") else {
+                continue;
+            };
+            let frame: Value = serde_json::from_str(&text).expect("JSON");
+            let seq = frame["seq"].as_u64().expect("a number");
+            if seq == page.seq + 2 {
+                return;
+            }
+            assert_eq!(seq, page.seq + 1, "{text}");
+            page.seq = seq;
+        }
+        panic!("closed");
+    };
+    tokio::time::timeout(PATIENCE, gap).await.expect("a gap");
+}
+
+#[tokio::test]
+async fn other_sites_and_nonsense_are_refused() {
+    let (server, _dir) = start().await;
+    let admin = server.sign_in(Role::Admin).await;
+    let refused = connect_async(upgrade(&server, &admin, "https://evil.example")).await;
+    let Err(Error::Http(response)) = refused else {
+        panic!("not refused: {refused:?}")
+    };
+    assert_eq!(response.status(), StatusCode::FORBIDDEN);
+
+    let mut page = Page::open(&server, &admin, "admin").await;
+    page.say(r#"{"type":"a newer word"}"#).await;
+    page.subscribe(all_topics()).await;
+    page.say("nonsense").await;
+    assert_eq!(page.next_of("error").await["type"], "unavailable");
+    let closed = tokio::time::timeout(PATIENCE, page.socket.next())
+        .await
+        .expect("in time");
+    let Some(Ok(Message::Close(Some(close)))) = closed else {
+        panic!("not closed: {closed:?}")
+    };
+    assert_eq!(u16::from(close.code), 1007);
+}

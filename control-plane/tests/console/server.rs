@@ -1,0 +1,172 @@
+//! A server on a seeded network, and people who are signed in to it.
+
+use dgon_control_plane::accounts::{Email, Origin, Role};
+use dgon_control_plane::app::{App, Clock, MasterKey, Settings};
+use dgon_control_plane::http::server::{ServerLimits, serve};
+use dgon_control_plane::http::{HttpSettings, HttpState, router};
+use dgon_control_plane_store::Store;
+use dgon_testkit::postgres;
+use dgon_testkit::seed::{Seed, Seeded, seed};
+use reqwest::StatusCode;
+use reqwest::header::{CACHE_CONTROL, COOKIE, HeaderMap, SET_COOKIE};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// The last receipt of the seed, and the time on the server's clock.
+pub(crate) const NOW_MS: i64 = 1_795_230_000_000;
+const PASSWORD: &str = "a long enough password";
+
+/// Ends when dropped.
+pub(crate) struct Server {
+    pub(crate) app: Arc<App>,
+    pub(crate) address: String,
+    /// What was seeded, the newest first.
+    pub(crate) receipts: Vec<Seeded>,
+    state: HttpState,
+    stop: CancellationToken,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Who asks: a cookie header, or nothing.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Who(pub(crate) Option<String>);
+
+/// What came back.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes).expect("a JSON body")
+    }
+
+    pub(crate) fn cache_control(&self) -> &str {
+        self.headers
+            .get(CACHE_CONTROL)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+impl Server {
+    /// Even nodes belong to the org of everybody here, odd ones to nobody.
+    pub(crate) async fn start(url: &str, nodes: u32, receipts_per_node: u32) -> Self {
+        let store = Store::open(url).await.expect("open");
+        store.migrate().await.expect("migrate");
+        let network = Seed {
+            org_id: Some("main"),
+            ..Seed::day(nodes, receipts_per_node, NOW_MS)
+        };
+        let mut receipts = Vec::new();
+        seed(&store, &network, |receipt| receipts.push(receipt.clone()))
+            .await
+            .expect("seed");
+        receipts.reverse();
+        let clock = Clock::manual(NOW_MS);
+        let app = App::new(
+            store,
+            Settings::default(),
+            MasterKey::from_bytes([7; 32]),
+            clock,
+        );
+        app.load().await.expect("load");
+        let state = HttpState::new(Arc::clone(&app), HttpSettings::default());
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let address = listener.local_addr().expect("address").to_string();
+        let stop = CancellationToken::new();
+        tokio::spawn(serve(
+            listener,
+            router(&state),
+            ServerLimits::default(),
+            stop.clone(),
+        ));
+        Self {
+            app,
+            address,
+            receipts,
+            state,
+            stop,
+        }
+    }
+
+    pub(crate) async fn get(&self, who: &Who, path: &str) -> Answer {
+        let mut request = client().get(format!("http://{}/api/v1{path}", self.address));
+        if let Some(cookie) = &who.0 {
+            request = request.header(COOKIE, cookie);
+        }
+        let response = request.send().await.expect("an answer");
+        Answer {
+            status: response.status(),
+            headers: response.headers().clone(),
+            bytes: response.bytes().await.expect("a body").to_vec(),
+        }
+    }
+
+    /// The JSON of a 200.
+    pub(crate) async fn read(&self, who: &Who, path: &str) -> Value {
+        let answer = self.get(who, path).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {:?}", answer.json());
+        answer.json()
+    }
+
+    /// Makes a person with this role and signs in.
+    pub(crate) async fn sign_in(&self, role: Role) -> Who {
+        let email = format!("{}@example.org", role.as_str());
+        let roles = [role].into_iter().collect();
+        let address = Email::parse(&email).expect("email");
+        let origin = Origin::default();
+        self.state
+            .accounts
+            .user_create(address, Some(PASSWORD.into()), roles, "cli", &origin)
+            .await
+            .expect("user");
+        let response = client()
+            .post(format!("http://{}/api/v1/auth/login", self.address))
+            .json(&json!({ "email": email, "password": PASSWORD }))
+            .send()
+            .await
+            .expect("an answer");
+        assert_eq!(response.status(), StatusCode::OK);
+        let cookies: Vec<&str> = response
+            .headers()
+            .get_all(SET_COOKIE)
+            .iter()
+            .filter_map(|value| value.to_str().ok()?.split(';').next())
+            .collect();
+        Who(Some(cookies.join("; ")))
+    }
+}
+
+fn client() -> reqwest::Client {
+    // The first one to come installs it for the process.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
+}
+
+/// Runs a test over a network of this size on SQLite and on PostgreSQL.
+pub(crate) async fn on_both<F, Fut>(nodes: u32, receipts_per_node: u32, test: F)
+where
+    F: Fn(Arc<Server>) -> Fut,
+    Fut: Future<Output = ()>,
+{
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let url = format!("sqlite:{}", dir.path().join("dgon.db").display());
+    test(Arc::new(
+        Server::start(&url, nodes, receipts_per_node).await,
+    ))
+    .await;
+    let database = postgres::Database::create().expect("throwaway PostgreSQL");
+    test(Arc::new(
+        Server::start(&database.url(), nodes, receipts_per_node).await,
+    ))
+    .await;
+}
