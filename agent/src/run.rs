@@ -27,6 +27,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 mod responder;
@@ -37,6 +38,9 @@ use responder::Desk;
 
 /// How long a stopping agent waits for its last acknowledgements.
 const FLUSH_WITHIN: Duration = Duration::from_secs(2);
+/// How long a starting agent waits for one that is ending.
+const LOCK_WITHIN: Duration = Duration::from_secs(3);
+const LOCK_AGAIN: Duration = Duration::from_millis(50);
 /// Threads that serve requests; the spool and drivers have their own.
 const WORKERS: usize = 2;
 /// Threads for drivers and files.
@@ -118,7 +122,8 @@ pub async fn run_until(
 ) -> Result<(), RunError> {
     let identity = Identity::load(state).map_err(RunError::Identity)?;
     check_node(config, &identity)?;
-    let receipts = open_receipts(config, state, &identity)?;
+    let lock = lock_spool(state).await?;
+    let receipts = open_receipts(config, state, &identity, lock)?;
     let registry = Registry::start(registry_settings(config));
     let sink = Arc::new(receipts.clone());
     let proxy = Proxy::new(registry.clone(), sink, proxy_settings(config, &identity));
@@ -223,14 +228,28 @@ fn check_node(config: &Config, identity: &Identity) -> Result<(), RunError> {
     }
 }
 
+/// Takes the spool's lock. An agent that was killed a moment ago may still hold it until its last write is through.
+async fn lock_spool(state: &StateDir) -> Result<Lock, RunError> {
+    let dir = state.spool_dir();
+    Folder::open(&dir).map_err(RunError::SpoolFolder)?;
+    let give_up = Instant::now() + LOCK_WITHIN;
+    loop {
+        match Lock::take(&dir) {
+            Err(LockError::Taken) if Instant::now() < give_up => {
+                tokio::time::sleep(LOCK_AGAIN).await;
+            }
+            other => return other.map_err(RunError::Lock),
+        }
+    }
+}
+
 fn open_receipts(
     config: &Config,
     state: &StateDir,
     identity: &Identity,
+    lock: Lock,
 ) -> Result<Receipts, RunError> {
-    let dir = state.spool_dir();
-    let folder = Folder::open(&dir).map_err(RunError::SpoolFolder)?;
-    let lock = Lock::take(&dir).map_err(RunError::Lock)?;
+    let folder = Folder::open(&state.spool_dir()).map_err(RunError::SpoolFolder)?;
     let limits = Limits {
         keep_s: u64::from(config.spool.keep_days) * 24 * 3600,
         ..Limits::new(config.spool.max_receipts, config.spool.max_bytes())
