@@ -4,10 +4,11 @@
 //! holds what enrolment gave. Both are mode 0600; a file that others can read is refused, because its secret
 //! may be known already. Nothing here is ever printed but public keys.
 
-use crate::config::StateDir;
+use crate::config::{BaseUrl, StateDir};
 use crate::files;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use dgon_protocol::frame::LINK_PATH;
 use dgon_protocol::id::NodeId;
 use dgon_protocol::key::NodeKey;
 use serde::{Deserialize, Serialize};
@@ -69,6 +70,15 @@ pub enum IdentityError {
     /// The system gives no randomness.
     #[error("the system gives no random bytes, so no key can be made: {0}")]
     Entropy(String),
+}
+
+impl Enrolment {
+    /// The control plane that enrolled this node, from the address of its link.
+    pub fn api(&self) -> Option<BaseUrl> {
+        let base = self.link_url.strip_suffix(LINK_PATH)?;
+        // ws becomes http, wss becomes https.
+        BaseUrl::parse(&base.replacen("ws", "http", 1)).ok()
+    }
 }
 
 /// The HMAC secret. Wiped on drop, never printed.
@@ -284,6 +294,8 @@ mod tests {
         assert_eq!(identity.key.public(), key.public());
         assert_eq!(identity.node_id().as_str(), "rig-7");
         assert_eq!(identity.enrolment.secret.as_bytes(), [7; 32]);
+        let api = identity.enrolment.api().unwrap();
+        assert_eq!(api.to_string(), "http://127.0.0.1:8080");
         assert_ne!(*identity.prompt_hash_key(), *identity.key.seed());
     }
 

@@ -110,6 +110,18 @@ fn wrong_values_name_their_key_and_where_they_come_from() {
 }
 
 #[test]
+fn machines_are_told_too() {
+    let dir = with_file("proxi:\n");
+    let output = agent(dir.path(), &["config", "check", "--json"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    let said = json(&output);
+    assert_eq!(said["valid"], false);
+    assert!(said["message"].as_str().unwrap().contains("proxi"));
+}
+
+#[test]
 fn broken_files_are_told_apart_from_missing_ones() {
     for text in [
         "proxy: [",

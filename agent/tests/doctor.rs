@@ -39,6 +39,8 @@ fn the_configuration_is_examined() {
     machine.assert_check("config.parse", "fail", "the nearest known key is proxy");
     std::fs::remove_file(&file).unwrap();
     machine.assert_check("config.parse", "warn", "no configuration file");
+    machine.assert_check("network.address", "ok", "http://127.0.0.1:9");
+    std::fs::remove_file(machine.state.secret_file()).unwrap();
     machine.assert_check("network.address", "warn", "no control plane is named");
 }
 

@@ -86,6 +86,18 @@ fn every_vector_reaches_its_verdict() {
 }
 
 #[test]
+fn a_verifier_needs_no_home_and_no_state() {
+    let dir = tempfile::tempdir().unwrap();
+    let good = case("plain-0");
+    std::fs::write(dir.path().join("good.json"), bytes(&good)).unwrap();
+    let output = agent(dir.path(), &["--public-key", &good.public_key, "good.json"])
+        .env_remove("DGON_STATE_DIR")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
 fn standard_input_is_a_file() {
     let dir = tempfile::tempdir().unwrap();
     let case = case("v1.1-0");

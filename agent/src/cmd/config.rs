@@ -7,7 +7,14 @@ use serde_json::{Value, json};
 use std::process::ExitCode;
 
 pub(super) fn run(context: &Context, command: ConfigCommand) -> anyhow::Result<ExitCode> {
-    let loaded = context.load_config(Vec::new())?;
+    let loaded = match (context.load_config(Vec::new()), command) {
+        (Err(error), ConfigCommand::Check(Output { json: true })) => {
+            let message = error.to_string();
+            print::json(&json!({"valid": false, "message": message}))?;
+            return Err(error.into());
+        }
+        (loaded, _) => loaded?,
+    };
     match command {
         ConfigCommand::Check(Output { json: true }) => print::json(&json!({
             "valid": true,

@@ -4,6 +4,7 @@ use crate::cli::Global;
 use crate::config::{
     ConfigError, EXIT_CONFIG, Loaded, Log, LogLevel, Overrides, PathFlags, Paths, PathsError,
 };
+use crate::run::RunError;
 use anyhow::Result;
 use clap::ValueEnum;
 
@@ -100,7 +101,10 @@ fn quoted(word: &str) -> String {
 /// 64 for what the owner must change in the command line or the configuration, else 1.
 pub(super) fn exit_code(error: &anyhow::Error) -> u8 {
     let unusable = error.chain().any(|cause| {
-        cause.is::<UsageError>() || cause.is::<ConfigError>() || cause.is::<PathsError>()
+        cause.is::<UsageError>()
+            || cause.is::<ConfigError>()
+            || cause.is::<PathsError>()
+            || matches!(cause.downcast_ref(), Some(RunError::OtherNode { .. }))
     });
     if unusable { EXIT_CONFIG } else { 1 }
 }

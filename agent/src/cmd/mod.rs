@@ -11,7 +11,7 @@ mod print;
 mod prompt;
 mod receipt;
 mod run;
-pub(crate) mod runtimes;
+mod runtimes;
 mod status;
 
 pub use context::{Context, UsageError};
@@ -22,24 +22,28 @@ use std::process::ExitCode;
 
 /// Runs one command; what goes wrong is printed with its causes.
 pub fn execute(cli: Cli) -> ExitCode {
-    let context = match Context::new(cli.global) {
-        Ok(context) => context,
-        Err(error) => return fail(&error),
-    };
-    let done = match cli.command {
-        Command::Enroll(arguments) => enroll::run(&context, &arguments),
-        Command::Gpus(output) => gpus::run(output),
+    dispatch(cli).unwrap_or_else(|error| {
+        print::error(&error);
+        ExitCode::from(context::exit_code(&error))
+    })
+}
+
+/// Commands that need no place on this machine work without one: a verifier may have no home directory.
+fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
+    let context = || Context::new(cli.global);
+    match cli.command {
         Command::Completions { shell } => completions::run(shell),
-        Command::Config(command) => config::run(&context, command),
-        Command::Key(command) => key::run(&context, command),
-        Command::Receipt(command) => receipt::run(&context, command),
-        Command::Run(arguments) => run::run(&context, &arguments),
-        Command::Status(output) => status::run(&context, output),
-        Command::Runtimes(output) => runtimes::runtimes(&context, output),
-        Command::Models(output) => runtimes::models(&context, output),
-        Command::Doctor(arguments) => doctor::run(&context, &arguments),
-    };
-    done.unwrap_or_else(|error| fail(&error))
+        Command::Config(command) => config::run(&context()?, command),
+        Command::Doctor(arguments) => doctor::run(&context()?, &arguments),
+        Command::Enroll(arguments) => enroll::run(&context()?, &arguments),
+        Command::Gpus(output) => gpus::run(output),
+        Command::Key(command) => key::run(&context()?, command),
+        Command::Models(output) => runtimes::models(&context()?, output),
+        Command::Receipt(command) => receipt::run(context, command),
+        Command::Run(arguments) => run::run(&context()?, &arguments),
+        Command::Runtimes(output) => runtimes::runtimes(&context()?, output),
+        Command::Status(output) => status::run(&context()?, output),
+    }
 }
 
 /// A runtime for commands that ask one question and end.
@@ -58,9 +62,4 @@ pub fn refuse(error: &clap::Error) -> ExitCode {
     } else {
         ExitCode::SUCCESS
     }
-}
-
-fn fail(error: &anyhow::Error) -> ExitCode {
-    print::error(error);
-    ExitCode::from(context::exit_code(error))
 }

@@ -19,7 +19,7 @@ fn look(context: &Context) -> Result<Vec<FoundRuntime>> {
 }
 
 /// Readiness as a word, and the runtime's reason.
-pub(crate) fn readiness(found: &FoundRuntime) -> (&'static str, Option<&str>) {
+fn readiness(found: &FoundRuntime) -> (&'static str, Option<&str>) {
     match &found.readiness {
         Readiness::Ready => ("ready", None),
         Readiness::Loading => ("loading", None),

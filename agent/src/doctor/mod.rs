@@ -9,7 +9,7 @@ mod report;
 
 pub use report::{Check, Counts, Outcome, Report, SCHEMA_VERSION};
 
-use crate::config::{ConfigError, Loaded, Paths};
+use crate::config::{BaseUrl, ConfigError, Loaded, Paths};
 use crate::identity::{self, Enrolment, IdentityError};
 use dgon_protocol::key::NodeKey;
 use futures_util::future::BoxFuture;
@@ -46,6 +46,13 @@ impl Patient {
         }
     }
 
+    /// The control plane: as configured, else as enrolled.
+    fn api(&self) -> Option<BaseUrl> {
+        let loaded = self.config.as_ref().ok()?;
+        let configured = loaded.config.control_plane.api.clone();
+        configured.or_else(|| self.enrolment.as_ref().ok()?.api())
+    }
+
     /// A command of this program for the same places, to copy.
     fn command(&self, command: &str) -> Option<String> {
         Some(format!("dgon-agent {command}{}", self.place_flags))
@@ -54,11 +61,8 @@ impl Patient {
     /// The command that enrols this machine, with the address where it is known.
     fn enrol_command(&self) -> Option<String> {
         let api = self
-            .config
-            .as_ref()
-            .ok()
-            .and_then(|loaded| loaded.config.control_plane.api.as_ref());
-        let api = api.map_or_else(|| "URL".to_owned(), ToString::to_string);
+            .api()
+            .map_or_else(|| "URL".to_owned(), |api| api.to_string());
         self.command(&format!("enroll --api {api}"))
     }
 }

@@ -7,10 +7,13 @@ use super::Context;
 use crate::cli::Receipt;
 use std::process::ExitCode;
 
-pub(super) fn run(context: &Context, command: Receipt) -> anyhow::Result<ExitCode> {
+pub(super) fn run(
+    context: impl FnOnce() -> anyhow::Result<Context>,
+    command: Receipt,
+) -> anyhow::Result<ExitCode> {
     match command {
         Receipt::Verify(arguments) => verify::run(context, &arguments),
-        Receipt::List { limit, json } => local::list(context, limit, json),
-        Receipt::Show { id, raw, json } => local::show(context, &id, raw, json),
+        Receipt::List { limit, json } => local::list(&context()?, limit, json),
+        Receipt::Show { id, raw, json } => local::show(&context()?, &id, raw, json),
     }
 }

@@ -35,7 +35,10 @@ struct Signer {
     origin: &'static str,
 }
 
-pub(super) fn run(context: &Context, arguments: &Verify) -> Result<ExitCode> {
+pub(super) fn run(
+    context: impl FnOnce() -> Result<Context>,
+    arguments: &Verify,
+) -> Result<ExitCode> {
     let signer = signer(context, arguments.public_key.as_deref())?;
     let dash = |file: &&std::path::PathBuf| file.as_os_str() == "-";
     if arguments.files.iter().filter(dash).count() > 1 {
@@ -59,7 +62,7 @@ pub(super) fn run(context: &Context, arguments: &Verify) -> Result<ExitCode> {
     Ok(ExitCode::from(worst.unwrap_or(0)))
 }
 
-fn signer(context: &Context, given: Option<&str>) -> Result<Signer> {
+fn signer(context: impl FnOnce() -> Result<Context>, given: Option<&str>) -> Result<Signer> {
     if let Some(text) = given {
         let key = PublicKey::parse(text.trim())
             .map_err(|error| UsageError(format!("--public-key cannot be used: {error}")))?;
@@ -68,7 +71,7 @@ fn signer(context: &Context, given: Option<&str>) -> Result<Signer> {
             origin: "given with --public-key",
         });
     }
-    match identity::load_key(&context.paths.state) {
+    match identity::load_key(&context()?.paths.state) {
         Ok(key) => Ok(Signer {
             key: key.public(),
             origin: "this node's own",

@@ -24,10 +24,10 @@ const DRIFT_WARN: Duration = Duration::from_secs(15);
 
 pub(in crate::doctor) async fn check(patient: Arc<Patient>) -> Vec<Check> {
     let address = Check::new(GROUP, "address", "control_plane.api");
-    let Ok(loaded) = &patient.config else {
+    if patient.config.is_err() {
         return vec![address.skip("the configuration cannot be read")];
-    };
-    let Some(api) = &loaded.config.control_plane.api else {
+    }
+    let Some(api) = &patient.api() else {
         return vec![address.warn(
             "no control plane is named: requests are metered and receipts kept, but nobody gets them",
             patient.enrol_command(),
