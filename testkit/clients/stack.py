@@ -117,7 +117,7 @@ class Stack:
             DGON_DATA_DIR=str(self.dir / "control-plane"),
         )
         until("the control plane", lambda: get(f"{self.plane_url}/readyz") is not None)
-        endpoints = "".join(f"    - url: {url}\n" for url in self.runtimes)
+        endpoints = "".join(f"    - {url}\n" for url in self.runtimes)
         (self.dir / "agent" / "agent.yaml").write_text(
             f"control_plane:\n  api: {self.plane_url}\nruntimes:\n  detect: false\n  endpoints:\n{endpoints}"
             f"proxy:\n  listen: {self.proxy_url.removeprefix('http://')}\n"
@@ -132,7 +132,9 @@ class Stack:
         self._sign_in()
 
     def models(self):
-        return [entry["id"] for entry in json.loads(get(f"{self.proxy_url}/v1/models"))["data"]]
+        """Models of all runtimes that the running agent has found."""
+        runtimes = json.loads(self.agent("status", "--json").stdout or "{}").get("runtimes", [])
+        return [model["id"] for runtime in runtimes for model in runtime["models"]]
 
     def _sign_in(self):
         jar = http.cookiejar.CookieJar()

@@ -2,7 +2,7 @@
 
 use super::control_plane::ControlPlaneProcess;
 use super::process::{Process, free_port, output};
-use super::{ProgramError, agent_bin, http_client, io};
+use super::{ProgramError, agent_bin, io};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
@@ -29,7 +29,7 @@ pub struct AgentProcess {
     state: PathBuf,
     log: PathBuf,
     listen: String,
-    http: reqwest::Client,
+    runtimes: usize,
     process: Option<Process>,
 }
 
@@ -55,7 +55,7 @@ impl AgentProcess {
             log: dir.join(format!("{name}.log")),
             state,
             listen: format!("127.0.0.1:{}", free_port()?),
-            http: http_client()?,
+            runtimes: setup.runtimes.len(),
             process: None,
         };
         agent.write_config(&plane.url(), setup)?;
@@ -85,7 +85,7 @@ impl AgentProcess {
         let endpoints: String = setup
             .runtimes
             .iter()
-            .map(|url| format!("    - url: {url}\n"))
+            .map(|url| format!("    - {url}\n"))
             .collect();
         let endpoints = if endpoints.is_empty() {
             "  endpoints: []\n".to_owned()
@@ -141,25 +141,28 @@ impl AgentProcess {
         Ok(())
     }
 
-    /// Waits until its proxy knows a model.
+    /// Waits until it has found all its runtimes with their models.
     ///
     /// # Errors
     /// It ended, or took too long.
     pub async fn ready(&mut self) -> Result<(), ProgramError> {
-        let (http, url) = (self.http.clone(), format!("{}/v1/models", self.url()));
-        let Some(process) = &mut self.process else {
-            return Ok(());
-        };
+        let mut process = self.process.take();
         let ready = || async {
-            let Ok(answer) = http.get(&url).send().await else {
-                return false;
+            let status = self.status().await.unwrap_or_default();
+            let runtimes = status["runtimes"].as_array().map_or(&[][..], Vec::as_slice);
+            let serves = |runtime: &&Value| {
+                runtime["models"]
+                    .as_array()
+                    .is_some_and(|models| !models.is_empty())
             };
-            let models = answer.json::<serde_json::Value>().await.unwrap_or_default();
-            models["data"]
-                .as_array()
-                .is_some_and(|models| !models.is_empty())
+            runtimes.iter().filter(serves).count() >= self.runtimes
         };
-        process.until("serving a model", ready).await
+        let waited = match &mut process {
+            Some(process) => process.until("serving its runtimes", ready).await,
+            None => Ok(()),
+        };
+        self.process = process;
+        waited
     }
 
     /// Starts it again after it was killed.

@@ -83,8 +83,7 @@ fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> ProgramError {
 /// # Errors
 /// It cannot be built.
 pub fn agent_bin() -> Result<PathBuf, ProgramError> {
-    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    find("DGON_AGENT_BIN", "dgon-agent", &BUILT)
+    find("DGON_AGENT_BIN", "dgon-agent")
 }
 
 /// The control plane's binary: `DGON_CONTROL_PLANE_BIN`, else built by cargo.
@@ -92,46 +91,52 @@ pub fn agent_bin() -> Result<PathBuf, ProgramError> {
 /// # Errors
 /// It cannot be built.
 pub fn control_plane_bin() -> Result<PathBuf, ProgramError> {
-    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    find("DGON_CONTROL_PLANE_BIN", "dgon-control-plane", &BUILT)
+    find("DGON_CONTROL_PLANE_BIN", "dgon-control-plane")
 }
 
-fn find(
-    variable: &str,
-    package: &str,
-    built: &OnceLock<Result<PathBuf, String>>,
-) -> Result<PathBuf, ProgramError> {
+fn find(variable: &str, program: &str) -> Result<PathBuf, ProgramError> {
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     if let Some(named) = std::env::var_os(variable) {
         return Ok(named.into());
     }
-    let result = built.get_or_init(|| build(package));
-    result.clone().map_err(|log| ProgramError::Ended {
-        program: format!("cargo build --package {package}"),
-        status: "failed".to_owned(),
-        log,
-    })
+    match BUILT.get_or_init(build) {
+        Ok(folder) => Ok(folder
+            .join(program)
+            .with_extension(std::env::consts::EXE_EXTENSION)),
+        Err(log) => Err(ProgramError::Ended {
+            program: "cargo build".to_owned(),
+            status: "failed".to_owned(),
+            log: log.clone(),
+        }),
+    }
 }
 
-/// Builds a program where cargo builds the tests. Cargo's own lock makes parallel tests wait for each other.
-fn build(package: &str) -> Result<PathBuf, String> {
+/// Builds the programs where cargo builds the tests; the folder they are in. The packages are the ones that the gate
+/// builds before its tests: with another set cargo would choose other features and build everything anew. Cargo's
+/// own lock makes parallel tests wait for each other.
+fn build() -> Result<PathBuf, String> {
+    const PACKAGES: [&str; 4] = [
+        "dgon-agent",
+        "dgon-control-plane",
+        "dgon-testkit",
+        "dgon-fake-nvml",
+    ];
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .unwrap_or(Path::new("."));
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args(["build", "--quiet", "--package", package, "--bin", package])
-        .current_dir(root)
-        .output()
-        .map_err(|fault| fault.to_string())?;
+    let mut command = Command::new(cargo);
+    command.args(["build", "--quiet"]).current_dir(root);
+    for package in PACKAGES {
+        command.args(["--package", package]);
+    }
+    let output = command.output().map_err(|fault| fault.to_string())?;
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into_owned());
     }
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    Ok(target
-        .join("debug")
-        .join(package)
-        .with_extension(std::env::consts::EXE_EXTENSION))
+    Ok(target.join("debug"))
 }
 
 /// A client for tests: no proxy, no pool that would hide a restart.
@@ -144,6 +149,8 @@ pub fn http_client() -> Result<reqwest::Client, ProgramError> {
     reqwest::Client::builder()
         .no_proxy()
         .pool_max_idle_per_host(0)
+        .connect_timeout(PATIENCE)
+        .read_timeout(PATIENCE)
         .build()
         .map_err(|source| ProgramError::Http {
             what: "anything".to_owned(),
