@@ -193,11 +193,20 @@ async fn judge(stack: &Stack, finished: &[Vec<u8>], last: u64, key: &[u8; 32]) {
         .iter()
         .map(|row| row["seq"].as_u64().unwrap())
         .collect();
-    assert_eq!(seqs, (1..=last).collect::<Vec<_>>(), "no gap, no double");
+    // A probe may have added one meanwhile.
+    assert!(seqs.len() as u64 >= last, "{} of {last}", seqs.len());
+    assert_eq!(
+        seqs,
+        (1..=seqs.len() as u64).collect::<Vec<_>>(),
+        "no gap, no double"
+    );
     let node = rows[0]["node_id"].as_str().unwrap();
     let detail = session.get(&format!("/nodes/{node}")).await.unwrap();
     let public = PublicKey::parse(detail["public_key"].as_str().unwrap()).unwrap();
-    assert_eq!(detail["chain"]["head_seq"].as_u64(), Some(last));
+    assert!(
+        detail["chain"]["head_seq"].as_u64() >= Some(last),
+        "{detail}"
+    );
     assert_eq!(
         detail["chain"]["gaps"].as_array().map(Vec::len),
         Some(0),
