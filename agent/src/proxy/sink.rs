@@ -14,7 +14,7 @@ pub enum SinkError {
     /// The spool has reached its limit.
     #[error(
         "the receipt spool is full ({receipts} receipts, {bytes} bytes), so no request is served without a \
-         receipt; connect the agent to its control plane, or raise spool.max_receipts or spool.max_bytes"
+         receipt; connect the agent to its control plane, or raise spool.max_receipts or spool.max_mib"
     )]
     Full {
         /// Receipts in the spool.
