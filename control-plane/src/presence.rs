@@ -23,8 +23,47 @@ pub struct NodePresence {
     pub allow: Vec<Permission>,
     /// Time of the newest heartbeat that came over node HTTP, by the node's clock, unix ms.
     http_clock_ms: i64,
+    agent: Option<Arc<AgentInfo>>,
     dirty: bool,
+    report_dirty: bool,
     raw_minute: i64,
+}
+
+/// What an agent says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AgentInfo {
+    /// Its version.
+    pub version: String,
+    /// Operating system.
+    pub os: String,
+    /// Architecture.
+    pub arch: String,
+}
+
+/// What a node says when its session opens.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// Of its agent.
+    pub agent: AgentInfo,
+    /// What it has.
+    pub inventory: Inventory,
+    /// What its owner lets the control plane ask for.
+    pub allow: Vec<Permission>,
+}
+
+/// A report that the database does not have.
+#[derive(Debug, Clone)]
+pub struct UnwrittenReport {
+    /// Which node.
+    pub node_id: NodeId,
+    /// When its session opened, unix ms.
+    pub connected_at_ms: i64,
+    /// Of its agent.
+    pub agent: Arc<AgentInfo>,
+    /// What it has.
+    pub inventory: Arc<Inventory>,
+    /// What its owner lets the control plane ask for.
+    pub allow: Vec<Permission>,
 }
 
 /// A heartbeat that the database does not have.
@@ -96,20 +135,15 @@ impl Presence {
     }
 
     /// A session opened; it replaces an older one.
-    pub fn connect(
-        &self,
-        node_id: &NodeId,
-        session_id: String,
-        at_ms: i64,
-        inventory: Inventory,
-        allow: Vec<Permission>,
-    ) {
+    pub fn connect(&self, node_id: &NodeId, session_id: String, at_ms: i64, report: Report) {
         let mut nodes = self.nodes();
         let node = nodes.entry(node_id.clone()).or_default();
         node.session_id = Some(session_id);
         node.connected_at_ms = at_ms;
-        node.inventory = Some(Arc::new(inventory));
-        node.allow = allow;
+        node.inventory = Some(Arc::new(report.inventory));
+        node.allow = report.allow;
+        node.agent = Some(Arc::new(report.agent));
+        node.report_dirty = true;
     }
 
     /// A session closed. False when a newer one had taken over.
@@ -125,7 +159,10 @@ impl Presence {
 
     /// The node says what it has.
     pub fn inventory(&self, node_id: &NodeId, inventory: Inventory) {
-        self.nodes().entry(node_id.clone()).or_default().inventory = Some(Arc::new(inventory));
+        let mut nodes = self.nodes();
+        let node = nodes.entry(node_id.clone()).or_default();
+        node.inventory = Some(Arc::new(inventory));
+        node.report_dirty = true;
     }
 
     /// A heartbeat came.
@@ -143,6 +180,24 @@ impl Presence {
         let is_newer = sent_ms > node.http_clock_ms;
         node.http_clock_ms = node.http_clock_ms.max(sent_ms);
         is_newer
+    }
+
+    /// Takes the reports that are not written yet.
+    pub fn take_unwritten_reports(&self) -> Vec<UnwrittenReport> {
+        self.nodes()
+            .iter_mut()
+            .filter(|(_, node)| node.report_dirty)
+            .filter_map(|(id, node)| {
+                node.report_dirty = false;
+                Some(UnwrittenReport {
+                    node_id: id.clone(),
+                    connected_at_ms: node.connected_at_ms,
+                    agent: node.agent.clone()?,
+                    inventory: node.inventory.clone()?,
+                    allow: node.allow.clone(),
+                })
+            })
+            .collect()
     }
 
     /// Takes the heartbeats that are not written yet.

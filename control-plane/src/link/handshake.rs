@@ -3,7 +3,7 @@
 use super::session::{End, Wire};
 use crate::app::{App, NodeSession};
 use crate::bus::Event;
-use dgon_control_plane_store::Connected;
+use crate::presence::{AgentInfo, Report};
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::{
     Challenge, Hello, Incoming, Inventory, LinkLimits, NodeStatus, ToAgent, ToControlPlane, Welcome,
@@ -13,6 +13,9 @@ use dgon_protocol::key::hex;
 use std::sync::Arc;
 
 const AGENT_TEXT_CHARS: usize = 128;
+const INVENTORY_BYTES: usize = 256 * 1024;
+/// GPUs of one node; also the most that a heartbeat may speak of.
+pub(super) const GPUS: usize = 256;
 
 /// Runs the handshake up to the moment before `welcome`.
 pub(super) async fn prove(
@@ -68,31 +71,23 @@ pub(super) async fn welcome(
     hello: Hello,
 ) -> Result<(), End> {
     let session_id = node.session_id.clone().unwrap_or_default();
-    let inventory = bounded_json(&hello.inventory);
-    let allow_list = serde_json::to_string(&hello.allow).unwrap_or_default();
-    let cut = |text: &str| text.chars().take(AGENT_TEXT_CHARS).collect::<String>();
-    let connected = Connected {
-        node_id: &node.node_id,
-        agent_version: &cut(&hello.agent_version),
-        os: &cut(&hello.os),
-        arch: &cut(&hello.arch),
-        inventory: &inventory,
-        allow_list: &allow_list,
+    let mut allow = hello.allow;
+    allow.sort_unstable();
+    allow.dedup();
+    let report = Report {
+        agent: AgentInfo {
+            version: cut(&hello.agent_version),
+            os: cut(&hello.os),
+            arch: cut(&hello.arch),
+        },
+        inventory: bounded(hello.inventory)?,
+        allow,
     };
-    app.store
-        .node_connected(app.clock.now_ms(), &connected)
-        .await
-        .map_err(|error| End::store(&error))?;
-    app.store
-        .node_offers_set(&node.node_id, &hello.inventory)
-        .await
-        .map_err(|error| End::store(&error))?;
     app.presence.connect(
         &node.node_id,
         session_id.clone(),
         app.clock.now_ms(),
-        hello.inventory,
-        hello.allow,
+        report,
     );
     app.bus.send(Event::Node {
         node_id: node.node_id.clone(),
@@ -116,7 +111,16 @@ pub(super) async fn welcome(
     .await
 }
 
-/// What a node has, as JSON for the database. The frame's size bounds it.
-pub(super) fn bounded_json(inventory: &Inventory) -> String {
-    serde_json::to_string(inventory).unwrap_or_default()
+fn cut(text: &str) -> String {
+    text.chars().take(AGENT_TEXT_CHARS).collect()
+}
+
+/// Refuses an inventory that no machine has: it is kept in memory for as long as the node is known.
+pub(super) fn bounded(inventory: Inventory) -> Result<Inventory, End> {
+    let size = serde_json::to_string(&inventory).map_or(usize::MAX, |json| json.len());
+    if size > INVENTORY_BYTES || inventory.gpus.len() > GPUS {
+        let message = format!("an inventory has at most {INVENTORY_BYTES} bytes and {GPUS} GPUs");
+        return Err(End::error(ErrorType::InvalidFrame, message));
+    }
+    Ok(inventory)
 }

@@ -238,22 +238,13 @@ impl Session {
                 open.push_back(self.ingest(batch).await?);
                 Ok(())
             }
-            ToControlPlane::Heartbeat(heartbeat) => {
+            ToControlPlane::Heartbeat(mut heartbeat) => {
+                heartbeat.gpus.truncate(handshake::GPUS);
                 self.app.heard(node_id, heartbeat);
                 Ok(())
             }
             ToControlPlane::Inventory(inventory) => {
-                let json = handshake::bounded_json(&inventory);
-                self.app
-                    .store
-                    .node_inventory(node_id, &json)
-                    .await
-                    .map_err(|error| End::store(&error))?;
-                self.app
-                    .store
-                    .node_offers_set(node_id, &inventory)
-                    .await
-                    .map_err(|error| End::store(&error))?;
+                let inventory = handshake::bounded(inventory)?;
                 self.app.presence.inventory(node_id, inventory);
                 self.app.bus.send(Event::Node {
                     node_id: node_id.clone(),

@@ -1,7 +1,9 @@
-//! Writes heartbeats in batches, and forgets old raw ones a few at a time.
+//! Writes what nodes say of themselves and their heartbeats in batches, and forgets old raw ones a few at a time.
+//!
+//! After a restart all nodes come back at once: a commit for each would keep receipts waiting for a minute.
 
 use crate::app::App;
-use dgon_control_plane_store::NewHeartbeat;
+use dgon_control_plane_store::{Connected, NewHeartbeat};
 use std::sync::Arc;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -18,10 +20,53 @@ pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
     loop {
         tokio::select! {
             _ = tick.tick() => {
+                write_reports(&app).await;
                 write(&app).await;
                 expire(&app).await;
             }
-            () = stop.cancelled() => return write(&app).await,
+            () = stop.cancelled() => {
+                write_reports(&app).await;
+                return write(&app).await;
+            }
+        }
+    }
+}
+
+async fn write_reports(app: &App) {
+    let reports = app.presence.take_unwritten_reports();
+    for batch in reports.chunks(BATCH) {
+        let json: Vec<(String, String)> = batch
+            .iter()
+            .map(|report| {
+                let inventory = serde_json::to_string(&*report.inventory).unwrap_or_default();
+                (
+                    inventory,
+                    serde_json::to_string(&report.allow).unwrap_or_default(),
+                )
+            })
+            .collect();
+        let rows: Vec<(i64, Connected<'_>)> = batch
+            .iter()
+            .zip(&json)
+            .map(|(report, (inventory, allow_list))| {
+                let row = Connected {
+                    node_id: &report.node_id,
+                    agent_version: &report.agent.version,
+                    os: &report.agent.os,
+                    arch: &report.agent.arch,
+                    inventory,
+                    allow_list,
+                };
+                (report.connected_at_ms, row)
+            })
+            .collect();
+        if let Err(error) = app.store.nodes_connected(&rows).await {
+            // The next session says the same again; memory has it.
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "what nodes are was not written"
+            );
+            return;
         }
     }
 }

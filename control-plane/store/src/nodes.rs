@@ -1,7 +1,7 @@
 //! Nodes, their keys and their sealed secrets.
 
 use crate::audit::{AuditEntry, audit_on};
-use crate::{Store, StoreError, in_tx, on_read, on_write};
+use crate::{Store, StoreError, in_tx, on_read};
 use dgon_control_plane_model::lifecycle::{Reason, State};
 use dgon_protocol::id::{NodeId, RequestId};
 use dgon_protocol::key::PublicKey;
@@ -101,6 +101,9 @@ pub struct NodeState {
 const NODE_COLUMNS: &str = "node_id, region, state, state_reason, state_since_ms, enrolled_at_ms, org_id, token_id, \
      agent_version, os, arch, inventory, allow_list, last_connected_at_ms, last_heartbeat_at_ms, last_heartbeat";
 
+const CONNECTED: &str = "UPDATE nodes SET last_connected_at_ms = $2, agent_version = $3, os = $4, arch = $5, \
+     inventory = $6, allow_list = $7 WHERE node_id = $1";
+
 impl Store {
     /// One node.
     ///
@@ -192,38 +195,31 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn node_connected(&self, at_ms: i64, node: &Connected<'_>) -> Result<(), StoreError> {
-        on_write!(self, conn => sqlx::query(
-                "UPDATE nodes SET last_connected_at_ms = $2, agent_version = $3, os = $4, arch = $5, \
-                 inventory = $6, allow_list = $7 WHERE node_id = $1")
-            .bind(node.node_id.as_str())
-            .bind(at_ms)
-            .bind(node.agent_version)
-            .bind(node.os)
-            .bind(node.arch)
-            .bind(node.inventory)
-            .bind(node.allow_list)
-            .execute(conn)
-            .await
-            .map(drop)
-            .map_err(StoreError::query("node.connected")))
+        self.nodes_connected(&[(at_ms, *node)]).await
     }
 
-    /// The node says what it has.
+    /// Many nodes say what they are, in one transaction.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn node_inventory(
-        &self,
-        node_id: &NodeId,
-        inventory: &str,
-    ) -> Result<(), StoreError> {
-        on_write!(self, conn => sqlx::query("UPDATE nodes SET inventory = $2 WHERE node_id = $1")
-            .bind(node_id.as_str())
-            .bind(inventory)
-            .execute(conn)
-            .await
-            .map(drop)
-            .map_err(StoreError::query("node.inventory")))
+    pub async fn nodes_connected(&self, nodes: &[(i64, Connected<'_>)]) -> Result<(), StoreError> {
+        const OP: &str = "node.connected";
+        in_tx!(self, "node.connected", tx => {
+            for (at_ms, node) in nodes {
+                sqlx::query(CONNECTED)
+                    .bind(node.node_id.as_str())
+                    .bind(*at_ms)
+                    .bind(node.agent_version)
+                    .bind(node.os)
+                    .bind(node.arch)
+                    .bind(node.inventory)
+                    .bind(node.allow_list)
+                    .execute(&mut *tx)
+                    .await
+                    .map_err(StoreError::query(OP))?;
+            }
+        });
+        Ok(())
     }
 
     /// Makes `new` the state of a node that is still in `old`, with its event; false when it was not.
