@@ -36,12 +36,9 @@ pub(super) async fn console(method: Method, uri: Uri, headers: HeaderMap) -> Res
     if let Some(file) = Found::find(name, &headers) {
         return file.respond(&headers);
     }
-    // Names with a dot are files: an old page that asks for a file of an older build must not get a page.
-    let is_file = name.starts_with("assets/")
-        || name
-            .rsplit('/')
-            .next()
-            .is_some_and(|last| last.contains('.'));
+    // An old page that asks for a file of an older build must not get a page. Deeper addresses are pages even with a
+    // dot in them: node ids and receipt ids may have one.
+    let is_file = name.starts_with("assets/") || (name.contains('.') && !name.contains('/'));
     if is_file {
         return StatusCode::NOT_FOUND.into_response();
     }
@@ -189,6 +186,7 @@ mod tests {
         );
         assert_eq!(get("/api/v1/nothing").await.status(), StatusCode::NOT_FOUND);
         assert_eq!(get("/nodes").await.status(), StatusCode::OK);
+        assert_eq!(get("/nodes/rack.7").await.status(), StatusCode::OK);
         let post = console(Method::POST, Uri::from_static("/nodes"), HeaderMap::new()).await;
         assert_eq!(post.status(), StatusCode::METHOD_NOT_ALLOWED);
     }
