@@ -61,6 +61,8 @@ export async function expectNoSidewaysScroll(page: Page): Promise<void> {
 export async function settled(page: Page): Promise<void> {
   await expect(page.getByRole('heading', { level: 1 })).toBeVisible()
   await expect(page.locator('.skeleton, .skeleton-line')).toHaveCount(0, { timeout: 15_000 })
+  // Old rows stay until those of the new filter are there.
+  await expect(page.locator('.table-wrap[aria-busy]')).toHaveCount(0, { timeout: 15_000 })
 }
 
 export const rowIds = (page: Page) => page.locator('tbody [data-row-link]').evaluateAll((links) => links.map((link) => link.getAttribute('data-row-link') ?? ''))

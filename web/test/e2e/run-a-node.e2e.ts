@@ -46,7 +46,7 @@ test('from the command on the page to the first receipt, live', async ({ page, c
   mkdirSync(state, { recursive: true })
   writeFileSync(
     join(state, 'agent.yaml'),
-    `control_plane:\n  api: ${BASE_URL}\nruntimes:\n  detect: false\n  endpoints:\n    - url: http://127.0.0.1:${runtimePort}\nproxy:\n  listen: 127.0.0.1:${proxyPort}\n`,
+    `control_plane:\n  api: ${BASE_URL}\nruntimes:\n  detect: false\n  endpoints:\n    - http://127.0.0.1:${runtimePort}\nproxy:\n  listen: 127.0.0.1:${proxyPort}\n`,
   )
   // The command as the page shows it, with a state folder of its own.
   const text = (await command.innerText()).replaceAll('dgon-agent', agent())
