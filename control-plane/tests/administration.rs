@@ -1,5 +1,11 @@
 //! Enrolment tokens, flags, node actions and agent.yaml, with their audit rows.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail like tests do"
+)]
+
 mod support;
 
 use dgon_control_plane::accounts::Role;

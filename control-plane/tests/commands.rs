@@ -1,5 +1,11 @@
 //! The program as a person runs it: first start, commands beside a running server, clear failures.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail like tests do"
+)]
+
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
@@ -160,6 +166,9 @@ fn commands_work_beside_a_running_server() {
     assert_eq!(nobody.status.code(), Some(1));
 }
 
+/// Arguments, a variable, the exit code, and what the message names.
+type Case<'a> = (&'a [&'a str], Option<(&'a str, &'a str)>, i32, &'a str);
+
 #[test]
 fn failures_are_told_plainly_with_their_exit_codes() {
     let dir = tempfile::tempdir().expect("dir");
@@ -169,7 +178,7 @@ fn failures_are_told_plainly_with_their_exit_codes() {
     let file = dir.path().join("file");
     std::fs::write(&file, b"").expect("write");
     let below_file = file.join("data").display().to_string();
-    let cases: [(&[&str], Option<(&str, &str)>, i32, &str); 7] = [
+    let cases: [Case<'_>; 7] = [
         (&["serve", "--bind", &address], None, 71, "--bind"),
         (&["serve", "--bind", "nonsense"], None, 64, "bind"),
         (

@@ -1,5 +1,11 @@
 //! Layers of the configuration: file, environment, flags; what is refused, and how that is told.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail like tests do"
+)]
+
 use dgon_control_plane::config::{Config, ConfigError, Layers, SETTINGS, example};
 use std::path::Path;
 

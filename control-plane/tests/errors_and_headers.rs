@@ -1,5 +1,11 @@
 //! What holds for every answer: one error shape, a request id, security headers, limits.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail like tests do"
+)]
+
 mod support;
 
 use reqwest::{Method, StatusCode};

@@ -1,5 +1,11 @@
 //! The OpenAPI document: committed as generated, complete, and true about who may do what.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail like tests do"
+)]
+
 mod support;
 
 use dgon_control_plane::accounts::{Email, Role};

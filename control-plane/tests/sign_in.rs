@@ -1,5 +1,11 @@
 //! Sign-in and sessions, over real HTTP.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail like tests do"
+)]
+
 mod support;
 
 use dgon_control_plane::accounts::Role;

@@ -7,7 +7,8 @@
 //! per database, so types are inferred for each and nothing is boxed. Parameters are `$1, $2, …` in both.
 
 use crate::StoreError;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::Connection as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
@@ -93,6 +94,11 @@ impl Store {
 
     async fn open_postgres(url: &str) -> Result<Self, StoreError> {
         let options = PgConnectOptions::from_str(url).map_err(|_| bad_url(url))?;
+        // A pool hides why it cannot connect behind its timeout; one connection says so at once.
+        let first = PgConnection::connect_with(&options)
+            .await
+            .map_err(StoreError::Open)?;
+        first.close().await.map_err(StoreError::Open)?;
         let pool = PgPoolOptions::new()
             .max_connections(POSTGRES_CONNECTIONS)
             .acquire_timeout(ACQUIRE)

@@ -1,5 +1,7 @@
 //! Users, one-time links, sessions, flags, enrolment tokens and the audit rows that go with them.
 
+#![expect(clippy::expect_used, reason = "helpers of tests fail like tests do")]
+
 mod support;
 
 use dgon_control_plane_store::Store;

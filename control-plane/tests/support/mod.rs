@@ -1,6 +1,7 @@
 //! A real server over real HTTP, on SQLite in a temporary directory, with a clock that stands still.
 
 #![allow(dead_code, reason = "each test file uses a part of this")]
+#![allow(clippy::expect_used, reason = "helpers of tests fail like tests do")]
 
 use dgon_control_plane::accounts::{Email, Origin, Role};
 use dgon_control_plane::app::{App, Clock, MasterKey, Settings};
