@@ -251,6 +251,8 @@ async fn other_sites_and_nonsense_are_refused() {
         panic!("not refused: {refused:?}")
     };
     assert_eq!(response.status(), StatusCode::FORBIDDEN);
+    let plain = server.get(&admin, "/live").await;
+    assert_eq!(plain.json()["error"]["type"], "invalid_request");
 
     let mut page = Page::open(&server, &admin, "admin").await;
     page.say(r#"{"type":"a newer word"}"#).await;

@@ -10,6 +10,7 @@ use crate::http::state::HttpState;
 use crate::live::{Access, MESSAGE_BYTES, SESSIONS_MAX, serve};
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::response::Response;
 use dgon_protocol::error::ErrorType;
 use http::HeaderMap;
@@ -34,7 +35,7 @@ pub async fn live(
     Viewing(viewer): Viewing,
     actor: Actor,
     headers: HeaderMap,
-    upgrade: WebSocketUpgrade,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
     if !is_own_origin(&headers, state.app.settings.public_url.as_deref()) {
         let message = "live updates are for this site's own pages; set public_url behind a proxy";
@@ -44,6 +45,11 @@ pub async fn live(
         let message = "too many live sessions on this server; poll until one is free";
         return Err(ApiError::new(ErrorType::Unavailable, message).retry_after(RETRY_AFTER_S));
     }
+    let Ok(upgrade) = upgrade else {
+        let message =
+            "live updates need a WebSocket; a proxy in between must pass Upgrade and Connection on";
+        return Err(ApiError::new(ErrorType::InvalidRequest, message));
+    };
     let access = access(viewer, &actor);
     let app = Arc::clone(&state.app);
     Ok(upgrade
