@@ -291,7 +291,7 @@ impl<'a> Session<'a> {
         View {
             depth: spool.depth(),
             max_receipts: spool.max_receipts,
-            unwritable: matches!(spool.not_ready, Some(NotReady::Disk(_))),
+            unwritable: matches!(spool.not_ready, Some(NotReady::Disk { .. })),
             dead_letters: spool.dead_letters,
             runtimes_ready: inventory.runtimes.iter().filter(|one| one.ready).count(),
             gpus: inventory.gpus.len(),

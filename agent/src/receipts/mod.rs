@@ -16,13 +16,14 @@ mod writer;
 pub use signer::Signer;
 
 use crate::proxy::sink::{ReceiptSink, SinkError};
-use crate::spool::{AppendError, DeadLetters, Lock, Spool, Stored, disk::Disk};
+use crate::spool::{DeadLetters, Lock, Spool, Stored, disk::Disk};
 use dgon_agent_core::facts::RequestFacts;
 use dgon_agent_core::spool::Full;
 use dgon_protocol::frame::Ack;
 use dgon_protocol::id::RequestId;
 use futures_util::future::BoxFuture;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot, watch};
 use writer::{Command, Writer};
@@ -74,7 +75,12 @@ pub enum NotReady {
     /// A limit of the spool is reached.
     Full(Full),
     /// The disk takes no writes.
-    Disk(AppendError),
+    Disk {
+        /// What it cannot do.
+        operation: &'static str,
+        /// Why.
+        source: Arc<io::Error>,
+    },
     /// The control plane has receipts of this key that the spool does not: the spool was lost or put back from
     /// an older copy. Going on would sign a second receipt for the same `seq`.
     ChainBehind {
@@ -90,7 +96,7 @@ impl NotReady {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Full(_) => "spool_full",
-            Self::Disk(_) => "spool_unwritable",
+            Self::Disk { .. } => "spool_unwritable",
             Self::ChainBehind { .. } => "chain_behind",
         }
     }
@@ -100,13 +106,10 @@ impl std::fmt::Display for NotReady {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Full(full) => write!(f, "{full}"),
-            Self::Disk(fault) => {
-                write!(f, "{fault}")?;
-                match std::error::Error::source(fault) {
-                    Some(source) => write!(f, " ({source})"),
-                    None => Ok(()),
-                }
-            }
+            Self::Disk { operation, source } => write!(
+                f,
+                "the spool cannot {operation} ({source}); no request is served until the disk takes writes again"
+            ),
             Self::ChainBehind {
                 acked_seq,
                 last_seq,
@@ -245,7 +248,10 @@ fn sink_error(reason: &NotReady, status: &SpoolStatus) -> SinkError {
             receipts: status.depth(),
             bytes: status.bytes,
         },
-        NotReady::Disk(_) => SinkError::Write(io::Error::other(reason.to_string())),
+        NotReady::Disk { operation, source } => SinkError::Write(io::Error::new(
+            source.kind(),
+            format!("it cannot {operation}: {source}"),
+        )),
         NotReady::ChainBehind { .. } => SinkError::Chain(reason.to_string()),
     }
 }

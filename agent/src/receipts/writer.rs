@@ -240,7 +240,7 @@ impl<D: Disk> Writer<D> {
                 last_seq,
             });
         }
-        self.spool.fault().cloned().map(NotReady::Disk)
+        self.spool.fault().cloned().map(NotReady::from)
     }
 
     fn acknowledge(&mut self, ack: &Ack) {
@@ -338,7 +338,7 @@ impl From<AppendError> for NotReady {
     fn from(error: AppendError) -> Self {
         match error {
             AppendError::Full(full) => Self::Full(full),
-            disk @ AppendError::Disk { .. } => Self::Disk(disk),
+            AppendError::Disk { operation, source } => Self::Disk { operation, source },
         }
     }
 }

@@ -408,9 +408,10 @@ impl<D: Disk> Spool<D> {
         })
     }
 
-    /// Moves the acknowledged position; kept in memory until [`Spool::save_acked`].
+    /// Moves the acknowledged position, not past [`Spool::certain_seq`]; kept in memory until
+    /// [`Spool::save_acked`]. A saved position past the end of the chain would say that the chain was lost.
     pub fn set_acked(&mut self, seq: u64) {
-        self.book.set_acked(seq);
+        self.book.set_acked(seq.min(self.certain_seq()));
     }
 
     /// Saves the acknowledged position. Losing it costs only receipts that are sent twice.

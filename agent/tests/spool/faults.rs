@@ -221,3 +221,26 @@ proptest! {
         model.reopen();
     }
 }
+
+#[test]
+fn what_may_still_vanish_is_never_saved_as_acknowledged() {
+    let mut model = Model::new();
+    for action in [
+        Action::FailSoon(0, Effect::Everything),
+        Action::Append(1),
+        Action::Break(Effect::Nothing),
+        Action::Kill,
+        Action::Acknowledge(0),
+        Action::Mend,
+        Action::Save,
+        Action::Crash(vec![0]),
+    ] {
+        act(&mut model, action);
+    }
+    assert_eq!(
+        model.spool.book().last_seq(),
+        0,
+        "the power failure took it"
+    );
+    model.recovers();
+}
