@@ -54,6 +54,7 @@ test.describe('without a session', () => {
     await page.getByRole('button', { name: 'Sign in' }).click()
     await settled(page)
     await page.getByRole('button', { name: 'Sign out' }).click()
+    await expect(page.getByRole('link', { name: 'Sign in' })).toBeVisible()
     await page.goto('/receipts')
     await expect(page.getByRole('heading', { name: 'Sign in' })).toBeVisible()
   })
