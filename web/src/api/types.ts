@@ -11,6 +11,7 @@ export type {
   HeartbeatView as HeartbeatDetail,
   HistoryView as HistoryEntry,
   Me,
+  NodeAction,
   NodeDetail,
   NodeRow,
   NodeStatus,
@@ -27,9 +28,6 @@ export type {
 export type Page<T> = Omit<PageNodeRow, 'items'> & { items: T[] }
 
 export type Series = (number | null)[]
-
-/** What an admin can do to a node. */
-export type NodeAction = 'quarantine' | 'clear' | 'retire' | 'refresh'
 
 /** The statuses of a receipt that this console knows; a newer agent may send others. */
 export type ReceiptStatus = 'ok' | 'error' | 'cancelled'

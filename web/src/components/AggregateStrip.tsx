@@ -1,6 +1,7 @@
 import { useQuery } from '@tanstack/react-query'
 import { query } from '~/api/queries'
 import type { ReceiptAggregate } from '~/api/types'
+import { Time } from '~/ui/Time'
 import { ErrorCard } from '~/ui/states'
 import { Value } from '~/ui/Unknown'
 import { compact, count, ms, percent } from '~/util/format'
@@ -23,13 +24,22 @@ export function AggregateStrip({ filter }: { filter: Search }) {
   const sum = useQuery(query.receiptAggregate(filter))
   if (sum.error && !sum.data) return <ErrorCard what="the totals" error={sum.error} onRetry={() => void sum.refetch()} />
   return (
-    <dl className="strip" aria-busy={sum.isPlaceholderData || undefined}>
-      {FIGURES.map(([name, text, exact]) => (
-        <div key={name}>
-          <dt>{name}</dt>
-          <dd>{sum.data ? <Value text={text(sum.data)} title={exact?.(sum.data)} why="No measurement" /> : <span className="skeleton-line skeleton-figure" />}</dd>
-        </div>
-      ))}
-    </dl>
+    <section aria-label="Totals" className="totals">
+      <dl className="strip" aria-busy={sum.isPlaceholderData || undefined}>
+        {FIGURES.map(([name, text, exact]) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>{sum.data ? <Value text={text(sum.data)} title={exact?.(sum.data)} why="No measurement" /> : <span className="skeleton-line skeleton-figure" />}</dd>
+          </div>
+        ))}
+      </dl>
+      <p className="strip-note muted small">
+        {sum.data && (
+          <>
+            {sum.data.complete ? 'Counts everything received up to' : 'More receipts match than are counted at once: these are the newest, up to'} <Time at={sum.data.indexed_to} />
+          </>
+        )}
+      </p>
+    </section>
   )
 }

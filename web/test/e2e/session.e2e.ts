@@ -17,6 +17,15 @@ test.describe('without a session', () => {
     await expect(page).toHaveURL(/\/nodes\?status=active$/)
   })
 
+  test('a stranger sees the overview, live, and nothing of the rest', async ({ page }) => {
+    await page.goto('/')
+    await settled(page)
+    await expect(page.getByRole('heading', { name: 'Overview' })).toBeVisible()
+    await expect(page.getByText('Live', { exact: true })).toBeVisible()
+    await expect(page.getByRole('navigation', { name: 'Main' }).getByRole('link')).toHaveText(['Overview'])
+    await expect(page.getByRole('link', { name: 'Sign in' })).toBeVisible()
+  })
+
   test('a link that is no link of this server says so', async ({ page, watch }) => {
     watch.allow(/40\d/)
     await page.goto('/sign-in#token=dgon_link_nothing')

@@ -445,6 +445,25 @@ export type ModelView = {
 };
 
 /**
+ * What to do to a node.
+ */
+export type NodeAction = 'quarantine' | 'clear' | 'retire' | 'refresh';
+
+/**
+ * What to do to a node, and why.
+ */
+export type NodeActionRequest = {
+    /**
+     * What.
+     */
+    action: NodeAction;
+    /**
+     * Why, for the node's history and the audit log: 1 to 500 characters.
+     */
+    reason: string;
+};
+
+/**
  * Nodes per status.
  */
 export type NodeCounts = {
@@ -1584,6 +1603,170 @@ export type NodeListResponses = {
 
 export type NodeListResponse = NodeListResponses[keyof NodeListResponses];
 
+export type AgentYamlData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Where the machine is.
+         */
+        region?: string | null;
+        /**
+         * The name that it shall have; the control plane makes one where this is absent.
+         */
+        node_id?: string | null;
+    };
+    url: '/api/v1/nodes/agent.yaml';
+};
+
+export type AgentYamlErrors = {
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type AgentYamlError = AgentYamlErrors[keyof AgentYamlErrors];
+
+export type AgentYamlResponses = {
+    /**
+     * The file.
+     */
+    200: Blob | File;
+};
+
+export type AgentYamlResponse = AgentYamlResponses[keyof AgentYamlResponses];
+
+export type HeartbeatData = {
+    /**
+     * `{node_id, metrics: {uptime_s, gpu_util, temp_c?, vram_used_mb?, power_w?, queue?}, ts}`
+     */
+    body: {
+        [key: string]: unknown;
+    };
+    path?: never;
+    query?: never;
+    url: '/api/v1/nodes/heartbeat';
+};
+
+export type HeartbeatErrors = {
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type HeartbeatError = HeartbeatErrors[keyof HeartbeatErrors];
+
+export type HeartbeatResponses = {
+    /**
+     * `{status, reason}` of the node
+     */
+    202: {
+        [key: string]: unknown;
+    };
+};
+
+export type HeartbeatResponse = HeartbeatResponses[keyof HeartbeatResponses];
+
+export type RegisterData = {
+    /**
+     * token, public_key, nonce, signature, node_id?, region?, agent_version, os, arch
+     */
+    body: {
+        [key: string]: unknown;
+    };
+    path?: never;
+    query?: never;
+    url: '/api/v1/nodes/register';
+};
+
+export type RegisterErrors = {
+    /**
+     * invalid_token
+     */
+    401: unknown;
+    /**
+     * conflict: the name is taken
+     */
+    409: unknown;
+    /**
+     * invalid_key
+     */
+    422: unknown;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type RegisterError = RegisterErrors[keyof RegisterErrors];
+
+export type RegisterResponses = {
+    /**
+     * `{node_id, node_secret, link_url, region}`
+     */
+    201: {
+        [key: string]: unknown;
+    };
+};
+
+export type RegisterResponse = RegisterResponses[keyof RegisterResponses];
+
+export type NonceData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/v1/nodes/register/nonce';
+};
+
+export type NonceErrors = {
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type NonceError = NonceErrors[keyof NonceErrors];
+
+export type NonceResponses = {
+    /**
+     * `{nonce, expires_s}`
+     */
+    200: {
+        [key: string]: unknown;
+    };
+};
+
+export type NonceResponse = NonceResponses[keyof NonceResponses];
+
+export type OwnData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/v1/nodes/self';
+};
+
+export type OwnErrors = {
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type OwnError = OwnErrors[keyof OwnErrors];
+
+export type OwnResponses = {
+    /**
+     * `{node_id, status, status_reason, acked_seq, server_time}`
+     */
+    200: {
+        [key: string]: unknown;
+    };
+};
+
+export type OwnResponse = OwnResponses[keyof OwnResponses];
+
 export type NodeDetailData = {
     body?: never;
     path: {
@@ -1613,6 +1796,36 @@ export type NodeDetailResponses = {
 };
 
 export type NodeDetailResponse = NodeDetailResponses[keyof NodeDetailResponses];
+
+export type NodeActionData = {
+    body: NodeActionRequest;
+    path: {
+        /**
+         * The node.
+         */
+        node_id: string;
+    };
+    query?: never;
+    url: '/api/v1/nodes/{node_id}/actions';
+};
+
+export type NodeActionErrors = {
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type NodeActionError = NodeActionErrors[keyof NodeActionErrors];
+
+export type NodeActionResponses = {
+    /**
+     * The node after it.
+     */
+    200: NodeRow;
+};
+
+export type NodeActionResponse = NodeActionResponses[keyof NodeActionResponses];
 
 export type OpenapiJsonData = {
     body?: never;
@@ -1714,6 +1927,42 @@ export type ReceiptListResponses = {
 };
 
 export type ReceiptListResponse = ReceiptListResponses[keyof ReceiptListResponses];
+
+export type ReceiptsData = {
+    /**
+     * one receipt, or an array of up to 256
+     */
+    body: {
+        [key: string]: unknown;
+    };
+    path?: never;
+    query?: never;
+    url: '/api/v1/receipts';
+};
+
+export type ReceiptsErrors = {
+    /**
+     * the node did not prove who it is; nothing was looked at
+     */
+    401: unknown;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type ReceiptsError = ReceiptsErrors[keyof ReceiptsErrors];
+
+export type ReceiptsResponses = {
+    /**
+     * `{verdicts: [{request_id, verdict, type?, message?}]}`
+     */
+    201: {
+        [key: string]: unknown;
+    };
+};
+
+export type ReceiptsResponse = ReceiptsResponses[keyof ReceiptsResponses];
 
 export type ReceiptAggregateData = {
     body?: never;
