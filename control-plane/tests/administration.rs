@@ -9,6 +9,10 @@
 mod support;
 
 use dgon_control_plane::accounts::Role;
+use dgon_control_plane_store::{Enrolment, NewNode};
+use dgon_protocol::id::NodeId;
+use dgon_protocol::key::NodeKey;
+use dgon_protocol::receipt::Sha256Hash;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use support::{Browser, Server};
@@ -223,5 +227,121 @@ async fn agent_yaml_names_this_server_and_the_wishes() {
             .await
             .error(),
         "unauthorized"
+    );
+}
+
+/// A node of the organisation `main`, enrolled with a token of an admin.
+async fn enrolled(server: &Server, admin: &mut Browser) -> NodeId {
+    let made = admin.post(TOKENS, json!({})).await;
+    let token = made.json["token"].as_str().expect("token").to_owned();
+    let node_id = NodeId::parse("rig-7").expect("node id");
+    let key = NodeKey::from_seed(&[3; 32]).public();
+    let node = NewNode {
+        node_id: &node_id,
+        region: Some("eu"),
+        public_key: &key,
+        sealed_secret: b"sealed",
+        agent_version: "1",
+        os: "linux",
+        arch: "x86_64",
+        hardware_hash: None,
+        at_ms: support::NOW_MS,
+    };
+    let store = &server.state.app.store;
+    let done = store
+        .enrol(&Sha256Hash::of(token.as_bytes()).0, &node)
+        .await
+        .expect("enrol");
+    assert!(matches!(done, Enrolment::Enrolled { .. }), "{done:?}");
+    server.state.app.load().await.expect("load");
+    node_id
+}
+
+#[tokio::test]
+async fn an_admin_decides_about_a_node_and_says_why() {
+    let server = Server::start().await;
+    let mut admin = server.signed_in("a@example.com", &[Role::Admin]).await;
+    let node_id = enrolled(&server, &mut admin).await;
+    let path = format!("/api/v1/nodes/{node_id}/actions");
+    let act = |action: &str, reason: &str| json!({ "action": action, "reason": reason });
+    for reason in ["", "  ", &"x".repeat(501)] {
+        assert_eq!(
+            admin.post(&path, act("quarantine", reason)).await.error(),
+            "invalid_request"
+        );
+    }
+    assert_eq!(
+        admin.post(&path, act("explode", "why")).await.error(),
+        "invalid_request"
+    );
+    assert_eq!(
+        admin
+            .post("/api/v1/nodes/none/actions", act("clear", "why"))
+            .await
+            .error(),
+        "not_found"
+    );
+    assert_eq!(
+        admin
+            .post(&path, act("clear", "nothing to clear"))
+            .await
+            .error(),
+        "conflict"
+    );
+    let stopped = admin.post(&path, act("quarantine", "odd answers")).await;
+    assert_eq!(stopped.status, StatusCode::OK, "{}", stopped.text);
+    assert_eq!(
+        (&stopped.json["status"], &stopped.json["status_reason"]),
+        (&json!("quarantine"), &json!("admin_quarantine"))
+    );
+    let cleared = admin.post(&path, act("clear", "explained")).await;
+    assert_eq!(
+        (&cleared.json["status"], &cleared.json["status_reason"]),
+        (&json!("pending"), &json!("admin_cleared"))
+    );
+    assert_eq!(
+        admin
+            .post(&path, act("refresh", "look again"))
+            .await
+            .error(),
+        "conflict"
+    );
+    assert_eq!(
+        admin.post(&path, act("retire", "sold")).await.status,
+        StatusCode::OK
+    );
+    assert_eq!(
+        admin
+            .post(&path, act("quarantine", "too late"))
+            .await
+            .error(),
+        "conflict"
+    );
+    let object = format!("node:{node_id}");
+    let trail = server
+        .state
+        .app
+        .store
+        .audit_latest(Some(&object), 10)
+        .await
+        .expect("audit");
+    assert_eq!(trail.len(), 3, "{trail:?}");
+    for (row, reason) in trail.iter().zip(["sold", "explained", "odd answers"]) {
+        assert!(row.entry.actor.starts_with("user:"), "{row:?}");
+        assert!(
+            row.entry.ip.is_some() && row.entry.request_id.is_some(),
+            "{row:?}"
+        );
+        assert!(
+            row.entry
+                .detail
+                .as_deref()
+                .is_some_and(|detail| detail.contains(reason)),
+            "{row:?}"
+        );
+    }
+    assert_eq!(
+        admin.get(TOKENS).await.json["items"][0]["used_by"],
+        json!(["rig-7"])
     );
 }
