@@ -1,6 +1,6 @@
 //! Errors of the HTTP API: one shape, a closed list of types.
 //!
-//! An [`ApiError`] travels with its response as an extension, so that [`super::request_id`] can write the body
+//! An [`ApiError`] travels with its response as an extension, so that the outermost layer can write the body
 //! again with the id of the request.
 
 use crate::accounts::AccountError;
