@@ -3,7 +3,7 @@
 //! Particular: `Server: llama.cpp` on every answer, also on its 401, 404 and 503; 503 on every path while loading;
 //! the model name is ignored and its alias echoed; `timings` on the last chunk whether or not usage was asked for;
 //! a repeated prompt is cached but for one token; text waits for whole characters; context overflow names both
-//! numbers; the window is divided by the slots.
+//! numbers; a connection is closed after an error and after 100 requests.
 
 use super::answer::{Answer, Asked, Call, DONE, Job, Piece, Plain, Reply, event, js};
 use super::engine::{Sim, unix_now};
@@ -101,7 +101,7 @@ fn error(status: u16, kind: &str, message: &str, rest: &str) -> Plain {
     Plain::new(status, JSON, body)
 }
 
-/// Window of one slot.
+/// Window of one slot: what is configured is not divided here, as the real server divides it.
 fn context(sim: &Sim) -> u32 {
     sim.config.context
 }
