@@ -106,9 +106,7 @@ impl Place {
 
     fn agent(&self) -> Command {
         let mut command = shell::command(self.bin.join("dgon-agent"));
-        command
-            .env("DGON_STATE_DIR", self.data.join("agent"))
-            .env("DGON_CONFIG", self.data.join("agent/agent.yaml"));
+        command.env("DGON_STATE_DIR", self.data.join("agent"));
         command
     }
 }

@@ -6,7 +6,7 @@ use dgon_control_plane_store::Scope;
 /// Who looks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Viewer {
-    /// An admin or a viewer: all rows.
+    /// An admin: all rows.
     All,
     /// An operator: the rows of one org.
     Org(String),
@@ -17,7 +17,7 @@ pub enum Viewer {
 impl Viewer {
     /// What a person may see.
     pub fn of(person: &Person) -> Self {
-        if person.has(Role::Admin) || person.has(Role::Viewer) {
+        if person.has(Role::Admin) {
             Self::All
         } else if person.has(Role::Operator) {
             Self::Org(person.org_id.clone())

@@ -67,7 +67,11 @@ async fn each_sees_what_is_theirs_and_nothing_else_exists() {
                 [ok, denied, ok, denied],
             ),
             (&operator, [ok; 5], [ok, ok, hidden, hidden]),
-            (&viewer, [ok; 5], [ok; 4]),
+            (
+                &viewer,
+                [ok, ok, ok, denied, denied],
+                [ok, denied, ok, denied],
+            ),
             (&admin, [ok; 5], [ok; 4]),
         ] {
             for (path, status) in paths.iter().zip(lists).chain(own_paths.iter().zip(objects)) {

@@ -67,7 +67,6 @@ impl Place {
         command
             .env("DGON_DATA_DIR", self.dir.path().join("control-plane"))
             .env("DGON_STATE_DIR", self.dir.path().join("agent"))
-            .env("DGON_CONFIG", self.dir.path().join("agent/agent.yaml"))
             .env("DGON_PROXY_LISTEN", self.proxy.to_string())
             .stdin(Stdio::null());
         command
