@@ -116,9 +116,12 @@ function KpiBody({ card, summary, trends }: { card: Card; summary: Summary; tren
   )
 }
 
+/** Below two percent an hour is as the one before. */
+const FLAT = 0.02
+
 function Delta({ share, isBetterWhen }: { share: number | null; isBetterWhen: 'lower' | undefined }) {
   if (share === null) return <Unknown why="Nothing to compare with in the hour before" />
-  const isFlat = Math.abs(share) < 0.005
+  const isFlat = Math.abs(share) < FLAT
   const tone = isFlat || !isBetterWhen ? 'muted' : share < 0 ? 'good' : 'bad'
   return (
     <span className={`delta delta-${tone}`} title="Last full hour against the hour before">
