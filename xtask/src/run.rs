@@ -36,6 +36,9 @@ const STOP: Duration = Duration::from_secs(10);
 /// Address that Ollama listens on unless told otherwise; the simulated runtime takes its place.
 const SIMULATED: &str = "127.0.0.1:11434";
 
+/// What the simulated runtime serves.
+const MODEL: &str = "llama3.1:8b";
+
 /// Programs that run, stopped in reverse order of their start.
 struct Programs(Vec<(&'static str, Child)>);
 
@@ -271,42 +274,55 @@ fn enrol(place: &Place) -> Result<()> {
     .map(drop)
 }
 
+/// The runtime behind the proxy.
+struct Runtime {
+    /// Which one, for a person.
+    shown: String,
+    /// A model that it serves.
+    model: Option<String>,
+}
+
 /// Says which runtime answers; starts a simulated one where none does.
-fn start_runtime(programs: &mut Programs, place: &Place) -> Result<String> {
+fn start_runtime(programs: &mut Programs, place: &Place) -> Result<Runtime> {
     if let Some(found) = found_runtime(place)? {
-        return Ok(format!("found {found}"));
+        return Ok(found);
     }
     let (host, port) = SIMULATED.split_once(':').context("an address")?;
     let mut sim = shell::command(place.bin.join("dgon-sim"));
-    sim.args([
-        "runtime", "--kind", "ollama", "--host", host, "--port", port,
-    ]);
+    sim.args(["runtime", "--kind", "ollama", "--model", MODEL]);
+    sim.args(["--host", host, "--port", port]);
     programs.start("the simulated runtime", &mut sim, &place.log("runtime"))?;
     wait_for(programs, place, "runtime", || {
         TcpStream::connect(SIMULATED).is_ok()
     })?;
-    Ok(format!(
-        "none of Ollama, vLLM, TGI, TensorRT-LLM and llama.cpp answers on its default port, so a SIMULATED Ollama\n             runs on {SIMULATED}: its answers are made-up words. Start a real runtime and run this again."
-    ))
+    let shown = format!(
+        "none of Ollama, vLLM, TGI, TensorRT-LLM and llama.cpp answers on its default port, so a SIMULATED Ollama\n             \
+         runs on {SIMULATED}: its answers are made-up words. Start a real runtime and run this again."
+    );
+    Ok(Runtime {
+        shown,
+        model: Some(MODEL.to_owned()),
+    })
 }
 
-fn found_runtime(place: &Place) -> Result<Option<String>> {
+fn found_runtime(place: &Place) -> Result<Option<Runtime>> {
+    let listed = shell::output(place.agent().args(["runtimes", "--json"]))?;
     let listed: serde_json::Value =
-        serde_json::from_str(&shell::output(place.agent().args(["runtimes", "--json"]))?)
-            .context("`dgon-agent runtimes --json` printed no JSON")?;
-    let runtimes = listed["runtimes"]
-        .as_array()
-        .or(listed.as_array())
-        .cloned()
-        .unwrap_or_default();
-    Ok(runtimes.first().map(|runtime| {
-        let text = |key: &str| runtime[key].as_str().unwrap_or_default().to_owned();
-        format!(
-            "{} {} at {}",
-            text("kind"),
-            text("version"),
-            text("endpoint")
-        )
+        serde_json::from_str(&listed).context("`dgon-agent runtimes --json` printed no JSON")?;
+    let Some(first) = listed["runtimes"].as_array().and_then(|all| all.first()) else {
+        return Ok(None);
+    };
+    let text = |key: &str| first[key].as_str().unwrap_or_default();
+    let model = first["models"][0]["id"].as_str().map(str::to_owned);
+    let (kind, version, endpoint) = (text("kind"), text("version"), text("endpoint"));
+    let models = if model.is_some() {
+        ""
+    } else {
+        ", which has no model yet"
+    };
+    Ok(Some(Runtime {
+        shown: format!("found {kind} {version} at {endpoint}{models}"),
+        model,
     }))
 }
 
@@ -338,28 +354,25 @@ fn wait_for(
     Ok(())
 }
 
-fn greet(options: &Options, place: &Place, link: &str, runtime: &str, took: Duration) {
+fn greet(options: &Options, place: &Place, link: &str, runtime: &Runtime, took: Duration) {
+    let (seconds, proxy, api) = (took.as_secs_f64(), options.proxy, &place.api);
+    let model = runtime.model.as_deref().unwrap_or("MODEL");
+    let (shown, data) = (&runtime.shown, place.data.display());
     println!(
         "
-DGON runs on this machine (started in {:.1} s)
+DGON runs on this machine (started in {seconds:.1} s)
 
-  Console    {}
+  Console    {api}
   Sign in    {link}
              (one time only; run this again for a new one)
-  Runtime    {runtime}
-  Proxy      http://{}   point your LLM client here, for example:
+  Runtime    {shown}
+  Proxy      http://{proxy}   point your LLM client here, for example:
 
-    curl -N http://{}/v1/chat/completions -H 'Content-Type: application/json' \\
-      -d '{{\"model\":\"llama3.1:8b\",\"stream\":true,\"messages\":[{{\"role\":\"user\",\"content\":\"Say hello.\"}}]}}'
+    curl -N http://{proxy}/v1/chat/completions -H 'Content-Type: application/json' \\
+      -d '{{\"model\":\"{model}\",\"stream\":true,\"messages\":[{{\"role\":\"user\",\"content\":\"Say hello.\"}}]}}'
 
-  Every answer becomes a signed receipt on {}/receipts within two seconds.
-  Logs and data are in {}. Ctrl-C stops everything.",
-        took.as_secs_f64(),
-        place.api,
-        options.proxy,
-        options.proxy,
-        place.api,
-        place.data.display(),
+  Every answer becomes a signed receipt on {api}/receipts within two seconds.
+  Logs and data are in {data}. Ctrl-C stops everything."
     );
 }
 

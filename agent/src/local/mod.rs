@@ -137,3 +137,12 @@ pub enum LocalError {
     #[error("the local socket is not available on this system")]
     Unsupported,
 }
+
+/// Up to which `seq` the control plane has every receipt, as the running agent knows it; `None` where none runs.
+/// The spool's own file lags behind by some seconds, to spare the disk.
+pub async fn acked_seq(socket: &std::path::Path) -> Option<u64> {
+    match ask(socket, Request::Status).await {
+        Ok(Answer::Status(status)) => Some(status.spool.acked_seq),
+        Ok(Answer::Refused { .. } | Answer::Done) | Err(_) => None,
+    }
+}

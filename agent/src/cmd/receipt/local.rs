@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 pub(super) fn list(context: &Context, limit: u32, as_json: bool) -> Result<ExitCode> {
     let view = View::of(&context.paths.state.spool_dir());
-    let acked_seq = view.acked_seq();
+    let acked_seq = acked_seq(context, &view)?;
     let stored = view
         .newest(usize::try_from(limit)?)
         .context("the spool cannot be read")?;
@@ -54,7 +54,7 @@ pub(super) fn show(context: &Context, id: &str, raw: bool, as_json: bool) -> Res
         std::io::stdout().write_all(&one.entry_bytes)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let acknowledged = one.seq <= view.acked_seq();
+    let acknowledged = one.seq <= acked_seq(context, &view)?;
     let receipt = document(&one);
     if as_json {
         print::json(&json!({
@@ -76,6 +76,13 @@ pub(super) fn show(context: &Context, id: &str, raw: bool, as_json: bool) -> Res
         ))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Up to which `seq` the control plane has every receipt: the running agent knows best.
+fn acked_seq(context: &Context, view: &View) -> Result<u64> {
+    let asked = super::super::small_runtime()?
+        .block_on(crate::local::acked_seq(&context.paths.state.socket()));
+    Ok(view.acked_seq().max(asked.unwrap_or(0)))
 }
 
 /// By request id, else by position in the chain.

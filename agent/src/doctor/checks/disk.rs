@@ -15,6 +15,7 @@ const MIB: u64 = 1024 * 1024;
 const LEAST_BYTES: u64 = 64 * MIB;
 
 pub(in crate::doctor) async fn check(patient: Arc<Patient>) -> Vec<Check> {
+    let asked = crate::local::acked_seq(&patient.paths.state.socket()).await;
     // A disk that hangs blocks its thread, not the doctor.
     let looked = tokio::task::spawn_blocking(move || {
         let defaults = Config::default();
@@ -22,7 +23,7 @@ pub(in crate::doctor) async fn check(patient: Arc<Patient>) -> Vec<Check> {
             .config
             .as_ref()
             .map_or(&defaults, |loaded| &loaded.config);
-        look(&patient, config)
+        look(&patient, config, asked.unwrap_or(0))
     });
     looked.await.unwrap_or_else(|_| {
         vec![
@@ -32,12 +33,12 @@ pub(in crate::doctor) async fn check(patient: Arc<Patient>) -> Vec<Check> {
     })
 }
 
-fn look(patient: &Patient, config: &Config) -> Vec<Check> {
+fn look(patient: &Patient, config: &Config, acked_seq: u64) -> Vec<Check> {
     let state = &patient.paths.state;
     vec![
         free(state.path(), config),
         writable(state.path()),
-        depth(patient, config),
+        depth(patient, config, acked_seq),
         dead_letters(state),
     ]
 }
@@ -96,7 +97,7 @@ fn writable(state: &Path) -> Check {
     }
 }
 
-fn depth(patient: &Patient, config: &Config) -> Check {
+fn depth(patient: &Patient, config: &Config, acked_seq: u64) -> Check {
     let folder = patient.paths.state.spool_dir();
     let check = Check::new("spool", "depth", &folder.display().to_string());
     let view = View::of(&folder);
@@ -109,7 +110,7 @@ fn depth(patient: &Patient, config: &Config) -> Check {
             );
         }
     };
-    let waiting = newest.saturating_sub(view.acked_seq());
+    let waiting = newest.saturating_sub(view.acked_seq().max(acked_seq));
     let limit = config.spool.max_receipts;
     let finding = format!("{waiting} receipts wait for the control plane, at most {limit} may");
     let fix = || patient.command("status");
