@@ -1,7 +1,7 @@
 //! agent.yaml and everything that overrides it.
 //!
-//! Owns: the sections ([`model`]), where a value may come from and which wins ([`load`]), the rules that a value
-//! must keep ([`check`]), unknown keys ([`unknown`]) and default places on disk ([`paths`]).
+//! Owns: the sections (`model`), where a value may come from and which wins (`load`), the rules that a value
+//! must keep (`check`), unknown keys (`unknown`) and default places on disk (`paths`).
 //! Invariants: precedence is flag, environment, file, default; a key that no section knows is an error that
 //! names the nearest known one; nothing opens a socket before the whole configuration is valid.
 //! No secret is part of the configuration.

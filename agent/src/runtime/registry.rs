@@ -1,7 +1,7 @@
 //! The list of runtimes that is kept fresh, and its watch channel.
 //!
 //! Each round asks every endpoint at once, so a round takes as long as its slowest endpoint. A runtime whose port
-//! refuses is gone at once; one that does not answer in time is kept for [`MISSES`] rounds, for busy runtimes do
+//! refuses is gone at once; one that does not answer in time is kept for `MISSES` rounds, for busy runtimes do
 //! that.
 
 use super::adapter::Depth;
