@@ -18,8 +18,8 @@ const BARE = new Set([path.signIn(), path.setup()])
 
 /** Everything around a page: navigation, live region, dialogs over it. */
 export function Shell() {
-  const pathname = useRouterState({ select: ({ location }) => location.pathname })
-  const href = useRouterState({ select: ({ location }) => location.href })
+  // The page on screen: the address may be ahead of it while the next page's code is on its way.
+  const pathname = useRouterState({ select: ({ matches, location }) => matches.at(-1)?.pathname ?? location.pathname })
   const now = useStore(session)
   const [isHelpOpen, setHelpOpen] = useState(false)
   const main = useRef<HTMLElement>(null)
@@ -44,7 +44,7 @@ export function Shell() {
         {!isBare && <Sidebar openHelp={openHelp} />}
         <main id="main" ref={main} tabIndex={-1}>
           {!isBare && <UpdateBar />}
-          {now.kind === 'unknown' && !isBare ? <Skeleton lines={8} className="page-skeleton" /> : mayStay ? <Outlet /> : <Redirect href={needsSetup() ? path.setup() : path.signIn(href === '/' ? undefined : href)} />}
+          {now.kind === 'unknown' && !isBare ? <Skeleton lines={8} className="page-skeleton" /> : mayStay ? <Outlet /> : <ToSignIn />}
         </main>
       </div>
       {isHelpOpen && <HelpDialog onClose={() => setHelpOpen(false)} />}
@@ -53,6 +53,13 @@ export function Shell() {
       <Announcer />
     </>
   )
+}
+
+/** A page that needs a session, without one. Comes back to it afterwards. */
+function ToSignIn() {
+  const { pathname, href } = useRouterState({ select: ({ location }) => ({ pathname: location.pathname, href: location.href }), structuralSharing: true })
+  if (BARE.has(pathname)) return null
+  return <Redirect href={needsSetup() ? path.setup() : path.signIn(href === '/' ? undefined : href)} />
 }
 
 const authState = () => queryClient.getQueryData(query.authState().queryKey)

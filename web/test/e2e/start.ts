@@ -14,6 +14,22 @@ async function startAll(): Promise<() => Promise<void>> {
   rmSync(PLACE, { recursive: true, force: true })
   mkdirSync(DATA_DIR, { recursive: true })
   const running: Running[] = []
+  const stopAll = async () => {
+    for (const program of running.toReversed()) {
+      // oxlint-disable-next-line no-await-in-loop
+      await program.stop()
+    }
+  }
+  try {
+    await startNetwork(running)
+  } catch (error) {
+    await stopAll()
+    throw error
+  }
+  return stopAll
+}
+
+async function startNetwork(running: Running[]): Promise<void> {
   const bind = new URL(BASE_URL).host
   const server = start('control-plane', controlPlane(), ['serve', '--bind', bind], { DGON_DATA_DIR: DATA_DIR })
   running.push(server)
@@ -25,12 +41,6 @@ async function startAll(): Promise<() => Promise<void>> {
     const token = await enrolmentToken(nodes, region)
     const args = ['fleet', '--api', BASE_URL, '--nodes', String(nodes), '--rate', String(RATE_PER_S), '--duration', String(LONGER_THAN_THE_TESTS_S), '--prefix', prefix]
     running.push(start(`fleet-${prefix}`, simulator(), args, { DGON_ENROL_TOKEN: token }))
-  }
-  return async () => {
-    for (const program of running.toReversed()) {
-      // oxlint-disable-next-line no-await-in-loop
-      await program.stop()
-    }
   }
 }
 
