@@ -14,6 +14,7 @@ CREATE TABLE rollups (
     requests      BIGINT NOT NULL,
     errors        BIGINT NOT NULL,
     cache_hits    BIGINT NOT NULL,
+    cache_known   BIGINT NOT NULL,
     tokens_input  BIGINT NOT NULL,
     tokens_output BIGINT NOT NULL,
     ttft          BYTEA NOT NULL,

@@ -9,6 +9,7 @@ CREATE TABLE rollups (
     requests      INTEGER NOT NULL,
     errors        INTEGER NOT NULL,
     cache_hits    INTEGER NOT NULL,
+    cache_known   INTEGER NOT NULL,
     tokens_input  INTEGER NOT NULL,
     tokens_output INTEGER NOT NULL,
     ttft          BLOB NOT NULL,

@@ -39,8 +39,8 @@ pub struct ReceiptFacts {
     pub received_at_ms: i64,
     /// How it ended.
     pub ending: Ending,
-    /// Prompt served from a cache.
-    pub cache_hit: bool,
+    /// Prompt served from a cache; `None` where the runtime does not say.
+    pub cache_hit: Option<bool>,
     /// Prompt tokens.
     pub tokens_input: i64,
     /// Generated tokens.
@@ -60,6 +60,8 @@ pub struct Sums {
     pub errors: i64,
     /// Those that a cache helped.
     pub cache_hits: i64,
+    /// Those whose runtime said whether a cache helped.
+    pub cache_known: i64,
     /// Prompt tokens.
     pub tokens_input: i64,
     /// Generated tokens.
@@ -105,7 +107,10 @@ impl Sums {
         self.errors = self
             .errors
             .saturating_add(i64::from(facts.ending == Ending::Failed));
-        self.cache_hits = self.cache_hits.saturating_add(i64::from(facts.cache_hit));
+        let hit = facts.cache_hit == Some(true);
+        self.cache_hits = self.cache_hits.saturating_add(i64::from(hit));
+        let known = i64::from(facts.cache_hit.is_some());
+        self.cache_known = self.cache_known.saturating_add(known);
         self.tokens_input = self.tokens_input.saturating_add(facts.tokens_input);
         self.tokens_output = self.tokens_output.saturating_add(facts.tokens_output);
         if facts.ending == Ending::Whole {
@@ -119,6 +124,7 @@ impl Sums {
         self.requests = self.requests.saturating_add(other.requests);
         self.errors = self.errors.saturating_add(other.errors);
         self.cache_hits = self.cache_hits.saturating_add(other.cache_hits);
+        self.cache_known = self.cache_known.saturating_add(other.cache_known);
         self.tokens_input = self.tokens_input.saturating_add(other.tokens_input);
         self.tokens_output = self.tokens_output.saturating_add(other.tokens_output);
         self.ttft.merge(&other.ttft);
@@ -130,9 +136,9 @@ impl Sums {
         share(self.errors, self.requests)
     }
 
-    /// Share of requests that a cache helped, 0 to 1; `None` without requests.
+    /// Share that a cache helped of the requests whose runtime says so, 0 to 1; `None` where none does.
     pub fn cache_hit_share(&self) -> Option<f64> {
-        share(self.cache_hits, self.requests)
+        share(self.cache_hits, self.cache_known)
     }
 }
 
@@ -185,7 +191,7 @@ mod tests {
             "[xy]?",
             0_i64..3_600_000,
             ending,
-            any::<bool>(),
+            any::<Option<bool>>(),
             0_i64..1000,
             time.clone(),
             time,
@@ -244,7 +250,7 @@ mod tests {
                 region: String::new(),
                 received_at_ms: 0,
                 ending,
-                cache_hit: false,
+                cache_hit: None,
                 tokens_input: 1,
                 tokens_output: 1,
                 ttft_ms,

@@ -153,7 +153,7 @@ impl ScanRow {
             region: String::new(),
             received_at_ms: 0,
             ending: ending(self.status.as_deref()),
-            cache_hit: self.cache_hit == Some(true),
+            cache_hit: self.cache_hit,
             tokens_input: self.tokens_input,
             tokens_output: self.tokens_output,
             ttft_ms: self.ttft_ms,

@@ -27,6 +27,7 @@ struct RollupRow {
     requests: i64,
     errors: i64,
     cache_hits: i64,
+    cache_known: i64,
     tokens_input: i64,
     tokens_output: i64,
     ttft: Vec<u8>,
@@ -68,6 +69,7 @@ fn convert(op: &'static str, row: RollupRow) -> Result<(RowKey, Sums), StoreErro
         requests: row.requests,
         errors: row.errors,
         cache_hits: row.cache_hits,
+        cache_known: row.cache_known,
         tokens_input: row.tokens_input,
         tokens_output: row.tokens_output,
         ttft: sketch(op, &row.ttft)?,
@@ -126,7 +128,7 @@ macro_rules! apply {
             for rows in chunks(rows) {
                 let mut query = QueryBuilder::<$database>::new(
                     "INSERT INTO rollups (node_id, minute, region, requests, errors, cache_hits, \
-                     tokens_input, tokens_output, ttft, latency) ",
+                     cache_known, tokens_input, tokens_output, ttft, latency) ",
                 );
                 query.push_values(rows, |mut values, (key, sums)| {
                     values
@@ -136,6 +138,7 @@ macro_rules! apply {
                         .push_bind(sums.requests)
                         .push_bind(sums.errors)
                         .push_bind(sums.cache_hits)
+                        .push_bind(sums.cache_known)
                         .push_bind(sums.tokens_input)
                         .push_bind(sums.tokens_output)
                         .push_bind(sums.ttft.encode())
@@ -144,7 +147,7 @@ macro_rules! apply {
                 query.push(
                     " ON CONFLICT (node_id, minute, region) DO UPDATE SET requests = excluded.requests, \
                      errors = excluded.errors, cache_hits = excluded.cache_hits, \
-                     tokens_input = excluded.tokens_input, tokens_output = excluded.tokens_output, \
+                     cache_known = excluded.cache_known, tokens_input = excluded.tokens_input, tokens_output = excluded.tokens_output, \
                      ttft = excluded.ttft, latency = excluded.latency",
                 );
                 query

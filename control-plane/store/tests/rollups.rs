@@ -22,7 +22,7 @@ fn receipts(count: i64) -> Vec<ReceiptFacts> {
                 1 => Ending::Cancelled,
                 _ => Ending::Whole,
             },
-            cache_hit: n % 4 == 0,
+            cache_hit: Some(n % 4 == 0),
             tokens_input: n % 700,
             tokens_output: n % 90,
             ttft_ms: (n % 5 != 0).then_some(20 + n * 7 % 900),

@@ -248,9 +248,11 @@ async fn more_than_can_be_held_is_asked_for_again() {
     let receipts: Vec<_> = (0..300)
         .map(|_| agent.next_receipt().expect("receipt"))
         .collect();
+    // Each is answered before the next is sent: in one commit all would fit together and nothing be held.
     link.send_receipts(&receipts[1..200]).await.expect("send");
-    link.send_receipts(&receipts[200..]).await.expect("send");
     assert_eq!(need(&mut link).await, Need { from: 1, to: 1 });
+    link.send_receipts(&receipts[200..]).await.expect("send");
+    assert_eq!(need(&mut link).await.from, 1);
     link.send_receipts([&receipts[0]]).await.expect("send");
     let missing = link
         .until(SOON, |frame| match frame {

@@ -44,7 +44,7 @@ impl NewReceipt<'_> {
                 Some(Status::Cancelled) => Ending::Cancelled,
                 Some(Status::Ok) | None => Ending::Whole,
             },
-            cache_hit: fields.cache_hit == Some(true),
+            cache_hit: fields.cache_hit,
             tokens_input: fields.tokens_input,
             tokens_output: fields.tokens_output,
             ttft_ms: fields.ttft_ms,
