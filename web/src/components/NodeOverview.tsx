@@ -5,26 +5,51 @@ import { Time } from '~/ui/Time'
 import { Unknown } from '~/ui/Unknown'
 import { count, duration, ms, plural, withUnit, yesNo } from '~/util/format'
 
+function Models({ models }: { models: string[] }) {
+  return (
+    <ul className="plain-list">
+      {models.map((model) => (
+        <li key={model} className="mono break">
+          {model}
+        </li>
+      ))}
+    </ul>
+  )
+}
+
+function Runtimes({ runtimes }: { runtimes: NodeDetail['runtimes'] }) {
+  return (
+    <ul className="plain-list">
+      {runtimes.map(({ kind, version, ready }) => (
+        <li key={kind}>
+          {kind} {version ?? ''} <span className="muted">{ready ? 'ready' : 'not ready'}</span>
+        </li>
+      ))}
+    </ul>
+  )
+}
+
+function LastProbe({ probe }: { probe: NodeDetail['last_probe'] }) {
+  if (!probe) return <Unknown why="Not probed yet" />
+  return (
+    <span>
+      {sentence(probe.outcome)} {typeof probe.ttft_ms === 'number' ? `First token in ${ms(probe.ttft_ms)}. ` : ''}
+      {probe.message && <span className="muted">{probe.message} </span>}
+      <span className="muted">
+        <Time at={probe.at} form="ago" />
+      </span>
+    </span>
+  )
+}
+
 export function NodeOverview({ node }: { node: NodeDetail }) {
-  const { heartbeat, last_probe: probe, chain } = node
+  const { heartbeat, chain, models, runtimes } = node
   const work: Fact[] = [
     ['Region', node.region],
     ['p95 first token', ms(node.p95_ms), 'No measurement in 24 h'],
     ['Requests in 24 h', count(node.requests_24h)],
-    ['Models', node.models.length > 0 ? <ul className="plain-list">{node.models.map((model) => <li key={model} className="mono break">{model}</li>)}</ul> : null, 'No model reported'],
-    [
-      'Runtimes',
-      node.runtimes.length > 0 ? (
-        <ul className="plain-list">
-          {node.runtimes.map(({ kind, version, ready }) => (
-            <li key={kind}>
-              {kind} {version ?? ''} <span className="muted">{ready ? 'ready' : 'not ready'}</span>
-            </li>
-          ))}
-        </ul>
-      ) : null,
-      'No runtime found',
-    ],
+    ['Models', models.length > 0 ? <Models key="models" models={models} /> : null, 'No model reported'],
+    ['Runtimes', runtimes.length > 0 ? <Runtimes key="runtimes" runtimes={runtimes} /> : null, 'No runtime found'],
   ]
   const health: Fact[] = [
     ['Connected', yesNo(node.connected)],
@@ -35,20 +60,7 @@ export function NodeOverview({ node }: { node: NodeDetail }) {
     ['CPU', withUnit(heartbeat?.cpu_pct, '%')],
     ['Agent up for', duration(heartbeat?.uptime_s)],
     ['Paused', yesNo(heartbeat?.paused)],
-    [
-      'Last probe',
-      probe ? (
-        <span>
-          {sentence(probe.outcome)} {typeof probe.ttft_ms === 'number' ? `First token in ${ms(probe.ttft_ms)}. ` : ''}
-          {probe.message && <span className="muted">{probe.message} </span>}
-          <span className="muted">
-            <Time at={probe.at} form="ago" />
-          </span>
-        </span>
-      ) : (
-        <Unknown why="Not probed yet" />
-      ),
-    ],
+    ['Last probe', <LastProbe key="probe" probe={node.last_probe} />],
   ]
   const records: Fact[] = [
     ['Receipt chain', chain.head_seq > 0 ? `${plural(chain.head_seq, 'receipt')}, head #${count(chain.head_seq)}` : 'No receipt yet'],
