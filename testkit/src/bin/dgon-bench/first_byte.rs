@@ -67,6 +67,18 @@ impl Asker {
     }
 }
 
+/// Waits until the agent has found the runtime.
+async fn found(proxy: SocketAddr) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let answer = Asker::connect(proxy).await?.ask().await;
+        if answer.is_ok() || Instant::now() > deadline {
+            return answer.map(drop);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// Measures the proxy with one connection.
 pub(crate) async fn measure(bin: &Path, report: &mut Report) -> Result<()> {
     let place = Place::new(bin)?;
@@ -76,6 +88,8 @@ pub(crate) async fn measure(bin: &Path, report: &mut Report) -> Result<()> {
         "runtime",
         "--kind",
         "ollama",
+        "--model",
+        "llama3.1:8b",
         "--port",
         &port,
         "--tokens-per-second",
@@ -83,7 +97,7 @@ pub(crate) async fn measure(bin: &Path, report: &mut Report) -> Result<()> {
         "--ttft-ms",
         "0",
     ];
-    let _runtime = place.start("dgon-sim", &fast, runtime)?;
+    let _runtime = place.start("dgon-sim", &fast, &[], runtime)?;
     let _control_plane = place.control_plane()?;
     let token = place.token(1)?;
     place.output(
@@ -91,13 +105,13 @@ pub(crate) async fn measure(bin: &Path, report: &mut Report) -> Result<()> {
         &["enroll", "--api", &format!("http://{}", place.api)],
         &[("DGON_ENROL_TOKEN", &token)],
     )?;
-    let config = place.dir.path().join("agent/agent.yaml");
-    let text = std::fs::read_to_string(&config)?;
-    std::fs::write(
-        &config,
-        format!("{text}\nruntimes:\n  detect: false\n  endpoints:\n    - http://{runtime}\n"),
-    )?;
-    let agent = place.start("dgon-agent", &["run"], place.proxy)?;
+    let endpoint = format!("http://{runtime}");
+    let only_this = [
+        ("DGON_RUNTIMES_DETECT", "false"),
+        ("DGON_RUNTIMES_ENDPOINTS", endpoint.as_str()),
+    ];
+    let agent = place.start("dgon-agent", &["run"], &only_this, place.proxy)?;
+    found(place.proxy).await?;
 
     let (mut direct, mut proxied) = (
         Asker::connect(runtime).await?,

@@ -77,12 +77,14 @@ impl Place {
         &self,
         program: &str,
         arguments: &[&str],
+        environment: &[(&str, &str)],
         listens: SocketAddr,
     ) -> Result<Program> {
         let log = std::fs::File::create(self.dir.path().join(format!("{program}.log")))?;
         let child = self
             .command(program)
             .args(arguments)
+            .envs(environment.iter().copied())
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn();
@@ -128,6 +130,7 @@ impl Place {
         self.start(
             "dgon-control-plane",
             &["serve", "--bind", &self.api.to_string()],
+            &[],
             self.api,
         )
     }
