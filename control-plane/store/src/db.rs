@@ -12,6 +12,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
+use std::fs::File;
 use std::str::FromStr as _;
 use std::time::Duration;
 
@@ -116,7 +117,11 @@ impl Store {
     /// [`StoreError::Migrate`].
     pub async fn migrate(&self) -> Result<(), StoreError> {
         match &self.backend {
-            Backend::Sqlite { writer, .. } => SQLITE_MIGRATIONS.run(writer).await,
+            Backend::Sqlite { writer, .. } => {
+                let lock = lock_migration(writer).await;
+                let _held_to_the_end = lock.map_err(StoreError::MigrationLock)?;
+                SQLITE_MIGRATIONS.run(writer).await
+            }
             Backend::Postgres(pool) => POSTGRES_MIGRATIONS.run(pool).await,
         }
         .map_err(StoreError::Migrate)
@@ -150,6 +155,22 @@ impl Store {
             Backend::Postgres(pool) => pool.close().await,
         }
     }
+}
+
+/// Lets one process at a time migrate: PostgreSQL has a lock for that, SQLite takes one beside the file.
+async fn lock_migration(writer: &SqlitePool) -> std::io::Result<File> {
+    let options = writer.connect_options();
+    let path = options.get_filename().with_extension("migration.lock");
+    let locking = tokio::task::spawn_blocking(move || {
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path)?;
+        file.lock()?;
+        Ok(file)
+    });
+    locking.await.map_err(std::io::Error::other)?
 }
 
 fn bad_url(url: &str) -> StoreError {

@@ -15,6 +15,11 @@ pub enum StoreError {
     /// The schema could not be brought up to date.
     #[error("cannot migrate the database; restore a backup or start the version that made it")]
     Migrate(#[source] sqlx::migrate::MigrateError),
+    /// The lock that lets one process at a time migrate could not be taken.
+    #[error(
+        "cannot lock the database for its migration; check that this user may write its folder"
+    )]
+    MigrationLock(#[source] std::io::Error),
     /// A statement failed.
     #[error("the database refused {op}")]
     Query {
