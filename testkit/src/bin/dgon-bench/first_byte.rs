@@ -52,6 +52,9 @@ impl Asker {
             }
             filled += read;
             let seen = &self.buffer[..filled];
+            if filled >= 12 && !seen.starts_with(b"HTTP/1.1 200") {
+                bail!("refused: {}", String::from_utf8_lossy(seen));
+            }
             if first.is_none() && seen.windows(5).any(|bytes| bytes == b"data:") {
                 first = Some(start.elapsed());
             }
