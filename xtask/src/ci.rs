@@ -15,7 +15,7 @@ pub(crate) struct Options {
 
 type Step = (&'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     ("web install and build", web_build),
     ("format", || {
         shell::check(shell::cargo().args(["fmt", "--all", "--check"]))
@@ -30,6 +30,7 @@ const STEPS: [Step; 11] = [
     }),
     ("browser tests", browser_tests),
     ("real clients", || shell::script("testkit/clients/run.sh")),
+    ("clean machines", || machine(&[])),
     ("fuzzing", || fuzz::run(4)),
 ];
 
@@ -118,6 +119,16 @@ fn browser_tests() -> Result<()> {
             .env("DGON_CONTROL_PLANE_BIN", debug.join("dgon-control-plane"))
             .env("DGON_AGENT_BIN", debug.join("dgon-agent"))
             .env("DGON_SIM_BIN", debug.join("dgon-sim")),
+    )
+}
+
+/// Tests on clean machines; where they cannot be made, the step says that it was skipped and why.
+pub(crate) fn machine(arguments: &[String]) -> Result<()> {
+    prerequisites::for_machines()?;
+    shell::check(
+        shell::command("sh")
+            .arg("testkit/machine/run.sh")
+            .args(arguments),
     )
 }
 

@@ -7,6 +7,7 @@
 //! | `fuzz` | coverage-guided fuzzing of every parser of remote bytes |
 //! | `openapi` | writes `control-plane/openapi.json` and the web client's types |
 //! | `clients` | real HTTP clients against the proxy |
+//! | `machine` | tests on clean machines with a real systemd |
 //! | `real` | the whole path on a real llama-server |
 //! | `bench` | the figures, side by side |
 //! | `deny` | licences, bans and sources of all dependencies |
@@ -43,6 +44,12 @@ enum Command {
     Openapi,
     /// Run real HTTP clients (`openai`, `ollama`, curl) against the proxy.
     Clients,
+    /// Run the tests on clean machines: a fresh Debian with a real systemd for each (needs root).
+    Machine {
+        /// What the runner takes: `--only TEXT`, `--list`, `--shell`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Run the whole path on a real llama-server, built once and cached.
     Real,
     /// Measure the figures.
@@ -62,6 +69,7 @@ fn main() -> std::process::ExitCode {
         Command::Fuzz { seconds } => fuzz::run(seconds),
         Command::Openapi => generated::write(),
         Command::Clients => shell::script("testkit/clients/run.sh"),
+        Command::Machine { arguments } => ci::machine(&arguments),
         Command::Real => shell::script("testkit/real/run.sh"),
         Command::Bench { only } => bench(only.as_deref()),
         Command::Deny => ci::deny(),

@@ -36,6 +36,12 @@ const TEST_NEEDS: [Need; 4] = [
     },
 ];
 
+const MACHINE_NEEDS: [Need; 1] = [Need {
+    any_of: &["debootstrap", "/usr/sbin/debootstrap"],
+    package: "debootstrap",
+    purpose: "tests on clean machines",
+}];
+
 fn is_there(need: &Need) -> bool {
     need.any_of.iter().any(|name| {
         if name.starts_with('/') {
@@ -48,7 +54,22 @@ fn is_there(need: &Need) -> bool {
 
 /// Makes sure that the tests' programs are there.
 pub(crate) fn for_tests() -> Result<()> {
-    let missing: Vec<&Need> = TEST_NEEDS.iter().filter(|need| !is_there(need)).collect();
+    have(&TEST_NEEDS)
+}
+
+/// Makes sure that clean machines can be made, where that is possible at all: they need root and Debian, and say
+/// so themselves where they lack them.
+pub(crate) fn for_machines() -> Result<()> {
+    if is_root() && shell::exists("apt-get") {
+        have(&MACHINE_NEEDS)
+    } else {
+        Ok(())
+    }
+}
+
+/// Installs what is missing, or names it.
+fn have(needs: &[Need]) -> Result<()> {
+    let missing: Vec<&Need> = needs.iter().filter(|need| !is_there(need)).collect();
     if missing.is_empty() {
         return Ok(());
     }
