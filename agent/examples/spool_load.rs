@@ -1,4 +1,5 @@
-//! Measures the spool on a real disk: `cargo run --release -p dgon-agent --example spool_load -- DIR [SECONDS]`.
+//! Measures the spool on a real disk:
+//! `cargo run --release -p dgon-agent --example spool_load -- DIR [SECONDS [--json]]`.
 //!
 //! Durable receipts per second, signing included, at several concurrencies beside the disk's own sync; then how long
 //! a start takes with 100,000 receipts waiting, and reading all of them as the link does.
@@ -12,11 +13,36 @@ use dgon_agent_core::spool::Limits;
 use dgon_protocol::id::NodeId;
 use dgon_protocol::key::NodeKey;
 use dgon_protocol::receipt::{Source, Status};
+use serde::Serialize;
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+/// What was measured.
+#[derive(Serialize)]
+struct Measured {
+    /// One sync of 4 KiB, median, µs.
+    sync_us: f64,
+    rates: Vec<Rate>,
+    /// Receipts that waited when the spool was opened again.
+    recovered: u64,
+    recovery_ms: f64,
+    /// Reading the same files and nothing else, ms.
+    read_ms: f64,
+    /// Reading all receipts in frames, as the link does, ms.
+    frames_ms: f64,
+}
+
+/// Durable receipts at one concurrency.
+#[derive(Serialize)]
+struct Rate {
+    at_a_time: u64,
+    per_second: f64,
+    mean_ms: f64,
+    worst_ms: f64,
+}
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -24,11 +50,44 @@ fn main() -> Result<()> {
         .worker_threads(2)
         .enable_all()
         .build()?;
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [dir] => runtime.block_on(bench(Path::new(dir), 3)),
-        [dir, seconds] => runtime.block_on(bench(Path::new(dir), seconds.parse()?)),
-        _ => anyhow::bail!("usage: spool_load DIR [SECONDS]"),
+    let (dir, seconds, is_json) = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..]
+    {
+        [dir] => (dir, "3", false),
+        [dir, seconds] => (dir, seconds, false),
+        [dir, seconds, "--json"] => (dir, seconds, true),
+        _ => anyhow::bail!("usage: spool_load DIR [SECONDS [--json]]"),
+    };
+    let measured = runtime.block_on(bench(Path::new(dir), seconds.parse()?))?;
+    if is_json {
+        println!("{}", serde_json::to_string(&measured)?);
+    } else {
+        measured.print();
     }
+    Ok(())
+}
+
+impl Measured {
+    fn print(&self) {
+        println!(
+            "sync of 4 KiB on this disk: {:.0} µs at the median",
+            self.sync_us
+        );
+        for rate in &self.rates {
+            println!(
+                "{:>4} at a time: {:>7.0} durable receipts/s, {:>6.2} ms each at the mean, worst {:.1} ms",
+                rate.at_a_time, rate.per_second, rate.mean_ms, rate.worst_ms
+            );
+        }
+        println!(
+            "start with {} receipts waiting: {:.0} ms, of which reading the files {:.0} ms; all of them in frames \
+             of 256: {:.0} ms",
+            self.recovered, self.recovery_ms, self.read_ms, self.frames_ms
+        );
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
 }
 
 fn open(dir: &Path, limits: Limits) -> Result<Receipts> {
@@ -72,23 +131,20 @@ fn facts(receipts: &Receipts) -> RequestFacts {
     }
 }
 
-async fn bench(dir: &Path, seconds: u64) -> Result<()> {
+async fn bench(dir: &Path, seconds: u64) -> Result<Measured> {
     std::fs::create_dir_all(dir)?;
-    println!(
-        "sync of 4 KiB on this disk: {:?} at the median",
-        sync_median(dir)?
-    );
-    for concurrency in [1u64, 8, 32, 64, 256] {
+    let sync_us = sync_median(dir)?.as_secs_f64() * 1e6;
+    let mut rates = Vec::new();
+    for at_a_time in [1u64, 8, 64, 256] {
         let work = tempfile::tempdir_in(dir)?;
         let receipts = open(work.path(), Limits::new(u64::MAX / 4, 4 << 30))?;
-        let (count, took, worst) =
-            drive(&receipts, concurrency, Duration::from_secs(seconds)).await;
-        println!(
-            "{concurrency:>4} at a time: {:>7.0} durable receipts/s, {:>6.2} ms each at the mean, worst {:.1} ms",
-            count as f64 / took.as_secs_f64(),
-            took.as_secs_f64() * 1000.0 * concurrency as f64 / count.max(1) as f64,
-            worst.as_secs_f64() * 1000.0,
-        );
+        let (count, took, worst) = drive(&receipts, at_a_time, Duration::from_secs(seconds)).await;
+        rates.push(Rate {
+            at_a_time,
+            per_second: count as f64 / took.as_secs_f64(),
+            mean_ms: milliseconds(took) * at_a_time as f64 / count.max(1) as f64,
+            worst_ms: milliseconds(worst),
+        });
         receipts.close().await;
     }
     let work = tempfile::tempdir_in(dir)?;
@@ -97,28 +153,31 @@ async fn bench(dir: &Path, seconds: u64) -> Result<()> {
     while receipts.status().last_seq < 100_000 {
         drive(&receipts, 256, Duration::from_millis(200)).await;
     }
-    let bytes = receipts.status().bytes;
     receipts.close().await;
     let began = Instant::now();
+    for entry in std::fs::read_dir(work.path().join("spool"))? {
+        std::fs::read(entry?.path())?;
+    }
+    let read_ms = milliseconds(began.elapsed());
+    let began = Instant::now();
     let receipts = open(work.path(), limits)?;
-    println!(
-        "start with {} receipts waiting ({} MiB): {:?}",
-        receipts.status().depth(),
-        bytes >> 20,
-        began.elapsed()
-    );
+    let recovery_ms = milliseconds(began.elapsed());
+    let recovered = receipts.status().depth();
     let began = Instant::now();
     let mut from = 1;
     while let Some(last) = receipts.read(from, 256, 1 << 20).await?.last() {
         from = last.seq + 1;
     }
-    println!(
-        "reading all {} of them in frames of 256: {:?}",
-        from - 1,
-        began.elapsed()
-    );
+    let frames_ms = milliseconds(began.elapsed());
     receipts.close().await;
-    Ok(())
+    Ok(Measured {
+        sync_us,
+        rates,
+        recovered,
+        recovery_ms,
+        read_ms,
+        frames_ms,
+    })
 }
 
 /// Records with `concurrency` requests at a time; how many, in which time, and the longest wait of one.

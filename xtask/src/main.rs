@@ -83,21 +83,26 @@ fn main() -> std::process::ExitCode {
     }
 }
 
-/// Builds release programs and measures the figures with them.
+/// Builds release programs and measures the figures with them. The agent is built alone, as it is shipped: beside
+/// others it would get the features that those ask of its dependencies.
 fn bench(only: Option<&str>) -> anyhow::Result<()> {
-    let packages = [
-        "--package",
-        "dgon-agent",
-        "--package",
-        "dgon-control-plane",
-        "--package",
-        "dgon-testkit",
+    let shipped = ["--package", "dgon-agent", "--bin", "dgon-agent"];
+    let beside = [
+        "--package=dgon-agent",
+        "--package=dgon-control-plane",
+        "--package=dgon-testkit",
+        "--package=dgon-fake-nvml",
+        "--example=spool_load",
+        "--bin=dgon-control-plane",
+        "--bin=dgon-sim",
+        "--bin=dgon-bench",
+        "--lib",
     ];
-    shell::check(
-        shell::cargo()
-            .args(["build", "--release", "--locked"])
-            .args(packages),
-    )?;
+    for arguments in [&shipped[..], &beside[..]] {
+        let mut cargo = shell::cargo();
+        cargo.args(["build", "--release", "--locked"]);
+        shell::check(cargo.args(arguments))?;
+    }
     let release = shell::target_dir().join("release");
     let mut bench = shell::command(release.join("dgon-bench"));
     bench

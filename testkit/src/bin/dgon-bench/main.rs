@@ -1,13 +1,34 @@
 //! `dgon-bench`: the figures, each as a ratio or difference measured side by side in one run.
 //!
-//! `cargo xtask bench` builds release programs and runs this. It prints one table (goal, floor, ours, ratio) and
-//! writes the same as JSON to `target/bench.json`. Nothing here is a test: tests never assert times.
+//! `cargo xtask bench` builds release programs and runs this. It prints one table (goal, floor, peer, ours, ratio)
+//! and writes the same as JSON to `target/bench.json`. Nothing here is a test: tests never assert times.
+//!
+//! | module | measures |
+//! |---|---|
+//! | `size` | the programs' sizes |
+//! | `verify` | a receipt: parse, verify, hash |
+//! | `spool` | durable receipts a second, recovery |
+//! | `first_byte` | what the proxy adds to the first byte, beside nginx and haproxy |
+//! | `stream` | CPU per streamed token, beside nginx and haproxy; every byte is checked |
+//! | `wear` | memory after 100,000 requests |
+//! | `ingest` | receipts from the socket to durable and acknowledged |
+//! | `idle` | an idle agent beside node-exporter, collectd and netdata |
 
+mod client;
 mod first_byte;
+mod guests;
+mod idle;
 mod ingest;
+mod peers;
+mod process;
 mod programs;
 mod report;
+mod size;
+mod spool;
+mod stream;
+mod system;
 mod verify;
+mod wear;
 
 use anyhow::Result;
 use clap::Parser;
@@ -36,16 +57,43 @@ async fn main() -> Result<()> {
             .as_ref()
             .is_none_or(|only| name.contains(only.as_str()))
     };
-    let mut report = report::Report::default();
+    let (bin, mut report) = (options.bin.as_path(), report::Report::default());
+    report.note(machine());
+    if wanted("size") {
+        size::measure(bin, &mut report)?;
+    }
     if wanted("verify") {
         verify::measure(&mut report);
     }
+    if wanted("spool") {
+        spool::measure(bin, &mut report)?;
+    }
     if wanted("first_byte") {
-        first_byte::measure(&options.bin, &mut report).await?;
+        first_byte::measure(bin, &mut report).await?;
+    }
+    if wanted("stream") {
+        stream::measure(bin, &mut report).await?;
+    }
+    if wanted("wear") {
+        wear::measure(bin, &mut report).await?;
     }
     if wanted("ingest") {
-        ingest::measure(&options.bin, &mut report).await?;
+        ingest::measure(bin, &mut report).await?;
+    }
+    if wanted("idle") {
+        idle::measure(bin, &mut report).await?;
     }
     report.print();
     report.write(&options.json)
+}
+
+/// The class of this machine.
+fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpus
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split(':').nth(1))
+        .unwrap_or("an unknown CPU");
+    format!("{cores} cores of {}", model.trim())
 }

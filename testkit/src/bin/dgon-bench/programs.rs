@@ -1,40 +1,85 @@
 //! Starting the real programs in a temporary folder.
 
+use crate::{process, system};
 use anyhow::{Context as _, Result, bail};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A program that is killed when dropped.
+/// How long a program has to start, and to end.
+const START_WITHIN: Duration = Duration::from_secs(20);
+const END_WITHIN: Duration = Duration::from_secs(5);
+
+/// A program that is ended when dropped.
 pub(crate) struct Program(Child);
 
 impl Drop for Program {
     fn drop(&mut self) {
+        system::ask_to_end(self.0.id());
+        let deadline = Instant::now() + END_WITHIN;
+        while Instant::now() < deadline {
+            if !matches!(self.0.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
 impl Program {
-    /// CPU time used so far, user and system. Linux only; elsewhere `None`.
-    pub(crate) fn cpu(&self) -> Option<Duration> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).ok()?;
-        // Fields 14 and 15 (utime, stime) in clock ticks of 10 ms, counted after the command's closing parenthesis (proc(5)).
-        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-        let ticks: u64 =
-            fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
-        Some(Duration::from_millis(ticks * 10))
+    /// Starts `command` with its output in `log`, and waits until it listens.
+    pub(crate) fn start(command: &mut Command, log: &Path, listens: SocketAddr) -> Result<Self> {
+        let mut program = Self::spawn(command, log)?;
+        let deadline = Instant::now() + START_WITHIN;
+        while std::net::TcpStream::connect(listens).is_err() {
+            if program.0.try_wait()?.is_some() || Instant::now() > deadline {
+                bail!(
+                    "{} does not listen on {listens}: {}",
+                    command.get_program().to_string_lossy(),
+                    std::fs::read_to_string(log)?
+                );
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Ok(program)
     }
 
-    /// Resident memory, MiB. Linux only.
-    pub(crate) fn resident_mib(&self) -> Option<f64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).ok()?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))?;
-        Some(line.split_whitespace().next()?.parse::<f64>().ok()? / 1024.0)
+    /// Starts `command` with its output in `log`.
+    pub(crate) fn spawn(command: &mut Command, log: &Path) -> Result<Self> {
+        let file = std::fs::File::create(log)?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .spawn();
+        let name = || command.get_program().to_string_lossy().into_owned();
+        Ok(Self(child.with_context(|| {
+            format!("{} cannot be started", name())
+        })?))
     }
+
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// CPU time used so far, with its children's.
+    pub(crate) fn cpu(&self) -> Duration {
+        process::cpu(self.id())
+    }
+
+    /// Resident memory, MiB.
+    pub(crate) fn resident_mib(&self) -> f64 {
+        process::memory(self.id()).resident as f64 / 1024.0
+    }
+}
+
+/// An address that nobody listens on.
+pub(crate) fn free_address() -> Result<SocketAddr> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
 /// Programs, their data and their addresses.
@@ -46,10 +91,6 @@ pub(crate) struct Place {
     pub(crate) api: SocketAddr,
     /// Where the agent's proxy listens.
     pub(crate) proxy: SocketAddr,
-}
-
-fn free_address() -> Result<SocketAddr> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
 impl Place {
@@ -80,28 +121,10 @@ impl Place {
         environment: &[(&str, &str)],
         listens: SocketAddr,
     ) -> Result<Program> {
-        let log = std::fs::File::create(self.dir.path().join(format!("{program}.log")))?;
-        let child = self
-            .command(program)
-            .args(arguments)
-            .envs(environment.iter().copied())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn();
-        let mut program_running =
-            Program(child.with_context(|| format!("{program} cannot be started"))?);
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while std::net::TcpStream::connect(listens).is_err() {
-            let ended = program_running.0.try_wait()?;
-            if ended.is_some() || Instant::now() > deadline {
-                bail!(
-                    "{program} does not listen on {listens}: {}",
-                    std::fs::read_to_string(self.dir.path().join(format!("{program}.log")))?
-                );
-            }
-            std::thread::yield_now();
-        }
-        Ok(program_running)
+        let mut command = self.command(program);
+        command.args(arguments).envs(environment.iter().copied());
+        let log = self.dir.path().join(format!("{program}.log"));
+        Program::start(&mut command, &log, listens)
     }
 
     /// Runs a program to its end and takes its output.
@@ -147,5 +170,66 @@ impl Place {
             .as_str()
             .context("no token was printed")?
             .to_owned())
+    }
+}
+
+/// A whole node: runtime, control plane, and an enrolled agent between them.
+pub(crate) struct Node {
+    /// The agent.
+    pub(crate) agent: Program,
+    /// Where the runtime listens.
+    pub(crate) runtime_address: SocketAddr,
+    _control_plane: Program,
+    _runtime: Program,
+    /// Last, so that its folder outlives the programs.
+    pub(crate) place: Place,
+}
+
+/// The model of every runtime here.
+pub(crate) const MODEL: &str = "llama3.1:8b";
+
+impl Node {
+    /// Starts all of it. `runtime` are further arguments of the simulated runtime, `agent` of the agent's
+    /// environment. With `detect` the agent looks at the well-known ports too, as it does where nobody says otherwise.
+    pub(crate) fn start(
+        bin: &Path,
+        runtime: &[&str],
+        agent: &[(&str, &str)],
+        detect: bool,
+    ) -> Result<Self> {
+        let place = Place::new(bin)?;
+        let runtime_address = free_address()?;
+        let port = runtime_address.port().to_string();
+        let arguments = [
+            &["runtime", "--kind", "vllm", "--parallel", "512"],
+            &["--model", MODEL, "--port", &port][..],
+            runtime,
+        ]
+        .concat();
+        let runtime = place.start("dgon-sim", &arguments, &[], runtime_address)?;
+        let control_plane = place.control_plane()?;
+        let token = place.token(1)?;
+        place.output(
+            "dgon-agent",
+            &["enroll", "--api", &format!("http://{}", place.api)],
+            &[("DGON_ENROL_TOKEN", &token)],
+        )?;
+        let endpoint = format!("http://{runtime_address}");
+        let only_this = [
+            (
+                "DGON_RUNTIMES_DETECT",
+                if detect { "true" } else { "false" },
+            ),
+            ("DGON_RUNTIMES_ENDPOINTS", endpoint.as_str()),
+        ];
+        let environment = [&only_this, agent].concat();
+        let agent = place.start("dgon-agent", &["run"], &environment, place.proxy)?;
+        Ok(Self {
+            agent,
+            runtime_address,
+            _control_plane: control_plane,
+            _runtime: runtime,
+            place,
+        })
     }
 }

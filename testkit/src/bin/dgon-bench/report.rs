@@ -9,14 +9,16 @@ use std::path::Path;
 pub(crate) struct Row {
     /// What was measured.
     pub(crate) what: String,
-    /// What it is measured against, with its value in this run.
+    /// The goal.
+    pub(crate) goal: String,
+    /// What nothing can be better than, in this run.
     pub(crate) floor: String,
+    /// What others reach in this run; empty where there is no peer.
+    pub(crate) peer: String,
     /// Our value in this run.
     pub(crate) ours: String,
     /// Ratio or difference, which the goal is about.
-    pub(crate) result: String,
-    /// The goal.
-    pub(crate) goal: String,
+    pub(crate) ratio: String,
     /// Whether the goal was reached in this run.
     pub(crate) reached: bool,
 }
@@ -27,6 +29,10 @@ pub(crate) struct Report {
     rows: Vec<Row>,
     notes: Vec<String>,
 }
+
+const HEAD: [&str; 7] = [
+    "figure", "goal", "floor", "peer", "ours", "ratio", "reached",
+];
 
 impl Report {
     pub(crate) fn add(&mut self, row: Row) {
@@ -40,36 +46,19 @@ impl Report {
 
     pub(crate) fn print(&self) {
         let cells = |row: &Row| {
+            let reached = if row.reached { "yes" } else { "NO" };
             [
-                row.what.clone(),
-                row.floor.clone(),
-                row.ours.clone(),
-                row.result.clone(),
-                row.goal.clone(),
-                if row.reached { "yes" } else { "NO" }.to_owned(),
+                &row.what, &row.goal, &row.floor, &row.peer, &row.ours, &row.ratio, reached,
             ]
+            .map(str::to_owned)
         };
-        let mut table = vec![
-            [
-                "figure",
-                "floor or peer",
-                "ours",
-                "result",
-                "goal",
-                "reached",
-            ]
-            .map(str::to_owned),
-        ];
+        let mut table = vec![HEAD.map(str::to_owned)];
         table.extend(self.rows.iter().map(cells));
-        let widths: Vec<usize> = (0..6)
-            .map(|i| {
-                table
-                    .iter()
-                    .map(|row| row[i].chars().count())
-                    .max()
-                    .unwrap_or(0)
-            })
-            .collect();
+        let width = |column: usize| {
+            let lengths = table.iter().map(|row| row[column].chars().count());
+            lengths.max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..HEAD.len()).map(width).collect();
         for row in &table {
             let line: Vec<String> = row
                 .iter()
@@ -96,4 +85,11 @@ pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
         .get((last as f64 * share).round() as usize)
         .copied()
         .unwrap_or(f64::NAN)
+}
+
+/// The middle of samples in any order.
+pub(crate) fn median(samples: &[f64]) -> f64 {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    quantile(&sorted, 0.5)
 }
