@@ -9,6 +9,7 @@ use crate::config::{BaseUrl, StateDir};
 use crate::gpu::Detector;
 use crate::host;
 use crate::identity::{self, Enrolment, IdentityError, NodeSecret};
+use crate::net::Network;
 use dgon_protocol::enrol::{RegisterNonce, RegisterRequest, RegisterResponse, proof_bytes};
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::id::NodeId;
@@ -48,6 +49,8 @@ pub enum EnrolError {
 pub struct Wish {
     /// The control plane.
     pub api: BaseUrl,
+    /// How to reach it.
+    pub network: Network,
     /// The enrolment token.
     pub token: Zeroizing<String>,
     /// The node's name, where the operator chose one.
@@ -80,7 +83,7 @@ pub struct Enrolled {
 /// # Errors
 /// [`EnrolError`]; the machine is then as enrolled as before, and trying again is safe.
 pub async fn enrol(state: &StateDir, wish: &Wish) -> Result<Enrolled, EnrolError> {
-    let api = Api::new(wish.api.clone()).map_err(EnrolError::Api)?;
+    let api = Api::new(wish.api.clone(), wish.network.clone());
     let (key, is_old) = match identity::load_key(state) {
         Ok(key) => (key, true),
         Err(IdentityError::NotEnrolled(_)) => (fresh(state)?, false),

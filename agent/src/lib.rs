@@ -15,6 +15,7 @@ pub mod link;
 pub mod local;
 pub mod log;
 pub mod mode;
+pub mod net;
 pub mod proxy;
 pub mod receipts;
 pub mod run;

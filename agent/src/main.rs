@@ -6,8 +6,6 @@ use dgon_agent::cmd;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // A second provider cannot be installed by anything else in this process, so the result says nothing.
-    drop(rustls::crypto::ring::default_provider().install_default());
     match Cli::try_parse() {
         Ok(cli) => cmd::execute(cli),
         Err(error) => cmd::refuse(&error),

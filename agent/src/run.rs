@@ -12,6 +12,7 @@ use crate::identity::{Identity, IdentityError};
 use crate::link::{self, LinkSettings, LinkStatus, Parts};
 use crate::local;
 use crate::mode::ModeSwitch;
+use crate::net::Network;
 use crate::proxy::{Proxy, Settings};
 use crate::receipts::{Receipts, Signer};
 use crate::runtime::{Endpoint, Registry, RegistrySettings};
@@ -326,8 +327,7 @@ fn link_settings(config: &Config, identity: &Identity) -> LinkSettings {
         || identity.enrolment.link_url.clone(),
         |api| {
             let scheme = if api.is_https() { "wss" } else { "ws" };
-            let at = api.at(LINK_PATH);
-            format!("{scheme}://{}{}", api.authority(), at.path())
+            format!("{scheme}://{}{}", api.authority(), api.path_of(LINK_PATH))
         },
     );
     LinkSettings {
@@ -340,5 +340,6 @@ fn link_settings(config: &Config, identity: &Identity) -> LinkSettings {
         boot_id: host::boot_id(),
         flush_within: FLUSH_WITHIN,
         backoff: Backoff::default(),
+        network: Network::from_environment(config.control_plane.ca_file.as_deref()),
     }
 }

@@ -118,7 +118,7 @@ fn credentials_and_status_are_asked_for() {
     Machine::enrolled(&stranger.url()).assert_check(
         "control_plane.credentials",
         "fail",
-        "not as a DGON",
+        "does not answer as a DGON",
     );
     let old = StandIn::start(|_| (404, error("not_found")));
     Machine::enrolled(&old.url()).assert_check("control_plane.credentials", "skip", "too old");

@@ -222,7 +222,7 @@ fn a_stranger_at_the_address_is_told_apart_from_nobody() {
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        stderr(&output).contains("not as a DGON control plane"),
+        stderr(&output).contains("does not answer as a DGON control plane"),
         "{}",
         stderr(&output)
     );

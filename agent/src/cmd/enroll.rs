@@ -7,6 +7,7 @@ use crate::config::{self, BaseUrl, Config, Seed};
 use crate::enrol::{self, Wish};
 use crate::files;
 use crate::identity::{self, Enrolment, IdentityError};
+use crate::net::Network;
 use anyhow::{Context as _, Result, bail};
 use dgon_protocol::key::PublicKey;
 use serde_json::json;
@@ -36,6 +37,7 @@ pub(super) fn run(context: &Context, arguments: &Enroll) -> Result<ExitCode> {
     }
     let wish = Wish {
         api: api.clone(),
+        network: Network::from_environment(config.control_plane.ca_file.as_deref()),
         token: token(arguments)?,
         node_id: config.node.id.clone(),
         region: config.node.region.clone(),

@@ -290,7 +290,9 @@ fn value_of(key: &str, text: &str) -> Value {
         "allow" | "owner.quiet_hours" | "runtimes.endpoints" => {
             Value::Sequence(items().map(Value::from).collect())
         }
-        "control_plane.api" | "node.id" | "node.region" => Value::from(text),
+        "control_plane.api" | "control_plane.ca_file" | "node.id" | "node.region" => {
+            Value::from(text)
+        }
         _ => match serde_yaml::from_str(text) {
             Ok(value @ (Value::Bool(_) | Value::Number(_))) => value,
             _ => Value::from(text),

@@ -8,6 +8,7 @@ use dgon_protocol::frame::Permission;
 use dgon_protocol::id::NodeId;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// The whole configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,6 +56,8 @@ impl Default for Config {
 pub struct ControlPlane {
     /// Base address, such as `https://dgon.example`. Without it the agent meters and keeps its receipts.
     pub api: Option<BaseUrl>,
+    /// PEM file of the certificate authorities that vouch for the control plane, instead of those that are built in.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// Section `node`.

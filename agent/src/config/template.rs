@@ -34,6 +34,7 @@ pub fn render(seed: &Seed<'_>) -> String {
 
 control_plane:
   api: {api}
+  # ca_file: /etc/dgon/ca.pem
 
 node:
   id: {id}

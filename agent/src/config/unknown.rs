@@ -18,7 +18,7 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
             "log",
         ],
     ),
-    ("control_plane", &["api"]),
+    ("control_plane", &["api", "ca_file"]),
     ("node", &["id", "region"]),
     ("runtimes", &["detect", "endpoints"]),
     (

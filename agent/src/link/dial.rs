@@ -4,6 +4,8 @@
 //! kilobytes, not the 128 KiB that the library takes by itself.
 
 use super::LinkSettings;
+use crate::api::Stranger;
+use crate::net::{ConnectError, Stream, Target};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use dgon_protocol::auth;
@@ -13,49 +15,78 @@ use dgon_protocol::limits::FRAME_BYTES;
 use http::{HeaderValue, Request, StatusCode};
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::error::{ProtocolError, SubProtocolError};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Error as WsError};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 const BUFFER_BYTES: usize = 8 * 1024;
 
 /// The link's socket.
-pub(super) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+pub(super) type Socket = WebSocketStream<Stream>;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum DialError {
+pub enum DialError {
     /// The configured address is none.
     #[error(
         "the control plane's link address {url:?} cannot be used; enrol again, or check control_plane.api"
     )]
-    Address { url: String },
-    /// Nothing answers.
-    #[error("the control plane at {authority} cannot be reached ({source})")]
-    Connect {
-        authority: String,
+    Address {
+        /// What is configured.
+        url: String,
+    },
+    /// Nothing answers, or not whom we trust.
+    #[error("the control plane cannot be reached")]
+    Connect(#[source] ConnectError),
+    /// The connection broke in the upgrade.
+    #[error("{target} takes the connection and then breaks it")]
+    Broken {
+        /// Who.
+        target: Target,
+        /// What the system says.
+        #[source]
         source: io::Error,
     },
     /// The control plane said no.
     #[error("the control plane refused the link: {message} ({status})")]
     Refused {
+        /// HTTP status.
         status: StatusCode,
+        /// Why, for a program.
         kind: Option<ErrorType>,
+        /// Why, for a person.
         message: String,
+        /// How long to stay away.
         retry_after: Option<Duration>,
     },
-    /// The upgrade failed otherwise.
-    #[error("the upgrade to a WebSocket failed ({0})")]
-    Upgrade(String),
+    /// Something else answers there.
+    #[error("what answers is no control plane: {stranger}")]
+    NotOurs {
+        /// What it does.
+        stranger: Stranger,
+    },
+    /// It speaks WebSocket, but not our protocol in it.
+    #[error(
+        "what answers is a WebSocket that does not speak {SUBPROTOCOL}; the address or a gateway before it is wrong"
+    )]
+    OtherProtocol,
+    /// It does not answer as WebSockets do.
+    #[error("what answers is no WebSocket ({0})")]
+    NotAWebSocket(String),
 }
 
 impl DialError {
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused { retry_after, .. } => *retry_after,
-            Self::Address { .. } | Self::Connect { .. } | Self::Upgrade(_) => None,
+            Self::Address { .. }
+            | Self::Connect(_)
+            | Self::Broken { .. }
+            | Self::NotOurs { .. }
+            | Self::OtherProtocol
+            | Self::NotAWebSocket(_) => None,
         }
     }
 }
@@ -83,27 +114,34 @@ pub(super) async fn dial(settings: &LinkSettings) -> Result<Dialled, DialError> 
         .ok_or_else(address)?
         .to_owned();
     authenticate(&mut request, settings).ok_or_else(address)?;
-    let (name, port) = authority(&request).ok_or_else(address)?;
-    let connect = |source| DialError::Connect {
-        authority: host.clone(),
-        source,
-    };
-    let stream = TcpStream::connect((name.as_str(), port))
-        .await
-        .map_err(connect)?;
-    stream.set_nodelay(true).map_err(connect)?;
+    let target = target(&request).ok_or_else(address)?;
+    let connecting = settings.network.connect(&target);
+    let stream = connecting.await.map_err(DialError::Connect)?;
     let config = WebSocketConfig::default()
         .read_buffer_size(BUFFER_BYTES)
         .write_buffer_size(BUFFER_BYTES)
         .max_write_buffer_size(2 * FRAME_BYTES)
         .max_message_size(Some(FRAME_BYTES))
         .max_frame_size(Some(FRAME_BYTES));
-    let upgraded = client_async_tls_with_config(request, stream, Some(config), None).await;
-    match upgraded {
+    match client_async_with_config(request, stream, Some(config)).await {
         Ok((socket, _)) => Ok(Dialled { socket, host }),
-        Err(WsError::Http(response)) => Err(refused(&response)),
-        Err(WsError::Io(source)) => Err(connect(source)),
-        Err(other) => Err(DialError::Upgrade(other.to_string())),
+        Err(error) => Err(not_upgraded(error, target)),
+    }
+}
+
+fn not_upgraded(error: WsError, target: Target) -> DialError {
+    match error {
+        WsError::Http(response) => refused(&response),
+        WsError::Io(source) => DialError::Broken { target, source },
+        WsError::Protocol(ProtocolError::HandshakeIncomplete) => DialError::Broken {
+            target,
+            source: io::ErrorKind::UnexpectedEof.into(),
+        },
+        // A server that named another subprotocol, or none.
+        WsError::Protocol(ProtocolError::SecWebSocketSubProtocolError(
+            SubProtocolError::NoSubProtocol | SubProtocolError::InvalidSubProtocol,
+        )) => DialError::OtherProtocol,
+        other => DialError::NotAWebSocket(other.to_string()),
     }
 }
 
@@ -140,12 +178,12 @@ fn authenticate(
     add(auth::HEADER_AUTH, &signed)
 }
 
-/// Host and port to connect to.
-fn authority<T>(request: &Request<T>) -> Option<(String, u16)> {
+/// Where to connect.
+fn target<T>(request: &Request<T>) -> Option<Target> {
     let uri = request.uri();
-    let default = match uri.scheme_str()? {
-        "ws" => 80,
-        "wss" => 443,
+    let tls = match uri.scheme_str()? {
+        "ws" => false,
+        "wss" => true,
         _ => return None,
     };
     let host = uri.host()?;
@@ -153,7 +191,11 @@ fn authority<T>(request: &Request<T>) -> Option<(String, u16)> {
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'))
         .unwrap_or(host);
-    Some((bare.to_owned(), uri.port_u16().unwrap_or(default)))
+    Some(Target {
+        host: bare.to_owned(),
+        port: uri.port_u16().unwrap_or(if tls { 443 } else { 80 }),
+        tls,
+    })
 }
 
 fn refused(response: &http::Response<Option<Vec<u8>>>) -> DialError {
@@ -168,6 +210,13 @@ fn refused(response: &http::Response<Option<Vec<u8>>>) -> DialError {
         .and_then(|value| value.to_str().ok())
         .and_then(|text| text.trim().parse().ok())
         .map(Duration::from_secs);
+    // A gateway before the control plane may say that it is away; anything else is no control plane.
+    let is_away = response.status().is_server_error() || retry_after.is_some();
+    if detail.is_none() && !is_away {
+        return DialError::NotOurs {
+            stranger: Stranger::of(response.status(), response.headers()),
+        };
+    }
     let kind = detail.as_ref().map(|detail| detail.kind);
     let message = detail.map_or_else(
         || "it gave no reason".to_owned(),
@@ -199,13 +248,13 @@ mod tests {
     #[test]
     fn addresses_are_split_into_host_and_port() {
         for (url, expected) in [
-            ("ws://127.0.0.1:8080/x", Some(("127.0.0.1", 8080))),
-            ("ws://cp.example/x", Some(("cp.example", 80))),
-            ("wss://cp.example/x", Some(("cp.example", 443))),
-            ("ws://[::1]:9/x", Some(("::1", 9))),
+            ("ws://127.0.0.1:8080/x", ("127.0.0.1", 8080, false)),
+            ("ws://cp.example/x", ("cp.example", 80, false)),
+            ("wss://cp.example/x", ("cp.example", 443, true)),
+            ("ws://[::1]:9/x", ("::1", 9, false)),
         ] {
-            let found = authority(&request(url));
-            let expected = expected.map(|(host, port)| (host.to_owned(), port));
+            let found = target(&request(url)).unwrap();
+            let found = (found.host.as_str(), found.port, found.tls);
             assert_eq!(found, expected, "{url}");
         }
     }
@@ -222,6 +271,7 @@ mod tests {
             boot_id: String::new(),
             flush_within: Duration::ZERO,
             backoff: dgon_agent_core::link::Backoff::default(),
+            network: crate::net::Network::default(),
         };
         let mut request = request(&settings.url);
         authenticate(&mut request, &settings).unwrap();
@@ -254,5 +304,22 @@ mod tests {
         let error = refused(&response);
         assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
         assert!(error.to_string().contains("too many sessions"), "{error}");
+    }
+
+    #[test]
+    fn a_sign_in_page_is_told_apart_from_a_gateway_without_a_control_plane() {
+        let answer = |status: u16, name: &str, value: &str| {
+            let response = http::Response::builder().status(status).header(name, value);
+            refused(&response.body(None).unwrap())
+        };
+        let portal = answer(302, "location", "http://portal.example/login");
+        assert!(
+            portal.to_string().contains("portal.example/login"),
+            "{portal}"
+        );
+        let page = answer(200, "content-type", "text/html; charset=utf-8");
+        assert!(page.to_string().contains("web page"), "{page}");
+        let gateway = answer(502, "content-type", "text/html");
+        assert!(matches!(gateway, DialError::Refused { .. }), "{gateway}");
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`status`] | what is known of the link, for status and log |
 //! | `dial` | from an address to an authenticated WebSocket |
+//! | `knock` | the same up to the challenge, for the doctor |
 //! | `session` | handshake and life of one session |
 //! | `duties` | what the control plane may ask for: probes, control, jobs |
 //!
@@ -13,13 +14,17 @@
 
 mod dial;
 mod duties;
+mod knock;
 mod session;
 pub mod status;
 
+pub use dial::DialError;
 pub use duties::Prober;
+pub use knock::{KnockError, knock};
 pub use status::{LinkStatus, Phase};
 
 use crate::mode::ModeSwitch;
+use crate::net::Network;
 use crate::receipts::Receipts;
 use dgon_agent_core::link::Backoff;
 use dgon_protocol::frame::{Heartbeat, Inventory, Permission};
@@ -54,6 +59,8 @@ pub struct LinkSettings {
     pub flush_within: Duration,
     /// How long to wait between attempts.
     pub backoff: Backoff,
+    /// How to reach the control plane.
+    pub network: Network,
 }
 
 impl std::fmt::Debug for LinkSettings {

@@ -71,7 +71,7 @@ impl From<DialError> for Ended {
     fn from(error: DialError) -> Self {
         Self::Failed {
             retry_after: error.retry_after(),
-            reason: error.to_string(),
+            reason: crate::net::chain(&error),
         }
     }
 }
@@ -461,7 +461,7 @@ async fn send_message(socket: &mut Socket, message: Message) -> Result<(), Ended
 }
 
 /// The next text frame of a handshake.
-async fn next_frame(socket: &mut Socket) -> Result<ToAgent, Ended> {
+pub(super) async fn next_frame(socket: &mut Socket) -> Result<ToAgent, Ended> {
     loop {
         let text = match socket.next().await {
             Some(Ok(Message::Text(text))) => text,

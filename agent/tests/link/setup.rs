@@ -2,6 +2,7 @@
 
 use dgon_agent::link::{self, LinkSettings, LinkStatus, Parts, Prober};
 use dgon_agent::mode::ModeSwitch;
+use dgon_agent::net::Network;
 use dgon_agent::proxy::sink::ReceiptSink as _;
 use dgon_agent::receipts::{Receipts, Signer};
 use dgon_agent::spool::{DeadLetters, Folder, Spool};
@@ -95,6 +96,7 @@ impl Agent {
             boot_id: "boot".to_owned(),
             flush_within: Duration::from_secs(10),
             backoff: Backoff::between(Duration::from_millis(1), Duration::from_millis(10)),
+            network: Network::default(),
         };
         let parts = Parts {
             receipts: sink.clone(),

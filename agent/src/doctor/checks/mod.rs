@@ -10,16 +10,7 @@ pub(super) mod runtime;
 
 use std::path::Path;
 
-/// An error and its causes in one sentence.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
-}
+use crate::net::chain;
 
 /// A path as a word of a shell command.
 fn word(path: &Path) -> String {

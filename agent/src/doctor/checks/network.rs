@@ -5,6 +5,7 @@ use super::chain;
 use crate::api::{Answer, Api, ApiError};
 use crate::config::BaseUrl;
 use crate::doctor::{Check, Patient};
+use crate::net::Network;
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::LifecycleStatus;
 use dgon_protocol::limits::CLOCK_SKEW;
@@ -158,7 +159,7 @@ async fn ask(api: &BaseUrl, patient: &Patient) -> Vec<Check> {
         return vec![clock.skip(why), access.skip(why), status.skip(why)];
     };
     let asked = async {
-        Api::new(api.clone())?
+        Api::new(api.clone(), Network::default())
             .get_as_node::<NodeSelf>(SELF_PATH, enrolment)
             .await
     };

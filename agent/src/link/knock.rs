@@ -1,0 +1,43 @@
+//! Knocking at the control plane's door: the way of a session up to its challenge, and not a step further.
+//!
+//! The control plane gives a node's session to another only after `hello`, so a knock never disturbs the agent that
+//! runs. It shows everything that can keep the link from standing.
+
+use super::LinkSettings;
+use super::dial::{DialError, Dialled, dial};
+use super::session::next_frame;
+use dgon_protocol::frame::{Challenge, ToAgent};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long the closing handshake may take.
+const CLOSE_WITHIN: Duration = Duration::from_millis(200);
+
+/// Why nobody opened.
+#[derive(Debug, thiserror::Error)]
+pub enum KnockError {
+    /// There is no WebSocket.
+    #[error(transparent)]
+    Dial(DialError),
+    /// There is one, and it does not go on as ours does.
+    #[error("the WebSocket stands, but {0}")]
+    Talk(String),
+}
+
+/// Dials and waits for the challenge. Has no time limit of its own.
+///
+/// # Errors
+/// [`KnockError`].
+pub async fn knock(settings: &LinkSettings) -> Result<Challenge, KnockError> {
+    let Dialled { mut socket, .. } = dial(settings).await.map_err(KnockError::Dial)?;
+    let first = next_frame(&mut socket).await;
+    drop(timeout(CLOSE_WITHIN, socket.close(None)).await);
+    match first {
+        Ok(ToAgent::Challenge(challenge)) => Ok(challenge),
+        Ok(other) => Err(KnockError::Talk(format!(
+            "the control plane sent {} where challenge belongs",
+            other.kind()
+        ))),
+        Err(ended) => Err(KnockError::Talk(ended.to_string())),
+    }
+}
