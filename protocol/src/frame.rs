@@ -405,9 +405,54 @@ pub struct Heartbeat {
     pub queue: Option<u32>,
     /// Receipts in the spool that are not acknowledged.
     pub spool_depth: u64,
-    /// The owner has paused or is draining the node.
+    /// The node takes no work from the network now.
     #[serde(default)]
     pub paused: bool,
+    /// Why, where it is paused: the first of the reasons.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_reason: Option<PausedReason>,
+}
+
+/// Why a node takes no work from the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PausedReason {
+    /// Its owner has paused it.
+    Owner,
+    /// Its owner drains it.
+    Draining,
+    /// The control plane has paused it.
+    ControlPlane,
+    /// The control plane drains it.
+    ControlPlaneDraining,
+    /// Somebody uses the machine, and the node serves only while nobody does.
+    MachineInUse,
+    /// It is one of the hours in which the owner wants quiet.
+    QuietHours,
+    /// A GPU is hotter than the owner allows.
+    GpuHot,
+    /// It would earn less than the owner asks for, after electricity.
+    BelowProfit,
+    /// A reason that only a newer agent knows.
+    #[serde(other)]
+    Other,
+}
+
+impl PausedReason {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Draining => "draining",
+            Self::ControlPlane => "control_plane",
+            Self::ControlPlaneDraining => "control_plane_draining",
+            Self::MachineInUse => "machine_in_use",
+            Self::QuietHours => "quiet_hours",
+            Self::GpuHot => "gpu_hot",
+            Self::BelowProfit => "below_profit",
+            Self::Other => "other",
+        }
+    }
 }
 
 /// `receipts`: entry bytes as raw JSON.

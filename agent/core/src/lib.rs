@@ -3,4 +3,5 @@
 pub mod facts;
 pub mod link;
 pub mod meter;
+pub mod owner;
 pub mod spool;
