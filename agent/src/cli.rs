@@ -58,6 +58,13 @@ pub enum Command {
     Run(Run),
     /// Say how the running agent is
     Status(Output),
+    /// Take no work from the network until `resume`, also after a restart; your own clients are served
+    Pause(Output),
+    /// Take work from the network again
+    Resume(Output),
+    /// Take no more work from the network and wait until what runs is finished, before a stop or an update (exit 1:
+    /// it is not finished in time)
+    Drain(Drain),
     /// Check this machine and say how to mend what is wrong (exit 1: a check fails; 2: warnings with --strict)
     Doctor(Doctor),
     /// List the GPUs and their load
@@ -123,6 +130,17 @@ pub struct Run {
     /// Where the proxy listens
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
+}
+
+/// `drain`.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Drain {
+    /// How long to wait for what runs, seconds; 0 does not wait
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(..=86_400))]
+    pub wait: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `doctor`.

@@ -10,7 +10,7 @@ use crate::proxy::Proxy;
 use crate::receipts::Receipts;
 use crate::runtime::{FoundRuntime, Registry};
 use dgon_protocol::frame::{Gpu, GpuLoad, Heartbeat, Host, Inventory};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
@@ -29,6 +29,18 @@ pub struct Pulse {
     proxy: Arc<Proxy>,
     receipts: Receipts,
     mode: ModeSwitch,
+    latest: Arc<Mutex<Option<Readings>>>,
+}
+
+/// What drivers and system said, and when.
+#[derive(Debug, Clone)]
+pub struct Readings {
+    /// When they were asked.
+    pub at: Instant,
+    /// Load of each GPU.
+    pub gpus: Vec<GpuLoad>,
+    /// CPU use of the machine, percent of all cores.
+    pub cpu_pct: Option<f32>,
 }
 
 struct Hardware {
@@ -54,15 +66,14 @@ impl Pulse {
             proxy,
             receipts,
             mode,
+            latest: Arc::default(),
         }
     }
 
     /// Takes a heartbeat now.
     pub async fn take(&self) -> Heartbeat {
-        let (gpus, cpu_pct) = self
-            .ask_hardware(|hardware| (hardware.detector.loads(), hardware.cpu.sample()))
-            .await
-            .unwrap_or_default();
+        let readings = self.read(true).await;
+        let (gpus, cpu_pct) = readings.map_or_else(Default::default, |now| (now.gpus, now.cpu_pct));
         Heartbeat {
             uptime_s: self.uptime_s(),
             gpus,
@@ -71,14 +82,47 @@ impl Pulse {
             queue: queue(&self.registry.current()),
             spool_depth: self.receipts.status().depth(),
             paused: self.mode.get() != Mode::Serving,
+            paused_reason: self.mode.reason(),
         }
     }
 
     /// Load of the GPUs alone.
     pub async fn gpu_loads(&self) -> Vec<GpuLoad> {
-        self.ask_hardware(|hardware| hardware.detector.loads())
-            .await
-            .unwrap_or_default()
+        self.read(false).await.map_or_else(Vec::new, |now| now.gpus)
+    }
+
+    /// Load of the GPUs as it was at most `age` ago, so that several who ask wake the drivers once.
+    pub async fn gpu_loads_within(&self, age: Duration) -> Vec<GpuLoad> {
+        match self.latest() {
+            Some(latest) if latest.at.elapsed() <= age => latest.gpus,
+            _ => self.gpu_loads().await,
+        }
+    }
+
+    /// The last readings, however old; asks nobody.
+    pub fn latest(&self) -> Option<Readings> {
+        self.latest
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Asks drivers and system; `None` where they take too long. The CPU's use is that since it was last asked, so
+    /// that only the heartbeat asks for it.
+    async fn read(&self, with_cpu: bool) -> Option<Readings> {
+        let mut readings = self
+            .ask_hardware(move |hardware| Readings {
+                at: Instant::now(),
+                gpus: hardware.detector.loads(),
+                cpu_pct: with_cpu.then(|| hardware.cpu.sample()).flatten(),
+            })
+            .await?;
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        if !with_cpu {
+            readings.cpu_pct = latest.as_ref().and_then(|latest| latest.cpu_pct);
+        }
+        *latest = Some(readings.clone());
+        Some(readings)
     }
 
     /// Since this was made, s.

@@ -11,12 +11,15 @@ use crate::host;
 use crate::identity::{Identity, IdentityError};
 use crate::link::{self, LinkSettings, LinkStatus, Parts};
 use crate::local;
-use crate::mode::ModeSwitch;
+use crate::mode::{ModeSwitch, Orders};
 use crate::net::Network;
+use crate::owner::{self, Keeper, Sight};
 use crate::proxy::{Proxy, Settings};
 use crate::receipts::{Receipts, Signer};
 use crate::runtime::{Endpoint, Registry, RegistrySettings};
 use crate::spool::{DeadLetters, Folder, Lock, LockError, OpenError, Spool};
+use crate::telemetry::Tally;
+use crate::telemetry::tally::Counted;
 use dgon_agent_core::link::Backoff;
 use dgon_agent_core::spool::Limits;
 use dgon_protocol::frame::{Inventory, LINK_PATH};
@@ -126,7 +129,8 @@ pub async fn run_until(
     let lock = lock_spool(state).await?;
     let receipts = open_receipts(config, state, &identity, lock)?;
     let registry = Registry::start(registry_settings(config));
-    let sink = Arc::new(receipts.clone());
+    let tally = Tally::new(Arc::new(receipts.clone()));
+    let sink = Arc::new(Counted(Arc::clone(&tally)));
     let proxy = Proxy::new(registry.clone(), sink, proxy_settings(config, &identity));
     let address = config.proxy.listen;
     let listener = TcpListener::bind(address)
@@ -141,7 +145,10 @@ pub async fn run_until(
         "the agent runs; point clients of your runtime to the proxy"
     );
 
-    let mode = ModeSwitch::default();
+    let mode = ModeSwitch::new(Orders {
+        owner_paused: owner::saved::paused(state),
+        ..Orders::default()
+    });
     let refresh = Arc::new(Notify::new());
     let pulse = Pulse::new(
         registry.clone(),
@@ -163,7 +170,18 @@ pub async fn run_until(
         link: link_status,
         mode: mode.clone(),
         refresh: Arc::clone(&refresh),
+        tally: Arc::clone(&tally),
+        state: state.clone(),
+        ordering: tokio::sync::Mutex::default(),
     });
+    let sight = Sight {
+        pulse: pulse.clone(),
+        proxy: Arc::clone(&proxy),
+        tally,
+    };
+    let mut keeper = Keeper::new(owner::limits_of(&config.owner), sight, mode.clone());
+    // Before the network can ask for anything.
+    keeper.look().await;
 
     // Each stage has its own token, so that they can be stopped one after the other.
     let (stop_link, stop_rest) = (CancellationToken::new(), CancellationToken::new());
@@ -173,6 +191,7 @@ pub async fn run_until(
         Arc::clone(&desk),
         stop_rest.clone(),
     ));
+    rest.spawn(keeper.run(stop_rest.clone()));
     rest.spawn(terminal::show(Arc::clone(&desk), stop_rest.clone()));
     rest.spawn(until(stop_rest.clone(), {
         let (pulse, refresh) = (pulse.clone(), Arc::clone(&refresh));

@@ -7,6 +7,7 @@ mod doctor;
 mod enroll;
 mod gpus;
 mod key;
+mod owner;
 mod print;
 mod prompt;
 mod receipt;
@@ -34,12 +35,15 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Completions { shell } => completions::run(shell),
         Command::Config(command) => config::run(&context()?, command),
+        Command::Drain(arguments) => owner::drain(&context()?, arguments),
         Command::Doctor(arguments) => doctor::run(&context()?, &arguments),
         Command::Enroll(arguments) => enroll::run(&context()?, &arguments),
         Command::Gpus(output) => gpus::run(output),
         Command::Key(command) => key::run(&context()?, command),
         Command::Models(output) => runtimes::models(&context()?, output),
+        Command::Pause(output) => owner::pause(&context()?, output),
         Command::Receipt(command) => receipt::run(context, command),
+        Command::Resume(output) => owner::resume(&context()?, output),
         Command::Run(arguments) => run::run(&context()?, &arguments),
         Command::Runtimes(output) => runtimes::runtimes(&context()?, output),
         Command::Status(output) => status::run(&context()?, output),

@@ -6,6 +6,7 @@ use crate::cli::Output;
 use crate::link::Phase;
 use crate::local::{self, Answer, LocalError, Request, Status};
 use anyhow::{Result, bail};
+use dgon_agent_core::owner::Verdict;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
@@ -16,7 +17,7 @@ pub(super) fn run(context: &Context, output: Output) -> Result<ExitCode> {
     let status = match answer {
         Ok(Answer::Status(status)) => status,
         Ok(Answer::Refused { message }) => bail!("the running agent does not answer: {message}"),
-        Ok(Answer::Done) => return Err(LocalError::Answer.into()),
+        Ok(Answer::Done | Answer::Owner(_)) => return Err(LocalError::Answer.into()),
         Err(error @ LocalError::NotRunning(_)) if output.json => {
             print::json(&json!({"running": false, "message": error.to_string()}))?;
             return Ok(ExitCode::FAILURE);
@@ -52,12 +53,28 @@ fn text(status: &Status) -> String {
             ),
         ),
         ("network", network(status)),
+        ("mode", print::safe(&status.owner.sentence())),
         (
             "proxy",
-            format!("{}, {} running", status.proxy, status.in_flight),
+            format!(
+                "{}, {} running, {:.0} tokens/s",
+                status.proxy, status.in_flight, status.tokens_per_second
+            ),
         ),
         ("receipts", receipts(status)),
+        ("today", today(status)),
     ];
+    for (index, limit) in status.owner.limits.iter().enumerate() {
+        let mark = match limit.verdict {
+            Verdict::Clear => "ok",
+            Verdict::Stops => "STOPS",
+            Verdict::Unknown => "unknown",
+        };
+        lines.push((
+            if index == 0 { "limits" } else { "" },
+            format!("{mark}: {}; {}", limit.setting, print::safe(&limit.finding)),
+        ));
+    }
     for (index, gpu) in status.gpus.iter().enumerate() {
         let load = status.gpu_loads.iter().find(|load| load.index == gpu.index);
         let part =
@@ -125,6 +142,22 @@ fn network(status: &Status) -> String {
         text.push_str(&format!("; {}", print::safe(error)));
     }
     text
+}
+
+/// Work and earnings since midnight UTC. What is not known is said to be so.
+fn today(status: &Status) -> String {
+    let work = match &status.today {
+        Some(today) => format!(
+            "{} receipts, {} tokens in, {} tokens out",
+            today.receipts, today.input, today.output
+        ),
+        None => "the spool cannot be read".to_owned(),
+    };
+    let earned = match &status.earnings_today_usd {
+        Some(usd) => format!("{} USD earned", print::safe(usd)),
+        None => "earnings not known yet: the control plane tells none".to_owned(),
+    };
+    format!("{work}; {earned} (since midnight UTC)")
 }
 
 fn receipts(status: &Status) -> String {

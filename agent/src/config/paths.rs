@@ -132,6 +132,11 @@ impl StateDir {
         self.0.join("dead-letters.jsonl")
     }
 
+    /// The owner's last order, where there was one.
+    pub fn owner_file(&self) -> PathBuf {
+        self.0.join("owner.json")
+    }
+
     /// The local socket of the running agent.
     pub fn socket(&self) -> PathBuf {
         self.0.join("agent.sock")

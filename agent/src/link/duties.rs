@@ -4,8 +4,9 @@
 //! a small pool, so that a slow runtime never delays acknowledgements.
 
 use super::Parts;
-use crate::mode::Mode;
+use crate::mode::NetworkOrder;
 use crate::proxy::Proxy;
+use dgon_agent_core::owner::orders::describe;
 use dgon_protocol::frame::{
     Control, Job, JobUpdate, Permission, Probe, ProbeOutcome, ProbeResult, ToControlPlane,
 };
@@ -52,15 +53,12 @@ impl Duties {
 
     /// Serves a probe in the pool, or says why not.
     pub(super) fn probe(&self, probe: Probe) -> Option<ToControlPlane> {
-        let refusal = if !self.allow.contains(&Permission::Probe) {
-            Some("the owner of this node does not allow probes")
-        } else if self.parts.mode.get() != Mode::Serving {
-            Some("the owner of this node has paused it")
-        } else {
-            None
-        };
-        if let Some(reason) = refusal {
+        if !self.allow.contains(&Permission::Probe) {
+            let reason = "the owner of this node does not allow probes";
             return Some(refused_probe(&probe, reason));
+        }
+        if let Some(reason) = self.not_serving() {
+            return Some(refused_probe(&probe, &reason));
         }
         let Ok(permit) = Arc::clone(&self.pool).try_acquire_owned() else {
             return Some(refused_probe(
@@ -81,24 +79,37 @@ impl Duties {
 
     /// Jobs are refused: this agent has nothing that runs them.
     pub(super) fn job(&self, job: Job) -> ToControlPlane {
-        let message = if self.allow.contains(&job.kind) {
-            "this version of the agent runs no jobs"
+        let message = if !self.allow.contains(&job.kind) {
+            "the owner of this node does not allow this kind of job".to_owned()
+        } else if let Some(reason) = self.not_serving() {
+            reason
         } else {
-            "the owner of this node does not allow this kind of job"
+            "this version of the agent runs no jobs".to_owned()
         };
         ToControlPlane::JobUpdate(JobUpdate {
             job_id: job.job_id,
             state: "refused".to_owned(),
-            message: Some(message.to_owned()),
+            message: Some(message),
         })
+    }
+
+    /// Why the node takes no work now.
+    fn not_serving(&self) -> Option<String> {
+        let reason = self.parts.mode.reason().map(describe)?;
+        Some(format!("this node takes no work now: {reason}"))
+    }
+
+    fn order(&self, order: Option<NetworkOrder>) {
+        self.parts.mode.order_by_network(order);
     }
 
     /// Changes how the agent runs.
     pub(super) fn control(&self, control: Control) {
         match control {
-            Control::Pause => self.parts.mode.set(Mode::Paused),
-            Control::Resume => self.parts.mode.set(Mode::Serving),
-            Control::Drain => self.parts.mode.set(Mode::Draining),
+            Control::Pause => self.order(Some(NetworkOrder::Pause)),
+            Control::Drain => self.order(Some(NetworkOrder::Drain)),
+            // Takes back what the control plane ordered, never what the owner did.
+            Control::Resume => self.order(None),
             Control::Refresh => self.parts.refresh.notify_one(),
             Control::SetConfig { config } => tracing::warn!(
                 settings = config.len(),

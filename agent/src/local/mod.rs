@@ -13,7 +13,8 @@ mod other;
 pub use other::{ask, serve};
 
 use crate::link::LinkStatus;
-use crate::mode::Mode;
+use crate::owner::OwnerReport;
+use crate::telemetry::Tokens;
 use dgon_protocol::frame::{Gpu, GpuLoad, Runtime};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -26,11 +27,11 @@ use std::path::PathBuf;
 pub enum Request {
     /// How are you?
     Status,
-    /// Take no work from the network.
+    /// Take no work from the network until it is resumed, also after a restart.
     Pause,
-    /// Take work again.
+    /// Take work again: lifts the owner's pause and drain, and nothing else.
     Resume,
-    /// Finish what runs, take no more.
+    /// Finish what runs, take no more; until it is resumed or the agent ends.
     Drain,
     /// Look at GPUs, runtimes and models again.
     Refresh,
@@ -44,6 +45,8 @@ pub enum Answer {
     Status(Box<Status>),
     /// It is done.
     Done,
+    /// To [`Request::Pause`], [`Request::Resume`] and [`Request::Drain`]: what is in force now.
+    Owner(OwnerReport),
     /// The request could not be read.
     Refused {
         /// Why.
@@ -66,14 +69,23 @@ pub struct Status {
     pub uptime_s: u64,
     /// Where the proxy listens.
     pub proxy: String,
-    /// What it takes from the network.
-    pub mode: Mode,
+    /// What it takes from the network, why not, and the owner's limits.
+    pub owner: OwnerReport,
     /// Requests that are being served.
     pub in_flight: u32,
+    /// Those of the machine's own users among them.
+    pub in_flight_local: u32,
+    /// Generated tokens a second, over the last half minute.
+    pub tokens_per_second: f64,
     /// The link to the control plane.
     pub link: LinkStatus,
     /// The spool.
     pub spool: SpoolReport,
+    /// Receipts and tokens since midnight UTC; absent where the spool cannot be read.
+    pub today: Option<Tokens>,
+    /// What the node earned since midnight UTC, a decimal number of USD; absent where the control plane does not
+    /// tell, which is not 0.
+    pub earnings_today_usd: Option<String>,
     /// The GPUs.
     pub gpus: Vec<Gpu>,
     /// Their load.
@@ -143,6 +155,6 @@ pub enum LocalError {
 pub async fn acked_seq(socket: &std::path::Path) -> Option<u64> {
     match ask(socket, Request::Status).await {
         Ok(Answer::Status(status)) => Some(status.spool.acked_seq),
-        Ok(Answer::Refused { .. } | Answer::Done) | Err(_) => None,
+        Ok(Answer::Refused { .. } | Answer::Done | Answer::Owner(_)) | Err(_) => None,
     }
 }

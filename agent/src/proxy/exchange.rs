@@ -112,7 +112,7 @@ impl Proxy {
 
     /// Opens the receipt of a request.
     pub(super) fn ticket(&self, origin: Origin) -> Ticket {
-        Ticket::new(Arc::clone(&self.sink), origin, &self.in_flight)
+        Ticket::new(Arc::clone(&self.sink), origin, &self.running)
     }
 
     /// Serves work whose body is in memory.

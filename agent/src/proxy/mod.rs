@@ -41,7 +41,7 @@ pub(crate) use reply::SERVER_NAME;
 use crate::runtime::Registry;
 use intake::Budget;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use ticket::Running;
 use upstream::Pool;
 
 /// The proxy. Cheap to share behind an [`Arc`].
@@ -51,7 +51,7 @@ pub struct Proxy {
     settings: Settings,
     pool: Arc<Pool>,
     budget: Budget,
-    in_flight: Arc<AtomicU32>,
+    running: Arc<Running>,
 }
 
 impl Proxy {
@@ -63,12 +63,17 @@ impl Proxy {
             budget: Budget::new(settings.body_budget_bytes),
             settings,
             pool: Arc::default(),
-            in_flight: Arc::default(),
+            running: Arc::default(),
         })
     }
 
     /// Requests that are being served now, for the heartbeat.
     pub fn in_flight(&self) -> u32 {
-        self.in_flight.load(Ordering::Relaxed)
+        self.running.all()
+    }
+
+    /// Those of the machine's own users among them; the rest is the network's.
+    pub fn in_flight_local(&self) -> u32 {
+        self.running.local()
     }
 }

@@ -51,12 +51,9 @@ struct Open {
 pub(super) struct Recording(JoinHandle<Result<u64, SinkError>>);
 
 impl Ticket {
-    pub(super) fn new(
-        sink: Arc<dyn ReceiptSink>,
-        origin: Origin,
-        in_flight: &Arc<AtomicU32>,
-    ) -> Self {
+    pub(super) fn new(sink: Arc<dyn ReceiptSink>, origin: Origin, running: &Arc<Running>) -> Self {
         let request_id = origin.request_id.unwrap_or_else(|| sink.next_request_id());
+        let in_flight = InFlight::new(running, origin.source);
         let facts = RequestFacts {
             request_id,
             source: origin.source,
@@ -85,7 +82,7 @@ impl Ticket {
                 sink,
                 facts,
                 observer: origin.observer,
-                _in_flight: InFlight::new(in_flight),
+                _in_flight: in_flight,
             }),
             started: Instant::now(),
         }
@@ -201,19 +198,50 @@ impl Future for Recording {
     }
 }
 
-/// Counts requests in progress.
-struct InFlight(Arc<AtomicU32>);
+/// Requests in progress.
+#[derive(Debug, Default)]
+pub(super) struct Running {
+    all: AtomicU32,
+    local: AtomicU32,
+}
+
+impl Running {
+    /// All of them.
+    pub(super) fn all(&self) -> u32 {
+        self.all.load(Ordering::Relaxed)
+    }
+
+    /// Those of the machine's own users.
+    pub(super) fn local(&self) -> u32 {
+        self.local.load(Ordering::Relaxed)
+    }
+}
+
+/// One request in progress, counted until it is dropped.
+struct InFlight {
+    running: Arc<Running>,
+    is_local: bool,
+}
 
 impl InFlight {
-    fn new(count: &Arc<AtomicU32>) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(count))
+    fn new(running: &Arc<Running>, source: Source) -> Self {
+        let is_local = source == Source::Local;
+        running.all.fetch_add(1, Ordering::Relaxed);
+        running
+            .local
+            .fetch_add(u32::from(is_local), Ordering::Relaxed);
+        Self {
+            running: Arc::clone(running),
+            is_local,
+        }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.running.all.fetch_sub(1, Ordering::Relaxed);
+        let local = u32::from(self.is_local);
+        self.running.local.fetch_sub(local, Ordering::Relaxed);
     }
 }
 

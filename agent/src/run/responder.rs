@@ -1,12 +1,15 @@
 //! Gathers the agent's state for the local socket and the status line.
 
 use crate::cli::VERSION;
+use crate::config::StateDir;
 use crate::heartbeat::Pulse;
 use crate::link::LinkStatus;
 use crate::local::{Answer, Request, Responder, SpoolReport, Status};
-use crate::mode::{Mode, ModeSwitch};
+use crate::mode::ModeSwitch;
+use crate::owner::{OwnerReport, saved};
 use crate::proxy::Proxy;
 use crate::receipts::Receipts;
+use crate::telemetry::{Tally, Tokens};
 use dgon_protocol::frame::Inventory;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
@@ -24,6 +27,10 @@ pub(super) struct Desk {
     pub(super) link: watch::Receiver<LinkStatus>,
     pub(super) mode: ModeSwitch,
     pub(super) refresh: Arc<Notify>,
+    pub(super) tally: Arc<Tally>,
+    pub(super) state: StateDir,
+    /// Held while an order of the owner is written, so that they are kept in the order in which they came.
+    pub(super) ordering: tokio::sync::Mutex<()>,
 }
 
 impl Desk {
@@ -49,6 +56,7 @@ impl Desk {
 
     async fn status(&self) -> Status {
         let gpu_loads = self.pulse.gpu_loads().await;
+        let today = self.today().await;
         let inventory = self.inventory.borrow().clone();
         Status {
             node_id: self.node_id.clone(),
@@ -57,14 +65,56 @@ impl Desk {
             pid: std::process::id(),
             uptime_s: self.pulse.uptime_s(),
             proxy: self.proxy_address.clone(),
-            mode: self.mode.get(),
+            owner: OwnerReport::of(self.mode.stance()),
             in_flight: self.proxy.in_flight(),
+            in_flight_local: self.proxy.in_flight_local(),
+            tokens_per_second: self.tally.tokens_per_second(),
             link: self.link.borrow().clone(),
             spool: self.spool(),
+            today,
+            earnings_today_usd: None,
             gpus: inventory.gpus.clone(),
             gpu_loads,
             runtimes: inventory.runtimes.clone(),
         }
+    }
+}
+
+impl Desk {
+    /// Receipts and tokens of the day.
+    async fn today(&self) -> Option<Tokens> {
+        let (tally, spool) = (Arc::clone(&self.tally), self.state.spool_dir());
+        let counting = tokio::task::spawn_blocking(move || tally.today.get_or_count(&spool));
+        counting.await.ok()?.ok()
+    }
+
+    /// In force at once, and kept.
+    async fn pause(&self) -> Result<(), String> {
+        let _ordering = self.ordering.lock().await;
+        self.mode.pause_by_owner(true);
+        self.save(true).await.map_err(|error| {
+            format!("the node is paused, but that cannot be saved and ends with the agent: {error}")
+        })
+    }
+
+    /// Kept first: a node that would be paused again by a restart is not resumed.
+    async fn resume(&self) -> Result<(), String> {
+        let _ordering = self.ordering.lock().await;
+        if self.mode.stance().orders.owner_paused {
+            self.save(false).await.map_err(|error| {
+                format!("the node stays paused, because the order cannot be saved: {error}")
+            })?;
+        }
+        self.mode.pause_by_owner(false);
+        self.mode.drain_by_owner(false);
+        Ok(())
+    }
+
+    async fn save(&self, paused: bool) -> std::io::Result<()> {
+        let state = self.state.clone();
+        tokio::task::spawn_blocking(move || saved::save(&state, paused))
+            .await
+            .map_err(std::io::Error::other)?
     }
 }
 
@@ -73,12 +123,21 @@ impl Responder for Desk {
         Box::pin(async move {
             match request {
                 Request::Status => return Answer::Status(Box::new(self.status().await)),
-                Request::Pause => self.mode.set(Mode::Paused),
-                Request::Resume => self.mode.set(Mode::Serving),
-                Request::Drain => self.mode.set(Mode::Draining),
-                Request::Refresh => self.refresh.notify_one(),
+                Request::Refresh => {
+                    self.refresh.notify_one();
+                    return Answer::Done;
+                }
+                Request::Pause => self.pause().await,
+                Request::Resume => self.resume().await,
+                Request::Drain => {
+                    self.mode.drain_by_owner(true);
+                    Ok(())
+                }
             }
-            Answer::Done
+            .map_or_else(
+                |message| Answer::Refused { message },
+                |()| Answer::Owner(OwnerReport::of(self.mode.stance())),
+            )
         })
     }
 }

@@ -1,12 +1,13 @@
 //! What the control plane may ask for, and what it may not.
 
 use crate::setup::{Agent, control_plane};
-use dgon_agent::mode::Mode;
+use dgon_agent::mode::{Mode, Stance};
 use dgon_protocol::frame::{
-    Control, Inventory, Job, LifecycleStatus, NodeStatus, Permission, Probe, ProbeOutcome, ToAgent,
+    Control, Inventory, Job, LifecycleStatus, NodeStatus, PausedReason, Permission, Probe,
+    ProbeOutcome, ToAgent,
 };
 use dgon_protocol::id::RequestId;
-use dgon_testkit::link_server::Script;
+use dgon_testkit::link_server::{Script, Seen, StubControlPlane};
 use std::sync::Arc;
 
 fn probe(id: &str) -> ToAgent {
@@ -46,7 +47,136 @@ async fn probes_are_served_where_the_owner_allows_them() {
         .unwrap();
     stub.send(ToAgent::Control(Control::Drain)).await;
     let mut mode = agent.mode.watch();
-    mode.wait_for(|mode| *mode == Mode::Draining).await.unwrap();
+    mode.wait_for(|stance| stance.decision.mode == Mode::Draining)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn the_control_plane_never_lifts_the_owners_pause() {
+    let stub = control_plane(Script::default()).await;
+    let agent = Agent::start(stub.address(), 0, &Permission::DEFAULT).await;
+    stub.until(|seen| seen.connected).await.unwrap();
+    agent.mode.pause_by_owner(true);
+    stub.until(|seen| reason(seen) == Some(PausedReason::Owner))
+        .await
+        .unwrap();
+    stub.send(ToAgent::Control(Control::Drain)).await;
+    agent
+        .mode
+        .watch()
+        .wait_for(is(Mode::Draining))
+        .await
+        .unwrap();
+    stub.send(ToAgent::Control(Control::Resume)).await;
+    agent.mode.watch().wait_for(is(Mode::Paused)).await.unwrap();
+    assert_eq!(agent.mode.stance().decision.reasons, [PausedReason::Owner]);
+    stub.send(probe("1")).await;
+    let seen = stub.until(|seen| seen.probes.len() == 1).await.unwrap();
+    assert_eq!(seen.probes[0].outcome, ProbeOutcome::Refused);
+
+    // And the other way round: the owner takes back what is the owner's.
+    stub.send(ToAgent::Control(Control::Pause)).await;
+    let both = [PausedReason::Owner, PausedReason::ControlPlane];
+    agent
+        .mode
+        .watch()
+        .wait_for(|stance| stance.decision.reasons == both)
+        .await
+        .unwrap();
+    agent.mode.pause_by_owner(false);
+    assert_eq!(agent.mode.reason(), Some(PausedReason::ControlPlane));
+}
+
+fn is(mode: Mode) -> impl FnMut(&Stance) -> bool {
+    move |stance| stance.decision.mode == mode
+}
+
+fn reason(seen: &Seen) -> Option<PausedReason> {
+    seen.heartbeat.as_ref()?.paused_reason
+}
+
+const ALL: [Permission; 6] = [
+    Permission::Probe,
+    Permission::Gateway,
+    Permission::Inference,
+    Permission::Benchmark,
+    Permission::Container,
+    Permission::Command,
+];
+
+/// What became of a job of each kind, and of a probe.
+async fn ask_everything(stub: &StubControlPlane) -> Seen {
+    let before = stub.seen();
+    for kind in ALL {
+        let job = Job {
+            job_id: format!("{kind:?}"),
+            kind,
+            spec: serde_json::Value::Null,
+            timeout_s: 1,
+        };
+        assert!(stub.send(ToAgent::Job(job)).await);
+    }
+    assert!(stub.send(probe(&format!("p{}", before.probes.len()))).await);
+    let (jobs, probes) = (before.jobs.len() + ALL.len(), before.probes.len() + 1);
+    stub.until(|seen| seen.jobs.len() == jobs && seen.probes.len() == probes)
+        .await
+        .unwrap()
+}
+
+fn forbids(message: Option<&String>) -> bool {
+    message.is_some_and(|text| text.contains("the owner of this node does not allow"))
+}
+
+#[tokio::test]
+async fn each_permission_allows_its_own_kind_and_no_other() {
+    for allowed in ALL {
+        let stub = control_plane(Script::default()).await;
+        let _agent = Agent::start(stub.address(), 0, &[allowed]).await;
+        stub.until(|seen| seen.connected).await.unwrap();
+        let seen = ask_everything(&stub).await;
+        for (kind, update) in ALL.iter().zip(&seen.jobs) {
+            assert_eq!(update.job_id, format!("{kind:?}"));
+            let is_forbidden = forbids(update.message.as_ref());
+            assert_eq!(is_forbidden, *kind != allowed, "{allowed:?}: {update:?}");
+        }
+        let probed = &seen.probes[0];
+        let is_forbidden = forbids(probed.message.as_ref());
+        assert_eq!(is_forbidden, allowed != Permission::Probe, "{probed:?}");
+        assert_eq!(
+            probed.outcome == ProbeOutcome::Ok,
+            allowed == Permission::Probe
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_control_plane_cannot_widen_what_the_owner_allows() {
+    let stub = control_plane(Script::default()).await;
+    let _agent = Agent::start(stub.address(), 0, &[]).await;
+    stub.until(|seen| seen.connected).await.unwrap();
+    let wide = serde_json::json!({
+        "allow": ["probe", "gateway", "inference", "benchmark", "container", "command"],
+        "owner": {"idle_only": false},
+    });
+    let serde_json::Value::Object(config) = wide else {
+        unreachable!()
+    };
+    stub.send(ToAgent::Control(Control::SetConfig { config }))
+        .await;
+    let seen = ask_everything(&stub).await;
+    assert!(seen.jobs.iter().all(|job| forbids(job.message.as_ref())));
+    assert!(forbids(seen.probes[0].message.as_ref()));
+
+    stub.cut();
+    let seen = stub
+        .until(|seen| seen.sessions == 2 && seen.connected)
+        .await
+        .unwrap();
+    assert_eq!(seen.hello.unwrap().allow, []);
+    let seen = ask_everything(&stub).await;
+    assert!(seen.jobs.iter().all(|job| forbids(job.message.as_ref())));
+    assert!(seen.probes.iter().all(|one| forbids(one.message.as_ref())));
 }
 
 #[tokio::test]

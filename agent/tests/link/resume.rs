@@ -103,7 +103,7 @@ async fn without_acknowledgements_no_more_than_the_window_is_sent() {
         .await
         .unwrap();
     // A heartbeat later nothing more has come.
-    agent.mode.set(dgon_agent::mode::Mode::Paused);
+    agent.mode.pause_by_owner(true);
     let seen = stub
         .until(|seen| seen.heartbeat.as_ref().is_some_and(|beat| beat.paused))
         .await

@@ -154,6 +154,7 @@ fn heartbeat(receipts: Receipts, mode: ModeSwitch) -> link::TakeHeartbeat {
         let beat = Heartbeat {
             spool_depth: receipts.status().depth(),
             paused: mode.get() != dgon_agent::mode::Mode::Serving,
+            paused_reason: mode.reason(),
             ..Heartbeat::default()
         };
         Box::pin(async move { beat })

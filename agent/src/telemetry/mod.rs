@@ -1,0 +1,17 @@
+//! What the agent tells on this machine about its work: counts of finished requests, and the metrics endpoint.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`tally`] | counters of finished requests, between the proxy and the receipts |
+//! | [`histogram`] | durations in fixed buckets |
+//! | [`today`] | receipts and tokens of the UTC day |
+//!
+//! Invariants: a request costs a few atomic additions here and nothing waits for another; nothing of a prompt or an
+//! output is counted but its length; the number of time series does not grow with the number of requests or models.
+
+pub mod histogram;
+pub mod tally;
+pub mod today;
+
+pub use tally::Tally;
+pub use today::{Today, Tokens};
