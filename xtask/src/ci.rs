@@ -1,6 +1,6 @@
 //! The gate: every check and test, in the order that fails soonest, with the time of each step.
 
-use crate::{fuzz, generated, prerequisites, shell};
+use crate::{cross, fuzz, generated, prerequisites, shell};
 use anyhow::{Context as _, Result};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -13,9 +13,21 @@ pub(crate) struct Options {
     only: Option<String>,
 }
 
+/// A step that cannot run on this machine, and why. It is told by name and does not fail the gate.
+#[derive(Debug)]
+pub(crate) struct Skipped(pub(crate) String);
+
+impl std::fmt::Display for Skipped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Skipped {}
+
 type Step = (&'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 12] = [
+const STEPS: &[Step] = &[
     ("web install and build", web_build),
     ("format", || {
         shell::check(shell::cargo().args(["fmt", "--all", "--check"]))
@@ -23,6 +35,7 @@ const STEPS: [Step; 12] = [
     ("dependency rules", deny),
     ("clippy", clippy),
     ("rust tests", rust_tests),
+    ("other systems", cross::gate),
     ("documentation", documentation),
     ("generated files", generated::check),
     ("web checks and unit tests", || {
@@ -39,7 +52,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     prerequisites::for_tests()?;
     prerequisites::for_web()?;
     let mut times: Vec<(&str, Duration)> = Vec::new();
-    for (name, step) in STEPS {
+    let mut skipped: Vec<(&str, Skipped)> = Vec::new();
+    for &(name, step) in STEPS {
         if options
             .only
             .as_ref()
@@ -49,7 +63,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         }
         println!("\n=== {name}");
         let start = Instant::now();
-        step().with_context(|| {
+        let outcome = step().or_else(|error: anyhow::Error| -> Result<()> {
+            let why = error.downcast::<Skipped>()?;
+            println!("SKIPPED {name}: {why}");
+            skipped.push((name, why));
+            Ok(())
+        });
+        outcome.with_context(|| {
             format!(
                 "the step \"{name}\" failed; run it alone with: cargo xtask ci --only \"{name}\""
             )
@@ -60,7 +80,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     for (name, time) in &times {
         println!("{:>6.1} s  {name}", time.as_secs_f64());
     }
-    println!("\n{} passed, 0 failed", times.len());
+    for (name, why) in &skipped {
+        println!(" SKIPPED  {name}: {why}");
+    }
+    println!(
+        "\n{} passed, {} skipped, 0 failed",
+        times.len() - skipped.len(),
+        skipped.len()
+    );
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `run` | builds everything and runs a whole DGON on this machine |
 //! | `ci` | the gate, step by step; `make test` |
+//! | `cross` | type-checks the agent for macOS, Windows and other processors |
 //! | `fuzz` | coverage-guided fuzzing of every parser of remote bytes |
 //! | `openapi` | writes `control-plane/openapi.json` and the web client's types |
 //! | `clients` | real HTTP clients against the proxy |
@@ -13,6 +14,7 @@
 //! | `deny` | licences, bans and sources of all dependencies |
 
 mod ci;
+mod cross;
 mod fuzz;
 mod generated;
 mod prerequisites;
@@ -34,6 +36,8 @@ enum Command {
     Run(run::Options),
     /// Every test there is.
     Ci(ci::Options),
+    /// Type-check the agent for macOS, Windows and other processors.
+    Cross(cross::Options),
     /// Fuzz every parser of remote bytes.
     Fuzz {
         /// Seconds for each target.
@@ -66,6 +70,7 @@ fn main() -> std::process::ExitCode {
     let result = match Arguments::parse().command {
         Command::Run(options) => run::run(&options),
         Command::Ci(options) => ci::run(&options),
+        Command::Cross(options) => cross::run(&options),
         Command::Fuzz { seconds } => fuzz::run(seconds),
         Command::Openapi => generated::write(),
         Command::Clients => shell::script("testkit/clients/run.sh"),

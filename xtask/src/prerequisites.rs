@@ -75,14 +75,7 @@ fn have(needs: &[Need]) -> Result<()> {
     }
     let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
     if shell::exists("apt-get") && is_root() {
-        println!("installing {} by apt", packages.join(", "));
-        shell::check(shell::command("apt-get").args(["update", "-qq"]))?;
-        return shell::check(
-            shell::command("apt-get")
-                .args(["install", "-y", "-qq", "--no-install-recommends"])
-                .args(&packages)
-                .env("DEBIAN_FRONTEND", "noninteractive"),
-        );
+        return apt_install(&packages);
     }
     let list: Vec<String> = missing
         .iter()
@@ -96,6 +89,28 @@ fn have(needs: &[Need]) -> Result<()> {
     bail!(
         "the tests need these packages; install them and run again:\n{}{hint}",
         list.join("\n")
+    )
+}
+
+/// Brings Debian's compiler with its sources where `is_there` says that none checks other systems. What cannot be
+/// brought is told by the step that needs it.
+pub(crate) fn for_cross(is_there: impl Fn() -> bool) {
+    if is_there() || !shell::exists("apt-get") || !is_root() {
+        return;
+    }
+    if let Err(error) = apt_install(&["rustc-web", "rust-web-src"]) {
+        println!("no compiler for other systems could be installed: {error:#}");
+    }
+}
+
+fn apt_install(packages: &[&str]) -> Result<()> {
+    println!("installing {} by apt", packages.join(", "));
+    shell::check(shell::command("apt-get").args(["update", "-qq"]))?;
+    shell::check(
+        shell::command("apt-get")
+            .args(["install", "-y", "-qq", "--no-install-recommends"])
+            .args(packages)
+            .env("DEBIAN_FRONTEND", "noninteractive"),
     )
 }
 
