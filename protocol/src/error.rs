@@ -48,7 +48,7 @@ error_types! {
     ReplayedRequest = "replayed_request",
     /// The enrolment token is unknown, spent, expired or revoked.
     InvalidToken = "invalid_token",
-    /// The public key is not acceptable: not canonical, not of prime order, or known already.
+    /// The public key is not acceptable: not canonical, not of prime order, known already, or given up before.
     InvalidKey = "invalid_key",
     /// No such object, or not yours to see.
     NotFound = "not_found",

@@ -13,6 +13,7 @@
 //! | [`chain`] | the per-node hash chain rule |
 //! | [`auth`] | the HMAC scheme of node HTTP |
 //! | [`enrol`] | what a new node and the control plane say to each other |
+//! | [`rotate`] | what a node signs when it changes its key |
 //! | [`node`] | what a node may ask about itself |
 //! | [`frame`] | text frames of the agent link |
 //! | [`relay`] | binary frames of the agent link |
@@ -29,4 +30,5 @@ pub mod limits;
 pub mod node;
 pub mod receipt;
 pub mod relay;
+pub mod rotate;
 pub mod strict;

@@ -44,3 +44,6 @@ pub const BACKOFF_CAP: Duration = Duration::from_secs(30);
 pub const BACKOFF_RESET: Duration = Duration::from_secs(60);
 /// How long the handshake of a link may take.
 pub const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long after its rotation a receipt of the old key may have ended: time for the control plane's answer to reach
+/// an agent that goes on serving. An agent that hears nothing changes over by itself after half of it.
+pub const KEY_GRACE: Duration = Duration::from_secs(3600);

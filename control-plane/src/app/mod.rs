@@ -17,7 +17,7 @@ pub use clock::Clock;
 pub use guard::{Limits, NodeGuard, NonceState, Nonces, Share};
 pub use lifecycle::{Cause, Lifecycles, NodeLife};
 pub use master_key::{MasterKey, MasterKeyError};
-pub use nodes::{NodeSession, Secrets};
+pub use nodes::{FormerKey, NodeSession, Secrets};
 pub use sessions::{Outbound, SessionEnd, SessionHandle, Sessions};
 pub use settings::Settings;
 

@@ -15,14 +15,31 @@ pub struct NodeSession {
     pub node_id: NodeId,
     /// The region that the network has it in.
     pub region: String,
-    /// Row of its key.
+    /// Row of the key in use.
     pub node_key_id: i64,
-    /// The key that its receipts verify under.
+    /// The key in use: what new receipts verify under.
     pub public_key: PublicKey,
+    /// Keys that it gave up, the latest first: what was signed in their time is still good.
+    pub former: Vec<FormerKey>,
     /// `seq` of the last receipt of its chain when the session opened.
     pub head_seq: u64,
     /// Name of the session; `None` for node HTTP.
     pub session_id: Option<String>,
+}
+
+/// A key that a node gave up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FormerKey {
+    /// Its row.
+    pub id: i64,
+    /// Its short name, as receipts name it.
+    pub key_id: String,
+    /// The key.
+    pub public_key: PublicKey,
+    /// When it was given up, unix ms.
+    pub valid_to_ms: i64,
+    /// The last `seq` of its chain, where its holder has said so.
+    pub closed_seq: Option<i64>,
 }
 
 /// Opened HMAC secrets, so that a request costs no query and no decryption. Bounded by the enrolled nodes.
@@ -78,7 +95,21 @@ impl App {
         node_id: &NodeId,
         session_id: Option<String>,
     ) -> Result<Option<NodeSession>, StoreError> {
-        let Some(key) = self.store.node_key_current(node_id).await? else {
+        let mut current = None;
+        let mut former = Vec::new();
+        for key in self.store.node_keys(node_id).await? {
+            match key.valid_to_ms {
+                None => current = Some(key),
+                Some(valid_to_ms) => former.push(FormerKey {
+                    id: key.id,
+                    key_id: key.public_key.key_id(),
+                    public_key: key.public_key,
+                    valid_to_ms,
+                    closed_seq: key.closed_seq,
+                }),
+            }
+        }
+        let Some(key) = current else {
             return Ok(None);
         };
         let Some(row) = self.store.node_get(node_id).await? else {
@@ -89,7 +120,8 @@ impl App {
             region: row.region,
             node_key_id: key.id,
             public_key: key.public_key,
-            head_seq: key.head_seq,
+            former,
+            head_seq: key.head.seq,
             session_id,
         }))
     }

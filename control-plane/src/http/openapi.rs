@@ -35,6 +35,7 @@ use utoipa::{Modify, OpenApi, PartialSchema, ToSchema};
         query::summary::trends,
         query::nodes::node_list,
         query::nodes::node_detail,
+        query::nodes::node_keys,
         query::receipts::receipt_list,
         query::receipts::receipt_aggregate,
         query::receipts::receipt_detail,

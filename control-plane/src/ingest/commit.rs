@@ -4,12 +4,11 @@ use super::held::Held;
 use super::plan::{Plan, PlanError, Written};
 use super::verify::Checked;
 use super::{Fate, IngestError, Outcome, ReceiptVerdict, Submission};
-use crate::app::{App, Cause};
+use crate::app::{App, Cause, NodeSession};
 use crate::bus::{CommittedReceipt, Event};
 use dgon_control_plane_model::lifecycle::Event as LifecycleEvent;
 use dgon_control_plane_store::StoreError;
 use dgon_protocol::frame::{Ack, ToAgent};
-use dgon_protocol::id::NodeId;
 use dgon_protocol::receipt::Source;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -120,7 +119,7 @@ impl Committer {
                 self.settle(Vec::new(), written, now_ms).await;
                 for (key, node) in nodes {
                     let head_seq = heads.get(&key).map_or(0, |head| head.seq);
-                    self.tell(&node.node_id, key, head_seq);
+                    self.tell(&node, key, head_seq);
                 }
             }
             Err(error) => tracing::error!(
@@ -130,8 +129,12 @@ impl Committer {
         }
     }
 
-    /// Tells a node, outside of an answer, that its chain went on.
-    fn tell(&mut self, node_id: &NodeId, key: i64, head_seq: u64) {
+    /// Tells a node, outside of an answer, that its chain went on. The link speaks of the chain in use alone.
+    fn tell(&mut self, node: &NodeSession, key: i64, head_seq: u64) {
+        if key != node.node_key_id {
+            return;
+        }
+        let node_id = &node.node_id;
         let ack = Ack {
             acked_seq: head_seq,
             refused: Vec::new(),

@@ -43,7 +43,7 @@ impl Held {
         receipt: Box<Verified>,
         now_ms: i64,
     ) {
-        let key = node.node_key_id;
+        let key = receipt.key;
         let size = receipt.entry.len();
         let chain = self.chains.entry(key).or_insert_with(|| HeldChain {
             node: Arc::clone(node),

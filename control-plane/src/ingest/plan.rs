@@ -58,7 +58,6 @@ struct Waiting<'a> {
 }
 
 struct Insert<'a> {
-    node: &'a NodeSession,
     receipt: &'a Verified,
     seq: Option<i64>,
 }
@@ -122,7 +121,10 @@ impl<'a> Plan<'a> {
         let mut keys: Vec<i64> = self
             .submissions
             .iter()
-            .map(|s| s.node.node_key_id)
+            .flat_map(|s| {
+                let items = s.items.iter().map(Checked::key);
+                items.chain([s.node.node_key_id])
+            })
             .collect();
         keys.extend_from_slice(overdue);
         keys.sort_unstable();
@@ -161,17 +163,14 @@ impl<'a> Plan<'a> {
         })
     }
 
-    fn head(&self, node: &NodeSession) -> Head {
-        self.heads
-            .get(&node.node_key_id)
-            .copied()
-            .unwrap_or(Head::EMPTY)
+    fn head(&self, key: i64) -> Head {
+        self.heads.get(&key).copied().unwrap_or(Head::EMPTY)
     }
 
-    fn move_head(&mut self, node: &NodeSession, head: Head) {
-        self.heads.insert(node.node_key_id, head);
-        self.moved.insert(node.node_key_id);
-        self.unplaced.remove(&node.node_key_id);
+    fn move_head(&mut self, key: i64, head: Head) {
+        self.heads.insert(key, head);
+        self.moved.insert(key);
+        self.unplaced.remove(&key);
     }
 
     async fn verified(
@@ -183,21 +182,21 @@ impl<'a> Plan<'a> {
         let Some(link) = receipt.link() else {
             return self.insert(node, receipt, None).await;
         };
-        let key = node.node_key_id;
-        let mut judgement = judge(self.head(node), link);
+        let key = receipt.key;
+        let mut judgement = judge(self.head(key), link);
         if let Judgement::Ahead { from, to } = judgement {
             let refused = self.unplaced.get(&key).copied().unwrap_or(0);
             if refused > to - from {
                 // What is missing was here and was no receipt: waiting for it would wait for ever.
-                self.gap(node, from, to, ErrorType::InvalidReceipt.as_str());
+                self.gap(node, key, from, to, ErrorType::InvalidReceipt.as_str());
                 self.move_head(
-                    node,
+                    key,
                     Head {
                         seq: to,
                         entry_hash: link.prev_hash,
                     },
                 );
-                judgement = judge(self.head(node), link);
+                judgement = judge(self.head(key), link);
             }
         }
         match judgement {
@@ -214,8 +213,10 @@ impl<'a> Plan<'a> {
                     node,
                     receipt,
                 });
-                // The first gap is the one to fill; later ones show when it is.
-                self.needs[place.0].get_or_insert(Need { from, to });
+                // The first gap is the one to fill; later ones show when it is. `need` speaks of the chain in use.
+                if key == node.node_key_id {
+                    self.needs[place.0].get_or_insert(Need { from, to });
+                }
                 Ok(Fate::Held)
             }
         }
@@ -232,7 +233,8 @@ impl<'a> Plan<'a> {
             seq: link.seq,
             entry_hash: link.entry_hash,
         };
-        let head = self.head(node);
+        let key = receipt.key;
+        let head = self.head(key);
         let follows =
             link.prev_hash == head.entry_hash || (head.seq > 0 && head.entry_hash == UNKNOWN);
         let fate = if follows {
@@ -247,9 +249,9 @@ impl<'a> Plan<'a> {
             )
         };
         if let Fate::Refused { kind, .. } = &fate {
-            self.gap(node, link.seq, link.seq, kind.as_str());
+            self.gap(node, key, link.seq, link.seq, kind.as_str());
         }
-        self.move_head(node, after);
+        self.move_head(key, after);
         Ok(fate)
     }
 
@@ -261,12 +263,11 @@ impl<'a> Plan<'a> {
         link: Link,
     ) -> Result<Fate, PlanError> {
         let seq = seq_column(link.seq);
-        let in_batch = |insert: &&Insert<'_>| {
-            insert.node.node_key_id == node.node_key_id && insert.seq == Some(seq)
-        };
+        let in_batch =
+            |insert: &&Insert<'_>| insert.receipt.key == receipt.key && insert.seq == Some(seq);
         let stored = match self.inserts.iter().find(in_batch) {
             Some(insert) => Some(insert.receipt.entry_hash),
-            None => self.tx.at_seq(node.node_key_id, seq).await?,
+            None => self.tx.at_seq(receipt.key, seq).await?,
         };
         match stored {
             Some(hash) if hash == receipt.entry_hash => Ok(Fate::Duplicate),
@@ -328,11 +329,11 @@ impl<'a> Plan<'a> {
         let Some(link) = receipt.link() else {
             return Ok(());
         };
-        let head = self.head(&chain.node);
+        let head = self.head(key);
         if *first > head.seq + 1 {
-            self.gap(&chain.node, head.seq + 1, first - 1, "missing");
+            self.gap(&chain.node, key, head.seq + 1, first - 1, "missing");
             self.move_head(
-                &chain.node,
+                key,
                 Head {
                     seq: first - 1,
                     entry_hash: link.prev_hash,
@@ -351,7 +352,7 @@ impl<'a> Plan<'a> {
         if self.careful {
             return self.insert_checked(node, receipt, seq).await;
         }
-        self.inserts.push(Insert { node, receipt, seq });
+        self.inserts.push(Insert { receipt, seq });
         Ok(Fate::Accepted)
     }
 
@@ -377,7 +378,7 @@ impl<'a> Plan<'a> {
             }
             None => {
                 self.taken.insert(request_id, receipt.entry_hash);
-                self.inserts.push(Insert { node, receipt, seq });
+                self.inserts.push(Insert { receipt, seq });
                 Ok(Fate::Accepted)
             }
         }
@@ -398,7 +399,11 @@ impl<'a> Plan<'a> {
         node: &'a NodeSession,
         refused: &Refused,
     ) -> Result<Fate, PlanError> {
-        if refused.kind == ErrorType::InvalidSignature {
+        let keeps = matches!(
+            refused.kind,
+            ErrorType::InvalidSignature | ErrorType::InvalidKey
+        );
+        if keeps {
             self.evidence.push(Evidence {
                 node_id: node.node_id.clone(),
                 kind: refused.kind.as_str(),
@@ -408,34 +413,48 @@ impl<'a> Plan<'a> {
                 session_id: node.session_id.clone(),
                 bytes: refused.bytes.clone(),
             });
+        }
+        if refused.kind == ErrorType::InvalidSignature {
             let named = refused.request_id.as_ref().map_or("", RequestId::as_str);
             let detail = format!("bad signature on receipt {named}");
             self.violations
                 .push((node.node_id.clone(), Violation::InvalidSignature, detail));
         }
-        let head = self.head(node);
-        match refused.link {
-            Some(link) => {
-                if link.seq == head.seq + 1 {
-                    self.gap(node, link.seq, link.seq, refused.kind.as_str());
-                    // Nobody vouches for these bytes, so nobody knows what the next receipt will refer to.
-                    let unknown = Head {
-                        seq: link.seq,
-                        entry_hash: UNKNOWN,
-                    };
-                    self.move_head(node, unknown);
-                    self.drain(node.node_key_id).await?;
-                }
-            }
-            None => *self.unplaced.entry(node.node_key_id).or_default() += 1,
+        // A chain that was given up has its end; what is refused there leaves no gap in it.
+        if refused.kind != ErrorType::InvalidKey {
+            self.pass_over(node, refused).await?;
         }
         Ok(refusal(refused.kind, &refused.message))
     }
 
-    fn gap(&mut self, node: &NodeSession, from: u64, to: u64, reason: &'static str) {
+    /// Refused bytes never block those after them.
+    async fn pass_over(
+        &mut self,
+        node: &'a NodeSession,
+        refused: &Refused,
+    ) -> Result<(), PlanError> {
+        let key = refused.key;
+        let Some(link) = refused.link else {
+            *self.unplaced.entry(key).or_default() += 1;
+            return Ok(());
+        };
+        if link.seq == self.head(key).seq + 1 {
+            self.gap(node, key, link.seq, link.seq, refused.kind.as_str());
+            // Nobody vouches for these bytes, so nobody knows what the next receipt will refer to.
+            let unknown = Head {
+                seq: link.seq,
+                entry_hash: UNKNOWN,
+            };
+            self.move_head(key, unknown);
+            self.drain(key).await?;
+        }
+        Ok(())
+    }
+
+    fn gap(&mut self, node: &NodeSession, key: i64, from: u64, to: u64, reason: &'static str) {
         self.gaps.push(Gap {
             node_id: node.node_id.clone(),
-            node_key_id: node.node_key_id,
+            node_key_id: key,
             from_seq: seq_column(from),
             to_seq: seq_column(to),
             reason,
@@ -468,7 +487,7 @@ impl<'a> Plan<'a> {
             .inserts
             .iter()
             .map(|insert| NewReceipt {
-                node_key_id: insert.node.node_key_id,
+                node_key_id: insert.receipt.key,
                 seq: insert.seq,
                 fields: &insert.receipt.fields,
                 entry_hash: insert.receipt.entry_hash,

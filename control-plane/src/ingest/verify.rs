@@ -1,11 +1,17 @@
 //! One receipt's bytes to a verdict: strict parse once, node check, strict signature check one by one.
 //!
 //! Canonical input is taken over as it is: its buffer becomes the stored entry without a copy.
+//!
+//! A receipt verifies under the key that it names, the one in use or one that the node gave up. A former key is good
+//! for what it signed in its time: a receipt that ended later than [`KEY_GRACE`] after the rotation, or that comes
+//! after the end which the key's holder stated, is refused with `invalid_key`.
 
-use crate::app::NodeSession;
+use crate::app::{FormerKey, NodeSession};
 use dgon_protocol::chain::Link;
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::id::RequestId;
+use dgon_protocol::key::PublicKey;
+use dgon_protocol::limits::KEY_GRACE;
 use dgon_protocol::receipt::{Fields, Receipt, Sha256Hash, Version};
 use std::error::Error as _;
 use std::sync::{Arc, LazyLock};
@@ -31,6 +37,8 @@ pub enum Checked {
 /// A receipt whose signature holds.
 #[derive(Debug)]
 pub struct Verified {
+    /// Row of the key that it verified under, which is its chain.
+    pub key: i64,
     /// What it says.
     pub fields: Fields,
     /// Its canonical bytes.
@@ -48,10 +56,22 @@ pub struct Refused {
     pub message: String,
     /// The id that the bytes name.
     pub request_id: Option<RequestId>,
+    /// Row of the key that the bytes name, else of the one in use.
+    pub key: i64,
     /// The place in the chain that the bytes name.
     pub link: Option<Link>,
     /// The bytes as received.
     pub bytes: Vec<u8>,
+}
+
+impl Checked {
+    /// Row of the key whose chain it belongs to.
+    pub fn key(&self) -> i64 {
+        match self {
+            Self::Verified(receipt) => receipt.key,
+            Self::Refused(refused) => refused.key,
+        }
+    }
 }
 
 impl Verified {
@@ -104,30 +124,37 @@ pub fn check(node: &NodeSession, input: Vec<u8>) -> Checked {
                 kind: ErrorType::InvalidReceipt,
                 message,
                 request_id: None,
+                key: node.node_key_id,
                 link: None,
                 bytes: input,
             }));
         }
     };
+    let signer = signer(node, &receipt);
     let refusal = if receipt.fields.node_id != node.node_id {
         Some((
             ErrorType::WrongNode,
             "the receipt names another node than the one that sends it",
         ))
-    } else if !receipt.verify(&node.public_key) {
+    } else if !signer.holds {
         Some((
             ErrorType::InvalidSignature,
             "receipt signature verification failed",
         ))
     } else {
-        None
+        signer
+            .former
+            .and_then(|former| outlived(former, &receipt.fields))
+            .map(|why| (ErrorType::InvalidKey, why))
     };
+    let key = signer.former.map_or(node.node_key_id, |former| former.id);
     let entry_hash = receipt.entry_hash();
     if let Some((kind, message)) = refusal {
         return Checked::Refused(Box::new(Refused {
             kind,
             message: message.to_owned(),
             request_id: Some(receipt.fields.request_id.clone()),
+            key,
             link: link(&receipt.fields, entry_hash),
             bytes: input,
         }));
@@ -139,8 +166,54 @@ pub fn check(node: &NodeSession, input: Vec<u8>) -> Checked {
     };
     let fields = receipt.fields;
     Checked::Verified(Box::new(Verified {
+        key,
         fields,
         entry_hash,
         entry: rewritten.unwrap_or(input),
     }))
+}
+
+/// The key of a receipt.
+struct Signer<'a> {
+    /// Where it is one that the node gave up.
+    former: Option<&'a FormerKey>,
+    holds: bool,
+}
+
+/// The key that the receipt names; where it names none, the one that it verifies under.
+fn signer<'a>(node: &'a NodeSession, receipt: &Receipt<'_>) -> Signer<'a> {
+    let under = |key: &PublicKey| receipt.verify(key);
+    let former = |former: &'a FormerKey| Signer {
+        former: Some(former),
+        holds: under(&former.public_key),
+    };
+    if let Some(named) = &receipt.fields.key_id
+        && let Some(found) = node.former.iter().find(|key| key.key_id == *named)
+    {
+        return former(found);
+    }
+    let current = Signer {
+        former: None,
+        holds: under(&node.public_key),
+    };
+    if current.holds || receipt.fields.key_id.is_some() {
+        return current;
+    }
+    let mut others = node.former.iter().map(former);
+    others.find(|signer| signer.holds).unwrap_or(current)
+}
+
+/// Why a receipt of a key that was given up is not good any more.
+fn outlived(former: &FormerKey, fields: &Fields) -> Option<&'static str> {
+    let grace_ms = i64::try_from(KEY_GRACE.as_millis()).unwrap_or(i64::MAX);
+    let ended_ms = fields.ts_end.saturating_mul(1000);
+    if ended_ms > former.valid_to_ms.saturating_add(grace_ms) {
+        return Some("the receipt ended after its key was given up; sign with the key in use");
+    }
+    let beyond = former
+        .closed_seq
+        .is_some_and(|last| fields.seq.is_some_and(|seq| seq > last));
+    beyond.then_some(
+        "the receipt comes after the end of its chain, which the holder of its key stated",
+    )
 }

@@ -53,7 +53,16 @@ pub(super) async fn prove(
         .map_err(|error| End::store(&error))?
         .ok_or_else(|| End::error(ErrorType::Unauthorized, "the node has no key here"))?;
     if hello.public_key != node.public_key {
-        let message = "hello shows another key than the one enrolled; enrol again or restore the node's state";
+        let is_former = node
+            .former
+            .iter()
+            .any(|key| key.public_key == hello.public_key);
+        let message = if is_former {
+            "hello shows a key that this node gave up; finish the rotation with `dgon-agent key rotate`, or restore \
+             the node's state as it was after it"
+        } else {
+            "hello shows another key than the one enrolled; enrol again or restore the node's state"
+        };
         return Err(End::error(ErrorType::InvalidKey, message));
     }
     if !hello.proves_key(&nonce, host) {

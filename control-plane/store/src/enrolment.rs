@@ -3,6 +3,7 @@
 //! A token is stored as its SHA-256 alone. Consuming it, making the node and storing its key happen together
 //! or not at all, so a token of `n` uses enrols exactly `n` nodes whatever races.
 
+use crate::audit::{AuditEntry, audit_on};
 use crate::{Store, StoreError, in_tx};
 use dgon_control_plane_model::lifecycle::{Reason, State};
 use dgon_protocol::id::NodeId;
@@ -46,6 +47,8 @@ pub enum Enrolment {
     KnownKey,
     /// Another node has this name.
     NameTaken,
+    /// The node belongs to another organisation than the token.
+    OtherOrg,
 }
 
 impl Store {
@@ -127,6 +130,64 @@ impl Store {
                 .execute(&mut *tx)
                 .await
                 .map_err(&failed)?;
+            region
+        });
+        Ok(Enrolment::Enrolled { region })
+    }
+    /// Consumes one use of the token and gives a node that is known by its key a new secret, in one transaction.
+    /// State, history and chain stay.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn enrol_again(
+        &self,
+        token_hash: &[u8; 32],
+        node: &NewNode<'_>,
+    ) -> Result<Enrolment, StoreError> {
+        const OP: &str = "node.enrol_again";
+        let failed = StoreError::query(OP);
+        let region = in_tx!(self, "node.enrol_again", tx => {
+            let token: Option<(String, Option<String>)> = sqlx::query_as(
+                    "UPDATE enrolment_tokens SET uses_left = uses_left - 1 \
+                     WHERE token_hash = $1 AND uses_left > 0 AND revoked_at_ms IS NULL AND expires_at_ms > $2 \
+                     RETURNING id, org_id")
+                .bind(token_hash.as_slice())
+                .bind(node.at_ms)
+                .fetch_optional(&mut *tx)
+                .await
+                .map_err(&failed)?;
+            let Some((token_id, org_id)) = token else {
+                return Ok(Enrolment::InvalidToken);
+            };
+            let known: Option<(String, Option<String>, i64)> = sqlx::query_as(
+                    "SELECT n.region, n.org_id, k.id FROM node_keys k JOIN nodes n ON n.node_id = k.node_id \
+                     WHERE k.public_key = $1 AND k.node_id = $2 AND k.valid_to_ms IS NULL AND n.state <> 'retired'")
+                .bind(node.public_key.as_bytes().as_slice())
+                .bind(node.node_id.as_str())
+                .fetch_optional(&mut *tx)
+                .await
+                .map_err(&failed)?;
+            let Some((region, owner, _)) = known else {
+                return Ok(Enrolment::KnownKey);
+            };
+            if owner != org_id {
+                return Ok(Enrolment::OtherOrg);
+            }
+            sqlx::query("UPDATE node_secrets SET sealed = $2, created_at_ms = $3 WHERE node_id = $1")
+                .bind(node.node_id.as_str())
+                .bind(node.sealed_secret)
+                .bind(node.at_ms)
+                .execute(&mut *tx)
+                .await
+                .map_err(&failed)?;
+            let audit = AuditEntry {
+                at_ms: node.at_ms,
+                actor: format!("token:{token_id}"),
+                action: "node.enrol_again".to_owned(),
+                object: format!("node:{}", node.node_id),
+                ..AuditEntry::default()
+            };
+            audit_on!(&mut *tx, &audit, "node.enrol_again");
             region
         });
         Ok(Enrolment::Enrolled { region })

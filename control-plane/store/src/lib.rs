@@ -13,6 +13,7 @@ pub mod flags;
 mod heartbeats;
 mod ingest;
 pub mod links;
+pub mod node_keys;
 pub mod node_queries;
 mod nodes;
 pub mod receipt_queries;

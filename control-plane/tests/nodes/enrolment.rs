@@ -1,9 +1,14 @@
 //! A token and a key become a node, exactly as often as the token says.
 
-use crate::support::{Server, error_type};
+use crate::support::{Server, ack, error_type, quarantined};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use dgon_control_plane_model::lifecycle::State;
 use dgon_protocol::enrol::{RegisterNonce, RegisterRequest, RegisterResponse, proof_bytes};
 use dgon_protocol::error::ErrorType;
+use dgon_protocol::id::NodeId;
 use dgon_protocol::key::{NodeKey, PublicKey, signature_text};
+use dgon_protocol::rotate::ROTATE_PATH;
 use dgon_testkit::fleet::{Enrol, SimAgent, SimError};
 
 async fn nonce(server: &Server) -> String {
@@ -99,11 +104,72 @@ async fn keys_that_prove_nothing_are_refused_and_cost_no_token() {
     );
 
     assert_eq!(register(&server, &good).await.status(), 201);
-    let again = request(&server.token(1).await, &nonce, &key);
+    // A key that was given up never enrols again.
+    let mut agent = server.agent("a").await;
+    let old = agent.key.clone();
+    let rotation = serde_json::to_vec(&agent.rotate().expect("rotation")).expect("json");
+    let rotated = server.post(&agent, ROTATE_PATH, &rotation).await;
+    assert_eq!(rotated.status(), 200);
+    let again = request(&server.token(1).await, &nonce, &old);
     assert_eq!(
         error_type(register(&server, &again).await).await,
         ErrorType::InvalidKey
     );
+}
+
+#[tokio::test]
+async fn a_known_machine_is_the_same_node_again_and_its_chain_goes_on() {
+    for server in [Server::start().await, Server::start_on_postgres().await] {
+        let (mut agent, mut link) = server.active_agent("a").await;
+        let first = agent.next_receipt().expect("receipt");
+        link.send_receipts([&first]).await.expect("send");
+        ack(&mut link, first.seq).await;
+
+        let nonce = nonce(&server).await;
+        let mut again = request(&server.token(1).await, &nonce, &agent.key);
+        again.node_id = Some(NodeId::parse("b").expect("id"));
+        let response = register(&server, &again).await;
+        assert_eq!(error_type(response).await, ErrorType::Conflict);
+        again.node_id = None;
+        let response = register(&server, &again).await;
+        assert_eq!(response.status(), 201);
+        let answer: RegisterResponse = response.json().await.expect("answer");
+        assert_eq!(answer.node_id, agent.node_id);
+        assert_eq!(server.state(&agent), State::Active, "its state stays");
+        // The token is spent, and the secret of before is worth nothing.
+        let response = register(&server, &again).await;
+        assert_eq!(error_type(response).await, ErrorType::InvalidToken);
+        assert!(agent.connect().await.is_err());
+        let secret = STANDARD.decode(answer.node_secret).expect("base64");
+        agent.secret = secret;
+        let mut link = agent.connect().await.expect("the new secret");
+        assert_eq!(link.welcome.acked_seq, first.seq);
+        let next = agent.next_receipt().expect("receipt");
+        link.send_receipts([&next]).await.expect("send");
+        assert_eq!(ack(&mut link, next.seq).await.refused, []);
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_known_machine_stays_with_its_organisation_and_in_its_quarantine() {
+    let server = Server::start().await;
+    let (mut agent, mut link) = server.active_agent("a").await;
+    let mut forged = agent.next_receipt().expect("receipt");
+    forged.signed.entry_bytes = forged
+        .text()
+        .replace("\"tokens_input\":", "\"tokens_input\":1")
+        .into();
+    link.send_receipts([&forged]).await.expect("send");
+    quarantined(&mut link).await;
+    let nonce = nonce(&server).await;
+    let foreign = server.token_of(Some("org_other"), 1).await;
+    let response = register(&server, &request(&foreign, &nonce, &agent.key)).await;
+    assert_eq!(error_type(response).await, ErrorType::InvalidToken);
+    let own = server.token(1).await;
+    let response = register(&server, &request(&own, &nonce, &agent.key)).await;
+    assert_eq!(response.status(), 201);
+    assert_eq!(server.state(&agent), State::Quarantine);
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@
 mod enrolment;
 mod http_api;
 mod ingest;
+mod key;
 mod lifecycle;
 mod link;
 mod support;

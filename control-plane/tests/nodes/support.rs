@@ -105,16 +105,18 @@ impl Server {
 
     /// An enrolment token.
     pub(crate) async fn token(&self, uses: i64) -> String {
-        let token = format!(
-            "token-{}",
-            Sha256Hash::of(&self.app.clock.now_ms().to_be_bytes()).to_hex()
-        );
+        self.token_of(None, uses).await
+    }
+
+    /// An enrolment token of an organisation.
+    pub(crate) async fn token_of(&self, org_id: Option<&str>, uses: i64) -> String {
+        let token = format!("token-{}", Sha256Hash::of(&rand_bytes()).to_hex());
         let row = NewEnrolmentToken {
             id: token[..16].to_owned(),
             token_hash: Sha256Hash::of(token.as_bytes()).0,
             label: "test".to_owned(),
             region: Some("eu-test".to_owned()),
-            org_id: None,
+            org_id: org_id.map(str::to_owned),
             created_by: "test".to_owned(),
             created_at_ms: self.app.clock.now_ms(),
             expires_at_ms: self.app.clock.now_ms() + 3_600_000,
@@ -190,6 +192,12 @@ impl Server {
         }
         request.send().await.expect("send")
     }
+}
+
+fn rand_bytes() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("entropy");
+    bytes
 }
 
 /// The type of an error answer.

@@ -11,6 +11,7 @@ use dgon_protocol::frame::{Hello, Host, Inventory, Model, Permission, Runtime, l
 use dgon_protocol::id::{NodeId, RequestId};
 use dgon_protocol::key::{NodeKey, hex, signature_text};
 use dgon_protocol::receipt::{Draft, Signed, Source, Status};
+use dgon_protocol::rotate::{Closing, Rotation};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -148,6 +149,28 @@ impl SimAgent {
                 entry_hash,
             },
         })
+    }
+
+    /// Takes a new key and begins its chain; the statement by which the old key passes the node on.
+    ///
+    /// # Errors
+    /// The machine has no entropy.
+    pub fn rotate(&mut self) -> Result<Rotation, SimError> {
+        let new = NodeKey::from_seed(&random()?);
+        let rotation = Rotation::sign(&self.node_id, &self.key, &new, unix_now().as_secs());
+        self.key = new;
+        self.head = Head::EMPTY;
+        Ok(rotation)
+    }
+
+    /// The statement that the chain of this agent's key ends where it is.
+    pub fn closing(&self) -> Closing {
+        Closing::sign(
+            &self.node_id,
+            &self.key,
+            self.head.seq,
+            self.head.entry_hash,
+        )
     }
 
     /// What [`SimAgent::restore`] needs.

@@ -3,7 +3,7 @@
 use super::{PAGE_DEFAULT, PAGE_MAX, QueryError};
 use crate::app::App;
 use crate::app::viewer::Viewer;
-use crate::app::views::{NodeDetail, NodeRow, Now, Page, ReceiptRow};
+use crate::app::views::{NodeDetail, NodeKeyView, NodeKeys, NodeRow, Now, Page, ReceiptRow};
 use crate::presence::NodePresence;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -184,6 +184,18 @@ impl App {
             detail.trimmed()
         } else {
             detail
+        }))
+    }
+
+    /// Every key that a node ever had; `None` when there is no such node. Public keys are everybody's to see.
+    ///
+    /// # Errors
+    /// [`QueryError::Store`].
+    pub async fn node_keys(&self, node_id: &NodeId) -> Result<Option<NodeKeys>, QueryError> {
+        let keys = self.store.node_keys(node_id).await?;
+        Ok((!keys.is_empty()).then(|| NodeKeys {
+            node_id: node_id.to_string(),
+            items: keys.iter().map(NodeKeyView::of).collect(),
         }))
     }
 }

@@ -2,10 +2,12 @@
 //!
 //! Times are RFC 3339 UTC with milliseconds; unknown is `null`; field names are the vocabulary's.
 
+mod keys;
 mod node;
 mod receipt;
 mod summary;
 
+pub use keys::{NodeKeyView, NodeKeys};
 pub use node::{
     ChainView, GapView, GpuLoadView, GpuView, HeartbeatEvent, HeartbeatView, HistoryView, HostView,
     ModelView, NodeDetail, NodeRow, NodeStatus, Now, ProbeView, RuntimeView,

@@ -6,10 +6,12 @@
 //! | `register` | a token and a key become a node |
 //! | `heartbeat` | health over HTTP |
 //! | `receipts` | receipts over HTTP |
+//! | `key` | a node changes its key |
 //! | `own` | what a node may know of itself |
 
 pub mod auth;
 mod heartbeat;
+mod key;
 mod own;
 mod receipts;
 mod register;
@@ -32,6 +34,8 @@ pub(crate) const SMALL_BODY_BYTES: usize = 64 * 1024;
     register::nonce,
     register::register,
     heartbeat::heartbeat,
+    key::rotate,
+    key::close,
     own::own,
     receipts::receipts
 ))]
@@ -44,6 +48,8 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/api/v1/nodes/register", post(register::register))
         .route("/api/v1/nodes/heartbeat", post(heartbeat::heartbeat))
         .route("/api/v1/nodes/self", get(own::own))
+        .route("/api/v1/nodes/key/rotate", post(key::rotate))
+        .route("/api/v1/nodes/key/close", post(key::close))
         .route("/api/v1/receipts", post(receipts::receipts))
         // Bodies are read by the handlers, each up to its own limit, after the cheap checks.
         .layer(DefaultBodyLimit::disable())

@@ -1,7 +1,10 @@
 //! A token and a key become a node.
 //!
 //! The nonce is a sealed timestamp, so nothing is kept for strangers who never come back. It may be signed
-//! again within its time, which gains nothing: the key must be new to the network.
+//! again within its time, which gains nothing: the key must be new to the network, or the token good once more.
+//!
+//! A machine that is known by its key, and brings a good token of its own organisation, is the same node again: it
+//! gets a new secret, and keeps its name, state and chain.
 
 use super::SMALL_BODY_BYTES;
 use super::auth::read_body;
@@ -13,6 +16,7 @@ use axum::extract::{Request, State};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use dgon_control_plane_model::lifecycle::{Reason, State as NodeState};
+use dgon_control_plane_store::node_keys::KeyOwner;
 use dgon_control_plane_store::{Enrolment, NewNode};
 use dgon_protocol::enrol::{RegisterNonce, RegisterRequest, RegisterResponse};
 use dgon_protocol::error::ErrorType;
@@ -73,12 +77,15 @@ pub(super) async fn register(
     let mut secret = Zeroizing::new([0u8; 32]);
     fill(secret.as_mut_slice())?;
     let (node_id, region) = enrol(&app, &wish, secret.as_slice()).await?;
-    app.lifecycles.set(
-        &node_id,
-        NodeState::Registered,
-        Reason::Enrolled,
-        app.clock.now_ms(),
-    );
+    // A node that was enrolled again keeps its state: a quarantine is not left by a new secret.
+    if app.lifecycles.get(&node_id).is_none() {
+        app.lifecycles.set(
+            &node_id,
+            NodeState::Registered,
+            Reason::Enrolled,
+            app.clock.now_ms(),
+        );
+    }
     app.bus.send(Event::Node {
         node_id: node_id.clone(),
     });
@@ -143,36 +150,20 @@ async fn enrol(
     secret: &[u8],
 ) -> Result<(NodeId, String), ApiError> {
     let token_hash = Sha256Hash::of(wish.token.as_bytes()).0;
+    if let Some(owner) = app.store.node_key_owner(&wish.public_key).await? {
+        return enrol_again(app, wish, secret, &token_hash, &owner).await;
+    }
     for _ in 0..NAME_TRIES {
         let node_id = match &wish.node_id {
             Some(node_id) => node_id.clone(),
             None => invent_name()?,
         };
-        let sealed = app
-            .master_key
-            .seal(node_id.as_str(), secret)
-            .map_err(|error| ApiError::internal(&error))?;
-        let node = NewNode {
-            node_id: &node_id,
-            region: wish.region.as_deref().filter(|region| !region.is_empty()),
-            public_key: &wish.public_key,
-            sealed_secret: &sealed,
-            agent_version: &wish.agent_version,
-            os: &wish.os,
-            arch: &wish.arch,
-            hardware_hash: wish.hardware_hash.as_deref(),
-            at_ms: app.clock.now_ms(),
-        };
+        let sealed = seal(app, &node_id, secret)?;
+        let node = new_node(app, wish, &node_id, &sealed);
         match app.store.enrol(&token_hash, &node).await? {
             Enrolment::Enrolled { region } => return Ok((node_id, region)),
-            Enrolment::InvalidToken => {
-                let message =
-                    "the enrolment token is unknown, spent, expired or revoked; make a new one";
-                return Err(ApiError::new(ErrorType::InvalidToken, message));
-            }
-            Enrolment::KnownKey => {
-                let message = "this key was enrolled before; make a new one";
-                return Err(ApiError::new(ErrorType::InvalidKey, message));
+            refused @ (Enrolment::InvalidToken | Enrolment::KnownKey | Enrolment::OtherOrg) => {
+                return Err(refusal(&refused));
             }
             Enrolment::NameTaken if wish.node_id.is_none() => {}
             Enrolment::NameTaken => break,
@@ -180,6 +171,78 @@ async fn enrol(
     }
     let message = "another node has this name; choose another";
     Err(ApiError::new(ErrorType::Conflict, message))
+}
+
+/// The machine is known: it gets a new secret and stays who it is.
+async fn enrol_again(
+    app: &App,
+    wish: &RegisterRequest,
+    secret: &[u8],
+    token_hash: &[u8; 32],
+    owner: &KeyOwner,
+) -> Result<(NodeId, String), ApiError> {
+    if !owner.in_use {
+        return Err(refusal(&Enrolment::KnownKey));
+    }
+    let node_id = NodeId::parse(&owner.node_id).map_err(|error| ApiError::internal(&error))?;
+    if let Some(wanted) = wish.node_id.as_ref().filter(|wanted| **wanted != node_id) {
+        let message = format!(
+            "this machine's key is the one of {node_id}, so it cannot be {wanted}; leave the name out, or start with \
+             an empty state directory to make a new node"
+        );
+        return Err(ApiError::new(ErrorType::Conflict, message));
+    }
+    let sealed = seal(app, &node_id, secret)?;
+    let node = new_node(app, wish, &node_id, &sealed);
+    match app.store.enrol_again(token_hash, &node).await? {
+        Enrolment::Enrolled { region } => {
+            app.secrets.forget(&node_id);
+            Ok((node_id, region))
+        }
+        refused => Err(refusal(&refused)),
+    }
+}
+
+fn refusal(why: &Enrolment) -> ApiError {
+    match why {
+        Enrolment::InvalidToken => ApiError::new(
+            ErrorType::InvalidToken,
+            "the enrolment token is unknown, spent, expired or revoked; make a new one",
+        ),
+        Enrolment::OtherOrg => ApiError::new(
+            ErrorType::InvalidToken,
+            "the token belongs to another organisation than this machine's node; use a token of its own",
+        ),
+        Enrolment::KnownKey | Enrolment::NameTaken | Enrolment::Enrolled { .. } => ApiError::new(
+            ErrorType::InvalidKey,
+            "this key was given up, or its node was retired; make a new one",
+        ),
+    }
+}
+
+fn seal(app: &App, node_id: &NodeId, secret: &[u8]) -> Result<Vec<u8>, ApiError> {
+    app.master_key
+        .seal(node_id.as_str(), secret)
+        .map_err(|error| ApiError::internal(&error))
+}
+
+fn new_node<'a>(
+    app: &App,
+    wish: &'a RegisterRequest,
+    node_id: &'a NodeId,
+    sealed_secret: &'a [u8],
+) -> NewNode<'a> {
+    NewNode {
+        node_id,
+        region: wish.region.as_deref().filter(|region| !region.is_empty()),
+        public_key: &wish.public_key,
+        sealed_secret,
+        agent_version: &wish.agent_version,
+        os: &wish.os,
+        arch: &wish.arch,
+        hardware_hash: wish.hardware_hash.as_deref(),
+        at_ms: app.clock.now_ms(),
+    }
 }
 
 fn invent_name() -> Result<NodeId, ApiError> {

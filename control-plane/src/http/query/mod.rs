@@ -23,6 +23,7 @@ pub fn routes() -> Router<HttpState> {
         .route("/api/v1/summary/trends", get(summary::trends))
         .route("/api/v1/nodes", get(nodes::node_list))
         .route("/api/v1/nodes/{node_id}", get(nodes::node_detail))
+        .route("/api/v1/nodes/{node_id}/keys", get(nodes::node_keys))
         .route("/api/v1/receipts", get(receipts::receipt_list))
         .route(
             "/api/v1/receipts/aggregate",

@@ -3,13 +3,14 @@
 use super::params;
 use super::viewing::Viewing;
 use crate::app::queries::NodeQuery;
-use crate::app::views::{NodeDetail, NodeRow, Page};
+use crate::app::views::{NodeDetail, NodeKeys, NodeRow, Page};
 use crate::http::error::ApiError;
 use crate::http::extract::{Path, Query};
 use crate::http::state::HttpState;
 use axum::Json;
 use axum::extract::State;
 use dgon_protocol::error::ErrorType;
+use dgon_protocol::id::NodeId;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -83,4 +84,22 @@ pub async fn node_detail(
     detail
         .map(Json)
         .ok_or_else(|| ApiError::new(ErrorType::NotFound, "there is no node with this id"))
+}
+
+/// The keys that a node signs and signed with, with the time of each: enough to verify its receipts offline.
+///
+/// # Errors
+/// `not_found` when there is no node with this id, `unauthorized` for strangers while the overview is shut.
+#[utoipa::path(get, path = "/api/v1/nodes/{node_id}/keys", tag = "nodes",
+    params(("node_id" = String, Path, description = "Id of the node.")),
+    responses((status = 200, description = "Its keys, the one in use first.", body = NodeKeys)))]
+pub async fn node_keys(
+    State(state): State<HttpState>,
+    _viewer: Viewing,
+    Path(node_id): Path<String>,
+) -> Result<Json<NodeKeys>, ApiError> {
+    let missing = || ApiError::new(ErrorType::NotFound, "there is no node with this id");
+    let node_id = NodeId::parse(node_id).map_err(|_| missing())?;
+    let keys = state.app.node_keys(&node_id).await?;
+    keys.map(Json).ok_or_else(missing)
 }

@@ -538,6 +538,55 @@ export type NodeDetail = NodeRow & {
 };
 
 /**
+ * A key and its time.
+ */
+export type NodeKeyView = {
+    /**
+     * The last `seq` that its holder signed, as the holder stated when it was given up.
+     */
+    closed_seq?: number | null;
+    /**
+     * The statement that ended its chain, signed by the key.
+     */
+    closing?: unknown;
+    /**
+     * Short name, as receipts name it.
+     */
+    key_id: string;
+    /**
+     * `ed25519:` and base64.
+     */
+    public_key: string;
+    /**
+     * The statement that brought the key, signed by the key before it and by itself; `null` for the key that the
+     * node enrolled with.
+     */
+    rotation?: unknown;
+    /**
+     * Since when it is valid.
+     */
+    valid_from: string;
+    /**
+     * Until when it was; `null` for the key in use.
+     */
+    valid_to?: string | null;
+};
+
+/**
+ * `GET /nodes/{node_id}/keys`: every key that the node ever had, the one in use first.
+ */
+export type NodeKeys = {
+    /**
+     * The keys.
+     */
+    items: Array<NodeKeyView>;
+    /**
+     * Whose keys.
+     */
+    node_id: string;
+};
+
+/**
  * A node in a list.
  */
 export type NodeRow = {
@@ -1669,6 +1718,88 @@ export type HeartbeatResponses = {
 
 export type HeartbeatResponse = HeartbeatResponses[keyof HeartbeatResponses];
 
+export type CloseData = {
+    /**
+     * `{node_id, public_key, last_seq, last_hash, signature}`
+     */
+    body: {
+        [key: string]: unknown;
+    };
+    path?: never;
+    query?: never;
+    url: '/api/v1/nodes/key/close';
+};
+
+export type CloseErrors = {
+    /**
+     * invalid_signature: the signature does not hold
+     */
+    401: unknown;
+    /**
+     * conflict: the key is in use; forked_chain: another end was stated, or receipts after this end are stored
+     */
+    409: unknown;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type CloseError = CloseErrors[keyof CloseErrors];
+
+export type CloseResponses = {
+    /**
+     * kept
+     */
+    204: void;
+};
+
+export type CloseResponse = CloseResponses[keyof CloseResponses];
+
+export type RotateData = {
+    /**
+     * `{node_id, old_key, new_key, ts, old_signature, new_signature}`
+     */
+    body: {
+        [key: string]: unknown;
+    };
+    path?: never;
+    query?: never;
+    url: '/api/v1/nodes/key/rotate';
+};
+
+export type RotateErrors = {
+    /**
+     * invalid_signature: a signature does not hold
+     */
+    401: unknown;
+    /**
+     * conflict: the old key is not the one in use
+     */
+    409: unknown;
+    /**
+     * invalid_key: the new key is not canonical, not of prime order, or known
+     */
+    422: unknown;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type RotateError = RotateErrors[keyof RotateErrors];
+
+export type RotateResponses = {
+    /**
+     * `{node_id, key_id, valid_from_ms, grace_s}`
+     */
+    200: {
+        [key: string]: unknown;
+    };
+};
+
+export type RotateResponse = RotateResponses[keyof RotateResponses];
+
 export type RegisterData = {
     /**
      * token, public_key, nonce, signature, node_id?, region?, agent_version, os, arch
@@ -1826,6 +1957,36 @@ export type NodeActionResponses = {
 };
 
 export type NodeActionResponse = NodeActionResponses[keyof NodeActionResponses];
+
+export type NodeKeysData = {
+    body?: never;
+    path: {
+        /**
+         * Id of the node.
+         */
+        node_id: string;
+    };
+    query?: never;
+    url: '/api/v1/nodes/{node_id}/keys';
+};
+
+export type NodeKeysErrors = {
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type NodeKeysError = NodeKeysErrors[keyof NodeKeysErrors];
+
+export type NodeKeysResponses = {
+    /**
+     * Its keys, the one in use first.
+     */
+    200: NodeKeys;
+};
+
+export type NodeKeysResponse = NodeKeysResponses[keyof NodeKeysResponses];
 
 export type OpenapiJsonData = {
     body?: never;

@@ -1,0 +1,152 @@
+//! A node changes its key: the old key names the new one, the new one accepts, and later the old one says where its
+//! chain ended. Both posts may be repeated: the same statement gets the same answer.
+
+use super::SMALL_BODY_BYTES;
+use super::auth::{AuthenticatedNode, authenticate_body};
+use crate::app::{App, Share};
+use crate::http::error::ApiError;
+use axum::Json;
+use axum::extract::{Request, State};
+use dgon_control_plane_store::audit::AuditEntry;
+use dgon_control_plane_store::node_keys::{ClosingOutcome, Rotating};
+use dgon_protocol::auth::Scheme;
+use dgon_protocol::error::ErrorType;
+use dgon_protocol::id::NodeId;
+use dgon_protocol::limits::KEY_GRACE;
+use dgon_protocol::rotate::{Closing, Rotated, Rotation, StatementError};
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+
+/// Passes a node on to a new key.
+#[utoipa::path(
+    post, path = "/api/v1/nodes/key/rotate", tag = "nodes",
+    request_body(content = Object, description = "`{node_id, old_key, new_key, ts, old_signature, new_signature}`"),
+    responses(
+        (status = 200, description = "`{node_id, key_id, valid_from_ms, grace_s}`", body = Object),
+        (status = 401, description = "invalid_signature: a signature does not hold"),
+        (status = 409, description = "conflict: the old key is not the one in use"),
+        (status = 422, description = "invalid_key: the new key is not canonical, not of prime order, or known"),
+    )
+)]
+pub(super) async fn rotate(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<Json<Rotated>, ApiError> {
+    let (node, rotation): (_, Rotation) = read(&app, request, "a rotation").await?;
+    own(&node, &rotation.node_id)?;
+    rotation.check().map_err(|error| match error {
+        StatementError::NewKey(_) | StatementError::SameKey => {
+            ApiError::new(ErrorType::InvalidKey, format!("{error}; make another one"))
+        }
+        StatementError::OldSignature | StatementError::NewSignature => {
+            ApiError::new(ErrorType::InvalidSignature, error.to_string())
+        }
+    })?;
+    let now_ms = app.clock.now_ms();
+    let detail = serde_json::json!({
+        "old_key_id": rotation.old_key.key_id(),
+        "new_key_id": rotation.new_key.key_id(),
+    });
+    let audit = audit(&node, now_ms, "node_key.rotate", &detail);
+    match app.store.node_key_rotate(&rotation, now_ms, &audit).await? {
+        Rotating::Done { valid_from_ms } => {
+            let key_id = rotation.new_key.key_id();
+            tracing::info!(node_id = %node.node_id, key_id, "node changed its key");
+            Ok(Json(Rotated {
+                node_id: node.node_id,
+                key_id,
+                valid_from_ms,
+                grace_s: KEY_GRACE.as_secs(),
+            }))
+        }
+        Rotating::NotInUse => Err(ApiError::new(
+            ErrorType::Conflict,
+            "the old key is not the one that this node uses now; look at the node's keys",
+        )),
+        Rotating::KnownKey => Err(ApiError::new(
+            ErrorType::InvalidKey,
+            "the new key was used in this network before; make another one",
+        )),
+    }
+}
+
+/// Keeps where the chain of an old key ends.
+#[utoipa::path(
+    post, path = "/api/v1/nodes/key/close", tag = "nodes",
+    request_body(content = Object, description = "`{node_id, public_key, last_seq, last_hash, signature}`"),
+    responses(
+        (status = 200, description = "the statement, as kept", body = Object),
+        (status = 401, description = "invalid_signature: the signature does not hold"),
+        (status = 409, description = "conflict: the key is in use; forked_chain: another end was stated, or receipts \
+            after this end are stored"),
+    )
+)]
+pub(super) async fn close(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<Json<Closing>, ApiError> {
+    let (node, closing): (_, Closing) = read(&app, request, "a closing").await?;
+    own(&node, &closing.node_id)?;
+    if !closing.holds() {
+        let message = "the signature of the closing does not hold";
+        return Err(ApiError::new(ErrorType::InvalidSignature, message));
+    }
+    let detail = serde_json::json!({
+        "key_id": closing.public_key.key_id(),
+        "last_seq": closing.last_seq,
+    });
+    let audit = audit(&node, app.clock.now_ms(), "node_key.close", &detail);
+    match app.store.node_key_close(&closing, &audit).await? {
+        ClosingOutcome::Done => Ok(Json(closing)),
+        ClosingOutcome::NotRetired => Err(ApiError::new(
+            ErrorType::Conflict,
+            "the key is not one that this node has given up; rotate it first",
+        )),
+        ClosingOutcome::Contradicted => Err(ApiError::new(
+            ErrorType::ForkedChain,
+            "another end of this chain was stated before, or receipts after this end are stored",
+        )),
+    }
+}
+
+async fn read<T: DeserializeOwned>(
+    app: &App,
+    request: Request,
+    what: &str,
+) -> Result<(AuthenticatedNode, T), ApiError> {
+    let (parts, body) = request.into_parts();
+    let (node, body) = authenticate_body(app, &parts, body, SMALL_BODY_BYTES, Share::Nodes).await?;
+    if node.scheme == Scheme::V1 {
+        let message = "this route takes X-Node-Auth v2 only";
+        return Err(ApiError::new(ErrorType::Unauthorized, message));
+    }
+    let statement = serde_json::from_slice(&body).map_err(|error| {
+        ApiError::new(ErrorType::InvalidRequest, format!("not {what}: {error}"))
+    })?;
+    Ok((node, statement))
+}
+
+fn own(node: &AuthenticatedNode, named: &NodeId) -> Result<(), ApiError> {
+    if *named == node.node_id {
+        return Ok(());
+    }
+    let message = "the statement names another node than X-Node-ID";
+    Err(ApiError::new(ErrorType::WrongNode, message))
+}
+
+fn audit(
+    node: &AuthenticatedNode,
+    at_ms: i64,
+    action: &str,
+    detail: &serde_json::Value,
+) -> AuditEntry {
+    AuditEntry {
+        at_ms,
+        actor: format!("node:{}", node.node_id),
+        action: action.to_owned(),
+        object: format!("node:{}", node.node_id),
+        detail: Some(detail.to_string()),
+        ip: None,
+        request_id: None,
+    }
+}
