@@ -1749,9 +1749,11 @@ export type CloseError = CloseErrors[keyof CloseErrors];
 
 export type CloseResponses = {
     /**
-     * kept
+     * the statement, as kept
      */
-    204: void;
+    200: {
+        [key: string]: unknown;
+    };
 };
 
 export type CloseResponse = CloseResponses[keyof CloseResponses];
