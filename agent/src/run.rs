@@ -16,7 +16,7 @@ use crate::net::Network;
 use crate::owner::{self, Keeper, Sight};
 use crate::proxy::{Proxy, Settings};
 use crate::receipts::{Receipts, Signer};
-use crate::runtime::{Endpoint, Registry, RegistrySettings};
+use crate::runtime::{AccessError, Endpoint, Registry, RegistrySettings};
 use crate::spool::{DeadLetters, Folder, Lock, LockError, OpenError, Spool};
 use crate::telemetry::Tally;
 use crate::telemetry::tally::Counted;
@@ -67,6 +67,9 @@ pub enum RunError {
         /// In the identity.
         enrolled: NodeId,
     },
+    /// The key or the certificates of a runtime cannot be used.
+    #[error("an entry of runtimes.endpoints in agent.yaml cannot be used")]
+    Runtimes(#[source] AccessError),
     /// The spool's folder cannot be made.
     #[error("the spool folder cannot be made; check the permissions of the state directory")]
     SpoolFolder(#[source] io::Error),
@@ -128,7 +131,7 @@ pub async fn run_until(
     check_node(config, &identity)?;
     let lock = lock_spool(state).await?;
     let receipts = open_receipts(config, state, &identity, lock)?;
-    let registry = Registry::start(registry_settings(config));
+    let registry = Registry::start(registry_settings(config).map_err(RunError::Runtimes)?);
     let tally = Tally::new(Arc::new(receipts.clone()));
     let sink = Arc::new(Counted(Arc::clone(&tally)));
     let proxy = Proxy::new(registry.clone(), sink, proxy_settings(config, &identity));
@@ -303,7 +306,10 @@ fn region(config: &Config, identity: &Identity) -> Option<String> {
 }
 
 /// Where to look for runtimes, and what never is one.
-pub(crate) fn registry_settings(config: &Config) -> RegistrySettings {
+///
+/// # Errors
+/// The file with the key or the certificates of an endpoint cannot be used.
+pub(crate) fn registry_settings(config: &Config) -> Result<RegistrySettings, AccessError> {
     let mut exclude = vec![Endpoint::new(
         config.proxy.listen.ip().to_string(),
         config.proxy.listen.port(),
@@ -315,14 +321,14 @@ pub(crate) fn registry_settings(config: &Config) -> RegistrySettings {
         .runtimes
         .endpoints
         .iter()
-        .map(|named| Endpoint::new(named.host(), named.port()))
-        .collect();
-    RegistrySettings {
+        .map(|named| named.open())
+        .collect::<Result<_, _>>()?;
+    Ok(RegistrySettings {
         endpoints,
         detect: config.runtimes.detect,
         exclude,
         ..RegistrySettings::default()
-    }
+    })
 }
 
 fn proxy_settings(config: &Config, identity: &Identity) -> Settings {

@@ -149,8 +149,8 @@ fn broken_files_are_told_apart_from_missing_ones() {
 fn a_circle_of_proxy_and_runtime_is_refused() {
     let dir = with_file("runtimes:\n  endpoints:\n    - http://localhost:11435\n");
     assert!(refused(dir.path(), &[]).contains("circle"));
-    let dir = with_file("runtimes:\n  endpoints:\n    - https://gpu-box\n");
-    assert!(refused(dir.path(), &[]).contains("only plain http"));
+    let dir = with_file("runtimes:\n  endpoints:\n    - {url: http://gpu-box, ca_file: ca.pem}\n");
+    assert!(refused(dir.path(), &[]).contains("https address alone"));
 }
 
 #[test]

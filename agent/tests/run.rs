@@ -46,7 +46,7 @@ fn config(api: SocketAddr, runtime: SocketAddr) -> Config {
     config.control_plane.api = Some(BaseUrl::parse(&format!("http://{api}")).unwrap());
     config.proxy.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     config.runtimes.detect = false;
-    config.runtimes.endpoints = vec![BaseUrl::parse(&format!("http://{runtime}")).unwrap()];
+    config.runtimes.endpoints = vec![BaseUrl::parse(&format!("http://{runtime}")).unwrap().into()];
     config
 }
 

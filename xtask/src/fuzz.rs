@@ -96,7 +96,7 @@ fn seed(target: &str, corpus: &Path) -> Result<()> {
             std::fs::write(corpus.join(format!("vector-{i}")), line)?;
         }
     }
-    let exchanges = root.join("agent/core/tests/exchanges");
+    let exchanges = root.join("testkit/exchanges");
     if target == "meter" && exchanges.is_dir() {
         for entry in std::fs::read_dir(exchanges)? {
             let path = entry?.path();

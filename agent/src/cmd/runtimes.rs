@@ -11,10 +11,13 @@ use std::process::ExitCode;
 const NONE: &str = "no LLM runtime answers; start one (such as `ollama serve`), or name its address under \
                     runtimes.endpoints in agent.yaml\n";
 
+/// Said of a runtime whose list of models is closed to us.
+const KEY: &str = "it asks for an API key; name it under runtimes.endpoints";
+
 fn look(context: &Context) -> Result<Vec<FoundRuntime>> {
     context.quiet_log();
     let config = context.load_config(Vec::new())?.config;
-    let settings = crate::run::registry_settings(&config);
+    let settings = crate::run::registry_settings(&config)?;
     Ok(small_runtime()?.block_on(discover(&settings)))
 }
 
@@ -44,6 +47,8 @@ pub(super) fn runtimes(context: &Context, output: Output) -> Result<ExitCode> {
                     "models": runtime.models,
                     "running": runtime.running,
                     "queue": runtime.queue,
+                    "kv_cache": runtime.kv_cache,
+                    "asks_for_key": runtime.asks_for_key,
                 })
             })
             .collect();
@@ -52,11 +57,12 @@ pub(super) fn runtimes(context: &Context, output: Output) -> Result<ExitCode> {
         print::out(NONE)?;
     } else {
         let head = [
-            "RUNTIME", "ADDRESS", "VERSION", "STATE", "MODELS", "RUNNING", "QUEUE",
+            "RUNTIME", "ADDRESS", "VERSION", "STATE", "MODELS", "RUNNING", "QUEUE", "KV CACHE",
         ];
         let mut rows = vec![head.map(str::to_owned).to_vec()];
         rows.extend(found.iter().map(|runtime| {
             let (state, reason) = readiness(runtime);
+            let reason = reason.or_else(|| runtime.asks_for_key.then_some(KEY));
             vec![
                 runtime.kind.as_str().to_owned(),
                 runtime.endpoint.to_string(),
@@ -68,6 +74,11 @@ pub(super) fn runtimes(context: &Context, output: Output) -> Result<ExitCode> {
                 runtime.models.len().to_string(),
                 or_dash(runtime.running),
                 or_dash(runtime.queue),
+                or_dash(
+                    runtime
+                        .kv_cache
+                        .map(|fill| format!("{:.0} %", fill * 100.0)),
+                ),
             ]
         }));
         print::out(&print::table(&rows))?;

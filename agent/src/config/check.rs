@@ -1,6 +1,6 @@
 //! Rules that types alone do not say. All broken rules are told at once.
 
-use super::BaseUrl;
+use super::RuntimeEndpoint;
 use super::model::Config;
 
 /// Longest region that receipts carry without being a nuisance, characters.
@@ -80,10 +80,16 @@ pub(super) fn broken_rules(config: &Config) -> Vec<String> {
     broken
 }
 
-fn broken_endpoint(i: usize, endpoint: &BaseUrl, config: &Config) -> Vec<String> {
+fn broken_endpoint(i: usize, named: &RuntimeEndpoint, config: &Config) -> Vec<String> {
     let mut broken = Vec::new();
+    let endpoint = &named.url;
     if let Err(error) = crate::runtime::Endpoint::parse(&endpoint.to_string()) {
         broken.push(format!("runtimes.endpoints[{i}]: {error}"));
+    }
+    if named.ca_file.is_some() && !endpoint.is_https() {
+        broken.push(format!(
+            "runtimes.endpoints[{i}].ca_file: is of use with an https address alone"
+        ));
     }
     let here = config.proxy.listen;
     let host = endpoint.host();

@@ -11,6 +11,7 @@ mod check;
 mod load;
 mod model;
 mod paths;
+mod runtime_endpoint;
 mod template;
 mod unknown;
 
@@ -21,6 +22,7 @@ pub use model::{
     Spool, Telemetry,
 };
 pub use paths::{PathFlags, Paths, PathsError, StateDir};
+pub use runtime_endpoint::RuntimeEndpoint;
 pub use template::{Seed, render};
 
 /// Exit code of a configuration or command line that cannot be used (`EX_USAGE`).

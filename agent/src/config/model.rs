@@ -3,7 +3,7 @@
 //! Every struct refuses unknown keys and fills what is missing with its default, so that an empty file is valid.
 //! Units are part of the names.
 
-use super::BaseUrl;
+use super::{BaseUrl, RuntimeEndpoint};
 use dgon_protocol::frame::Permission;
 use dgon_protocol::id::NodeId;
 use serde::{Deserialize, Serialize};
@@ -77,7 +77,7 @@ pub struct Runtimes {
     /// Look at the default ports of the known runtimes on this machine.
     pub detect: bool,
     /// Further places to look at, such as `http://127.0.0.1:8000`; what answers there is found out.
-    pub endpoints: Vec<BaseUrl>,
+    pub endpoints: Vec<RuntimeEndpoint>,
 }
 
 impl Default for Runtimes {

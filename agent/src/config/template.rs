@@ -45,6 +45,7 @@ runtimes:
   detect: true
   # endpoints:
   #   - http://127.0.0.1:8000
+  #   - {{url: "https://gpu-box:8000", api_key_file: "/etc/dgon/gpu-box.key"}}
 
 # Clients send their requests here; the agent forwards them to the runtime and signs a receipt for each.
 proxy:
@@ -140,7 +141,7 @@ mod tests {
             }
         }
         let config: Config = serde_yaml::from_str(&in_force).unwrap();
-        assert_eq!(config.runtimes.endpoints.len(), 1);
+        assert_eq!(config.runtimes.endpoints.len(), 2);
         assert!(config.telemetry.metrics_listen.is_some());
         assert_eq!(config.owner.quiet_hours.len(), 1);
     }

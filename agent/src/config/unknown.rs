@@ -1,5 +1,6 @@
 //! Keys that no section knows: found in the parsed tree, so that all are named at once, each with its line.
 
+use super::RuntimeEndpoint;
 use serde_yaml::Value;
 
 /// Known keys of each section; the empty path is the root. The test of [`super::model`] keeps it complete.
@@ -47,6 +48,9 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
     ("log", &["level", "format"]),
 ];
 
+/// Known keys of the mappings in a list.
+const ITEMS: &[(&str, &[&str])] = &[("runtimes.endpoints", RuntimeEndpoint::KEYS)];
+
 /// A key that no section knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownKey {
@@ -80,7 +84,14 @@ pub(super) fn find(root: &Value, text: &str) -> Vec<UnknownKey> {
 
 fn walk(value: &Value, path: &mut Vec<String>, text: &str, found: &mut Vec<UnknownKey>) {
     let section = path.join(".");
-    let known = SECTIONS.iter().find(|(name, _)| *name == section);
+    if let Value::Sequence(items) = value {
+        for item in items.iter().filter(|item| item.is_mapping()) {
+            walk(item, path, text, found);
+        }
+        return;
+    }
+    let mut tables = SECTIONS.iter().chain(ITEMS);
+    let known = tables.find(|(name, _)| *name == section);
     let (Value::Mapping(mapping), Some((_, known))) = (value, known) else {
         return;
     };
@@ -190,6 +201,18 @@ mod tests {
                 "line 3: unknown key proxy.lisen; the nearest known key is proxy.listen",
                 "line 4: unknown key proxy.max-body-mib; the nearest known key is proxy.max_body_mib",
                 "line 5: unknown key lgo; the nearest known key is log",
+            ]
+        );
+    }
+
+    #[test]
+    fn keys_of_list_items_are_known_too() {
+        assert_eq!(
+            unknown(
+                "runtimes:\n  endpoints:\n    - http://h\n    - url: http://h\n      api_keyfile: x\n"
+            ),
+            [
+                "line 5: unknown key runtimes.endpoints.api_keyfile; the nearest known key is runtimes.endpoints.api_key_file"
             ]
         );
     }

@@ -28,7 +28,7 @@ pub enum TrustSource {
     /// Mozilla's list, built into this program.
     #[default]
     BuiltIn,
-    /// `control_plane.ca_file`.
+    /// A `ca_file` of agent.yaml.
     Configured(PathBuf),
     /// `SSL_CERT_FILE`.
     Environment(PathBuf),
@@ -38,7 +38,7 @@ impl fmt::Display for TrustSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BuiltIn => f.write_str("the certificate authorities built into this program"),
-            Self::Configured(file) => write!(f, "control_plane.ca_file ({})", file.display()),
+            Self::Configured(file) => write!(f, "ca_file ({})", file.display()),
             Self::Environment(file) => write!(f, "{VARIABLE} ({})", file.display()),
         }
     }
@@ -210,7 +210,11 @@ impl Trust {
         Ok(roots)
     }
 
-    fn config(&self) -> Result<ClientConfig, TrustError> {
+    /// How to speak TLS to who is vouched for.
+    ///
+    /// # Errors
+    /// [`TrustError`].
+    pub(crate) fn config(&self) -> Result<ClientConfig, TrustError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()

@@ -143,7 +143,8 @@ impl Passed {
 
     /// Takes a piece of the runtime's answer.
     fn take(&mut self, data: Bytes) {
-        let Some(mut measuring) = self.measuring.take() else {
+        // In place: the meter holds a hash's state, and moving that for every token would cost more than the rest.
+        let Some(measuring) = &mut self.measuring else {
             self.ready.push_back(data);
             return;
         };
@@ -166,22 +167,24 @@ impl Passed {
         );
         self.held.extend(release.hold);
         if is_last || terminal {
-            self.record(measuring, Ending::Complete, now_us);
-        } else {
-            self.measuring = Some(measuring);
+            self.finish(Ending::Complete, now_us);
         }
     }
 
     /// The runtime's answer is over.
     fn close(&mut self, ending: Ending, end: End) {
         self.end = Some(end);
-        if let Some(measuring) = self.measuring.take() {
-            let now_us = measuring.ticket.elapsed_us();
-            self.record(measuring, ending, now_us);
+        let now_us = self.measuring.as_ref().map(|m| m.ticket.elapsed_us());
+        if let Some(now_us) = now_us {
+            self.finish(ending, now_us);
         }
     }
 
-    fn record(&mut self, measuring: Measuring, ending: Ending, now_us: u64) {
+    /// Ends the measuring, once, and starts to record what it came to.
+    fn finish(&mut self, ending: Ending, now_us: u64) {
+        let Some(measuring) = self.measuring.take() else {
+            return;
+        };
         let (measured, waiting) = measuring.meter.finish(ending, now_us);
         if !waiting.is_empty() {
             self.held.push_back(waiting);
@@ -193,11 +196,11 @@ impl Passed {
 impl Drop for Passed {
     /// The client went away before the end.
     fn drop(&mut self) {
-        if let Some(measuring) = self.measuring.take() {
+        if let Some(measuring) = &self.measuring
+            && tokio::runtime::Handle::try_current().is_ok()
+        {
             let now_us = measuring.ticket.elapsed_us();
-            if tokio::runtime::Handle::try_current().is_ok() {
-                self.record(measuring, Ending::ClientGone, now_us);
-            }
+            self.finish(Ending::ClientGone, now_us);
         }
     }
 }

@@ -11,7 +11,7 @@ use super::reply::{Refusal, chain};
 use super::route::{Work, choose};
 use super::ticket::{Origin, Ticket};
 use super::upstream::{AnswerBody, RequestBody, UpstreamError};
-use crate::runtime::{FoundRuntime, RuntimeKind};
+use crate::runtime::{FoundRuntime, StreamUsage};
 use bytes::Bytes;
 use dgon_agent_core::facts::Failure;
 use dgon_agent_core::meter::{Dialect, Ending, Framing, Meter, MeterSettings, Usage};
@@ -133,11 +133,12 @@ impl Proxy {
             let failure = Failure::Unreachable;
             return refuse(ticket, failure, Refusal::NoRuntime, &path, NO_RUNTIME).await;
         };
+        let usage = runtime.kind.manner().stream_usage;
         let with_usage = (work.usage_on_demand
             && ask.stream
             && !ask.wants_usage
-            && runtime.kind != RuntimeKind::LlamaCpp)
-            .then(|| ask.with_usage(&body, runtime.kind == RuntimeKind::TensorrtLlm))
+            && usage != StreamUsage::Always)
+            .then(|| ask.with_usage(&body, usage == StreamUsage::OnDemandRunning))
             .flatten();
         let job = Job {
             dialect: work.dialect,
@@ -192,7 +193,7 @@ impl Proxy {
         *request.headers_mut() = head.headers;
         let sent = self
             .pool
-            .send(&runtime.endpoint, request, self.settings.connect_timeout);
+            .send(runtime, request, self.settings.connect_timeout);
         match tokio::time::timeout(self.settings.first_byte_timeout, sent).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {

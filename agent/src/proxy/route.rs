@@ -83,19 +83,11 @@ pub(super) fn choose<'f>(
 }
 
 fn speaks(kind: RuntimeKind, dialect: Option<Dialect>, path: &str) -> bool {
+    let spoken = kind.manner().speaks;
     match dialect {
-        Some(Dialect::OpenAi | Dialect::Responses | Dialect::Messages) => {
-            kind != RuntimeKind::Triton
-        }
-        Some(Dialect::Ollama) => kind == RuntimeKind::Ollama,
-        Some(Dialect::Tgi) => kind == RuntimeKind::Tgi,
-        Some(Dialect::Llama) => kind == RuntimeKind::LlamaCpp,
-        Some(Dialect::Triton) => kind == RuntimeKind::Triton,
-        None if path.starts_with("/api/") => kind == RuntimeKind::Ollama,
-        None if path.starts_with("/v2") => kind == RuntimeKind::Triton,
-        None if path == "/info" => kind == RuntimeKind::Tgi,
-        None if path == "/props" || path.starts_with("/slots") => kind == RuntimeKind::LlamaCpp,
-        None => true,
+        Some(dialect) => spoken.contains(&dialect),
+        None if path.starts_with("/v1/") => spoken.contains(&Dialect::OpenAi),
+        None => kind.answers(path),
     }
 }
 
@@ -106,26 +98,20 @@ mod tests {
     use dgon_protocol::frame::Model;
 
     fn runtime(kind: RuntimeKind, port: u16, ready: bool, models: &[&str]) -> FoundRuntime {
-        FoundRuntime {
-            kind,
-            endpoint: Endpoint::new("127.0.0.1", port),
-            version: None,
-            readiness: if ready {
-                Readiness::Ready
-            } else {
-                Readiness::Loading
-            },
-            models: models
-                .iter()
-                .map(|id| Model {
-                    id: (*id).to_owned(),
-                    digest: None,
-                    size_bytes: None,
-                    loaded: None,
-                })
-                .collect(),
-            running: None,
-            queue: None,
+        let mut runtime = FoundRuntime::new(kind, Endpoint::new("127.0.0.1", port));
+        if !ready {
+            runtime.readiness = Readiness::Loading;
+        }
+        runtime.models = models.iter().map(|id| model(id)).collect();
+        runtime
+    }
+
+    fn model(id: &str) -> Model {
+        Model {
+            id: id.to_owned(),
+            digest: None,
+            size_bytes: None,
+            loaded: None,
         }
     }
 

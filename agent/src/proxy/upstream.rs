@@ -5,7 +5,8 @@
 //! once, which is what makes runtimes stop working. Idle connections are kept for less than the five seconds
 //! after which runtimes close them, and a request is sent again only if nothing of it had been sent.
 
-use crate::runtime::Endpoint;
+use crate::net::Stream;
+use crate::runtime::{Access, Endpoint, FoundRuntime, connect};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
@@ -19,7 +20,6 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 /// Runtimes close idle connections after five seconds.
@@ -57,7 +57,7 @@ pub(super) enum UpstreamError {
 /// One connection and the handle to send on it.
 struct Wire {
     send: http1::SendRequest<RequestBody>,
-    conn: Pin<Box<http1::Connection<TokioIo<TcpStream>, RequestBody>>>,
+    conn: Pin<Box<http1::Connection<TokioIo<Stream>, RequestBody>>>,
     is_open: bool,
 }
 
@@ -86,16 +86,17 @@ impl Pool {
     /// Sends a request and waits for the head of its answer.
     pub(super) async fn send(
         self: &Arc<Self>,
-        endpoint: &Endpoint,
+        runtime: &FoundRuntime,
         mut request: Request<RequestBody>,
         connect_timeout: Duration,
     ) -> Result<Response<AnswerBody>, UpstreamError> {
+        let endpoint = &runtime.endpoint;
         loop {
             let pooled = self.take(endpoint);
             let is_fresh = pooled.is_none();
             let mut wire = match pooled {
                 Some(wire) => wire,
-                None => Wire::connect(endpoint, connect_timeout).await?,
+                None => Wire::connect(endpoint, &runtime.access, connect_timeout).await?,
             };
             match wire.send(request).await {
                 Ok(answer) => {
@@ -166,19 +167,19 @@ impl Pool {
 }
 
 impl Wire {
-    async fn connect(endpoint: &Endpoint, limit: Duration) -> Result<Self, UpstreamError> {
+    async fn connect(
+        endpoint: &Endpoint,
+        access: &Access,
+        limit: Duration,
+    ) -> Result<Self, UpstreamError> {
         let failed = |source| UpstreamError::Connect {
             endpoint: endpoint.clone(),
             source,
         };
-        let stream = tokio::time::timeout(
-            limit,
-            TcpStream::connect((endpoint.host(), endpoint.port())),
-        )
-        .await
-        .map_err(|_| failed(io::ErrorKind::TimedOut.into()))?
-        .map_err(failed)?;
-        stream.set_nodelay(true).map_err(failed)?;
+        let stream = tokio::time::timeout(limit, connect(endpoint, access))
+            .await
+            .map_err(|_| failed(io::ErrorKind::TimedOut.into()))?
+            .map_err(failed)?;
         let (send, conn) = http1::Builder::new()
             .handshake(TokioIo::new(stream))
             .await

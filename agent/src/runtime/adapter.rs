@@ -1,8 +1,10 @@
-//! What every kind of runtime must answer for itself. A new kind is a new file and a line in [`ADAPTERS`].
+//! What every kind of runtime must answer for itself. A new kind is a new file, its name in [`RuntimeKind`] and a
+//! line in [`ADAPTERS`].
 
 use super::found::{FoundRuntime, Readiness, RuntimeKind};
-use super::visit::Visit;
+use super::visit::{Seen, Visit};
 use super::{llama_cpp, ollama, openai_compatible, tensorrt_llm, tgi, triton, vllm};
+use dgon_agent_core::meter::Dialect;
 use dgon_protocol::frame::Model;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
@@ -11,6 +13,9 @@ use serde::Deserialize;
 pub(super) trait Adapter: Sync {
     /// Which kind.
     fn kind(&self) -> RuntimeKind;
+
+    /// How it behaves towards the proxy.
+    fn manner(&self) -> &'static Manner;
 
     /// Whether the endpoint is this kind beyond doubt. Weak signals never decide.
     fn recognise<'v>(&'v self, visit: &'v mut Visit) -> BoxFuture<'v, bool>;
@@ -22,6 +27,37 @@ pub(super) trait Adapter: Sync {
         depth: Depth,
     ) -> BoxFuture<'v, Option<Inspection>>;
 }
+
+/// How a kind of runtime behaves towards the proxy.
+#[derive(Debug)]
+pub(crate) struct Manner {
+    /// The name in receipts, in the inventory and on screens.
+    pub(crate) name: &'static str,
+    /// The name in agent.yaml.
+    pub(crate) config_name: &'static str,
+    /// The languages of its generation routes.
+    pub(crate) speaks: &'static [Dialect],
+    /// Paths that are no work and that it alone answers; all below them too.
+    pub(crate) own_paths: &'static [&'static str],
+    /// Whether it serves its one model under whatever name a request gives.
+    pub(crate) any_name: bool,
+    /// Whether an OpenAI stream tells its usage.
+    pub(crate) stream_usage: StreamUsage,
+}
+
+/// Whether an OpenAI stream tells its usage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StreamUsage {
+    /// It does, asked or not.
+    Always,
+    /// Where it is asked to.
+    OnDemand,
+    /// Where it is asked to, and then on every event unless it is told not to.
+    OnDemandRunning,
+}
+
+/// What a server of the OpenAI routes speaks.
+pub(super) const OPENAI: &[Dialect] = &[Dialect::OpenAi, Dialect::Responses, Dialect::Messages];
 
 /// How much to ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +79,10 @@ pub(super) struct Inspection {
     pub(super) running: Option<u32>,
     /// Absent in a shallow look.
     pub(super) queue: Option<u32>,
+    /// Absent in a shallow look.
+    pub(super) kv_cache: Option<f32>,
+    /// Whether its list of models was closed to us.
+    pub(super) asks_for_key: bool,
 }
 
 impl Inspection {
@@ -53,6 +93,8 @@ impl Inspection {
             models,
             running: None,
             queue: None,
+            kv_cache: None,
+            asks_for_key: false,
         }
     }
 
@@ -75,16 +117,22 @@ impl Inspection {
             models: self.models,
             running: self.running.or_else(|| last.and_then(|last| last.running)),
             queue: self.queue.or_else(|| last.and_then(|last| last.queue)),
+            kv_cache: self
+                .kv_cache
+                .or_else(|| last.and_then(|last| last.kv_cache)),
+            asks_for_key: self.asks_for_key,
+            access: visit.access().clone(),
         }
     }
 }
 
 /// All kinds, surest fingerprint first.
-pub(super) const ADAPTERS: [&dyn Adapter; 7] = [
+pub(super) const ADAPTERS: [&dyn Adapter; 8] = [
     &llama_cpp::LlamaCpp,
     &ollama::Ollama,
     &tgi::Tgi,
     &triton::Triton,
+    &triton::OpenAiFrontend,
     &vllm::Vllm,
     &tensorrt_llm::TensorrtLlm,
     &openai_compatible::OpenAiCompatible,
@@ -142,53 +190,42 @@ pub(super) struct VersionAnswer {
     pub(super) version: String,
 }
 
+/// What a server says besides the status of its health route, in a few words.
+#[derive(Debug, Deserialize)]
+struct Complaint {
+    error: String,
+}
+
+/// Longest complaint that is repeated, characters.
+const COMPLAINT_CHARS: usize = 120;
+
+fn complaint(seen: &Seen) -> String {
+    let said = serde_json::from_slice::<Complaint>(&seen.body).map_or_else(
+        |_| String::from_utf8_lossy(&seen.body).into_owned(),
+        |said| said.error,
+    );
+    let line = said.trim().lines().next().unwrap_or_default();
+    let line: String = line
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(COMPLAINT_CHARS)
+        .collect();
+    if line.is_empty() {
+        line
+    } else {
+        format!(": {line}")
+    }
+}
+
 /// Readiness from a health route that answers 200 or an error.
 pub(super) async fn health(visit: &mut Visit, path: &str) -> Readiness {
     match visit.get(path).await {
         Some(seen) if seen.status == 200 => Readiness::Ready,
         Some(seen) => Readiness::Unready {
-            reason: format!("{path} answers {}", seen.status),
+            reason: format!("{path} answers {}{}", seen.status, complaint(&seen)),
         },
         None => Readiness::Unready {
             reason: format!("{path} does not answer"),
         },
-    }
-}
-
-/// The sum of a gauge over its labels in a Prometheus text; `None` where it is not there.
-pub(super) fn gauge(text: &[u8], name: &str) -> Option<u32> {
-    let text = std::str::from_utf8(text).ok()?;
-    let mut sum = None;
-    for line in text.lines() {
-        let Some(rest) = line.strip_prefix(name) else {
-            continue;
-        };
-        let value = match rest.as_bytes().first() {
-            Some(b'{') => rest.rsplit_once('}').map(|(_, value)| value),
-            Some(b' ') => Some(rest),
-            _ => None,
-        };
-        let number = value
-            .and_then(|value| value.split_ascii_whitespace().next())
-            .and_then(|value| value.parse::<f64>().ok())
-            .filter(|number| number.is_finite() && *number >= 0.0);
-        if let Some(number) = number {
-            *sum.get_or_insert(0.0) += number;
-        }
-    }
-    sum.map(|sum: f64| sum as u32)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn gauges_are_summed_over_their_labels() {
-        let text = b"# HELP q x\n# TYPE q gauge\nq{a=\"} 9\",b=\"1\"} 2.0\nq{a=\"2\"} 3 1700000000\nq_other 7\nplain 4\nbad NaN\n";
-        assert_eq!(gauge(text, "q"), Some(5));
-        assert_eq!(gauge(text, "plain"), Some(4));
-        assert_eq!(gauge(text, "bad"), None);
-        assert_eq!(gauge(text, "absent"), None);
     }
 }

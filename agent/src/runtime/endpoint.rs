@@ -6,31 +6,41 @@ use std::net::{IpAddr, Ipv4Addr};
 /// Ports that runtimes listen on by default, on the loopback address.
 const DEFAULT_PORTS: [u16; 5] = [11434, 8000, 8080, 3000, 80];
 
-/// Where a runtime answers plain HTTP.
+/// Where a runtime answers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Endpoint {
     host: String,
     port: u16,
+    is_https: bool,
 }
 
 /// Why a text is not the address of a runtime.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not the address of a runtime: {rule}; write it as http://HOST:PORT")]
+#[error(
+    "{text:?} is not the address of a runtime: {rule}; write it as http://HOST:PORT or https://HOST:PORT"
+)]
 pub struct EndpointError {
     text: String,
     rule: &'static str,
 }
 
 impl Endpoint {
-    /// An endpoint from its parts. An IPv6 host comes without brackets.
+    /// A plain HTTP endpoint from its parts. An IPv6 host comes without brackets.
     pub fn new(host: impl Into<String>, port: u16) -> Self {
         Self {
             host: host.into(),
             port,
+            is_https: false,
         }
     }
 
-    /// Reads `http://HOST:PORT` or `HOST:PORT`.
+    /// The same place, spoken to over TLS.
+    pub fn over_tls(mut self) -> Self {
+        self.is_https = true;
+        self
+    }
+
+    /// Reads `http://HOST:PORT`, `https://HOST:PORT` or `HOST:PORT`.
     ///
     /// # Errors
     /// [`EndpointError`] names the rule that the text breaks.
@@ -39,10 +49,10 @@ impl Endpoint {
             text: text.to_owned(),
             rule,
         };
-        if text.starts_with("https://") {
-            return Err(refuse("only plain http is supported for local runtimes"));
-        }
-        let authority = text.strip_prefix("http://").unwrap_or(text);
+        let (is_https, authority) = match text.strip_prefix("https://") {
+            Some(rest) => (true, rest),
+            None => (false, text.strip_prefix("http://").unwrap_or(text)),
+        };
         let authority = authority.strip_suffix('/').unwrap_or(authority);
         let (host, port) = match authority.rsplit_once(':') {
             Some((host, port)) if !host.ends_with(':') && !host.is_empty() => {
@@ -51,7 +61,7 @@ impl Endpoint {
                     .map_err(|_| refuse("the port must be a number from 1 to 65535"))?;
                 (host, port)
             }
-            _ => (authority, 80),
+            _ => (authority, if is_https { 443 } else { 80 }),
         };
         let host = host
             .strip_prefix('[')
@@ -64,7 +74,12 @@ impl Endpoint {
         if port == 0 {
             return Err(refuse("the port must be a number from 1 to 65535"));
         }
-        Ok(Self::new(host, port))
+        let endpoint = Self::new(host, port);
+        Ok(if is_https {
+            endpoint.over_tls()
+        } else {
+            endpoint
+        })
     }
 
     /// The well-known ports on the loopback address.
@@ -86,6 +101,11 @@ impl Endpoint {
         self.port
     }
 
+    /// Whether it is spoken to over TLS.
+    pub fn is_https(&self) -> bool {
+        self.is_https
+    }
+
     /// `HOST:PORT` as it is written in a `Host` header.
     pub fn authority(&self) -> String {
         if self.host.contains(':') {
@@ -95,7 +115,8 @@ impl Endpoint {
         }
     }
 
-    /// The same endpoint with its host spelled in one way, so that `localhost` equals `127.0.0.1`.
+    /// The same place with its host spelled in one way, so that `localhost` equals `127.0.0.1`. One port speaks
+    /// one protocol, so the scheme is left out.
     pub(crate) fn normalised(&self) -> Self {
         let is_local = self.host.eq_ignore_ascii_case("localhost")
             || self
@@ -113,7 +134,8 @@ impl Endpoint {
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}", self.authority())
+        let scheme = if self.is_https { "https" } else { "http" };
+        write!(f, "{scheme}://{}", self.authority())
     }
 }
 
@@ -136,17 +158,15 @@ mod tests {
             ("localhost:8080", "localhost:8080"),
             ("http://[::1]:8000", "[::1]:8000"),
             ("gpu-box", "gpu-box:80"),
+            ("https://gpu-box", "gpu-box:443"),
+            ("https://gpu-box:8443/", "gpu-box:8443"),
         ] {
-            assert_eq!(Endpoint::parse(text).unwrap().authority(), authority);
+            let endpoint = Endpoint::parse(text).unwrap();
+            assert_eq!(endpoint.authority(), authority);
+            assert_eq!(endpoint.is_https(), text.starts_with("https"));
+            assert_eq!(Endpoint::parse(&endpoint.to_string()).unwrap(), endpoint);
         }
-        for text in [
-            "",
-            "https://a:1",
-            "http://a:0",
-            "http://a:99999",
-            "http://a/b:1",
-            "a b:1",
-        ] {
+        for text in ["", "http://a:0", "http://a:99999", "http://a/b:1", "a b:1"] {
             assert!(Endpoint::parse(text).is_err(), "{text}");
         }
     }

@@ -1,15 +1,27 @@
 //! llama.cpp's `llama-server`. Known by the `Server` header that stands on each of its answers, also while it
-//! loads its model and answers 503 to everything.
+//! loads its model and answers 503 to everything; behind a reverse proxy that rewrites it, by who owns its model.
 //!
-//! Its `/metrics` is not read: a scrape resets gauges that the owner may watch.
+//! Its `/metrics` is not read: a scrape resets gauges that the owner may watch. Load comes from `/slots`. Its model
+//! file is not hashed: that would read tens of gigabytes from the owner's disk for one line of a receipt.
 
-use super::adapter::{Adapter, Depth, Inspection, ModelList};
+use super::adapter::{Adapter, Depth, Inspection, Manner, ModelList, OPENAI, StreamUsage};
 use super::found::{Readiness, RuntimeKind};
 use super::visit::{Seen, Visit};
+use dgon_agent_core::meter::Dialect;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 
 pub(super) struct LlamaCpp;
+
+static MANNER: Manner = Manner {
+    name: "llama.cpp",
+    config_name: "llama.cpp",
+    speaks: &[OPENAI[0], OPENAI[1], OPENAI[2], Dialect::Llama],
+    own_paths: &["/props", "/slots"],
+    any_name: true,
+    // Its `timings` count even where no usage was asked for.
+    stream_usage: StreamUsage::Always,
+};
 
 const SERVER: &str = "llama.cpp";
 
@@ -19,10 +31,23 @@ struct Props {
     build_info: Option<String>,
 }
 
+/// What one slot works on.
 #[derive(Deserialize)]
 struct Slot {
     #[serde(default)]
     is_processing: bool,
+    #[serde(default)]
+    n_ctx: u64,
+    #[serde(default)]
+    n_prompt_tokens: u64,
+    #[serde(default)]
+    next_token: Vec<NextToken>,
+}
+
+#[derive(Deserialize)]
+struct NextToken {
+    #[serde(default)]
+    n_decoded: u64,
 }
 
 fn is_llama(seen: &Seen) -> bool {
@@ -32,6 +57,10 @@ fn is_llama(seen: &Seen) -> bool {
 impl Adapter for LlamaCpp {
     fn kind(&self) -> RuntimeKind {
         RuntimeKind::LlamaCpp
+    }
+
+    fn manner(&self) -> &'static Manner {
+        &MANNER
     }
 
     fn recognise<'v>(&'v self, visit: &'v mut Visit) -> BoxFuture<'v, bool> {
@@ -75,16 +104,50 @@ impl Adapter for LlamaCpp {
             // Behind an API key the list is closed; the server is there all the same.
             let models = models.map(ModelList::loaded).unwrap_or_default();
             let mut inspection = Inspection::new(readiness, models);
-            if depth == Depth::Deep {
+            inspection.asks_for_key = list.status == 401;
+            if depth == Depth::Deep && !inspection.asks_for_key {
                 let props: Option<Props> = visit.get_json("/props").await;
                 inspection.version = props.and_then(|props| props.build_info);
                 let slots: Option<Vec<Slot>> = visit.get_json("/slots").await;
-                inspection.running = slots.map(|slots| {
-                    let busy = slots.iter().filter(|slot| slot.is_processing).count();
-                    u32::try_from(busy).unwrap_or(u32::MAX)
-                });
+                inspection.running = slots.as_deref().map(busy);
+                inspection.kv_cache = slots.as_deref().and_then(fill);
             }
             Some(inspection)
         })
+    }
+}
+
+fn busy(slots: &[Slot]) -> u32 {
+    let busy = slots.iter().filter(|slot| slot.is_processing).count();
+    u32::try_from(busy).unwrap_or(u32::MAX)
+}
+
+/// Share of all slots' windows that the busy ones fill: what `/slots` tells of the KV cache.
+fn fill(slots: &[Slot]) -> Option<f32> {
+    let window: u64 = slots.iter().map(|slot| slot.n_ctx).sum();
+    let used: u64 = slots
+        .iter()
+        .filter(|slot| slot.is_processing)
+        .map(|slot| {
+            let decoded: u64 = slot.next_token.iter().map(|next| next.n_decoded).sum();
+            slot.n_prompt_tokens.saturating_add(decoded).min(slot.n_ctx)
+        })
+        .sum();
+    (window > 0).then(|| used as f32 / window as f32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn busy_slots_fill_the_cache() {
+        let slots: Vec<Slot> = serde_json::from_str(
+            r#"[{"n_ctx":512,"is_processing":true,"n_prompt_tokens":100,"next_token":[{"n_decoded":28}]},
+                {"n_ctx":512,"is_processing":false,"n_prompt_tokens":400}]"#,
+        )
+        .unwrap();
+        assert_eq!((busy(&slots), fill(&slots)), (1, Some(0.125)));
+        assert_eq!(fill(&[]), None);
     }
 }

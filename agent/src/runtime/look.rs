@@ -1,9 +1,9 @@
 //! One look at one endpoint: still what it was, or else which kind it is now.
 
-use super::Endpoint;
 use super::adapter::{ADAPTERS, Adapter, Depth};
 use super::found::FoundRuntime;
 use super::visit::Visit;
+use super::{NamedEndpoint, RuntimeKind};
 
 /// What a look came to.
 #[derive(Debug)]
@@ -17,21 +17,21 @@ pub(super) enum Look {
 }
 
 /// Looks at an endpoint where `last` was found before.
-pub(super) async fn look(endpoint: &Endpoint, last: Option<&FoundRuntime>, depth: Depth) -> Look {
-    let mut visit = Visit::new(endpoint.clone());
-    if let Some(last) = last
-        && let Some(adapter) = ADAPTERS.iter().find(|a| a.kind() == last.kind)
-        && let Some(found) = inspect(*adapter, &mut visit, depth, Some(last)).await
+pub(super) async fn look(place: &NamedEndpoint, last: Option<&FoundRuntime>, depth: Depth) -> Look {
+    let mut visit = Visit::new(place.endpoint.clone(), place.access.clone());
+    let known = place.kind.or(last.map(|last| last.kind));
+    if let Some(adapter) = known.and_then(adapter_of)
+        && let Some(found) = inspect(adapter, &mut visit, depth, last).await
     {
         return Look::Found(found);
     }
     // The port's first answer tells whether it is worth more questions.
     if visit.get("/").await.is_none() {
-        return if visit.is_refused() || last.is_none() {
-            Look::Nothing
-        } else {
-            Look::NoAnswer
-        };
+        return nothing(&visit, last);
+    }
+    if place.kind.is_some() {
+        // What the owner named is nothing else.
+        return nothing(&visit, last);
     }
     for adapter in ADAPTERS {
         if visit.is_ours() {
@@ -43,7 +43,20 @@ pub(super) async fn look(endpoint: &Endpoint, last: Option<&FoundRuntime>, depth
             return Look::Found(found);
         }
     }
-    Look::Nothing
+    nothing(&visit, last)
+}
+
+/// A busy runtime misses questions; that alone does not make it go away.
+fn nothing(visit: &Visit, last: Option<&FoundRuntime>) -> Look {
+    if last.is_some() && visit.missed_an_answer() && !visit.is_refused() {
+        Look::NoAnswer
+    } else {
+        Look::Nothing
+    }
+}
+
+fn adapter_of(kind: RuntimeKind) -> Option<&'static dyn Adapter> {
+    ADAPTERS.into_iter().find(|adapter| adapter.kind() == kind)
 }
 
 async fn inspect(
@@ -52,6 +65,8 @@ async fn inspect(
     depth: Depth,
     last: Option<&FoundRuntime>,
 ) -> Option<FoundRuntime> {
+    // The first look at a runtime is a deep one: a shallow one has nothing to add to.
+    let depth = if last.is_some() { depth } else { Depth::Deep };
     let inspection = adapter.inspect(visit, depth).await?;
     Some(inspection.found(adapter.kind(), visit, depth, last))
 }

@@ -1,13 +1,26 @@
 //! Ollama. Known by the text of its root page, never by `/api/tags`, which others imitate.
+//!
+//! It has no readiness beyond living, for it loads models on demand, and tells no queue: what runs is what the
+//! proxy sees. `/api/ps` tells what is loaded.
 
-use super::adapter::{Adapter, Depth, Inspection, VersionAnswer};
+use super::adapter::{Adapter, Depth, Inspection, Manner, OPENAI, StreamUsage, VersionAnswer};
 use super::found::{Readiness, RuntimeKind};
 use super::visit::Visit;
+use dgon_agent_core::meter::Dialect;
 use dgon_protocol::frame::Model;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 
 pub(super) struct Ollama;
+
+static MANNER: Manner = Manner {
+    name: "ollama",
+    config_name: "ollama",
+    speaks: &[OPENAI[0], OPENAI[1], OPENAI[2], Dialect::Ollama],
+    own_paths: &["/api"],
+    any_name: false,
+    stream_usage: StreamUsage::OnDemand,
+};
 
 #[derive(Deserialize)]
 struct Tags {
@@ -31,6 +44,10 @@ struct Tag {
 impl Adapter for Ollama {
     fn kind(&self) -> RuntimeKind {
         RuntimeKind::Ollama
+    }
+
+    fn manner(&self) -> &'static Manner {
+        &MANNER
     }
 
     fn recognise<'v>(&'v self, visit: &'v mut Visit) -> BoxFuture<'v, bool> {

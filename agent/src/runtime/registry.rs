@@ -1,33 +1,34 @@
 //! The list of runtimes that is kept fresh, and its watch channel.
 //!
-//! Each round asks every endpoint at once, so a round takes as long as its slowest endpoint. A runtime whose port
-//! refuses is gone at once; one that does not answer in time is kept for `MISSES` rounds, for busy runtimes do
-//! that.
+//! Each endpoint is looked at on its own, so that one that hangs holds up no other. A runtime whose port refuses is
+//! gone at once; one that does not answer in time is kept for `MISSES` looks, for busy runtimes do that.
+//!
+//! A change is noticed within [`RegistrySettings::every`] and the time that the endpoint takes to answer.
 
 use super::adapter::Depth;
 use super::look::{Look, look};
-use super::{Endpoint, FoundRuntime};
+use super::{Endpoint, FoundRuntime, NamedEndpoint};
 use futures_util::future::join_all;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
-/// Rounds without an answer after which a runtime is gone.
+/// Looks without an answer after which a runtime is gone.
 const MISSES: u32 = 2;
-/// Every how many rounds version and metrics are read.
+/// Every how many looks version and metrics are read.
 const DEEP_EVERY: u32 = 3;
 
 /// Where to look, and how often.
 #[derive(Debug, Clone)]
 pub struct RegistrySettings {
     /// Endpoints that the owner named.
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Vec<NamedEndpoint>,
     /// Whether to look at the well-known ports too.
     pub detect: bool,
     /// Endpoints that are never runtimes: the agent's own proxy and the control plane.
     pub exclude: Vec<Endpoint>,
-    /// Time between two looks.
+    /// Time between two looks at one endpoint.
     pub every: Duration,
 }
 
@@ -46,7 +47,8 @@ impl Default for RegistrySettings {
 #[derive(Debug, Clone)]
 pub struct Registry {
     found: watch::Receiver<Arc<Vec<FoundRuntime>>>,
-    look_now: Arc<Notify>,
+    /// Counts the times that somebody asked for a look.
+    look_now: Arc<watch::Sender<u64>>,
 }
 
 impl Registry {
@@ -55,16 +57,19 @@ impl Registry {
         let (_, found) = watch::channel(Arc::new(found));
         Self {
             found,
-            look_now: Arc::default(),
+            look_now: Arc::new(watch::channel(0).0),
         }
     }
 
     /// Starts to look, in a task of its own.
     pub fn start(settings: RegistrySettings) -> Self {
         let (list, found) = watch::channel(Arc::default());
-        let look_now = Arc::new(Notify::new());
-        tokio::spawn(keep_fresh(settings, list, Arc::clone(&look_now)));
-        Self { found, look_now }
+        let (look_now, asked) = watch::channel(0);
+        tokio::spawn(keep_fresh(settings, list, asked));
+        Self {
+            found,
+            look_now: Arc::new(look_now),
+        }
     }
 
     /// What is there now.
@@ -79,50 +84,60 @@ impl Registry {
 
     /// Asks for a look before the next one is due, for one who saw a runtime fail.
     pub fn look_now(&self) {
-        self.look_now.notify_one();
+        self.look_now
+            .send_modify(|times| *times = times.wrapping_add(1));
     }
 }
 
 /// Looks once.
 pub async fn discover(settings: &RegistrySettings) -> Vec<FoundRuntime> {
     let mut places = Place::all(settings);
-    round(&mut places, Depth::Deep).await
+    join_all(places.iter_mut().map(|place| place.look(Depth::Deep))).await;
+    places.into_iter().filter_map(|place| place.last).collect()
 }
 
 async fn keep_fresh(
     settings: RegistrySettings,
     list: watch::Sender<Arc<Vec<FoundRuntime>>>,
-    look_now: Arc<Notify>,
+    asked: watch::Receiver<u64>,
 ) {
-    let mut places = Place::all(&settings);
-    let mut due = tokio::time::interval(settings.every);
-    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    for number in 0u32.. {
-        tokio::select! {
-            _ = due.tick() => {}
-            () = look_now.notified() => due.reset(),
-            () = list.closed() => return,
-        }
-        let depth = if number.is_multiple_of(DEEP_EVERY) {
-            Depth::Deep
-        } else {
-            Depth::Shallow
+    let places = Place::all(&settings);
+    let board = Board {
+        seen: Mutex::new(vec![None; places.len()]),
+        list,
+    };
+    let looking = places
+        .into_iter()
+        .enumerate()
+        .map(|(at, place)| place.keep_looking(at, &board, settings.every, asked.clone()));
+    tokio::select! {
+        _ = join_all(looking) => {}
+        () = board.list.closed() => {}
+    }
+}
+
+/// What was last seen at every place, in the order of the places, and the list that is made of it.
+struct Board {
+    seen: Mutex<Vec<Option<FoundRuntime>>>,
+    list: watch::Sender<Arc<Vec<FoundRuntime>>>,
+}
+
+impl Board {
+    fn put(&self, at: usize, found: Option<&FoundRuntime>) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(place) = seen.get_mut(at).filter(|place| place.as_ref() != found) else {
+            return;
         };
-        let found = round(&mut places, depth).await;
-        list.send_if_modified(|known| {
-            let is_new = **known != found;
-            if is_new {
-                log_changes(known, &found);
-                *known = Arc::new(found);
-            }
-            is_new
-        });
+        log_change(place.as_ref(), found);
+        *place = found.cloned();
+        let now: Vec<_> = seen.iter().flatten().cloned().collect();
+        self.list.send_replace(Arc::new(now));
     }
 }
 
 /// One endpoint and what was last seen there.
 struct Place {
-    endpoint: Endpoint,
+    named: NamedEndpoint,
     last: Option<FoundRuntime>,
     misses: u32,
 }
@@ -133,27 +148,52 @@ impl Place {
         let excluded: Vec<_> = settings.exclude.iter().map(Endpoint::normalised).collect();
         let mut wanted = settings.endpoints.clone();
         if settings.detect {
-            wanted.extend(Endpoint::defaults());
+            wanted.extend(Endpoint::defaults().into_iter().map(NamedEndpoint::from));
         }
         let mut taken: Vec<Endpoint> = Vec::new();
-        wanted.retain(|endpoint| {
-            let normalised = endpoint.normalised();
+        wanted.retain(|named| {
+            let normalised = named.endpoint.normalised();
             let is_new = !excluded.contains(&normalised) && !taken.contains(&normalised);
             taken.push(normalised);
             is_new
         });
         wanted
             .into_iter()
-            .map(|endpoint| Self {
-                endpoint,
+            .map(|named| Self {
+                named,
                 last: None,
                 misses: 0,
             })
             .collect()
     }
 
+    async fn keep_looking(
+        mut self,
+        at: usize,
+        board: &Board,
+        every: Duration,
+        mut asked: watch::Receiver<u64>,
+    ) {
+        let mut due = tokio::time::interval(every);
+        due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        for number in 0u32.. {
+            tokio::select! {
+                _ = due.tick() => {}
+                // An error says that nobody can ask any more: then the list closes too.
+                changed = asked.changed() => if changed.is_ok() { due.reset() } else { return },
+            }
+            let depth = if number.is_multiple_of(DEEP_EVERY) {
+                Depth::Deep
+            } else {
+                Depth::Shallow
+            };
+            self.look(depth).await;
+            board.put(at, self.last.as_ref());
+        }
+    }
+
     async fn look(&mut self, depth: Depth) {
-        match look(&self.endpoint, self.last.as_ref(), depth).await {
+        match look(&self.named, self.last.as_ref(), depth).await {
             Look::Found(found) => {
                 self.misses = 0;
                 self.last = Some(found);
@@ -169,27 +209,15 @@ impl Place {
     }
 }
 
-async fn round(places: &mut [Place], depth: Depth) -> Vec<FoundRuntime> {
-    join_all(places.iter_mut().map(|place| place.look(depth))).await;
-    places
-        .iter()
-        .filter_map(|place| place.last.clone())
-        .collect()
-}
-
-fn log_changes(known: &[FoundRuntime], found: &[FoundRuntime]) {
-    let is_same = |a: &FoundRuntime, b: &FoundRuntime| a.kind == b.kind && a.endpoint == b.endpoint;
-    for new in found
-        .iter()
-        .filter(|new| !known.iter().any(|old| is_same(old, new)))
-    {
-        tracing::info!(runtime = new.kind.as_str(), endpoint = %new.endpoint, version = new.version, "runtime found");
+fn log_change(known: Option<&FoundRuntime>, found: Option<&FoundRuntime>) {
+    if known.map(|known| known.kind) == found.map(|found| found.kind) {
+        return;
     }
-    for gone in known
-        .iter()
-        .filter(|old| !found.iter().any(|new| is_same(old, new)))
-    {
+    if let Some(gone) = known {
         tracing::info!(runtime = gone.kind.as_str(), endpoint = %gone.endpoint, "runtime gone");
+    }
+    if let Some(new) = found {
+        tracing::info!(runtime = new.kind.as_str(), endpoint = %new.endpoint, version = new.version, "runtime found");
     }
 }
 
@@ -198,18 +226,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_change_is_noticed_within_five_seconds() {
+        // One question more than the interval is left for the answer itself.
+        assert!(RegistrySettings::default().every <= Duration::from_secs(4));
+    }
+
+    #[test]
     fn places_are_looked_at_once_and_never_where_we_listen_ourselves() {
         let places = Place::all(&RegistrySettings {
             endpoints: vec![
-                Endpoint::new("gpu-box", 8000),
-                Endpoint::new("localhost", 8000),
+                Endpoint::new("gpu-box", 8000).into(),
+                Endpoint::new("localhost", 8000).into(),
             ],
             exclude: vec![Endpoint::new("localhost", 8080)],
             ..RegistrySettings::default()
         });
         let seen: Vec<_> = places
             .iter()
-            .map(|place| place.endpoint.authority())
+            .map(|place| place.named.endpoint.authority())
             .collect();
         assert_eq!(
             seen,

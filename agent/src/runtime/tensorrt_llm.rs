@@ -1,26 +1,57 @@
-//! TensorRT-LLM's own server, `trtllm-serve`. Known by who owns its model.
+//! TensorRT-LLM's own server, `trtllm-serve`. Known by who owns its model, or, where the list is closed, by its
+//! version and its `/server_info`.
 //!
 //! `/health_generate` runs the model, `/metrics` and `/perf_metrics` empty a queue: none of them is ever asked for.
+//! Load comes from `/prometheus/metrics`, which is there with `return_perf_metrics` alone; versions before the
+//! `trtllm_` names tell no load there.
 
-use super::adapter::{Adapter, Depth, Inspection, ModelList, VersionAnswer, gauge, health};
+use super::adapter::{
+    Adapter, Depth, Inspection, Manner, ModelList, OPENAI, StreamUsage, VersionAnswer, health,
+};
 use super::found::RuntimeKind;
+use super::metrics::Metrics;
 use super::visit::Visit;
 use futures_util::future::BoxFuture;
+use serde::Deserialize;
 
 pub(super) struct TensorrtLlm;
 
-async fn models(visit: &mut Visit) -> Option<ModelList> {
-    let list: ModelList = visit.get_json("/v1/models").await?;
-    (list.owner() == "tensorrt_llm").then_some(list)
-}
+static MANNER: Manner = Manner {
+    name: "tensorrt-llm",
+    config_name: "tensorrt-llm",
+    speaks: OPENAI,
+    own_paths: &[],
+    any_name: true,
+    stream_usage: StreamUsage::OnDemandRunning,
+};
+
+/// `/server_info`: an object, whatever is in it.
+#[derive(Deserialize)]
+struct ServerInfo {}
 
 impl Adapter for TensorrtLlm {
     fn kind(&self) -> RuntimeKind {
         RuntimeKind::TensorrtLlm
     }
 
+    fn manner(&self) -> &'static Manner {
+        &MANNER
+    }
+
     fn recognise<'v>(&'v self, visit: &'v mut Visit) -> BoxFuture<'v, bool> {
-        Box::pin(async move { models(visit).await.is_some() })
+        Box::pin(async move {
+            match visit.get("/v1/models").await {
+                Some(seen) if seen.status == 200 => seen
+                    .json()
+                    .is_some_and(|list: ModelList| list.owner() == "tensorrt_llm"),
+                // vLLM, which has these routes too, was asked before for what it alone has.
+                Some(_) => {
+                    visit.get_json::<VersionAnswer>("/version").await.is_some()
+                        && visit.get_json::<ServerInfo>("/server_info").await.is_some()
+                }
+                None => false,
+            }
+        })
     }
 
     fn inspect<'v>(
@@ -29,15 +60,22 @@ impl Adapter for TensorrtLlm {
         depth: Depth,
     ) -> BoxFuture<'v, Option<Inspection>> {
         Box::pin(async move {
-            let models = models(visit).await?.loaded();
+            if !self.recognise(visit).await {
+                return None;
+            }
+            let list: Option<ModelList> = visit.get_json("/v1/models").await;
+            let models = list.map(ModelList::loaded).unwrap_or_default();
             let mut inspection = Inspection::new(health(visit, "/health").await, models);
+            inspection.asks_for_key = visit.is_closed("/v1/models").await;
             if depth == Depth::Deep {
                 let version: Option<VersionAnswer> = visit.get_json("/version").await;
                 inspection.version = version.map(|version| version.version);
-                let metrics = visit.get("/prometheus/metrics").await;
-                if let Some(metrics) = metrics.filter(|m| m.status == 200) {
-                    inspection.running = gauge(&metrics.body, "trtllm_num_requests_running");
-                    inspection.queue = gauge(&metrics.body, "trtllm_num_requests_waiting");
+                let seen = visit.get("/prometheus/metrics").await;
+                let seen = seen.filter(|seen| seen.status == 200);
+                if let Some(metrics) = seen.as_ref().and_then(|seen| Metrics::read(&seen.body)) {
+                    inspection.running = metrics.count("trtllm_num_requests_running");
+                    inspection.queue = metrics.count("trtllm_num_requests_waiting");
+                    inspection.kv_cache = metrics.share("trtllm_kv_cache_utilization");
                 }
             }
             Some(inspection)

@@ -1,14 +1,27 @@
 //! Hugging Face Text Generation Inference. Known by the router's name in `/info`, whatever engine is behind it.
+//!
+//! It tells no share of its KV cache; the tokens of its batch against the most that a batch may have stand for it.
 
-use super::adapter::{Adapter, Depth, Inspection, gauge, health};
+use super::adapter::{Adapter, Depth, Inspection, Manner, OPENAI, StreamUsage, health};
 use super::found::RuntimeKind;
+use super::metrics::Metrics;
 use super::visit::Visit;
+use dgon_agent_core::meter::Dialect;
 use dgon_protocol::frame::Model;
 use dgon_protocol::receipt::Sha256Hash;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 
 pub(super) struct Tgi;
+
+static MANNER: Manner = Manner {
+    name: "tgi",
+    config_name: "tgi",
+    speaks: &[OPENAI[0], OPENAI[1], OPENAI[2], Dialect::Tgi],
+    own_paths: &["/info"],
+    any_name: true,
+    stream_usage: StreamUsage::OnDemand,
+};
 
 #[derive(Deserialize)]
 struct Info {
@@ -28,6 +41,10 @@ async fn info(visit: &mut Visit) -> Option<Info> {
 impl Adapter for Tgi {
     fn kind(&self) -> RuntimeKind {
         RuntimeKind::Tgi
+    }
+
+    fn manner(&self) -> &'static Manner {
+        &MANNER
     }
 
     fn recognise<'v>(&'v self, visit: &'v mut Visit) -> BoxFuture<'v, bool> {
@@ -51,15 +68,23 @@ impl Adapter for Tgi {
             };
             let mut inspection = Inspection::new(health(visit, "/health").await, vec![model]);
             inspection.version = info.version;
-            if depth == Depth::Deep
-                && let Some(metrics) = visit.get("/metrics").await.filter(|m| m.status == 200)
-            {
-                inspection.running = gauge(&metrics.body, "tgi_batch_current_size");
-                inspection.queue = gauge(&metrics.body, "tgi_queue_size");
+            if depth == Depth::Deep {
+                let seen = visit.get("/metrics").await.filter(|m| m.status == 200);
+                if let Some(metrics) = seen.as_ref().and_then(|seen| Metrics::read(&seen.body)) {
+                    inspection.running = metrics.count("tgi_batch_current_size");
+                    inspection.queue = metrics.count("tgi_queue_size");
+                    inspection.kv_cache = fill(&metrics);
+                }
             }
             Some(inspection)
         })
     }
+}
+
+fn fill(metrics: &Metrics<'_>) -> Option<f32> {
+    let used = metrics.count("tgi_batch_current_max_tokens")?;
+    let most = metrics.count("tgi_batch_max_total_tokens")?;
+    (most > 0).then(|| (used as f32 / most as f32).min(1.0))
 }
 
 /// A digest out of a model's name and its revision at the hub, for a runtime that knows no hash of the weights.

@@ -1,9 +1,10 @@
 //! Asking one endpoint a few questions: bounded answers, a deadline for each, one connection for all.
 
-use super::Endpoint;
+use super::connect::connect;
+use super::{Access, Endpoint};
 use crate::proxy::{DETECT_HEADER, SERVER_NAME};
 use bytes::Bytes;
-use http::header::{ACCEPT, HOST, SERVER};
+use http::header::{ACCEPT, AUTHORIZATION, HOST, SERVER};
 use http::{Method, Request};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
@@ -12,7 +13,6 @@ use serde::de::DeserializeOwned;
 use std::collections::HashMap;
 use std::io;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
 /// How long one question may take.
@@ -47,9 +47,11 @@ impl Seen {
 /// Questions to one endpoint. Each path is asked once; later questions get the same answer.
 pub(super) struct Visit {
     endpoint: Endpoint,
+    access: Access,
     connection: Option<Connection>,
     seen: HashMap<String, Option<Seen>>,
     is_refused: bool,
+    missed_an_answer: bool,
     is_ours: bool,
 }
 
@@ -65,12 +67,14 @@ impl Drop for Connection {
 }
 
 impl Visit {
-    pub(super) fn new(endpoint: Endpoint) -> Self {
+    pub(super) fn new(endpoint: Endpoint, access: Access) -> Self {
         Self {
             endpoint,
+            access,
             connection: None,
             seen: HashMap::new(),
             is_refused: false,
+            missed_an_answer: false,
             is_ours: false,
         }
     }
@@ -80,9 +84,19 @@ impl Visit {
         &self.endpoint
     }
 
+    /// What it takes to speak to it.
+    pub(super) fn access(&self) -> &Access {
+        &self.access
+    }
+
     /// Whether nobody listens there.
     pub(super) fn is_refused(&self) -> bool {
         self.is_refused
+    }
+
+    /// Whether a question had no answer in time, or none that could be read.
+    pub(super) fn missed_an_answer(&self) -> bool {
+        self.missed_an_answer
     }
 
     /// Whether a program of ours listens there.
@@ -98,6 +112,12 @@ impl Visit {
     /// The JSON of a 200 at `path`.
     pub(super) async fn get_json<T: DeserializeOwned>(&mut self, path: &str) -> Option<T> {
         self.get(path).await?.json()
+    }
+
+    /// Whether `path` asks for a key that was not given, or refuses the given one.
+    pub(super) async fn is_closed(&mut self, path: &str) -> bool {
+        let seen = self.get(path).await;
+        seen.is_some_and(|seen| matches!(seen.status, 401 | 403))
     }
 
     /// Posts nothing to `path`, for the one runtime whose list of models is read by a POST.
@@ -120,6 +140,7 @@ impl Visit {
             Err(error) => {
                 self.connection = None;
                 self.is_refused |= error.kind() == io::ErrorKind::ConnectionRefused;
+                self.missed_an_answer = true;
                 None
             }
         };
@@ -129,14 +150,16 @@ impl Visit {
     }
 
     async fn fetch(&mut self, method: Method, path: &str) -> io::Result<Seen> {
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(path)
             .header(HOST, self.endpoint.authority())
             .header(ACCEPT, "application/json, text/plain")
-            .header(DETECT_HEADER, "1")
-            .body(Empty::new())
-            .map_err(io::Error::other)?;
+            .header(DETECT_HEADER, "1");
+        if let Some(key) = self.access.authorization() {
+            request = request.header(AUTHORIZATION, key);
+        }
+        let request = request.body(Empty::new()).map_err(io::Error::other)?;
         let answer = self
             .connection()
             .await?
@@ -164,8 +187,7 @@ impl Visit {
             None => false,
         };
         if !is_usable {
-            let endpoint = &self.endpoint;
-            let stream = TcpStream::connect((endpoint.host(), endpoint.port())).await?;
+            let stream = connect(&self.endpoint, &self.access).await?;
             let (send, driver) = http1::handshake(TokioIo::new(stream))
                 .await
                 .map_err(io::Error::other)?;

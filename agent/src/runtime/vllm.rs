@@ -1,12 +1,25 @@
-//! vLLM. Known by who owns its models, or, behind an API key, by its open `/load` route.
+//! vLLM. Known by who owns its models, or, where the list is closed (it asks for an API key, a gateway hides it),
+//! by its open `/load` route.
 
-use super::adapter::{Adapter, Depth, Inspection, ModelList, VersionAnswer, gauge, health};
+use super::adapter::{
+    Adapter, Depth, Inspection, Manner, ModelList, OPENAI, StreamUsage, VersionAnswer, health,
+};
 use super::found::RuntimeKind;
+use super::metrics::Metrics;
 use super::visit::Visit;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 
 pub(super) struct Vllm;
+
+static MANNER: Manner = Manner {
+    name: "vllm",
+    config_name: "vllm",
+    speaks: OPENAI,
+    own_paths: &[],
+    any_name: false,
+    stream_usage: StreamUsage::OnDemand,
+};
 
 #[derive(Deserialize)]
 struct Load {
@@ -19,13 +32,17 @@ impl Adapter for Vllm {
         RuntimeKind::Vllm
     }
 
+    fn manner(&self) -> &'static Manner {
+        &MANNER
+    }
+
     fn recognise<'v>(&'v self, visit: &'v mut Visit) -> BoxFuture<'v, bool> {
         Box::pin(async move {
             match visit.get("/v1/models").await {
-                Some(seen) if seen.status == 401 => visit.get_json::<Load>("/load").await.is_some(),
-                Some(seen) => seen
+                Some(seen) if seen.status == 200 => seen
                     .json()
                     .is_some_and(|list: ModelList| list.owner() == "vllm"),
+                Some(_) => visit.get_json::<Load>("/load").await.is_some(),
                 None => false,
             }
         })
@@ -43,12 +60,19 @@ impl Adapter for Vllm {
             let list: Option<ModelList> = visit.get_json("/v1/models").await;
             let models = list.map(ModelList::loaded).unwrap_or_default();
             let mut inspection = Inspection::new(health(visit, "/health").await, models);
+            inspection.asks_for_key = visit.is_closed("/v1/models").await;
             if depth == Depth::Deep {
                 let version: Option<VersionAnswer> = visit.get_json("/version").await;
                 inspection.version = version.map(|version| version.version);
-                if let Some(metrics) = visit.get("/metrics").await.filter(|m| m.status == 200) {
-                    inspection.running = gauge(&metrics.body, "vllm:num_requests_running");
-                    inspection.queue = gauge(&metrics.body, "vllm:num_requests_waiting");
+                let seen = visit.get("/metrics").await;
+                let seen = seen.filter(|seen| seen.status == 200);
+                if let Some(metrics) = seen.as_ref().and_then(|seen| Metrics::read(&seen.body)) {
+                    inspection.running = metrics.count("vllm:num_requests_running");
+                    inspection.queue = metrics.count("vllm:num_requests_waiting");
+                    // The second name is that of 2025 and before.
+                    inspection.kv_cache = metrics
+                        .share("vllm:kv_cache_usage_perc")
+                        .or_else(|| metrics.share("vllm:gpu_cache_usage_perc"));
                 }
             }
             Some(inspection)

@@ -172,30 +172,46 @@ async fn what_tells_usage_anyway_is_not_asked_for_it() {
 
 #[tokio::test]
 async fn headers_of_tgi_count_where_its_body_does_not() {
-    let body = exchange("tgi_generate_nodetails.json");
-    let head = String::from_utf8(exchange_headers()).unwrap();
-    let script = vec![
-        Step::Write(format!("{head}content-length: {}\r\n\r\n", body.len()).into_bytes()),
-        Step::Write(body.clone()),
-    ];
-    let upstream = Upstream::play(script).await;
-    let sink = MemorySink::open();
-    let proxy = proxy(
-        vec![runtime(RuntimeKind::Tgi, upstream.addr, "acme/tiny-chat")],
-        &sink,
-    )
-    .await;
-    let reply = ask(proxy.addr, "/generate", r#"{"inputs":"x"}"#).await;
-    assert_eq!(reply.body, body);
-    assert_eq!(reply.header("x-generated-tokens"), Some("5"));
-    let facts = sink.only().await;
-    assert_eq!((facts.tokens_input, facts.tokens_output), (14, 5));
-    assert_eq!(facts.model_id, "acme/tiny-chat");
-}
-
-/// The head of a TGI answer, without its blank line.
-fn exchange_headers() -> Vec<u8> {
-    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-compute-type: gpu\r\nx-prompt-tokens: 14\r\nx-generated-tokens: 5\r\n".to_vec()
+    for (head, file, path, counts) in [
+        (
+            "tgi_generate_headers.txt",
+            "tgi_generate_nodetails.json",
+            "/generate",
+            (14, 5),
+        ),
+        // A stream has no such headers: its events are counted, one per token.
+        (
+            "tgi_stream_headers.txt",
+            "tgi_generate_stream_nodetails.sse",
+            "/generate_stream",
+            (0, 5),
+        ),
+    ] {
+        let body = exchange(file);
+        let head = String::from_utf8(exchange(head)).unwrap();
+        let mut head = head.trim_end().replace("\r\n", "\n").replace('\n', "\r\n");
+        let is_chunked = head.contains("chunked");
+        let rest = if is_chunked {
+            [chunk(&body), b"0\r\n\r\n".to_vec()].concat()
+        } else {
+            head.push_str(&format!("\r\ncontent-length: {}", body.len()));
+            body.clone()
+        };
+        let script = vec![
+            Step::Write(format!("{head}\r\n\r\n").into_bytes()),
+            Step::Write(rest),
+        ];
+        let upstream = Upstream::play(script).await;
+        let sink = MemorySink::open();
+        let found = vec![runtime(RuntimeKind::Tgi, upstream.addr, "acme/tiny-chat")];
+        let proxy = proxy(found, &sink).await;
+        let reply = ask(proxy.addr, path, r#"{"inputs":"x"}"#).await;
+        assert_eq!(reply.body, body);
+        assert_eq!(reply.header("x-compute-type"), Some("gpu+optimized"));
+        let facts = sink.only().await;
+        assert_eq!((facts.tokens_input, facts.tokens_output), counts, "{file}");
+        assert_eq!(facts.model_id, "acme/tiny-chat");
+    }
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@
 
 mod bytes;
 mod cancel;
+mod errors;
 mod hold;
 mod load;
 mod probe;

@@ -1,7 +1,7 @@
 //! A runtime that plays a script over a real socket, a sink that keeps receipts in memory, and raw clients.
 
 use dgon_agent::proxy::{Proxy, ReceiptSink, Settings, SinkError};
-use dgon_agent::runtime::{Endpoint, FoundRuntime, Readiness, Registry, RuntimeKind};
+use dgon_agent::runtime::{Endpoint, FoundRuntime, Registry, RuntimeKind};
 use dgon_agent_core::facts::RequestFacts;
 use dgon_protocol::frame::Model;
 use dgon_protocol::id::RequestId;
@@ -29,7 +29,7 @@ pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
 /// An example exchange.
 pub(crate) fn exchange(file: &str) -> Vec<u8> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("core/tests/exchanges")
+        .join("../testkit/exchanges")
         .join(file);
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
@@ -306,20 +306,15 @@ pub(crate) fn chunk(piece: &[u8]) -> Vec<u8> {
 
 /// A runtime at `addr` that has `model`.
 pub(crate) fn runtime(kind: RuntimeKind, addr: SocketAddr, model: &str) -> FoundRuntime {
-    FoundRuntime {
-        kind,
-        endpoint: Endpoint::new(addr.ip().to_string(), addr.port()),
-        version: None,
-        readiness: Readiness::Ready,
-        models: vec![Model {
-            id: model.to_owned(),
-            digest: Some(format!("sha256:{}", "ab".repeat(32))),
-            size_bytes: None,
-            loaded: Some(true),
-        }],
-        running: None,
-        queue: None,
-    }
+    let endpoint = Endpoint::new(addr.ip().to_string(), addr.port());
+    let mut found = FoundRuntime::new(kind, endpoint);
+    found.models = vec![Model {
+        id: model.to_owned(),
+        digest: Some(format!("sha256:{}", "ab".repeat(32))),
+        size_bytes: None,
+        loaded: Some(true),
+    }];
+    found
 }
 
 /// A proxy on a port of its own.

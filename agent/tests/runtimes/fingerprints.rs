@@ -20,7 +20,8 @@ async fn every_simulated_runtime_is_recognised() {
         let sim = SimRuntime::start(config).await.unwrap();
         let found = discover(&only(&[sim.addr()])).await;
         assert_eq!(found.len(), 1, "{kind}");
-        assert_eq!(found[0].kind.as_str(), kind.as_str());
+        assert_eq!(found[0].kind.as_str(), kind.in_receipts());
+        assert_ne!(found[0].kv_cache, Some(1.0));
         assert!(found[0].is_ready(), "{kind}");
         assert!(found[0].version.is_some(), "{kind}");
         assert!(

@@ -103,7 +103,7 @@ pub(crate) fn only(addrs: &[SocketAddr]) -> RegistrySettings {
     RegistrySettings {
         endpoints: addrs
             .iter()
-            .map(|addr| Endpoint::new(addr.ip().to_string(), addr.port()))
+            .map(|addr| Endpoint::new(addr.ip().to_string(), addr.port()).into())
             .collect(),
         detect: false,
         every: Duration::from_millis(50),

@@ -17,11 +17,23 @@ pub enum Kind {
     /// llama.cpp's `llama-server`.
     #[value(name = "llama.cpp")]
     LlamaCpp,
+    /// Triton Inference Server with a TensorRT-LLM model.
+    Triton,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
+        Self::Ollama,
+        Self::Vllm,
+        Self::Tgi,
+        Self::TensorRtLlm,
+        Self::LlamaCpp,
+        Self::Triton,
+    ];
+
+    /// Those that have the OpenAI routes.
+    pub const OPENAI: [Self; 5] = [
         Self::Ollama,
         Self::Vllm,
         Self::Tgi,
@@ -29,7 +41,15 @@ impl Kind {
         Self::LlamaCpp,
     ];
 
-    /// The name in receipts and on the command line.
+    /// The name in receipts.
+    pub const fn in_receipts(self) -> &'static str {
+        match self {
+            Self::Triton => "tensorrt-llm",
+            other => other.as_str(),
+        }
+    }
+
+    /// The name on the command line.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ollama => "ollama",
@@ -37,6 +57,7 @@ impl Kind {
             Self::Tgi => "tgi",
             Self::TensorRtLlm => "tensorrt-llm",
             Self::LlamaCpp => "llama.cpp",
+            Self::Triton => "triton",
         }
     }
 
@@ -44,7 +65,7 @@ impl Kind {
     pub const fn default_port(self) -> u16 {
         match self {
             Self::Ollama => 11434,
-            Self::Vllm | Self::TensorRtLlm => 8000,
+            Self::Vllm | Self::TensorRtLlm | Self::Triton => 8000,
             Self::Tgi => 3000,
             Self::LlamaCpp => 8080,
         }
@@ -56,6 +77,7 @@ impl Kind {
             Self::Ollama => "sim-chat:1b",
             Self::Vllm | Self::Tgi => "dgon/sim-chat",
             Self::TensorRtLlm | Self::LlamaCpp => "sim-chat",
+            Self::Triton => "ensemble",
         }
     }
 }
@@ -112,7 +134,8 @@ pub struct SimConfig {
     pub api_key: Option<String>,
     /// Speaks the oldest wire form that is still met in the field.
     pub legacy: bool,
-    /// vLLM only: `--enable-prompt-tokens-details`, so that cached tokens are told.
+    /// vLLM: `--enable-prompt-tokens-details`, so that cached tokens are told. Triton: the model is configured to
+    /// tell its counts.
     pub prompt_details: bool,
     /// What goes wrong.
     pub faults: Faults,

@@ -1,4 +1,4 @@
-//! Simulated LLM runtimes: real HTTP servers that are byte-shaped like the five servers an operator may run.
+//! Simulated LLM runtimes: real HTTP servers that are byte-shaped like the servers an operator may run.
 //!
 //! ```no_run
 //! # async fn example() -> std::io::Result<()> {
@@ -22,6 +22,7 @@ mod stats;
 mod tensorrt_llm;
 mod text;
 mod tgi;
+mod triton;
 mod vllm;
 
 pub use config::{Faults, Kind, SimConfig};
@@ -43,6 +44,40 @@ fn dialect(kind: Kind) -> Dialect {
         Kind::Tgi => tgi::answer,
         Kind::TensorRtLlm => tensorrt_llm::answer,
         Kind::LlamaCpp => llama_cpp::answer,
+        Kind::Triton => triton::answer,
+    }
+}
+
+/// How far Triton's metrics port is above its HTTP port.
+const METRICS_OFFSET: u16 = 2;
+/// Free ports that are tried for one whose metrics port is free too.
+const PORT_TRIES: u32 = 64;
+
+/// The socket of the server, and of its metrics where they have their own.
+fn bind(config: &SimConfig) -> io::Result<(TcpSocket, Option<TcpSocket>)> {
+    let socket_at = |at: SocketAddr| {
+        let socket = if at.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(at).map(|()| socket)
+    };
+    let mut tries = 0;
+    loop {
+        let socket = socket_at(config.bind)?;
+        if config.kind != Kind::Triton {
+            return Ok((socket, None));
+        }
+        let mut at = socket.local_addr()?;
+        at.set_port(at.port().saturating_add(METRICS_OFFSET));
+        tries += 1;
+        match socket_at(at) {
+            Ok(metrics) => return Ok((socket, Some(metrics))),
+            Err(error) if config.bind.port() != 0 || tries == PORT_TRIES => return Err(error),
+            Err(_) => {}
+        }
     }
 }
 
@@ -59,18 +94,16 @@ impl SimRuntime {
     /// # Errors
     /// The address cannot be bound.
     pub async fn start(config: SimConfig) -> io::Result<Self> {
-        let socket = if config.bind.is_ipv4() {
-            TcpSocket::new_v4()?
-        } else {
-            TcpSocket::new_v6()?
-        };
-        socket.set_reuseaddr(true)?;
-        socket.bind(config.bind)?;
+        let (socket, metrics) = bind(&config)?;
         let addr = socket.local_addr()?;
         let listens_late = matches!(config.kind, Kind::Vllm | Kind::Tgi | Kind::TensorRtLlm);
         let sim = Sim::new(config);
         let stop = CancellationToken::new();
         let guard = stop.clone().drop_guard();
+        if let Some(metrics) = metrics {
+            let serve = server::serve(Arc::clone(&sim), metrics.listen(64)?, stop.clone(), true);
+            tokio::spawn(serve);
+        }
         if listens_late && !sim.config.loading.is_zero() {
             let sim = Arc::clone(&sim);
             tokio::spawn(async move {
@@ -80,12 +113,12 @@ impl SimRuntime {
                 }
                 // The port is ours already, so this fails only where the machine is out of sockets.
                 if let Ok(listener) = socket.listen(1024) {
-                    server::serve(sim, listener, stop).await;
+                    server::serve(sim, listener, stop, false).await;
                 }
             });
         } else {
             let listener = socket.listen(1024)?;
-            tokio::spawn(server::serve(Arc::clone(&sim), listener, stop));
+            tokio::spawn(server::serve(Arc::clone(&sim), listener, stop, false));
         }
         Ok(Self {
             sim,

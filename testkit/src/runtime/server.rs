@@ -34,7 +34,12 @@ const LLAMA_REQUESTS: u32 = 100;
 const FLUSH: Duration = Duration::from_millis(20);
 
 /// Accepts connections until told to stop.
-pub(super) async fn serve(sim: Arc<Sim>, listener: TcpListener, stop: CancellationToken) {
+pub(super) async fn serve(
+    sim: Arc<Sim>,
+    listener: TcpListener,
+    stop: CancellationToken,
+    is_metrics: bool,
+) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -44,14 +49,14 @@ pub(super) async fn serve(sim: Arc<Sim>, listener: TcpListener, stop: Cancellati
         let (sim, stop) = (Arc::clone(&sim), stop.clone());
         tokio::spawn(async move {
             tokio::select! {
-                () = connection(sim, stream) => {}
+                () = connection(sim, stream, is_metrics) => {}
                 () = stop.cancelled() => {}
             }
         });
     }
 }
 
-async fn connection(sim: Arc<Sim>, stream: TcpStream) {
+async fn connection(sim: Arc<Sim>, stream: TcpStream, is_metrics: bool) {
     if stream.set_nodelay(true).is_err() {
         return;
     }
@@ -63,7 +68,7 @@ async fn connection(sim: Arc<Sim>, stream: TcpStream) {
     let served = AtomicU32::new(0);
     let service = hyper::service::service_fn(move |request| {
         let last = is_llama && served.fetch_add(1, Ordering::Relaxed) + 1 == LLAMA_REQUESTS;
-        let answer = handle(Arc::clone(&sim), request);
+        let answer = handle(Arc::clone(&sim), request, is_metrics);
         async move {
             let mut answer = answer.await?;
             // llama-server says goodbye to every connection that saw an error, and to old ones.
@@ -124,8 +129,15 @@ impl hyper::body::Body for Body {
 
 type Response = http::Response<Body>;
 
-async fn handle(sim: Arc<Sim>, request: http::Request<Incoming>) -> Result<Response, Cut> {
+async fn handle(
+    sim: Arc<Sim>,
+    request: http::Request<Incoming>,
+    is_metrics: bool,
+) -> Result<Response, Cut> {
     let (head, body) = request.into_parts();
+    if is_metrics {
+        return whole(&super::triton::metrics(&sim, head.uri.path()), false);
+    }
     let body = Limited::new(body, REQUEST_BYTES)
         .collect()
         .await

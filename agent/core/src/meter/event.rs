@@ -55,6 +55,8 @@ pub(super) struct Event {
     pub(super) chunks: u64,
     /// Counts, running or final.
     pub(super) usage: Option<Usage>,
+    /// Whether the output count is of this event alone, to be added to those before.
+    pub(super) usage_adds: bool,
     /// Why the model stopped.
     pub(super) finish: Option<Finish>,
     /// An error object, whatever the status was.

@@ -49,7 +49,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
-/// A count: any JSON number, negatives as 0; everything else reads as 0 too.
+/// A count: any JSON number, negatives as 0, an array as the sum of its counts; everything else reads as 0 too.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Count(pub(super) u64);
 
@@ -89,8 +89,11 @@ impl<'de> Deserialize<'de> for Count {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Count, A::Error> {
-                while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Count(0))
+                let mut sum = Count(0);
+                while let Some(item) = seq.next_element::<Count>()? {
+                    sum.0 = sum.0.saturating_add(item.0);
+                }
+                Ok(sum)
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Count, A::Error> {

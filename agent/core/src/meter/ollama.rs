@@ -63,7 +63,7 @@ pub(super) fn read(payload: &[u8], output: &mut Output) -> Result<Event, serde_j
         finish: Finish::read(bytes(&line.done_reason)),
         is_error: line.error.is_some(),
         is_terminal: is_done,
-        is_usage_only: false,
         is_remote: !bytes(&line.remote_host).is_empty() || !bytes(&line.remote_model).is_empty(),
+        ..Event::default()
     })
 }

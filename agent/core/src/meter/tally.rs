@@ -119,7 +119,11 @@ impl Tally {
     /// Adds the event that a whole body is.
     pub(super) fn add_body(&mut self, event: &Event) {
         self.chunks += event.chunks;
-        if let Some(usage) = event.usage {
+        if let Some(mut usage) = event.usage {
+            if event.usage_adds {
+                let before = self.usage.map_or(0, |known| known.output);
+                usage.output = usage.output.saturating_add(before);
+            }
             self.add_usage(usage);
         }
         self.finish = event.finish.or(self.finish);

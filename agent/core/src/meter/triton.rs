@@ -29,6 +29,8 @@ pub(super) fn read(payload: &[u8], output: &mut Output) -> Result<Event, serde_j
             output: tokens.0,
             cached: None,
         }),
+        // Each response of a stream tells the tokens that are new in it.
+        usage_adds: true,
         is_error: answer.error.is_some(),
         ..Event::default()
     })

@@ -14,7 +14,15 @@ pub(in crate::doctor) async fn check(patient: Arc<Patient>) -> Vec<Check> {
     let Ok(loaded) = &patient.config else {
         return vec![found.skip("the configuration cannot be read")];
     };
-    let settings = crate::run::registry_settings(&loaded.config);
+    let settings = match crate::run::registry_settings(&loaded.config) {
+        Ok(settings) => settings,
+        Err(error) => {
+            return vec![found.fail(
+                &error.to_string(),
+                Some("dgon-agent config show".to_owned()),
+            )];
+        }
+    };
     let Ok(runtimes) = timeout(LOOK, discover(&settings)).await else {
         return vec![found.fail("what listens there does not answer within 3.5 s", None)];
     };
@@ -72,6 +80,13 @@ fn ready(index: usize, runtime: &FoundRuntime) -> Check {
 
 fn models(index: usize, runtime: &FoundRuntime) -> Check {
     let check = about(index, "models", runtime);
+    if runtime.asks_for_key {
+        return check.fail(
+            "asks for an API key, so its models are not known; put the key into a file and name it as api_key_file \
+             of this address under runtimes.endpoints",
+            Some("dgon-agent config show".to_owned()),
+        );
+    }
     if runtime.models.is_empty() {
         let pull = (runtime.kind == RuntimeKind::Ollama).then(|| "ollama pull llama3.2".to_owned());
         return check.fail("serves no model", pull);
