@@ -82,6 +82,9 @@ pub enum Command {
     /// Check and show the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Install the agent as a service of this system, and steer it
+    #[command(subcommand)]
+    Service(Service),
     /// Print shell completions
     Completions {
         /// The shell
@@ -200,6 +203,55 @@ pub struct Verify {
 pub enum Key {
     /// Show the public key, never the private one
     Show(Output),
+}
+
+/// `service`.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum Service {
+    /// Install it, or upgrade what is installed; start it where this machine is enrolled
+    Install(ServiceTarget),
+    /// Take it out; identity, receipts and settings stay unless --purge is given
+    Uninstall {
+        /// Which.
+        #[command(flatten)]
+        target: ServiceTarget,
+        /// Delete identity, receipts and settings as well: nothing brings them back
+        #[arg(long)]
+        purge: bool,
+    },
+    /// Start it and wait until it is ready
+    Start(ServiceTarget),
+    /// Stop it: running answers may end first
+    Stop(ServiceTarget),
+    /// Stop it and start it again
+    Restart(ServiceTarget),
+    /// Say how it is (exit 1: it does not run)
+    Status(ServiceTarget),
+}
+
+impl Service {
+    /// Which service is meant.
+    pub fn target(&self) -> ServiceTarget {
+        match self {
+            Self::Install(target)
+            | Self::Uninstall { target, .. }
+            | Self::Start(target)
+            | Self::Stop(target)
+            | Self::Restart(target)
+            | Self::Status(target) => *target,
+        }
+    }
+}
+
+/// Which service is meant, and how data is printed.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct ServiceTarget {
+    /// The service of this user alone, instead of the machine's
+    #[arg(long)]
+    pub user: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `config`.

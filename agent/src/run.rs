@@ -9,6 +9,7 @@ use crate::config::{Config, StateDir};
 use crate::heartbeat::Pulse;
 use crate::host;
 use crate::identity::{Identity, IdentityError};
+use crate::life::LifeSign;
 use crate::link::{self, LinkSettings, LinkStatus, Parts};
 use crate::local;
 use crate::mode::{ModeSwitch, Orders};
@@ -17,6 +18,7 @@ use crate::owner::{self, Keeper, Sight};
 use crate::proxy::{Proxy, Settings};
 use crate::receipts::{Receipts, Signer};
 use crate::runtime::{AccessError, Endpoint, Registry, RegistrySettings};
+use crate::service::notify::{self, Notifier};
 use crate::spool::{DeadLetters, Folder, Lock, LockError, OpenError, Spool};
 use crate::telemetry::Tally;
 use crate::telemetry::tally::Counted;
@@ -34,14 +36,18 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+mod herald;
 mod responder;
 mod signals;
 mod terminal;
 
+use herald::Herald;
 use responder::Desk;
 
 /// How long a stopping agent waits for its last acknowledgements.
 const FLUSH_WITHIN: Duration = Duration::from_secs(2);
+/// How long a stop may take after running answers have ended: the flush, and a slow disk.
+const STOP_BEYOND_DRAIN: Duration = Duration::from_secs(15);
 /// How long a starting agent waits for one that is ending.
 const LOCK_WITHIN: Duration = Duration::from_secs(3);
 const LOCK_AGAIN: Duration = Duration::from_millis(50);
@@ -195,6 +201,17 @@ pub async fn run_until(
         stop_rest.clone(),
     ));
     rest.spawn(keeper.run(stop_rest.clone()));
+    let link_sign = LifeSign::new("link");
+    let environment = |name: &str| std::env::var(name).ok();
+    let herald = Herald {
+        notifier: Notifier::from_environment(&environment),
+        every: notify::watchdog_every(&environment),
+        signs: vec![link_sign.clone(), receipts.life()],
+        link: desk.link.clone(),
+        receipts: receipts.clone(),
+        stop_within: Duration::from_secs(config.proxy.drain_s) + STOP_BEYOND_DRAIN,
+    };
+    rest.spawn(herald.run(stop.clone(), stop_rest.clone()));
     rest.spawn(terminal::show(Arc::clone(&desk), stop_rest.clone()));
     rest.spawn(until(stop_rest.clone(), {
         let (pulse, refresh) = (pulse.clone(), Arc::clone(&refresh));
@@ -210,6 +227,7 @@ pub async fn run_until(
         prober: Arc::clone(&proxy) as Arc<dyn link::Prober>,
         mode,
         refresh,
+        life: link_sign,
     };
     let linked = tokio::spawn(link::run(settings, parts, link_out, stop_link.clone()));
 

@@ -36,6 +36,12 @@ const TEST_NEEDS: [Need; 4] = [
     },
 ];
 
+const LINUX_NEEDS: [Need; 1] = [Need {
+    any_of: &["systemd-analyze"],
+    package: "systemd",
+    purpose: "checks of the service's units",
+}];
+
 const MACHINE_NEEDS: [Need; 1] = [Need {
     any_of: &["debootstrap", "/usr/sbin/debootstrap"],
     package: "debootstrap",
@@ -54,7 +60,11 @@ fn is_there(need: &Need) -> bool {
 
 /// Makes sure that the tests' programs are there.
 pub(crate) fn for_tests() -> Result<()> {
-    have(&TEST_NEEDS)
+    have(&TEST_NEEDS)?;
+    if cfg!(target_os = "linux") {
+        have(&LINUX_NEEDS)?;
+    }
+    Ok(())
 }
 
 /// Makes sure that clean machines can be made, where that is possible at all: they need root and Debian, and say

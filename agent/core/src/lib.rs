@@ -5,3 +5,4 @@ pub mod link;
 pub mod meter;
 pub mod owner;
 pub mod spool;
+pub mod watchdog;

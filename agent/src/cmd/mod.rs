@@ -13,6 +13,7 @@ mod prompt;
 mod receipt;
 mod run;
 mod runtimes;
+mod service;
 mod status;
 
 pub use context::{Context, UsageError};
@@ -46,6 +47,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Resume(output) => owner::resume(&context()?, output),
         Command::Run(arguments) => run::run(&context()?, &arguments),
         Command::Runtimes(output) => runtimes::runtimes(&context()?, output),
+        Command::Service(command) => service::run(&context()?, &command),
         Command::Status(output) => status::run(&context()?, output),
     }
 }

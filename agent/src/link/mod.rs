@@ -23,6 +23,7 @@ pub use duties::Prober;
 pub use knock::{KnockError, knock};
 pub use status::{LinkStatus, Phase};
 
+use crate::life::LifeSign;
 use crate::mode::ModeSwitch;
 use crate::net::Network;
 use crate::receipts::Receipts;
@@ -90,7 +91,12 @@ pub struct Parts {
     pub mode: ModeSwitch,
     /// Rung when the control plane wants the inventory looked at again.
     pub refresh: Arc<Notify>,
+    /// Tells the watchdog that the link moves.
+    pub life: LifeSign,
 }
+
+/// The longest that one step of the link may take: more than any timeout within it, and a slow disk on top.
+const STEP_WITHIN: Duration = Duration::from_secs(60);
 
 /// Keeps the link up until `stop` or until a newer session takes over. Tells `status` what happens.
 pub async fn run(
@@ -101,6 +107,7 @@ pub async fn run(
 ) {
     let mut backoff = settings.backoff.clone();
     while !stop.is_cancelled() {
+        parts.life.within(STEP_WITHIN);
         let began = Instant::now();
         let ended = Session::new(&settings, &parts, &status).run(&stop).await;
         backoff.session_ended(began.elapsed());
@@ -112,6 +119,7 @@ pub async fn run(
                      Stop one of the two and start this one again if it shall stay"
                 );
                 status.send_modify(|status| status.phase = Phase::Replaced);
+                parts.life.rest();
                 stop.cancelled().await;
                 return;
             }
@@ -127,10 +135,13 @@ pub async fn run(
             tracing::debug!(%reason, retry_in_ms = wait.as_millis(), "still no link to the control plane");
         }
         status.send_modify(|status| status.waiting(reason, wait));
+        // Waiting is what a link without a control plane has to do.
+        parts.life.within(wait + STEP_WITHIN);
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             () = stop.cancelled() => break,
         }
     }
     status.send_modify(|status| status.phase = Phase::Stopped);
+    parts.life.rest();
 }

@@ -5,7 +5,7 @@
 
 use super::dial::{DialError, Dialled, Socket, dial};
 use super::duties::Duties;
-use super::{LinkSettings, LinkStatus, Parts};
+use super::{LinkSettings, LinkStatus, Parts, STEP_WITHIN};
 use crate::receipts::NotReady;
 use dgon_agent_core::link::issues::View;
 use dgon_agent_core::link::{Issues, Liveness, Span, Verdict, Window};
@@ -249,6 +249,7 @@ impl<'a> Session<'a> {
         heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut leave_at: Option<Instant> = None;
         loop {
+            self.parts.life.within(STEP_WITHIN);
             let last_seq = spool.borrow_and_update().sendable_seq;
             let sent = match self.send_issues(standing).await {
                 Ok(()) => self.send_receipts(standing, last_seq).await,
@@ -322,6 +323,7 @@ impl<'a> Session<'a> {
                 standing.send(&ToControlPlane::Receipts(frame)).await?;
             }
             standing.window.sent(sent_seq);
+            self.parts.life.within(STEP_WITHIN);
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ mod writer;
 
 pub use signer::Signer;
 
+use crate::life::LifeSign;
 use crate::proxy::sink::{ReceiptSink, SinkError};
 use crate::spool::{DeadLetters, Lock, Spool, Stored, disk::Disk};
 use dgon_agent_core::facts::RequestFacts;
@@ -128,6 +129,7 @@ impl std::fmt::Display for NotReady {
 pub struct Receipts {
     commands: mpsc::Sender<Command>,
     status: watch::Receiver<SpoolStatus>,
+    life: LifeSign,
 }
 
 impl Receipts {
@@ -142,13 +144,23 @@ impl Receipts {
         lock: Option<Lock>,
     ) -> io::Result<Self> {
         let (commands, queue) = mpsc::channel(QUEUE);
-        let (writer, status) = Writer::new(spool, signer, dead_letters, lock);
+        let life = LifeSign::new("spool");
+        let (writer, status) = Writer::new(spool, signer, dead_letters, lock, life.clone());
         std::thread::Builder::new()
             .name("spool".to_owned())
             .stack_size(256 * 1024)
             .spawn(move || writer.run(queue))?;
         tokio::spawn(keep_tidy(commands.downgrade(), status.clone()));
-        Ok(Self { commands, status })
+        Ok(Self {
+            commands,
+            status,
+            life,
+        })
+    }
+
+    /// What the watchdog is told of the writer.
+    pub fn life(&self) -> LifeSign {
+        self.life.clone()
     }
 
     /// How the spool stands now.

@@ -4,6 +4,7 @@
 //! batch is durable. It ends when every handle is gone or it is told to close.
 
 use super::{NotReady, Signer, SpoolStatus, sink_error};
+use crate::life::LifeSign;
 use crate::proxy::sink::SinkError;
 use crate::spool::{AppendError, DeadLetter, DeadLetters, Lock, Spool, Stored, disk::Disk};
 use dgon_agent_core::facts::RequestFacts;
@@ -11,6 +12,7 @@ use dgon_protocol::frame::{Ack, Refused};
 use dgon_protocol::receipt::Signed;
 use serde_json::value::RawValue;
 use std::io;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Most receipts in one batch: bounds memory and how long a command waits behind it.
@@ -19,6 +21,9 @@ const DAY_S: u64 = 24 * 3600;
 /// Receipts read at once when refused ones are looked for.
 const LOOKUP: usize = 256;
 const LOOKUP_BYTES: usize = 1024 * 1024;
+
+/// The longest that the disk may take for what waits; a writer that is stuck for longer is started anew.
+const TURN_WITHIN: Duration = Duration::from_secs(60);
 
 type RecordReply = oneshot::Sender<Result<u64, SinkError>>;
 
@@ -59,6 +64,7 @@ pub(super) struct Writer<D: Disk> {
     dead_letter_count: u64,
     today: Today,
     batch: Vec<(Box<RequestFacts>, RecordReply)>,
+    life: LifeSign,
     _lock: Option<Lock>,
 }
 
@@ -74,6 +80,7 @@ impl<D: Disk> Writer<D> {
         signer: Signer,
         dead_letters: DeadLetters,
         lock: Option<Lock>,
+        life: LifeSign,
     ) -> (Self, watch::Receiver<SpoolStatus>) {
         let day = now_s() / DAY_S;
         let today = Today {
@@ -103,6 +110,7 @@ impl<D: Disk> Writer<D> {
             dead_letter_count,
             today,
             batch: Vec::new(),
+            life,
             _lock: lock,
         };
         writer.publish();
@@ -111,6 +119,7 @@ impl<D: Disk> Writer<D> {
 
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Command>) {
         while let Some(first) = queue.blocking_recv() {
+            self.life.within(TURN_WITHIN);
             let mut next = Some(first);
             while let Some(command) = next.take() {
                 match command {
@@ -124,6 +133,7 @@ impl<D: Disk> Writer<D> {
                         queue.close();
                         self.write_batch();
                         self.close(&mut queue);
+                        self.life.rest();
                         drop(self);
                         let _ = reply.send(());
                         return;
@@ -136,6 +146,7 @@ impl<D: Disk> Writer<D> {
             }
             self.write_batch();
             self.publish();
+            self.life.rest();
         }
         self.save_acked();
     }

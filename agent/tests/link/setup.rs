@@ -1,5 +1,6 @@
 //! An agent's link and spool without the rest of the agent: real files, real sockets.
 
+use dgon_agent::life::LifeSign;
 use dgon_agent::link::{self, LinkSettings, LinkStatus, Parts, Prober};
 use dgon_agent::mode::ModeSwitch;
 use dgon_agent::net::Network;
@@ -105,6 +106,7 @@ impl Agent {
             prober: Arc::new(Echo),
             mode: mode.clone(),
             refresh: Arc::clone(&refresh),
+            life: LifeSign::new("link"),
         };
         let link = tokio::spawn(link::run(settings, parts, status_out, stop.clone()));
         Self {
