@@ -9,6 +9,7 @@
 //! | `openapi` | writes `control-plane/openapi.json` and the web client's types |
 //! | `clients` | real HTTP clients against the proxy |
 //! | `machine` | tests on clean machines with a real systemd |
+//! | `package` | the packages that operators install, into `target/packages/` |
 //! | `real` | the whole path on a real llama-server |
 //! | `bench` | the figures, side by side |
 //! | `deny` | licences, bans and sources of all dependencies |
@@ -17,6 +18,7 @@ mod ci;
 mod cross;
 mod fuzz;
 mod generated;
+mod package;
 mod prerequisites;
 mod run;
 mod shell;
@@ -54,6 +56,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Make the packages that operators install.
+    Package(package::Options),
     /// Run the whole path on a real llama-server, built once and cached.
     Real,
     /// Measure the figures.
@@ -75,6 +79,7 @@ fn main() -> std::process::ExitCode {
         Command::Openapi => generated::write(),
         Command::Clients => shell::script("testkit/clients/run.sh"),
         Command::Machine { arguments } => ci::machine(&arguments),
+        Command::Package(options) => package::run(&options),
         Command::Real => shell::script("testkit/real/run.sh"),
         Command::Bench { only } => bench(only.as_deref()),
         Command::Deny => ci::deny(),
