@@ -48,4 +48,4 @@ umount -l .
 cd /
 exec env -i container=dgon PATH=/usr/sbin:/usr/bin \
     setpriv --bounding-set=-sys_time,-sys_module,-sys_rawio,-sys_boot,-mac_admin,-mac_override,-wake_alarm \
-    /lib/systemd/systemd --log-target=console --show-status=0 </dev/console >/dev/console 2>&1
+    /lib/systemd/systemd --show-status=1 </dev/console >/dev/console 2>&1

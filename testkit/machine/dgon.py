@@ -70,3 +70,8 @@ def status(machine):
     """What the running agent says of itself, or nothing where none answers."""
     said = machine.run("/mnt/dgon/dgon-agent status --json", check=False)
     return json.loads(said.out) if said.code == 0 else None
+
+
+def models(machine):
+    """Models of all runtimes that the running agent has found."""
+    return [model["id"] for runtime in (status(machine) or {}).get("runtimes", []) for model in runtime["models"]]

@@ -5,5 +5,14 @@
 set -eu
 cd "$(dirname "$0")/../.."
 target="${CARGO_TARGET_DIR:-$PWD/target}"
-cargo build --quiet --package dgon-agent --package dgon-control-plane --package dgon-testkit
-exec python3 testkit/machine/run.py --bin "$target/debug" --work "$target/machine" "$@"
+# Packages of the debug programs in two versions: the newer one is what the older one is upgraded to.
+packages="$target/machine-packages"
+rm -rf "$packages"
+for version in 0.0.1 0.0.2; do
+    cargo run --quiet --package dgon-xtask -- package --profile dev --only deb,rpm,tar --version "$version" \
+        --out "$packages" >"$target/machine-packages.log" 2>&1 || {
+        cat "$target/machine-packages.log"
+        exit 1
+    }
+done
+exec python3 testkit/machine/run.py --bin "$target/debug" --packages "$packages" --work "$target/machine" "$@"
