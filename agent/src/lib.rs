@@ -22,6 +22,7 @@ pub mod proxy;
 pub mod receipts;
 pub mod run;
 pub mod runtime;
+pub mod screen;
 pub mod service;
 pub mod spool;
 pub mod telemetry;

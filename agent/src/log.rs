@@ -15,7 +15,7 @@ const OURS: [&str; 3] = ["dgon_agent", "dgon_agent_core", "dgon_protocol"];
 
 /// Starts the log. Later calls change nothing.
 pub fn init(log: Log) {
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let layer = tracing_subscriber::fmt::layer().with_writer(|| crate::screen::LogStream);
     let registry = tracing_subscriber::registry().with(filter(log.level));
     let started = match log.format {
         LogFormat::Text => registry

@@ -20,8 +20,8 @@ use crate::receipts::{Receipts, Signer};
 use crate::runtime::{AccessError, Endpoint, Registry, RegistrySettings};
 use crate::service::notify::{self, Notifier};
 use crate::spool::{DeadLetters, Folder, Lock, LockError, OpenError, Spool};
-use crate::telemetry::Tally;
 use crate::telemetry::tally::Counted;
+use crate::telemetry::{self, Metrics, Tally};
 use dgon_agent_core::link::Backoff;
 use dgon_agent_core::spool::Limits;
 use dgon_protocol::frame::{Inventory, LINK_PATH};
@@ -186,7 +186,17 @@ pub async fn run_until(
     let sight = Sight {
         pulse: pulse.clone(),
         proxy: Arc::clone(&proxy),
+        tally: Arc::clone(&tally),
+    };
+    let metrics = Metrics {
         tally,
+        proxy: Arc::clone(&proxy),
+        receipts: receipts.clone(),
+        pulse: pulse.clone(),
+        registry: registry.clone(),
+        inventory: inventory.clone(),
+        link: desk.link.clone(),
+        mode: mode.clone(),
     };
     let mut keeper = Keeper::new(owner::limits_of(&config.owner), sight, mode.clone());
     // Before the network can ask for anything.
@@ -212,6 +222,13 @@ pub async fn run_until(
         stop_within: Duration::from_secs(config.proxy.drain_s) + STOP_BEYOND_DRAIN,
     };
     rest.spawn(herald.run(stop.clone(), stop_rest.clone()));
+    if let Some(address) = config.telemetry.metrics_listen {
+        rest.spawn(telemetry::server::serve(
+            address,
+            page_writer(metrics),
+            stop_rest.clone(),
+        ));
+    }
     rest.spawn(terminal::show(Arc::clone(&desk), stop_rest.clone()));
     rest.spawn(until(stop_rest.clone(), {
         let (pulse, refresh) = (pulse.clone(), Arc::clone(&refresh));
@@ -240,6 +257,13 @@ pub async fn run_until(
     while rest.join_next().await.is_some() {}
     tracing::info!("the agent has stopped; every receipt is on disk");
     Ok(())
+}
+
+fn page_writer(metrics: Metrics) -> telemetry::server::WritePage {
+    Arc::new(move || {
+        let metrics = metrics.clone();
+        Box::pin(async move { metrics.page().await })
+    })
 }
 
 async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {

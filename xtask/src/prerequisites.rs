@@ -13,7 +13,7 @@ struct Need {
     purpose: &'static str,
 }
 
-const TEST_NEEDS: [Need; 4] = [
+const TEST_NEEDS: [Need; 5] = [
     Need {
         any_of: &["chromium", "chromium-browser", "google-chrome"],
         package: "chromium",
@@ -33,6 +33,16 @@ const TEST_NEEDS: [Need; 4] = [
         any_of: &["python3"],
         package: "python3-venv",
         purpose: "tests with real HTTP clients",
+    },
+    Need {
+        any_of: &[
+            "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
+            "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
+            "/usr/lib64/faketime/libfaketimeMT.so.1",
+            "/usr/lib/faketime/libfaketimeMT.so.1",
+        ],
+        package: "libfaketime",
+        purpose: "tests of clocks that jump",
     },
 ];
 

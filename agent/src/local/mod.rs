@@ -1,6 +1,7 @@
 //! The local socket: how commands on this machine speak with the running agent.
 //!
-//! A Unix socket in the state directory, mode 0600: who can open it is the owner. One connection carries one
+//! A Unix socket in the state directory, mode 0600, and its peer is asked who it is: only the user who runs the
+//! agent and root are answered. One connection carries one
 //! [`Request`] and one [`Answer`], each a line of JSON. Connections, line length and time are bounded.
 
 #[cfg(unix)]

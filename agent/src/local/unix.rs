@@ -68,13 +68,26 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
+/// Whether who connected may ask: the user who runs the agent, or root. The socket's mode says the same; this holds
+/// also where somebody has opened it.
+fn is_owner(stream: &UnixStream) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    stream
+        .peer_cred()
+        .is_ok_and(|peer| peer.uid() == own || peer.uid() == 0)
+}
+
 async fn converse(stream: UnixStream, responder: &dyn Responder) -> io::Result<()> {
+    let is_owner = is_owner(&stream);
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
     BufReader::new(read.take(REQUEST_BYTES))
         .read_line(&mut line)
         .await?;
     let answer = match serde_json::from_str(&line) {
+        Ok(_) if !is_owner => Answer::Refused {
+            message: "only the user who runs the agent, and root, may ask it".to_owned(),
+        },
         Ok(request) => responder.answer(request).await,
         Err(error) => Answer::Refused {
             message: format!("not a request of this version: {error}"),

@@ -60,7 +60,7 @@ pub(super) fn prepare_work(headers: &mut HeaderMap, body_bytes: usize) {
 
 /// Whether the host that a browser or client named is this machine's or its network's: a page of another origin
 /// that was rebound to the loopback address names its own.
-pub(super) fn is_local_host(host: Option<&HeaderValue>) -> bool {
+pub(crate) fn is_local_host(host: Option<&HeaderValue>) -> bool {
     let Some(host) = host else { return true };
     let Ok(host) = host.to_str() else {
         return false;

@@ -35,7 +35,7 @@ pub use headers::REQUEST_ID_HEADER;
 pub use settings::Settings;
 pub use sink::{ReceiptSink, SinkError};
 
-pub(crate) use headers::DETECT_HEADER;
+pub(crate) use headers::{DETECT_HEADER, is_local_host};
 pub(crate) use reply::SERVER_NAME;
 
 use crate::runtime::Registry;

@@ -57,13 +57,24 @@ pub struct SpoolStatus {
     pub damaged: u64,
     /// Refused receipts in the dead-letter file.
     pub dead_letters: u64,
-    /// Receipts made since midnight UTC.
-    pub receipts_today: u64,
+    /// Day of the last receipt, since 1970, and the receipts made since it began.
+    today: (u64, u64),
     /// Something is not saved yet, or the disk must be tried again.
     unsettled: bool,
 }
 
 impl SpoolStatus {
+    /// Receipts made since midnight UTC.
+    pub fn receipts_today(&self) -> u64 {
+        let (day, count) = self.today;
+        // Midnight needs no receipt to pass.
+        if day == unix_ms() / 1000 / writer::DAY_S {
+            count
+        } else {
+            0
+        }
+    }
+
     /// Receipts that wait for an acknowledgement.
     pub fn depth(&self) -> u64 {
         self.last_seq - self.acked_seq

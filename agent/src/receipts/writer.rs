@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 /// Most receipts in one batch: bounds memory and how long a command waits behind it.
 const BATCH: usize = 512;
-const DAY_S: u64 = 24 * 3600;
+pub(super) const DAY_S: u64 = 24 * 3600;
 /// Receipts read at once when refused ones are looked for.
 const LOOKUP: usize = 256;
 const LOOKUP_BYTES: usize = 1024 * 1024;
@@ -98,7 +98,7 @@ impl<D: Disk> Writer<D> {
             not_ready: None,
             damaged: 0,
             dead_letters: 0,
-            receipts_today: 0,
+            today: (0, 0),
             unsettled: false,
         });
         let writer = Self {
@@ -317,10 +317,13 @@ impl<D: Disk> Writer<D> {
 
     fn count_today(&mut self, receipts: u64) {
         let day = now_s() / DAY_S;
-        if day != self.today.day {
-            self.today = Today { day, count: 0 };
+        if day == self.today.day {
+            self.today.count += receipts;
+        } else {
+            // Also a clock that jumped to another day and comes home finds its receipts again.
+            let count = self.spool.count_since(day * DAY_S);
+            self.today = Today { day, count };
         }
-        self.today.count += receipts;
     }
 
     fn publish(&self) {
@@ -328,7 +331,6 @@ impl<D: Disk> Writer<D> {
         let not_ready = self
             .not_ready_to_append()
             .or_else(|| book.room().err().map(NotReady::Full));
-        let is_same_day = now_s() / DAY_S == self.today.day;
         self.status.send_replace(SpoolStatus {
             last_seq: book.last_seq(),
             sendable_seq: self.spool.certain_seq(),
@@ -339,7 +341,7 @@ impl<D: Disk> Writer<D> {
             not_ready,
             damaged: self.spool.damaged(),
             dead_letters: self.dead_letter_count,
-            receipts_today: if is_same_day { self.today.count } else { 0 },
+            today: (self.today.day, self.today.count),
             unsettled: self.spool.has_unsaved_ack() || self.spool.fault().is_some(),
         });
     }

@@ -43,7 +43,11 @@ impl Desk {
             bytes: status.bytes,
             last_seq: status.last_seq,
             acked_seq: status.acked_seq,
-            receipts_today: status.receipts_today,
+            receipts_today: self
+                .tally
+                .today
+                .get()
+                .map_or_else(|| status.receipts_today(), |today| today.receipts),
             dead_letters: status.dead_letters,
             damaged: status.damaged,
             not_ready: status

@@ -2,37 +2,61 @@
 
 use super::responder::Desk;
 use crate::link::Phase;
-use std::io::{IsTerminal as _, Write as _};
+use crate::mode::Mode;
+use crate::screen::{self, Part};
+use dgon_agent_core::owner::orders::describe;
+use dgon_protocol::frame::GpuLoad;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-const EVERY: Duration = Duration::from_millis(500);
-/// Carriage return and "erase the line".
-const REWIND: &str = "\r\x1b[2K";
+const EVERY: Duration = Duration::from_secs(1);
+/// Readings of the GPUs that are younger are not taken again.
+const FRESH: Duration = Duration::from_secs(10);
 
 /// Shows the line until `stop`, redrawn only when it changes.
 pub(super) async fn show(desk: Arc<Desk>, stop: CancellationToken) {
-    if !std::io::stdout().is_terminal() {
+    if !screen::is_live() {
         return;
     }
-    let mut shown = String::new();
     let mut ticks = tokio::time::interval(EVERY);
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             () = stop.cancelled() => break,
         }
-        let line = line(&desk);
-        if line != shown {
-            draw(&format!("{REWIND}{line}"));
-            shown = line;
-        }
+        let gpus = desk.pulse.gpu_loads_within(FRESH).await;
+        screen::show(&screen::fit(&parts(&desk, &gpus), screen::width()));
     }
-    draw(REWIND);
+    screen::show("");
 }
 
-fn line(desk: &Desk) -> String {
+fn parts(desk: &Desk, gpus: &[GpuLoad]) -> Vec<Part> {
+    let part = |rank, text: String| Part { rank, text };
+    let spool = desk.spool();
+    let trouble = spool
+        .not_ready
+        .map_or(String::new(), |kind| format!("NOT SERVING: {kind}"));
+    vec![
+        part(5, desk.node_id.clone()),
+        part(1, session(desk)),
+        part(0, mode(desk)),
+        part(0, trouble),
+        part(2, format!("{} running", desk.proxy.in_flight())),
+        part(4, format!("{:.0} tok/s", desk.tally.tokens_per_second())),
+        part(
+            3,
+            format!(
+                "{} receipts today, {} waiting",
+                spool.receipts_today, spool.depth
+            ),
+        ),
+        part(6, gpus_text(gpus)),
+        part(7, runtimes(desk)),
+    ]
+}
+
+fn session(desk: &Desk) -> String {
     let link = desk.link.borrow();
     let session = match link.phase {
         Phase::Off => "no control plane",
@@ -42,36 +66,50 @@ fn line(desk: &Desk) -> String {
         Phase::Replaced => "replaced by another agent",
         Phase::Stopped => "stopping",
     };
-    let standing = link
-        .node
-        .as_ref()
-        .map_or(String::new(), |node| format!(" ({})", node.status.as_str()));
+    match &link.node {
+        Some(node) => format!("{session} ({})", node.status.as_str()),
+        None => session.to_owned(),
+    }
+}
+
+/// Nothing while the node serves: that is what it is for.
+fn mode(desk: &Desk) -> String {
+    let decision = desk.mode.stance().decision;
+    let mode = match decision.mode {
+        Mode::Serving => return String::new(),
+        Mode::Paused => "paused",
+        Mode::Draining => "draining",
+    };
+    match decision.reasons.first() {
+        Some(reason) => format!("{mode}: {}", describe(*reason)),
+        None => mode.to_owned(),
+    }
+}
+
+/// Temperature and power of every GPU that tells them.
+fn gpus_text(gpus: &[GpuLoad]) -> String {
+    let texts: Vec<String> = gpus
+        .iter()
+        .filter_map(|gpu| {
+            let temp = gpu.temp_c.map(|temp| format!("{temp:.0} °C"));
+            let power = gpu.power_w.map(|power| format!("{power:.0} W"));
+            let told: Vec<String> = temp.into_iter().chain(power).collect();
+            (!told.is_empty()).then(|| format!("GPU {} {}", gpu.index, told.join(" ")))
+        })
+        .collect();
+    texts.join(", ")
+}
+
+fn runtimes(desk: &Desk) -> String {
     let inventory = desk.inventory.borrow();
-    let runtimes: Vec<&str> = inventory
+    let kinds: Vec<&str> = inventory
         .runtimes
         .iter()
         .map(|runtime| runtime.kind.as_str())
         .collect();
-    let runtimes = if runtimes.is_empty() {
+    if kinds.is_empty() {
         "no runtime yet".to_owned()
     } else {
-        runtimes.join(", ")
-    };
-    let spool = desk.spool();
-    let trouble = spool
-        .not_ready
-        .map_or(String::new(), |kind| format!(" | NOT SERVING: {kind}"));
-    format!(
-        "{} | {session}{standing} | {runtimes} | {} running | {} receipts today, {} waiting{trouble}",
-        desk.node_id,
-        desk.proxy.in_flight(),
-        spool.receipts_today,
-        spool.depth,
-    )
-}
-
-fn draw(text: &str) {
-    let mut out = std::io::stdout().lock();
-    // A terminal that is gone needs no line.
-    drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+        kinds.join(", ")
+    }
 }

@@ -14,6 +14,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const DAY_S: u64 = 24 * 3600;
 /// Requests that may end while the spool is read; more are counted by the next reading.
 const MEANWHILE: usize = 65_536;
+/// Receipts of earlier days in a row after which no more of the day are looked for.
+const EARLIER: u32 = 4096;
 
 /// Counts of the day.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,7 +109,7 @@ fn today() -> u64 {
 
 /// The newest `seq` and the counts of a day.
 fn count(view: &View, day: u64) -> io::Result<(u64, Tokens)> {
-    let (mut last_seq, mut counts) = (0, Tokens::default());
+    let (mut last_seq, mut counts, mut earlier) = (0, Tokens::default(), 0);
     view.walk_newest_first(|stored| {
         last_seq = last_seq.max(stored.seq);
         let appended_day = stored.appended_s / DAY_S;
@@ -120,8 +122,9 @@ fn count(view: &View, day: u64) -> io::Result<(u64, Tokens)> {
                 tokens(receipt.fields.tokens_output),
             );
         }
-        // A clock that jumped may have written a later day before an earlier one, but hardly two.
-        appended_day + 2 > day
+        // A clock that was set back for a while leaves some of an earlier day among those of this one.
+        earlier = if appended_day < day { earlier + 1 } else { 0 };
+        earlier < EARLIER
     })?;
     Ok((last_seq, counts))
 }

@@ -103,7 +103,7 @@ async fn many_requests_at_once_make_one_chain() {
     }
     let status = bench.receipts.status();
     assert_eq!(
-        (status.last_seq, status.depth(), status.receipts_today),
+        (status.last_seq, status.depth(), status.receipts_today()),
         (300, 300, 300)
     );
 }

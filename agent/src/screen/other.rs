@@ -1,0 +1,5 @@
+//! Other systems: the width is not asked for.
+
+pub(super) fn width() -> Option<usize> {
+    None
+}
