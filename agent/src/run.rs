@@ -377,6 +377,7 @@ fn proxy_settings(config: &Config, identity: &Identity) -> Settings {
     let proxy = &config.proxy;
     let mib = usize::try_from(proxy.max_body_mib).unwrap_or(usize::MAX);
     Settings {
+        origins: proxy.origins.clone(),
         max_in_flight: usize::try_from(proxy.max_in_flight).unwrap_or(usize::MAX),
         max_body_bytes: mib.saturating_mul(1024 * 1024),
         connect_timeout: Duration::from_millis(proxy.connect_timeout_ms),

@@ -5,6 +5,8 @@ use super::model::Config;
 
 /// Longest region that receipts carry without being a nuisance, characters.
 const REGION_CHARS: usize = 64;
+/// Origins that the owner may allow.
+const ORIGINS: usize = 32;
 /// Runtimes that the owner may name.
 const ENDPOINTS: usize = 32;
 
@@ -24,6 +26,10 @@ pub(super) fn broken_rules(config: &Config) -> Vec<String> {
     rule(
         (1..=1024).contains(&proxy.max_body_mib),
         "proxy.max_body_mib: must be 1 to 1024",
+    );
+    rule(
+        proxy.origins.len() <= ORIGINS && proxy.origins.iter().all(|origin| is_origin(origin)),
+        "proxy.origins: must be at most 32 entries such as https://chat.example, without a path, or *",
     );
     rule(
         (1..=65_536).contains(&proxy.max_in_flight),
@@ -101,6 +107,11 @@ fn broken_endpoint(i: usize, named: &RuntimeEndpoint, config: &Config) -> Vec<St
         ));
     }
     broken
+}
+
+fn is_origin(origin: &str) -> bool {
+    let host = origin.split_once("://").map(|(_, host)| host);
+    origin == "*" || host.is_some_and(|host| !host.is_empty() && !host.contains(['/', ' ', '*']))
 }
 
 fn is_region(region: &str) -> bool {

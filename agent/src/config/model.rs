@@ -95,6 +95,8 @@ impl Default for Runtimes {
 pub struct Proxy {
     /// Where clients connect.
     pub listen: SocketAddr,
+    /// Origins of web pages, such as `https://chat.example`, that may ask besides those of this machine.
+    pub origins: Vec<String>,
     /// Largest request body, MiB.
     pub max_body_mib: u32,
     /// Requests served at once; more are told to come back.
@@ -111,6 +113,7 @@ impl Default for Proxy {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 11435)),
+            origins: Vec::new(),
             max_body_mib: 64,
             max_in_flight: 512,
             connect_timeout_ms: 5_000,

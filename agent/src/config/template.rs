@@ -50,6 +50,7 @@ runtimes:
 # Clients send their requests here; the agent forwards them to the runtime and signs a receipt for each.
 proxy:
   listen: 127.0.0.1:11435
+  # origins: ["https://chat.example"]  # web pages of other sites that may ask
   # max_body_mib: 64
   # max_in_flight: 512
   # connect_timeout_ms: 5000

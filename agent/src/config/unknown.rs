@@ -26,6 +26,7 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
         "proxy",
         &[
             "listen",
+            "origins",
             "max_body_mib",
             "max_in_flight",
             "connect_timeout_ms",

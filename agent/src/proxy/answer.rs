@@ -1,7 +1,7 @@
 //! The body that a client gets: the runtime's bytes as they come, with the end held until the receipt is durable.
 //!
-//! What is held: the terminal mark of a stream; else the last piece of a body whose length is known; else the end
-//! of the body itself. If the receipt cannot be recorded the held bytes are dropped and the connection is cut, so
+//! What is held: the terminal mark of a stream; else the last piece of a body whose length is known, or that is for
+//! a client of HTTP/1.0, which knows no other end than that of the connection; else the end of the body itself. If the receipt cannot be recorded the held bytes are dropped and the connection is cut, so
 //! that the client sees an answer that did not finish.
 
 use super::sink::SinkError;
@@ -52,6 +52,8 @@ struct Passed {
     held: VecDeque<Bytes>,
     end: Option<End>,
     stall: Stall,
+    /// Whether the latest piece waits for the next one or the receipt.
+    hold_last: bool,
 }
 
 /// What measures an answer.
@@ -80,6 +82,7 @@ impl Answer {
         upstream: AnswerBody,
         measuring: Option<Measuring>,
         stall_limit: Duration,
+        hold_last: bool,
     ) -> Self {
         Self(Kind::Passed(Box::new(Passed {
             upstream,
@@ -89,6 +92,7 @@ impl Answer {
             held: VecDeque::new(),
             end: None,
             stall: Stall::new(stall_limit),
+            hold_last,
         })))
     }
 }
@@ -155,7 +159,10 @@ impl Passed {
         let is_last = measuring.bytes_left == Some(0);
         let release = measuring.meter.feed(data, now_us);
         let terminal = release.hold.is_some();
-        let out = if is_last && !terminal {
+        if self.hold_last {
+            self.ready.append(&mut self.held);
+        }
+        let out = if (is_last || self.hold_last) && !terminal {
             &mut self.held
         } else {
             &mut self.ready

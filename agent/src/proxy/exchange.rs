@@ -6,7 +6,8 @@ use super::ask::Ask;
 use super::headers::{
     DETECT_HEADER, REQUEST_ID_HEADER, prepare_request, prepare_work, strip_hop_by_hop,
 };
-use super::intake::read_body;
+use super::intake::{Limits, read_body};
+use super::list::List;
 use super::reply::{Refusal, chain};
 use super::route::{Work, choose};
 use super::ticket::{Origin, Ticket};
@@ -15,10 +16,12 @@ use crate::runtime::{FoundRuntime, StreamUsage};
 use bytes::Bytes;
 use dgon_agent_core::facts::Failure;
 use dgon_agent_core::meter::{Dialect, Ending, Framing, Meter, MeterSettings, Usage};
+use dgon_protocol::receipt::Source;
 use http::header::{
-    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, UPGRADE,
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderMap, HeaderValue,
+    UPGRADE,
 };
-use http::{Method, Request, Response, StatusCode, request, response};
+use http::{Method, Request, Response, StatusCode, Version, request, response};
 use hyper::body::Incoming;
 use std::sync::Arc;
 
@@ -27,6 +30,8 @@ struct Job {
     dialect: Dialect,
     /// Whether a usage event was asked for that the client does not want.
     drop_usage_event: bool,
+    /// Whether the client knows the end of an answer by the end of the connection alone.
+    hold_last: bool,
 }
 
 impl Proxy {
@@ -57,7 +62,14 @@ impl Proxy {
         let (mut head, body) = request.into_parts();
         let path = head.uri.path().to_owned();
         let found = self.registry.current();
-        let Some(runtime) = choose(&found, None, &path, None) else {
+        if let Some(list) = List::of(&head.method, &path) {
+            let speakers = list.speakers(&found);
+            if speakers.len() > 1 {
+                return self.list(list, &speakers, head).await;
+            }
+        }
+        let model = path.strip_prefix("/v1/models/");
+        let Some(runtime) = choose(&found, None, &path, model) else {
             return Refusal::NoRuntime.reply(&path, NO_RUNTIME);
         };
         prepare_request(&mut head.headers, &runtime.endpoint);
@@ -66,7 +78,7 @@ impl Proxy {
             Ok(answer) => {
                 let (mut head, body) = answer.into_parts();
                 strip_hop_by_hop(&mut head.headers);
-                let answer = Answer::passed(body, None, self.settings.stall_timeout);
+                let answer = Answer::passed(body, None, self.settings.stall_timeout, false);
                 Response::from_parts(head, answer)
             }
         }
@@ -86,13 +98,13 @@ impl Proxy {
         }
         let ticket = self.ticket(Origin::LOCAL);
         let (head, body) = request.into_parts();
-        let limits = &self.settings;
-        let read = read_body(
-            body,
-            &self.budget,
-            limits.max_body_bytes,
-            limits.client_timeout,
-        );
+        let limits = Limits {
+            max_bytes: self.settings.max_body_bytes,
+            pause: self.settings.client_timeout,
+            // Such a client sends nothing of its body once it is told that it will not be read.
+            asks_first: head.headers.contains_key(EXPECT),
+        };
+        let read = read_body(body, &self.budget, &limits);
         match read.await {
             Ok((body, share)) => {
                 let answer = self.work(work, ticket, head, body).await;
@@ -143,10 +155,17 @@ impl Proxy {
         let job = Job {
             dialect: work.dialect,
             drop_usage_event: with_usage.is_some(),
+            hold_last: head.version == Version::HTTP_10,
         };
         let body = with_usage.unwrap_or(body);
         prepare_request(&mut head.headers, &runtime.endpoint);
         prepare_work(&mut head.headers, body.len());
+        // A client brings its own key or none; work that no client of this port asked for has the owner's.
+        if ticket.source() != Some(Source::Local)
+            && let Some(key) = runtime.access.authorization()
+        {
+            head.headers.insert(AUTHORIZATION, key.clone());
+        }
         let sent = self.forward(runtime, head, RequestBody::Whole(body));
         match sent.await {
             Ok(answer) => self.measure(job, ticket, answer).await,
@@ -181,7 +200,7 @@ impl Proxy {
     }
 
     /// Sends a request and waits for the head of the answer.
-    async fn forward(
+    pub(super) async fn forward(
         &self,
         runtime: &FoundRuntime,
         head: request::Parts,
@@ -251,7 +270,7 @@ impl Proxy {
             if let Err(error) = ticket.conclude(measured, status_failed).await {
                 return Refusal::SpoolUnavailable.reply("", &chain(&error));
             }
-            let answer = Answer::passed(body, None, self.settings.stall_timeout);
+            let answer = Answer::passed(body, None, self.settings.stall_timeout, false);
             return Response::from_parts(head, answer);
         }
         let measuring = Measuring {
@@ -260,7 +279,8 @@ impl Proxy {
             status_failed,
             bytes_left,
         };
-        let answer = Answer::passed(body, Some(measuring), self.settings.stall_timeout);
+        let stall = self.settings.stall_timeout;
+        let answer = Answer::passed(body, Some(measuring), stall, job.hold_last);
         Response::from_parts(head, answer)
     }
 }

@@ -1,9 +1,10 @@
 //! Headers that belong to one connection, and those that the proxy must set.
 
 use crate::runtime::Endpoint;
+use http::Request;
 use http::header::{
     ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    ORIGIN, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 
 /// Names the receipt of an answer.
@@ -58,17 +59,69 @@ pub(super) fn prepare_work(headers: &mut HeaderMap, body_bytes: usize) {
     headers.remove(ACCEPT_ENCODING);
 }
 
-/// Whether the host that a browser or client named is this machine's or its network's: a page of another origin
-/// that was rebound to the loopback address names its own.
-pub(crate) fn is_local_host(host: Option<&HeaderValue>) -> bool {
-    let Some(host) = host else { return true };
-    let Ok(host) = host.to_str() else {
-        return false;
-    };
-    let name = match host.strip_prefix('[') {
+/// Whether every host that a request names is this machine's or its network's: a page of another origin that was
+/// rebound to the loopback address names its own.
+pub(crate) fn names_this_machine<B>(request: &Request<B>) -> bool {
+    // In the absolute form the address names a host too.
+    let in_uri = request.uri().host().is_none_or(is_local_name);
+    in_uri
+        && request.headers().get_all(HOST).iter().all(|host| {
+            host.to_str()
+                .is_ok_and(|host| is_local_name(without_port(host)))
+        })
+}
+
+/// Whether the web page that asks, if one does, is of this machine or one that the owner allows. A page may send
+/// simple requests to any address without asking; only its `Origin` tells it from a program.
+pub(super) fn is_local_origin(headers: &HeaderMap, allowed: &[String]) -> bool {
+    headers.get_all(ORIGIN).iter().all(|origin| {
+        let Ok(origin) = origin.to_str() else {
+            return false;
+        };
+        if allowed
+            .iter()
+            .any(|one| one == "*" || one.eq_ignore_ascii_case(origin))
+        {
+            return true;
+        }
+        match origin.split_once("://") {
+            // Pages of programs on this machine, such as editors and desktop clients.
+            Some(("app" | "file" | "tauri" | "vscode-webview" | "vscode-file", _)) => true,
+            Some(("http" | "https", host)) => {
+                let name = without_port(host);
+                is_same_site(headers, host) || is_loopback_name(name)
+            }
+            _ => false,
+        }
+    })
+}
+
+/// Whether the page was loaded from the address that it now asks.
+fn is_same_site(headers: &HeaderMap, host: &str) -> bool {
+    headers
+        .get(HOST)
+        .is_some_and(|asked| asked.as_bytes().eq_ignore_ascii_case(host.as_bytes()))
+}
+
+fn without_port(host: &str) -> &str {
+    match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => host.split(':').next().unwrap_or_default(),
-    };
+    }
+}
+
+fn is_loopback_name(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name == "localhost"
+        || name.ends_with(".localhost")
+        || name
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|ip| ip.is_loopback() || ip.is_unspecified())
+}
+
+/// Whether a name is an address, a name without a domain, or in a domain that only local networks have.
+fn is_local_name(name: &str) -> bool {
+    let name = name.trim_start_matches('[').trim_end_matches(']');
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     name.parse::<std::net::IpAddr>().is_ok()
         || !name.contains('.')
@@ -114,8 +167,16 @@ mod tests {
         );
     }
 
+    fn asked(uri: &str, headers: &[(&'static str, &'static str)]) -> Request<()> {
+        let mut request = Request::builder().uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap()
+    }
+
     #[test]
-    fn names_of_other_origins_are_not_local() {
+    fn names_of_other_machines_are_not_local() {
         for host in [
             "localhost:11435",
             "127.0.0.1:1",
@@ -126,20 +187,58 @@ mod tests {
             "box.local",
             "app.localhost",
         ] {
-            assert!(
-                is_local_host(Some(&HeaderValue::from_static(host))),
-                "{host}"
-            );
+            let request = asked("/", &[("host", host)]);
+            assert!(names_this_machine(&request), "{host}");
         }
         for host in [
             "evil.example",
             "localhost.evil.example:80",
             "127.0.0.1.evil.example",
         ] {
-            assert!(
-                !is_local_host(Some(&HeaderValue::from_static(host))),
-                "{host}"
-            );
+            let request = asked("/", &[("host", host)]);
+            assert!(!names_this_machine(&request), "{host}");
         }
+        let absolute = asked("http://evil.example/v1/models", &[("host", "localhost")]);
+        assert!(!names_this_machine(&absolute));
+        let twice = asked("/", &[("host", "localhost"), ("host", "evil.example")]);
+        assert!(!names_this_machine(&twice));
+        assert!(names_this_machine(&asked("http://[::1]:8/", &[])));
+    }
+
+    #[test]
+    fn pages_of_other_sites_are_told_from_programs_and_from_our_own() {
+        let from = |origin| asked("/", &[("host", "192.168.1.5:11435"), ("origin", origin)]);
+        for origin in [
+            "http://localhost:3000",
+            "https://127.0.0.1",
+            "http://[::1]:8080",
+            "http://192.168.1.5:11435",
+            "tauri://localhost",
+            "vscode-webview://abc",
+        ] {
+            assert!(is_local_origin(from(origin).headers(), &[]), "{origin}");
+        }
+        for origin in [
+            "null",
+            "https://evil.example",
+            "http://localhost.evil.example",
+            "http://192.168.1.5:80",
+            "http://93.184.216.34",
+            "chrome-extension://abc",
+            "",
+        ] {
+            assert!(!is_local_origin(from(origin).headers(), &[]), "{origin}");
+        }
+        let chat = ["https://chat.example".to_owned()];
+        assert!(is_local_origin(
+            from("https://chat.example").headers(),
+            &chat
+        ));
+        assert!(!is_local_origin(
+            from("https://chat.example:1").headers(),
+            &chat
+        ));
+        assert!(is_local_origin(from("null").headers(), &["*".to_owned()]));
+        assert!(is_local_origin(asked("/", &[]).headers(), &[]));
     }
 }

@@ -8,6 +8,7 @@
 //! | `route` | which requests are work, which runtime a request is for |
 //! | `exchange` | one request from its head to the head of its answer |
 //! | `ask`, `intake`, `headers`, `reply` | request bodies, headers, the proxy's own answers |
+//! | `list` | lists of models over several runtimes |
 //! | `answer` | the body that a client gets, with its end held until the receipt is durable |
 //! | `ticket` | a request in progress and the promise that it ends in a receipt |
 //! | `upstream` | connections to runtimes |
@@ -22,6 +23,7 @@ mod ask;
 mod exchange;
 mod headers;
 mod intake;
+mod list;
 mod probe;
 mod reply;
 mod route;
@@ -32,10 +34,11 @@ mod ticket;
 mod upstream;
 
 pub use headers::REQUEST_ID_HEADER;
+pub use list::MISSING_HEADER;
 pub use settings::Settings;
 pub use sink::{ReceiptSink, SinkError};
 
-pub(crate) use headers::{DETECT_HEADER, is_local_host};
+pub(crate) use headers::{DETECT_HEADER, names_this_machine};
 pub(crate) use reply::SERVER_NAME;
 
 use crate::runtime::Registry;

@@ -31,6 +31,8 @@ pub(super) enum Refusal {
     NotSupported,
     /// The host name is not this machine's.
     ForeignHost,
+    /// A web page of another site asks.
+    ForeignOrigin,
     /// Runtime detection came to the proxy.
     NotARuntime,
 }
@@ -47,7 +49,7 @@ impl Refusal {
             Self::ClientTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::NotSupported => StatusCode::NOT_IMPLEMENTED,
-            Self::ForeignHost => StatusCode::FORBIDDEN,
+            Self::ForeignHost | Self::ForeignOrigin => StatusCode::FORBIDDEN,
             Self::NotARuntime => StatusCode::NOT_FOUND,
         }
     }
@@ -64,6 +66,7 @@ impl Refusal {
             Self::BadRequest => "invalid_request",
             Self::NotSupported => "not_supported",
             Self::ForeignHost => "host_not_allowed",
+            Self::ForeignOrigin => "origin_not_allowed",
             Self::NotARuntime => "not_a_runtime",
         }
     }

@@ -1,9 +1,8 @@
 //! The listening side: accepting clients, their limits, and stopping.
 
 use super::Proxy;
-use super::headers::is_local_host;
+use super::headers::{is_local_origin, names_this_machine};
 use super::reply::Refusal;
-use http::header::HOST;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -17,11 +16,13 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 
 /// Largest request head, and how much of a body is read at once.
 const BUFFER_BYTES: usize = 64 * 1024;
+/// A client that reads slower than this for longer than its patience is let go, bytes per second.
+const SLOWEST: u64 = 1024;
 /// How long to wait after the machine refused a connection, such as for want of file handles.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -84,11 +85,16 @@ impl Proxy {
         let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             let proxy = Arc::clone(&self);
             async move {
-                if is_loopback && !is_local_host(request.headers().get(HOST)) {
-                    let path = request.uri().path();
+                let path = request.uri().path();
+                if is_loopback && !names_this_machine(&request) {
                     let message =
                         "the proxy listens on this machine only; use localhost or its IP address";
                     return Ok::<_, Infallible>(Refusal::ForeignHost.reply(path, message));
+                }
+                if !is_local_origin(request.headers(), &proxy.settings.origins) {
+                    let message = "a web page of another site asks; the owner of this machine can allow its origin \
+                                   in agent.yaml under proxy.origins";
+                    return Ok(Refusal::ForeignOrigin.reply(path, message));
                 }
                 Ok(Box::pin(proxy.handle(request)).await)
             }
@@ -113,11 +119,24 @@ impl Proxy {
     }
 }
 
-/// A client's connection that fails where the client stops reading for too long.
+/// A client's connection that fails where the client reads too slowly for too long.
+///
+/// All the time that the client lets the agent wait counts: each byte that it takes earns it a little more, so a
+/// client that takes a byte now and then is let go too.
 struct Watched {
     stream: TcpStream,
     limit: Duration,
-    blocked: Option<Pin<Box<Sleep>>>,
+    /// Bytes that the client took.
+    written: u64,
+    /// How long it let us wait for that.
+    waited: Duration,
+    blocked: Option<Blocked>,
+}
+
+/// A wait for the client to read.
+struct Blocked {
+    since: Instant,
+    timer: Pin<Box<Sleep>>,
 }
 
 impl Watched {
@@ -125,6 +144,8 @@ impl Watched {
         Self {
             stream,
             limit,
+            written: 0,
+            waited: Duration::ZERO,
             blocked: None,
         }
     }
@@ -134,15 +155,25 @@ impl Watched {
         cx: &mut Context<'_>,
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        if written.is_ready() {
-            self.blocked = None;
-            return written;
+        if let Poll::Ready(written) = written {
+            if let Some(blocked) = self.blocked.take() {
+                self.waited += blocked.since.elapsed();
+            }
+            if let Ok(count) = written {
+                self.written = self.written.saturating_add(count as u64);
+            }
+            return Poll::Ready(written);
         }
-        let limit = self.limit;
-        let blocked = self
-            .blocked
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        let blocked = self.blocked.get_or_insert_with(|| {
+            let earned = Duration::from_millis(self.written.saturating_mul(1000) / SLOWEST);
+            let left = (self.limit + earned).saturating_sub(self.waited);
+            Blocked {
+                since: Instant::now(),
+                timer: Box::pin(tokio::time::sleep(left.min(self.limit))),
+            }
+        });
         blocked
+            .timer
             .as_mut()
             .poll(cx)
             .map(|()| Err(io::ErrorKind::TimedOut.into()))

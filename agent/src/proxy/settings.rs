@@ -8,6 +8,8 @@ use std::time::Duration;
 pub struct Settings {
     /// Key of the hashes of prompts and outputs; derived from the node's key.
     pub hash_key: [u8; 32],
+    /// Origins of web pages that may ask besides those of this machine.
+    pub origins: Vec<String>,
     /// Work served at once; more is told to come back.
     pub max_in_flight: usize,
     /// Client connections at once, idle ones too; more wait to be accepted.
@@ -36,6 +38,7 @@ impl Settings {
     pub fn with_hash_key(hash_key: [u8; 32]) -> Self {
         Self {
             hash_key,
+            origins: Vec::new(),
             max_in_flight: 512,
             max_connections: 1024,
             max_body_bytes: 64 << 20,

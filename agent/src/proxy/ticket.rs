@@ -93,6 +93,11 @@ impl Ticket {
         self.open.as_ref().map(|open| &open.facts.request_id)
     }
 
+    /// Who asks.
+    pub(super) fn source(&self) -> Option<Source> {
+        self.open.as_ref().map(|open| open.facts.source)
+    }
+
     /// Microseconds since the request began.
     pub(super) fn elapsed_us(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)

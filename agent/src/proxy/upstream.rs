@@ -7,7 +7,7 @@
 
 use crate::net::Stream;
 use crate::runtime::{Access, Endpoint, FoundRuntime, connect};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -254,6 +254,18 @@ impl AnswerBody {
                 }
             }
         }
+    }
+
+    /// The whole of a small body; `None` where it is larger than `most` bytes or breaks off.
+    pub(super) async fn read_to_end(&mut self, most: usize) -> Option<Bytes> {
+        let mut all = BytesMut::new();
+        while let Some(data) = std::future::poll_fn(|cx| self.poll_data(cx)).await {
+            all.extend_from_slice(&data.ok()?);
+            if all.len() > most {
+                return None;
+            }
+        }
+        Some(all.freeze())
     }
 
     /// Whether there is nothing to come.

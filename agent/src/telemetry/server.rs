@@ -3,7 +3,7 @@
 //! Readers, head size and time are bounded. There is no password: what listens beyond this machine must be meant to.
 
 use super::exposition::CONTENT_TYPE;
-use crate::proxy::is_local_host;
+use crate::proxy::names_this_machine;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::header::{self, HeaderValue};
@@ -98,8 +98,7 @@ async fn answer(
     is_loopback: bool,
 ) -> Response<Full<Bytes>> {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    let (status, kind, body) = if is_loopback && !is_local_host(request.headers().get(header::HOST))
-    {
+    let (status, kind, body) = if is_loopback && !names_this_machine(&request) {
         // A web page that points its own name at this machine is no reader.
         (
             StatusCode::FORBIDDEN,

@@ -8,7 +8,7 @@ use dgon_testkit::runtime::{Kind, SimConfig, SimRuntime};
 
 const STREAMS: usize = 64;
 
-fn path_and_kind(kind: Kind) -> (RuntimeKind, &'static str) {
+pub(crate) fn path_and_kind(kind: Kind) -> (RuntimeKind, &'static str) {
     match kind {
         Kind::Ollama => (RuntimeKind::Ollama, "/api/chat"),
         Kind::Vllm => (RuntimeKind::Vllm, "/v1/chat/completions"),
@@ -19,7 +19,7 @@ fn path_and_kind(kind: Kind) -> (RuntimeKind, &'static str) {
     }
 }
 
-fn request(kind: Kind, model: &str, number: usize) -> String {
+pub(crate) fn request(kind: Kind, model: &str, number: usize) -> String {
     let prompt = format!("stream number {number}");
     match kind {
         Kind::Tgi => serde_json::json!({"inputs": prompt, "parameters": {"details": true, "max_new_tokens": 200}}),

@@ -6,11 +6,18 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+#[path = "../support/mod.rs"]
+mod agent;
 mod bytes;
 mod cancel;
+mod clients;
 mod errors;
+mod garbage;
 mod hold;
+mod kinds;
+mod lists;
 mod load;
+mod memory;
 mod probe;
 mod routes;
 mod support;

@@ -400,6 +400,17 @@ impl Client {
         self.stream.write_all(bytes).await.unwrap();
     }
 
+    /// Sends, or says that the connection is closed.
+    pub(crate) async fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.stream.write_all(bytes).await
+    }
+
+    /// Reads at most `most` bytes and forgets them; nothing where the connection is closed.
+    pub(crate) async fn read_some(&mut self, most: usize) {
+        let mut bytes = vec![0; most];
+        let _ = self.stream.read(&mut bytes).await;
+    }
+
     pub(crate) async fn post(&mut self, path: &str, body: &str) {
         self.send(post(path, body).as_bytes()).await;
     }
@@ -417,7 +428,11 @@ impl Client {
 
     /// Waits until nothing more comes for a while; for proving that something does not come.
     pub(crate) async fn settle(&mut self) {
-        let quiet = Duration::from_millis(150);
+        self.settle_for(Duration::from_millis(150)).await;
+    }
+
+    /// Reads what comes until nothing does for so long.
+    pub(crate) async fn settle_for(&mut self, quiet: Duration) {
         while let Ok(Ok(count)) =
             tokio::time::timeout(quiet, self.stream.read_buf(&mut self.got)).await
         {
@@ -433,7 +448,11 @@ impl Client {
 
     /// Reads one answer to its end.
     pub(crate) async fn reply(&mut self) -> Reply {
-        soon(async {
+        self.reply_within(PATIENCE).await
+    }
+
+    pub(crate) async fn reply_within(&mut self, patience: Duration) -> Reply {
+        let reading = async {
             loop {
                 if let Some((reply, used)) = parse(&self.got, false) {
                     self.got.drain(..used);
@@ -444,8 +463,10 @@ impl Client {
                     return reply;
                 }
             }
-        })
-        .await
+        };
+        tokio::time::timeout(patience, reading)
+            .await
+            .expect("it did not come in time")
     }
 }
 

@@ -75,6 +75,37 @@ async fn several_runtimes_are_kept_in_the_order_they_were_named() {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_hangs_holds_up_no_other() {
+    // Takes connections and never says a word.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let sim = SimRuntime::start(SimConfig::new(Kind::Vllm)).await.unwrap();
+    let mut settings = only(&[silent.local_addr().unwrap(), sim.addr()]);
+    // No second look comes to help.
+    settings.every = std::time::Duration::from_secs(3600);
+    let registry = Registry::start(settings);
+    let (question, _) = silent.accept().await.unwrap();
+    until(&registry, |found| found.len() == 1).await;
+    // The silent one is still being asked.
+    let mut byte = [0];
+    question.readable().await.unwrap();
+    assert_ne!(question.peek(&mut byte).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn who_saw_a_runtime_fail_can_ask_for_a_look() {
+    let sim = SimRuntime::start(SimConfig::new(Kind::Ollama))
+        .await
+        .unwrap();
+    let mut settings = only(&[sim.addr()]);
+    settings.every = std::time::Duration::from_secs(3600);
+    let registry = Registry::start(settings);
+    until(&registry, |found| found.len() == 1).await;
+    drop(sim);
+    registry.look_now();
+    until(&registry, |found| found.is_empty()).await;
+}
+
+#[tokio::test]
 async fn loading_ends_in_readiness() {
     let mut config = SimConfig::new(Kind::LlamaCpp);
     config.loading = std::time::Duration::from_secs(2);

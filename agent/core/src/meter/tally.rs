@@ -4,6 +4,7 @@ use super::event::{Event, Finish, Usage};
 use super::gaps::Gaps;
 use super::output::Output;
 use crate::facts::{Failure, TokensSource};
+use dgon_protocol::limits::INTEGER_MAX;
 use dgon_protocol::receipt::Status;
 
 /// Output tokens between two checkpoints.
@@ -160,7 +161,19 @@ impl Tally {
         }
     }
 
+    /// Counts and where they come from; none is larger than a receipt can hold, whatever a runtime says.
     fn counts(&self, is_whole: bool) -> (TokensSource, Usage) {
+        let (source, usage) = self.raw_counts(is_whole);
+        let fits = |count: u64| count.min(INTEGER_MAX.unsigned_abs());
+        let usage = Usage {
+            input: fits(usage.input),
+            output: fits(usage.output),
+            cached: usage.cached.map(fits),
+        };
+        (source, usage)
+    }
+
+    fn raw_counts(&self, is_whole: bool) -> (TokensSource, Usage) {
         let counted = Usage {
             output: self.chunks,
             ..Usage::default()
