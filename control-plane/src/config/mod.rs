@@ -96,6 +96,8 @@ pub struct Config {
     pub max_connections: usize,
     /// How long open requests may take to end at a stop.
     pub stop_timeout: Duration,
+    /// Folder of the packages that machines may download.
+    pub downloads_dir: Option<PathBuf>,
     /// How much is logged.
     pub log_level: LevelFilter,
     /// How.
@@ -133,6 +135,9 @@ impl Config {
             request_timeout: seconds("request_timeout_s")?,
             max_connections: layers.number("max_connections", 16, 1_000_000)? as usize,
             stop_timeout: seconds("stop_timeout_s")?,
+            downloads_dir: layers
+                .optional("downloads_dir", |text| Ok(text.to_owned()))?
+                .map(PathBuf::from),
             log_level: layers.one_of(
                 "log.level",
                 &[
@@ -183,6 +188,7 @@ impl Config {
             trusted_proxies: self.trusted_proxies.clone(),
             sign_ins_per_minute: self.sign_ins_per_minute,
             request_timeout: self.request_timeout,
+            downloads_dir: self.downloads_dir.clone(),
         }
     }
 }

@@ -31,7 +31,7 @@ const fn setting(
 }
 
 /// All settings, in the order of the documentation.
-pub const SETTINGS: [Setting; 11] = [
+pub const SETTINGS: [Setting; 12] = [
     setting(
         "bind",
         "DGON_BIND",
@@ -88,6 +88,12 @@ pub const SETTINGS: [Setting; 11] = [
         "DGON_STOP_TIMEOUT_S",
         "10",
         "Longest time for open requests at a stop, s.",
+    ),
+    setting(
+        "downloads_dir",
+        "DGON_DOWNLOADS_DIR",
+        "",
+        "Folder with packages of the agent, for GET /install.sh and /downloads. Empty: none are offered.",
     ),
     setting(
         "log.level",

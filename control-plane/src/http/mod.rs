@@ -8,6 +8,7 @@ pub mod auth;
 mod client_ip;
 mod cookies;
 pub mod csrf;
+pub mod downloads;
 pub mod error;
 pub mod extract;
 pub mod health;

@@ -3,7 +3,7 @@
 //! It is served, printed by `dgon-control-plane openapi`, and committed as `control-plane/openapi.json`; tests
 //! compare the three and call every route in it.
 
-use super::{account, admin, health, metrics, node, query};
+use super::{account, admin, downloads, health, metrics, node, query};
 use axum::Json;
 use dgon_protocol::error::ErrorType;
 use serde::Serialize;
@@ -43,6 +43,9 @@ use utoipa::{Modify, OpenApi, PartialSchema, ToSchema};
         query::live::live,
         admin::agent_yaml::agent_yaml,
         admin::node_actions::node_action,
+        downloads::files::download_list,
+        downloads::files::download,
+        downloads::script::install_script,
         health::healthz,
         health::readyz,
         metrics::metrics_text,

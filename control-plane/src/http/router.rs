@@ -2,8 +2,8 @@
 
 use super::state::HttpState;
 use super::{
-    account, admin, assets, error, health, metrics, node, openapi, query, request_id, security,
-    session,
+    account, admin, assets, downloads, error, health, metrics, node, openapi, query, request_id,
+    security, session,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
@@ -28,6 +28,7 @@ pub fn router(state: &HttpState) -> Router {
         .merge(account::routes())
         .merge(query::routes())
         .merge(admin::routes())
+        .merge(downloads::routes())
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(metrics::metrics_text))

@@ -2,10 +2,12 @@
 
 use super::client_ip::IpBlock;
 use super::cookies::Cookies;
+use super::downloads::Catalog;
 use super::ratelimit::RateLimit;
 use crate::accounts::{Accounts, PasswordHasher};
 use crate::app::App;
 use axum::extract::FromRef;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +20,8 @@ pub struct HttpSettings {
     pub sign_ins_per_minute: u32,
     /// How long an answer may take.
     pub request_timeout: Duration,
+    /// Folder of the packages that machines may download; none are offered without one.
+    pub downloads_dir: Option<PathBuf>,
 }
 
 impl Default for HttpSettings {
@@ -26,6 +30,7 @@ impl Default for HttpSettings {
             trusted_proxies: Vec::new(),
             sign_ins_per_minute: 10,
             request_timeout: Duration::from_secs(30),
+            downloads_dir: None,
         }
     }
 }
@@ -41,6 +46,8 @@ pub struct HttpState {
     pub sign_ins: RateLimit,
     /// The cookies of sessions.
     pub cookies: Cookies,
+    /// Packages of the agent.
+    pub downloads: Arc<Catalog>,
     /// Settings.
     pub settings: Arc<HttpSettings>,
 }
@@ -57,6 +64,7 @@ impl HttpState {
             accounts: Accounts::new(&app, PasswordHasher::default()),
             sign_ins: RateLimit::new(settings.sign_ins_per_minute),
             cookies: Cookies::new(is_https),
+            downloads: Arc::new(Catalog::new(settings.downloads_dir.clone())),
             settings: Arc::new(settings),
             app,
         }

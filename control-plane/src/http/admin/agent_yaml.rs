@@ -57,7 +57,7 @@ pub async fn agent_yaml(
 }
 
 /// The address that the caller reached this server by, unless one is set.
-fn address(state: &HttpState, headers: &HeaderMap) -> Result<String, ApiError> {
+pub(in crate::http) fn address(state: &HttpState, headers: &HeaderMap) -> Result<String, ApiError> {
     if let Some(url) = &state.app.settings.public_url {
         return Ok(url.clone());
     }

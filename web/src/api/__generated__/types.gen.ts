@@ -41,6 +41,16 @@ export type ChainView = {
 };
 
 /**
+ * The packages that this control plane offers.
+ */
+export type DownloadList = {
+    /**
+     * The newest of each kind; empty where the operator offers none.
+     */
+    items: Array<Package>;
+};
+
+/**
  * A token, without its secret.
  */
 export type EnrolmentToken = {
@@ -652,6 +662,32 @@ export type NodeRow = {
  * Lifecycle status as it is shown.
  */
 export type NodeStatus = 'pending' | 'active' | 'quarantine' | 'offline';
+
+/**
+ * One package.
+ */
+export type Package = {
+    /**
+     * Size, bytes.
+     */
+    bytes: number;
+    /**
+     * How its name ends; one per system, processor and format.
+     */
+    kind: string;
+    /**
+     * Its file.
+     */
+    name: string;
+    /**
+     * SHA-256 of the file, lower-case hexadecimal.
+     */
+    sha256: string;
+    /**
+     * Version of the agent.
+     */
+    version: string;
+};
 
 /**
  * A page of a list.
@@ -1424,6 +1460,31 @@ export type AuthStateResponses = {
 };
 
 export type AuthStateResponse = AuthStateResponses[keyof AuthStateResponses];
+
+export type DownloadListData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/v1/downloads';
+};
+
+export type DownloadListErrors = {
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type DownloadListError = DownloadListErrors[keyof DownloadListErrors];
+
+export type DownloadListResponses = {
+    /**
+     * The newest package of each kind.
+     */
+    200: DownloadList;
+};
+
+export type DownloadListResponse = DownloadListResponses[keyof DownloadListResponses];
 
 export type EnrolmentTokenListData = {
     body?: never;
@@ -2334,6 +2395,36 @@ export type UserMeResponses = {
 
 export type UserMeResponse = UserMeResponses[keyof UserMeResponses];
 
+export type DownloadData = {
+    body?: never;
+    path: {
+        /**
+         * Name of the file.
+         */
+        name: string;
+    };
+    query?: never;
+    url: '/downloads/{name}';
+};
+
+export type DownloadErrors = {
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type DownloadError = DownloadErrors[keyof DownloadErrors];
+
+export type DownloadResponses = {
+    /**
+     * The file.
+     */
+    200: Blob | File;
+};
+
+export type DownloadResponse = DownloadResponses[keyof DownloadResponses];
+
 export type HealthzData = {
     body?: never;
     path?: never;
@@ -2358,6 +2449,31 @@ export type HealthzResponses = {
 };
 
 export type HealthzResponse = HealthzResponses[keyof HealthzResponses];
+
+export type InstallScriptData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/install.sh';
+};
+
+export type InstallScriptErrors = {
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type InstallScriptError = InstallScriptErrors[keyof InstallScriptErrors];
+
+export type InstallScriptResponses = {
+    /**
+     * A script for sh.
+     */
+    200: string;
+};
+
+export type InstallScriptResponse = InstallScriptResponses[keyof InstallScriptResponses];
 
 export type MetricsTextData = {
     body?: never;
