@@ -162,11 +162,11 @@ fn build_std(job: &Job, cargo: &mut std::process::Command, target: &str) -> Resu
 /// `libunwind.a` as Rust's library wants it: GCC's unwinder, and the one call of glibc that it makes.
 fn unwinder(folder: &Path) -> Result<()> {
     fresh(folder)?;
-    let object = folder.join("find_object.o");
+    let object = folder.join("unwinder.o");
     shell::check(
         shell::command("musl-gcc")
             .args(["-O2", "-Wall", "-Wextra", "-Werror", "-c"])
-            .arg(shell::root().join("packaging/musl/find_object.c"))
+            .arg(shell::root().join("packaging/musl/unwinder.c"))
             .arg("-o")
             .arg(&object),
     )?;

@@ -1,11 +1,20 @@
-/* `_dl_find_object` for static programs on musl.
+/* What GCC's unwinder needs of glibc, for static programs on musl.
  *
- * The unwinder of a GCC that was built against glibc 2.35 or newer finds a function's unwind table by this call of
- * glibc. musl does not have it, but has what it needs: the program headers. Contract and structure: glibc's dlfcn.h.
+ * The unwinder of a GCC that was built against glibc 2.35 or newer finds a function's unwind table by glibc's
+ * `_dl_find_object`. musl does not have it, but has what it needs: the program headers. Contract and structure:
+ * glibc's dlfcn.h.
  */
 #define _GNU_SOURCE
 #include <link.h>
+#include <pthread.h>
 #include <stddef.h>
+
+/* The unwinder names these weakly and calls them all the same. A weak name takes nothing out of an archive, so without
+ * these strong ones the first panic would call address 0. */
+__attribute__((used)) static void *const needed[] = {
+    (void *)pthread_once,         (void *)pthread_key_create,   (void *)pthread_getspecific,
+    (void *)pthread_setspecific,  (void *)pthread_mutex_lock,   (void *)pthread_mutex_unlock,
+};
 
 struct found {
     unsigned long long flags;
