@@ -19,14 +19,21 @@ pub(super) fn run(context: &Context, command: ConfigCommand) -> anyhow::Result<E
         ConfigCommand::Check(Output { json: true }) => print::json(&json!({
             "valid": true,
             "file": loaded.file,
+            "notes": crate::owner::notes(&loaded.config.owner),
         }))?,
-        ConfigCommand::Check(_) => print::out(&match &loaded.file {
-            Some(file) => format!("{} is valid\n", file.display()),
-            None => format!(
-                "there is no {}; the defaults hold\n",
-                context.paths.config_file.display()
-            ),
-        })?,
+        ConfigCommand::Check(_) => {
+            let mut text = match &loaded.file {
+                Some(file) => format!("{} is valid\n", file.display()),
+                None => format!(
+                    "there is no {}; the defaults hold\n",
+                    context.paths.config_file.display()
+                ),
+            };
+            for note in crate::owner::notes(&loaded.config.owner) {
+                text.push_str(&format!("note: {}\n", print::safe(&note)));
+            }
+            print::out(&text)?;
+        }
         ConfigCommand::Show(Output { json: true }) => {
             let origins: serde_json::Map<String, Value> = loaded
                 .origins

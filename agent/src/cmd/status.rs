@@ -3,7 +3,7 @@
 use super::print::{self, or_dash};
 use super::{Context, small_runtime};
 use crate::cli::Output;
-use crate::link::Phase;
+use crate::link::{LinkStatus, Phase};
 use crate::local::{self, Answer, LocalError, Request, Status};
 use anyhow::{Result, bail};
 use dgon_agent_core::owner::Verdict;
@@ -53,6 +53,7 @@ fn text(status: &Status) -> String {
             ),
         ),
         ("network", network(status)),
+        ("session", session(&status.link)),
         ("mode", print::safe(&status.owner.sentence())),
         (
             "proxy",
@@ -142,6 +143,21 @@ fn network(status: &Status) -> String {
         text.push_str(&format!("; {}", print::safe(error)));
     }
     text
+}
+
+/// The session that stands, and the last acknowledgement.
+fn session(link: &LinkStatus) -> String {
+    let now_ms = crate::receipts::unix_ms();
+    // A clock that was set back makes no negative age.
+    let ago = |ms: u64| duration(now_ms.saturating_sub(ms) / 1000);
+    let session = match (&link.session_id, link.connected_ms) {
+        (Some(id), Some(since)) => format!("{}, for {}", print::safe(id), ago(since)),
+        _ => "none".to_owned(),
+    };
+    match link.last_ack_ms {
+        Some(ms) => format!("{session}, last acknowledgement {} ago", ago(ms)),
+        None => format!("{session}, no acknowledgement since the agent started"),
+    }
 }
 
 /// Work and earnings since midnight UTC. What is not known is said to be so.

@@ -152,7 +152,7 @@ impl Default for Spool {
     }
 }
 
-/// Section `owner`. Read and checked; the limits are enforced by the scheduler of jobs.
+/// Section `owner`: when the node takes work from the network. Its own users are served always.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Owner {

@@ -67,14 +67,20 @@ spool:
   max_mib: 256
   keep_days: 30
 
-# Your machine comes first.
+# Your machine comes first: when it takes no work from the network. Your own clients are always served.
+# `dgon-agent status` says which limit stops it now; `dgon-agent pause` and `resume` work at any time.
 owner:
+  # Only after five minutes without use: requests of your own, keyboard and mouse where the system tells.
   idle_only: false
+  # Spans of the day by the local clock; one may pass midnight.
   # quiet_hours: ["22:00-07:00"]
+  # Not while a GPU is hotter; again when it is 5 degrees cooler.
   # max_gpu_temp_c: 85
+  # Not for less an hour after electricity. Applies once the control plane tells what the node earns.
   # min_profit_usd_per_hour: 0.05
   # tariff_usd_per_kwh: 0.30
 
+# Metrics for Prometheus, at http://ADDRESS/metrics without a password: keep it on this machine.
 # telemetry:
 #   metrics_listen: 127.0.0.1:9464
 

@@ -372,11 +372,15 @@ impl<'a> Session<'a> {
                     "the control plane sent a frame that cannot be read ({error})"
                 ))),
             },
-            // Relayed streams belong to a later version; they are counted like any unknown frame.
-            Message::Binary(_) => {
-                self.count_unknown();
-                Ok(())
-            }
+            // Relayed streams belong to a later version: one that is opened is given up with the reason, and the
+            // rest is counted like any unknown frame.
+            Message::Binary(bytes) => match standing.duties.relay(&bytes) {
+                Some(refusal) => send_message(&mut standing.socket, Message::binary(refusal)).await,
+                None => {
+                    self.count_unknown();
+                    Ok(())
+                }
+            },
             Message::Close(_) => Err(Ended::failed("the control plane closed the link")),
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Ok(()),
         }

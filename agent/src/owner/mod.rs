@@ -18,5 +18,5 @@ pub mod saved;
 pub mod sight;
 
 pub use keeper::Keeper;
-pub use report::{OwnerReport, examine};
+pub use report::{OwnerReport, examine, notes};
 pub use sight::{Sight, limits_of};

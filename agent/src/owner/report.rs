@@ -5,7 +5,9 @@ use super::sight::{self, limits_of};
 use crate::config::{self, StateDir};
 use crate::mode::Stance;
 use dgon_agent_core::owner::orders::describe;
-use dgon_agent_core::owner::{Activity, Judge, Judgement, Mode, Orders, Seen, Verdict, decide};
+use dgon_agent_core::owner::{
+    Activity, Input, Judge, Judgement, Mode, Orders, Seen, Verdict, decide,
+};
 use dgon_protocol::frame::{GpuLoad, PausedReason};
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +83,32 @@ pub fn examine(config: &config::Owner, state: &StateDir, gpus: &[GpuLoad]) -> Ow
     report(&seen, config, saved::paused(state))
 }
 
+/// What an owner should know of limits that are set and do not do all that they could on this machine.
+pub fn notes(config: &config::Owner) -> Vec<String> {
+    notes_for(config, &sight::input(&limits_of(config)))
+}
+
+fn notes_for(config: &config::Owner, input: &Input) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let (true, Input::Unseen(why)) = (config.idle_only, input) {
+        notes.push(format!(
+            "owner.idle_only: people at this machine cannot be seen ({why}); only requests of its own clients count \
+             as use"
+        ));
+    }
+    if config.min_profit_usd_per_hour.is_some() {
+        notes.push(
+            "owner.min_profit_usd_per_hour: not applied until the control plane tells what the node earns".to_owned(),
+        );
+    }
+    if config.tariff_usd_per_kwh.is_some() && config.min_profit_usd_per_hour.is_none() {
+        notes.push(
+            "owner.tariff_usd_per_kwh: no effect without owner.min_profit_usd_per_hour".to_owned(),
+        );
+    }
+    notes
+}
+
 /// The pure part of [`examine`].
 pub fn report(seen: &Seen, config: &config::Owner, owner_paused: bool) -> OwnerReport {
     let limits = Judge::new(limits_of(config)).look(seen);
@@ -99,6 +127,29 @@ pub fn report(seen: &Seen, config: &config::Owner, owner_paused: bool) -> OwnerR
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn limits_that_cannot_do_all_are_noted() {
+        let unseen = Input::Unseen("no bus".to_owned());
+        let none = config::Owner::default();
+        assert_eq!(notes_for(&none, &unseen), Vec::<String>::new());
+        let idle = config::Owner {
+            idle_only: true,
+            ..none.clone()
+        };
+        assert!(notes_for(&idle, &unseen)[0].contains("no bus"));
+        assert_eq!(notes_for(&idle, &Input::Idle), Vec::<String>::new());
+        let tariff = config::Owner {
+            tariff_usd_per_kwh: Some(0.3),
+            ..none.clone()
+        };
+        assert!(notes_for(&tariff, &unseen)[0].contains("no effect"));
+        let both = config::Owner {
+            min_profit_usd_per_hour: Some(0.1),
+            ..tariff
+        };
+        assert!(notes_for(&both, &unseen)[0].contains("not applied"));
+    }
 
     #[test]
     fn a_report_says_which_limit_stops_and_which_cannot_be_judged() {

@@ -7,6 +7,7 @@ use dgon_protocol::frame::{
     ProbeOutcome, ToAgent,
 };
 use dgon_protocol::id::RequestId;
+use dgon_protocol::relay::{Kind, RelayFrame};
 use dgon_testkit::link_server::{Script, Seen, StubControlPlane};
 use std::sync::Arc;
 
@@ -118,10 +119,27 @@ async fn ask_everything(stub: &StubControlPlane) -> Seen {
         assert!(stub.send(ToAgent::Job(job)).await);
     }
     assert!(stub.send(probe(&format!("p{}", before.probes.len()))).await);
+    let open = RelayFrame {
+        kind: Kind::Open,
+        stream_id: 7,
+        payload: b"{}",
+    };
+    assert!(stub.send_relay(open.encode().unwrap()).await);
     let (jobs, probes) = (before.jobs.len() + ALL.len(), before.probes.len() + 1);
-    stub.until(|seen| seen.jobs.len() == jobs && seen.probes.len() == probes)
-        .await
-        .unwrap()
+    let relayed = before.relayed.len() + 1;
+    stub.until(|seen| {
+        seen.jobs.len() == jobs && seen.probes.len() == probes && seen.relayed.len() == relayed
+    })
+    .await
+    .unwrap()
+}
+
+/// Why the stream was given up that was opened last.
+fn relay_refusal(seen: &Seen) -> String {
+    let bytes = seen.relayed.last().unwrap();
+    let frame = RelayFrame::decode(bytes).unwrap();
+    assert_eq!((frame.kind, frame.stream_id), (Kind::Cancel, 7));
+    String::from_utf8(frame.payload.to_vec()).unwrap()
 }
 
 fn forbids(message: Option<&String>) -> bool {
@@ -147,6 +165,9 @@ async fn each_permission_allows_its_own_kind_and_no_other() {
             probed.outcome == ProbeOutcome::Ok,
             allowed == Permission::Probe
         );
+        let refusal = relay_refusal(&seen);
+        let is_forbidden = forbids(Some(&refusal));
+        assert_eq!(is_forbidden, allowed != Permission::Gateway, "{refusal}");
     }
 }
 

@@ -1,10 +1,13 @@
 //! Clocks that jump under the real program. `libfaketime` lies to it about the wall clock; the monotonic clock stays.
 
 use crate::node::Node;
+use crate::support::machine::SECRET;
 use dgon_agent::mode::Mode;
 use dgon_agent::spool::view::View;
 use dgon_protocol::frame::PausedReason;
+use dgon_protocol::id::NodeId;
 use dgon_protocol::receipt::Receipt;
+use dgon_testkit::link_server::{Script, StubControlPlane};
 use std::path::{Path, PathBuf};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -33,30 +36,36 @@ struct Lied {
 }
 
 impl Lied {
-    async fn start(yaml: &str, time: &str, zone: &str) -> Self {
+    fn prepared(yaml: &str, zone: &str) -> Self {
         let mut node = Node::new(yaml);
         let file = node.machine.dir.path().join("time");
-        let mut this = Self {
-            file: file.clone(),
-            node: {
-                node.machine
-                    .set("LD_PRELOAD", library().display().to_string());
-                node.machine
-                    .set("FAKETIME_TIMESTAMP_FILE", file.display().to_string());
-                node.machine.set("FAKETIME_NO_CACHE", "1");
-                node.machine.set("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-                node.machine.set("DONT_FAKE_MONOTONIC", "1");
-                node.machine.set("TZ", zone);
-                node
-            },
-        };
+        for (name, value) in [
+            ("LD_PRELOAD", library().display().to_string()),
+            ("FAKETIME_TIMESTAMP_FILE", file.display().to_string()),
+            ("FAKETIME_NO_CACHE", "1".to_owned()),
+            // Its name before version 0.9.10, and since.
+            ("DONT_FAKE_MONOTONIC", "1".to_owned()),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+            ("TZ", zone.to_owned()),
+        ] {
+            node.machine.set(name, value);
+        }
+        Self { node, file }
+    }
+
+    async fn start(yaml: &str, time: &str, zone: &str) -> Self {
+        let mut this = Self::prepared(yaml, zone);
         this.say(time);
-        this.node.with_runtime().await;
-        this.node.start();
-        this.node
+        this.run().await;
+        this
+    }
+
+    async fn run(&mut self) {
+        self.node.with_runtime().await;
+        self.node.start();
+        self.node
             .until(|status| status.runtimes.iter().any(|runtime| runtime.ready))
             .await;
-        this
     }
 
     fn say(&mut self, time: &str) {
@@ -187,4 +196,36 @@ async fn quiet_hours_follow_the_local_clock_through_a_change_of_summer_time() {
             .await;
         assert_eq!(status.owner.reasons, reasons, "{time}");
     }
+}
+
+/// A clock that runs ahead of the monotonic one is what a machine that slept sees. The control plane is still there,
+/// so the link stays, whichever way the clock was set.
+#[tokio::test]
+async fn a_link_that_is_alive_survives_a_clock_that_jumps() {
+    let id = NodeId::parse("rig-7").unwrap();
+    let script = Script {
+        heartbeat_s: 1,
+        ..Script::default()
+    };
+    let plane = StubControlPlane::start(id, &SECRET, script).await.unwrap();
+    let mut lied = Lied::prepared("", "UTC");
+    lied.say("+0");
+    let api = format!("http://{}", plane.address());
+    lied.node.machine.set("DGON_CONTROL_PLANE_API", api);
+    lied.run().await;
+    for (count, jump) in ["+2h", "-2h", "+400d", "+0"].into_iter().enumerate() {
+        lied.say(jump);
+        let heartbeats = plane.seen().heartbeats;
+        lied.chat().await;
+        // Past the next look at the clocks, which comes every five seconds.
+        let seen = plane
+            .until(|seen| seen.heartbeats >= heartbeats + 7)
+            .await
+            .unwrap();
+        assert_eq!(seen.receipts.len(), count + 1, "after {jump}");
+        assert_eq!((seen.sessions, seen.connected), (1, true), "after {jump}");
+        assert_eq!(seen.violations, Vec::<String>::new());
+    }
+    let status = lied.node.until(|status| status.spool.depth == 0).await;
+    assert_eq!(status.spool.last_seq, 4);
 }

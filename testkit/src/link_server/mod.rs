@@ -85,6 +85,8 @@ pub struct Seen {
     pub issues: Vec<IssueKind>,
     /// Reasons of `bye`.
     pub byes: Vec<String>,
+    /// Binary frames.
+    pub relayed: Vec<Vec<u8>>,
     /// What the agent did wrong. A test ends with this empty.
     pub violations: Vec<String>,
     head: Head,
@@ -107,10 +109,17 @@ impl Default for Seen {
             jobs: Vec::new(),
             issues: Vec::new(),
             byes: Vec::new(),
+            relayed: Vec::new(),
             violations: Vec::new(),
             head: Head::EMPTY,
         }
     }
+}
+
+/// What a session is asked to send.
+enum Out {
+    Frame(ToAgent),
+    Relay(Vec<u8>),
 }
 
 struct Shared {
@@ -119,7 +128,7 @@ struct Shared {
     script: watch::Sender<Script>,
     seen: watch::Sender<Seen>,
     /// Frames for the session that stands, taken by it.
-    outbox: watch::Sender<Option<mpsc::Sender<ToAgent>>>,
+    outbox: watch::Sender<Option<mpsc::Sender<Out>>>,
     cut: watch::Sender<CancellationToken>,
 }
 
@@ -197,6 +206,15 @@ impl StubControlPlane {
 
     /// Sends a frame in the session that stands; `false` where there is none.
     pub async fn send(&self, frame: ToAgent) -> bool {
+        self.put(Out::Frame(frame)).await
+    }
+
+    /// Sends a binary frame in the session that stands; `false` where there is none.
+    pub async fn send_relay(&self, frame: Vec<u8>) -> bool {
+        self.put(Out::Relay(frame)).await
+    }
+
+    async fn put(&self, frame: Out) -> bool {
         let outbox = self.shared.outbox.borrow().clone();
         match outbox {
             Some(outbox) => outbox.send(frame).await.is_ok(),

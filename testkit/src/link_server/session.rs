@@ -1,6 +1,6 @@
 //! One session of the stub.
 
-use super::{Seen, Shared};
+use super::{Out, Seen, Shared};
 use dgon_protocol::chain::{Head, Judgement, Link, judge};
 use dgon_protocol::frame::{
     Ack, Challenge, Incoming, LinkLimits, Receipts, Refused, SUBPROTOCOL, ToAgent, ToControlPlane,
@@ -200,7 +200,15 @@ async fn converse(
                     send(&mut socket, answer).await?;
                 }
             }
-            Some(frame) = queue.recv() => {
+            Some(out) = queue.recv() => {
+                let frame = match out {
+                    Out::Frame(frame) => frame,
+                    Out::Relay(bytes) => {
+                        let sent = socket.send(Message::binary(bytes)).await;
+                        sent.map_err(|_| Over)?;
+                        continue;
+                    }
+                };
                 let ends = matches!(frame, ToAgent::Error(_));
                 send(&mut socket, frame).await?;
                 if ends {
@@ -361,6 +369,11 @@ async fn receive(socket: &mut Socket, shared: &Shared) -> Result<ToControlPlane,
         let text = match socket.next().await {
             Some(Ok(Message::Text(text))) => text,
             Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(Over),
+            Some(Ok(Message::Binary(bytes))) => {
+                let keep = |seen: &mut Seen| seen.relayed.push(bytes.to_vec());
+                shared.seen.send_modify(keep);
+                continue;
+            }
             Some(Ok(_)) => continue,
         };
         match ToControlPlane::decode(&text) {
