@@ -1,4 +1,5 @@
-//! HTTP to the control plane: enrolment and the doctor's questions. Receipts and heartbeats go over the link.
+//! HTTP to the control plane: enrolment, changes of keys, the doctor's questions. Receipts of the key in use and
+//! heartbeats go over the link.
 //!
 //! Answers are read up to a limit and every call has a deadline. Node requests carry the v2 headers of wire.md
 //! section 5. Each call takes a connection of its own, the same way that the link takes.
@@ -220,6 +221,24 @@ impl Api {
         self.send(path, self.get_request(path, node)?).await
     }
 
+    /// Posts `body` as this node.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn post_as_node<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: Vec<u8>,
+        node: &Enrolment,
+    ) -> Result<T, ApiError> {
+        let mut request = self.node_request(Method::POST, path, body, node)?;
+        request.headers_mut().insert(
+            CONTENT_TYPE,
+            http::HeaderValue::from_static("application/json"),
+        );
+        Ok(self.send(path, request).await?.body)
+    }
+
     /// Like [`Api::get_as_node`], over a connection that stands already.
     ///
     /// # Errors
@@ -235,19 +254,30 @@ impl Api {
     }
 
     fn get_request(&self, path: &str, node: &Enrolment) -> Result<Request<Full<Bytes>>, ApiError> {
-        let mut request = self.request(Method::GET, path, Vec::new());
+        self.node_request(Method::GET, path, Vec::new(), node)
+    }
+
+    /// A request with the node headers over method, path and body.
+    fn node_request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+        node: &Enrolment,
+    ) -> Result<Request<Full<Bytes>>, ApiError> {
         let timestamp = unix_seconds().to_string();
         let nonce = nonce()?;
         let signature = sign_v2(
             node.secret.as_bytes(),
             &auth::Request {
-                method: Method::GET.as_str(),
+                method: method.as_str(),
                 path_and_query: &self.base.path_of(path),
                 timestamp: &timestamp,
                 nonce: &nonce,
-                body: b"",
+                body: &body,
             },
         );
+        let mut request = self.request(method, path, body);
         let headers = request.headers_mut();
         for (name, value) in [
             (HEADER_NODE_ID, node.node_id.as_str()),

@@ -1,7 +1,8 @@
 //! The command line. Only its shape: what commands do is in [`crate::cmd`].
 //!
 //! Exit codes of every command: 0 done, 1 it failed or the answer is no, 64 the command line or the
-//! configuration cannot be used. `receipt verify` and `doctor` add 2, as their help says.
+//! configuration cannot be used. `receipt verify` and `doctor` add 2, as their help says; `run` adds 3: another agent
+//! with this node's identity took over.
 
 use crate::config::{BaseUrl, LogFormat, LogLevel};
 use clap::{Args, Parser, Subcommand, ValueHint};
@@ -76,7 +77,7 @@ pub enum Command {
     /// List, show and verify receipts
     #[command(subcommand)]
     Receipt(Receipt),
-    /// Show this node's public key
+    /// Show and change this node's key
     #[command(subcommand)]
     Key(Key),
     /// Check and show the configuration
@@ -160,15 +161,8 @@ pub struct Doctor {
 /// `receipt`.
 #[derive(Debug, Subcommand)]
 pub enum Receipt {
-    /// List the latest receipts of this node
-    List {
-        /// How many
-        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-        limit: u32,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
+    /// List receipts of this node, the latest first
+    List(List),
     /// Show one receipt of this node
     Show {
         /// Its request id or its position in the chain
@@ -182,6 +176,37 @@ pub enum Receipt {
     },
     /// Verify receipts without the network (exit 0: valid; 1: not valid; 2: a file cannot be read)
     Verify(Verify),
+}
+
+/// `receipt list`.
+#[derive(Debug, Args)]
+pub struct List {
+    /// How many
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub limit: u32,
+    /// Only those made since then: 90s, 30m, 2h, 7d ago, or unix seconds
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Only those of this model
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<String>,
+    /// Only those that ended so
+    #[arg(long, value_name = "STATUS")]
+    pub status: Option<ReceiptStatus>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ReceiptStatus {
+    /// Whole
+    Ok,
+    /// It failed
+    Error,
+    /// The client went away
+    Cancelled,
 }
 
 /// `receipt verify`.
@@ -201,8 +226,10 @@ pub struct Verify {
 /// `key`.
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub enum Key {
-    /// Show the public key, never the private one
+    /// Show the public key and those that it replaced, never a private one
     Show(Output),
+    /// Change the key; receipts of the old one stay good
+    Rotate(Output),
 }
 
 /// `service`.

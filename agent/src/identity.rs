@@ -168,8 +168,15 @@ impl Identity {
 /// # Errors
 /// [`IdentityError`] where the file is missing, open to others or damaged.
 pub fn load_key(state: &StateDir) -> Result<NodeKey, IdentityError> {
-    let path = state.key_file();
-    let text = read_secret_file(&path)?;
+    load_key_at(&state.key_file())
+}
+
+/// Reads a key file.
+///
+/// # Errors
+/// [`IdentityError`] where the file is missing, open to others or damaged.
+pub(crate) fn load_key_at(path: &Path) -> Result<NodeKey, IdentityError> {
+    let text = read_secret_file(path)?;
     let seed = text
         .trim()
         .strip_prefix(KEY_PREFIX)
@@ -177,7 +184,7 @@ pub fn load_key(state: &StateDir) -> Result<NodeKey, IdentityError> {
         .map(Zeroizing::new)
         .and_then(|bytes| <[u8; 32]>::try_from(bytes.as_slice()).ok())
         .map(Zeroizing::new)
-        .ok_or(IdentityError::Damaged(path))?;
+        .ok_or_else(|| IdentityError::Damaged(path.to_owned()))?;
     Ok(NodeKey::from_seed(&seed))
 }
 
@@ -186,13 +193,21 @@ pub fn load_key(state: &StateDir) -> Result<NodeKey, IdentityError> {
 /// # Errors
 /// [`IdentityError`] where there is no randomness or the file cannot be written.
 pub fn create_key(state: &StateDir) -> Result<NodeKey, IdentityError> {
+    create_key_at(&state.key_file())
+}
+
+/// Makes a new key and stores it durably in a file.
+///
+/// # Errors
+/// [`IdentityError`] where there is no randomness or the file cannot be written.
+pub(crate) fn create_key_at(path: &Path) -> Result<NodeKey, IdentityError> {
     let mut seed = Zeroizing::new([0; 32]);
     getrandom::fill(seed.as_mut()).map_err(|error| IdentityError::Entropy(error.to_string()))?;
     let text = Zeroizing::new(format!(
         "{KEY_PREFIX}{}\n",
         Zeroizing::new(STANDARD.encode(seed.as_ref())).as_str()
     ));
-    write_secret_file(&state.key_file(), text.as_bytes())?;
+    write_secret_file(path, text.as_bytes())?;
     Ok(NodeKey::from_seed(&seed))
 }
 

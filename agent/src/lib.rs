@@ -20,6 +20,7 @@ pub mod net;
 pub mod owner;
 pub mod proxy;
 pub mod receipts;
+pub mod rotation;
 pub mod run;
 pub mod runtime;
 pub mod screen;

@@ -2,7 +2,8 @@
 //!
 //! Order of start: identity, spool, runtimes, proxy, local socket, link. The proxy serves before any control plane
 //! or runtime is there. Order of stop: the proxy first, within its drain time, so that its receipts still come;
-//! then the link, which sends what it can and says `bye`; then the spool.
+//! then the link, which sends what it can and says `bye`; then the spool. An agent that is told that another one with
+//! its identity took over stops in the same order.
 
 use crate::cli::VERSION;
 use crate::config::{Config, StateDir};
@@ -17,6 +18,7 @@ use crate::net::Network;
 use crate::owner::{self, Keeper, Sight};
 use crate::proxy::{Proxy, Settings};
 use crate::receipts::{Receipts, Signer};
+use crate::rotation::{FilesError, files};
 use crate::runtime::{AccessError, Endpoint, Registry, RegistrySettings};
 use crate::service::notify::{self, Notifier};
 use crate::spool::{DeadLetters, Folder, Lock, LockError, OpenError, Spool};
@@ -31,17 +33,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 mod herald;
+mod linked;
 mod responder;
 mod signals;
 mod terminal;
 
 use herald::Herald;
+use linked::{Ended, Linked};
 use responder::Desk;
 
 /// How long a stopping agent waits for its last acknowledgements.
@@ -79,9 +83,20 @@ pub enum RunError {
     /// The spool's folder cannot be made.
     #[error("the spool folder cannot be made; check the permissions of the state directory")]
     SpoolFolder(#[source] io::Error),
-    /// Another agent has the spool.
-    #[error("the spool is in use")]
+    /// Another agent has the state directory.
+    #[error("the state directory is in use")]
     Lock(#[source] LockError),
+    /// A change of keys that was cut off cannot be brought in order.
+    #[error("a change of keys that was cut off cannot be brought in order")]
+    Files(#[source] FilesError),
+    /// Another agent with this identity has the link now.
+    #[error(
+        "another agent with the identity of this node took over, so this one has stopped. A node runs on one machine: \
+         stop the other one and start this one again, or give this machine an empty state directory and enrol it as \
+         a node of its own. If the other one is not yours, somebody has a copy of this state directory: start this \
+         one and run `dgon-agent key rotate`"
+    )]
+    Replaced,
     /// The spool cannot be opened.
     #[error("the spool cannot be opened")]
     Spool(#[source] OpenError),
@@ -133,14 +148,18 @@ pub async fn run_until(
     state: &StateDir,
     stop: CancellationToken,
 ) -> Result<(), RunError> {
+    check_node(config, &Identity::load(state).map_err(RunError::Identity)?)?;
+    let lock = lock_state(state).await?;
+    files::settle(state).map_err(RunError::Files)?;
+    // Again, now that nobody else can change it.
     let identity = Identity::load(state).map_err(RunError::Identity)?;
-    check_node(config, &identity)?;
-    let lock = lock_spool(state).await?;
     let receipts = open_receipts(config, state, &identity, lock)?;
     let registry = Registry::start(registry_settings(config).map_err(RunError::Runtimes)?);
     let tally = Tally::new(Arc::new(receipts.clone()));
     let sink = Arc::new(Counted(Arc::clone(&tally)));
-    let proxy = Proxy::new(registry.clone(), sink, proxy_settings(config, &identity));
+    let proxy_settings = proxy_settings(config, &identity);
+    let hash_key = proxy_settings.hash_key.clone();
+    let proxy = Proxy::new(registry.clone(), sink, proxy_settings);
     let address = config.proxy.listen;
     let listener = TcpListener::bind(address)
         .await
@@ -166,8 +185,9 @@ pub async fn run_until(
         mode.clone(),
     );
     let (inventory_out, inventory) = watch::channel(Arc::new(Inventory::default()));
-    let settings = link_settings(config, &identity);
-    let (link_out, link_status) = watch::channel(LinkStatus::new(Some(settings.url.clone())));
+    let url = link_settings(config, &identity).url;
+    let (link_out, link_status) = watch::channel(LinkStatus::new(Some(url)));
+    let (wishes_out, wishes) = mpsc::channel(1);
     let desk = Arc::new(Desk {
         node_id: identity.node_id().to_string(),
         region: region(config, &identity),
@@ -182,6 +202,7 @@ pub async fn run_until(
         tally: Arc::clone(&tally),
         state: state.clone(),
         ordering: tokio::sync::Mutex::default(),
+        wishes: wishes_out,
     });
     let sight = Sight {
         pulse: pulse.clone(),
@@ -204,6 +225,7 @@ pub async fn run_until(
 
     // Each stage has its own token, so that they can be stopped one after the other.
     let (stop_link, stop_rest) = (CancellationToken::new(), CancellationToken::new());
+    let halt = stop.child_token();
     let mut rest = JoinSet::new();
     rest.spawn(serve_local(
         state.clone(),
@@ -221,7 +243,7 @@ pub async fn run_until(
         receipts: receipts.clone(),
         stop_within: Duration::from_secs(config.proxy.drain_s) + STOP_BEYOND_DRAIN,
     };
-    rest.spawn(herald.run(stop.clone(), stop_rest.clone()));
+    rest.spawn(herald.run(halt.clone(), stop_rest.clone()));
     if let Some(address) = config.telemetry.metrics_listen {
         rest.spawn(telemetry::server::serve(
             address,
@@ -246,17 +268,42 @@ pub async fn run_until(
         refresh,
         life: link_sign,
     };
-    let linked = tokio::spawn(link::run(settings, parts, link_out, stop_link.clone()));
+    let linked = Linked {
+        config: config.clone(),
+        state: state.clone(),
+        identity,
+        receipts: receipts.clone(),
+        hash_key,
+        parts,
+        link_out,
+        wishes,
+    };
+    let kept = tokio::spawn({
+        let (stop_link, halt) = (stop_link.clone(), halt.clone());
+        async move {
+            let ended = linked.run(stop_link).await;
+            if ended == Ended::Replaced {
+                tracing::error!(
+                    "another agent with this node's identity took over; this one stops"
+                );
+                halt.cancel();
+            }
+            ended
+        }
+    });
 
-    proxy.serve(listener, stop).await;
+    proxy.serve(listener, halt).await;
     stop_link.cancel();
     // It ends by its token; a panic in it was reported by the runtime.
-    drop(linked.await);
+    let ended = kept.await.unwrap_or(Ended::Stopped);
     receipts.close().await;
     stop_rest.cancel();
     while rest.join_next().await.is_some() {}
     tracing::info!("the agent has stopped; every receipt is on disk");
-    Ok(())
+    match ended {
+        Ended::Stopped => Ok(()),
+        Ended::Replaced => Err(RunError::Replaced),
+    }
 }
 
 fn page_writer(metrics: Metrics) -> telemetry::server::WritePage {
@@ -293,13 +340,12 @@ fn check_node(config: &Config, identity: &Identity) -> Result<(), RunError> {
     }
 }
 
-/// Takes the spool's lock. An agent that was killed a moment ago may still hold it until its last write is through.
-async fn lock_spool(state: &StateDir) -> Result<Lock, RunError> {
-    let dir = state.spool_dir();
-    Folder::open(&dir).map_err(RunError::SpoolFolder)?;
+/// Takes the lock of the state directory. An agent that was killed a moment ago may still hold it until its last write
+/// is through.
+async fn lock_state(state: &StateDir) -> Result<Lock, RunError> {
     let give_up = Instant::now() + LOCK_WITHIN;
     loop {
-        match Lock::take(&dir) {
+        match Lock::take(state.path()) {
             Err(LockError::Taken) if Instant::now() < give_up => {
                 tokio::time::sleep(LOCK_AGAIN).await;
             }
@@ -314,21 +360,7 @@ fn open_receipts(
     identity: &Identity,
     lock: Lock,
 ) -> Result<Receipts, RunError> {
-    let folder = Folder::open(&state.spool_dir()).map_err(RunError::SpoolFolder)?;
-    let limits = Limits {
-        keep_s: u64::from(config.spool.keep_days) * 24 * 3600,
-        ..Limits::new(config.spool.max_receipts, config.spool.max_bytes())
-    };
-    let key_id = identity.key.public().key_id();
-    let now_s = crate::receipts::unix_ms() / 1000;
-    let spool = Spool::open(folder, &key_id, limits, now_s).map_err(RunError::Spool)?;
-    if let Some(fault) = spool.fault() {
-        tracing::error!(
-            error = %fault,
-            source = std::error::Error::source(fault).map(ToString::to_string),
-            "no request is served until the spool can be written"
-        );
-    }
+    let spool = open_spool(config, state, identity)?;
     let signer = Signer::new(
         identity.key.clone(),
         identity.node_id().clone(),
@@ -336,6 +368,32 @@ fn open_receipts(
     );
     let dead_letters = DeadLetters::in_dir(state.path());
     Receipts::start(spool, signer, dead_letters, Some(lock)).map_err(RunError::System)
+}
+
+fn open_spool(
+    config: &Config,
+    state: &StateDir,
+    identity: &Identity,
+) -> Result<Spool<Folder>, RunError> {
+    let folder = Folder::open(&state.spool_dir()).map_err(RunError::SpoolFolder)?;
+    let key_id = identity.key.public().key_id();
+    let now_s = crate::receipts::unix_ms() / 1000;
+    let spool = Spool::open(folder, &key_id, limits(config), now_s).map_err(RunError::Spool)?;
+    if let Some(fault) = spool.fault() {
+        tracing::error!(
+            error = %fault,
+            source = std::error::Error::source(fault).map(ToString::to_string),
+            "no request is served until the spool can be written"
+        );
+    }
+    Ok(spool)
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits {
+        keep_s: u64::from(config.spool.keep_days) * 24 * 3600,
+        ..Limits::new(config.spool.max_receipts, config.spool.max_bytes())
+    }
 }
 
 fn region(config: &Config, identity: &Identity) -> Option<String> {

@@ -87,7 +87,9 @@ fn order(context: &Context, request: Request, json: bool) -> Result<Result<Owner
     match small_runtime()?.block_on(local::ask(&socket, request)) {
         Ok(Answer::Owner(report)) => Ok(Ok(report)),
         Ok(Answer::Refused { message }) => bail!(message),
-        Ok(Answer::Done | Answer::Status(_)) => Err(LocalError::Answer.into()),
+        Ok(Answer::Done | Answer::KeyRotated { .. } | Answer::Status(_)) => {
+            Err(LocalError::Answer.into())
+        }
         Err(error @ LocalError::NotRunning(_)) if json => {
             print::json(&json!({"running": false, "message": error.to_string()}))?;
             Ok(Err(ExitCode::FAILURE))
@@ -112,7 +114,9 @@ async fn until_drained(socket: &Path, wait: Duration) -> Result<Status> {
         let status = match local::ask(socket, Request::Status).await? {
             Answer::Status(status) => *status,
             Answer::Refused { message } => bail!(message),
-            Answer::Done | Answer::Owner(_) => return Err(LocalError::Answer.into()),
+            Answer::Done | Answer::KeyRotated { .. } | Answer::Owner(_) => {
+                return Err(LocalError::Answer.into());
+            }
         };
         if network_requests(&status) == 0 || began.elapsed() >= wait {
             return Ok(status);

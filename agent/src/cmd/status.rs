@@ -17,7 +17,9 @@ pub(super) fn run(context: &Context, output: Output) -> Result<ExitCode> {
     let status = match answer {
         Ok(Answer::Status(status)) => status,
         Ok(Answer::Refused { message }) => bail!("the running agent does not answer: {message}"),
-        Ok(Answer::Done | Answer::Owner(_)) => return Err(LocalError::Answer.into()),
+        Ok(Answer::Done | Answer::KeyRotated { .. } | Answer::Owner(_)) => {
+            return Err(LocalError::Answer.into());
+        }
         Err(error @ LocalError::NotRunning(_)) if output.json => {
             print::json(&json!({"running": false, "message": error.to_string()}))?;
             return Ok(ExitCode::FAILURE);

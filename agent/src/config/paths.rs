@@ -127,6 +127,31 @@ impl StateDir {
         self.0.join("spool")
     }
 
+    /// The key to come, while a change of keys is under way.
+    pub fn next_key_file(&self) -> PathBuf {
+        self.0.join("node.key.next")
+    }
+
+    /// The statements of the changes of keys.
+    pub fn rotations_dir(&self) -> PathBuf {
+        self.0.join("rotations")
+    }
+
+    /// The statement of the change from the key with this short name.
+    pub fn rotation_file(&self, old_key_id: &str) -> PathBuf {
+        self.rotations_dir().join(format!("{old_key_id}.json"))
+    }
+
+    /// The spools of keys that were given up.
+    pub fn retired_root(&self) -> PathBuf {
+        self.0.join("retired")
+    }
+
+    /// The spool of the key with this short name, once it was given up.
+    pub fn retired_dir(&self, key_id: &str) -> PathBuf {
+        self.retired_root().join(key_id)
+    }
+
     /// Receipts that the control plane refused, one JSON object per line.
     pub fn dead_letters(&self) -> PathBuf {
         self.0.join("dead-letters.jsonl")

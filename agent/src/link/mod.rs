@@ -10,7 +10,7 @@
 //!
 //! Invariants: the link never holds the proxy up; every queue is bounded; receipts leave in `seq` order and only
 //! when they are durable; nothing that the control plane sends can widen what the owner allows. An agent that was
-//! replaced by a newer session of its node stays away: two that take the link from each other would never rest.
+//! replaced by a newer session of its node stops: two that take the link from each other would never rest.
 
 mod dial;
 mod duties;
@@ -98,13 +98,22 @@ pub struct Parts {
 /// The longest that one step of the link may take: more than any timeout within it, and a slow disk on top.
 const STEP_WITHIN: Duration = Duration::from_secs(60);
 
+/// How a link ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkEnd {
+    /// It was asked to.
+    Stopped,
+    /// A newer session of this node took over.
+    Replaced,
+}
+
 /// Keeps the link up until `stop` or until a newer session takes over. Tells `status` what happens.
 pub async fn run(
     settings: LinkSettings,
     parts: Parts,
     status: watch::Sender<LinkStatus>,
     stop: CancellationToken,
-) {
+) -> LinkEnd {
     let mut backoff = settings.backoff.clone();
     while !stop.is_cancelled() {
         parts.life.within(STEP_WITHIN);
@@ -114,14 +123,9 @@ pub async fn run(
         let retry_after = match &ended {
             Ended::Stopped => break,
             Ended::Replaced => {
-                tracing::error!(
-                    "another agent with this node's identity took the link over; this one serves on without it. \
-                     Stop one of the two and start this one again if it shall stay"
-                );
                 status.send_modify(|status| status.phase = Phase::Replaced);
                 parts.life.rest();
-                stop.cancelled().await;
-                return;
+                return LinkEnd::Replaced;
             }
             Ended::Failed { retry_after, .. } => *retry_after,
         };
@@ -144,4 +148,5 @@ pub async fn run(
     }
     status.send_modify(|status| status.phase = Phase::Stopped);
     parts.life.rest();
+    LinkEnd::Stopped
 }

@@ -16,7 +16,7 @@ pub enum Phase {
     Connected,
     /// The last attempt failed; the next comes by itself.
     Waiting,
-    /// Another agent of this node took over; only a restart takes the link back.
+    /// Another agent of this node took over; this one stops.
     Replaced,
     /// The agent is stopping.
     Stopped,

@@ -17,6 +17,7 @@ use crate::link::LinkStatus;
 use crate::owner::OwnerReport;
 use crate::telemetry::Tokens;
 use dgon_protocol::frame::{Gpu, GpuLoad, Runtime};
+use dgon_protocol::key::PublicKey;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -36,6 +37,8 @@ pub enum Request {
     Drain,
     /// Look at GPUs, runtimes and models again.
     Refresh,
+    /// Change the node's key.
+    RotateKey,
 }
 
 /// What the agent answers.
@@ -48,6 +51,15 @@ pub enum Answer {
     Done,
     /// To [`Request::Pause`], [`Request::Resume`] and [`Request::Drain`]: what is in force now.
     Owner(OwnerReport),
+    /// To [`Request::RotateKey`]: the key was changed.
+    KeyRotated {
+        /// The key before.
+        old_key: PublicKey,
+        /// The key now.
+        new_key: PublicKey,
+        /// Since when, unix ms by the control plane's clock; 0 where it has not said so yet.
+        valid_from_ms: i64,
+    },
     /// The request could not be read.
     Refused {
         /// Why.
@@ -156,6 +168,9 @@ pub enum LocalError {
 pub async fn acked_seq(socket: &std::path::Path) -> Option<u64> {
     match ask(socket, Request::Status).await {
         Ok(Answer::Status(status)) => Some(status.spool.acked_seq),
-        Ok(Answer::Refused { .. } | Answer::Done | Answer::Owner(_)) | Err(_) => None,
+        Ok(
+            Answer::Refused { .. } | Answer::Done | Answer::KeyRotated { .. } | Answer::Owner(_),
+        )
+        | Err(_) => None,
     }
 }

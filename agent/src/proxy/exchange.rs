@@ -187,7 +187,7 @@ impl Proxy {
             Some(name) => runtime.serves(name),
             None => runtime.models.first(),
         });
-        let hash = blake3::keyed_hash(&self.settings.hash_key, body);
+        let hash = blake3::keyed_hash(&self.settings.hash_key.get(), body);
         ticket.learn(|facts| {
             facts.model_id = asked_model
                 .or_else(|| served.map(|model| model.id.as_str()))
@@ -249,7 +249,7 @@ impl Proxy {
         let meter = Meter::new(MeterSettings {
             dialect: job.dialect,
             framing,
-            hash_key: self.settings.hash_key,
+            hash_key: self.settings.hash_key.get(),
             drop_usage_event,
             header_usage: header_usage(job.dialect, &head.headers),
         });

@@ -35,7 +35,7 @@ mod upstream;
 
 pub use headers::REQUEST_ID_HEADER;
 pub use list::MISSING_HEADER;
-pub use settings::Settings;
+pub use settings::{HashKey, Settings};
 pub use sink::{ReceiptSink, SinkError};
 
 pub(crate) use headers::{DETECT_HEADER, names_this_machine};

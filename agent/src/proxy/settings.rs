@@ -1,13 +1,35 @@
 //! Limits of the proxy.
 
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+/// Key of the hashes of prompts and outputs. Clones are one key: it changes with the node's key, while requests run.
+#[derive(Clone)]
+pub struct HashKey(Arc<Mutex<[u8; 32]>>);
+
+impl HashKey {
+    /// This key.
+    pub fn new(key: [u8; 32]) -> Self {
+        Self(Arc::new(Mutex::new(key)))
+    }
+
+    /// The key now.
+    pub fn get(&self) -> [u8; 32] {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Another key from now on.
+    pub fn set(&self, key: [u8; 32]) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = key;
+    }
+}
 
 /// Limits and the key for hashes of prompts and outputs.
 #[derive(Clone)]
 pub struct Settings {
     /// Key of the hashes of prompts and outputs; derived from the node's key.
-    pub hash_key: [u8; 32],
+    pub hash_key: HashKey,
     /// Origins of web pages that may ask besides those of this machine.
     pub origins: Vec<String>,
     /// Work served at once; more is told to come back.
@@ -37,7 +59,7 @@ impl Settings {
     /// The defaults with this key.
     pub fn with_hash_key(hash_key: [u8; 32]) -> Self {
         Self {
-            hash_key,
+            hash_key: HashKey::new(hash_key),
             origins: Vec::new(),
             max_in_flight: 512,
             max_connections: 1024,

@@ -6,18 +6,22 @@
 //!
 //! | module | owns |
 //! |---|---|
+//! | [`archive`] | the chains on the disk, for commands |
 //! | `signer` | from facts to a signed receipt |
 //! | `writer` | the thread |
 //! | this one | the handle that proxy, link and local socket share |
 
+pub mod archive;
 mod signer;
 mod writer;
 
 pub use signer::Signer;
+pub use writer::HandedOver;
+pub(crate) use writer::letter;
 
 use crate::life::LifeSign;
 use crate::proxy::sink::{ReceiptSink, SinkError};
-use crate::spool::{DeadLetters, Lock, Spool, Stored, disk::Disk};
+use crate::spool::{DeadLetter, DeadLetters, Lock, Spool, Stored, disk::Disk};
 use dgon_agent_core::facts::RequestFacts;
 use dgon_agent_core::spool::Full;
 use dgon_protocol::frame::Ack;
@@ -157,10 +161,7 @@ impl Receipts {
         let (commands, queue) = mpsc::channel(QUEUE);
         let life = LifeSign::new("spool");
         let (writer, status) = Writer::new(spool, signer, dead_letters, lock, life.clone());
-        std::thread::Builder::new()
-            .name("spool".to_owned())
-            .stack_size(256 * 1024)
-            .spawn(move || writer.run(queue))?;
+        writer.start(queue)?;
         tokio::spawn(keep_tidy(commands.downgrade(), status.clone()));
         Ok(Self {
             commands,
@@ -214,6 +215,22 @@ impl Receipts {
     pub async fn resume_at(&self, acked_seq: u64) {
         self.ask(|reply| Command::ResumeAt { acked_seq, reply })
             .await;
+    }
+
+    /// Takes the spool from its writer; until [`HandedOver::resume`] everything that is asked waits. `None` where the
+    /// agent is stopping.
+    pub async fn hand_over(&self) -> Option<HandedOver> {
+        self.ask(|reply| Command::HandOver { reply }).await
+    }
+
+    /// Puts refused receipts of another chain into the dead-letter file; durable on return.
+    ///
+    /// # Errors
+    /// When that is not certain.
+    pub async fn bury(&self, letters: Vec<DeadLetter>) -> io::Result<()> {
+        self.ask(|reply| Command::Bury { letters, reply })
+            .await
+            .unwrap_or(Ok(()))
     }
 
     /// Saves what is to be saved and ends the writer; every receipt recorded before is durable.

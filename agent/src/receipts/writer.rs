@@ -6,6 +6,7 @@
 use super::{NotReady, Signer, SpoolStatus, sink_error};
 use crate::life::LifeSign;
 use crate::proxy::sink::SinkError;
+use crate::rotation::ChainEnd;
 use crate::spool::{AppendError, DeadLetter, DeadLetters, Lock, Spool, Stored, disk::Disk};
 use dgon_agent_core::facts::RequestFacts;
 use dgon_protocol::frame::{Ack, Refused};
@@ -48,10 +49,57 @@ pub(super) enum Command {
         acked_seq: u64,
         reply: oneshot::Sender<()>,
     },
+    Bury {
+        letters: Vec<DeadLetter>,
+        reply: oneshot::Sender<io::Result<()>>,
+    },
     Tidy,
+    /// The spool is taken from the writer, which ends; what comes in waits for the next one.
+    HandOver {
+        reply: oneshot::Sender<HandedOver>,
+    },
     Close {
         reply: oneshot::Sender<()>,
     },
+}
+
+/// What outlives a writer: everything but its spool and its key.
+#[derive(Debug)]
+pub struct HandedOver {
+    /// Where the chain ends; `None` where the spool does not know its end.
+    pub end: Option<ChainEnd>,
+    /// The control plane has more of the chain than the spool.
+    pub is_behind: bool,
+    queue: mpsc::Receiver<Command>,
+    status: watch::Sender<SpoolStatus>,
+    dead_letters: DeadLetters,
+    dead_letter_count: u64,
+    today: Today,
+    life: LifeSign,
+    lock: Option<Lock>,
+}
+
+impl HandedOver {
+    /// Starts a writer that goes on with this spool and this key; who waited for it meanwhile is served.
+    ///
+    /// # Errors
+    /// When the system gives no thread; everything that waits is then refused.
+    pub fn resume<D: Disk>(self, spool: Spool<D>, signer: Signer) -> io::Result<()> {
+        let writer = Writer {
+            spool,
+            signer,
+            dead_letters: self.dead_letters,
+            status: self.status,
+            ahead: None,
+            dead_letter_count: self.dead_letter_count,
+            today: self.today,
+            batch: Vec::new(),
+            life: self.life,
+            lock: self.lock,
+        };
+        writer.publish();
+        writer.start(self.queue)
+    }
 }
 
 pub(super) struct Writer<D: Disk> {
@@ -65,10 +113,11 @@ pub(super) struct Writer<D: Disk> {
     today: Today,
     batch: Vec<(Box<RequestFacts>, RecordReply)>,
     life: LifeSign,
-    _lock: Option<Lock>,
+    lock: Option<Lock>,
 }
 
 /// Receipts since midnight UTC.
+#[derive(Debug)]
 struct Today {
     day: u64,
     count: u64,
@@ -111,13 +160,22 @@ impl<D: Disk> Writer<D> {
             today,
             batch: Vec::new(),
             life,
-            _lock: lock,
+            lock,
         };
         writer.publish();
         (writer, watcher)
     }
 
-    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Command>) {
+    /// Runs on a thread of its own.
+    pub(super) fn start(self, queue: mpsc::Receiver<Command>) -> io::Result<()> {
+        std::thread::Builder::new()
+            .name("spool".to_owned())
+            .stack_size(256 * 1024)
+            .spawn(move || self.run(queue))
+            .map(drop)
+    }
+
+    fn run(mut self, mut queue: mpsc::Receiver<Command>) {
         while let Some(first) = queue.blocking_recv() {
             self.life.within(TURN_WITHIN);
             let mut next = Some(first);
@@ -138,6 +196,14 @@ impl<D: Disk> Writer<D> {
                         let _ = reply.send(());
                         return;
                     }
+                    Command::HandOver { reply } => {
+                        self.write_batch();
+                        self.save_acked();
+                        self.life.rest();
+                        // Who asked is gone with its answer only when the agent ends.
+                        drop(reply.send(self.hand_over(queue)));
+                        return;
+                    }
                     other => {
                         self.write_batch();
                         self.handle(other);
@@ -149,6 +215,26 @@ impl<D: Disk> Writer<D> {
             self.life.rest();
         }
         self.save_acked();
+    }
+
+    fn hand_over(self, queue: mpsc::Receiver<Command>) -> HandedOver {
+        let is_certain = self.ahead.is_none()
+            && self.spool.fault().is_none()
+            && self.spool.certain_seq() == self.spool.book().last_seq();
+        HandedOver {
+            end: is_certain.then(|| ChainEnd {
+                last_seq: self.spool.book().last_seq(),
+                last_hash: self.spool.head(),
+            }),
+            is_behind: self.ahead.is_some(),
+            queue,
+            status: self.status,
+            dead_letters: self.dead_letters,
+            dead_letter_count: self.dead_letter_count,
+            today: self.today,
+            life: self.life,
+            lock: self.lock,
+        }
     }
 
     /// Writes what was queued before the queue closed.
@@ -192,8 +278,12 @@ impl<D: Disk> Writer<D> {
                 self.save_acked();
                 self.trim();
             }
-            // Both are taken care of by the loop.
-            Command::Record { .. } | Command::Close { .. } => {}
+            Command::Bury { letters, reply } => {
+                let _ = reply.send(self.keep_letters(&letters));
+                self.publish();
+            }
+            // These are taken care of by the loop.
+            Command::Record { .. } | Command::Close { .. } | Command::HandOver { .. } => {}
         }
     }
 
@@ -289,8 +379,13 @@ impl<D: Disk> Writer<D> {
             }
         }
         letters.extend(refused.into_iter().map(|refusal| letter(refusal, None)));
-        self.dead_letter_count += letters.len() as u64;
-        for letter in &letters {
+        if let Err(error) = self.keep_letters(&letters) {
+            tracing::error!(%error, "the dead-letter file could not be written; the receipts stay in the spool");
+        }
+    }
+
+    fn keep_letters(&mut self, letters: &[DeadLetter]) -> io::Result<()> {
+        for letter in letters {
             tracing::warn!(
                 request_id = letter.refusal.request_id.as_ref().map(ToString::to_string),
                 kind = %letter.refusal.kind,
@@ -298,9 +393,9 @@ impl<D: Disk> Writer<D> {
                 "the control plane refused a receipt; it lies in the dead-letter file"
             );
         }
-        if let Err(error) = self.dead_letters.append(&letters) {
-            tracing::error!(%error, "the dead-letter file could not be written; the receipts stay in the spool");
-        }
+        self.dead_letters.append(letters)?;
+        self.dead_letter_count += letters.len() as u64;
+        Ok(())
     }
 
     fn trim(&mut self) {
@@ -363,7 +458,7 @@ fn is_about(refusal: &Refused, stored: &Stored) -> bool {
     })
 }
 
-fn letter(refusal: Refused, stored: Option<Stored>) -> DeadLetter {
+pub(crate) fn letter(refusal: Refused, stored: Option<Stored>) -> DeadLetter {
     let seq = stored.as_ref().map(|stored| stored.seq);
     let receipt = stored
         .and_then(|stored| String::from_utf8(stored.entry_bytes).ok())

@@ -1,5 +1,6 @@
 //! Gathers the agent's state for the local socket and the status line.
 
+use super::linked::Wish;
 use crate::cli::VERSION;
 use crate::config::StateDir;
 use crate::heartbeat::Pulse;
@@ -13,7 +14,12 @@ use crate::telemetry::{Tally, Tokens};
 use dgon_protocol::frame::Inventory;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
-use tokio::sync::{Notify, watch};
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+/// How long who asks for a new key waits; the change goes on without him.
+const CHANGE_WITHIN: Duration = Duration::from_secs(8);
 
 /// The parts of the running agent that tell of themselves.
 pub(super) struct Desk {
@@ -31,6 +37,7 @@ pub(super) struct Desk {
     pub(super) state: StateDir,
     /// Held while an order of the owner is written, so that they are kept in the order in which they came.
     pub(super) ordering: tokio::sync::Mutex<()>,
+    pub(super) wishes: mpsc::Sender<Wish>,
 }
 
 impl Desk {
@@ -55,6 +62,30 @@ impl Desk {
                 .as_ref()
                 .map(|reason| reason.kind().to_owned()),
             reason: status.not_ready.as_ref().map(ToString::to_string),
+        }
+    }
+
+    /// Asks for a new key and waits for the answer a while.
+    async fn rotate_key(&self) -> Answer {
+        let (wish, answer) = oneshot::channel();
+        let waiting = async {
+            self.wishes.send(wish).await.ok()?;
+            answer.await.ok()
+        };
+        match timeout(CHANGE_WITHIN, waiting).await {
+            Ok(Some(Ok(changed))) => Answer::KeyRotated {
+                old_key: changed.old,
+                new_key: changed.new,
+                valid_from_ms: changed.valid_from_ms,
+            },
+            Ok(Some(Err(message))) => Answer::Refused { message },
+            Ok(None) => Answer::Refused {
+                message: "the agent is stopping".to_owned(),
+            },
+            Err(_) => Answer::Refused {
+                message: "the change is under way and has no answer yet; `dgon-agent key show` tells when it is done"
+                    .to_owned(),
+            },
         }
     }
 
@@ -137,6 +168,7 @@ impl Responder for Desk {
                     self.mode.drain_by_owner(true);
                     Ok(())
                 }
+                Request::RotateKey => return self.rotate_key().await,
             }
             .map_or_else(
                 |message| Answer::Refused { message },

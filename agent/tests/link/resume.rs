@@ -1,6 +1,7 @@
 //! Receipts arrive exactly once and in order, whatever happens to the link.
 
 use crate::setup::{Agent, assert_whole, control_plane};
+use dgon_agent::link::LinkEnd;
 use dgon_agent::link::Phase;
 use dgon_agent::proxy::sink::ReceiptSink as _;
 use dgon_agent::receipts::NotReady;
@@ -173,7 +174,7 @@ async fn a_control_plane_that_has_more_than_the_spool_stops_the_node() {
 }
 
 #[tokio::test]
-async fn a_replaced_agent_stays_away() {
+async fn a_replaced_link_ends_and_says_so() {
     let stub = control_plane(Script::default()).await;
     let network = FaultProxy::start(stub.address()).await.unwrap();
     let mut agent = Agent::start(network.address(), 1, &[]).await;
@@ -188,8 +189,12 @@ async fn a_replaced_agent_stays_away() {
     stub.until(|seen| !seen.connected).await.unwrap();
     agent.record(20).await;
     assert_eq!(network.accepted(), 1);
-    assert_eq!(agent.receipts.status().last_seq, 21, "it serves on");
-    agent.stop().await;
+    assert_eq!(
+        agent.receipts.status().last_seq,
+        21,
+        "what runs may still end"
+    );
+    assert_eq!(agent.stop().await, LinkEnd::Replaced);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! An agent's link and spool without the rest of the agent: real files, real sockets.
 
 use dgon_agent::life::LifeSign;
-use dgon_agent::link::{self, LinkSettings, LinkStatus, Parts, Prober};
+use dgon_agent::link::{self, LinkEnd, LinkSettings, LinkStatus, Parts, Prober};
 use dgon_agent::mode::ModeSwitch;
 use dgon_agent::net::Network;
 use dgon_agent::proxy::sink::ReceiptSink as _;
@@ -67,7 +67,7 @@ pub(crate) struct Agent {
     pub(crate) inventory: watch::Sender<Arc<Inventory>>,
     pub(crate) status: watch::Receiver<LinkStatus>,
     stop: CancellationToken,
-    link: JoinHandle<()>,
+    link: JoinHandle<LinkEnd>,
     _dir: TempDir,
 }
 
@@ -141,13 +141,14 @@ impl Agent {
     }
 
     /// Stops the link as the agent does, then the spool.
-    pub(crate) async fn stop(self) {
+    pub(crate) async fn stop(self) -> LinkEnd {
         self.stop.cancel();
-        tokio::time::timeout(WITHIN, self.link)
+        let ended = tokio::time::timeout(WITHIN, self.link)
             .await
             .unwrap()
             .unwrap();
         self.receipts.close().await;
+        ended
     }
 }
 

@@ -1,6 +1,7 @@
 //! `receipt`: the receipts of this node, and the verification of anybody's.
 
 mod local;
+mod since;
 mod verify;
 
 use super::Context;
@@ -13,7 +14,7 @@ pub(super) fn run(
 ) -> anyhow::Result<ExitCode> {
     match command {
         Receipt::Verify(arguments) => verify::run(context, &arguments),
-        Receipt::List { limit, json } => local::list(&context()?, limit, json),
+        Receipt::List(arguments) => local::list(&context()?, &arguments),
         Receipt::Show { id, raw, json } => local::show(&context()?, &id, raw, json),
     }
 }
