@@ -98,14 +98,10 @@ fn rotate(context: &Context, Output { json: as_json }: Output) -> Result<ExitCod
         &context.paths.state.socket(),
         Request::RotateKey,
     )) {
-        Ok(Answer::KeyRotated {
-            old_key,
-            new_key,
-            valid_from_ms,
-        }) => Changed {
-            old: old_key,
-            new: new_key,
-            valid_from_ms,
+        Ok(Answer::KeyRotated(done)) => Changed {
+            old: done.old_key,
+            new: done.new_key,
+            valid_from_ms: done.valid_from_ms,
         },
         Ok(Answer::Refused { message }) => bail!("{message}"),
         Ok(Answer::Status(_) | Answer::Done | Answer::Owner(_)) => {

@@ -52,19 +52,23 @@ pub enum Answer {
     /// To [`Request::Pause`], [`Request::Resume`] and [`Request::Drain`]: what is in force now.
     Owner(OwnerReport),
     /// To [`Request::RotateKey`]: the key was changed.
-    KeyRotated {
-        /// The key before.
-        old_key: PublicKey,
-        /// The key now.
-        new_key: PublicKey,
-        /// Since when, unix ms by the control plane's clock; 0 where it has not said so yet.
-        valid_from_ms: i64,
-    },
+    KeyRotated(Box<KeyRotated>),
     /// The request could not be read.
     Refused {
         /// Why.
         message: String,
     },
+}
+
+/// A change of keys that is done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRotated {
+    /// The key before.
+    pub old_key: PublicKey,
+    /// The key now.
+    pub new_key: PublicKey,
+    /// Since when, unix ms by the control plane's clock; 0 where it has not said so yet.
+    pub valid_from_ms: i64,
 }
 
 /// The running agent, as `dgon-agent status` shows it.
@@ -168,9 +172,7 @@ pub enum LocalError {
 pub async fn acked_seq(socket: &std::path::Path) -> Option<u64> {
     match ask(socket, Request::Status).await {
         Ok(Answer::Status(status)) => Some(status.spool.acked_seq),
-        Ok(
-            Answer::Refused { .. } | Answer::Done | Answer::KeyRotated { .. } | Answer::Owner(_),
-        )
+        Ok(Answer::Refused { .. } | Answer::Done | Answer::KeyRotated(_) | Answer::Owner(_))
         | Err(_) => None,
     }
 }

@@ -5,7 +5,7 @@ use crate::cli::VERSION;
 use crate::config::StateDir;
 use crate::heartbeat::Pulse;
 use crate::link::LinkStatus;
-use crate::local::{Answer, Request, Responder, SpoolReport, Status};
+use crate::local::{Answer, KeyRotated, Request, Responder, SpoolReport, Status};
 use crate::mode::ModeSwitch;
 use crate::owner::{OwnerReport, saved};
 use crate::proxy::Proxy;
@@ -73,11 +73,11 @@ impl Desk {
             answer.await.ok()
         };
         match timeout(CHANGE_WITHIN, waiting).await {
-            Ok(Some(Ok(changed))) => Answer::KeyRotated {
+            Ok(Some(Ok(changed))) => Answer::KeyRotated(Box::new(KeyRotated {
                 old_key: changed.old,
                 new_key: changed.new,
                 valid_from_ms: changed.valid_from_ms,
-            },
+            })),
             Ok(Some(Err(message))) => Answer::Refused { message },
             Ok(None) => Answer::Refused {
                 message: "the agent is stopping".to_owned(),

@@ -32,7 +32,7 @@ pub(in crate::doctor) async fn check(patient: Arc<Patient>) -> Vec<Check> {
         Ok(Err(LocalError::Unsupported)) => vec![running.skip("cannot be asked on this system")],
         Ok(Err(error)) => vec![running.fail(&chain(&error), None)],
         Ok(Ok(
-            Answer::Done | Answer::KeyRotated { .. } | Answer::Owner(_) | Answer::Refused { .. },
+            Answer::Done | Answer::KeyRotated(_) | Answer::Owner(_) | Answer::Refused { .. },
         )) => vec![running.warn(
             "the running agent is of another version and cannot be asked; restart it",
             patient.command("run"),
