@@ -228,11 +228,16 @@ impl AnswerBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, hyper::Error>>> {
         loop {
-            let mut frame = Pin::new(&mut self.incoming).poll_frame(cx);
+            // Only driving the connection brings a frame, and that happens here. So its socket wakes this task, and
+            // the frame itself must not: it would make the task run a second time for every token.
+            let mut quiet = Context::from_waker(Waker::noop());
+            let mut frame = Pin::new(&mut self.incoming).poll_frame(&mut quiet);
             if frame.is_pending() {
                 if let Some(wire) = &mut self.wire {
                     wire.drive(cx);
                 }
+                let is_driven = self.wire.as_ref().is_some_and(|wire| wire.is_open);
+                let cx = if is_driven { &mut quiet } else { &mut *cx };
                 frame = Pin::new(&mut self.incoming).poll_frame(cx);
             }
             match std::task::ready!(frame) {
