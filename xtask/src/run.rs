@@ -134,7 +134,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     let place = Place {
         data,
-        bin: shell::target_dir().join("release"),
+        bin: shell::target_dir().join("quick"),
         api: format!("http://{}", options.bind),
     };
     let (stop, stopped) = mpsc::channel();
@@ -206,7 +206,7 @@ fn build() -> Result<()> {
     ];
     shell::check(
         shell::cargo()
-            .args(["build", "--release", "--locked"])
+            .args(["build", "--profile", "quick", "--locked"])
             .args(packages),
     )
 }
