@@ -55,8 +55,6 @@ const STOP_BEYOND_DRAIN: Duration = Duration::from_secs(15);
 /// How long a starting agent waits for one that is ending.
 const LOCK_WITHIN: Duration = Duration::from_secs(3);
 const LOCK_AGAIN: Duration = Duration::from_millis(50);
-/// Threads that serve requests; the spool and drivers have their own.
-const WORKERS: usize = 2;
 /// Threads for drivers and files.
 const BLOCKING_THREADS: usize = 4;
 
@@ -122,10 +120,10 @@ pub enum RunError {
 /// # Errors
 /// [`RunError`] when it cannot start.
 pub fn run(config: &Config, state: &StateDir) -> Result<(), RunError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
+    // Link, registry and local socket need little and share this thread; proxy, spool and drivers have their own.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .max_blocking_threads(BLOCKING_THREADS)
-        .thread_name("agent")
+        .thread_name("agent-drivers")
         .enable_all()
         .build()
         .map_err(RunError::System)?;
@@ -292,7 +290,7 @@ pub async fn run_until(
         }
     });
 
-    proxy.serve(listener, halt).await;
+    proxy.serve_on_threads(listener, halt).await;
     stop_link.cancel();
     // It ends by its token; a panic in it was reported by the runtime.
     let ended = kept.await.unwrap_or(Ended::Stopped);

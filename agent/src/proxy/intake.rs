@@ -29,8 +29,8 @@ pub(super) struct Limits {
     pub(super) asks_first: bool,
 }
 
-/// Memory that request bodies may take, all together.
-#[derive(Debug)]
+/// Memory that request bodies may take, all together. Clones share it.
+#[derive(Debug, Clone)]
 pub(super) struct Budget {
     used: Arc<AtomicUsize>,
     limit: usize,

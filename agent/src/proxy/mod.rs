@@ -5,6 +5,7 @@
 //! | [`sink`] | where receipts go: the seam to the spool |
 //! | [`settings`] | limits |
 //! | `serve` | accepting clients, their limits, stopping |
+//! | `lanes` | serving on threads of the proxy's own |
 //! | `route` | which requests are work, which runtime a request is for |
 //! | `exchange` | one request from its head to the head of its answer |
 //! | `ask`, `intake`, `headers`, `reply` | request bodies, headers, the proxy's own answers |
@@ -23,6 +24,7 @@ mod ask;
 mod exchange;
 mod headers;
 mod intake;
+mod lanes;
 mod list;
 mod probe;
 mod reply;

@@ -1,4 +1,4 @@
-//! The proxy over real sockets: bytes, receipts, the held end, cancelling, routes, many streams at once.
+//! The proxy over real sockets: bytes, receipts, the held end, cancelling, routes, many streams, threads.
 #![expect(
     clippy::expect_used,
     clippy::panic,
@@ -15,6 +15,7 @@ mod errors;
 mod garbage;
 mod hold;
 mod kinds;
+mod lanes;
 mod lists;
 mod load;
 mod memory;
