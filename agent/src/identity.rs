@@ -88,6 +88,7 @@ pub struct NodeSecret(Zeroizing<Vec<u8>>);
 impl NodeSecret {
     /// Reads the base64 text that enrolment answers with.
     pub fn parse(text: &str) -> Option<Self> {
+        crate::log::hide(text.trim());
         let bytes = STANDARD.decode(text.trim()).ok()?;
         (bytes.len() == 32).then(|| Self(Zeroizing::new(bytes)))
     }

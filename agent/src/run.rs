@@ -238,7 +238,7 @@ pub async fn run_until(
         every: notify::watchdog_every(&environment),
         signs: vec![link_sign.clone(), receipts.life()],
         link: desk.link.clone(),
-        receipts: receipts.clone(),
+        spool: receipts.watch(),
         stop_within: Duration::from_secs(config.proxy.drain_s) + STOP_BEYOND_DRAIN,
     };
     rest.spawn(herald.run(halt.clone(), stop_rest.clone()));

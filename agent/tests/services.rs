@@ -1,4 +1,13 @@
-//! The service files: they name the places that the program uses, and the service managers' own tools accept them.
+//! The agent as a service: its files name the places that the program uses, and the service managers' own tools accept
+//! them; a running agent tells its service manager the truth, and its log nothing secret.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
+#[cfg(unix)]
+mod support;
 
 use dgon_agent::config::{EXIT_CONFIG, PathFlags, Paths};
 use dgon_agent::service::template::{LAUNCHD_AGENT, LAUNCHD_DAEMON, SYSTEMD_SYSTEM, SYSTEMD_USER};
@@ -216,5 +225,237 @@ fn the_lint_finds_what_launchd_would_not_read() {
         let broken = LAUNCHD_DAEMON.replacen(old, new, 1);
         assert_ne!(broken, LAUNCHD_DAEMON, "{old}");
         assert!(lint(&broken).is_err(), "{new}");
+    }
+}
+
+#[cfg(unix)]
+mod running {
+    use super::support::{Request, StandIn, agent, stderr};
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use dgon_agent::config::StateDir;
+    use dgon_testkit::runtime::{Kind, SimConfig, SimRuntime};
+    use rustix::process::{Pid, Signal, kill_process};
+    use std::io::{Read as _, Write as _};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::net::UnixDatagram;
+    use std::path::Path;
+    use std::process::{Child, Command, ExitStatus, Stdio};
+    use std::time::Duration;
+
+    const TOKEN: &str = "dgon_enrol_secret-of-the-test";
+    const SECRET: [u8; 32] = [9; 32];
+    const PROMPT: &str = "what-nobody-else-may-read";
+    const WITHIN: Duration = Duration::from_secs(60);
+
+    /// A control plane that enrols, and has no link.
+    fn plane() -> StandIn {
+        StandIn::start(|request: &Request| match request.line.as_str() {
+            "POST /api/v1/nodes/register/nonce" => {
+                (200, r#"{"nonce":"n-1","expires_s":300}"#.to_owned())
+            }
+            "POST /api/v1/nodes/register" => {
+                let answer = serde_json::json!({
+                    "node_id": "rig-7",
+                    "node_secret": STANDARD.encode(SECRET),
+                    "link_url": "ws://127.0.0.1:1/api/v1/nodes/link",
+                    "region": "eu-west",
+                });
+                (201, answer.to_string())
+            }
+            _ => (404, "{}".to_owned()),
+        })
+    }
+
+    fn enrol(dir: &Path, plane: &StandIn) -> String {
+        let arguments = ["--log-level", "trace", "enroll", "--api", &plane.url()];
+        let output = agent(dir, &arguments)
+            .env("DGON_ENROL_TOKEN", TOKEN)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        stderr(&output)
+    }
+
+    fn free_port() -> SocketAddr {
+        TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+    }
+
+    /// `run` with a proxy at `proxy`, and no runtime but the one that is named.
+    fn run(dir: &Path, proxy: SocketAddr, runtime: Option<SocketAddr>) -> Command {
+        let mut command = agent(dir, &["run", "--listen", &proxy.to_string()]);
+        command.env("DGON_RUNTIMES_DETECT", "false");
+        if let Some(runtime) = runtime {
+            command.env("DGON_RUNTIMES_ENDPOINTS", format!("http://{runtime}"));
+        }
+        command
+    }
+
+    fn signal(child: &Child, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// A stop that never ends fails the test by its own limit in nextest; here it just waits.
+    fn stopped(mut child: Child) -> ExitStatus {
+        signal(&child, Signal::TERM);
+        child.wait().unwrap()
+    }
+
+    /// The service manager's end of the notify socket.
+    struct Manager(UnixDatagram);
+
+    impl Manager {
+        fn at(path: &Path) -> Self {
+            let socket = UnixDatagram::bind(path).unwrap();
+            socket.set_read_timeout(Some(WITHIN)).unwrap();
+            Self(socket)
+        }
+
+        /// The next message with this line.
+        fn hear(&self, line: &str) -> String {
+            let mut message = [0; 4096];
+            loop {
+                let length = self.0.recv(&mut message).unwrap();
+                let text = String::from_utf8(message[..length].to_vec()).unwrap();
+                if text.lines().any(|have| have == line) {
+                    return text;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_service_manager_hears_ready_well_and_stopping() {
+        let dir = tempfile::tempdir().unwrap();
+        let plane = plane();
+        enrol(dir.path(), &plane);
+        let socket = dir.path().join("notify");
+        let manager = Manager::at(&socket);
+        let proxy = free_port();
+        let child = run(dir.path(), proxy, None)
+            .env("NOTIFY_SOCKET", &socket)
+            .env("WATCHDOG_USEC", "30000")
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let ready = manager.hear("READY=1");
+        assert!(ready.contains("STATUS=serving"), "{ready}");
+        // No patience: ready means that it listens.
+        TcpStream::connect(proxy).unwrap();
+        for _ in 0..3 {
+            manager.hear("WATCHDOG=1");
+        }
+        signal(&child, Signal::TERM);
+        let stopping = manager.hear("STOPPING=1");
+        assert!(
+            stopping.contains("EXTEND_TIMEOUT_USEC=35000000"),
+            "{stopping}"
+        );
+        let mut child = child;
+        let status = child.wait().unwrap();
+        assert_eq!(status.code(), Some(0));
+    }
+
+    /// A whole life with everything written down: none of it is secret.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn the_log_holds_no_secret_and_no_prompt() {
+        let dir = tempfile::tempdir().unwrap();
+        let plane = plane();
+        let mut text = enrol(dir.path(), &plane);
+        let sim = SimRuntime::start(SimConfig::new(Kind::Ollama))
+            .await
+            .unwrap();
+        let log = dir.path().join("logs/agent.log");
+        let proxy = free_port();
+        let child = run(dir.path(), proxy, Some(sim.addr()))
+            .args(["--log-level", "trace", "--log-format", "json"])
+            .env("DGON_LOG_FILE", &log)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let answer = tokio::task::spawn_blocking(move || chat(proxy))
+            .await
+            .unwrap();
+        let mut child = child;
+        let mut errors = child.stderr.take().unwrap();
+        let status = tokio::task::spawn_blocking(move || stopped(child))
+            .await
+            .unwrap();
+        assert!(status.success());
+        errors.read_to_string(&mut text).unwrap();
+        let lines = std::fs::read_to_string(&log).unwrap();
+        for line in lines.lines() {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert!(
+                line["level"].is_string() && line["message"].is_string(),
+                "{line}"
+            );
+        }
+        assert!(lines.contains("runtime found") && lines.contains("every receipt is on disk"));
+        let mode = std::fs::metadata(&log).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        text.push_str(&lines);
+
+        let state = StateDir::new(dir.path().join("state"));
+        let key = std::fs::read_to_string(state.key_file()).unwrap();
+        let secret = std::fs::read_to_string(state.secret_file()).unwrap();
+        let mut hidden = vec![TOKEN.to_owned(), STANDARD.encode(SECRET), PROMPT.to_owned()];
+        let long = |word: &&str| word.len() >= 40;
+        let words = |text: &str| {
+            text.split(|c: char| !c.is_ascii_alphanumeric() && !"+/=_-".contains(c))
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        hidden.extend(
+            [words(&key), words(&secret)]
+                .concat()
+                .into_iter()
+                .filter(|word| long(&word.as_str())),
+        );
+        hidden.push(answer);
+        assert!(hidden.len() >= 5, "{hidden:?}");
+        for secret in hidden {
+            assert!(!text.contains(&secret), "the log holds {secret}");
+        }
+        // Nothing even tried.
+        assert!(
+            !text.contains("[redacted]"),
+            "a secret was given to the log"
+        );
+    }
+
+    /// One request through the proxy as soon as it takes it; the answer's text.
+    fn chat(proxy: SocketAddr) -> String {
+        let body = serde_json::json!({
+            "model": Kind::Ollama.default_model(),
+            "stream": false,
+            "messages": [{"role": "user", "content": PROMPT}],
+        })
+        .to_string();
+        let head = format!(
+            "POST /api/chat HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+            body.len()
+        );
+        let give_up = std::time::Instant::now() + WITHIN;
+        loop {
+            let mut answer = String::new();
+            let asked = TcpStream::connect(proxy).and_then(|mut stream| {
+                stream.write_all(format!("{head}{body}").as_bytes())?;
+                stream.read_to_string(&mut answer)
+            });
+            if asked.is_ok() && answer.starts_with("HTTP/1.1 200") {
+                let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+                let body: serde_json::Value = serde_json::from_str(body).unwrap();
+                return body["message"]["content"].as_str().unwrap().to_owned();
+            }
+            assert!(std::time::Instant::now() < give_up, "{asked:?} {answer}");
+            std::thread::yield_now();
+        }
     }
 }

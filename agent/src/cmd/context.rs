@@ -81,10 +81,14 @@ impl Context {
 
     /// Starts the log of a command that answers a person: warnings only, unless the flag says otherwise.
     pub fn quiet_log(&self) {
-        crate::log::init(Log {
+        let to_stderr = Log {
             level: self.global.log_level.unwrap_or(LogLevel::Warn),
             format: self.global.log_format.unwrap_or_default(),
-        });
+            ..Log::default()
+        };
+        if let Err(error) = crate::log::init(&to_stderr) {
+            tracing::debug!(%error, "no log");
+        }
     }
 }
 

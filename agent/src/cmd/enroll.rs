@@ -42,6 +42,7 @@ pub(super) fn run(context: &Context, arguments: &Enroll) -> Result<ExitCode> {
         node_id: config.node.id.clone(),
         region: config.node.region.clone(),
     };
+    crate::log::hide(&wish.token);
     let runtime = super::small_runtime()?;
     let enrolled = runtime.block_on(enrol::enrol(&context.paths.state, &wish));
     // A driver that hangs in a survey must not keep the command from ending.

@@ -14,7 +14,7 @@ pub(super) fn run(context: &Context, arguments: &Run) -> Result<ExitCode> {
         flags.push(("proxy.listen", listen.to_string()));
     }
     let loaded = context.load_config(flags)?;
-    crate::log::init(loaded.config.log);
+    crate::log::init(&loaded.config.log)?;
     crate::run::run(&loaded.config, &context.paths.state)?;
     Ok(ExitCode::SUCCESS)
 }

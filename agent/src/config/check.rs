@@ -63,6 +63,16 @@ pub(super) fn broken_rules(config: &Config) -> Vec<String> {
             .is_none_or(|t| (30..=120).contains(&t)),
         "owner.max_gpu_temp_c: must be 30 to 120",
     );
+    let log = &config.log;
+    rule(
+        log.file.as_ref().is_none_or(|file| file.is_absolute()),
+        "log.file: must be an absolute path",
+    );
+    rule(
+        (1..=1_024).contains(&log.max_mib),
+        "log.max_mib: must be 1 to 1024",
+    );
+    rule(log.keep <= 100, "log.keep: must be 0 to 100");
     let price = |value: Option<f64>| value.is_none_or(|v| v.is_finite() && v >= 0.0);
     rule(
         price(config.owner.min_profit_usd_per_hour),

@@ -290,7 +290,7 @@ fn value_of(key: &str, text: &str) -> Value {
         "allow" | "owner.quiet_hours" | "proxy.origins" | "runtimes.endpoints" => {
             Value::Sequence(items().map(Value::from).collect())
         }
-        "control_plane.api" | "control_plane.ca_file" | "node.id" | "node.region" => {
+        "control_plane.api" | "control_plane.ca_file" | "log.file" | "node.id" | "node.region" => {
             Value::from(text)
         }
         _ => match serde_yaml::from_str(text) {

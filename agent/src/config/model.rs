@@ -220,13 +220,31 @@ pub struct Telemetry {
 }
 
 /// Section `log`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
     /// How much is written.
     pub level: LogLevel,
     /// How it is written.
     pub format: LogFormat,
+    /// A file instead of the standard error stream, as an absolute path.
+    pub file: Option<PathBuf>,
+    /// When the file is full and a new one begins, MiB.
+    pub max_mib: u32,
+    /// How many full files are kept beside it.
+    pub keep: u32,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            level: LogLevel::default(),
+            format: LogFormat::default(),
+            file: None,
+            max_mib: 16,
+            keep: 4,
+        }
+    }
 }
 
 /// How much is written.

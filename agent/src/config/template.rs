@@ -87,6 +87,10 @@ owner:
 log:
   level: info      # error, warn, info, debug, trace
   format: text     # text, json
+  # To a file that never grows beyond max_mib, instead of the journal or the terminal; `keep` older ones stay.
+  # file: /var/log/dgon/agent.log
+  # max_mib: 16
+  # keep: 4
 "#
     )
 }

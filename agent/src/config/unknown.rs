@@ -46,7 +46,7 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
         ],
     ),
     ("telemetry", &["metrics_listen"]),
-    ("log", &["level", "format"]),
+    ("log", &["level", "format", "file", "max_mib", "keep"]),
 ];
 
 /// Known keys of the mappings in a list.

@@ -1,7 +1,8 @@
 //! Files that must not tear and must not be read by others.
 //!
 //! [`write_private`] leaves either the old or the new content after a crash, never a part, and the file is its
-//! owner's alone from the first byte on. `cfg` of the operating system stays in this folder.
+//! owner's alone from the first byte on. What root writes into another user's directory becomes that user's, as the
+//! service runs as a user of its own and `sudo dgon-agent enroll` does not. `cfg` of the operating system stays in this folder.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -17,6 +18,7 @@ mod other;
 use other as os;
 
 pub use os::{free_bytes, is_superuser, open_to_others, writable_by_others};
+pub(crate) use os::{is_same, is_stderr, private};
 
 /// Makes a directory that only its owner can enter, and its parents.
 ///
@@ -30,6 +32,7 @@ pub fn create_private_dir(path: &Path) -> io::Result<()> {
         fs::create_dir_all(parent)?;
     }
     os::make_private_dir(path)?;
+    os::follow_owner(path, path.parent())?;
     match path.parent() {
         Some(parent) => sync_dir(parent),
         None => Ok(()),
@@ -74,6 +77,7 @@ fn replace(path: &Path, content: &[u8], options: &mut OpenOptions) -> io::Result
         .open(&fresh)
         .and_then(|mut file: File| {
             file.write_all(content)?;
+            os::follow_owner(&fresh, Some(parent))?;
             file.sync_all()
         })
         .and_then(|()| fs::rename(&fresh, path));

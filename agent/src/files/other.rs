@@ -1,6 +1,6 @@
 //! Systems without Unix modes: the state directory lies in the user's profile, whose access list guards it.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 
@@ -33,7 +33,8 @@ pub fn free_bytes(path: &Path) -> io::Result<Option<u64>> {
     std::fs::metadata(path).map(|_| None)
 }
 
-pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+/// Makes a new file its owner's alone: by the folder that it lies in.
+pub(crate) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options
 }
 
@@ -43,4 +44,19 @@ pub(super) fn make_private_dir(path: &Path) -> io::Result<()> {
 
 pub(super) fn sync_dir(_path: &Path) -> io::Result<()> {
     Ok(())
+}
+
+/// There is no owner to follow.
+pub(super) fn follow_owner(_path: &Path, _dir: Option<&Path>) -> io::Result<()> {
+    Ok(())
+}
+
+/// Whether `path` still names the open file: an open file cannot be renamed here.
+pub(crate) fn is_same(_file: &File, path: &Path) -> bool {
+    path.exists()
+}
+
+/// Whether the standard error stream is the file of this device and inode: there is no journal.
+pub(crate) fn is_stderr(_file: (u64, u64)) -> bool {
+    false
 }

@@ -2,7 +2,9 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::Path;
 
 /// Bits that let the group or others in.
@@ -42,7 +44,8 @@ pub fn free_bytes(path: &Path) -> io::Result<Option<u64>> {
     Ok(Some(stat.f_bavail.saturating_mul(stat.f_frsize)))
 }
 
-pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+/// Makes a new file its owner's alone.
+pub(crate) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options.mode(0o600)
 }
 
@@ -52,4 +55,34 @@ pub(super) fn make_private_dir(path: &Path) -> io::Result<()> {
 
 pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
+}
+
+/// Gives a new file of root's to the owner of the directory that it lies in.
+pub(super) fn follow_owner(path: &Path, dir: Option<&Path>) -> io::Result<()> {
+    if !is_superuser() {
+        return Ok(());
+    }
+    let Some(dir) = dir.filter(|dir| !dir.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    let facts = fs::metadata(dir)?;
+    // Root's own directories, and those that all may write to, say nothing of whom the file is for.
+    if facts.uid() == 0 || facts.permissions().mode() & OTHERS_WRITE != 0 {
+        return Ok(());
+    }
+    std::os::unix::fs::lchown(path, Some(facts.uid()), Some(facts.gid()))
+}
+
+/// Whether `path` still names the open file.
+pub(crate) fn is_same(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
+        _ => false,
+    }
+}
+
+/// Whether the standard error stream is the file of this device and inode.
+pub(crate) fn is_stderr((device, inode): (u64, u64)) -> bool {
+    rustix::fs::fstat(std::io::stderr())
+        .is_ok_and(|facts| (facts.st_dev, facts.st_ino) == (device, inode))
 }

@@ -6,7 +6,7 @@
 
 use crate::life::{self, LifeSign};
 use crate::link::{LinkStatus, Phase};
-use crate::receipts::Receipts;
+use crate::receipts::SpoolStatus;
 use crate::service::notify::{self, Notifier};
 use dgon_agent_core::watchdog::{Verdict, Watchdog};
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub(super) struct Herald {
     pub(super) every: Option<Duration>,
     pub(super) signs: Vec<LifeSign>,
     pub(super) link: watch::Receiver<LinkStatus>,
-    pub(super) receipts: Receipts,
+    pub(super) spool: watch::Receiver<SpoolStatus>,
     /// How long a stop may take.
     pub(super) stop_within: Duration,
 }
@@ -113,11 +113,124 @@ impl Herald {
 
     /// The same with the spool.
     fn with_waiting(&self, session: &str) -> String {
-        let spool = self.receipts.status();
+        let spool = self.spool.borrow();
         match (&spool.not_ready, spool.depth()) {
             (Some(reason), _) => format!("NOT SERVING: {reason}"),
             (None, 0) => session.to_owned(),
             (None, waiting) => format!("{session}; {waiting} receipts wait"),
         }
+    }
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixDatagram;
+
+    const WITHIN: Duration = Duration::from_secs(60);
+
+    struct Manager {
+        socket: UnixDatagram,
+        _dir: tempfile::TempDir,
+    }
+
+    impl Manager {
+        fn hear(&self) -> String {
+            let mut message = [0; 4096];
+            let length = self.socket.recv(&mut message).unwrap();
+            String::from_utf8(message[..length].to_vec()).unwrap()
+        }
+    }
+
+    fn spool() -> watch::Receiver<SpoolStatus> {
+        watch::Sender::new(SpoolStatus {
+            last_seq: 5,
+            sendable_seq: 5,
+            acked_seq: 2,
+            oldest_seq: 1,
+            bytes: 0,
+            max_receipts: 10,
+            not_ready: None,
+            damaged: 0,
+            dead_letters: 0,
+            receipts_today: 0,
+            unsettled: false,
+        })
+        .subscribe()
+    }
+
+    fn herald(signs: Vec<LifeSign>, link: watch::Receiver<LinkStatus>) -> (Manager, Herald) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(WITHIN)).unwrap();
+        let herald = Herald {
+            notifier: Notifier::from_environment(&|_| path.to_str().map(str::to_owned)),
+            every: Some(Duration::from_millis(2)),
+            signs,
+            link,
+            spool: spool(),
+            stop_within: Duration::from_secs(35),
+        };
+        (Manager { socket, _dir: dir }, herald)
+    }
+
+    /// Hears until a message has this text; those before it must not have the other.
+    async fn until(manager: Manager, text: &'static str, never: &'static str) -> Manager {
+        let hearing = tokio::task::spawn_blocking(move || {
+            loop {
+                let message = manager.hear();
+                assert!(!message.contains(never), "{message}");
+                if message.contains(text) {
+                    let is_stuck = text.contains("STUCK");
+                    assert!(!is_stuck || !message.contains("WATCHDOG=1"), "{message}");
+                    return manager;
+                }
+            }
+        });
+        hearing.await.unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_stuck_link_goes_unfed_and_is_fed_for_once_it_moves() {
+        let sign = LifeSign::new("link");
+        sign.within(Duration::ZERO);
+        let (_link, status) = watch::channel(LinkStatus::new(None));
+        let (manager, herald) = herald(vec![sign.clone()], status);
+        let done = CancellationToken::new();
+        let task = tokio::spawn(herald.run(CancellationToken::new(), done.clone()));
+        let manager = until(manager, "READY=1", "WATCHDOG=1").await;
+        // A look that comes late by itself is lenient, so others may be fed in between; this one is not.
+        let manager = until(manager, "STUCK: link", "never").await;
+        sign.within(WITHIN);
+        drop(until(manager, "WATCHDOG=1", "never").await);
+        done.cancel();
+        task.await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_link_without_a_control_plane_is_fed_for_and_told() {
+        let sign = LifeSign::new("link");
+        sign.within(WITHIN);
+        let (link, status) = watch::channel(LinkStatus::new(Some("ws://x".to_owned())));
+        let (manager, herald) = herald(vec![sign], status);
+        let (stop, done) = (CancellationToken::new(), CancellationToken::new());
+        let task = tokio::spawn(herald.run(stop.clone(), done.clone()));
+        let manager = until(
+            manager,
+            "connecting to the control plane; 3 receipts wait",
+            "STUCK",
+        )
+        .await;
+        link.send_modify(|link| link.phase = Phase::Waiting);
+        let manager = until(manager, "no link to the control plane", "STUCK").await;
+        let manager = until(manager, "WATCHDOG=1", "STUCK").await;
+        stop.cancel();
+        let manager = until(manager, "STOPPING=1\nEXTEND_TIMEOUT_USEC=35000000", "STUCK").await;
+        // While it stops it is still watched.
+        drop(until(manager, "WATCHDOG=1", "STUCK").await);
+        done.cancel();
+        task.await.unwrap();
     }
 }
