@@ -238,7 +238,16 @@ pub async fn run_until(
         every: notify::watchdog_every(&environment),
         signs: vec![link_sign.clone(), receipts.life()],
         link: desk.link.clone(),
-        spool: receipts.watch(),
+        spool: Arc::new({
+            let receipts = receipts.clone();
+            move || {
+                let spool = receipts.status();
+                spool
+                    .not_ready
+                    .as_ref()
+                    .map_or_else(|| Ok(spool.depth()), |reason| Err(reason.to_string()))
+            }
+        }),
         stop_within: Duration::from_secs(config.proxy.drain_s) + STOP_BEYOND_DRAIN,
     };
     rest.spawn(herald.run(halt.clone(), stop_rest.clone()));

@@ -64,7 +64,7 @@ pub struct SpoolStatus {
     /// Day of the last receipt, since 1970, and the receipts made since it began.
     today: (u64, u64),
     /// Something is not saved yet, or the disk must be tried again.
-    pub(crate) unsettled: bool,
+    unsettled: bool,
 }
 
 impl SpoolStatus {

@@ -6,9 +6,9 @@
 
 use crate::life::{self, LifeSign};
 use crate::link::{LinkStatus, Phase};
-use crate::receipts::SpoolStatus;
 use crate::service::notify::{self, Notifier};
 use dgon_agent_core::watchdog::{Verdict, Watchdog};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
@@ -23,7 +23,8 @@ pub(super) struct Herald {
     pub(super) every: Option<Duration>,
     pub(super) signs: Vec<LifeSign>,
     pub(super) link: watch::Receiver<LinkStatus>,
-    pub(super) spool: watch::Receiver<SpoolStatus>,
+    /// How many receipts wait, or why no request is served.
+    pub(super) spool: Arc<dyn Fn() -> Result<u64, String> + Send + Sync>,
     /// How long a stop may take.
     pub(super) stop_within: Duration,
 }
@@ -113,11 +114,10 @@ impl Herald {
 
     /// The same with the spool.
     fn with_waiting(&self, session: &str) -> String {
-        let spool = self.spool.borrow();
-        match (&spool.not_ready, spool.depth()) {
-            (Some(reason), _) => format!("NOT SERVING: {reason}"),
-            (None, 0) => session.to_owned(),
-            (None, waiting) => format!("{session}; {waiting} receipts wait"),
+        match (self.spool)() {
+            Err(reason) => format!("NOT SERVING: {reason}"),
+            Ok(0) => session.to_owned(),
+            Ok(waiting) => format!("{session}; {waiting} receipts wait"),
         }
     }
 }
@@ -143,23 +143,6 @@ mod tests {
         }
     }
 
-    fn spool() -> watch::Receiver<SpoolStatus> {
-        watch::Sender::new(SpoolStatus {
-            last_seq: 5,
-            sendable_seq: 5,
-            acked_seq: 2,
-            oldest_seq: 1,
-            bytes: 0,
-            max_receipts: 10,
-            not_ready: None,
-            damaged: 0,
-            dead_letters: 0,
-            receipts_today: 0,
-            unsettled: false,
-        })
-        .subscribe()
-    }
-
     fn herald(signs: Vec<LifeSign>, link: watch::Receiver<LinkStatus>) -> (Manager, Herald) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("notify");
@@ -170,7 +153,7 @@ mod tests {
             every: Some(Duration::from_millis(2)),
             signs,
             link,
-            spool: spool(),
+            spool: Arc::new(|| Ok(3)),
             stop_within: Duration::from_secs(35),
         };
         (Manager { socket, _dir: dir }, herald)
