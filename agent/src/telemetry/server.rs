@@ -98,7 +98,7 @@ async fn answer(
     is_loopback: bool,
 ) -> Response<Full<Bytes>> {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    let (status, kind, body) = if is_loopback && !names_this_machine(&request) {
+    let (status, kind, body) = if is_loopback && !names_this_machine(request) {
         // A web page that points its own name at this machine is no reader.
         (
             StatusCode::FORBIDDEN,
