@@ -3,6 +3,7 @@ import { call, callBytes, callText } from '~/api/client'
 import { ApiError } from '~/api/errors'
 import type {
   AuthState,
+  DownloadList,
   EnrolmentToken,
   Me,
   NodeDetail,
@@ -85,6 +86,7 @@ export const query = {
       queryKey: ['tokens'],
       queryFn: ({ signal }) => call<Page<EnrolmentToken> | EnrolmentToken[]>(apiPath.tokens(), { signal }).then((page) => (Array.isArray(page) ? page : page.items)),
     }),
+  downloads: () => queryOptions({ queryKey: ['downloads'], queryFn: ({ signal }) => call<DownloadList>(apiPath.downloads(), { signal }) }),
   agentYaml: (search: Search) =>
     queryOptions({ queryKey: ['agent-yaml', search], queryFn: ({ signal }) => callText(apiPath.agentYaml(search), signal) }),
 }

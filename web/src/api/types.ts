@@ -3,6 +3,7 @@ import type { PageNodeRow } from '~/api/__generated__/types.gen'
 
 export type {
   AuthState,
+  DownloadList,
   EnrolmentToken,
   EnrolmentTokenCreated,
   ErrorBody,

@@ -8,7 +8,7 @@ import { CopyButton } from '~/ui/CopyButton'
 import { ErrorCard, Skeleton } from '~/ui/states'
 import { Tabs } from '~/ui/Tabs'
 import { download } from '~/util/clipboard'
-import { SYSTEMS, SYSTEM_NAMES, enrolCommand } from '~/util/install'
+import { SYSTEMS, SYSTEM_NAMES, type System, enrolCommand, installCommand } from '~/util/install'
 
 interface Props {
   started: TokenChoice & { tokenId: string; expiresAt: string }
@@ -37,21 +37,41 @@ export function EnrolCommand({ started, token, onAgain }: Props) {
           <Command text={enrolCommand(system, { origin: location.origin, token, region: started.region, nodeId: started.nodeId })} />
         </Tabs>
       )}
-      <p className="muted small">
-        <code>dgon-agent</code> is one file: put it on the path of the machine first. The token enrols one machine, once.
-      </p>
+      <Installation system={system} />
+      <p className="muted small">The token enrols one machine, once.</p>
       <AgentYaml started={started} />
     </section>
   )
 }
 
-function Command({ text }: { text: string }) {
+/** How the program gets there: by one command where this control plane offers packages. */
+function Installation({ system }: { system: System }) {
+  const packages = useQuery(query.downloads())
+  const hasPackage = system !== 'windows' && packages.data?.items.some((one) => one.kind.includes(system) || (system === 'linux' && one.kind.endsWith('.deb')))
+  if (!hasPackage) {
+    return (
+      <p className="muted small">
+        <code>dgon-agent</code> is one file: put it on the path of the machine first.
+      </p>
+    )
+  }
+  return (
+    <>
+      <p className="muted small">
+        Is <code>dgon-agent</code> not on the machine yet? This installs it, and refuses what is not the package of this control plane:
+      </p>
+      <Command text={installCommand(location.origin)} label="Installation" />
+    </>
+  )
+}
+
+function Command({ text, label = 'Command' }: { text: string; label?: string }) {
   return (
     <div className="command">
-      <pre tabIndex={0} aria-label="Command">
+      <pre tabIndex={0} aria-label={label}>
         {text}
       </pre>
-      <CopyButton text={text} what="command" />
+      <CopyButton text={text} what={label.toLowerCase()} />
     </div>
   )
 }

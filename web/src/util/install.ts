@@ -22,6 +22,9 @@ const SAFE = /^[A-Za-z0-9._:/-]+$/
 const posix = (text: string) => (SAFE.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`)
 const powershell = (text: string) => `'${text.replaceAll("'", "''")}'`
 
+/** Installs the program and nothing else; the command above enrols. Windows has a zip. */
+export const installCommand = (origin: string) => `curl -fsSL ${posix(`${origin}/install.sh`)} | sh -s -- --no-enroll`
+
 /** The token goes through the environment: a command line can be read by every user of the machine. */
 export function enrolCommand(system: System, { origin, token, region, nodeId }: Enrolment): string {
   const quoted = system === 'windows' ? powershell : posix

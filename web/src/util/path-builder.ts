@@ -42,6 +42,7 @@ export const apiPath = {
   receiptRaw: (requestId: string) => `/receipts/${encodeURIComponent(requestId)}/raw`,
   tokens: () => '/enrolment-tokens',
   agentYaml: (search: Search) => `/nodes/agent.yaml${queryText(search)}`,
+  downloads: () => '/downloads',
   live: () => '/live',
 }
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { EnrolmentToken, NodeDetail } from '~/api/types'
 import { checklist, currentCheck } from '~/util/checklist'
-import { enrolCommand, systemOf } from '~/util/install'
+import { enrolCommand, installCommand, systemOf } from '~/util/install'
 
 const enrolment = { origin: 'http://gpu.lan:8080', token: 'dgon_enrol_abc', region: 'eu west', nodeId: 'studio-01' }
 
@@ -12,6 +12,10 @@ test('one command per system, with the token out of the arguments', () => {
   expect(enrolCommand('windows', { ...enrolment, region: '', nodeId: '' })).toBe(
     "$env:DGON_ENROL_TOKEN = 'dgon_enrol_abc'; dgon-agent.exe enroll --api 'http://gpu.lan:8080'; if ($?) { dgon-agent.exe run }",
   )
+})
+
+test('the installation is apart from the enrolment, and holds no token', () => {
+  expect(installCommand(enrolment.origin)).toBe('curl -fsSL http://gpu.lan:8080/install.sh | sh -s -- --no-enroll')
 })
 
 test('what people type cannot leave its quotes', () => {
