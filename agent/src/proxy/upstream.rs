@@ -209,12 +209,15 @@ impl Wire {
     ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
         let mut answer = pin!(self.send.try_send_request(request));
         std::future::poll_fn(|cx| {
-            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+            // As with the body: the connection's socket wakes this task, the answer itself need not.
+            let mut quiet = Context::from_waker(Waker::noop());
+            if let Poll::Ready(answer) = answer.as_mut().poll(&mut quiet) {
                 return Poll::Ready(answer);
             }
             if self.is_open && self.conn.as_mut().poll(cx).is_ready() {
                 self.is_open = false;
             }
+            let cx = if self.is_open { &mut quiet } else { cx };
             answer.as_mut().poll(cx)
         })
         .await

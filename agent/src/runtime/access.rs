@@ -93,6 +93,10 @@ impl Access {
                     path: path.to_owned(),
                     source,
                 })?;
+                if let Ok(Some(_)) = files::open_to_others(path) {
+                    let path = path.display();
+                    tracing::warn!(%path, "the key of a runtime can be read by others; `chmod 600` it");
+                }
                 Some(bearer(path, &content)?)
             }
             None => None,

@@ -21,7 +21,12 @@ async fn every_simulated_runtime_is_recognised() {
         let found = discover(&only(&[sim.addr()])).await;
         assert_eq!(found.len(), 1, "{kind}");
         assert_eq!(found[0].kind.as_str(), kind.in_receipts());
-        assert_ne!(found[0].kv_cache, Some(1.0));
+        // Load is told by all but Ollama; llama.cpp tells no queue without its metrics.
+        let is_told = kind != Kind::Ollama;
+        assert_eq!(found[0].running, is_told.then_some(0), "{kind}");
+        assert_eq!(found[0].kv_cache, is_told.then_some(0.0), "{kind}");
+        let queue = is_told && kind != Kind::LlamaCpp;
+        assert_eq!(found[0].queue, queue.then_some(0), "{kind}");
         assert!(found[0].is_ready(), "{kind}");
         assert!(found[0].version.is_some(), "{kind}");
         assert!(

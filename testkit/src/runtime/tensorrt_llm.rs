@@ -13,6 +13,8 @@ use serde_json::Value;
 const VERSION: &str = "1.2.1";
 /// Tokens in a block of the prefix cache.
 const BLOCK: u32 = 32;
+/// Blocks of the KV cache.
+const BLOCKS: u64 = 101_256;
 /// Members that a request may have. Anything else is refused.
 const KNOWN: [&str; 34] = [
     "messages",
@@ -335,7 +337,7 @@ fn iterations(sim: &Sim) -> String {
         "[{{\"timestamp\":\"11-20-2026 10:20:01.123456\",\"iter\":{iter},\"iterLatencyMS\":7.1,\
          \"newActiveRequestsQueueLatencyMS\":0.0,\"numNewActiveRequests\":0,\"numActiveRequests\":{active},\
          \"numQueuedRequests\":{queued},\"numCompletedRequests\":0,\"maxNumActiveRequests\":2048,\
-         \"gpuMemUsage\":76665782272,\"cpuMemUsage\":0,\"pinnedMemUsage\":0,\"kvCacheStats\":{{\"maxNumBlocks\":101256,\
+         \"gpuMemUsage\":76665782272,\"cpuMemUsage\":0,\"pinnedMemUsage\":0,\"kvCacheStats\":{{\"maxNumBlocks\":{BLOCKS},\
          \"freeNumBlocks\":101253,\"usedNumBlocks\":3,\"tokensPerBlock\":{BLOCK},\"allocTotalBlocks\":3126,\
          \"allocNewBlocks\":3126,\"reusedBlocks\":4,\"missedBlocks\":3121,\"cacheHitRate\":0.00128}},\
          \"staticBatchingStats\":null,\"inflightBatchingStats\":{{\"numScheduledRequests\":{active},\
@@ -387,5 +389,10 @@ fn prometheus(sim: &Sim) -> String {
             "# HELP trtllm_{name} {help}\n# TYPE trtllm_{name} {kind}\ntrtllm_{name}{{{labels}}} {value}.0\n"
         )
     };
-    rows.iter().map(row).collect()
+    let share = stats.running as f64 * 8.0 / BLOCKS as f64;
+    let cache = format!(
+        "# HELP trtllm_kv_cache_utilization KV cache utilization\n# TYPE trtllm_kv_cache_utilization gauge\n\
+         trtllm_kv_cache_utilization{{{labels}}} {share}\n"
+    );
+    rows.iter().map(row).collect::<String>() + &cache
 }
