@@ -11,6 +11,8 @@ pub mod gpu;
 pub mod heartbeat;
 pub mod host;
 pub mod identity;
+#[cfg(target_os = "macos")]
+mod iokit;
 pub mod life;
 pub mod link;
 pub mod local;

@@ -7,6 +7,7 @@
 
 use crate::cli::VERSION;
 use crate::config::{Config, StateDir};
+use crate::gpu::{Detector, EnergyMeter};
 use crate::heartbeat::Pulse;
 use crate::host;
 use crate::identity::{Identity, IdentityError};
@@ -449,8 +450,15 @@ fn proxy_settings(config: &Config, identity: &Identity) -> Settings {
         first_byte_timeout: Duration::from_secs(proxy.stall_timeout_s),
         stall_timeout: Duration::from_secs(proxy.stall_timeout_s),
         drain_timeout: Duration::from_secs(proxy.drain_s),
+        energy: energy_meter(),
         ..Settings::with_hash_key(*identity.prompt_hash_key())
     }
+}
+
+/// Measures by the cards' counters. A system that gives no thread gives receipts without energy.
+fn energy_meter() -> Option<EnergyMeter> {
+    let mut cards = Detector::new();
+    EnergyMeter::start(move || cards.energy()).ok()
 }
 
 /// The address that enrolment went through is known to work, so it wins over the one that the control plane

@@ -312,7 +312,7 @@ pub struct Host {
 }
 
 /// One GPU as it is built. Unknown is absent, never 0.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Gpu {
     /// Position on this machine, from 0.
     pub index: u32,
@@ -335,6 +335,23 @@ pub struct Gpu {
     pub pci: Option<String>,
     /// What read it, such as `nvml`.
     pub backend: String,
+    /// The parts that a card in MIG mode is split into.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mig: Vec<GpuInstance>,
+}
+
+/// A part of a card in MIG mode: a GPU of its own for those who use it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct GpuInstance {
+    /// Stable id, by which a runtime chooses it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<String>,
+    /// Its profile: compute slices and memory, such as `3g.40gb`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// Its memory, MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vram_mib: Option<u64>,
 }
 
 /// One LLM runtime on the node.
@@ -385,6 +402,18 @@ pub struct GpuLoad {
     /// Power, W.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub power_w: Option<f32>,
+    /// Why its clocks are held down, such as `thermal`; empty where they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throttle: Option<Vec<String>>,
+    /// The driver's last fault on this card since the agent started (NVIDIA: Xid).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub xid: Option<u64>,
+    /// Memory that LLM runtimes hold, MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime_vram_mib: Option<u64>,
+    /// True where the card is suspended: it is not asked, so that it stays so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asleep: Option<bool>,
 }
 
 /// `heartbeat`

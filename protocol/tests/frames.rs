@@ -58,6 +58,7 @@ fn inventory() -> Inventory {
             cuda: Some("12.4".into()),
             pci: None,
             backend: "nvml".into(),
+            mig: Vec::new(),
         }],
         runtimes: vec![Runtime {
             kind: "ollama".into(),

@@ -219,6 +219,7 @@ fn inventory(runtime: &str, models: [&str; 2]) -> Inventory {
             cuda: Some("12.4".to_owned()),
             pci: None,
             backend: "nvml".to_owned(),
+            mig: Vec::new(),
         }],
         runtimes: vec![Runtime {
             kind: runtime.to_owned(),

@@ -2,19 +2,23 @@
 
 use super::print::{self, or_dash};
 use crate::cli::Output;
-use crate::gpu::{Card, Detector, Severity, Survey};
+use crate::gpu::{self, Card, Finding, Severity, Survey};
 use crate::host;
 use anyhow::Result;
 use serde_json::json;
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// How long drivers may take; one that first starts its cards needs some seconds.
+const WITHIN: Duration = Duration::from_secs(5);
 
 pub(super) fn run(output: Output) -> Result<ExitCode> {
-    let survey = Detector::new().survey();
+    let survey = gpu::survey_within(WITHIN);
     if output.json {
         print::json(&json!({
             "backend": survey.backend(),
             "cards": survey.cards,
-            "findings": survey.findings,
+            "findings": survey.all_findings(),
             "host": host::survey(),
         }))?;
     } else {
@@ -24,45 +28,44 @@ pub(super) fn run(output: Output) -> Result<ExitCode> {
 }
 
 fn text(survey: &Survey) -> String {
-    let mut text = String::new();
-    if survey.cards.is_empty() {
-        let host = host::survey();
-        text.push_str(&format!(
-            "no GPU; CPU {} with {} cores, {} memory\n",
-            host.cpu
-                .as_deref()
-                .map_or_else(|| "unknown".to_owned(), print::safe),
-            or_dash(host.cores),
-            host.memory_mib
-                .map_or_else(|| "unknown".to_owned(), print::mib),
-        ));
+    let mut text = if survey.cards.is_empty() {
+        cpu_only()
     } else {
-        let mut rows = vec![
-            [
-                "GPU", "NAME", "MEMORY", "USED", "LOAD", "TEMP", "POWER", "DRIVER", "CUDA", "UUID",
-            ]
-            .map(str::to_owned)
-            .to_vec(),
+        let head = [
+            "GPU", "NAME", "MEMORY", "USED", "LOAD", "TEMP", "POWER", "STATE", "DRIVER", "CUDA",
         ];
+        let mut rows = vec![head.map(str::to_owned).to_vec()];
         rows.extend(survey.cards.iter().map(row));
-        text.push_str(&print::table(&rows));
-    }
-    for finding in &survey.findings {
-        let mark = match finding.severity {
-            Severity::Info => "note",
-            Severity::Warn => "warning",
-            Severity::Fail => "failure",
-        };
-        text.push_str(&format!("{mark}: {}\n", print::safe(&finding.message)));
-        if let Some(fix) = finding.fix {
-            text.push_str(&format!("  try: {fix}\n"));
+        let mut text = print::table(&rows);
+        for card in &survey.cards {
+            text.push_str(&details(card));
         }
+        text
+    };
+    for finding in survey.all_findings() {
+        text.push_str(&told(&finding));
     }
     text
 }
 
+fn cpu_only() -> String {
+    let host = host::survey();
+    let cpu = host
+        .cpu
+        .as_deref()
+        .map_or_else(|| "unknown".to_owned(), print::safe);
+    let memory = host
+        .memory_mib
+        .map_or_else(|| "unknown".to_owned(), print::mib);
+    format!(
+        "no GPU; CPU {cpu} with {} cores, {memory} memory\n",
+        or_dash(host.cores)
+    )
+}
+
 fn row(card: &Card) -> Vec<String> {
     let whole = |value: Option<f32>, unit: &str| or_dash(value.map(|v| format!("{v:.0} {unit}")));
+    let safe = |text: &Option<String>| or_dash(text.as_deref().map(print::safe));
     vec![
         card.gpu.index.to_string(),
         print::safe(&card.gpu.name),
@@ -71,8 +74,83 @@ fn row(card: &Card) -> Vec<String> {
         whole(card.load.util_pct, "%"),
         whole(card.load.temp_c, "°C"),
         whole(card.load.power_w, "W"),
-        or_dash(card.gpu.driver.as_deref()),
-        or_dash(card.gpu.cuda.as_deref()),
-        or_dash(card.gpu.uuid.as_deref()),
+        state(card),
+        safe(&card.gpu.driver),
+        safe(&card.gpu.cuda),
     ]
+}
+
+fn state(card: &Card) -> String {
+    let is_split = card.mig.is_some_and(|mig| mig.enabled);
+    match card.throttle.as_deref() {
+        _ if card.asleep => "asleep",
+        Some([_, ..]) => "throttled",
+        _ if is_split => "MIG",
+        _ => "awake",
+    }
+    .to_owned()
+}
+
+/// What does not fit into the table: who the card is, its parts, its processes, what it does not tell.
+fn details(card: &Card) -> String {
+    let mut lines = Vec::new();
+    let uuid = card
+        .gpu
+        .uuid
+        .as_deref()
+        .map_or_else(|| "id unknown".to_owned(), print::safe);
+    let pci = card
+        .gpu
+        .pci
+        .as_deref()
+        .map_or_else(String::new, |pci| format!(", PCI {}", print::safe(pci)));
+    lines.push(format!("{uuid}{pci}, read by {}", card.gpu.backend));
+    for part in &card.gpu.mig {
+        let text = |text: &Option<String>| or_dash(text.as_deref().map(print::safe));
+        let memory = or_dash(part.vram_mib.map(print::mib));
+        lines.push(format!(
+            "MIG {}, {memory}, {}",
+            text(&part.profile),
+            text(&part.uuid)
+        ));
+    }
+    if card.mig.is_some_and(|mig| mig.enabled != mig.pending) {
+        lines.push("MIG mode changes with the next reset of the card".to_owned());
+    }
+    for process in card.processes.iter().flatten() {
+        let name = process
+            .name
+            .as_deref()
+            .map_or_else(|| "unknown program".to_owned(), print::safe);
+        let runtime = process
+            .runtime
+            .map_or_else(String::new, |runtime| format!(" ({runtime})"));
+        let memory = process
+            .vram_mib
+            .map_or_else(|| "unknown memory".to_owned(), print::mib);
+        lines.push(format!(
+            "process {}: {name}{runtime}, {memory}",
+            process.pid
+        ));
+    }
+    for (field, why) in &card.missing {
+        lines.push(format!("no {field}: {}", print::safe(why)));
+    }
+    let index = card.gpu.index;
+    lines
+        .iter()
+        .map(|line| format!("GPU {index}: {line}\n"))
+        .collect()
+}
+
+fn told(finding: &Finding) -> String {
+    let mark = match finding.severity {
+        Severity::Info => "note",
+        Severity::Warn => "warning",
+        Severity::Fail => "failure",
+    };
+    let fix = finding
+        .fix
+        .map_or_else(String::new, |fix| format!("  try: {fix}\n"));
+    format!("{mark}: {}\n{fix}", print::safe(&finding.message))
 }

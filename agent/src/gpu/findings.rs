@@ -34,6 +34,18 @@ pub enum FindingKind {
     CardLost,
     /// A card must be reset.
     ResetRequired,
+    /// The driver does not answer.
+    Hangs,
+    /// The driver told of a fault on a card.
+    Xid,
+    /// Memory errors that could not be corrected.
+    MemoryErrors,
+    /// A card is hot.
+    Hot,
+    /// A card's clocks are held down.
+    Throttled,
+    /// This system has cards that this agent cannot read.
+    Unsupported,
     /// Something else, in the driver's words.
     Unreadable,
 }
@@ -127,6 +139,32 @@ fn sentence(
             format!("{what} must be reset before it works again"),
             Some("sudo nvidia-smi --gpu-reset"),
         ),
+        FindingKind::Hangs => (
+            Severity::Fail,
+            format!("the driver did not answer within {cause}: it hangs, and work on its cards does too"),
+            Some("sudo dmesg | grep -i -e nvrm -e amdgpu | tail; sudo reboot"),
+        ),
+        FindingKind::Xid => (
+            Severity::Fail,
+            format!("the driver told of a fault on {what}: Xid {cause}"),
+            Some("sudo dmesg | grep -i xid"),
+        ),
+        FindingKind::MemoryErrors => (
+            Severity::Fail,
+            format!("{what} had {cause} memory errors that could not be corrected; its answers may be wrong"),
+            Some("sudo nvidia-smi --gpu-reset"),
+        ),
+        FindingKind::Hot => (
+            Severity::Warn,
+            format!("{what} is hot: {cause}; it slows down or ages"),
+            Some("nvidia-smi -q -d TEMPERATURE"),
+        ),
+        FindingKind::Throttled => (
+            Severity::Warn,
+            format!("the clocks of {what} are held down: {cause}"),
+            Some("nvidia-smi -q -d PERFORMANCE,POWER,TEMPERATURE"),
+        ),
+        FindingKind::Unsupported => (Severity::Info, cause.to_owned(), None),
         FindingKind::Unreadable => (
             Severity::Warn,
             format!("the driver does not tell about {what}: {cause}"),

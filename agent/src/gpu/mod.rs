@@ -1,70 +1,54 @@
 //! The GPUs of this machine: what they are, how loaded they are, what is wrong with them.
 //!
-//! One [`Backend`] per source behind one trait; a new source is one new file. What a card does not tell is
-//! absent, never 0. A missing driver is a finding, not an error; a machine without a GPU is served by its CPU.
-//! Calls into drivers can block for seconds, so callers run them off the async threads.
+//! One [`Backend`] per source behind one trait; a new source is one new file, and the system's list of sources is in
+//! `os`. What a card does not tell is absent, never 0, and [`Card::missing`] says why. A missing driver is a finding,
+//! not an error; a machine without a GPU is served by its CPU. A suspended card is listed and not asked. Calls into
+//! drivers can block for seconds or for ever, so callers run them off the async threads: [`survey_within`] gives up.
 
+mod amd;
+mod bus;
+mod card;
+mod energy;
 mod findings;
 mod nvml;
 mod os;
+mod process;
 
+pub use amd::Amd;
+pub use bus::Bus;
+pub use card::{CPU_ONLY, Card, Fault, HOT_C, MigMode, Process, Survey};
+pub use energy::{EnergyMeter, EnergyReading, EnergyUse};
 pub use findings::{Finding, FindingKind, Severity};
 pub use nvml::Nvml;
 
-use dgon_protocol::frame::{Gpu, GpuLoad};
-use serde::Serialize;
+use dgon_protocol::frame::GpuLoad;
+use std::sync::mpsc;
+use std::time::Duration;
 
-/// Answer of a machine without any GPU that can be read.
-pub const CPU_ONLY: &str = "cpu";
-
-/// One card with what it tells now.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Card {
-    /// What it is.
-    pub gpu: Gpu,
-    /// How loaded it is.
-    pub load: GpuLoad,
-    /// Why its clocks are held down, where the source says.
-    pub throttle: Option<Vec<&'static str>>,
-    /// Memory errors since the driver loaded that could not be corrected, where the source counts them.
-    pub ecc_uncorrected: Option<u64>,
-}
-
-/// What one look at the machine found.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Survey {
-    /// The cards, by index.
-    pub cards: Vec<Card>,
-    /// What is wrong or worth knowing.
-    pub findings: Vec<Finding>,
-}
-
-impl Survey {
-    /// The cards as the inventory carries them.
-    pub fn gpus(&self) -> Vec<Gpu> {
-        self.cards.iter().map(|card| card.gpu.clone()).collect()
-    }
-
-    /// What read the cards: the first card's backend, or [`CPU_ONLY`].
-    pub fn backend(&self) -> &str {
-        self.cards
-            .first()
-            .map_or(CPU_ONLY, |card| card.gpu.backend.as_str())
-    }
-}
-
-/// A source of cards.
+/// A source of cards. Cards are numbered from 0; [`Detector`] numbers them through.
 pub trait Backend: Send {
     /// Everything about every card, and what is wrong.
     fn survey(&mut self) -> Survey;
 
     /// The load alone, of the cards that answer; cheap enough for every heartbeat. Does not wake a sleeping card.
     fn loads(&mut self) -> Vec<GpuLoad>;
+
+    /// What the cards' energy counters say, for the cards that have one and are awake.
+    fn energy(&mut self) -> Vec<EnergyReading> {
+        Vec::new()
+    }
 }
 
 /// All sources of this machine.
 pub struct Detector {
-    backends: Vec<Box<dyn Backend>>,
+    backends: Vec<Source>,
+    looked: bool,
+}
+
+struct Source {
+    backend: Box<dyn Backend>,
+    /// Cards that it had when it was looked at last, which tells the numbers of the next source's cards.
+    cards: u32,
 }
 
 impl Default for Detector {
@@ -80,29 +64,111 @@ impl std::fmt::Debug for Detector {
 }
 
 impl Detector {
-    /// The sources that this build knows. Nothing is opened yet.
+    /// The sources of this system. Nothing is opened yet.
     pub fn new() -> Self {
+        Self::of(os::backends())
+    }
+
+    /// These sources.
+    pub fn of(backends: Vec<Box<dyn Backend>>) -> Self {
+        let source = |backend| Source { backend, cards: 0 };
         Self {
-            backends: vec![Box::new(Nvml::from_environment())],
+            backends: backends.into_iter().map(source).collect(),
+            looked: false,
         }
     }
 
-    /// Looks at every card.
+    /// Looks at every card. What one source has nothing to say about is not told where another has cards.
     pub fn survey(&mut self) -> Survey {
+        self.looked = true;
         let mut all = Survey::default();
-        for backend in &mut self.backends {
-            let Survey { cards, findings } = backend.survey();
-            all.cards.extend(cards);
-            all.findings.extend(findings);
+        let mut first = 0;
+        for source in &mut self.backends {
+            let Survey { cards, findings } = source.backend.survey();
+            let mut next = first;
+            for mut card in cards {
+                card.gpu.index += first;
+                card.load.index += first;
+                next = next.max(card.gpu.index + 1);
+                all.cards.push(card);
+            }
+            for mut finding in findings {
+                if let Some(index) = &mut finding.gpu {
+                    *index += first;
+                    next = next.max(*index + 1);
+                }
+                all.findings.push(finding);
+            }
+            source.cards = next - first;
+            first = next;
+        }
+        if !all.cards.is_empty() {
+            all.findings
+                .retain(|finding| finding.kind != FindingKind::NoDriver);
         }
         all
     }
 
     /// The load of every card.
     pub fn loads(&mut self) -> Vec<GpuLoad> {
-        self.backends
-            .iter_mut()
-            .flat_map(|backend| backend.loads())
-            .collect()
+        self.look_first();
+        let mut all = Vec::new();
+        let mut first = 0;
+        for source in &mut self.backends {
+            let loads = source.backend.loads();
+            all.extend(loads.into_iter().map(|mut load| {
+                load.index += first;
+                load
+            }));
+            first += source.cards;
+        }
+        all
+    }
+
+    /// The energy counters of every card that has one and is awake.
+    pub fn energy(&mut self) -> Vec<EnergyReading> {
+        self.look_first();
+        let mut all = Vec::new();
+        let mut first = 0;
+        for source in &mut self.backends {
+            let readings = source.backend.energy();
+            all.extend(readings.into_iter().map(|mut reading| {
+                reading.index += first;
+                reading
+            }));
+            first += source.cards;
+        }
+        all
+    }
+
+    /// The numbers of a source's cards follow from how many the sources before it have.
+    fn look_first(&mut self) {
+        if !self.looked {
+            self.survey();
+        }
+    }
+}
+
+/// Looks at every card on a thread of its own, and gives up on it after `limit`: a driver that hangs is a finding.
+pub fn survey_within(limit: Duration) -> Survey {
+    let (out, survey) = mpsc::sync_channel(1);
+    let looking = std::thread::Builder::new()
+        .name("gpus".to_owned())
+        // A receiver that gave up needs nothing any more.
+        .spawn(move || drop(out.send(Detector::new().survey())));
+    match looking.map(|_| survey.recv_timeout(limit)) {
+        Ok(Ok(survey)) => survey,
+        Ok(Err(mpsc::RecvTimeoutError::Timeout)) => Survey::of_finding(Finding::of_machine(
+            FindingKind::Hangs,
+            &format!("{} s", limit.as_secs()),
+        )),
+        Ok(Err(mpsc::RecvTimeoutError::Disconnected)) => Survey::of_finding(Finding::of_machine(
+            FindingKind::Unreadable,
+            "its library failed",
+        )),
+        Err(error) => Survey::of_finding(Finding::of_machine(
+            FindingKind::Unreadable,
+            &error.to_string(),
+        )),
     }
 }

@@ -7,9 +7,17 @@
 mod linux;
 #[cfg(target_os = "linux")]
 use linux as os;
-#[cfg(not(target_os = "linux"))]
+#[cfg(target_os = "macos")]
+mod macos;
+#[cfg(target_os = "macos")]
+use macos as os;
+#[cfg(windows)]
+mod windows;
+#[cfg(windows)]
+use windows as os;
+#[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
 mod other;
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
 use other as os;
 
 use dgon_protocol::frame::{Gpu, Host};
@@ -18,6 +26,8 @@ use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 /// Domain of the hardware hash.
 const HARDWARE_CONTEXT: &str = "dgon hardware_hash v1";
 const MIB: u64 = 1024 * 1024;
+/// The backend whose cards all have an id.
+const NVML: &str = "nvml";
 
 /// Looks at the machine.
 pub fn survey() -> Host {
@@ -62,6 +72,11 @@ pub fn hardware_hash(gpus: &[Gpu]) -> Option<String> {
 }
 
 fn hash(machine_id: Option<&str>, gpus: &[Gpu]) -> Option<String> {
+    // A card that sleeps since the agent started has not told its id yet: no hash is better than another one later.
+    let is_unknown = |gpu: &Gpu| gpu.uuid.is_none() && gpu.backend == NVML;
+    if gpus.iter().any(is_unknown) {
+        return None;
+    }
     let mut uuids: Vec<&str> = gpus.iter().filter_map(|gpu| gpu.uuid.as_deref()).collect();
     uuids.sort_unstable();
     if machine_id.is_none() && uuids.is_empty() {
@@ -123,11 +138,8 @@ mod tests {
             index: 0,
             name: "x".to_owned(),
             uuid: Some(uuid.to_owned()),
-            vram_mib: None,
-            driver: None,
-            cuda: None,
-            pci: None,
             backend: "nvml".to_owned(),
+            ..Gpu::default()
         }
     }
 
@@ -140,6 +152,11 @@ mod tests {
         assert_ne!(hash(None, &[gpu("a"), gpu("b")]).unwrap(), one);
         assert!(one.starts_with("blake3:") && one.len() == 71);
         assert_eq!(hash(None, &[]), None);
+        let unknown = Gpu {
+            uuid: None,
+            ..gpu("")
+        };
+        assert_eq!(hash(Some("m"), &[gpu("a"), unknown]), None);
     }
 
     #[test]

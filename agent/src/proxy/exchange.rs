@@ -12,6 +12,7 @@ use super::reply::{Refusal, chain};
 use super::route::{Work, choose};
 use super::ticket::{Origin, Ticket};
 use super::upstream::{AnswerBody, RequestBody, UpstreamError};
+use crate::gpu::EnergyMeter;
 use crate::runtime::{FoundRuntime, StreamUsage};
 use bytes::Bytes;
 use dgon_agent_core::facts::Failure;
@@ -124,7 +125,8 @@ impl Proxy {
 
     /// Opens the receipt of a request.
     pub(super) fn ticket(&self, origin: Origin) -> Ticket {
-        Ticket::new(Arc::clone(&self.sink), origin, &self.running)
+        let energy = self.settings.energy.as_ref().and_then(EnergyMeter::begin);
+        Ticket::new(Arc::clone(&self.sink), origin, &self.running, energy)
     }
 
     /// Serves work whose body is in memory.

@@ -1,5 +1,6 @@
 //! Limits of the proxy.
 
+use crate::gpu::EnergyMeter;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -53,6 +54,8 @@ pub struct Settings {
     pub stall_timeout: Duration,
     /// How long running answers may go on after a shutdown was asked for.
     pub drain_timeout: Duration,
+    /// Measures what requests cost in energy; without it receipts carry none.
+    pub energy: Option<EnergyMeter>,
 }
 
 impl Settings {
@@ -71,6 +74,7 @@ impl Settings {
             first_byte_timeout: Duration::from_secs(1800),
             stall_timeout: Duration::from_secs(600),
             drain_timeout: Duration::from_secs(30),
+            energy: None,
         }
     }
 }

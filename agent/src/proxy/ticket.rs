@@ -1,6 +1,7 @@
 //! One request in progress: what is known of it so far, and the promise that it ends in a receipt.
 
 use super::sink::{ReceiptSink, SinkError};
+use crate::gpu::EnergyUse;
 use dgon_agent_core::facts::{Failure, RequestFacts, TokensSource};
 use dgon_agent_core::meter::Measured;
 use dgon_protocol::id::RequestId;
@@ -44,6 +45,7 @@ struct Open {
     sink: Arc<dyn ReceiptSink>,
     facts: RequestFacts,
     observer: Option<oneshot::Sender<RequestFacts>>,
+    energy: Option<EnergyUse>,
     _in_flight: InFlight,
 }
 
@@ -51,7 +53,13 @@ struct Open {
 pub(super) struct Recording(JoinHandle<Result<u64, SinkError>>);
 
 impl Ticket {
-    pub(super) fn new(sink: Arc<dyn ReceiptSink>, origin: Origin, running: &Arc<Running>) -> Self {
+    /// `energy` measures the request where the cards tell what they use.
+    pub(super) fn new(
+        sink: Arc<dyn ReceiptSink>,
+        origin: Origin,
+        running: &Arc<Running>,
+        energy: Option<EnergyUse>,
+    ) -> Self {
         let request_id = origin.request_id.unwrap_or_else(|| sink.next_request_id());
         let in_flight = InFlight::new(running, origin.source);
         let facts = RequestFacts {
@@ -82,6 +90,7 @@ impl Ticket {
                 sink,
                 facts,
                 observer: origin.observer,
+                energy,
                 _in_flight: in_flight,
             }),
             started: Instant::now(),
@@ -175,7 +184,12 @@ impl Drop for Ticket {
 }
 
 impl Open {
-    async fn record(self) -> Result<u64, SinkError> {
+    async fn record(mut self) -> Result<u64, SinkError> {
+        // Without a runtime no card did anything for it.
+        let energy = self.energy.take().filter(|_| self.facts.runtime.is_some());
+        if let Some(energy) = energy {
+            self.facts.energy_mwh = energy.end().await;
+        }
         let copy = self.observer.as_ref().map(|_| self.facts.clone());
         let request_id = self.facts.request_id.clone();
         let recorded = self.sink.record(self.facts).await;

@@ -11,6 +11,7 @@ mod agent;
 mod bytes;
 mod cancel;
 mod clients;
+mod energy;
 mod errors;
 mod garbage;
 mod hold;

@@ -1,7 +1,8 @@
 //! A stand-in for `libnvidia-ml.so.1`: the driver's library, playing the machine of a JSON file.
 //!
 //! Owns the part of NVML's C interface that the agent calls. The agent loads it as it would load the real one;
-//! nothing in the agent knows that it is not. For tests only.
+//! nothing in the agent knows that it is not. For tests only. What is played follows NVIDIA's documentation of the
+//! interface; no real card was at hand.
 #![expect(
     unsafe_code,
     reason = "a C interface: pointers come from the caller, who keeps to NVML's documentation"
@@ -9,10 +10,12 @@
 
 mod machine;
 
-use machine::{Card, Machine};
+use machine::{Answer, Card, Handle, Machine};
 use nvml_wrapper_sys::bindings as sys;
-use std::ffi::{c_char, c_int, c_uint, c_ulonglong};
-use sys::{nvmlDevice_t, nvmlReturn_t};
+use std::ffi::{CStr, c_char, c_int, c_uint, c_ulonglong};
+use std::path::PathBuf;
+use std::sync::Mutex;
+use sys::{nvmlDevice_t, nvmlEventSet_t, nvmlReturn_t};
 
 const SUCCESS: nvmlReturn_t = sys::nvmlReturn_enum_NVML_SUCCESS;
 
@@ -73,6 +76,21 @@ of_card! {
         put(card.throttle, bits);
     nvmlDeviceGetTotalEccErrors(_kind: c_uint, _counter: c_uint, count: *mut c_ulonglong), "ecc_uncorrected", card =>
         put(card.ecc_uncorrected, count);
+    nvmlDeviceGetTotalEnergyConsumption(millijoule: *mut c_ulonglong), "energy_mj", card =>
+        put(card.energy_mj, millijoule);
+    nvmlDeviceGetComputeRunningProcesses_v3(count: *mut c_uint, infos: *mut sys::nvmlProcessInfo_t), "processes", card =>
+        put_processes(&card, count, infos);
+    nvmlDeviceGetMigMode(current: *mut c_uint, pending: *mut c_uint), "mig", card => match card.mig {
+        Some(mig) => {
+            put(c_uint::from(mig.enabled), current);
+            put(c_uint::from(mig.pending), pending)
+        }
+        None => sys::nvmlReturn_enum_NVML_ERROR_NOT_SUPPORTED,
+    };
+    nvmlDeviceGetMaxMigDeviceCount(count: *mut c_uint), "mig", card =>
+        put(card.mig.map_or(0, |mig| mig.instances.len() as c_uint), count);
+    nvmlDeviceGetSupportedEventTypes(kinds: *mut c_ulonglong), "events", _card =>
+        put(c_ulonglong::from(sys::nvmlEventTypeXidCriticalError), kinds);
     nvmlDeviceGetPciInfo_v3(info: *mut sys::nvmlPciInfo_t), "pci", card => {
         info.write_bytes(0, 1);
         let legacy = (&raw mut (*info).busIdLegacy).cast();
@@ -94,6 +112,54 @@ fn memory_of(card: &Card, version: c_uint) -> sys::nvmlMemory_v2_t {
     }
 }
 
+/// As NVML does it: too little room is told with the number that would fit.
+///
+/// # Safety
+/// `count` must be writable and `infos` have room for as many.
+unsafe fn put_processes(
+    card: &Card,
+    count: *mut c_uint,
+    infos: *mut sys::nvmlProcessInfo_t,
+) -> nvmlReturn_t {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let room = *count as usize;
+        put(card.processes.len() as c_uint, count);
+        if card.processes.len() > room {
+            return sys::nvmlReturn_enum_NVML_ERROR_INSUFFICIENT_SIZE;
+        }
+        for (place, process) in card.processes.iter().enumerate() {
+            let info = sys::nvmlProcessInfo_t {
+                pid: process.pid,
+                usedGpuMemory: process.memory_used,
+                gpuInstanceId: c_uint::MAX,
+                computeInstanceId: c_uint::MAX,
+            };
+            put(info, infos.add(place));
+        }
+    }
+    SUCCESS
+}
+
+/// The file that this library was loaded from.
+#[cfg(unix)]
+fn own_path() -> Option<PathBuf> {
+    use std::os::unix::ffi::OsStrExt as _;
+    // SAFETY: `dladdr` only looks the address up; the name lives as long as the library.
+    unsafe {
+        let mut info: libc::Dl_info = std::mem::zeroed();
+        let here = nvmlShutdown as *const std::ffi::c_void;
+        (libc::dladdr(here, &raw mut info) != 0 && !info.dli_fname.is_null()).then_some(())?;
+        let name = CStr::from_ptr(info.dli_fname);
+        Some(PathBuf::from(std::ffi::OsStr::from_bytes(name.to_bytes())))
+    }
+}
+
+#[cfg(not(unix))]
+fn own_path() -> Option<PathBuf> {
+    None
+}
+
 #[unsafe(no_mangle)]
 extern "C" fn nvmlInit_v2() -> nvmlReturn_t {
     Machine::now().init.code()
@@ -106,7 +172,12 @@ extern "C" fn nvmlShutdown() -> nvmlReturn_t {
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn nvmlDeviceGetCount_v2(count: *mut c_uint) -> nvmlReturn_t {
-    let cards = c_uint::try_from(Machine::now().cards.len()).unwrap_or(c_uint::MAX);
+    let machine = Machine::now();
+    // A driver that was replaced under an open library refuses it.
+    if machine.init != Answer::Ok {
+        return machine.init.code();
+    }
+    let cards = c_uint::try_from(machine.cards.len()).unwrap_or(c_uint::MAX);
     // SAFETY: NVML's callers hand in a writable place.
     unsafe { put(cards, count) }
 }
@@ -120,8 +191,16 @@ unsafe extern "C" fn nvmlDeviceGetHandleByIndex_v2(
     if index >= Machine::now().cards.len() {
         return sys::nvmlReturn_enum_NVML_ERROR_INVALID_ARGUMENT;
     }
-    // SAFETY: NVML's callers hand in a writable place; the handle is a number that is never followed.
-    unsafe { put(std::ptr::without_provenance_mut(index + 1), device) }
+    // SAFETY: NVML's callers hand in a writable place.
+    unsafe {
+        put_handle(
+            Handle {
+                card: index,
+                part: None,
+            },
+            device,
+        )
+    }
 }
 
 #[unsafe(no_mangle)]
@@ -134,4 +213,125 @@ unsafe extern "C" fn nvmlSystemGetDriverVersion(buffer: *mut c_char, room: c_uin
 unsafe extern "C" fn nvmlSystemGetCudaDriverVersion_v2(version: *mut c_int) -> nvmlReturn_t {
     // SAFETY: NVML's callers hand in a writable place.
     unsafe { put(Machine::now().cuda, version) }
+}
+
+/// Hands out a handle; a card that hangs does so here, as a real one may.
+///
+/// # Safety
+/// `device` must be writable.
+unsafe fn put_handle(handle: Handle, device: *mut nvmlDevice_t) -> nvmlReturn_t {
+    machine::asked(handle.card);
+    // SAFETY: as the caller promises; the handle is a number that is never followed.
+    unsafe { put(std::ptr::without_provenance_mut(handle.number()), device) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn nvmlDeviceGetHandleByPciBusId_v2(
+    bus: *const c_char,
+    device: *mut nvmlDevice_t,
+) -> nvmlReturn_t {
+    // SAFETY: NVML's callers hand in a C string.
+    let bus = unsafe { CStr::from_ptr(bus) }
+        .to_string_lossy()
+        .into_owned();
+    // NVML takes domains of four and of eight digits.
+    let plain = |pci: &str| pci.to_ascii_lowercase().trim_start_matches('0').to_owned();
+    let cards = Machine::now().cards;
+    let Some(card) = cards
+        .iter()
+        .position(|card| plain(&card.pci) == plain(&bus))
+    else {
+        return sys::nvmlReturn_enum_NVML_ERROR_NOT_FOUND;
+    };
+    // SAFETY: NVML's callers hand in a writable place.
+    unsafe { put_handle(Handle { card, part: None }, device) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn nvmlDeviceGetMigDeviceHandleByIndex(
+    parent: nvmlDevice_t,
+    index: c_uint,
+    device: *mut nvmlDevice_t,
+) -> nvmlReturn_t {
+    let place = index as usize;
+    let card = match Machine::card(parent as usize, "mig") {
+        Ok(card) => card,
+        Err(code) => return code,
+    };
+    match (Handle::of(parent as usize), card.part(place)) {
+        // SAFETY: NVML's callers hand in a writable place.
+        (Some(parent), Some(_)) => unsafe {
+            put_handle(
+                Handle {
+                    part: Some(place),
+                    ..parent
+                },
+                device,
+            )
+        },
+        _ => sys::nvmlReturn_enum_NVML_ERROR_NOT_FOUND,
+    }
+}
+
+/// Faults that each event set was told of, by the number of the set.
+static TOLD: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn nvmlEventSetCreate(set: *mut nvmlEventSet_t) -> nvmlReturn_t {
+    let Ok(mut told) = TOLD.lock() else {
+        return sys::nvmlReturn_enum_NVML_ERROR_UNKNOWN;
+    };
+    // A set tells of what happens after it was made.
+    told.push(Machine::now().faults.len());
+    // SAFETY: NVML's callers hand in a writable place; the handle is a number that is never followed.
+    unsafe { put(std::ptr::without_provenance_mut(told.len()), set) }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn nvmlDeviceRegisterEvents(
+    device: nvmlDevice_t,
+    _kinds: c_ulonglong,
+    _set: nvmlEventSet_t,
+) -> nvmlReturn_t {
+    // Every set of this machine tells of all its cards.
+    Machine::card(device as usize, "events").map_or_else(|code| code, |_| SUCCESS)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn nvmlEventSetFree(_set: nvmlEventSet_t) -> nvmlReturn_t {
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn nvmlEventSetWait_v2(
+    set: nvmlEventSet_t,
+    data: *mut sys::nvmlEventData_t,
+    _timeout_ms: c_uint,
+) -> nvmlReturn_t {
+    let Ok(mut told) = TOLD.lock() else {
+        return sys::nvmlReturn_enum_NVML_ERROR_UNKNOWN;
+    };
+    let Some(count) = (set as usize)
+        .checked_sub(1)
+        .and_then(|set| told.get_mut(set))
+    else {
+        return sys::nvmlReturn_enum_NVML_ERROR_INVALID_ARGUMENT;
+    };
+    let Some(fault) = Machine::now().faults.get(*count).copied() else {
+        return sys::nvmlReturn_enum_NVML_ERROR_TIMEOUT;
+    };
+    *count += 1;
+    let handle = Handle {
+        card: fault.card,
+        part: None,
+    };
+    let event = sys::nvmlEventData_t {
+        device: std::ptr::without_provenance_mut(handle.number()),
+        eventType: c_ulonglong::from(sys::nvmlEventTypeXidCriticalError),
+        eventData: fault.xid,
+        gpuInstanceId: c_uint::MAX,
+        computeInstanceId: c_uint::MAX,
+    };
+    // SAFETY: NVML's callers hand in a writable place.
+    unsafe { put(event, data) }
 }

@@ -1,10 +1,16 @@
 //! The machine that is played: a JSON file, read anew with every call, so that a test can change it under way.
+//!
+//! `DGON_FAKE_NVML` names the file; without it, it is `machine.json` beside the library, so that one test process can
+//! load copies that play different machines.
 
 use nvml_wrapper_sys::bindings as sys;
 use serde::Deserialize;
+use std::path::PathBuf;
 
 /// Names the file.
 const FILE_VARIABLE: &str = "DGON_FAKE_NVML";
+/// Its name beside the library.
+const FILE: &str = "machine.json";
 
 /// A machine with its driver.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -18,6 +24,8 @@ pub(crate) struct Machine {
     pub(crate) init: Answer,
     /// The cards.
     pub(crate) cards: Vec<Card>,
+    /// Faults that the driver tells of, in order; each is told once to each event set.
+    pub(crate) faults: Vec<Fault>,
 }
 
 /// One card.
@@ -32,13 +40,52 @@ pub(crate) struct Card {
     pub(crate) util_pct: u32,
     pub(crate) temp_c: u32,
     pub(crate) power_mw: u32,
+    pub(crate) energy_mj: u64,
     /// Bits of the reasons for which clocks are held down.
     pub(crate) throttle: u64,
     pub(crate) ecc_uncorrected: u64,
+    /// Absent on cards that cannot be split.
+    pub(crate) mig: Option<Mig>,
+    pub(crate) processes: Vec<Process>,
     /// What every question about the card answers.
     pub(crate) answer: Answer,
     /// Sensors that the card does not have, by the name of their field.
     pub(crate) unsupported: Vec<String>,
+}
+
+/// A card's split.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Mig {
+    pub(crate) enabled: bool,
+    pub(crate) pending: bool,
+    /// By place; `null` is a place where there is none.
+    pub(crate) instances: Vec<Option<Instance>>,
+}
+
+/// A part of a card.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Instance {
+    pub(crate) uuid: String,
+    pub(crate) profile: String,
+    pub(crate) memory_total: u64,
+}
+
+/// A program on a card.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Process {
+    pub(crate) pid: u32,
+    pub(crate) memory_used: u64,
+}
+
+/// A fault.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Fault {
+    pub(crate) card: usize,
+    pub(crate) xid: u64,
 }
 
 /// What NVML answers.
@@ -53,11 +100,13 @@ pub(crate) enum Answer {
     Lost,
     ResetRequired,
     Unknown,
+    /// Never answers.
+    Hang,
 }
 
 impl Answer {
     /// The code of the answer.
-    pub(crate) const fn code(self) -> sys::nvmlReturn_t {
+    pub(crate) fn code(self) -> sys::nvmlReturn_t {
         match self {
             Self::Ok => sys::nvmlReturn_enum_NVML_SUCCESS,
             Self::DriverNotLoaded => sys::nvmlReturn_enum_NVML_ERROR_DRIVER_NOT_LOADED,
@@ -66,35 +115,88 @@ impl Answer {
             Self::Lost => sys::nvmlReturn_enum_NVML_ERROR_GPU_IS_LOST,
             Self::ResetRequired => sys::nvmlReturn_enum_NVML_ERROR_RESET_REQUIRED,
             Self::Unknown => sys::nvmlReturn_enum_NVML_ERROR_UNKNOWN,
+            Self::Hang => loop {
+                std::thread::park();
+            },
         }
+    }
+}
+
+/// Which card, or part of one, a handle means. A handle is a number that is never followed: the card from 1 up, since
+/// 0 would be a null pointer, and above it the part from 1 up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Handle {
+    pub(crate) card: usize,
+    pub(crate) part: Option<usize>,
+}
+
+impl Handle {
+    const PART: usize = 1 << 8;
+
+    pub(crate) const fn number(self) -> usize {
+        let part = match self.part {
+            Some(part) => part + 1,
+            None => 0,
+        };
+        part * Self::PART + self.card + 1
+    }
+
+    pub(crate) fn of(number: usize) -> Option<Self> {
+        Some(Self {
+            card: (number % Self::PART).checked_sub(1)?,
+            part: (number / Self::PART).checked_sub(1),
+        })
     }
 }
 
 impl Machine {
     /// The machine of the file; one that NVML cannot explain where the file is missing or wrong.
     pub(crate) fn now() -> Self {
-        let read = || {
-            let path = std::env::var_os(FILE_VARIABLE)?;
-            serde_json::from_slice(&std::fs::read(path).ok()?).ok()
-        };
+        let read = || serde_json::from_slice(&std::fs::read(file()?).ok()?).ok();
         read().unwrap_or(Self {
             init: Answer::Unknown,
             ..Self::default()
         })
     }
 
-    /// The card of a handle, if it can tell about `sensor`. Handles count from 1: 0 would be a null pointer.
-    pub(crate) fn card(handle: usize, sensor: &str) -> Result<Card, sys::nvmlReturn_t> {
-        let card = handle
-            .checked_sub(1)
-            .and_then(|index| Self::now().cards.into_iter().nth(index))
-            .ok_or(sys::nvmlReturn_enum_NVML_ERROR_INVALID_ARGUMENT)?;
+    /// The card of a handle, or the part of one, if it can tell about `sensor`.
+    pub(crate) fn card(number: usize, sensor: &str) -> Result<Card, sys::nvmlReturn_t> {
+        let bad = sys::nvmlReturn_enum_NVML_ERROR_INVALID_ARGUMENT;
+        let handle = Handle::of(number).ok_or(bad)?;
+        let mut card = Self::now().cards.into_iter().nth(handle.card).ok_or(bad)?;
+        asked(handle.card);
         if card.answer != Answer::Ok {
-            Err(card.answer.code())
-        } else if card.unsupported.iter().any(|name| name == sensor) {
-            Err(sys::nvmlReturn_enum_NVML_ERROR_NOT_SUPPORTED)
-        } else {
-            Ok(card)
+            return Err(card.answer.code());
         }
+        if card.unsupported.iter().any(|name| name == sensor) {
+            return Err(sys::nvmlReturn_enum_NVML_ERROR_NOT_SUPPORTED);
+        }
+        if let Some(part) = handle.part {
+            let part = card.part(part).ok_or(bad)?;
+            card.name = format!("{} MIG {}", card.name, part.profile);
+            card.uuid = part.uuid;
+            card.memory_total = part.memory_total;
+        }
+        Ok(card)
     }
+}
+
+impl Card {
+    pub(crate) fn part(&self, place: usize) -> Option<Instance> {
+        self.mig.as_ref()?.instances.get(place)?.clone()
+    }
+}
+
+/// Leaves a mark that a card was asked, which wakes a real one: `asked-INDEX` beside the machine.
+pub(crate) fn asked(index: usize) {
+    if let Some(mark) = file().and_then(|file| Some(file.parent()?.join(format!("asked-{index}"))))
+    {
+        // A test that looks for the mark then fails, as it should.
+        drop(std::fs::write(mark, ""));
+    }
+}
+
+fn file() -> Option<PathBuf> {
+    let named = std::env::var_os(FILE_VARIABLE).map(PathBuf::from);
+    named.or_else(|| Some(crate::own_path()?.parent()?.join(FILE)))
 }

@@ -46,6 +46,7 @@ impl Metrics {
                 vram_used_mib: self.vram_used_mb,
                 temp_c: self.temp_c,
                 power_w: self.power_w,
+                ..GpuLoad::default()
             }],
             queue: self.queue,
             ..Heartbeat::default()
