@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
+use sysinfo::Disks;
 
 /// Whether this process is root: there is none.
 pub fn is_superuser() -> bool {
@@ -25,12 +26,21 @@ pub fn writable_by_others(path: &Path) -> io::Result<Option<u32>> {
     std::fs::metadata(path).map(|_| None)
 }
 
-/// Bytes that this user can still write on the file system of `path`; unknown here.
+/// Bytes that this user can still write on the file system of `path`; unknown where the system names no disks.
 ///
 /// # Errors
 /// What the system says.
 pub fn free_bytes(path: &Path) -> io::Result<Option<u64>> {
-    std::fs::metadata(path).map(|_| None)
+    let path = std::path::absolute(path)?;
+    std::fs::metadata(&path)?;
+    let Ok(disks) = Disks::new_with_refreshed_list() else {
+        return Ok(None);
+    };
+    let below = disks
+        .iter()
+        .filter(|disk| path.starts_with(disk.mount_point()));
+    let nearest = below.max_by_key(|disk| disk.mount_point().components().count());
+    Ok(nearest.map(sysinfo::Disk::available_space))
 }
 
 /// Makes a new file its owner's alone: by the folder that it lies in.

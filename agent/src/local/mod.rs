@@ -8,10 +8,17 @@
 mod unix;
 #[cfg(unix)]
 pub use unix::{ask, serve};
-#[cfg(not(unix))]
+#[cfg(windows)]
+mod windows;
+#[cfg(windows)]
+pub use windows::{ask, serve};
+#[cfg(not(any(unix, windows)))]
 mod other;
-#[cfg(not(unix))]
+#[cfg(not(any(unix, windows)))]
 pub use other::{ask, serve};
+
+#[cfg(any(unix, windows))]
+mod exchange;
 
 use crate::link::LinkStatus;
 use crate::owner::OwnerReport;

@@ -1,26 +1,16 @@
 //! The local socket on Unix systems.
 
+use super::exchange::{self, CONNECTIONS, WITHIN};
 use super::{Answer, LocalError, Request, Responder};
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-
-/// Connections served at once.
-const CONNECTIONS: usize = 8;
-/// Longest request line.
-const REQUEST_BYTES: u64 = 4 * 1024;
-/// Longest answer line.
-const ANSWER_BYTES: u64 = 4 * 1024 * 1024;
-/// How long one exchange may take.
-const WITHIN: Duration = Duration::from_secs(10);
 
 /// Listens until `stop`; the socket is gone afterwards. The caller holds the spool's lock, so that what lies at
 /// `path` belongs to no running agent and is replaced.
@@ -47,7 +37,10 @@ pub async fn serve(
             let responder = Arc::clone(&responder);
             tokio::spawn(async move {
                 // The other side went away or was too slow; it is its own loss.
-                drop(timeout(WITHIN, converse(stream, responder.as_ref())).await);
+                let may_ask = is_owner(&stream);
+                let (read, write) = stream.into_split();
+                let exchange = exchange::answer(read, write, may_ask, responder.as_ref());
+                drop(timeout(WITHIN, exchange).await);
                 drop(permit);
             });
         }
@@ -77,28 +70,6 @@ fn is_owner(stream: &UnixStream) -> bool {
         .is_ok_and(|peer| peer.uid() == own || peer.uid() == 0)
 }
 
-async fn converse(stream: UnixStream, responder: &dyn Responder) -> io::Result<()> {
-    let is_owner = is_owner(&stream);
-    let (read, mut write) = stream.into_split();
-    let mut line = String::new();
-    BufReader::new(read.take(REQUEST_BYTES))
-        .read_line(&mut line)
-        .await?;
-    let answer = match serde_json::from_str(&line) {
-        Ok(_) if !is_owner => Answer::Refused {
-            message: "only the user who runs the agent, and root, may ask it".to_owned(),
-        },
-        Ok(request) => responder.answer(request).await,
-        Err(error) => Answer::Refused {
-            message: format!("not a request of this version: {error}"),
-        },
-    };
-    let mut text = serde_json::to_vec(&answer)?;
-    text.push(b'\n');
-    write.write_all(&text).await?;
-    write.shutdown().await
-}
-
 /// Asks the running agent.
 ///
 /// # Errors
@@ -114,15 +85,8 @@ pub async fn ask(path: &Path, request: Request) -> Result<Answer, LocalError> {
         },
     };
     let asking = async {
-        let (read, mut write) = UnixStream::connect(path).await?.into_split();
-        let mut text = serde_json::to_vec(&request)?;
-        text.push(b'\n');
-        write.write_all(&text).await?;
-        let mut line = String::new();
-        BufReader::new(read.take(ANSWER_BYTES))
-            .read_line(&mut line)
-            .await?;
-        Ok(line)
+        let (read, write) = UnixStream::connect(path).await?.into_split();
+        exchange::ask(read, write, &request).await
     };
     let line = timeout(WITHIN, asking)
         .await
@@ -135,6 +99,7 @@ pub async fn ask(path: &Path, request: Request) -> Result<Answer, LocalError> {
 mod tests {
     use super::*;
     use futures_util::future::BoxFuture;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     struct Echo;
 

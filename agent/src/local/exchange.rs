@@ -1,0 +1,59 @@
+//! One exchange over any stream: a request and an answer, each a line of JSON, both of bounded length.
+
+use super::{Answer, Request, Responder};
+use std::io;
+use std::time::Duration;
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
+};
+
+/// Connections served at once.
+pub(super) const CONNECTIONS: usize = 8;
+/// How long one exchange may take.
+pub(super) const WITHIN: Duration = Duration::from_secs(10);
+/// Longest request line.
+const REQUEST_BYTES: u64 = 4 * 1024;
+/// Longest answer line.
+const ANSWER_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Reads a request and answers it; who may not ask gets a refusal.
+pub(super) async fn answer(
+    read: impl AsyncRead + Unpin,
+    mut write: impl AsyncWrite + Unpin,
+    may_ask: bool,
+    responder: &dyn Responder,
+) -> io::Result<()> {
+    let mut line = String::new();
+    BufReader::new(read.take(REQUEST_BYTES))
+        .read_line(&mut line)
+        .await?;
+    let answer = match serde_json::from_str(&line) {
+        Ok(_) if !may_ask => Answer::Refused {
+            message: "only the user who runs the agent, and root, may ask it".to_owned(),
+        },
+        Ok(request) => responder.answer(request).await,
+        Err(error) => Answer::Refused {
+            message: format!("not a request of this version: {error}"),
+        },
+    };
+    let mut text = serde_json::to_vec(&answer)?;
+    text.push(b'\n');
+    write.write_all(&text).await?;
+    write.shutdown().await
+}
+
+/// Sends a request and reads the line that comes back.
+pub(super) async fn ask(
+    read: impl AsyncRead + Unpin,
+    mut write: impl AsyncWrite + Unpin,
+    request: &Request,
+) -> io::Result<String> {
+    let mut text = serde_json::to_vec(request)?;
+    text.push(b'\n');
+    write.write_all(&text).await?;
+    let mut line = String::new();
+    BufReader::new(read.take(ANSWER_BYTES))
+        .read_line(&mut line)
+        .await?;
+    Ok(line)
+}
