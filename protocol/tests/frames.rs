@@ -127,6 +127,30 @@ fn heartbeat_leaves_unknown_readings_out() {
 }
 
 #[test]
+fn heartbeat_tells_of_cards_that_sleep_fail_or_slow_down() {
+    let asleep = GpuLoad {
+        index: 0,
+        asleep: Some(true),
+        ..GpuLoad::default()
+    };
+    let slow = GpuLoad {
+        index: 1,
+        throttle: Some(vec!["thermal".into()]),
+        xid: Some(79),
+        runtime_vram_mib: Some(5120),
+        ..GpuLoad::default()
+    };
+    let heartbeat = Heartbeat {
+        gpus: vec![asleep, slow],
+        ..Heartbeat::default()
+    };
+    check_to_control_plane(
+        &ToControlPlane::Heartbeat(heartbeat),
+        r#"{"type":"heartbeat","data":{"uptime_s":0,"gpus":[{"index":0,"asleep":true},{"index":1,"throttle":["thermal"],"xid":79,"runtime_vram_mib":5120}],"in_flight":0,"spool_depth":0,"paused":false},"ts":1767225600123}"#,
+    );
+}
+
+#[test]
 fn inventory_frame() {
     check_to_control_plane(
         &ToControlPlane::Inventory(inventory()),
