@@ -24,10 +24,16 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// The cargo that runs this, told nothing of the package that runs it: build scripts watch those names, and would
-/// build the same dependencies anew for every caller.
+/// The cargo that runs this, told nothing of the package that runs it.
 pub(crate) fn cargo() -> Command {
     let mut cargo = command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    forget_package(&mut cargo);
+    cargo
+}
+
+/// Takes out what cargo tells of the package that runs this: build scripts watch those names, and would build the
+/// same dependencies anew for every caller.
+pub(crate) fn forget_package(command: &mut Command) {
     let of_this_package = [
         "CARGO_PKG_",
         "CARGO_MANIFEST_",
@@ -40,10 +46,9 @@ pub(crate) fn cargo() -> Command {
             .iter()
             .any(|prefix| text.starts_with(prefix))
         {
-            cargo.env_remove(&name);
+            command.env_remove(&name);
         }
     }
-    cargo
 }
 
 /// Runs a command to its end; a failure names the command.
@@ -76,7 +81,9 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 
 /// Runs one of the repository's shell scripts.
 pub(crate) fn script(path: &str) -> Result<()> {
-    check(command("bash").arg(path))
+    let mut bash = command("bash");
+    forget_package(&mut bash);
+    check(bash.arg(path))
 }
 
 /// Whether a program is on the PATH.
