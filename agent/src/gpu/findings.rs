@@ -22,6 +22,8 @@ pub enum FindingKind {
     NoDriver,
     /// An NVIDIA card, but no driver.
     DriverMissing,
+    /// An NVIDIA card, and a static program, which cannot load the driver's library.
+    StaticBuild,
     /// The driver's library is there, the driver is not loaded.
     DriverNotLoaded,
     /// Driver and library are of different versions.
@@ -106,6 +108,13 @@ fn sentence(
             Severity::Warn,
             "an NVIDIA card is in this machine, but its driver is not installed; models run on the CPU".to_owned(),
             Some("sudo apt install nvidia-driver"),
+        ),
+        FindingKind::StaticBuild => (
+            Severity::Warn,
+            "an NVIDIA card is in this machine, but this is the static build of the agent, which cannot load the \
+             driver's library; install the .deb, the .rpm or the archive without \"musl\" in its name"
+                .to_owned(),
+            None,
         ),
         FindingKind::DriverNotLoaded => (
             Severity::Warn,

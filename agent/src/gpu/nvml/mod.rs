@@ -325,11 +325,16 @@ fn sleeping(index: u32, pci: &PciCard, known: &[Card], driver: &Driver, bus: &Bu
     card
 }
 
+/// Whether this program is static: then nothing can be loaded into it, whatever is installed.
+const IS_STATIC: bool = cfg!(all(target_env = "musl", target_feature = "crt-static"));
+
 fn kind_of(error: &NvmlError, bus: &Bus) -> FindingKind {
     match error {
         NvmlError::LibloadingError(_) | NvmlError::LibraryNotFound => {
             if bus.cards(VENDOR).is_empty() {
                 FindingKind::NoDriver
+            } else if IS_STATIC {
+                FindingKind::StaticBuild
             } else {
                 FindingKind::DriverMissing
             }
