@@ -12,7 +12,7 @@
 //! | `list` | lists of models over several runtimes |
 //! | `answer` | the body that a client gets, with its end held until the receipt is durable |
 //! | `ticket` | a request in progress and the promise that it ends in a receipt |
-//! | `upstream` | connections to runtimes |
+//! | `upstream`, `gate` | connections to runtimes, and waking their task no more than it takes |
 //! | `probe` | the control plane's known prompt |
 //!
 //! Invariants: answers pass through unchanged and unbuffered; no work looks finished to its client before its
@@ -22,6 +22,7 @@
 mod answer;
 mod ask;
 mod exchange;
+mod gate;
 mod headers;
 mod intake;
 mod lanes;

@@ -5,6 +5,7 @@
 //! once, which is what makes runtimes stop working. Idle connections are kept for less than the five seconds
 //! after which runtimes close them, and a request is sent again only if nothing of it had been sent.
 
+use super::gate::Gate;
 use crate::net::Stream;
 use crate::runtime::{Access, Endpoint, FoundRuntime, connect};
 use bytes::{Bytes, BytesMut};
@@ -79,6 +80,8 @@ pub(super) struct AnswerBody {
     wire: Option<Wire>,
     home: Arc<Pool>,
     endpoint: Endpoint,
+    /// Absent only while it is polled through.
+    gate: Option<Gate>,
     is_done: bool,
 }
 
@@ -106,6 +109,7 @@ impl Pool {
                         wire: Some(wire),
                         home: Arc::clone(self),
                         endpoint: endpoint.clone(),
+                        gate: Some(Gate::new()),
                         is_done: false,
                     };
                     return Ok(Response::from_parts(head, body));
@@ -230,17 +234,21 @@ impl AnswerBody {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, hyper::Error>>> {
+        let Some(gate) = self.gate.take() else {
+            return self.poll_open(cx);
+        };
+        let polled = gate.poll(cx, |cx| self.poll_open(cx));
+        self.gate = Some(gate);
+        polled
+    }
+
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, hyper::Error>>> {
         loop {
-            // Only driving the connection brings a frame, and that happens here. So its socket wakes this task, and
-            // the frame itself must not: it would make the task run a second time for every token.
-            let mut quiet = Context::from_waker(Waker::noop());
-            let mut frame = Pin::new(&mut self.incoming).poll_frame(&mut quiet);
+            let mut frame = Pin::new(&mut self.incoming).poll_frame(cx);
             if frame.is_pending() {
                 if let Some(wire) = &mut self.wire {
                     wire.drive(cx);
                 }
-                let is_driven = self.wire.as_ref().is_some_and(|wire| wire.is_open);
-                let cx = if is_driven { &mut quiet } else { &mut *cx };
                 frame = Pin::new(&mut self.incoming).poll_frame(cx);
             }
             match std::task::ready!(frame) {
@@ -330,5 +338,69 @@ impl Body for RequestBody {
             Self::Whole(body) => SizeHint::with_exact(body.len() as u64),
             Self::Stream(incoming) => incoming.size_hint(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::RuntimeKind;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    /// Counts how often a task is told to run.
+    struct Counting {
+        task: Waker,
+        wakes: Arc<AtomicUsize>,
+    }
+
+    impl Wake for Counting {
+        fn wake(self: Arc<Self>) {
+            self.wakes.fetch_add(1, Ordering::Relaxed);
+            self.task.wake_by_ref();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_makes_its_task_run_once() {
+        const TOKENS: usize = 50;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (go_on, mut next) = tokio::sync::mpsc::channel(1);
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            let mut request = [0; 1024];
+            let _ = stream.read(&mut request).await.unwrap();
+            let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+            stream.write_all(head).await.unwrap();
+            while next.recv().await.is_some() {
+                stream.write_all(b"5\r\ntoken\r\n").await.unwrap();
+            }
+            stream.write_all(b"0\r\n\r\n").await.unwrap();
+        });
+        let runtime = FoundRuntime::new(RuntimeKind::Vllm, Endpoint::new("127.0.0.1", port));
+        let request = Request::new(RequestBody::Whole(Bytes::new()));
+        let pool: Arc<Pool> = Arc::default();
+        let answer = pool.send(&runtime, request, Duration::from_secs(5)).await;
+        let mut body = answer.unwrap().into_body();
+        let wakes = Arc::new(AtomicUsize::new(0));
+        for _ in 0..TOKENS {
+            go_on.send(()).await.unwrap();
+            let token = std::future::poll_fn(|cx| {
+                let waker = Waker::from(Arc::new(Counting {
+                    task: cx.waker().clone(),
+                    wakes: Arc::clone(&wakes),
+                }));
+                body.poll_data(&mut Context::from_waker(&waker))
+            });
+            assert_eq!(token.await.unwrap().unwrap(), "token");
+        }
+        let wakes = wakes.load(Ordering::Relaxed);
+        assert!(wakes <= TOKENS, "{wakes} wakes for {TOKENS} tokens");
+        drop(go_on);
+        assert_eq!(body.read_to_end(10).await.unwrap(), "");
     }
 }

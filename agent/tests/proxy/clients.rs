@@ -314,7 +314,7 @@ async fn idle_connections_are_bounded_and_closed_after_a_while() {
     let found = vec![runtime(RuntimeKind::Vllm, upstream.addr, "m")];
     let running = proxy_with(found, &sink, few).await;
     let mut idle = Vec::new();
-    for _ in 0..300 {
+    for _ in 0..100 {
         idle.push(Client::connect(running.addr).await);
     }
     // Those who say nothing are let go in their turn, and the one with a request is served.
