@@ -120,6 +120,9 @@ pub struct Enroll {
     /// Region of this node; the token's where this is absent
     #[arg(long, value_name = "REGION")]
     pub region: Option<String>,
+    /// Enrol an enrolled machine again: it stays the same node and gets a new secret; stop the agent first
+    #[arg(long)]
+    pub force: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -174,8 +177,21 @@ pub enum Receipt {
         #[arg(long)]
         json: bool,
     },
-    /// Verify receipts without the network (exit 0: valid; 1: not valid; 2: a file cannot be read)
+    /// Verify receipts and evidence bundles without the network (exit 0: valid; 1: not valid; 2: a file cannot be read)
     Verify(Verify),
+    /// Write receipts with all that a stranger needs to verify them offline into one file
+    Export(Export),
+}
+
+/// `receipt export`.
+#[derive(Debug, Args)]
+pub struct Export {
+    /// Where to write it; - or nothing writes to standard output
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+    /// Only receipts made since then: 90s, 30m, 2h, 7d ago, or unix seconds
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
 }
 
 /// `receipt list`.
@@ -212,12 +228,15 @@ pub enum ReceiptStatus {
 /// `receipt verify`.
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// Files with one receipt each; - reads standard input
+    /// Files with one receipt or one evidence bundle each; - reads standard input
     #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub files: Vec<PathBuf>,
-    /// Public key of the node that signed, ed25519:BASE64; this node's own where absent
+    /// Public key of the node that signed, ed25519:BASE64; for a receipt this node's own where absent
     #[arg(long, value_name = "KEY")]
     pub public_key: Option<String>,
+    /// Proof that the receipt is in the network's log; not to be had yet, as the network keeps no log
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub proof: Option<PathBuf>,
     /// Print JSON: an object for one file, an array for several
     #[arg(long)]
     pub json: bool,

@@ -1,8 +1,8 @@
 //! Enrolment: this machine's key is made, proven and exchanged for a name and a secret.
 //!
 //! Order matters. The key is on disk before the control plane hears of it, so that no crash leaves an enrolled
-//! node without its key. A key that the control plane knows, but whose answer was lost, can never get another
-//! answer: it is replaced, as no receipt was signed with it.
+//! node without its key. A machine that brings its key again is the same node again, with a new secret. A key that
+//! the control plane will not have any more is replaced where no receipt was signed with it.
 
 use crate::api::{Api, ApiError};
 use crate::config::{BaseUrl, StateDir};
@@ -34,6 +34,13 @@ pub enum EnrolError {
          Node, or with `dgon-control-plane token create`"
     )]
     Token(String),
+    /// Another node has the name.
+    #[error(
+        "{0}. If this machine was that node and has lost its state directory, restore the directory from a backup: \
+         its key cannot be made again. Else enrol under another name and retire the old node in the console; its \
+         receipts stay, and a new chain begins"
+    )]
+    NameTaken(String),
     /// The call failed.
     #[error("the control plane did not enrol this machine")]
     Api(#[source] ApiError),
@@ -94,7 +101,9 @@ pub async fn enrol(state: &StateDir, wish: &Wish) -> Result<Enrolled, EnrolError
     let mut public_key = key.public();
     // Only a key that never signed a receipt may go: a node with a spool is somebody's to look at.
     if is_old && is_known_key(&registered) && !state.spool_dir().exists() {
-        tracing::warn!("an earlier enrolment lost its answer; its key is replaced by a new one");
+        tracing::warn!(
+            "the control plane will not have the key of an earlier enrolment; it is replaced by a new one"
+        );
         let key = fresh(state)?;
         public_key = key.public();
         registered = register(&api, wish, &key, hardware_hash).await;
@@ -150,6 +159,9 @@ fn explain(error: ApiError) -> EnrolError {
     match error {
         ApiError::Refused { detail, .. } if detail.kind == ErrorType::InvalidToken => {
             EnrolError::Token(detail.message)
+        }
+        ApiError::Refused { detail, .. } if detail.kind == ErrorType::Conflict => {
+            EnrolError::NameTaken(detail.message)
         }
         error => EnrolError::Api(error),
     }

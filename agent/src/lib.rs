@@ -6,6 +6,7 @@ pub mod cmd;
 pub mod config;
 pub mod doctor;
 pub mod enrol;
+pub mod evidence;
 pub mod files;
 pub mod gpu;
 pub mod heartbeat;

@@ -131,6 +131,145 @@ fn an_enrolled_machine_says_so_and_stays_as_it_is() {
 }
 
 #[test]
+fn a_token_comes_by_flag_file_input_or_environment_and_the_nearest_wins() {
+    let ways: [(&str, &[&str], &[(&str, &str)]); 5] = [
+        (
+            "flag",
+            &["--token", TOKEN],
+            &[("DGON_ENROL_TOKEN", "x"), ("NODE_TOKEN", "y")],
+        ),
+        (
+            "file",
+            &["--token-file", "token"],
+            &[("DGON_ENROL_TOKEN", "x")],
+        ),
+        ("input", &["--token-file", "-"], &[("NODE_TOKEN", "y")]),
+        (
+            "environment",
+            &[],
+            &[("DGON_ENROL_TOKEN", TOKEN), ("NODE_TOKEN", "y")],
+        ),
+        ("old name", &[], &[("NODE_TOKEN", TOKEN)]),
+    ];
+    for (name, arguments, environment) in ways {
+        let dir = tempfile::tempdir().unwrap();
+        let plane = control_plane(vec![]);
+        let token = dir.path().join("token");
+        std::fs::write(&token, format!("  {TOKEN}\n")).unwrap();
+        let mut command = enroll(dir.path(), &plane.url(), arguments);
+        command
+            .envs(environment.iter().copied())
+            .stdin(std::fs::File::open(&token).unwrap());
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{name}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn older_agents_names_are_honoured_and_flags_win() {
+    let dir = tempfile::tempdir().unwrap();
+    let plane = control_plane(vec![]);
+    let url = plane.url();
+    let old = [
+        ("DGON_API", url.as_str()),
+        ("NODE_ID", "old-name"),
+        ("REGION", "old-region"),
+        ("NODE_TOKEN", TOKEN),
+    ];
+    let mut command = agent(dir.path(), &["enroll", "--json", "--region", "by-flag"]);
+    let output = command.envs(old).stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let said = json(&output);
+    assert_eq!(
+        (said["node_id"].as_str(), said["region"].as_str()),
+        (Some("old-name"), Some("by-flag"))
+    );
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_terminal_is_asked_and_shows_nothing() {
+    use std::io::Write as _;
+    let dir = tempfile::tempdir().unwrap();
+    let plane = control_plane(vec![]);
+    let program = env!("CARGO_BIN_EXE_dgon-agent");
+    // `script` of util-linux makes the terminal.
+    let mut command = Command::new("script");
+    command
+        .args([
+            "-qec",
+            &format!("{program} enroll --api {}", plane.url()),
+            "/dev/null",
+        ])
+        .env_remove("DGON_ENROL_TOKEN")
+        .env_remove("NODE_TOKEN")
+        .env("DGON_STATE_DIR", dir.path().join("state"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut child = command
+        .spawn()
+        .expect("`script` of the package bsdutils is needed");
+    let mut input = child.stdin.take().unwrap();
+    let mut output = child.stdout.take().unwrap();
+    let mut shown = Vec::new();
+    // Typed only after the question: before that the terminal would still show it.
+    while !String::from_utf8_lossy(&shown).contains("Enrolment token: ") {
+        let mut piece = [0; 256];
+        let read = std::io::Read::read(&mut output, &mut piece).unwrap();
+        assert!(read > 0, "{}", String::from_utf8_lossy(&shown));
+        shown.extend_from_slice(&piece[..read]);
+    }
+    input.write_all(format!("{TOKEN}\n").as_bytes()).unwrap();
+    std::io::Read::read_to_end(&mut output, &mut shown).unwrap();
+    drop(input);
+    let text = String::from_utf8_lossy(&shown).into_owned();
+    assert!(child.wait().unwrap().success(), "{text}");
+    assert!(
+        text.contains("enrolled as node-7f") && !text.contains(TOKEN),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_token_for_an_enrolled_machine_is_not_used_in_silence_and_force_uses_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let plane = control_plane(vec![]);
+    let run = |more: &[&str]| {
+        enroll(
+            dir.path(),
+            &plane.url(),
+            &[&["--token", TOKEN], more].concat(),
+        )
+        .output()
+        .unwrap()
+    };
+    assert!(run(&[]).status.success());
+    let key = identity::load_key(&StateDir::new(dir.path().join("state"))).unwrap();
+    let calls = plane.seen().len();
+    let again = run(&[]);
+    assert_eq!(again.status.code(), Some(1));
+    let text = stderr(&again);
+    assert!(
+        text.contains("enrolled already") && text.contains("--force"),
+        "{text}"
+    );
+    assert_eq!(
+        plane.seen().len(),
+        calls,
+        "the token was not shown to anybody"
+    );
+    let forced = run(&["--force"]);
+    assert!(forced.status.success(), "{}", stderr(&forced));
+    assert!(stdout(&forced).contains("enrolled again as node-7f"));
+    let kept = identity::load_key(&StateDir::new(dir.path().join("state"))).unwrap();
+    assert_eq!(kept.public(), key.public());
+    let elsewhere = control_plane(vec![]);
+    let output = enroll(dir.path(), &elsewhere.url(), &["--token", TOKEN, "--force"]).output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
 fn a_refused_token_keeps_the_key_for_the_next_try() {
     let dir = tempfile::tempdir().unwrap();
     let plane = control_plane(vec![]);

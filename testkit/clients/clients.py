@@ -6,6 +6,7 @@ import json
 import subprocess
 import time
 
+import evidence
 import ollama
 import openai
 from stack import Stack, until
@@ -138,6 +139,34 @@ def run(stack, clients, seen):
         print(f"ok  {client.__name__:20} {time.monotonic() - begin - took:6.2f} s, receipt after {took:.2f} s")
 
 
+def check_evidence(stack):
+    """A bundle over a change of keys, read by our own verifier and by the one of this folder."""
+    rotated = stack.agent("key", "rotate")
+    assert rotated.returncode == 0, rotated.stderr
+    openai_whole(stack)
+    path = stack.dir / "bundle.json"
+    exported = stack.agent("receipt", "export", "--output", str(path))
+    assert exported.returncode == 0, exported.stderr
+    node = stack.receipts()[0]["node_id"]
+    keys = [key["public_key"] for key in stack.api(f"/nodes/{node}/keys")["items"]]
+    assert len(keys) == 2, keys
+    data = path.read_bytes()
+    for key in keys:
+        count = evidence.verify(data, key)
+        ours = stack.agent("receipt", "verify", "--json", "--public-key", key, str(path))
+        assert (ours.returncode, json.loads(ours.stdout)["receipts"]) == (0, count), ours.stdout
+    step = max(1, len(data) // 200)
+    for at in range(0, len(data), step):
+        changed = bytearray(data)
+        changed[at] ^= 1
+        try:
+            evidence.verify(bytes(changed))
+        except evidence.Invalid:
+            continue
+        raise AssertionError(f"a changed byte at {at} was not found")
+    print(f"ok  evidence bundle      {count} receipts under {len(keys)} keys, two verifiers, changes found")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--bin", required=True, help="folder of the built programs")
@@ -150,6 +179,8 @@ def main():
         with stack:
             until("the models", lambda: {OLLAMA_MODEL, VLLM_MODEL} <= set(stack.models()))
             run(stack, clients, set())
+            if clients is QUICK:
+                check_evidence(stack)
         count += len(clients)
     print(f"{count} passed, 0 failed")
 

@@ -5,5 +5,5 @@ set -eu
 cd "$(dirname "$0")/../.."
 target="${CARGO_TARGET_DIR:-$PWD/target}"
 cargo build --quiet --package dgon-agent --package dgon-control-plane --package dgon-testkit
-python=$(testkit/clients/venv.sh "$target/clients-venv" 'openai>=2,<4' 'ollama>=0.6,<1')
+python=$(testkit/clients/venv.sh "$target/clients-venv" 'openai>=2,<4' 'ollama>=0.6,<1' 'cryptography>=42')
 exec "$python" testkit/clients/clients.py --bin "$target/debug" "$@"

@@ -390,3 +390,63 @@ async fn of_two_agents_with_one_identity_the_older_stops_and_says_why() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_that_enrols_again_is_the_same_node_and_a_lost_one_is_told_what_it_lost() {
+    let mut stack = Stack::start(vec![runtime()], "").await;
+    let clients = Clients::start(&stack, 1);
+    clients.until_more(3).await;
+    let mut finished = clients.end().await;
+    let last = stack.agent.all_acked().await.unwrap();
+    let before = shown(&stack.agent).await;
+    let node = before["node_id"].as_str().unwrap().to_owned();
+    let url = stack.plane.url();
+    let enrol = ["enroll", "--json", "--force", "--api", &url, "--token"];
+
+    // While it runs it is not enrolled again, as it would go on with the old secret.
+    let token = stack.plane.token(2).await.unwrap();
+    let refused = stack.agent.tell(&[&enrol[..], &[&token]].concat()).await;
+    let text = refused.unwrap_err().to_string();
+    assert!(text.contains("stop it first"), "{text}");
+    stack.agent.kill();
+    let said = stack
+        .agent
+        .tell(&[&enrol[..], &[&token]].concat())
+        .await
+        .unwrap();
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said["node_id"], node.as_str());
+    // The secret alone is lost: the key is enough.
+    std::fs::remove_file(stack.agent.state().join("node.secret")).unwrap();
+    let said = stack
+        .agent
+        .tell(&[&enrol[..], &[&token]].concat())
+        .await
+        .unwrap();
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said["node_id"], node.as_str());
+    assert_eq!(said["public_key"], before["public_key"]);
+    stack.agent.resume().await.unwrap();
+    let clients = Clients::start(&stack, 1);
+    clients.until_more(3).await;
+    finished.extend(clients.end().await);
+    assert!(
+        stack.agent.all_acked().await.unwrap() > last,
+        "the chain goes on"
+    );
+    let session = stack.session().await;
+    assert_eq!(check(&session, &node, &finished).await, 1);
+
+    // All is lost but the name.
+    let setup = AgentSetup {
+        name: "fresh".to_owned(),
+        yaml: format!("node:\n  id: {node}\n"),
+        ..AgentSetup::default()
+    };
+    let lost = AgentProcess::enrol(stack.dir.path(), &stack.plane, &setup).await;
+    let text = lost.err().unwrap().to_string();
+    assert!(
+        text.contains("restore the directory from a backup"),
+        "{text}"
+    );
+}

@@ -8,7 +8,9 @@ use crate::enrol::{self, Wish};
 use crate::files;
 use crate::identity::{self, Enrolment, IdentityError};
 use crate::net::Network;
+use crate::spool::Lock;
 use anyhow::{Context as _, Result, bail};
+use dgon_protocol::id::NodeId;
 use dgon_protocol::key::PublicKey;
 use serde_json::json;
 use std::io::{self, Read as _};
@@ -30,11 +32,21 @@ pub(super) fn run(context: &Context, arguments: &Enroll) -> Result<ExitCode> {
         )
         .into());
     };
-    match identity::load_enrolment(&context.paths.state) {
-        Ok(enrolment) => return already(context, arguments, &config, &api, &enrolment),
-        Err(IdentityError::NotEnrolled(_)) => {}
+    let enrolled_before = match identity::load_enrolment(&context.paths.state) {
+        Ok(enrolment) => Some(enrolment),
+        Err(IdentityError::NotEnrolled(_)) => None,
         Err(error) => return Err(error.into()),
+    };
+    if let Some(enrolment) = &enrolled_before
+        && !arguments.force
+    {
+        return already(context, arguments, &config, &api, enrolment);
     }
+    // An agent that runs would go on with the old secret.
+    let _alone = match &enrolled_before {
+        Some(enrolment) => Some(may_enrol_again(context, &config, &api, enrolment)?),
+        None => None,
+    };
     let wish = Wish {
         api: api.clone(),
         network: Network::from_environment(config.control_plane.ca_file.as_deref()),
@@ -55,7 +67,8 @@ pub(super) fn run(context: &Context, arguments: &Enroll) -> Result<ExitCode> {
         &enrolled.enrolment,
         enrolled.public_key,
         &Outcome {
-            is_new: true,
+            is_new: enrolled_before.is_none(),
+            is_again: enrolled_before.is_some(),
             wrote,
             listen: config.proxy.listen.to_string(),
         },
@@ -65,6 +78,7 @@ pub(super) fn run(context: &Context, arguments: &Enroll) -> Result<ExitCode> {
 /// What to tell besides the identity.
 struct Outcome {
     is_new: bool,
+    is_again: bool,
     wrote: bool,
     listen: String,
 }
@@ -91,18 +105,24 @@ fn already(
     api: &BaseUrl,
     enrolment: &Enrolment,
 ) -> Result<ExitCode> {
-    let state = context.paths.state.path().display();
     if let Some(wanted) = &config.node.id
         && *wanted != enrolment.node_id
     {
-        bail!(
-            "this machine is enrolled as {}, not as {wanted}; to start anew, stop the agent and move {state} away",
-            enrolment.node_id
-        );
+        bail!(other_name(context, &enrolment.node_id, wanted));
     }
     let public_key = identity::load_key(&context.paths.state)?.public();
     // An earlier run may have been cut off between the secret and the file.
     let wrote = write_config(context, api, enrolment)?;
+    // A token on the command line is meant to be used; one in the environment may always be there.
+    let brings_token = arguments.token.is_some() || arguments.token_file.is_some();
+    if brings_token && !wrote {
+        bail!(
+            "this machine is enrolled already, as {}; nothing was changed and the token was not used. To give the \
+             same node a new secret, stop the agent and add --force; to make another node, use an empty state \
+             directory (--state-dir)",
+            enrolment.node_id
+        );
+    }
     tell(
         context,
         arguments.json,
@@ -110,9 +130,42 @@ fn already(
         public_key,
         &Outcome {
             is_new: false,
+            is_again: false,
             wrote,
             listen: config.proxy.listen.to_string(),
         },
+    )
+}
+
+/// Whether an enrolled machine may be enrolled again; the lock of its state directory.
+fn may_enrol_again(
+    context: &Context,
+    config: &Config,
+    api: &BaseUrl,
+    enrolment: &Enrolment,
+) -> Result<Lock> {
+    if let Some(wanted) = &config.node.id
+        && *wanted != enrolment.node_id
+    {
+        bail!(other_name(context, &enrolment.node_id, wanted));
+    }
+    // The address in agent.yaml is the one that enrolment went through.
+    let written = context.load_config(Vec::new())?.config.control_plane.api;
+    if let Some(written) = written
+        && written.to_string() != api.to_string()
+    {
+        bail!(
+            "this machine is enrolled at {written}, and its key and chain belong there; for {api} use a state \
+             directory of its own (--state-dir)"
+        );
+    }
+    Ok(Lock::take(context.paths.state.path())?)
+}
+
+fn other_name(context: &Context, enrolled: &NodeId, wanted: &NodeId) -> String {
+    format!(
+        "this machine is enrolled as {enrolled}, not as {wanted}; to start anew, stop the agent and move {} away",
+        context.paths.state.path().display()
     )
 }
 
@@ -163,6 +216,8 @@ fn tell(
     }
     let head = if outcome.is_new {
         "enrolled as"
+    } else if outcome.is_again {
+        "enrolled again as"
     } else {
         "this machine is enrolled already, as"
     };

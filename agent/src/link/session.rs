@@ -15,7 +15,7 @@ use dgon_protocol::frame::{
     Welcome, link_proof_bytes,
 };
 use dgon_protocol::key::signature_text;
-use dgon_protocol::limits::{FRAMES_QUEUED, HANDSHAKE, HEARTBEAT};
+use dgon_protocol::limits::{FRAMES_QUEUED, HANDSHAKE, HEARTBEAT, RECEIPTS_IN_FLIGHT};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::value::RawValue;
 use std::io;
@@ -202,7 +202,9 @@ impl<'a> Session<'a> {
         answers: mpsc::Sender<ToControlPlane>,
     ) -> Standing {
         let receipts = &self.parts.receipts;
-        receipts.resume_at(welcome.acked_seq).await;
+        let known = receipts.status();
+        let from = resume_from(known.acked_seq, known.last_seq, welcome.acked_seq);
+        receipts.resume_at(from).await;
         let spool = receipts.status();
         let in_step = welcome.acked_seq <= spool.last_seq;
         if in_step {
@@ -223,7 +225,7 @@ impl<'a> Session<'a> {
         let origin = Instant::now();
         Standing {
             socket,
-            window: Window::new(welcome.acked_seq, spool.oldest_seq, &welcome.limits),
+            window: Window::new(from, spool.oldest_seq, &welcome.limits),
             liveness: Liveness::new(Duration::ZERO, now_ms()),
             origin,
             duties: Duties::new(self.parts.clone(), self.settings.allow.clone(), answers),
@@ -453,6 +455,17 @@ impl Standing {
     }
 }
 
+/// Where a session begins. What was acknowledged while nobody heard it may have been refused, and the refusal went
+/// the same way; so it is sent once more, and its verdict comes again.
+fn resume_from(known: u64, last: u64, acked: u64) -> u64 {
+    let unheard = acked.saturating_sub(known);
+    if acked <= last && unheard <= RECEIPTS_IN_FLIGHT as u64 {
+        known.min(acked)
+    } else {
+        acked
+    }
+}
+
 async fn send(socket: &mut Socket, frame: &ToControlPlane) -> Result<(), Ended> {
     let text = frame.encode(i64::try_from(now_ms()).unwrap_or(i64::MAX));
     send_message(socket, Message::text(text)).await
@@ -508,4 +521,22 @@ fn heartbeat_period(seconds: u32) -> Duration {
 
 fn now_ms() -> u64 {
     crate::receipts::unix_ms()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_acknowledged_unheard_is_sent_once_more() {
+        assert_eq!(resume_from(5, 20, 9), 5, "refusals may be among them");
+        assert_eq!(resume_from(5, 20, 5), 5);
+        assert_eq!(resume_from(9, 20, 5), 5, "the control plane has less");
+        assert_eq!(resume_from(5, 20, 21), 21, "the spool was lost");
+        assert_eq!(
+            resume_from(5, 9_000, 8_000),
+            8_000,
+            "that is no lost answer"
+        );
+    }
 }

@@ -1,4 +1,4 @@
-//! One agent per spool: a lock on a file in its folder, held as long as the process lives.
+//! One agent per state directory: a lock on a file in it, held as long as the process lives.
 //!
 //! The system drops the lock with the process, however it ends, so that nothing stale ever has to be cleaned up.
 
@@ -12,29 +12,33 @@ use std::path::Path;
 pub enum LockError {
     /// Another process has it.
     #[error(
-        "another dgon-agent uses this spool; stop it first, or give this one its own state directory with --state-dir"
+        "another dgon-agent uses this state directory; stop it first, or give this one its own with --state-dir"
     )]
     Taken,
     /// The lock file cannot be made or locked.
-    #[error("the spool's lock file cannot be used; check the permissions of the spool folder")]
+    #[error("the lock file cannot be used; check the permissions of the state directory")]
     Io(#[source] io::Error),
 }
 
-/// The lock; dropping it frees the spool.
+/// The lock; dropping it frees the directory.
 #[derive(Debug)]
 pub struct Lock(#[expect(dead_code, reason = "held for its lock alone")] File);
 
 impl Lock {
-    /// Takes the lock of the spool at `folder`.
+    /// Takes the lock of the state directory at `folder`.
     ///
     /// # Errors
     /// [`LockError`], at once: nothing waits for another agent to stop.
     pub fn take(folder: &Path) -> Result<Self, LockError> {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false);
-        let file = owner_only(&mut options)
-            .open(folder.join("lock"))
-            .map_err(LockError::Io)?;
+        let path = folder.join("lock");
+        let file = match owner_only(&mut options).open(&path) {
+            // A disk that takes no writes is a state of the spool and no reason not to start.
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => File::open(&path),
+            other => other,
+        }
+        .map_err(LockError::Io)?;
         match file.try_lock() {
             Ok(()) => Ok(Self(file)),
             Err(TryLockError::WouldBlock) => Err(LockError::Taken),

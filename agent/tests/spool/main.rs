@@ -11,3 +11,4 @@ mod faults;
 mod kill;
 mod model;
 mod receipts;
+mod torn;

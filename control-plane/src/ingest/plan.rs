@@ -272,10 +272,26 @@ impl<'a> Plan<'a> {
         match stored {
             Some(hash) if hash == receipt.entry_hash => Ok(Fate::Duplicate),
             Some(_) => Ok(self.fork(node, receipt, link, "another receipt has its seq")),
-            // The place was given up as missing: the receipt comes late and is as good as ever, unless it
-            // was refused before.
-            None => self.insert_checked(node, receipt, Some(seq)).await,
+            None => self.late(node, receipt, seq).await,
         }
+    }
+
+    /// A receipt for a place that was given up: as good as ever where it was missing, and as bad as before where it
+    /// was refused as a fork.
+    async fn late(
+        &mut self,
+        node: &'a NodeSession,
+        receipt: &'a Verified,
+        seq: i64,
+    ) -> Result<Fate, PlanError> {
+        let place = (&node.node_id, receipt.key);
+        let reason = self.tx.gap_reason(place, seq).await?;
+        if reason.as_deref() == Some(ErrorType::ForkedChain.as_str()) {
+            let message =
+                format!("the receipt of seq {seq} was refused before: it forks the chain");
+            return Ok(refusal(ErrorType::ForkedChain, &message));
+        }
+        self.insert_checked(node, receipt, Some(seq)).await
     }
 
     /// Goes on along a chain with receipts that waited for what came now.

@@ -100,6 +100,13 @@ async fn two_receipts_for_one_place_are_a_fork() {
             .expect("count"),
         2
     );
+    // Whoever did not hear the refusal sends it once more, and hears it.
+    link.send_receipts([&rewritten, &after])
+        .await
+        .expect("send");
+    let acked = ack(&mut link, after.seq).await;
+    assert_eq!(acked.refused.len(), 1);
+    assert_eq!(acked.refused[0].kind, ErrorType::ForkedChain);
 }
 
 #[tokio::test]

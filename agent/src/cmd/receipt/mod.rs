@@ -1,5 +1,6 @@
 //! `receipt`: the receipts of this node, and the verification of anybody's.
 
+mod export;
 mod local;
 mod since;
 mod verify;
@@ -14,6 +15,7 @@ pub(super) fn run(
 ) -> anyhow::Result<ExitCode> {
     match command {
         Receipt::Verify(arguments) => verify::run(context, &arguments),
+        Receipt::Export(arguments) => export::run(&context()?, &arguments),
         Receipt::List(arguments) => local::list(&context()?, &arguments),
         Receipt::Show { id, raw, json } => local::show(&context()?, &id, raw, json),
     }

@@ -181,6 +181,28 @@ impl IngestTx {
             .transpose()
     }
 
+    /// Why no stored receipt fills a place of a chain; `None` where nothing is known of it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn gap_reason(
+        &mut self,
+        node: (&NodeId, i64),
+        seq: i64,
+    ) -> Result<Option<String>, StoreError> {
+        let (node_id, node_key_id) = node;
+        let row: Option<(String,)> = on_tx!(self, tx => sqlx::query_as(
+                "SELECT reason FROM chain_gaps WHERE node_id = $1 AND node_key_id = $2 \
+                 AND from_seq <= $3 AND to_seq >= $3 ORDER BY id LIMIT 1")
+            .bind(node_id.as_str())
+            .bind(node_key_id)
+            .bind(seq)
+            .fetch_optional(&mut **tx)
+            .await
+            .map_err(StoreError::query("receipt.gap_reason")))?;
+        Ok(row.map(|(reason,)| reason))
+    }
+
     /// The hash of the receipt with a request id.
     ///
     /// # Errors
