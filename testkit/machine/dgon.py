@@ -68,7 +68,12 @@ def ask(machine, kind="ollama"):
 
 def status(machine):
     """What the running agent says of itself, or nothing where none answers."""
-    said = machine.run("/mnt/dgon/dgon-agent status --json", check=False)
+    return status_in(machine, {})
+
+
+def status_in(machine, places):
+    """The same of an agent whose places the environment `places` names."""
+    said = machine.run("/mnt/dgon/dgon-agent status --json", check=False, env=places)
     return json.loads(said.out) if said.code == 0 else None
 
 
