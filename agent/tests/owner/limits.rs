@@ -1,13 +1,14 @@
 //! The owner's limits on the real program: what stops it is said everywhere, and its own clients are served.
 
 use crate::node::Node;
-use crate::support::stdout;
+use crate::support::{json, stdout};
+use dgon_agent::link::Phase;
 use dgon_agent::mode::Mode;
 use dgon_agent_core::owner::{Limit, Verdict};
 use dgon_protocol::frame::{Control, PausedReason, Probe, ProbeOutcome, ToAgent};
 use dgon_protocol::id::{NodeId, RequestId};
 use dgon_testkit::link_server::{Script, StubControlPlane};
-use serde_json::json;
+use dgon_testkit::runtime::{Kind, SimConfig};
 use std::path::PathBuf;
 
 /// The stand-in for NVML, which cargo builds beside this test.
@@ -21,12 +22,12 @@ fn fake_nvml() -> PathBuf {
 
 fn with_a_card_at(node: &mut Node, temp_c: u32) {
     let file = node.machine.dir.path().join("machine.json");
-    let card = json!({
+    let card = serde_json::json!({
         "name": "NVIDIA H200", "uuid": "GPU-1", "pci": "00000000:01:00.0",
         "memory_total": 150_754_820_096_u64, "memory_used": 1_073_741_824_u64,
         "util_pct": 37, "temp_c": temp_c, "power_mw": 312_500,
     });
-    let machine = json!({"driver": "550.54.15", "cuda": 12040, "cards": [card]});
+    let machine = serde_json::json!({"driver": "550.54.15", "cuda": 12040, "cards": [card]});
     std::fs::write(&file, machine.to_string()).unwrap();
     node.machine
         .set("DGON_FAKE_NVML", file.display().to_string());
@@ -99,15 +100,7 @@ async fn the_control_plane_hears_why_and_cannot_lift_it() {
         .await
         .unwrap();
     assert!(plane.send(ToAgent::Control(Control::Resume)).await);
-    let probe = Probe {
-        probe_id: "p".to_owned(),
-        request_id: RequestId::parse("r_p").unwrap(),
-        model: None,
-        prompt: "hello".to_owned(),
-        max_tokens: 1,
-        timeout_ms: 10_000,
-    };
-    assert!(plane.send(ToAgent::Probe(probe)).await);
+    assert!(plane.send(probe("p", 10_000)).await);
     let seen = plane.until(|seen| seen.probes.len() == 1).await.unwrap();
     assert_eq!(seen.probes[0].outcome, ProbeOutcome::Refused);
     let why = seen.probes[0].message.clone().unwrap();
@@ -123,4 +116,63 @@ async fn the_control_plane_hears_why_and_cannot_lift_it() {
         .await
         .unwrap();
     assert_eq!(plane.seen().violations, Vec::<String>::new());
+}
+
+fn probe(id: &str, timeout_ms: u32) -> ToAgent {
+    ToAgent::Probe(Probe {
+        probe_id: id.to_owned(),
+        request_id: RequestId::parse(format!("r_{id}")).unwrap(),
+        model: None,
+        prompt: "hello".to_owned(),
+        max_tokens: 16,
+        timeout_ms,
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_waits_for_what_the_network_runs_and_takes_no_more() {
+    let id = NodeId::parse("rig-7").unwrap();
+    let plane = StubControlPlane::start(id, &crate::support::machine::SECRET, Script::default())
+        .await
+        .unwrap();
+    let mut node = Node::new("");
+    let api = format!("http://{}", plane.address());
+    node.machine.set("DGON_CONTROL_PLANE_API", api);
+    // It begins its answer and goes silent, so that the probe runs on.
+    let mut silent = SimConfig::new(Kind::Ollama);
+    silent.faults.stall_after = Some(1);
+    node.with_runtime_like(silent).await;
+    node.start();
+    node.until(|status| {
+        status.runtimes.iter().any(|runtime| runtime.ready) && status.link.phase == Phase::Connected
+    })
+    .await;
+    assert!(plane.send(probe("1", 60_000)).await);
+    node.until(|status| status.in_flight == 1 && status.in_flight_local == 0)
+        .await;
+
+    let said = node.run(&["drain", "--wait", "0", "--json"]);
+    assert_eq!(said.status.code(), Some(1));
+    let said = json(&said);
+    assert_eq!(
+        (&said["drained"], &said["network_requests"]),
+        (&false.into(), &1.into())
+    );
+    assert!(plane.send(probe("2", 60_000)).await);
+    let seen = plane.until(|seen| !seen.probes.is_empty()).await.unwrap();
+    assert_eq!(seen.probes[0].outcome, ProbeOutcome::Refused);
+    assert!(
+        seen.probes[0]
+            .message
+            .as_ref()
+            .unwrap()
+            .contains("draining")
+    );
+
+    node.stop_runtime();
+    let said = node.run(&["drain"]);
+    assert!(said.status.success(), "{}", stdout(&said));
+    let seen = plane.until(|seen| seen.probes.len() == 2).await.unwrap();
+    assert_eq!(seen.probes[1].outcome, ProbeOutcome::Failed);
+    assert_eq!(node.until(|_| true).await.in_flight, 0);
 }

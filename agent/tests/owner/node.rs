@@ -44,11 +44,19 @@ impl Node {
 
     /// Puts a runtime beside it.
     pub(crate) async fn with_runtime(&mut self) {
-        let runtime = SimRuntime::start(SimConfig::new(Kind::Ollama))
-            .await
-            .unwrap();
+        self.with_runtime_like(SimConfig::new(Kind::Ollama)).await;
+    }
+
+    /// Puts this runtime beside it.
+    pub(crate) async fn with_runtime_like(&mut self, config: SimConfig) {
+        let runtime = SimRuntime::start(config).await.unwrap();
         self.machine.set("DGON_RUNTIMES_ENDPOINTS", runtime.url());
         self.runtime = Some(runtime);
+    }
+
+    /// Ends the runtime and its connections.
+    pub(crate) fn stop_runtime(&mut self) {
+        self.runtime = None;
     }
 
     /// A command of the program for this node.

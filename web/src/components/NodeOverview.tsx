@@ -42,6 +42,22 @@ function LastProbe({ probe }: { probe: NodeDetail['last_probe'] }) {
   )
 }
 
+const PAUSED: Record<string, string> = {
+  owner: 'by its owner',
+  draining: 'draining',
+  control_plane: 'by the control plane',
+  control_plane_draining: 'drained by the control plane',
+  machine_in_use: 'the machine is in use',
+  quiet_hours: 'quiet hours',
+  gpu_hot: 'a GPU is too hot',
+  below_profit: "below the owner's profit",
+}
+
+function paused(heartbeat: NodeDetail['heartbeat']) {
+  const why = PAUSED[heartbeat?.paused_reason ?? '']
+  return heartbeat?.paused && why ? `Yes, ${why}` : yesNo(heartbeat?.paused)
+}
+
 export function NodeOverview({ node }: { node: NodeDetail }) {
   const { heartbeat, chain, models, runtimes } = node
   const work: Fact[] = [
@@ -59,7 +75,7 @@ export function NodeOverview({ node }: { node: NodeDetail }) {
     ['Spool', typeof heartbeat?.spool_depth === 'number' ? plural(heartbeat.spool_depth, 'receipt') : null],
     ['CPU', withUnit(heartbeat?.cpu_pct, '%')],
     ['Agent up for', duration(heartbeat?.uptime_s)],
-    ['Paused', yesNo(heartbeat?.paused)],
+    ['Paused', paused(heartbeat)],
     ['Last probe', <LastProbe key="probe" probe={node.last_probe} />],
   ]
   const records: Fact[] = [

@@ -192,8 +192,11 @@ pub struct HeartbeatView {
     pub queue: Option<u32>,
     /// Receipts not acknowledged yet.
     pub spool_depth: u64,
-    /// Paused by its owner.
+    /// Takes no work from the network.
     pub paused: bool,
+    /// Why, where the agent says: `owner`, `draining`, `control_plane`, `control_plane_draining`, `machine_in_use`,
+    /// `quiet_hours`, `gpu_hot`, `below_profit` or `other`.
+    pub paused_reason: Option<String>,
 }
 
 /// A heartbeat as a live event.
@@ -354,6 +357,7 @@ impl HeartbeatView {
             queue: beat.queue,
             spool_depth: beat.spool_depth,
             paused: beat.paused,
+            paused_reason: beat.paused_reason.map(|reason| reason.as_str().to_owned()),
         }
     }
 }

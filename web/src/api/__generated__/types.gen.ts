@@ -319,9 +319,14 @@ export type HeartbeatView = {
      */
     in_flight: number;
     /**
-     * Paused by its owner.
+     * Takes no work from the network.
      */
     paused: boolean;
+    /**
+     * Why, where the agent says: `owner`, `draining`, `control_plane`, `control_plane_draining`, `machine_in_use`,
+     * `quiet_hours`, `gpu_hot`, `below_profit` or `other`.
+     */
+    paused_reason?: string | null;
     /**
      * Requests that wait in the runtime.
      */
