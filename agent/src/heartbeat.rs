@@ -3,7 +3,7 @@
 //! GPU drivers can block for seconds, so they are asked on a blocking thread and given up after a while: a
 //! heartbeat without GPU load is worth more than none. What is not known is absent, never 0.
 
-use crate::gpu::Detector;
+use crate::gpu::{Detector, FindingKind, Severity, Survey};
 use crate::host::{self, CpuSampler};
 use crate::mode::{Mode, ModeSwitch};
 use crate::proxy::Proxy;
@@ -19,6 +19,8 @@ use tokio::time::{Instant, timeout};
 const SAMPLE_WITHIN: Duration = Duration::from_secs(3);
 /// How often the hardware is looked at again: a card can fall off the bus.
 const SURVEY_EVERY: Duration = Duration::from_secs(300);
+/// How soon it is looked at again where drivers took too long: they may only have been starting their cards.
+const SURVEY_AGAIN: Duration = Duration::from_secs(15);
 
 /// Takes heartbeats. Cheap to clone.
 #[derive(Clone)]
@@ -46,6 +48,28 @@ pub struct Readings {
 struct Hardware {
     detector: Detector,
     cpu: CpuSampler,
+    /// What was told in the log of what is wrong with cards.
+    told: Vec<(FindingKind, Option<u32>)>,
+}
+
+impl Hardware {
+    /// Logs what is newly wrong with cards, once.
+    fn tell(&mut self, survey: &Survey) {
+        let wrong: Vec<_> = survey
+            .all_findings()
+            .into_iter()
+            .filter(|finding| finding.severity != Severity::Info)
+            .collect();
+        for finding in &wrong {
+            if !self.told.contains(&(finding.kind, finding.gpu)) {
+                tracing::warn!(gpu = finding.gpu, "{}", finding.message);
+            }
+        }
+        self.told = wrong
+            .iter()
+            .map(|finding| (finding.kind, finding.gpu))
+            .collect();
+    }
 }
 
 impl Pulse {
@@ -61,6 +85,7 @@ impl Pulse {
             hardware: Arc::new(Mutex::new(Hardware {
                 detector: Detector::new(),
                 cpu: CpuSampler::new(),
+                told: Vec::new(),
             })),
             registry,
             proxy,
@@ -138,7 +163,11 @@ impl Pulse {
     ) {
         let mut runtimes = self.registry.subscribe();
         let mut machine = self.survey().await;
-        let mut survey_at = Instant::now() + SURVEY_EVERY;
+        let next = |looked: bool| {
+            let after = if looked { SURVEY_EVERY } else { SURVEY_AGAIN };
+            Instant::now() + after
+        };
+        let mut survey_at = next(machine.is_some());
         loop {
             let found = runtimes.borrow_and_update().clone();
             publish(&inventory, describe(&machine, &found));
@@ -152,8 +181,9 @@ impl Pulse {
                     machine = self.survey().await.or(machine);
                 }
                 () = tokio::time::sleep_until(survey_at) => {
-                    machine = self.survey().await.or(machine);
-                    survey_at = Instant::now() + SURVEY_EVERY;
+                    let looked = self.survey().await;
+                    survey_at = next(looked.is_some());
+                    machine = looked.or(machine);
                 }
                 () = inventory.closed() => return,
             }
@@ -161,8 +191,12 @@ impl Pulse {
     }
 
     async fn survey(&self) -> Option<(Host, Vec<Gpu>)> {
-        self.ask_hardware(|hardware| (host::survey(), hardware.detector.survey().gpus()))
-            .await
+        self.ask_hardware(|hardware| {
+            let survey = hardware.detector.survey();
+            hardware.tell(&survey);
+            (host::survey(), survey.gpus())
+        })
+        .await
     }
 
     /// Runs `ask` on a blocking thread; `None` where drivers take too long.
@@ -186,9 +220,13 @@ impl Pulse {
 }
 
 fn describe(machine: &Option<(Host, Vec<Gpu>)>, found: &[FoundRuntime]) -> Inventory {
+    // Before the first look nothing is known, and the hash of nothing is that of another machine.
+    let hardware_hash = machine
+        .as_ref()
+        .and_then(|(_, gpus)| host::hardware_hash(gpus));
     let (host, gpus) = machine.clone().unwrap_or_default();
     Inventory {
-        hardware_hash: host::hardware_hash(&gpus),
+        hardware_hash,
         host,
         gpus,
         runtimes: found.iter().map(FoundRuntime::to_wire).collect(),
