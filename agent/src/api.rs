@@ -239,7 +239,7 @@ impl Api {
         Ok(self.send(path, request).await?.body)
     }
 
-    /// Like [`Api::get_as_node`], over a connection that stands already.
+    /// Like [`Api::get_as_node`], over a connection that stands already; as nobody where there is no node.
     ///
     /// # Errors
     /// [`ApiError`].
@@ -247,9 +247,12 @@ impl Api {
         &self,
         stream: Stream,
         path: &str,
-        node: &Enrolment,
+        node: Option<&Enrolment>,
     ) -> Result<Answer<T>, ApiError> {
-        let request = self.get_request(path, node)?;
+        let request = match node {
+            Some(node) => self.get_request(path, node)?,
+            None => self.request(Method::GET, path, Vec::new()),
+        };
         exchange(self.base.at(path), stream, request).await
     }
 

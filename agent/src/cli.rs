@@ -159,6 +159,9 @@ pub struct Doctor {
     /// Exit 2 where there are warnings
     #[arg(long)]
     pub strict: bool,
+    /// Write an archive for support, without secrets, and say what is in it; a new name where FILE is absent
+    #[arg(long, value_name = "FILE", num_args = 0..=1, value_hint = ValueHint::FilePath)]
+    pub bundle: Option<Option<PathBuf>>,
 }
 
 /// `receipt`.

@@ -463,7 +463,7 @@ fn energy_meter() -> Option<EnergyMeter> {
 
 /// The address that enrolment went through is known to work, so it wins over the one that the control plane
 /// thinks it has.
-fn link_settings(config: &Config, identity: &Identity) -> LinkSettings {
+pub(crate) fn link_settings(config: &Config, identity: &Identity) -> LinkSettings {
     let url = config.control_plane.api.as_ref().map_or_else(
         || identity.enrolment.link_url.clone(),
         |api| {

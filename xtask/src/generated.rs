@@ -2,6 +2,7 @@
 
 use crate::shell;
 use anyhow::{Context as _, Result, bail};
+use std::path::Path;
 
 /// The OpenAPI document.
 pub(crate) const OPENAPI: &str = "control-plane/openapi.json";
@@ -17,8 +18,56 @@ fn openapi() -> Result<String> {
     ]))
 }
 
+/// The JSON schemas of what the agent prints and reads.
+const SCHEMAS: &str = "schemas";
+
+fn schemas(folder: &Path) -> Result<()> {
+    shell::check(
+        shell::cargo()
+            .args([
+                "run",
+                "--quiet",
+                "--package",
+                "dgon-agent",
+                "--features",
+                "schema",
+                "--example",
+                "schemas",
+                "--",
+            ])
+            .arg(folder),
+    )
+}
+
+/// Writes the agent's schemas.
+pub(crate) fn write_schemas() -> Result<()> {
+    let folder = shell::root().join(SCHEMAS);
+    std::fs::create_dir_all(&folder).context("the folder schemas/ cannot be made")?;
+    schemas(&folder)
+}
+
+/// Fails when a committed schema is not what the types say.
+fn check_schemas() -> Result<()> {
+    let fresh = shell::target_dir().join("schemas");
+    std::fs::create_dir_all(&fresh).context("a folder for fresh schemas cannot be made")?;
+    schemas(&fresh)?;
+    for entry in std::fs::read_dir(&fresh).context("the fresh schemas cannot be read")? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default();
+        let committed = std::fs::read(shell::root().join(SCHEMAS).join(name)).unwrap_or_default();
+        if committed != std::fs::read(&path)? {
+            bail!(
+                "{SCHEMAS}/{} is not what the agent's types say; run: cargo xtask schemas",
+                name.display()
+            );
+        }
+    }
+    Ok(())
+}
+
 /// Writes all of them.
 pub(crate) fn write() -> Result<()> {
+    write_schemas()?;
     std::fs::write(shell::root().join(OPENAPI), openapi()?)
         .context("the OpenAPI document could not be written")?;
     web_types()
@@ -43,6 +92,7 @@ fn web_types() -> Result<()> {
 
 /// Fails when a committed file is not what the generator makes.
 pub(crate) fn check() -> Result<()> {
+    check_schemas()?;
     let committed = std::fs::read_to_string(shell::root().join(OPENAPI))
         .context("control-plane/openapi.json is missing; run: cargo xtask openapi")?;
     if committed.trim() != openapi()?.trim() {

@@ -48,6 +48,8 @@ enum Command {
     },
     /// Regenerate the OpenAPI document and the web client's types.
     Openapi,
+    /// Regenerate the JSON schemas of agent.yaml and the doctor's report.
+    Schemas,
     /// Run real HTTP clients (`openai`, `ollama`, curl) against the proxy.
     Clients,
     /// Run the tests on clean machines: a fresh Debian with a real systemd for each (needs root).
@@ -77,6 +79,7 @@ fn main() -> std::process::ExitCode {
         Command::Cross(options) => cross::run(&options),
         Command::Fuzz { seconds } => fuzz::run(seconds),
         Command::Openapi => generated::write(),
+        Command::Schemas => generated::write_schemas(),
         Command::Clients => shell::script("testkit/clients/run.sh"),
         Command::Machine { arguments } => ci::machine(&arguments),
         Command::Package(options) => package::run(&options),

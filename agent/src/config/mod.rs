@@ -12,6 +12,8 @@ mod load;
 mod model;
 mod paths;
 mod runtime_endpoint;
+#[cfg(feature = "schema")]
+mod schema;
 mod template;
 mod unknown;
 

@@ -10,27 +10,40 @@ use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// The whole configuration.
+/// Configuration of dgon-agent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Who runs the network.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<ControlPlane>"))]
     pub control_plane: ControlPlane,
     /// This node.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Node>"))]
     pub node: Node,
     /// Where the LLM runtimes are.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Runtimes>"))]
     pub runtimes: Runtimes,
     /// The metering proxy.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Proxy>"))]
     pub proxy: Proxy,
     /// What the control plane may ask of this machine.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<Vec<super::schema::PermissionName>>")
+    )]
     pub allow: Vec<Permission>,
     /// The durable queue of receipts.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Spool>"))]
     pub spool: Spool,
     /// Limits that the owner of the machine sets.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Owner>"))]
     pub owner: Owner,
     /// What the agent tells on this machine about itself.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Telemetry>"))]
     pub telemetry: Telemetry,
     /// What the agent writes about its work.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Log>"))]
     pub log: Log,
 }
 
@@ -52,6 +65,7 @@ impl Default for Config {
 
 /// Section `control_plane`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ControlPlane {
     /// Base address, such as `https://dgon.example`. Without it the agent meters and keeps its receipts.
@@ -62,9 +76,14 @@ pub struct ControlPlane {
 
 /// Section `node`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Node {
     /// The enrolled name. Only a check: the identity in the state directory decides.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<super::schema::NodeIdText>")
+    )]
     pub id: Option<NodeId>,
     /// Where the machine is, as receipts say it.
     pub region: Option<String>,
@@ -72,6 +91,7 @@ pub struct Node {
 
 /// Section `runtimes`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Runtimes {
     /// Look at the default ports of the known runtimes on this machine.
@@ -91,6 +111,7 @@ impl Default for Runtimes {
 
 /// Section `proxy`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Proxy {
     /// Where clients connect.
@@ -98,14 +119,19 @@ pub struct Proxy {
     /// Origins of web pages, such as `https://chat.example`, that may ask besides those of this machine.
     pub origins: Vec<String>,
     /// Largest request body, MiB.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1024)))]
     pub max_body_mib: u32,
     /// Requests served at once; more are told to come back.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 65536)))]
     pub max_in_flight: u32,
     /// How long the runtime may take to accept a connection, ms.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 60000)))]
     pub connect_timeout_ms: u64,
     /// How long the runtime may stay silent within an answer, s. Loading a model is silent too.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 86400)))]
     pub stall_timeout_s: u64,
     /// How long running requests may go on when the agent stops, s.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 3600)))]
     pub drain_s: u64,
 }
 
@@ -125,13 +151,17 @@ impl Default for Proxy {
 
 /// Section `spool`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Spool {
     /// Receipts that may wait for the control plane.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 10000000)))]
     pub max_receipts: u64,
     /// Their size on disk, MiB.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1048576)))]
     pub max_mib: u64,
     /// How long acknowledged receipts are kept for their owner, days.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 3650)))]
     pub keep_days: u32,
 }
 
@@ -154,6 +184,7 @@ impl Default for Spool {
 
 /// Section `owner`: when the node takes work from the network. Its own users are served always.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Owner {
     /// Take work from the network only while nobody uses the machine.
@@ -161,10 +192,13 @@ pub struct Owner {
     /// Take none in these hours of the day, local time.
     pub quiet_hours: Vec<QuietHours>,
     /// Take none while a GPU is hotter, °C.
+    #[cfg_attr(feature = "schema", schemars(range(min = 30, max = 120)))]
     pub max_gpu_temp_c: Option<u32>,
     /// Take none that earns less per hour after electricity, USD.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0)))]
     pub min_profit_usd_per_hour: Option<f64>,
     /// Price of electricity, USD per kWh.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0)))]
     pub tariff_usd_per_kwh: Option<f64>,
 }
 
@@ -213,6 +247,7 @@ impl From<QuietHours> for String {
 
 /// Section `telemetry`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Telemetry {
     /// Where Prometheus may read metrics of the runtime, GPUs, spool and link. Off unless set.
@@ -221,6 +256,7 @@ pub struct Telemetry {
 
 /// Section `log`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
     /// How much is written.
@@ -230,6 +266,7 @@ pub struct Log {
     /// A file instead of the standard error stream, as an absolute path.
     pub file: Option<PathBuf>,
     /// When the file is full and a new one begins, MiB.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1024)))]
     pub max_mib: u32,
     /// How many full files are kept beside it.
     pub keep: u32,
@@ -249,6 +286,7 @@ impl Default for Log {
 
 /// How much is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
     /// Only what failed.
@@ -266,6 +304,7 @@ pub enum LogLevel {
 
 /// How it is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// Lines for people.

@@ -1,14 +1,16 @@
 //! What the doctor says: checks, their outcome, and the exit code that follows.
 
+use super::CheckId;
 use crate::cli::VERSION;
 use serde::Serialize;
 use std::time::Duration;
 
-/// Version of the JSON form. Fields may be added within a version, never change their meaning.
-pub const SCHEMA_VERSION: u32 = 1;
+/// Version of the JSON form. Fields and checks may be added within a version, never change their meaning.
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// It could not be made, or does not concern this machine.
@@ -23,68 +25,80 @@ pub enum Outcome {
 
 /// One check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Check {
-    /// Stable name, `group.name`.
-    pub id: String,
+    /// Stable name, `group.what`.
+    pub id: CheckId,
     /// Its group.
     pub group: &'static str,
+    /// Which of several it is about, such as `GPU 0` or `ollama at http://127.0.0.1:11434`.
+    pub subject: Option<String>,
     /// What was looked at.
     pub looked_at: String,
     /// How it ended.
     pub outcome: Outcome,
     /// The finding in a sentence.
     pub finding: String,
-    /// A command that mends it.
+    /// A command that mends it, or that shows who can; on every warning and failure.
     pub fix: Option<String>,
 }
 
 impl Check {
     /// A check that has not ended yet.
-    pub fn new(group: &'static str, name: &str, looked_at: &str) -> Self {
+    pub fn new(id: CheckId, looked_at: impl Into<String>) -> Self {
         Self {
-            id: format!("{group}.{name}"),
-            group,
-            looked_at: looked_at.to_owned(),
+            id,
+            group: id.group(),
+            subject: None,
+            looked_at: looked_at.into(),
             outcome: Outcome::Skip,
             finding: String::new(),
             fix: None,
         }
     }
 
-    fn end(mut self, outcome: Outcome, finding: &str, fix: Option<String>) -> Self {
+    /// Says which of several it is about.
+    #[must_use]
+    pub fn about(mut self, subject: impl Into<String>) -> Self {
+        self.subject = Some(subject.into());
+        self
+    }
+
+    fn end(mut self, outcome: Outcome, finding: impl Into<String>, fix: Option<String>) -> Self {
         self.outcome = outcome;
-        finding.clone_into(&mut self.finding);
+        self.finding = finding.into();
         self.fix = fix;
         self
     }
 
     /// All is well.
     #[must_use]
-    pub fn ok(self, finding: &str) -> Self {
+    pub fn ok(self, finding: impl Into<String>) -> Self {
         self.end(Outcome::Ok, finding, None)
     }
 
     /// It works, but.
     #[must_use]
-    pub fn warn(self, finding: &str, fix: Option<String>) -> Self {
-        self.end(Outcome::Warn, finding, fix)
+    pub fn warn(self, finding: impl Into<String>, fix: impl Into<String>) -> Self {
+        self.end(Outcome::Warn, finding, Some(fix.into()))
     }
 
     /// It does not work.
     #[must_use]
-    pub fn fail(self, finding: &str, fix: Option<String>) -> Self {
-        self.end(Outcome::Fail, finding, fix)
+    pub fn fail(self, finding: impl Into<String>, fix: impl Into<String>) -> Self {
+        self.end(Outcome::Fail, finding, Some(fix.into()))
     }
 
     /// It could not be made.
     #[must_use]
-    pub fn skip(self, finding: &str) -> Self {
+    pub fn skip(self, finding: impl Into<String>) -> Self {
         self.end(Outcome::Skip, finding, None)
     }
 }
 
 /// How many checks ended how.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Counts {
     /// As they should be.
     pub ok: usize,
@@ -96,10 +110,12 @@ pub struct Counts {
     pub skip: usize,
 }
 
-/// All checks.
+/// What `dgon-agent doctor --json` prints.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(title = "dgon-agent doctor --json"))]
 pub struct Report {
-    /// [`SCHEMA_VERSION`].
+    /// Version of this form. Fields and checks may be added within a version, never change their meaning.
     pub schema_version: u32,
     /// Version of this program.
     pub agent_version: &'static str,
@@ -109,13 +125,14 @@ pub struct Report {
     pub counts: Counts,
     /// How long it took, ms.
     pub took_ms: u64,
-    /// Every check, in the order of the groups.
+    /// Every check at least once, in a fixed order.
     pub checks: Vec<Check>,
 }
 
 impl Report {
     /// Sums the checks up.
-    pub fn new(checks: Vec<Check>, took: Duration) -> Self {
+    pub fn new(mut checks: Vec<Check>, took: Duration) -> Self {
+        checks.sort_by_key(|check| check.id);
         let mut counts = Counts::default();
         for check in &checks {
             match check.outcome {
@@ -152,22 +169,14 @@ mod tests {
 
     #[test]
     fn the_worst_outcome_decides_the_exit_code() {
-        let check = || Check::new("g", "n", "x");
+        let check = || Check::new(CheckId::DiskFree, "x");
         let code =
             |checks: Vec<Check>, strict| Report::new(checks, Duration::ZERO).exit_code(strict);
+        let warn = || check().warn("-", "-");
         assert_eq!(code(vec![], true), 0);
         assert_eq!(code(vec![check().skip("-")], true), 0);
-        assert_eq!(
-            code(vec![check().ok("-"), check().warn("-", None)], false),
-            0
-        );
-        assert_eq!(
-            code(vec![check().ok("-"), check().warn("-", None)], true),
-            2
-        );
-        assert_eq!(
-            code(vec![check().fail("-", None), check().warn("-", None)], true),
-            1
-        );
+        assert_eq!(code(vec![check().ok("-"), warn()], false), 0);
+        assert_eq!(code(vec![check().ok("-"), warn()], true), 2);
+        assert_eq!(code(vec![check().fail("-", "-"), warn()], true), 1);
     }
 }

@@ -55,6 +55,14 @@ pub fn write_public(path: &Path, content: &[u8]) -> io::Result<()> {
     replace(path, content, &mut OpenOptions::new())
 }
 
+/// Makes a new file that only its owner can read.
+///
+/// # Errors
+/// What the system says; also where there is something at `path` already.
+pub fn create_private(path: &Path) -> io::Result<File> {
+    os::private(OpenOptions::new().write(true).create_new(true)).open(path)
+}
+
 fn replace(path: &Path, content: &[u8], options: &mut OpenOptions) -> io::Result<()> {
     let parent = path
         .parent()

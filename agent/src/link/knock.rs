@@ -19,18 +19,28 @@ pub enum KnockError {
     /// There is no WebSocket.
     #[error(transparent)]
     Dial(DialError),
+    /// It takes too long.
+    #[error("there is no {0} in time")]
+    Late(&'static str),
     /// There is one, and it does not go on as ours does.
     #[error("the WebSocket stands, but {0}")]
     Talk(String),
 }
 
-/// Dials and waits for the challenge. Has no time limit of its own.
+/// Dials, for `upgrade` at most, and waits for the challenge, for `challenge` at most.
 ///
 /// # Errors
 /// [`KnockError`].
-pub async fn knock(settings: &LinkSettings) -> Result<Challenge, KnockError> {
-    let Dialled { mut socket, .. } = dial(settings).await.map_err(KnockError::Dial)?;
-    let first = next_frame(&mut socket).await;
+pub async fn knock(
+    settings: &LinkSettings,
+    upgrade: Duration,
+    challenge: Duration,
+) -> Result<Challenge, KnockError> {
+    let dialled = timeout(upgrade, dial(settings)).await;
+    let dialled = dialled.map_err(|_| KnockError::Late("answer to the WebSocket upgrade"))?;
+    let Dialled { mut socket, .. } = dialled.map_err(KnockError::Dial)?;
+    let first = timeout(challenge, next_frame(&mut socket)).await;
+    let first = first.map_err(|_| KnockError::Late("challenge on the WebSocket, which stands,"))?;
     drop(timeout(CLOSE_WITHIN, socket.close(None)).await);
     match first {
         Ok(ToAgent::Challenge(challenge)) => Ok(challenge),

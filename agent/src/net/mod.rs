@@ -28,7 +28,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// How long one of several addresses of a name may take; a dead IPv6 route must not hide a living IPv4 one.
-const ONE_ADDRESS: Duration = Duration::from_millis(2_000);
+const ONE_ADDRESS: Duration = Duration::from_millis(600);
 
 /// What is connected to.
 #[derive(Debug, Clone, PartialEq, Eq)]

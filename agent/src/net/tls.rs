@@ -150,7 +150,8 @@ impl TlsFault {
             CertificateError::NotValidForNameContext { presented, .. } => Self::WrongHost {
                 names: presented.iter().take(4).cloned().collect(),
             },
-            CertificateError::UnknownIssuer => Self::UnknownIssuer,
+            // Another authority of the same name.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::UnknownIssuer,
             other => Self::Other(format!(
                 "the server's certificate is not accepted ({other})"
             )),

@@ -20,6 +20,15 @@ pub(super) fn is_interactive() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
+/// Columns and rows of the terminal that the standard output is; `None` where it is none or does not tell.
+pub(super) fn size() -> Option<(u16, u16)> {
+    if io::stdout().is_terminal() {
+        os::size()
+    } else {
+        None
+    }
+}
+
 /// Asks for a secret; what is typed is not shown.
 pub(super) fn secret(question: &str) -> io::Result<Zeroizing<String>> {
     io::stderr().write_all(question.as_bytes())?;

@@ -1,6 +1,6 @@
 //! Unix: the terminal's echo is off while the secret is typed.
 
-use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcgetwinsize, tcsetattr};
 use std::io;
 
 pub(super) fn unseen<T>(read: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
@@ -12,4 +12,9 @@ pub(super) fn unseen<T>(read: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let answer = read();
     tcsetattr(&terminal, OptionalActions::Now, &before)?;
     answer
+}
+
+pub(super) fn size() -> Option<(u16, u16)> {
+    let size = tcgetwinsize(io::stdout()).ok()?;
+    (size.ws_col > 0 && size.ws_row > 0).then_some((size.ws_col, size.ws_row))
 }

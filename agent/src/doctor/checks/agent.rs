@@ -1,56 +1,78 @@
 //! Group `agent`: does it run, is it the same version, does its link stand, can its proxy listen?
 
-use super::chain;
 use crate::cli::VERSION;
-use crate::doctor::{Check, Patient};
+use crate::doctor::examine::{Examination, Told};
+use crate::doctor::patient::Asked;
+use crate::doctor::{Check, CheckId, Patient};
 use crate::link::Phase;
-use crate::local::{self, Answer, LocalError, Request, Status};
-use std::net::SocketAddr;
+use crate::local::Status;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::time::timeout;
 
-const GROUP: &str = "agent";
-const ANSWER: Duration = Duration::from_secs(2);
+pub(super) const EXAMINATION: Examination = Examination {
+    makes: &[
+        CheckId::AgentRunning,
+        CheckId::AgentVersion,
+        CheckId::AgentLink,
+        CheckId::AgentServing,
+        CheckId::AgentListen,
+    ],
+    run: |patient, told| Box::pin(check(patient, told)),
+};
 
-pub(in crate::doctor) async fn check(patient: Arc<Patient>) -> Vec<Check> {
+async fn check(patient: Arc<Patient>, told: Told) {
     let socket = patient.paths.state.socket();
-    let running = Check::new(GROUP, "running", &socket.display().to_string());
-    let asked = timeout(ANSWER, local::ask(&socket, Request::Status)).await;
-    match asked {
-        Ok(Ok(Answer::Status(status))) => vec![
-            running.ok(&format!("the agent runs, pid {}", status.pid)),
-            version(&patient, &status),
-            link(&patient, &status),
-            serving(&patient, &status),
-        ],
-        Ok(Err(LocalError::NotRunning(_))) => vec![
-            running.warn("the agent does not run", patient.command("run")),
-            listen(&patient).await,
-        ],
-        Ok(Err(LocalError::Unsupported)) => vec![running.skip("cannot be asked on this system")],
-        Ok(Err(error)) => vec![running.fail(&chain(&error), None)],
-        Ok(Ok(
-            Answer::Done | Answer::KeyRotated(_) | Answer::Owner(_) | Answer::Refused { .. },
-        )) => vec![running.warn(
-            "the running agent is of another version and cannot be asked; restart it",
-            patient.command("run"),
-        )],
-        Err(_) => vec![running.fail(
-            "the agent's socket is there, but it does not answer within 2 s",
-            Some("kill -TERM $(pgrep -x dgon-agent)".to_owned()),
-        )],
+    let running = Check::new(CheckId::AgentRunning, socket.display().to_string());
+    let stop = "kill -TERM $(pgrep -x dgon-agent)";
+    match patient.asked().await.as_ref() {
+        Asked::Runs(status) => {
+            told.tell(running.ok(format!("the agent runs, pid {}", status.pid)));
+            told.tell(version(&patient, status));
+            told.tell(link(&patient, status));
+            told.tell(serving(&patient, status));
+            told.rest("the agent runs and has the address");
+        }
+        Asked::Absent => {
+            told.tell(running.warn("the agent does not run", patient.command("run")));
+            told.tell(listen(&patient).await);
+            told.rest("the agent does not run");
+        }
+        Asked::Unsupported => told.rest("the agent cannot be asked on this system"),
+        Asked::Closed(why) => {
+            told.tell(running.fail(
+                why,
+                format!(
+                    "sudo -u \"$(stat -c %U {})\" {}",
+                    super::word(&socket),
+                    patient.command("doctor")
+                ),
+            ));
+            told.rest("the agent cannot be asked");
+        }
+        Asked::OtherVersion => {
+            told.tell(running.warn(
+                "the agent that runs is of another version and cannot be asked; restart it",
+                format!("{stop} && {}", patient.command("run")),
+            ));
+            told.rest("the agent that runs is of another version");
+        }
+        Asked::Silent => {
+            told.tell(running.fail(
+                "the agent's socket is there, but the agent does not answer within 1.8 s",
+                format!("{stop} && {}", patient.command("run")),
+            ));
+            told.rest("the agent does not answer");
+        }
     }
 }
 
 fn version(patient: &Patient, status: &Status) -> Check {
-    let check = Check::new(GROUP, "version", "the running agent and this program");
+    let check = Check::new(CheckId::AgentVersion, "the running agent and this program");
     if status.version == VERSION {
         check.ok(VERSION)
     } else {
         check.warn(
-            &format!(
+            format!(
                 "the agent that runs is {}, this program is {VERSION}",
                 status.version
             ),
@@ -59,24 +81,23 @@ fn version(patient: &Patient, status: &Status) -> Check {
     }
 }
 
-fn restart(patient: &Patient, status: &Status) -> Option<String> {
-    let run = patient.command("run")?;
-    Some(format!("kill -TERM {} && {run}", status.pid))
+fn restart(patient: &Patient, status: &Status) -> String {
+    format!("kill -TERM {} && {}", status.pid, patient.command("run"))
 }
 
 fn link(patient: &Patient, status: &Status) -> Check {
-    let check = Check::new(GROUP, "link", "the WebSocket to the control plane");
-    let why = status
-        .link
-        .last_error
-        .as_ref()
-        .map_or(String::new(), |error| format!(": {error}"));
+    let check = Check::new(CheckId::AgentLink, "the WebSocket to the control plane");
+    let error = status.link.last_error.as_ref();
+    let why = error.map_or(String::new(), |error| format!(": {error}"));
     match status.link.phase {
         Phase::Connected => check.ok("the link stands"),
         Phase::Off => check.skip("no control plane is named"),
-        Phase::Connecting => check.warn(&format!("the link is being made{why}"), None),
+        Phase::Connecting => check.warn(
+            format!("the link is being made{why}"),
+            patient.command("status"),
+        ),
         Phase::Waiting => check.fail(
-            &format!("the link does not stand{why}; receipts wait in the spool"),
+            format!("the link does not stand{why}; receipts wait in the spool"),
             patient.command("status"),
         ),
         Phase::Replaced => check.fail(
@@ -88,11 +109,11 @@ fn link(patient: &Patient, status: &Status) -> Check {
 }
 
 fn serving(patient: &Patient, status: &Status) -> Check {
-    let check = Check::new(GROUP, "serving", &status.proxy);
+    let check = Check::new(CheckId::AgentServing, status.proxy.clone());
     match &status.spool.reason {
         None => check.ok("the proxy takes requests"),
         Some(reason) => check.fail(
-            &format!("the proxy refuses requests: {reason}"),
+            format!("the proxy refuses requests: {reason}"),
             patient.command("status"),
         ),
     }
@@ -100,17 +121,16 @@ fn serving(patient: &Patient, status: &Status) -> Check {
 
 /// Only while no agent runs: then the proxy's address must be free.
 async fn listen(patient: &Patient) -> Check {
-    let name = "proxy.listen";
-    let Ok(loaded) = &patient.config else {
-        return Check::new(GROUP, "listen", name).skip("the configuration cannot be read");
+    let check = Check::new(CheckId::AgentListen, "proxy.listen");
+    let Some(config) = patient.values() else {
+        return check.skip("the configuration cannot be read");
     };
-    let address: SocketAddr = loaded.config.proxy.listen;
-    let check = Check::new(GROUP, "listen", &address.to_string());
+    let address = config.proxy.listen;
     match TcpListener::bind(address).await {
-        Ok(_) => check.ok("the proxy's address is free"),
+        Ok(_) => check.ok(format!("{address} is free")),
         Err(error) => check.fail(
-            &format!("the proxy cannot listen on {address}: {error}"),
-            Some(format!("ss -ltnp 'sport = :{}'", address.port())),
+            format!("the proxy cannot listen on {address}: {error}"),
+            format!("ss -ltnp 'sport = :{}'", address.port()),
         ),
     }
 }

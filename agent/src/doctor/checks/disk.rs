@@ -1,46 +1,44 @@
-//! Groups `disk` and `spool`: room, writing, and what waits.
+//! Group `disk`: room, and writing.
 
-use super::{chain, word};
-use crate::config::{Config, StateDir};
-use crate::doctor::{Check, Patient};
+use super::word;
+use crate::config::Config;
+use crate::doctor::examine::{Examination, Told};
+use crate::doctor::{Check, CheckId, Patient};
 use crate::files;
-use crate::spool::DeadLetters;
-use crate::spool::view::View;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
 
-const GROUP: &str = "disk";
+/// How long the disk may take.
+const DISK: Duration = Duration::from_millis(3_000);
 const MIB: u64 = 1024 * 1024;
 /// Below this the spool cannot work at all.
 const LEAST_BYTES: u64 = 64 * MIB;
 
-pub(in crate::doctor) async fn check(patient: Arc<Patient>) -> Vec<Check> {
-    let asked = crate::local::acked_seq(&patient.paths.state.socket()).await;
-    // A disk that hangs blocks its thread, not the doctor.
-    let looked = tokio::task::spawn_blocking(move || {
-        let defaults = Config::default();
-        let config = patient
-            .config
-            .as_ref()
-            .map_or(&defaults, |loaded| &loaded.config);
-        look(&patient, config, asked.unwrap_or(0))
-    });
-    looked.await.unwrap_or_else(|_| {
-        vec![
-            Check::new(GROUP, "free", "the state directory")
-                .fail("looking at the disk failed", None),
-        ]
-    })
-}
+pub(super) const EXAMINATION: Examination = Examination {
+    makes: &[CheckId::DiskFree, CheckId::DiskWritable],
+    run: |patient, told| Box::pin(check(patient, told)),
+};
 
-fn look(patient: &Patient, config: &Config, acked_seq: u64) -> Vec<Check> {
-    let state = &patient.paths.state;
-    vec![
-        free(state.path(), config),
-        writable(state.path()),
-        depth(patient, config, acked_seq),
-        dead_letters(state),
-    ]
+async fn check(patient: Arc<Patient>, told: Told) {
+    let state = patient.paths.state.path().to_owned();
+    let defaults = Config::default();
+    let limit = patient.values().unwrap_or(&defaults).spool.max_mib;
+    let (teller, dir) = (told.clone(), state.clone());
+    // A disk that hangs blocks its thread, not the doctor.
+    let looking = tokio::task::spawn_blocking(move || {
+        teller.tell(free(&dir, limit));
+        teller.tell(writable(&dir));
+    });
+    if timeout(DISK, looking).await.is_err() {
+        let check = Check::new(CheckId::DiskWritable, state.display().to_string());
+        told.tell(check.fail(
+            "the disk of the state directory does not answer within 3 s",
+            "sudo dmesg | tail",
+        ));
+        told.rest("the disk does not answer");
+    }
 }
 
 /// The nearest directory that exists: a machine that is not enrolled yet has no state directory.
@@ -51,101 +49,52 @@ fn existing(path: &Path) -> PathBuf {
         .to_owned()
 }
 
-fn free(state: &Path, config: &Config) -> Check {
+fn free(state: &Path, spool_mib: u64) -> Check {
     let dir = existing(state);
-    let check = Check::new(GROUP, "free", &dir.display().to_string());
-    let fix = || Some(format!("df -h {}", word(&dir)));
+    let check = Check::new(CheckId::DiskFree, dir.display().to_string());
+    let fix = format!("df -h {}", word(&dir));
     match files::free_bytes(&dir) {
-        Ok(Some(bytes)) => room(check, bytes, config, fix()),
+        Ok(Some(bytes)) => room(check, bytes, spool_mib, fix),
         Ok(None) => check.skip("this system does not tell the free space"),
-        Err(error) => check.fail(&format!("the free space cannot be read: {error}"), fix()),
+        Err(error) => check.fail(format!("the free space cannot be read: {error}"), fix),
     }
 }
 
-fn room(check: Check, bytes: u64, config: &Config, fix: Option<String>) -> Check {
+fn room(check: Check, bytes: u64, spool_mib: u64, fix: String) -> Check {
     let mib = bytes / MIB;
     if bytes < LEAST_BYTES {
         check.fail(
-            &format!("only {mib} MiB are free; receipts cannot be kept"),
+            format!("only {mib} MiB are free; receipts cannot be kept"),
             fix,
         )
-    } else if bytes < config.spool.max_bytes() {
+    } else if mib < spool_mib {
         check.warn(
-            &format!(
-                "{mib} MiB are free, less than the {} MiB that the spool may take",
-                config.spool.max_mib
-            ),
+            format!("{mib} MiB are free, less than the {spool_mib} MiB that the spool may take"),
             fix,
         )
     } else {
-        check.ok(&format!("{mib} MiB are free"))
+        check.ok(format!("{mib} MiB are free"))
     }
 }
 
 fn writable(state: &Path) -> Check {
-    let check = Check::new(GROUP, "writable", &state.display().to_string());
+    let check = Check::new(CheckId::DiskWritable, state.display().to_string());
     if !state.is_dir() {
         return check.skip("there is no state directory yet");
     }
     let probe = state.join(".doctor");
     match files::write_private(&probe, b"doctor\n").and_then(|()| std::fs::remove_file(&probe)) {
         Ok(()) => check.ok("files can be written and synced"),
-        Err(error) => check.fail(
-            &format!("the state directory cannot be written: {error}; the proxy would refuse every request"),
-            Some(format!("ls -ld {}", word(state))),
+        Err(error) if probe.is_dir() => check.fail(
+            format!("the state directory cannot be written: {error}; a directory is in the way"),
+            format!("rm -r {}", word(&probe)),
         ),
-    }
-}
-
-fn depth(patient: &Patient, config: &Config, acked_seq: u64) -> Check {
-    let folder = patient.paths.state.spool_dir();
-    let check = Check::new("spool", "depth", &folder.display().to_string());
-    let view = View::of(&folder);
-    let newest = match view.newest(1) {
-        Ok(newest) => newest.first().map_or(0, |stored| stored.seq),
-        Err(error) => {
-            return check.fail(
-                &format!("the spool cannot be read: {error}"),
-                Some(format!("ls -la {}", word(&folder))),
-            );
-        }
-    };
-    let waiting = newest.saturating_sub(view.acked_seq().max(acked_seq));
-    let limit = config.spool.max_receipts;
-    let finding = format!("{waiting} receipts wait for the control plane, at most {limit} may");
-    let fix = || patient.command("status");
-    if waiting >= limit {
-        check.fail(
-            &format!("{finding}: the spool is full and the proxy refuses requests"),
-            fix(),
-        )
-    } else if waiting > limit / 2 {
-        check.warn(&finding, fix())
-    } else {
-        check.ok(&finding)
-    }
-}
-
-fn dead_letters(state: &StateDir) -> Check {
-    let file = state.dead_letters();
-    let check = Check::new("spool", "dead_letters", &file.display().to_string());
-    let letters = DeadLetters::in_dir(state.path());
-    let fix = || Some(format!("tail -n 3 {}", word(&file)));
-    match (letters.count(), letters.newest(1)) {
-        (0, Ok(_)) => check.ok("no receipt was refused"),
-        (count, Ok(newest)) => {
-            let why = newest.first().map_or(String::new(), |letter| {
-                format!(
-                    "; the last one as {}: {}",
-                    letter.refusal.kind, letter.refusal.message
-                )
-            });
-            check.warn(
-                &format!("{count} receipts were refused by the control plane{why}"),
-                fix(),
-            )
-        }
-        (_, Err(error)) => check.fail(&chain(&error), fix()),
+        Err(error) => check.fail(
+            format!(
+                "the state directory cannot be written: {error}; the proxy would refuse every request"
+            ),
+            format!("ls -ld {0} && df -h {0}", word(state)),
+        ),
     }
 }
 
@@ -156,9 +105,10 @@ mod tests {
 
     #[test]
     fn little_room_is_a_warning_and_none_a_failure() {
-        let config = Config::default();
-        let outcome =
-            |mib: u64| room(Check::new(GROUP, "free", "/"), mib * MIB, &config, None).outcome;
+        let outcome = |mib: u64| {
+            let check = Check::new(CheckId::DiskFree, "/");
+            room(check, mib * MIB, 256, String::new()).outcome
+        };
         assert_eq!(outcome(10_000), Outcome::Ok);
         assert_eq!(outcome(200), Outcome::Warn);
         assert_eq!(outcome(63), Outcome::Fail);

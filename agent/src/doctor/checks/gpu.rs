@@ -1,33 +1,76 @@
 //! Group `gpu`: the driver's findings, heat, throttling, memory errors.
 
-use crate::doctor::Check;
-use crate::gpu::{Card, Detector, Finding, Severity};
+use crate::doctor::examine::{Examination, Told};
+use crate::doctor::{Check, CheckId};
+use crate::gpu::{Card, Detector, Finding, Severity, Survey};
+use std::time::Duration;
+use tokio::time::timeout;
 
-const GROUP: &str = "gpu";
+/// How long the driver may take. A healthy one that must be woken first needs one or two seconds.
+const DRIVER: Duration = Duration::from_millis(4_000);
 /// From here on cards slow down or age, °C.
 const HOT_C: f32 = 88.0;
+const DRIVER_LOOKED_AT: &str = "the driver's library (NVML), sysfs, Metal";
 
-pub(in crate::doctor) async fn check() -> Vec<Check> {
-    // Drivers can block: the group's time limit must not.
-    let survey = tokio::task::spawn_blocking(|| Detector::new().survey()).await;
-    let Ok(survey) = survey else {
-        return vec![Check::new(GROUP, "driver", "NVML").fail("the driver's library failed", None)];
-    };
-    let mut checks: Vec<Check> = survey.findings.iter().map(finding).collect();
-    checks.extend(survey.cards.iter().flat_map(card));
-    checks
+pub(super) const EXAMINATION: Examination = Examination {
+    makes: &[
+        CheckId::GpuDriver,
+        CheckId::GpuCard,
+        CheckId::GpuMemory,
+        CheckId::GpuTemperature,
+        CheckId::GpuThrottling,
+        CheckId::GpuFaults,
+    ],
+    run: |_, told| Box::pin(check(told)),
+};
+
+async fn check(told: Told) {
+    let driver = Check::new(CheckId::GpuDriver, DRIVER_LOOKED_AT);
+    // Drivers can block: the thread is left behind.
+    let surveying = tokio::task::spawn_blocking(|| Detector::new().survey());
+    match timeout(DRIVER, surveying).await {
+        Ok(Ok(survey)) => tell(&survey, driver, &told),
+        Ok(Err(_)) => {
+            told.tell(driver.fail("the driver's library failed", "nvidia-smi"));
+            told.rest("the driver failed");
+        }
+        Err(_) => {
+            told.tell(driver.fail(
+                "the driver does not answer within 4 s, so it hangs",
+                "sudo dmesg | grep -i -e nvrm -e amdgpu | tail; sudo reboot",
+            ));
+            told.rest("the driver hangs");
+        }
+    }
 }
 
-fn finding(finding: &Finding) -> Check {
-    let (name, looked_at) = match finding.gpu {
-        Some(index) => (format!("card{index}"), format!("GPU {index}")),
-        None => (
-            "driver".to_owned(),
-            "NVML, the library of the NVIDIA driver".to_owned(),
-        ),
-    };
-    let check = Check::new(GROUP, &name, &looked_at);
-    let fix = finding.fix.map(str::to_owned);
+fn tell(survey: &Survey, driver: Check, told: &Told) {
+    let of_machine: Vec<&Finding> = survey.findings.iter().filter(|f| f.gpu.is_none()).collect();
+    if of_machine.is_empty() {
+        let cards = survey.cards.len();
+        told.tell(driver.ok(format!("answers and knows {cards} cards that work")));
+    } else {
+        for finding in of_machine {
+            let check = Check::new(CheckId::GpuDriver, DRIVER_LOOKED_AT);
+            told.tell(judged(check, finding));
+        }
+    }
+    for finding in survey.findings.iter() {
+        if let Some(index) = finding.gpu {
+            let check = Check::new(CheckId::GpuCard, "what the driver says of the card");
+            told.tell(judged(check.about(format!("GPU {index}")), finding));
+        }
+    }
+    for card in &survey.cards {
+        for check in card_checks(card) {
+            told.tell(check);
+        }
+    }
+    told.rest("there is no such card");
+}
+
+fn judged(check: Check, finding: &Finding) -> Check {
+    let fix = finding.fix.map_or("dgon-agent gpus", |fix| fix);
     match finding.severity {
         Severity::Info => check.ok(&finding.message),
         Severity::Warn => check.warn(&finding.message, fix),
@@ -35,46 +78,56 @@ fn finding(finding: &Finding) -> Check {
     }
 }
 
-fn card(card: &Card) -> Vec<Check> {
+fn card_checks(card: &Card) -> Vec<Check> {
     let index = card.gpu.index;
-    let about = |name: &str| {
-        Check::new(
-            GROUP,
-            &format!("card{index}.{name}"),
-            &format!("GPU {index}, {}", card.gpu.name),
-        )
-    };
-    let watch = || {
-        Some(format!(
-            "nvidia-smi -q -i {index} -d TEMPERATURE,PERFORMANCE"
-        ))
-    };
-    let mut checks = Vec::new();
-    checks.push(match card.gpu.vram_mib {
-        Some(mib) => about("memory").ok(&format!("{mib} MiB of memory, driver answers")),
-        None => about("memory").warn("the driver does not tell its memory", watch()),
-    });
-    checks.push(match card.load.temp_c {
-        None => about("temperature").skip("this card has no sensor"),
-        Some(celsius) if celsius >= HOT_C => about("temperature").warn(
-            &format!("{celsius:.0} °C is hot; it slows down or ages"),
-            watch(),
-        ),
-        Some(celsius) => about("temperature").ok(&format!("{celsius:.0} °C")),
-    });
-    checks.push(match card.throttle.as_deref() {
-        None => about("throttling").skip("this card does not tell"),
-        Some([]) => about("throttling").ok("its clocks are not held down"),
-        Some(reasons) => about("throttling").warn(
-            &format!("its clocks are held down: {}", reasons.join(", ")),
-            watch(),
-        ),
-    });
-    if let Some(errors) = card.ecc_uncorrected.filter(|errors| *errors > 0) {
-        checks.push(about("ecc").fail(
-            &format!("{errors} memory errors could not be corrected; its answers may be wrong"),
-            Some(format!("sudo nvidia-smi --gpu-reset -i {index}")),
-        ));
+    let about = |id| Check::new(id, card.gpu.name.clone()).about(format!("GPU {index}"));
+    let watch = format!("nvidia-smi -q -i {index} -d TEMPERATURE,PERFORMANCE,POWER");
+    vec![
+        about(CheckId::GpuCard).ok(format!("{} answers", card.gpu.name)),
+        memory(about(CheckId::GpuMemory), card, &watch),
+        temperature(about(CheckId::GpuTemperature), card, &watch),
+        throttling(about(CheckId::GpuThrottling), card, &watch),
+        faults(about(CheckId::GpuFaults), card),
+    ]
+}
+
+fn memory(check: Check, card: &Card, watch: &str) -> Check {
+    match card.gpu.vram_mib {
+        Some(mib) if mib > 0 => check.ok(format!("{mib} MiB")),
+        Some(_) | None => check.warn("the driver does not tell its memory", watch),
     }
-    checks
+}
+
+fn temperature(check: Check, card: &Card, watch: &str) -> Check {
+    match card.load.temp_c {
+        None => check.skip("this card has no sensor that can be read"),
+        Some(celsius) if celsius >= HOT_C => check.warn(
+            format!("{celsius:.0} °C is hot; it slows down or ages"),
+            watch,
+        ),
+        Some(celsius) => check.ok(format!("{celsius:.0} °C")),
+    }
+}
+
+fn throttling(check: Check, card: &Card, watch: &str) -> Check {
+    match card.throttle.as_deref() {
+        None => check.skip("this card does not tell"),
+        Some([]) => check.ok("its clocks are not held down"),
+        Some(reasons) => check.warn(
+            format!("its clocks are held down: {}", reasons.join(", ")),
+            watch,
+        ),
+    }
+}
+
+fn faults(check: Check, card: &Card) -> Check {
+    let index = card.gpu.index;
+    match card.ecc_uncorrected {
+        None => check.skip("this card does not count its faults"),
+        Some(0) => check.ok("no memory error that could not be corrected"),
+        Some(errors) => check.fail(
+            format!("{errors} memory errors could not be corrected; its answers may be wrong"),
+            format!("sudo nvidia-smi --gpu-reset -i {index}"),
+        ),
+    }
 }

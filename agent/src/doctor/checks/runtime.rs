@@ -1,50 +1,69 @@
-//! Group `runtime`: one is found, it is ready, it has models.
+//! Groups `runtime` and `models`: one is found, it is ready, it has models, and a token comes through the proxy.
 
-use crate::doctor::{Check, Patient};
+use super::{chain, generation};
+use crate::doctor::examine::{Examination, Told};
+use crate::doctor::{Check, CheckId, Patient};
 use crate::runtime::{FoundRuntime, Readiness, RuntimeKind, discover};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
-const GROUP: &str = "runtime";
-const LOOK: Duration = Duration::from_millis(3_500);
+const LOOK: Duration = Duration::from_millis(2_300);
 
-pub(in crate::doctor) async fn check(patient: Arc<Patient>) -> Vec<Check> {
-    let found = Check::new(GROUP, "found", "default ports and runtimes.endpoints");
-    let Ok(loaded) = &patient.config else {
-        return vec![found.skip("the configuration cannot be read")];
+pub(super) const EXAMINATION: Examination = Examination {
+    makes: &[
+        CheckId::RuntimeFound,
+        CheckId::RuntimeReady,
+        CheckId::RuntimeGeneration,
+        CheckId::ModelsServed,
+    ],
+    run: |patient, told| Box::pin(check(patient, told)),
+};
+
+async fn check(patient: Arc<Patient>, told: Told) {
+    let found = Check::new(
+        CheckId::RuntimeFound,
+        "default ports and runtimes.endpoints",
+    );
+    let Some(config) = patient.values() else {
+        return told.rest("the configuration cannot be read");
     };
-    let settings = match crate::run::registry_settings(&loaded.config) {
+    let settings = match crate::run::registry_settings(config) {
         Ok(settings) => settings,
         Err(error) => {
-            return vec![found.fail(
-                &error.to_string(),
-                Some("dgon-agent config show".to_owned()),
-            )];
+            told.tell(found.fail(chain(&error), patient.command("config show")));
+            return told.rest("the runtimes that are named cannot be asked");
         }
     };
-    let Ok(runtimes) = timeout(LOOK, discover(&settings)).await else {
-        return vec![found.fail("what listens there does not answer within 3.5 s", None)];
+    let (runtimes, asked) = tokio::join!(timeout(LOOK, discover(&settings)), patient.asked());
+    let Ok(runtimes) = runtimes else {
+        told.tell(found.fail(
+            "what listens there does not answer within 2.3 s",
+            patient.command("runtimes"),
+        ));
+        return told.rest("no runtime answers");
     };
     if runtimes.is_empty() {
-        return vec![found.fail(
+        told.tell(found.fail(
             "no LLM runtime answers, so there is nothing to serve",
-            Some(start_one()),
-        )];
+            start_one(),
+        ));
+        return told.rest("no runtime answers");
     }
-    let names: Vec<String> = runtimes
-        .iter()
-        .map(|runtime| format!("{} at {}", runtime.kind.as_str(), runtime.endpoint))
-        .collect();
-    let mut checks = vec![found.ok(&names.join(", "))];
-    for (index, runtime) in runtimes.iter().enumerate() {
-        checks.push(ready(index, runtime));
-        checks.push(models(index, runtime));
+    let names: Vec<String> = runtimes.iter().map(name).collect();
+    told.tell(found.ok(names.join(", ")));
+    for runtime in &runtimes {
+        told.tell(ready(runtime));
+        told.tell(models(&patient, runtime));
     }
-    checks
+    told.tell(generation::check(&runtimes, &asked).await);
 }
 
-fn start_one() -> String {
+fn name(runtime: &FoundRuntime) -> String {
+    format!("{} at {}", runtime.kind.as_str(), runtime.endpoint)
+}
+
+fn start_one() -> &'static str {
     let has_ollama = std::env::var_os("PATH").is_some_and(|path| {
         std::env::split_paths(&path).any(|dir| {
             dir.join(format!("ollama{}", std::env::consts::EXE_SUFFIX))
@@ -52,44 +71,44 @@ fn start_one() -> String {
         })
     });
     if has_ollama {
-        "ollama serve".to_owned()
+        "ollama serve"
     } else {
-        "curl -fsSL https://ollama.com/install.sh | sh".to_owned()
+        "curl -fsSL https://ollama.com/install.sh | sh"
     }
 }
 
-fn about(index: usize, name: &str, runtime: &FoundRuntime) -> Check {
-    let looked_at = format!("{} at {}", runtime.kind.as_str(), runtime.endpoint);
-    Check::new(GROUP, &format!("{index}.{name}"), &looked_at)
-}
-
-fn ready(index: usize, runtime: &FoundRuntime) -> Check {
-    let check = about(index, "ready", runtime);
+fn ready(runtime: &FoundRuntime) -> Check {
+    let check =
+        Check::new(CheckId::RuntimeReady, runtime.endpoint.to_string()).about(name(runtime));
+    let look = format!("curl -s {}", runtime.endpoint);
     match &runtime.readiness {
         Readiness::Ready => check.ok("takes requests"),
         Readiness::Loading => check.warn(
             "is loading its model; it takes requests when that is done",
-            None,
+            look,
         ),
-        Readiness::Unready { reason } => check.fail(
-            &format!("answers, but cannot serve: {reason}"),
-            Some(format!("curl {}", runtime.endpoint)),
-        ),
+        Readiness::Unready { reason } => {
+            check.fail(format!("answers, but cannot serve: {reason}"), look)
+        }
     }
 }
 
-fn models(index: usize, runtime: &FoundRuntime) -> Check {
-    let check = about(index, "models", runtime);
+fn models(patient: &Patient, runtime: &FoundRuntime) -> Check {
+    let check =
+        Check::new(CheckId::ModelsServed, runtime.endpoint.to_string()).about(name(runtime));
     if runtime.asks_for_key {
         return check.fail(
             "asks for an API key, so its models are not known; put the key into a file and name it as api_key_file \
              of this address under runtimes.endpoints",
-            Some("dgon-agent config show".to_owned()),
+            patient.command("config show"),
         );
     }
     if runtime.models.is_empty() {
-        let pull = (runtime.kind == RuntimeKind::Ollama).then(|| "ollama pull llama3.2".to_owned());
-        return check.fail("serves no model", pull);
+        let fix = match runtime.kind {
+            RuntimeKind::Ollama => "ollama pull llama3.2".to_owned(),
+            _ => format!("curl -s {}/v1/models", runtime.endpoint),
+        };
+        return check.fail("serves no model", fix);
     }
     let names: Vec<&str> = runtime
         .models
@@ -101,5 +120,5 @@ fn models(index: usize, runtime: &FoundRuntime) -> Check {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    check.ok(&format!("serves {}{more}", names.join(", ")))
+    check.ok(format!("serves {}{more}", names.join(", ")))
 }

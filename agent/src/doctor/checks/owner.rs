@@ -1,0 +1,94 @@
+//! Group `owner`: what the owner's orders and limits keep the node from, and limits that cannot be judged.
+
+use crate::doctor::examine::{Examination, Told};
+use crate::doctor::patient::Asked;
+use crate::doctor::{Check, CheckId, Patient};
+use crate::owner::{self, OwnerReport};
+use dgon_agent_core::owner::{Limit, Mode};
+use dgon_protocol::frame::PausedReason;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long the look at the machine's use may take.
+const LOOK: Duration = Duration::from_millis(2_000);
+
+pub(super) const EXAMINATION: Examination = Examination {
+    makes: &[CheckId::OwnerWork, CheckId::OwnerLimits],
+    run: |patient, told| Box::pin(check(patient, told)),
+};
+
+async fn check(patient: Arc<Patient>, told: Told) {
+    if let Asked::Runs(status) = patient.asked().await.as_ref() {
+        told.tell(work(&patient, &status.owner));
+        return told.tell(limits(&patient, &status.owner));
+    }
+    let looked = {
+        let patient = Arc::clone(&patient);
+        tokio::task::spawn_blocking(move || {
+            let config = patient.values()?.owner.clone();
+            Some(owner::examine(&config, &patient.paths.state, &[]))
+        })
+    };
+    match timeout(LOOK, looked).await {
+        Ok(Ok(Some(report))) => {
+            told.tell(work(&patient, &report));
+            told.rest("limits are judged by the running agent, and none runs");
+        }
+        Ok(Ok(None)) => told.rest("the configuration cannot be read"),
+        Ok(Err(_)) | Err(_) => told.rest("the machine does not tell how it is used"),
+    }
+}
+
+fn work(patient: &Patient, report: &OwnerReport) -> Check {
+    let check = Check::new(CheckId::OwnerWork, "the owner's orders and limits");
+    let said = report.sentence();
+    if report.mode == Mode::Serving {
+        return check.ok("the node takes work from the network");
+    }
+    let by_order = report
+        .reasons
+        .iter()
+        .any(|reason| matches!(reason, PausedReason::Owner | PausedReason::Draining));
+    let fix = if by_order {
+        patient.command("resume")
+    } else {
+        // Limits are the owner's will; who wants them otherwise sets them otherwise.
+        patient.command("config show")
+    };
+    check.warn(
+        format!("the node takes no work from the network: {said}"),
+        fix,
+    )
+}
+
+fn limits(patient: &Patient, report: &OwnerReport) -> Check {
+    let set: Vec<&str> = report.limits.iter().map(|one| key(one.limit)).collect();
+    let check = Check::new(CheckId::OwnerLimits, "section owner of agent.yaml");
+    let blind: Vec<String> = report
+        .unjudged()
+        .map(|one| format!("{} ({})", key(one.limit), one.finding))
+        .collect();
+    if set.is_empty() {
+        check.ok("no limit is set")
+    } else if blind.is_empty() {
+        check.ok(format!("{} can be judged", set.join(", ")))
+    } else {
+        check.warn(
+            format!(
+                "{} cannot be judged on this machine, and so stops nothing",
+                blind.join(", ")
+            ),
+            patient.command("config show"),
+        )
+    }
+}
+
+fn key(limit: Limit) -> &'static str {
+    match limit {
+        Limit::IdleOnly => "owner.idle_only",
+        Limit::QuietHours => "owner.quiet_hours",
+        Limit::GpuTemperature => "owner.max_gpu_temp_c",
+        Limit::Profit => "owner.min_profit_usd_per_hour",
+    }
+}

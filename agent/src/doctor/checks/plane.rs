@@ -1,0 +1,218 @@
+//! Groups `clock` and `control_plane`, and how long an answer takes: one signed request tells of all.
+
+use super::{chain, set_clock, text_word};
+use crate::api::{Answer, Api, ApiError};
+use crate::config::BaseUrl;
+use crate::doctor::examine::Told;
+use crate::doctor::{Check, CheckId, Patient};
+use crate::net::Stream;
+use dgon_protocol::error::ErrorType;
+use dgon_protocol::frame::LifecycleStatus;
+use dgon_protocol::limits::CLOCK_SKEW;
+use dgon_protocol::node::{NodeSelf, SELF_PATH};
+use std::time::{Duration, Instant, SystemTime};
+use tokio::time::timeout;
+
+const ANSWER: Duration = Duration::from_millis(1_500);
+/// Drift from which a person should know, well below what requests are refused for.
+const DRIFT_WARN: Duration = Duration::from_secs(15);
+/// An answer that takes longer than this makes interactive work over the network unpleasant.
+const SLOW: Duration = Duration::from_millis(600);
+
+/// Asks as this node, or as nobody where it is not enrolled: what answers tells of itself by refusing, too.
+pub(super) async fn ask(patient: &Patient, api: &BaseUrl, stream: Stream, told: &Told) {
+    let node = patient.enrolment.as_ref().ok();
+    let client = Api::new(api.clone(), patient.network.clone());
+    let began = Instant::now();
+    let asked = timeout(ANSWER, client.get_over::<NodeSelf>(stream, SELF_PATH, node));
+    let asked = asked.await.unwrap_or_else(|_| {
+        Err(ApiError::TimedOut {
+            url: api.at(SELF_PATH),
+            within: ANSWER,
+        })
+    });
+    told.tell(answer(patient, api, &asked));
+    told.tell(latency(api, &asked, began.elapsed()));
+    told.tell(clock(&asked));
+    told.tell(credentials(patient, &asked));
+    told.tell(standing(patient, &asked));
+}
+
+type Asked = Result<Answer<NodeSelf>, ApiError>;
+
+/// A refusal is an answer too.
+fn is_ours(asked: &Asked) -> bool {
+    matches!(asked, Ok(_) | Err(ApiError::Refused { .. }))
+}
+
+fn answer(patient: &Patient, api: &BaseUrl, asked: &Asked) -> Check {
+    let check = Check::new(CheckId::ControlPlaneAnswer, api.at(SELF_PATH));
+    let look = format!("curl -sv -o /dev/null {}", text_word(&api.at("/healthz")));
+    let error = match asked {
+        Ok(_) | Err(ApiError::Refused { .. }) => {
+            return check.ok("a DGON control plane answers");
+        }
+        Err(error) => error,
+    };
+    match error {
+        ApiError::NotOurs { stranger, .. } if stranger.looks_like_a_portal() => check.fail(
+            format!(
+                "{}; the network may want somebody to sign in first (captive portal): open any http:// page in \
+                 a browser on this machine",
+                chain(error)
+            ),
+            format!("curl -sv {}", text_word(&api.at("/healthz"))),
+        ),
+        ApiError::TimedOut { .. } => check.fail(
+            "the control plane takes connections, but does not answer within 1.5 s",
+            look,
+        ),
+        ApiError::Entropy(_) => check.fail(chain(error), patient.bundle_command()),
+        _ => check.fail(
+            format!("{}; the address or port is of another program", chain(error)),
+            look,
+        ),
+    }
+}
+
+fn latency(api: &BaseUrl, asked: &Asked, took: Duration) -> Check {
+    let check = Check::new(CheckId::NetworkLatency, "the time from question to answer");
+    let took_ms = took.as_millis();
+    if !is_ours(asked) {
+        return check.skip("the control plane does not answer");
+    }
+    if took > SLOW {
+        check.warn(
+            format!("{took_ms} ms; the control plane is far away or busy, or the line is full"),
+            format!("ping -c 5 {}", text_word(api.host())),
+        )
+    } else {
+        check.ok(format!("{took_ms} ms"))
+    }
+}
+
+fn clock(asked: &Asked) -> Check {
+    let check = Check::new(
+        CheckId::ClockDrift,
+        "this machine's clock against the control plane's",
+    );
+    let date = match asked {
+        Ok(answer) => answer.date,
+        Err(error) => error.date(),
+    };
+    match date {
+        Some(server) => drift(check, server),
+        None => check.skip("the control plane did not tell its time"),
+    }
+}
+
+fn drift(check: Check, server: SystemTime) -> Check {
+    let now = SystemTime::now();
+    let (drift, direction) = match now.duration_since(server) {
+        Ok(ahead) => (ahead, "ahead of"),
+        Err(behind) => (behind.duration(), "behind"),
+    };
+    let seconds = drift.as_secs();
+    let finding = format!("this machine's clock is {seconds} s {direction} the control plane's");
+    if drift > CLOCK_SKEW {
+        let limit = CLOCK_SKEW.as_secs();
+        check.fail(
+            format!("{finding}; requests are refused from {limit} s on"),
+            set_clock(),
+        )
+    } else if drift > DRIFT_WARN {
+        check.warn(finding, set_clock())
+    } else {
+        check.ok("within a few seconds of the control plane's")
+    }
+}
+
+fn credentials(patient: &Patient, asked: &Asked) -> Check {
+    let check = Check::new(
+        CheckId::ControlPlaneCredentials,
+        "the node's secret, by a signed request",
+    );
+    if patient.enrolment.is_err() {
+        return check.skip("this machine is not enrolled");
+    }
+    let detail = match asked {
+        Ok(answer) => return check.ok(format!("accepted as {}", answer.body.node_id)),
+        Err(ApiError::Refused { detail, .. }) => detail,
+        Err(_) => return check.skip("the control plane does not answer"),
+    };
+    match detail.kind {
+        ErrorType::StaleTimestamp => check.fail(
+            "the control plane refuses requests with this machine's time",
+            set_clock(),
+        ),
+        ErrorType::Unauthorized | ErrorType::Forbidden => check.fail(
+            format!(
+                "the control plane does not accept this node's secret: {}; the node may have been removed, or \
+                 the state directory is of another network",
+                detail.message
+            ),
+            "dgon-agent enroll --api URL --state-dir NEW_DIRECTORY",
+        ),
+        ErrorType::NotFound => check.skip("this control plane is too old to be asked"),
+        ErrorType::RateLimited | ErrorType::Unavailable => check.warn(
+            format!("the control plane does not answer this now: {}", detail.message),
+            patient.command("doctor"),
+        ),
+        _ => check.fail(
+            format!("the control plane refuses the request: {}", detail.message),
+            patient.bundle_command(),
+        ),
+    }
+}
+
+fn standing(patient: &Patient, asked: &Asked) -> Check {
+    let check = Check::new(
+        CheckId::ControlPlaneStatus,
+        "the node's status at the control plane",
+    );
+    let Ok(Answer { body: node, .. }) = asked else {
+        return check.skip("the control plane did not say");
+    };
+    let reason = if node.status_reason.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", node.status_reason)
+    };
+    match node.status {
+        LifecycleStatus::Active => check.ok("the node is active"),
+        LifecycleStatus::Pending => check.warn(
+            format!("the node is pending{reason}; it becomes active when its first probe passes"),
+            patient.command("run"),
+        ),
+        LifecycleStatus::Offline => check.warn(
+            format!("the control plane takes the node for offline{reason}"),
+            patient.command("run"),
+        ),
+        LifecycleStatus::Quarantine => check.fail(
+            format!(
+                "the node is in quarantine{reason}; only a person of the network can release it, and this is \
+                 what to send them"
+            ),
+            patient.bundle_command(),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Outcome;
+
+    #[test]
+    fn drift_is_judged_in_both_directions() {
+        let outcome = |server: SystemTime| {
+            let check = Check::new(CheckId::ClockDrift, "-");
+            drift(check, server).outcome
+        };
+        let now = SystemTime::now();
+        for (seconds, expected) in [(3, Outcome::Ok), (60, Outcome::Warn), (200, Outcome::Fail)] {
+            assert_eq!(outcome(now + Duration::from_secs(seconds)), expected);
+            assert_eq!(outcome(now - Duration::from_secs(seconds)), expected);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Group `spool`: what waits, and what was refused.
+
+use super::{chain, word};
+use crate::config::Config;
+use crate::doctor::examine::{Examination, Told};
+use crate::doctor::patient::Asked;
+use crate::doctor::{Check, CheckId, Patient};
+use crate::spool::DeadLetters;
+use crate::spool::view::View;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long the disk may take.
+const DISK: Duration = Duration::from_millis(2_500);
+
+pub(super) const EXAMINATION: Examination = Examination {
+    makes: &[CheckId::SpoolDepth, CheckId::SpoolDeadLetters],
+    run: |patient, told| Box::pin(check(patient, told)),
+};
+
+async fn check(patient: Arc<Patient>, told: Told) {
+    // The spool's own file lags behind by some seconds, to spare the disk.
+    let acked_seq = match patient.asked().await.as_ref() {
+        Asked::Runs(status) => status.spool.acked_seq,
+        _ => 0,
+    };
+    let teller = told.clone();
+    let looking = tokio::task::spawn_blocking(move || {
+        teller.tell(depth(&patient, acked_seq));
+        teller.tell(dead_letters(&patient));
+    });
+    if timeout(DISK, looking).await.is_err() {
+        told.rest("the disk does not answer within 2.5 s");
+    }
+}
+
+fn depth(patient: &Patient, acked_seq: u64) -> Check {
+    let folder = patient.paths.state.spool_dir();
+    let check = Check::new(CheckId::SpoolDepth, folder.display().to_string());
+    let view = View::of(&folder);
+    let newest = match view.newest(1) {
+        Ok(newest) => newest.first().map_or(0, |stored| stored.seq),
+        Err(error) => {
+            return check.fail(
+                format!("the spool cannot be read: {error}"),
+                format!("ls -la {}", word(&folder)),
+            );
+        }
+    };
+    let waiting = newest.saturating_sub(view.acked_seq().max(acked_seq));
+    let defaults = Config::default();
+    let limit = patient.values().unwrap_or(&defaults).spool.max_receipts;
+    let finding = format!("{waiting} receipts wait for the control plane, at most {limit} may");
+    // They go as soon as the link stands; why it does not is what `status` says.
+    let fix = patient.command("status");
+    if waiting >= limit {
+        check.fail(
+            format!("{finding}: the spool is full and the proxy refuses requests"),
+            fix,
+        )
+    } else if waiting > limit / 2 {
+        check.warn(finding, fix)
+    } else {
+        check.ok(finding)
+    }
+}
+
+fn dead_letters(patient: &Patient) -> Check {
+    let state = &patient.paths.state;
+    let file = state.dead_letters();
+    let check = Check::new(CheckId::SpoolDeadLetters, file.display().to_string());
+    let letters = DeadLetters::in_dir(state.path());
+    let put_aside = || format!("mv {0} {0}.seen", word(&file));
+    match (letters.count(), letters.newest(1)) {
+        (0, Ok(_)) => check.ok("no receipt was refused"),
+        (count, Ok(newest)) => {
+            let why = newest.first().map_or(String::new(), |letter| {
+                format!(
+                    "; the last one as {}: {}",
+                    letter.refusal.kind, letter.refusal.message
+                )
+            });
+            check.warn(
+                format!("{count} receipts were refused by the control plane{why}"),
+                format!("tail -n 3 {0} && {1}", word(&file), put_aside()),
+            )
+        }
+        (_, Err(error)) => check.fail(chain(&error), format!("ls -l {}", word(&file))),
+    }
+}

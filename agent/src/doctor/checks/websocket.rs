@@ -1,0 +1,80 @@
+//! `network.websocket`: the way of the link up to the control plane's challenge. It disturbs no session that stands.
+
+use super::{chain, set_clock, text_word};
+use crate::config::BaseUrl;
+use crate::doctor::examine::Told;
+use crate::doctor::{Check, CheckId, Patient};
+use crate::link::{self, DialError, KnockError};
+use dgon_protocol::error::ErrorType;
+use dgon_protocol::frame::{LINK_PATH, SUBPROTOCOL};
+use std::time::{Duration, Instant};
+
+/// How long the upgrade may take, and then the challenge, where the steps before left time for it.
+const UPGRADE: Duration = Duration::from_millis(1_600);
+const CHALLENGE: Duration = Duration::from_millis(900);
+
+/// Knocks, and ends by `end`.
+pub(super) async fn knock(patient: &Patient, api: &BaseUrl, told: &Told, end: Instant) {
+    let check = Check::new(CheckId::NetworkWebsocket, api.at(LINK_PATH));
+    let Some(settings) = patient.link_settings() else {
+        return told.tell(check.skip("this machine is not enrolled"));
+    };
+    let began = Instant::now();
+    let left = end.saturating_duration_since(began);
+    let (upgrade, challenge) = (UPGRADE.min(left * 2 / 3), CHALLENGE.min(left / 3));
+    told.tell(match link::knock(&settings, upgrade, challenge).await {
+        Ok(_) => check.ok(format!(
+            "upgraded and challenged in {} ms",
+            began.elapsed().as_millis()
+        )),
+        Err(error) => judge(check, &error, patient, api),
+    });
+}
+
+fn judge(check: Check, error: &KnockError, patient: &Patient, api: &BaseUrl) -> Check {
+    let finding = chain(error);
+    let look = format!(
+        "curl -sv --http1.1 -m 5 -o /dev/null -H 'Connection: Upgrade' -H 'Upgrade: websocket' \
+         -H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: ZG9jdG9yZG9jdG9yZG9jdA==' \
+         -H 'Sec-WebSocket-Protocol: {SUBPROTOCOL}' {}",
+        text_word(&api.at(LINK_PATH))
+    );
+    match error {
+        KnockError::Dial(DialError::Refused { kind, .. }) => match kind {
+            Some(ErrorType::StaleTimestamp) => check.fail(finding, set_clock()),
+            Some(ErrorType::Unauthorized | ErrorType::Forbidden) => {
+                check.skip("the secret is not accepted, see control_plane.credentials")
+            }
+            Some(ErrorType::RateLimited | ErrorType::Unavailable) => check.warn(
+                format!("{finding}; the agent tries again by itself"),
+                patient.command("doctor"),
+            ),
+            _ => check.fail(
+                format!(
+                    "{finding}; a gateway before the control plane may let no WebSocket through"
+                ),
+                look,
+            ),
+        },
+        KnockError::Dial(DialError::NotOurs { stranger }) if stranger.looks_like_a_portal() => {
+            check.fail(
+                format!(
+                    "{finding}; the network may want somebody to sign in first (captive portal)"
+                ),
+                look,
+            )
+        }
+        KnockError::Dial(DialError::NotOurs { .. } | DialError::NotAWebSocket(_)) => check.fail(
+            format!("{finding}; a gateway or proxy in between may pass HTTP and no WebSocket"),
+            look,
+        ),
+        KnockError::Dial(DialError::Address { .. }) => {
+            check.fail(finding, patient.command("config show"))
+        }
+        KnockError::Dial(
+            DialError::Connect(_) | DialError::Broken { .. } | DialError::OtherProtocol,
+        )
+        | KnockError::Late(_)
+        | KnockError::Talk(_) => check.fail(finding, look),
+    }
+}

@@ -1,0 +1,138 @@
+//! What is examined: everything that the checks share, read or asked once.
+
+use crate::config::{BaseUrl, Config, ConfigError, Loaded, Paths};
+use crate::identity::{self, Enrolment, Identity, IdentityError};
+use crate::link::LinkSettings;
+use crate::local::{self, Answer, LocalError, Request, Status};
+use crate::net::{Network, chain};
+use dgon_protocol::key::NodeKey;
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long the running agent may take to say how it is.
+const ANSWER: Duration = Duration::from_millis(1_800);
+
+/// What the running agent says of itself.
+#[derive(Debug)]
+pub(super) enum Asked {
+    /// It runs.
+    Runs(Box<Status>),
+    /// None runs.
+    Absent,
+    /// It runs, and its answer is of another version.
+    OtherVersion,
+    /// It cannot be asked on this system.
+    Unsupported,
+    /// It cannot be asked, and why.
+    Closed(String),
+    /// It took the question and does not answer.
+    Silent,
+}
+
+/// What is examined.
+pub struct Patient {
+    /// Where the files are.
+    pub paths: Paths,
+    /// The configuration, or what is wrong with it.
+    pub config: Result<Loaded, ConfigError>,
+    /// The receipt key, or what is wrong with it.
+    pub key: Result<NodeKey, IdentityError>,
+    /// What enrolment gave, or what is wrong with it.
+    pub enrolment: Result<Enrolment, IdentityError>,
+    /// How the control plane is reached.
+    pub(super) network: Network,
+    /// The flags that name the places, for commands to copy.
+    place_flags: String,
+    asked: Shared<BoxFuture<'static, Arc<Asked>>>,
+}
+
+impl std::fmt::Debug for Patient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Patient")
+            .field("paths", &self.paths)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Patient {
+    /// Reads what the checks share.
+    pub fn new(paths: Paths, config: Result<Loaded, ConfigError>, place_flags: String) -> Self {
+        let ca_file = config
+            .as_ref()
+            .ok()
+            .and_then(|loaded| loaded.config.control_plane.ca_file.clone());
+        let socket = paths.state.socket();
+        Self {
+            key: identity::load_key(&paths.state),
+            enrolment: identity::load_enrolment(&paths.state),
+            network: Network::from_environment(ca_file.as_deref()),
+            asked: async move { Arc::new(ask(&socket).await) }.boxed().shared(),
+            paths,
+            config,
+            place_flags,
+        }
+    }
+
+    /// The values in force, where they can be read.
+    pub(super) fn values(&self) -> Option<&Config> {
+        self.config.as_ref().ok().map(|loaded| &loaded.config)
+    }
+
+    /// The control plane: as configured, else as enrolled.
+    pub(super) fn api(&self) -> Option<BaseUrl> {
+        let configured = self.values()?.control_plane.api.clone();
+        configured.or_else(|| self.enrolment.as_ref().ok()?.api())
+    }
+
+    /// The whole identity, where there is one.
+    pub(super) fn identity(&self) -> Option<Identity> {
+        Some(Identity {
+            key: self.key.as_ref().ok()?.clone(),
+            enrolment: self.enrolment.as_ref().ok()?.clone(),
+        })
+    }
+
+    /// What the link would use.
+    pub(super) fn link_settings(&self) -> Option<LinkSettings> {
+        let mut settings = crate::run::link_settings(self.values()?, &self.identity()?);
+        settings.network = self.network.clone();
+        Some(settings)
+    }
+
+    /// What the running agent says. It is asked once for all checks.
+    pub(super) async fn asked(&self) -> Arc<Asked> {
+        self.asked.clone().await
+    }
+
+    /// A command of this program for the same places, to copy.
+    pub(super) fn command(&self, command: &str) -> String {
+        format!("dgon-agent {command}{}", self.place_flags)
+    }
+
+    /// The command that enrols this machine, with the address where it is known.
+    pub(super) fn enrol_command(&self) -> String {
+        let api = self
+            .api()
+            .map_or_else(|| "URL".to_owned(), |api| api.to_string());
+        self.command(&format!("enroll --api {api}"))
+    }
+
+    /// For what only other people can mend: what to send them.
+    pub(super) fn bundle_command(&self) -> String {
+        self.command("doctor --bundle")
+    }
+}
+
+async fn ask(socket: &std::path::Path) -> Asked {
+    match timeout(ANSWER, local::ask(socket, Request::Status)).await {
+        Ok(Ok(Answer::Status(status))) => Asked::Runs(status),
+        Ok(Ok(_)) | Ok(Err(LocalError::Answer)) => Asked::OtherVersion,
+        Ok(Err(LocalError::NotRunning(_))) => Asked::Absent,
+        Ok(Err(LocalError::Unsupported)) => Asked::Unsupported,
+        Ok(Err(error)) => Asked::Closed(chain(&error)),
+        Err(_) => Asked::Silent,
+    }
+}

@@ -1,0 +1,206 @@
+//! Groups agent and owner: the running agent is asked.
+
+use crate::case::{Case, Cure, Ill, Running, status, until};
+use crate::net;
+use crate::network::whole_plane;
+use crate::support::machine::{Machine, fill_spool};
+use dgon_agent::doctor::CheckId;
+use serde_json::Value;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+
+pub(crate) const CASES: &[Case] = &[
+    (CheckId::AgentRunning, "none runs", not_running),
+    (CheckId::AgentRunning, "it does not answer", frozen),
+    (CheckId::AgentVersion, "another one runs", other_version),
+    (CheckId::AgentLink, "it cannot be made", no_link),
+    (CheckId::AgentServing, "the spool is full", not_serving),
+    (CheckId::AgentListen, "the address is taken", taken),
+    (CheckId::OwnerWork, "the owner has paused it", paused),
+    (CheckId::OwnerLimits, "a limit cannot be judged", blind),
+];
+
+#[test]
+fn the_running_agent_is_examined_and_mended() {
+    crate::case::run(CASES);
+}
+
+fn not_running() -> Ill {
+    let machine = Machine::enrolled("http://127.0.0.1:9");
+    Ill::new(machine, "the agent does not run", Cure::Start)
+}
+
+fn frozen() -> Ill {
+    let machine = Machine::enrolled("http://127.0.0.1:9");
+    let socket = machine.state.socket();
+    let listener = UnixListener::bind(&socket).unwrap();
+    let mend = move |machine: &mut Machine| {
+        std::fs::remove_file(socket).unwrap();
+        start(machine);
+    };
+    Ill::new(
+        machine,
+        "does not answer within 1.8 s",
+        Cure::ByHand(Box::new(mend)),
+    )
+    .keep(listener)
+}
+
+/// Starts the agent of a machine for the rest of the test's process.
+fn start(machine: &Machine) {
+    std::mem::forget(Running::agent(machine));
+    until(machine, |status| status["running"] == true);
+}
+
+/// A running agent whose answer is changed on the way to who asks.
+fn other_version() -> Ill {
+    let machine = Machine::enrolled("http://127.0.0.1:9");
+    let agent = Running::agent(&machine);
+    until(&machine, |status| status["running"] == true);
+    let (socket, real) = (
+        machine.state.socket(),
+        machine.state.path().join("real.sock"),
+    );
+    std::fs::rename(&socket, &real).unwrap();
+    let listener = UnixListener::bind(&socket).unwrap();
+    let moved = real.clone();
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            drop(change_version(client, &moved));
+        }
+    });
+    let mend = move |_: &mut Machine| {
+        // The agent of this version is asked again.
+        std::fs::rename(real, socket).unwrap();
+    };
+    Ill::new(
+        machine,
+        "the agent that runs is 0.0.1",
+        Cure::ByHand(Box::new(mend)),
+    )
+    .keep(agent)
+}
+
+fn change_version(client: UnixStream, real: &std::path::Path) -> std::io::Result<()> {
+    let mut question = String::new();
+    BufReader::new(client.try_clone()?).read_line(&mut question)?;
+    let mut agent = UnixStream::connect(real)?;
+    agent.write_all(question.as_bytes())?;
+    let mut answer = String::new();
+    BufReader::new(agent).read_line(&mut answer)?;
+    let mut answer: Value = serde_json::from_str(&answer)?;
+    answer["version"] = Value::from("0.0.1");
+    (&client).write_all(format!("{answer}\n").as_bytes())
+}
+
+fn no_link() -> Ill {
+    let plane = whole_plane("active");
+    let narrow = net::gateway(plane.api.address, net::nowhere());
+    let machine = Machine::enrolled(&format!("http://{narrow}"));
+    let agent = Running::agent(&machine);
+    until(&machine, |status| status["link"]["phase"] == "waiting");
+    let good = plane.address;
+    let mend = move |machine: &mut Machine| {
+        drop(agent);
+        machine.configure(&format!("control_plane:\n  api: http://{good}\n"));
+        std::mem::forget(Running::agent(machine));
+        until(machine, |status| status["link"]["phase"] == "connected");
+    };
+    let cure = Cure::Shows("not connected", Box::new(mend));
+    Ill::new(machine, "receipts wait in the spool", cure).keep(plane)
+}
+
+fn not_serving() -> Ill {
+    let mut machine = Machine::enrolled("http://127.0.0.1:9");
+    fill_spool(&machine, 3);
+    machine.set("DGON_SPOOL_MAX_RECEIPTS", "3");
+    let agent = Running::agent(&machine);
+    until(&machine, |status| !status["spool"]["reason"].is_null());
+    let mend = |machine: &mut Machine| {
+        drop(agent);
+        machine.set("DGON_SPOOL_MAX_RECEIPTS", "100");
+        start(machine);
+    };
+    let cure = Cure::Shows("NOT SERVING", Box::new(mend));
+    Ill::new(machine, "the proxy refuses requests", cure)
+}
+
+fn taken() -> Ill {
+    let mut machine = Machine::enrolled("http://127.0.0.1:9");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    machine.set(
+        "DGON_PROXY_LISTEN",
+        listener.local_addr().unwrap().to_string(),
+    );
+    let mend = |_: &mut Machine| drop(listener);
+    Ill::new(
+        machine,
+        "the proxy cannot listen on",
+        Cure::ByHand(Box::new(mend)),
+    )
+}
+
+fn paused() -> Ill {
+    let machine = Machine::enrolled("http://127.0.0.1:9");
+    let agent = Running::agent(&machine);
+    until(&machine, |status| status["running"] == true);
+    let pause = crate::case::shell(&machine, "dgon-agent pause")
+        .output()
+        .unwrap();
+    assert!(pause.status.success(), "{pause:?}");
+    Ill::new(machine, "paused by its owner", Cure::Run).keep(agent)
+}
+
+fn blind() -> Ill {
+    let mut machine = Machine::enrolled("http://127.0.0.1:9");
+    // Nothing tells what this machine earns.
+    machine.set("DGON_OWNER_MIN_PROFIT_USD_PER_HOUR", "0.5");
+    let agent = Running::agent(&machine);
+    until(&machine, |status| status["owner"]["limits"][0].is_object());
+    let mend = |machine: &mut Machine| {
+        drop(agent);
+        machine
+            .environment
+            .retain(|(name, _)| !name.contains("MIN_PROFIT"));
+        start(machine);
+    };
+    let cure = Cure::Shows("min_profit_usd_per_hour", Box::new(mend));
+    Ill::new(machine, "owner.min_profit_usd_per_hour", cure)
+}
+
+#[test]
+fn an_agent_that_does_not_run_is_said_so_by_status() {
+    let machine = Machine::enrolled("http://127.0.0.1:9");
+    assert_eq!(status(&machine)["running"], false);
+}
+
+#[test]
+fn a_healthy_node_passes_every_check() {
+    let plane = whole_plane("active");
+    let runtime = crate::network::runtime()
+        .block_on(dgon_testkit::runtime::SimRuntime::start(
+            dgon_testkit::runtime::SimConfig::new(dgon_testkit::runtime::Kind::Ollama),
+        ))
+        .unwrap();
+    let mut machine = Machine::enrolled(&format!("http://{}", plane.address));
+    machine.set("DGON_RUNTIMES_ENDPOINTS", runtime.url());
+    let _agent = Running::agent(&machine);
+    until(&machine, |status| {
+        status["link"]["phase"] == "connected" && status["runtimes"][0]["models"][0].is_object()
+    });
+    let output = machine.doctor(&["--json"]);
+    let report = crate::support::json(&output);
+    let ill: Vec<&Value> = report["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|check| check["outcome"] == "warn" || check["outcome"] == "fail")
+        // What this machine's own service manager says is not the test's to decide.
+        .filter(|check| check["group"] != "service")
+        .collect();
+    assert!(ill.is_empty(), "{ill:#?}");
+    assert_eq!(output.status.code(), Some(0));
+    // A knock at the door takes the session from nobody.
+    assert_eq!(plane.link.seen().sessions, 1);
+    assert_eq!(plane.link.seen().violations, Vec::<String>::new());
+}

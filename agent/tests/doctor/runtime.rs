@@ -1,0 +1,131 @@
+//! Groups runtime and models.
+
+use crate::case::{Case, Cure, Ill, Running, until};
+use crate::network::runtime as tokio;
+use crate::support::machine::Machine;
+use dgon_agent::doctor::CheckId;
+use dgon_testkit::runtime::{Kind, SimConfig, SimRuntime};
+use std::time::Duration;
+
+pub(crate) const CASES: &[Case] = &[
+    (CheckId::RuntimeFound, "none answers", none),
+    (CheckId::RuntimeReady, "it is loading", loading),
+    (CheckId::ModelsServed, "it has none", no_models),
+    (CheckId::RuntimeGeneration, "the runtime fails", failing),
+    (CheckId::RuntimeGeneration, "the runtime hangs", hanging),
+];
+
+#[test]
+fn runtimes_and_models_are_examined_and_mended() {
+    crate::case::run(CASES);
+}
+
+fn sim(config: SimConfig) -> SimRuntime {
+    tokio().block_on(SimRuntime::start(config)).unwrap()
+}
+
+fn with(config: SimConfig) -> (Machine, SimRuntime) {
+    let runtime = sim(config);
+    let mut machine = Machine::enrolled("http://127.0.0.1:9");
+    machine.set("DGON_RUNTIMES_ENDPOINTS", runtime.url());
+    (machine, runtime)
+}
+
+/// A runtime that is well takes the place of the one that is ill.
+fn replaced() -> Cure {
+    Cure::ByHand(Box::new(|machine| {
+        let runtime = sim(SimConfig::new(Kind::Ollama));
+        machine.set("DGON_RUNTIMES_ENDPOINTS", runtime.url());
+        std::mem::forget(runtime);
+    }))
+}
+
+fn none() -> Ill {
+    let machine = Machine::enrolled("http://127.0.0.1:9");
+    Ill::new(machine, "no LLM runtime answers", replaced())
+}
+
+fn loading() -> Ill {
+    let mut config = SimConfig::new(Kind::LlamaCpp);
+    config.loading = Duration::from_secs(3600);
+    let (machine, runtime) = with(config);
+    Ill::new(machine, "is loading its model", replaced()).keep(runtime)
+}
+
+fn no_models() -> Ill {
+    let mut config = SimConfig::new(Kind::Ollama);
+    config.models.clear();
+    let (machine, runtime) = with(config);
+    Ill::new(machine, "serves no model", replaced()).keep(runtime)
+}
+
+/// A machine whose agent runs before this runtime.
+fn served(config: SimConfig) -> (Machine, SimRuntime, Running) {
+    let (machine, runtime) = with(config);
+    let agent = Running::agent(&machine);
+    until(&machine, |status| {
+        status["runtimes"][0]["models"][0].is_object()
+    });
+    (machine, runtime, agent)
+}
+
+fn failing() -> Ill {
+    let mut config = SimConfig::new(Kind::Vllm);
+    config.faults.error_rate = 1.0;
+    let (machine, runtime, agent) = served(config);
+    let cure = Cure::Shows("error", Box::new(heal));
+    Ill::new(machine, "no token: ", cure).keep((runtime, agent))
+}
+
+fn hanging() -> Ill {
+    let mut config = SimConfig::new(Kind::Vllm);
+    config.faults.stall_after = Some(0);
+    let (machine, runtime, agent) = served(config);
+    let cure = Cure::ByHand(Box::new(heal));
+    Ill::new(machine, "no token within 2 s", cure).keep((runtime, agent))
+}
+
+/// A machine whose runtime is well, with its agent.
+fn heal(machine: &mut Machine) {
+    let (fresh, runtime, agent) = served(SimConfig::new(Kind::Ollama));
+    *machine = fresh;
+    std::mem::forget((runtime, agent));
+}
+
+#[test]
+fn the_token_is_asked_through_the_proxy_and_its_receipt_says_local() {
+    let (machine, runtime, _agent) = served(SimConfig::new(Kind::Ollama));
+    let report = machine.report();
+    let (outcome, finding, _) = crate::case::worst(&report, "runtime.generation");
+    assert_eq!(outcome, "ok", "{finding}");
+    let id = finding.rsplit_once("receipt ").unwrap().1;
+    let shown = crate::support::agent(machine.dir.path(), &["receipt", "show", id, "--json"]);
+    let receipt = crate::support::json(&{ shown }.output().unwrap())["receipt"].take();
+    assert_eq!(receipt["source"], "local", "{receipt:#}");
+    assert_eq!(receipt["tokens_output"], 1, "{receipt:#}");
+    let (outcome, finding, _) = crate::case::worst(&report, "runtime.found");
+    assert_eq!(outcome, "ok");
+    assert!(finding.contains(&runtime.url()), "{finding}");
+    let (_, finding, _) = crate::case::worst(&report, "models.served");
+    assert!(finding.contains(Kind::Ollama.default_model()), "{finding}");
+}
+
+#[test]
+fn runtimes_and_models_are_listed() {
+    let (machine, _runtime) = with(SimConfig::new(Kind::Ollama));
+    let list = |what: &str| {
+        let mut command = crate::support::agent(machine.dir.path(), &[what, "--json"]);
+        command.envs(
+            machine
+                .environment
+                .iter()
+                .map(|(name, value)| (name, value)),
+        );
+        crate::support::json(&command.output().unwrap())
+    };
+    let runtimes = list("runtimes");
+    assert_eq!(runtimes["runtimes"][0]["kind"], "ollama");
+    assert_eq!(runtimes["runtimes"][0]["ready"], true);
+    let models = list("models");
+    assert_eq!(models["models"][0]["id"], Kind::Ollama.default_model());
+}
