@@ -130,9 +130,12 @@ fn an_enrolled_machine_says_so_and_stays_as_it_is() {
     );
 }
 
+/// A name, arguments, environment.
+type Way<'a> = (&'a str, &'a [&'a str], &'a [(&'a str, &'a str)]);
+
 #[test]
 fn a_token_comes_by_flag_file_input_or_environment_and_the_nearest_wins() {
-    let ways: [(&str, &[&str], &[(&str, &str)]); 5] = [
+    let ways: [Way<'_>; 5] = [
         (
             "flag",
             &["--token", TOKEN],
