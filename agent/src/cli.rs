@@ -137,6 +137,9 @@ pub struct Run {
     /// Where the proxy listens
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
+    /// Speak with Windows' service manager, which has started this program
+    #[arg(long, hide = true)]
+    pub hosted: bool,
 }
 
 /// `drain`.

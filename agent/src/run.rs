@@ -45,7 +45,7 @@ mod responder;
 mod signals;
 mod terminal;
 
-use herald::Herald;
+use herald::{Herald, Loops};
 use linked::{Ended, Linked};
 use responder::Desk;
 
@@ -116,11 +116,11 @@ pub enum RunError {
     System(#[source] io::Error),
 }
 
-/// Runs the agent until a signal stops it.
+/// Runs the agent until a signal stops it, or `stop` is cancelled.
 ///
 /// # Errors
 /// [`RunError`] when it cannot start.
-pub fn run(config: &Config, state: &StateDir) -> Result<(), RunError> {
+pub fn run(config: &Config, state: &StateDir, stop: CancellationToken) -> Result<(), RunError> {
     // Link, registry and local socket need little and share this thread; proxy, spool and drivers have their own.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .max_blocking_threads(BLOCKING_THREADS)
@@ -128,7 +128,6 @@ pub fn run(config: &Config, state: &StateDir) -> Result<(), RunError> {
         .enable_all()
         .build()
         .map_err(RunError::System)?;
-    let stop = CancellationToken::new();
     let outcome = runtime.block_on(async {
         signals::cancel_on_signal(stop.clone()).map_err(RunError::System)?;
         run_until(config, state, stop).await
@@ -250,6 +249,10 @@ pub async fn run_until(
             }
         }),
         stop_within: Duration::from_secs(config.proxy.drain_s) + STOP_BEYOND_DRAIN,
+        loops: Loops::new({
+            let proxy = Arc::clone(&proxy);
+            move || proxy.loops()
+        }),
     };
     rest.spawn(herald.run(halt.clone(), stop_rest.clone()));
     if let Some(address) = config.telemetry.metrics_listen {

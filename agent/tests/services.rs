@@ -206,6 +206,11 @@ fn launchd_can_read_the_plists() {
         let umask = plist.get("Umask").and_then(Value::as_unsigned_integer);
         assert_eq!(umask, Some(0o077));
         let logs = format!("{home}/Library/Logs/DGON/");
+        // The agent's own file, as launchd never rotates; what it cannot write there goes beside it.
+        assert_eq!(
+            variable("DGON_LOG_FILE"),
+            Some(format!("{logs}agent.log").as_str())
+        );
         assert!(string("StandardErrorPath").starts_with(&logs));
         assert!(string("StandardOutPath").starts_with(&logs));
     }

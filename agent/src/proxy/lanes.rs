@@ -6,10 +6,10 @@
 
 use super::Proxy;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -68,6 +68,7 @@ impl Proxy {
             listener: clone_socket(listener)?,
             shutdown: shutdown.clone(),
         };
+        let handle = lane.runtime.handle().clone();
         let (end, ended) = oneshot::channel();
         std::thread::Builder::new()
             .name("proxy".to_owned())
@@ -75,6 +76,8 @@ impl Proxy {
                 lane.run();
                 drop(end);
             })?;
+        let loops = self.loops.lock();
+        loops.unwrap_or_else(PoisonError::into_inner).push(handle);
         Ok(ended)
     }
 
@@ -89,7 +92,14 @@ impl Proxy {
             pool: Arc::default(),
             budget: self.budget.clone(),
             running: Arc::clone(&self.running),
+            loops: Arc::clone(&self.loops),
         })
+    }
+
+    /// The event loops of its own threads, for the watchdog to ask.
+    pub fn loops(&self) -> Vec<Handle> {
+        let loops = self.loops.lock();
+        loops.unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

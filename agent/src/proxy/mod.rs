@@ -46,8 +46,9 @@ pub(crate) use reply::SERVER_NAME;
 
 use crate::runtime::Registry;
 use intake::Budget;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use ticket::Running;
+use tokio::runtime::Handle;
 use upstream::Pool;
 
 /// The proxy. Cheap to share behind an [`Arc`].
@@ -58,6 +59,8 @@ pub struct Proxy {
     pool: Arc<Pool>,
     budget: Budget,
     running: Arc<Running>,
+    /// Event loops of its own threads.
+    loops: Arc<Mutex<Vec<Handle>>>,
 }
 
 impl Proxy {
@@ -70,6 +73,7 @@ impl Proxy {
             settings,
             pool: Arc::default(),
             running: Arc::default(),
+            loops: Arc::default(),
         })
     }
 

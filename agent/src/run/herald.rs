@@ -10,6 +10,7 @@ use crate::service::notify::{self, Notifier};
 use dgon_agent_core::watchdog::{Verdict, Watchdog};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -27,6 +28,53 @@ pub(super) struct Herald {
     pub(super) spool: Arc<dyn Fn() -> Result<u64, String> + Send + Sync>,
     /// How long a stop may take.
     pub(super) stop_within: Duration,
+    /// Event loops on threads of their own, which must move, too.
+    pub(super) loops: Loops,
+}
+
+/// How long an event loop may take until it runs what it is given.
+const LOOP_WITHIN: Duration = Duration::from_secs(60);
+
+/// Event loops, each asked for a sign of life whenever the watchdog is fed.
+pub(super) struct Loops {
+    list: Box<dyn Fn() -> Vec<Handle> + Send + Sync>,
+    signs: Vec<LifeSign>,
+}
+
+impl Loops {
+    /// Those that `list` names at each look.
+    pub(super) fn new(list: impl Fn() -> Vec<Handle> + Send + Sync + 'static) -> Self {
+        Self {
+            list: Box::new(list),
+            signs: Vec::new(),
+        }
+    }
+
+    /// Asks each that owes no answer for one.
+    fn ask(&mut self) {
+        for (index, handle) in (self.list)().into_iter().enumerate() {
+            if index == self.signs.len() {
+                self.signs.push(LifeSign::new("proxy"));
+            }
+            let Some(sign) = self.signs.get(index) else {
+                continue;
+            };
+            if sign.promise().due.is_none() {
+                sign.within(LOOP_WITHIN);
+                let answer = Answer(sign.clone());
+                handle.spawn(async move { drop(answer) });
+            }
+        }
+    }
+}
+
+/// Given by running, and by being thrown away with a loop that has ended.
+struct Answer(LifeSign);
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.0.rest();
+    }
 }
 
 impl Herald {
@@ -78,8 +126,10 @@ impl Herald {
     }
 
     /// What is stuck, if anything is.
-    fn look(&self, dog: &mut Watchdog) -> Option<String> {
-        let promises: Vec<_> = self.signs.iter().map(LifeSign::promise).collect();
+    fn look(&mut self, dog: &mut Watchdog) -> Option<String> {
+        let signs = self.signs.iter().chain(&self.loops.signs);
+        let promises: Vec<_> = signs.map(LifeSign::promise).collect();
+        self.loops.ask();
         match dog.look(life::now(), &promises) {
             Verdict::Feed => None,
             Verdict::Withhold { part, late } => {
@@ -155,6 +205,7 @@ mod tests {
             link,
             spool: Arc::new(|| Ok(3)),
             stop_within: Duration::from_secs(35),
+            loops: Loops::new(Vec::new),
         };
         (Manager { socket, _dir: dir }, herald)
     }
@@ -215,5 +266,32 @@ mod tests {
         drop(until(manager, "WATCHDOG=1", "STUCK").await);
         done.cancel();
         task.await.unwrap();
+    }
+
+    /// A loop that runs answers; one that is blocked owes its answer until it moves again; one that has ended owes none.
+    #[test]
+    fn a_blocked_event_loop_owes_its_answer() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let handle = runtime.handle().clone();
+        let mut loops = Loops::new(move || vec![handle.clone()]);
+        let owes = |loops: &Loops| loops.signs[0].promise().due.is_some();
+        loops.ask();
+        assert!(owes(&loops), "nothing runs it yet");
+        let first = loops.signs[0].promise();
+        loops.ask();
+        assert_eq!(
+            loops.signs[0].promise(),
+            first,
+            "no new time for an old question"
+        );
+        runtime.block_on(tokio::task::yield_now());
+        assert!(!owes(&loops));
+        loops.ask();
+        drop(runtime);
+        assert!(!owes(&loops));
+        loops.ask();
+        assert!(!owes(&loops));
     }
 }

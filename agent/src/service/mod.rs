@@ -3,7 +3,8 @@
 //! | module | owns |
 //! |---|---|
 //! | [`notify`] | telling the service manager how the agent is |
-//! | `template` | unit and plist files with the places of this installation |
+//! | [`hosted`] | `run` below Windows' service manager |
+//! | [`template`] | unit and plist files with the places of this installation |
 //! | `systemd`, `launchd`, `windows`, `none` | one operating system's service manager each, behind this facade |
 //! | `account` | the system user `dgon` and what belongs to it (Linux) |
 //!
@@ -14,6 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+pub mod hosted;
 pub mod notify;
 pub mod template;
 

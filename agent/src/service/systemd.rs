@@ -19,6 +19,8 @@ const UNIT: &str = "dgon-agent.service";
 const SYSTEM_UNITS: &str = "/etc/systemd/system";
 const STATE_DIR: &str = "/var/lib/dgon";
 const CONFIG_FILE: &str = "/etc/dgon/agent.yaml";
+/// The unit's LogsDirectory.
+const LOGS: &str = "/var/log/dgon";
 /// Where a program that lies where the service cannot see it is copied to.
 const COPY: &str = "/usr/local/bin/dgon-agent";
 /// A program below these is used where it is: only root puts programs there, and the service sees them.
@@ -233,13 +235,23 @@ pub(super) fn uninstall(
     } else {
         report.note("no service was installed");
     }
+    // Empty unless log.file says otherwise.
+    if level == Level::System && !state.packaged {
+        let _ = fs::remove_dir(LOGS);
+    }
     if purge && !state.packaged {
         delete(places, &mut report)?;
         if level == Level::System {
+            if fs::remove_dir_all(LOGS).is_ok() {
+                report.did(format!("deleted {LOGS}"));
+            }
             account::remove(places, &mut report)?;
         }
     } else if !purge {
         let user = match level {
+            Level::System if Path::new(LOGS).exists() => {
+                ", the logs in /var/log/dgon, and the system user dgon"
+            }
             Level::System => ", and the system user dgon",
             Level::User => "",
         };
@@ -315,6 +327,9 @@ fn failed(level: Level, verb: &str, said: &str) -> ServiceError {
     let user = level.flag();
     // systemctl's own advice follows its first line; ours is shorter.
     let first = said.lines().next().unwrap_or_default().trim();
+    let first = first
+        .strip_prefix("Command failed with exit code 1: ")
+        .unwrap_or(first);
     ServiceError::Command {
         command: format!("systemctl{user} {verb} {UNIT}"),
         said: first.to_owned(),

@@ -1,7 +1,8 @@
 //! Windows' service manager, through `sc.exe`. There are no services of one user.
 
 use super::{
-    Level, NAME, Places, Report, ServiceError, ServiceState, command, delete, is_enrolled, kept,
+    Level, NAME, Places, Report, ServiceError, ServiceState, command, delete, hosted, is_enrolled,
+    kept,
 };
 use service_manager::{
     RestartPolicy, ScServiceManager, ServiceInstallCtx, ServiceLabel, ServiceManager as _,
@@ -83,6 +84,7 @@ pub(super) fn install(level: Level, places: &Places) -> Result<Report, ServiceEr
             program: places.program.clone(),
             args: vec![
                 "run".into(),
+                hosted::FLAG.into(),
                 "--state-dir".into(),
                 places.state_dir.clone().into(),
                 "--config".into(),

@@ -49,7 +49,7 @@ def linked(machine):
 
 def differences(before, after):
     """Paths that are not as they were. What every change of users leaves, and systemd's own notes, do not count."""
-    noise = re.compile(r"^/(etc/(passwd|group|shadow|gshadow|subuid|subgid)-|var/(log|cache)/|var/lib/systemd/)")
+    noise = re.compile(r"^/(etc/(passwd|group|shadow|gshadow|subuid|subgid)-|var/cache/|var/log/(?!dgon)|var/lib/systemd/)")
     changed = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
     return sorted(path for path in changed if not noise.match(path))
 
@@ -79,6 +79,7 @@ def test_install_run_uninstall_leaves_the_machine_as_it_was(machine):
     dgon_uid = int(machine.out("id -u dgon"))
     for path in ["/var/lib/dgon", "/var/lib/dgon/node.key", "/var/lib/dgon/spool"]:
         assert owner[path][1] == dgon_uid, (path, owner[path])
+    assert owner["/var/log/dgon"][1] == dgon_uid
     exposure = machine.out(f"systemd-analyze security {UNIT} | tail -1")
     print(exposure)
     assert float(re.search(r"([0-9.]+) \w+", exposure)[1]) <= 3.0
@@ -88,6 +89,9 @@ def test_install_run_uninstall_leaves_the_machine_as_it_was(machine):
     secret = machine.out("cat /var/lib/dgon/node.secret")
     for hidden in [token, "Say hello", *re.findall(r"[A-Za-z0-9+/=_-]{40,}", secret)]:
         assert hidden not in journal, f"in the log: {hidden}"
+
+    assert not re.search(r"^20\d\d-|^<\d>|\x1b", journal, re.M), "the journal has the time and the priority itself"
+    assert "the agent runs" in machine.out(f"journalctl --unit {UNIT} --output=cat PRIORITY=6")
 
     said = machine.run(f"{AGENT} service uninstall").out
     assert "kept /var/lib/dgon" in said and "/etc/dgon/agent.yaml" in said and "--purge" in said, said
@@ -130,7 +134,7 @@ def test_a_frozen_agent_is_started_anew(machine):
     machine.until("systemd starts it again", lambda: unit(machine, "NRestarts") == "1")
     machine.until("it serves again", lambda: machine.active(UNIT))
     assert unit(machine, "MainPID") != before
-    machine.until("systemd's word", lambda: "Watchdog timeout" in machine.journal(UNIT))
+    machine.until("systemd's word", lambda: "Watchdog timeout" in machine.journal(UNIT, 1000))
     again = machine.until("the link again", lambda: linked(machine))
     assert again["node_id"] == old["node_id"] and again["spool"]["last_seq"] >= seq, again
     assert not machine.ok("ls /var/lib/systemd/coredump/* 2>/dev/null"), "a core file would hold the key"
@@ -153,6 +157,8 @@ def test_a_control_plane_that_is_away_restarts_nothing(machine):
     assert dgon.ask(machine), "it serves without a control plane"
     assert (unit(machine, "NRestarts"), unit(machine, "MainPID")) == ("0", before)
     machine.until("it says so", lambda: "no link to the control plane" in unit(machine, "StatusText"))
+    warned = machine.out(f"journalctl --unit {UNIT} --output=cat --priority=warning")
+    assert "no link to the control plane" in warned, warned
     dgon.start_plane(machine)
     machine.until("the link is back", lambda: linked(machine))
     machine.until("the receipt is delivered", lambda: dgon.status(machine)["spool"]["depth"] == 0)
