@@ -205,7 +205,7 @@ fn throttled_card() -> Ill {
 
 fn ecc_errors() -> Ill {
     let machine = played(&card(json!({"ecc_uncorrected": 2})));
-    Ill::new(machine, "2 memory errors", becomes_well())
+    Ill::new(machine, "memory errors", becomes_well())
 }
 
 fn in_the_way() -> Ill {

@@ -1,8 +1,8 @@
-//! Group `gpu`: the driver's findings, heat, throttling, memory errors.
+//! Group `gpu`: the driver's findings, heat, throttling, memory errors and Xid faults.
 
 use crate::doctor::examine::{Examination, Told};
 use crate::doctor::{Check, CheckId};
-use crate::gpu::{Card, Detector, Finding, Severity, Survey};
+use crate::gpu::{Card, Detector, Finding, FindingKind, Severity, Survey};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -57,7 +57,7 @@ fn tell(survey: &Survey, driver: Check, told: &Told) {
     }
     for finding in survey.findings.iter() {
         if let Some(index) = finding.gpu {
-            let check = Check::new(CheckId::GpuCard, "what the driver says of the card");
+            let check = Check::new(check_of(finding.kind), "what the driver says of the card");
             told.tell(judged(check.about(format!("GPU {index}")), finding));
         }
     }
@@ -83,7 +83,11 @@ fn card_checks(card: &Card) -> Vec<Check> {
     let about = |id| Check::new(id, card.gpu.name.clone()).about(format!("GPU {index}"));
     let watch = format!("nvidia-smi -q -i {index} -d TEMPERATURE,PERFORMANCE,POWER");
     vec![
-        about(CheckId::GpuCard).ok(format!("{} answers", card.gpu.name)),
+        about(CheckId::GpuCard).ok(if card.asleep {
+            format!("{} sleeps and is not woken", card.gpu.name)
+        } else {
+            format!("{} answers", card.gpu.name)
+        }),
         memory(about(CheckId::GpuMemory), card, &watch),
         temperature(about(CheckId::GpuTemperature), card, &watch),
         throttling(about(CheckId::GpuThrottling), card, &watch),
@@ -121,13 +125,28 @@ fn throttling(check: Check, card: &Card, watch: &str) -> Check {
 }
 
 fn faults(check: Check, card: &Card) -> Check {
-    let index = card.gpu.index;
-    match card.ecc_uncorrected {
-        None => check.skip("this card does not count its faults"),
-        Some(0) => check.ok("no memory error that could not be corrected"),
-        Some(errors) => check.fail(
-            format!("{errors} memory errors could not be corrected; its answers may be wrong"),
-            format!("sudo nvidia-smi --gpu-reset -i {index}"),
-        ),
+    let found = card.findings();
+    let found: Vec<&Finding> = found
+        .iter()
+        .filter(|finding| check_of(finding.kind) == CheckId::GpuFaults)
+        .collect();
+    if let Some(first) = found.first() {
+        let messages: Vec<&str> = found.iter().map(|one| one.message.as_str()).collect();
+        return check.fail(messages.join("; "), first.fix.unwrap_or("dgon-agent gpus"));
+    }
+    match (card.ecc_uncorrected, &card.faults) {
+        (None, None) => check.skip("this card does not tell its faults"),
+        (Some(_), None) => check.ok("no memory error; Xid faults are not told to this user"),
+        _ => check.ok("no memory error and no Xid fault is known"),
+    }
+}
+
+/// The check that a finding about a card belongs to.
+fn check_of(kind: FindingKind) -> CheckId {
+    match kind {
+        FindingKind::Xid | FindingKind::MemoryErrors => CheckId::GpuFaults,
+        FindingKind::Hot => CheckId::GpuTemperature,
+        FindingKind::Throttled => CheckId::GpuThrottling,
+        _ => CheckId::GpuCard,
     }
 }

@@ -148,10 +148,10 @@ fn credentials(patient: &Patient, asked: &Asked) -> Check {
         ErrorType::Unauthorized | ErrorType::Forbidden => check.fail(
             format!(
                 "the control plane does not accept this node's secret: {}; the node may have been removed, or \
-                 the state directory is of another network",
+                 the state directory is of another network; enrolling again gives a new secret",
                 detail.message
             ),
-            "dgon-agent enroll --api URL --state-dir NEW_DIRECTORY",
+            format!("{} --force", patient.enrol_command()),
         ),
         ErrorType::NotFound => check.skip("this control plane is too old to be asked"),
         ErrorType::RateLimited | ErrorType::Unavailable => check.warn(
