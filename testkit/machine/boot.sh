@@ -9,6 +9,8 @@ set -eu
 base=$1 work=$2 console=$3
 shift 3
 root=$work/root
+# In memory, and in this namespace alone: quick, and gone with the machine whatever ends it.
+mount -t tmpfs -o mode=755 tmpfs "$work"
 mkdir "$root" "$work/upper" "$work/work"
 mount -t overlay overlay -o "lowerdir=$base,upperdir=$work/upper,workdir=$work/work" "$root"
 mount -t proc proc "$root/proc"
