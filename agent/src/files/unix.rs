@@ -2,6 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::{
     DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
 };
@@ -83,6 +84,9 @@ pub(crate) fn is_same(file: &File, path: &Path) -> bool {
 
 /// Whether the standard error stream is the file of this device and inode.
 pub(crate) fn is_stderr((device, inode): (u64, u64)) -> bool {
-    rustix::fs::fstat(std::io::stderr())
-        .is_ok_and(|facts| (facts.st_dev, facts.st_ino) == (device, inode))
+    let facts = std::io::stderr()
+        .as_fd()
+        .try_clone_to_owned()
+        .and_then(|stream| File::from(stream).metadata());
+    facts.is_ok_and(|facts| (facts.dev(), facts.ino()) == (device, inode))
 }
