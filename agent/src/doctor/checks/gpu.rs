@@ -98,6 +98,7 @@ fn card_checks(card: &Card) -> Vec<Check> {
 fn memory(check: Check, card: &Card, watch: &str) -> Check {
     match card.gpu.vram_mib {
         Some(mib) if mib > 0 => check.ok(format!("{mib} MiB")),
+        Some(_) | None if card.asleep => check.skip("it sleeps, and is not known from before"),
         Some(_) | None => check.warn("the driver does not tell its memory", watch),
     }
 }
