@@ -8,6 +8,7 @@ use crate::enrol::{self, Wish};
 use crate::files;
 use crate::identity::{self, Enrolment, IdentityError};
 use crate::net::Network;
+use crate::service;
 use crate::spool::Lock;
 use anyhow::{Context as _, Result, bail};
 use dgon_protocol::id::NodeId;
@@ -192,6 +193,19 @@ fn write_config(context: &Context, api: &BaseUrl, enrolment: &Enrolment) -> Resu
     Ok(true)
 }
 
+/// What starts the agent: the machine's service where one is installed and this was for it, else the program.
+fn next_step(context: &Context) -> String {
+    let flags = context.place_flags();
+    let is_for_service = flags.is_empty()
+        && files::is_superuser()
+        && service::inspect(service::Level::System).is_ok_and(|state| state.installed.is_some());
+    if is_for_service {
+        "dgon-agent service restart".to_owned()
+    } else {
+        format!("dgon-agent run{flags}")
+    }
+}
+
 fn tell(
     context: &Context,
     as_json: bool,
@@ -200,7 +214,7 @@ fn tell(
     outcome: &Outcome,
 ) -> Result<ExitCode> {
     let config_file = context.paths.config_file.display().to_string();
-    let next = format!("dgon-agent run{}", context.place_flags());
+    let next = next_step(context);
     if as_json {
         print::json(&json!({
             "node_id": enrolment.node_id,

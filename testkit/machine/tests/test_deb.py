@@ -29,10 +29,12 @@ def installed(machine):
 def enrol(machine):
     """Enrols by a token in a file and starts the service; the identity."""
     machine.run(["tee", "/run/token"], input=dgon.token(machine))
-    said = machine.out(["dgon-agent", "enroll", "--api", dgon.PLANE, "--token-file", "/run/token", "--json"])
-    machine.run(["systemctl", "start", UNIT])
+    said = json.loads(machine.out(f"dgon-agent enroll --api {dgon.PLANE} --token-file /run/token --json"))
+    # What it says comes next is what starts it.
+    assert said["next"] == "dgon-agent service restart", said
+    machine.run(said["next"])
     machine.until("the agent serves", lambda: dgon.status(machine))
-    return json.loads(said)
+    return said
 
 
 def acknowledged(machine):
