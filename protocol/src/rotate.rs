@@ -204,7 +204,7 @@ mod tests {
         );
         let expected = "DGON-KEY-ROTATE-V1\0rig-7\0\
              ed25519:iojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w=\0\
-             ed25519:gTl3Dqh9F19W1Rmw0x+zMuNipG07jelxnuR1k7c3kEo=\x001800000000";
+             ed25519:gTl3Dqh9F19Wo1Rmw0x+zMuNipG07jeiXfYPW4/Js5Q=\x001800000000";
         assert_eq!(String::from_utf8(bytes).unwrap(), expected);
     }
 

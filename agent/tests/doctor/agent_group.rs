@@ -46,9 +46,10 @@ fn frozen() -> Ill {
     .keep(listener)
 }
 
-/// Starts the agent of a machine for the rest of the test's process.
-fn start(machine: &Machine) {
-    std::mem::forget(Running::agent(machine));
+/// Starts the agent of a machine; it runs as long as the machine is there.
+fn start(machine: &mut Machine) {
+    let agent = Running::agent(machine);
+    machine.residents.push(Box::new(agent));
     until(machine, |status| status["running"] == true);
 }
 
@@ -103,7 +104,7 @@ fn no_link() -> Ill {
     let mend = move |machine: &mut Machine| {
         drop(agent);
         machine.configure(&format!("control_plane:\n  api: http://{good}\n"));
-        std::mem::forget(Running::agent(machine));
+        start(machine);
         until(machine, |status| status["link"]["phase"] == "connected");
     };
     let cure = Cure::Shows("not connected", Box::new(mend));

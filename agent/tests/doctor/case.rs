@@ -101,7 +101,9 @@ fn one(id: &str, ill: Ill) {
             crate::support::json(&shell(&machine, &both).output().unwrap())
         }
         Cure::Start => {
-            started = Some(Running::of(&mut shell(&machine, &fix)));
+            // A shell that stayed between would leave the agent behind when it is killed.
+            let alone = format!("exec {fix}");
+            started = Some(Running::of(&mut shell(&machine, &alone)));
             until(&machine, |status| status["running"] == true);
             machine.report()
         }
@@ -211,7 +213,6 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // A shell that started the agent passes no signal on: the agent's own socket says who it is.
         drop(self.0.kill());
         drop(self.0.wait());
     }

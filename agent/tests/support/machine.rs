@@ -23,6 +23,8 @@ pub(crate) struct Machine {
     pub(crate) state: StateDir,
     pub(crate) key: NodeKey,
     pub(crate) environment: Vec<(&'static str, String)>,
+    /// What lives as long as the machine, such as its agent.
+    pub(crate) residents: Vec<Box<dyn std::any::Any>>,
 }
 
 impl Machine {
@@ -39,6 +41,7 @@ impl Machine {
         };
         identity::store_enrolment(&state, &enrolment).unwrap();
         let this = Self {
+            residents: Vec::new(),
             // Detection would find what else runs on the tester's machine.
             environment: vec![
                 ("DGON_RUNTIMES_DETECT", "false".to_owned()),

@@ -74,6 +74,8 @@ impl Store {
             .pragma("wal_autocheckpoint", "4000")
             .pragma("journal_size_limit", "67108864")
             .pragma("cache_size", "-16384");
+        // The change of a new file to WAL waits for nobody, busy timeout or not, so it has to be alone.
+        let alone = lock_beside(&options).await.map_err(StoreError::Lock)?;
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             .acquire_timeout(ACQUIRE)
@@ -83,6 +85,7 @@ impl Store {
             .connect_with(options.clone().optimize_on_close(true, 400))
             .await
             .map_err(StoreError::Open)?;
+        drop(alone);
         let reader = SqlitePoolOptions::new()
             .max_connections(SQLITE_READERS)
             .acquire_timeout(ACQUIRE)
@@ -118,8 +121,8 @@ impl Store {
     pub async fn migrate(&self) -> Result<(), StoreError> {
         match &self.backend {
             Backend::Sqlite { writer, .. } => {
-                let lock = lock_migration(writer).await;
-                let _held_to_the_end = lock.map_err(StoreError::MigrationLock)?;
+                let lock = lock_beside(&writer.connect_options()).await;
+                let _held_to_the_end = lock.map_err(StoreError::Lock)?;
                 SQLITE_MIGRATIONS.run(writer).await
             }
             Backend::Postgres(pool) => POSTGRES_MIGRATIONS.run(pool).await,
@@ -157,9 +160,8 @@ impl Store {
     }
 }
 
-/// Lets one process at a time migrate: PostgreSQL has a lock for that, SQLite takes one beside the file.
-async fn lock_migration(writer: &SqlitePool) -> std::io::Result<File> {
-    let options = writer.connect_options();
+/// Lets one process at a time set up and migrate: PostgreSQL has a lock for that, SQLite takes one beside the file.
+async fn lock_beside(options: &SqliteConnectOptions) -> std::io::Result<File> {
     let path = options.get_filename().with_extension("migration.lock");
     let locking = tokio::task::spawn_blocking(move || {
         let file = File::options()

@@ -19,7 +19,7 @@ pub enum StoreError {
     #[error(
         "cannot lock the database for its migration; check that this user may write its folder"
     )]
-    MigrationLock(#[source] std::io::Error),
+    Lock(#[source] std::io::Error),
     /// A statement failed.
     #[error("the database refused {op}")]
     Query {

@@ -31,9 +31,12 @@ pub(super) fn size() -> Option<(u16, u16)> {
 
 /// Asks for a secret; what is typed is not shown.
 pub(super) fn secret(question: &str) -> io::Result<Zeroizing<String>> {
-    io::stderr().write_all(question.as_bytes())?;
-    io::stderr().flush()?;
-    let answer = os::unseen(line);
+    // The question comes after the echo is off: who answers it at once is neither shown nor thrown away.
+    let answer = os::unseen(|| {
+        io::stderr().write_all(question.as_bytes())?;
+        io::stderr().flush()?;
+        line()
+    });
     io::stderr().write_all(b"\n")?;
     answer
 }
