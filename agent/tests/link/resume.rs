@@ -89,7 +89,9 @@ async fn what_was_acknowledged_unheard_is_sent_once_more_and_counts_once() {
     let seen = stub.until(|seen| seen.receipts.len() == 700).await.unwrap();
     assert_whole(&seen, 700);
     // A refusal among them would be heard now.
-    assert_eq!((seen.sessions, seen.repeats), (2, 256));
+    assert_eq!(seen.sessions, 2);
+    // One batch or both, by whether the second had left when the first session broke.
+    assert!([256, 512].contains(&seen.repeats), "{}", seen.repeats);
     agent.until_acknowledged().await;
 }
 

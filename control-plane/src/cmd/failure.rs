@@ -60,7 +60,7 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let code = match error {
             StoreError::Url { .. } => USAGE,
-            StoreError::Open(_) | StoreError::Migrate(_) => UNAVAILABLE,
+            StoreError::Open(_) | StoreError::Lock(_) | StoreError::Migrate(_) => UNAVAILABLE,
             _ => 1,
         };
         Self::with(code, error)

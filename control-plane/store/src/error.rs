@@ -15,9 +15,9 @@ pub enum StoreError {
     /// The schema could not be brought up to date.
     #[error("cannot migrate the database; restore a backup or start the version that made it")]
     Migrate(#[source] sqlx::migrate::MigrateError),
-    /// The lock that lets one process at a time migrate could not be taken.
+    /// The lock that lets one process at a time set up and migrate could not be taken.
     #[error(
-        "cannot lock the database for its migration; check that this user may write its folder"
+        "cannot lock the database; check that its folder is there and that this user may write it"
     )]
     Lock(#[source] std::io::Error),
     /// A statement failed.
