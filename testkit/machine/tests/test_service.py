@@ -175,13 +175,13 @@ def test_an_upgrade_in_place_keeps_identity_and_spool(machine):
     old = dgon.status(machine)
     assert old["spool"]["depth"] >= 3, old
     # Another build of the program: the same but for a tail that nothing reads.
-    machine.run(f"mkdir -p /root/new && cp {AGENT} /root/new/ && echo tail >> /root/new/dgon-agent")
-    said = machine.run("/root/new/dgon-agent service install").out
-    assert "copied /root/new/dgon-agent" in said and "ready" in said, said
-    assert machine.ok("cmp /root/new/dgon-agent /usr/local/bin/dgon-agent")
+    machine.run(f"mkdir -p /srv/new && cp {AGENT} /srv/new/ && echo tail >> /srv/new/dgon-agent")
+    said = machine.run("/srv/new/dgon-agent service install").out
+    assert "copied /srv/new/dgon-agent" in said and "ready" in said, said
+    assert machine.ok("cmp /srv/new/dgon-agent /usr/local/bin/dgon-agent")
     new = dgon.status(machine)
     assert new["pid"] != old["pid"] and machine.active(UNIT)
-    assert machine.ok("cmp /proc/%d/exe /root/new/dgon-agent" % new["pid"])
+    assert machine.ok("cmp /proc/%d/exe /srv/new/dgon-agent" % new["pid"])
     for name in ["depth", "last_seq", "acked_seq"]:
         assert new["spool"][name] == old["spool"][name], name
     assert new["node_id"] == old["node_id"] and machine.out(f"{AGENT} key show --json") == key
