@@ -11,8 +11,8 @@ use crate::gpu::{Detector, EnergyMeter};
 use crate::heartbeat::Pulse;
 use crate::host;
 use crate::identity::{Identity, IdentityError};
-use crate::life::LifeSign;
 use crate::link::{self, LinkSettings, LinkStatus, Parts};
+use crate::liveness::LivenessSignal;
 use crate::local;
 use crate::mode::{ModeSwitch, Orders};
 use crate::net::Network;
@@ -20,7 +20,7 @@ use crate::owner::{self, Keeper, Sight};
 use crate::proxy::{Proxy, Settings};
 use crate::receipts::{Receipts, Signer};
 use crate::rotation::{FilesError, files};
-use crate::runtime::{AccessError, Endpoint, Registry, RegistrySettings};
+use crate::runtime::{self, AccessError, Endpoint, RegistrySettings};
 use crate::service::notify::{self, Notifier};
 use crate::spool::{DeadLetters, Folder, Lock, LockError, OpenError, Spool};
 use crate::telemetry::tally::Counted;
@@ -152,7 +152,7 @@ pub async fn run_until(
     // Again, now that nobody else can change it.
     let identity = Identity::load(state).map_err(RunError::Identity)?;
     let receipts = open_receipts(config, state, &identity, lock)?;
-    let registry = Registry::start(registry_settings(config).map_err(RunError::Runtimes)?);
+    let registry = runtime::keep_looking(registry_settings(config).map_err(RunError::Runtimes)?);
     let tally = Tally::new(Arc::new(receipts.clone()));
     let sink = Arc::new(Counted(Arc::clone(&tally)));
     let proxy_settings = proxy_settings(config, &identity);
@@ -231,7 +231,7 @@ pub async fn run_until(
         stop_rest.clone(),
     ));
     rest.spawn(keeper.run(stop_rest.clone()));
-    let link_sign = LifeSign::new("link");
+    let link_sign = LivenessSignal::new("link");
     let environment = |name: &str| std::env::var(name).ok();
     let herald = Herald {
         notifier: Notifier::from_environment(&environment),
@@ -388,7 +388,7 @@ fn open_spool(
 ) -> Result<Spool<Folder>, RunError> {
     let folder = Folder::open(&state.spool_dir()).map_err(RunError::SpoolFolder)?;
     let key_id = identity.key.public().key_id();
-    let now_s = crate::receipts::unix_ms() / 1000;
+    let now_s = crate::clock::unix_s();
     let spool = Spool::open(folder, &key_id, limits(config), now_s).map_err(RunError::Spool)?;
     if let Some(fault) = spool.fault() {
         tracing::error!(
@@ -453,7 +453,8 @@ fn proxy_settings(config: &Config, identity: &Identity) -> Settings {
         first_byte_timeout: Duration::from_secs(proxy.stall_timeout_s),
         stall_timeout: Duration::from_secs(proxy.stall_timeout_s),
         drain_timeout: Duration::from_secs(proxy.drain_s),
-        energy: energy_meter(),
+        energy: energy_meter()
+            .map(|meter| Arc::new(meter) as Arc<dyn crate::proxy::settings::EnergyMeter>),
         ..Settings::with_hash_key(*identity.prompt_hash_key())
     }
 }

@@ -1,5 +1,6 @@
 //! Pure state machines of the agent: no tokio, no files, no network; time and randomness are arguments.
 
+pub mod error;
 pub mod facts;
 pub mod link;
 pub mod meter;

@@ -149,7 +149,7 @@ fn network(status: &Status) -> String {
 
 /// The session that stands, and the last acknowledgement.
 fn session(link: &LinkStatus) -> String {
-    let now_ms = crate::receipts::unix_ms();
+    let now_ms = crate::clock::unix_ms();
     // A clock that was set back makes no negative age.
     let ago = |ms: u64| duration(now_ms.saturating_sub(ms) / 1000);
     let session = match (&link.session_id, link.connected_ms) {

@@ -69,6 +69,13 @@ impl std::fmt::Debug for EnergyMeter {
     }
 }
 
+impl dgon_agent_dataplane::proxy::settings::EnergyMeter for EnergyMeter {
+    fn begin(&self) -> Option<dgon_agent_dataplane::proxy::settings::EnergyUse> {
+        let measured = Self::begin(self)?;
+        Some(Box::pin(measured.end()))
+    }
+}
+
 impl EnergyMeter {
     /// Measures by what `read` says; it runs on a thread of its own, not before the first request.
     ///

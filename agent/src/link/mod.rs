@@ -23,7 +23,7 @@ pub use duties::Prober;
 pub use knock::{KnockError, knock};
 pub use status::{LinkStatus, Phase};
 
-use crate::life::LifeSign;
+use crate::liveness::LivenessSignal;
 use crate::mode::ModeSwitch;
 use crate::net::Network;
 use crate::receipts::Receipts;
@@ -92,7 +92,7 @@ pub struct Parts {
     /// Rung when the control plane wants the inventory looked at again.
     pub refresh: Arc<Notify>,
     /// Tells the watchdog that the link moves.
-    pub life: LifeSign,
+    pub life: LivenessSignal,
 }
 
 /// The longest that one step of the link may take: more than any timeout within it, and a slow disk on top.

@@ -71,7 +71,7 @@ impl From<DialError> for Ended {
     fn from(error: DialError) -> Self {
         Self::Failed {
             retry_after: error.retry_after(),
-            reason: crate::net::chain(&error),
+            reason: dgon_agent_core::error::chain(&error),
         }
     }
 }
@@ -520,7 +520,7 @@ fn heartbeat_period(seconds: u32) -> Duration {
 }
 
 fn now_ms() -> u64 {
-    crate::receipts::unix_ms()
+    crate::clock::unix_ms()
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! A change of keys while no agent runs: `dgon-agent key rotate` does it all by itself.
 
-use super::files::{self, ChainEnd, Record};
+use super::files::{self, Record};
 use super::{AskError, Asked, ask};
 use crate::api::Api;
 use crate::config::StateDir;
 use crate::identity::{self, Identity};
+use crate::receipts::ChainEnd;
 use crate::spool::{Folder, Lock, Spool};
 use dgon_agent_core::spool::Limits;
 use dgon_protocol::key::PublicKey;

@@ -4,8 +4,8 @@
 //! process, a runtime whose threads are all blocked, or a stuck link goes unfed and is started anew. A control plane
 //! that is away changes nothing here.
 
-use crate::life::{self, LifeSign};
 use crate::link::{LinkStatus, Phase};
+use crate::liveness::{self, LivenessSignal};
 use crate::service::notify::{self, Notifier};
 use dgon_agent_core::watchdog::{Verdict, Watchdog};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub(super) struct Herald {
     pub(super) notifier: Notifier,
     /// How often the watchdog wants to be fed; `None` where there is none.
     pub(super) every: Option<Duration>,
-    pub(super) signs: Vec<LifeSign>,
+    pub(super) signs: Vec<LivenessSignal>,
     pub(super) link: watch::Receiver<LinkStatus>,
     /// How many receipts wait, or why no request is served.
     pub(super) spool: Arc<dyn Fn() -> Result<u64, String> + Send + Sync>,
@@ -38,7 +38,7 @@ const LOOP_WITHIN: Duration = Duration::from_secs(60);
 /// Event loops, each asked for a sign of life whenever the watchdog is fed.
 pub(super) struct Loops {
     list: Box<dyn Fn() -> Vec<Handle> + Send + Sync>,
-    signs: Vec<LifeSign>,
+    signs: Vec<LivenessSignal>,
 }
 
 impl Loops {
@@ -54,7 +54,7 @@ impl Loops {
     fn ask(&mut self) {
         for (index, handle) in (self.list)().into_iter().enumerate() {
             if index == self.signs.len() {
-                self.signs.push(LifeSign::new("proxy"));
+                self.signs.push(LivenessSignal::new("proxy"));
             }
             let Some(sign) = self.signs.get(index) else {
                 continue;
@@ -69,7 +69,7 @@ impl Loops {
 }
 
 /// Given by running, and by being thrown away with a loop that has ended.
-struct Answer(LifeSign);
+struct Answer(LivenessSignal);
 
 impl Drop for Answer {
     fn drop(&mut self) {
@@ -86,7 +86,9 @@ impl Herald {
         let mut told = self.session();
         self.notifier
             .tell(&[notify::READY, &notify::status(&self.with_waiting(&told))]);
-        let mut dog = self.every.map(|every| Watchdog::new(every, life::now()));
+        let mut dog = self
+            .every
+            .map(|every| Watchdog::new(every, liveness::now()));
         // Without a watchdog the line is still kept fresh now and then.
         let mut ticks = interval(self.every.unwrap_or(Duration::from_secs(60)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -128,9 +130,9 @@ impl Herald {
     /// What is stuck, if anything is.
     fn look(&mut self, dog: &mut Watchdog) -> Option<String> {
         let signs = self.signs.iter().chain(&self.loops.signs);
-        let promises: Vec<_> = signs.map(LifeSign::promise).collect();
+        let promises: Vec<_> = signs.map(LivenessSignal::promise).collect();
         self.loops.ask();
-        match dog.look(life::now(), &promises) {
+        match dog.look(liveness::now(), &promises) {
             Verdict::Feed => None,
             Verdict::Withhold { part, late } => {
                 let late_s = late.as_secs();
@@ -193,7 +195,7 @@ mod tests {
         }
     }
 
-    fn herald(signs: Vec<LifeSign>, link: watch::Receiver<LinkStatus>) -> (Manager, Herald) {
+    fn herald(signs: Vec<LivenessSignal>, link: watch::Receiver<LinkStatus>) -> (Manager, Herald) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("notify");
         let socket = UnixDatagram::bind(&path).unwrap();
@@ -228,7 +230,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_stuck_link_goes_unfed_and_is_fed_for_once_it_moves() {
-        let sign = LifeSign::new("link");
+        let sign = LivenessSignal::new("link");
         sign.within(Duration::ZERO);
         let (_link, status) = watch::channel(LinkStatus::new(None));
         let (manager, herald) = herald(vec![sign.clone()], status);
@@ -245,7 +247,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_link_without_a_control_plane_is_fed_for_and_told() {
-        let sign = LifeSign::new("link");
+        let sign = LivenessSignal::new("link");
         sign.within(WITHIN);
         let (link, status) = watch::channel(LinkStatus::new(Some("ws://x".to_owned())));
         let (manager, herald) = herald(vec![sign], status);

@@ -15,6 +15,7 @@ use crate::receipts::{HandedOver, Receipts, Signer};
 use crate::rotation::change::{self, Changed};
 use crate::rotation::tail::Tail;
 use crate::rotation::{AskError, Asked, Record, ask, files};
+use dgon_agent_core::error::chain;
 use dgon_protocol::limits::KEY_GRACE;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -150,7 +151,7 @@ impl Linked {
         let Some(api) = api(&self.config, &self.identity) else {
             return Ok(None);
         };
-        let now_s = crate::receipts::unix_ms() / 1000;
+        let now_s = crate::clock::unix_s();
         let node = &self.identity.enrolment;
         if let Some(mut record) = self.unanswered() {
             ask(&api, node, &self.state, &mut record, now_s).await?;
@@ -291,16 +292,4 @@ fn api(config: &Config, identity: &Identity) -> Option<Api> {
         .or_else(|| identity.enrolment.api())?;
     let network = Network::from_environment(config.control_plane.ca_file.as_deref());
     Some(Api::new(base, network))
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

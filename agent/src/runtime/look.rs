@@ -1,7 +1,7 @@
 //! One look at one endpoint: still what it was, or else which kind it is now.
 
+use super::FoundRuntime;
 use super::adapter::{ADAPTERS, Adapter, Depth};
-use super::found::FoundRuntime;
 use super::visit::Visit;
 use super::{NamedEndpoint, RuntimeKind};
 

@@ -3,24 +3,14 @@
 //! It has no readiness beyond living, for it loads models on demand, and tells no queue: what runs is what the
 //! proxy sees. `/api/ps` tells what is loaded.
 
-use super::adapter::{Adapter, Depth, Inspection, Manner, OPENAI, StreamUsage, VersionAnswer};
-use super::found::{Readiness, RuntimeKind};
+use super::adapter::{Adapter, Depth, Inspection, VersionAnswer};
 use super::visit::Visit;
-use dgon_agent_core::meter::Dialect;
+use super::{Readiness, RuntimeKind};
 use dgon_protocol::frame::Model;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 
 pub(super) struct Ollama;
-
-static MANNER: Manner = Manner {
-    name: "ollama",
-    config_name: "ollama",
-    speaks: &[OPENAI[0], OPENAI[1], OPENAI[2], Dialect::Ollama],
-    own_paths: &["/api"],
-    any_name: false,
-    stream_usage: StreamUsage::OnDemand,
-};
 
 #[derive(Deserialize)]
 struct Tags {
@@ -44,10 +34,6 @@ struct Tag {
 impl Adapter for Ollama {
     fn kind(&self) -> RuntimeKind {
         RuntimeKind::Ollama
-    }
-
-    fn manner(&self) -> &'static Manner {
-        &MANNER
     }
 
     fn recognise<'v>(&'v self, visit: &'v mut Visit) -> BoxFuture<'v, bool> {

@@ -7,7 +7,8 @@
 
 use super::adapter::Depth;
 use super::look::{Look, look};
-use super::{Endpoint, FoundRuntime, NamedEndpoint};
+use super::{Endpoint, FoundRuntime, NamedEndpoint, Registry};
+use dgon_agent_dataplane::runtime::RegistryFeed;
 use futures_util::future::join_all;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -43,50 +44,11 @@ impl Default for RegistrySettings {
     }
 }
 
-/// A handle on the list. Clones share it; looking stops when the last one is dropped.
-#[derive(Debug, Clone)]
-pub struct Registry {
-    found: watch::Receiver<Arc<Vec<FoundRuntime>>>,
-    /// Counts the times that somebody asked for a look.
-    look_now: Arc<watch::Sender<u64>>,
-}
-
-impl Registry {
-    /// A registry whose list never changes.
-    pub fn fixed(found: Vec<FoundRuntime>) -> Self {
-        let (_, found) = watch::channel(Arc::new(found));
-        Self {
-            found,
-            look_now: Arc::new(watch::channel(0).0),
-        }
-    }
-
-    /// Starts to look, in a task of its own.
-    pub fn start(settings: RegistrySettings) -> Self {
-        let (list, found) = watch::channel(Arc::default());
-        let (look_now, asked) = watch::channel(0);
-        tokio::spawn(keep_fresh(settings, list, asked));
-        Self {
-            found,
-            look_now: Arc::new(look_now),
-        }
-    }
-
-    /// What is there now.
-    pub fn current(&self) -> Arc<Vec<FoundRuntime>> {
-        self.found.borrow().clone()
-    }
-
-    /// Tells of every change. Load figures change often; who cares for less compares what it cares for.
-    pub fn subscribe(&self) -> watch::Receiver<Arc<Vec<FoundRuntime>>> {
-        self.found.clone()
-    }
-
-    /// Asks for a look before the next one is due, for one who saw a runtime fail.
-    pub fn look_now(&self) {
-        self.look_now
-            .send_modify(|times| *times = times.wrapping_add(1));
-    }
+/// Starts to look, in a task of its own; it ends when the last handle on the list is dropped.
+pub fn keep_looking(settings: RegistrySettings) -> Registry {
+    let (registry, feed) = Registry::new();
+    tokio::spawn(keep_fresh(settings, feed));
+    registry
 }
 
 /// Looks once.
@@ -96,11 +58,8 @@ pub async fn discover(settings: &RegistrySettings) -> Vec<FoundRuntime> {
     places.into_iter().filter_map(|place| place.last).collect()
 }
 
-async fn keep_fresh(
-    settings: RegistrySettings,
-    list: watch::Sender<Arc<Vec<FoundRuntime>>>,
-    asked: watch::Receiver<u64>,
-) {
+async fn keep_fresh(settings: RegistrySettings, feed: RegistryFeed) {
+    let RegistryFeed { list, asked } = feed;
     let places = Place::all(&settings);
     let board = Board {
         seen: Mutex::new(vec![None; places.len()]),

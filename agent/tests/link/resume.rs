@@ -3,8 +3,8 @@
 use crate::setup::{Agent, assert_whole, control_plane};
 use dgon_agent::link::LinkEnd;
 use dgon_agent::link::Phase;
-use dgon_agent::proxy::sink::ReceiptSink as _;
 use dgon_agent::receipts::NotReady;
+use dgon_agent::sink::ReceiptSink as _;
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::{IssueKind, LinkError, Need, ToAgent};
 use dgon_testkit::fault::{FaultProxy, Weather};

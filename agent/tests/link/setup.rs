@@ -1,11 +1,11 @@
 //! An agent's link and spool without the rest of the agent: real files, real sockets.
 
-use dgon_agent::life::LifeSign;
 use dgon_agent::link::{self, LinkEnd, LinkSettings, LinkStatus, Parts, Prober};
+use dgon_agent::liveness::LivenessSignal;
 use dgon_agent::mode::ModeSwitch;
 use dgon_agent::net::Network;
-use dgon_agent::proxy::sink::ReceiptSink as _;
 use dgon_agent::receipts::{Receipts, Signer};
+use dgon_agent::sink::ReceiptSink as _;
 use dgon_agent::spool::{DeadLetters, Folder, Spool};
 use dgon_agent_core::facts::{RequestFacts, TokensSource};
 use dgon_agent_core::link::Backoff;
@@ -106,7 +106,7 @@ impl Agent {
             prober: Arc::new(Echo),
             mode: mode.clone(),
             refresh: Arc::clone(&refresh),
-            life: LifeSign::new("link"),
+            life: LivenessSignal::new("link"),
         };
         let link = tokio::spawn(link::run(settings, parts, status_out, stop.clone()));
         Self {

@@ -2,7 +2,7 @@
 
 use super::support::*;
 use dgon_agent::proxy::{Proxy, Settings};
-use dgon_agent::runtime::{Readiness, Registry, RuntimeKind};
+use dgon_agent::runtime::{Readiness, Registry, RuntimeKind, keep_looking};
 use dgon_testkit::runtime::{Kind, SimConfig, SimRuntime};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -17,7 +17,7 @@ async fn a_runtime_that_comes_goes_and_changes_is_noticed() {
     let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = free.local_addr().unwrap();
     drop(free);
-    let registry = Registry::start(only(&[addr]));
+    let registry = keep_looking(only(&[addr]));
     assert!(registry.current().is_empty());
 
     let server = Pages::serve_at(
@@ -66,7 +66,7 @@ async fn several_runtimes_are_kept_in_the_order_they_were_named() {
     let llama = SimRuntime::start(SimConfig::new(Kind::LlamaCpp))
         .await
         .unwrap();
-    let registry = Registry::start(only(&[tgi.addr(), ollama.addr(), llama.addr()]));
+    let registry = keep_looking(only(&[tgi.addr(), ollama.addr(), llama.addr()]));
     let found = until(&registry, |found| found.len() == 3).await;
     let kinds: Vec<_> = found.iter().map(|runtime| runtime.kind).collect();
     assert_eq!(
@@ -99,7 +99,7 @@ async fn an_endpoint_that_hangs_holds_up_no_other() {
     let mut settings = only(&[hanging, sim.addr()]);
     // No second look comes to help.
     settings.every = std::time::Duration::from_secs(3600);
-    let registry = Registry::start(settings);
+    let registry = keep_looking(settings);
     until(&registry, |found| found.len() == 1).await;
     let mut so_far = Vec::new();
     while let Ok(line) = asked.try_recv() {
@@ -121,7 +121,7 @@ async fn who_saw_a_runtime_fail_can_ask_for_a_look() {
         .unwrap();
     let mut settings = only(&[sim.addr()]);
     settings.every = std::time::Duration::from_secs(3600);
-    let registry = Registry::start(settings);
+    let registry = keep_looking(settings);
     until(&registry, |found| found.len() == 1).await;
     drop(sim);
     registry.look_now();
@@ -133,7 +133,7 @@ async fn loading_ends_in_readiness() {
     let mut config = SimConfig::new(Kind::LlamaCpp);
     config.loading = std::time::Duration::from_secs(2);
     let sim = SimRuntime::start(config).await.unwrap();
-    let registry = Registry::start(only(&[sim.addr()]));
+    let registry = keep_looking(only(&[sim.addr()]));
     until(&registry, |found| {
         found.iter().any(|r| r.readiness == Readiness::Loading)
     })
@@ -145,7 +145,7 @@ async fn loading_ends_in_readiness() {
 async fn an_unchanged_runtime_wakes_nobody() {
     let pages = [("/v1/models", models("a", "vllm")), ("/health", page(""))];
     let server = Pages::serve(&pages).await;
-    let registry = Registry::start(only(&[server.addr]));
+    let registry = keep_looking(only(&[server.addr]));
     until(&registry, |found| found.len() == 1).await;
     let mut changes = registry.subscribe();
     changes.mark_unchanged();
@@ -165,7 +165,7 @@ async fn the_proxy_in_front_of_a_runtime_is_no_runtime_itself() {
     let sim = SimRuntime::start(SimConfig::new(Kind::Ollama))
         .await
         .unwrap();
-    let behind = Registry::start(only(&[sim.addr()]));
+    let behind = keep_looking(only(&[sim.addr()]));
     until(&behind, |found| found.len() == 1).await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();

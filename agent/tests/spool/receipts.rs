@@ -1,8 +1,8 @@
 //! The writer: signing, the chain, waiting requests, and a disk that comes and goes.
 
 use crate::fault_disk::{Effect, FaultDisk};
-use dgon_agent::proxy::sink::{ReceiptSink as _, SinkError};
 use dgon_agent::receipts::{NotReady, Receipts, Signer};
+use dgon_agent::sink::{ReceiptSink as _, SinkError};
 use dgon_agent::spool::{DeadLetters, Spool};
 use dgon_agent_core::facts::{RequestFacts, TokensSource};
 use dgon_agent_core::spool::Limits;

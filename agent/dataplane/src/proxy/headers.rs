@@ -10,7 +10,7 @@ use http::header::{
 /// Names the receipt of an answer.
 pub const REQUEST_ID_HEADER: &str = "x-dgon-request-id";
 /// Marks a request of runtime detection, which the proxy must not pass on.
-pub(crate) const DETECT_HEADER: &str = "x-dgon-detect";
+pub const DETECT_HEADER: &str = "x-dgon-detect";
 
 const HOP_BY_HOP: [HeaderName; 8] = [
     CONNECTION,
@@ -61,7 +61,7 @@ pub(super) fn prepare_work(headers: &mut HeaderMap, body_bytes: usize) {
 
 /// Whether every host that a request names is this machine's or its network's: a page of another origin that was
 /// rebound to the loopback address names its own.
-pub(crate) fn names_this_machine<B>(request: &Request<B>) -> bool {
+pub fn names_this_machine<B>(request: &Request<B>) -> bool {
     // In the absolute form the address names a host too.
     let in_uri = request.uri().host().is_none_or(is_local_name);
     in_uri

@@ -2,8 +2,8 @@
 //!
 //! Read beside a running agent, like [`View`]; takes no lock and writes nothing.
 
+use super::{FilesError, Record, files};
 use crate::config::StateDir;
-use crate::rotation::{FilesError, Record, files};
 use crate::spool::Stored;
 use crate::spool::view::View;
 use dgon_protocol::key::PublicKey;

@@ -117,7 +117,7 @@ impl Endpoint {
 
     /// The same place with its host spelled in one way, so that `localhost` equals `127.0.0.1`. One port speaks
     /// one protocol, so the scheme is left out.
-    pub(crate) fn normalised(&self) -> Self {
+    pub fn normalised(&self) -> Self {
         let is_local = self.host.eq_ignore_ascii_case("localhost")
             || self
                 .host

@@ -83,7 +83,7 @@ pub(super) fn choose<'f>(
 }
 
 fn speaks(kind: RuntimeKind, dialect: Option<Dialect>, path: &str) -> bool {
-    let spoken = kind.manner().speaks;
+    let spoken = kind.behaviour().speaks;
     match dialect {
         Some(dialect) => spoken.contains(&dialect),
         None if path.starts_with("/v1/") => spoken.contains(&Dialect::OpenAi),

@@ -1,11 +1,12 @@
 //! The control plane's known prompt, served on the path that clients' requests take.
 
 use super::Proxy;
-use super::reply::chain;
+
+use super::in_flight::Origin;
 use super::route::Work;
-use super::ticket::Origin;
 use crate::runtime::{FoundRuntime, RuntimeKind};
 use bytes::Bytes;
+use dgon_agent_core::error::chain;
 use dgon_agent_core::facts::{Failure, RequestFacts};
 use dgon_protocol::frame::{Probe, ProbeOutcome, ProbeResult};
 use dgon_protocol::receipt::{Source, Status};
@@ -92,12 +93,12 @@ impl Proxy {
         let json = HeaderValue::from_static("application/json");
         request.headers_mut().insert(CONTENT_TYPE, json);
         let (head, ()) = request.into_parts();
-        let ticket = self.ticket(Origin {
+        let in_flight = self.begin(Origin {
             source: Source::Probe,
             request_id: Some(probe.request_id.clone()),
             observer: Some(observer),
         });
-        let answer = self.work(work, ticket, head, body).await;
+        let answer = self.work(work, in_flight, head, body).await;
         let mut body = answer.into_body();
         // The facts say how it went; the bytes themselves are of no use here.
         while let Some(Ok(_)) = body.frame().await {}

@@ -86,7 +86,7 @@ impl List {
     /// The runtimes that have a part of it.
     pub(super) fn speakers(self, found: &[FoundRuntime]) -> Vec<&FoundRuntime> {
         let speaks = |runtime: &&FoundRuntime| {
-            let spoken = runtime.kind.manner().speaks;
+            let spoken = runtime.kind.behaviour().speaks;
             spoken.contains(&self.dialect())
         };
         found.iter().filter(speaks).collect()

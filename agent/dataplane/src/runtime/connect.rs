@@ -1,7 +1,7 @@
 //! A connection to an endpoint, plain or TLS: the one way in which the agent reaches a runtime.
 
 use super::{Access, Endpoint};
-use crate::net::Stream;
+use crate::stream::Stream;
 use rustls::pki_types::ServerName;
 use std::io;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio_rustls::TlsConnector;
 ///
 /// # Errors
 /// What the system or TLS says.
-pub(crate) async fn connect(endpoint: &Endpoint, access: &Access) -> io::Result<Stream> {
+pub async fn connect(endpoint: &Endpoint, access: &Access) -> io::Result<Stream> {
     let stream = TcpStream::connect((endpoint.host(), endpoint.port())).await?;
     // A request is one small write; it must not wait for the one before.
     stream.set_nodelay(true)?;

@@ -5,9 +5,9 @@
 //! once, which is what makes runtimes stop working. Idle connections are kept for less than the five seconds
 //! after which runtimes close them, and a request is sent again only if nothing of it had been sent.
 
-use super::gate::Gate;
-use crate::net::Stream;
+use super::wake_filter::Gate;
 use crate::runtime::{Access, Endpoint, FoundRuntime, connect};
+use crate::stream::Stream;
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};

@@ -2,17 +2,16 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`sink`] | where receipts go: the seam to the spool |
 //! | [`settings`] | limits |
-//! | `serve` | accepting clients, their limits, stopping |
-//! | `lanes` | serving on threads of the proxy's own |
+//! | `listener` | accepting clients, their limits, stopping |
+//! | `worker_threads` | serving on threads of the proxy's own |
 //! | `route` | which requests are work, which runtime a request is for |
 //! | `exchange` | one request from its head to the head of its answer |
-//! | `ask`, `intake`, `headers`, `reply` | request bodies, headers, the proxy's own answers |
-//! | `list` | lists of models over several runtimes |
+//! | `ask`, `body_reader`, `headers`, `reply` | request bodies, headers, the proxy's own answers |
+//! | `model_list` | lists of models over several runtimes |
 //! | `answer` | the body that a client gets, with its end held until the receipt is durable |
-//! | `ticket` | a request in progress and the promise that it ends in a receipt |
-//! | `upstream`, `gate` | connections to runtimes, and waking their task no more than it takes |
+//! | `in_flight` | a request in progress and the promise that it ends in a receipt |
+//! | `upstream`, `wake_filter` | connections to runtimes, and waking their task no more than it takes |
 //! | `probe` | the control plane's known prompt |
 //!
 //! Invariants: answers pass through unchanged and unbuffered; no work looks finished to its client before its
@@ -21,33 +20,32 @@
 
 mod answer;
 mod ask;
+mod body_reader;
 mod exchange;
-mod gate;
 mod headers;
-mod intake;
-mod lanes;
-mod list;
+mod in_flight;
+mod listener;
+mod model_list;
 mod probe;
 mod reply;
 mod route;
-mod serve;
 pub mod settings;
-pub mod sink;
-mod ticket;
 mod upstream;
+mod wake_filter;
+mod worker_threads;
 
+pub use crate::sink::{ReceiptSink, SinkError};
 pub use headers::REQUEST_ID_HEADER;
-pub use list::MISSING_HEADER;
+pub use model_list::MISSING_HEADER;
 pub use settings::{HashKey, Settings};
-pub use sink::{ReceiptSink, SinkError};
 
-pub(crate) use headers::{DETECT_HEADER, names_this_machine};
-pub(crate) use reply::SERVER_NAME;
+pub use headers::{DETECT_HEADER, names_this_machine};
+pub use reply::SERVER_NAME;
 
 use crate::runtime::Registry;
-use intake::Budget;
+use body_reader::Budget;
+use in_flight::Running;
 use std::sync::{Arc, Mutex};
-use ticket::Running;
 use tokio::runtime::Handle;
 use upstream::Pool;
 

@@ -6,7 +6,7 @@ use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, SERVER};
 use http::{Response, StatusCode};
 
 /// What the proxy calls itself; runtime detection knows its own proxy by it.
-pub(crate) const SERVER_NAME: &str = "dgon-agent";
+pub const SERVER_NAME: &str = "dgon-agent";
 
 /// Why the proxy answers for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,16 +96,4 @@ impl Refusal {
         };
         Bytes::from(body.to_string())
     }
-}
-
-/// An error and what caused it, in one line for a person.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

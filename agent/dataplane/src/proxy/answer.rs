@@ -4,9 +4,9 @@
 //! a client of HTTP/1.0, which knows no other end than that of the connection; else the end of the body itself. If the receipt cannot be recorded the held bytes are dropped and the connection is cut, so
 //! that the client sees an answer that did not finish.
 
-use super::sink::SinkError;
-use super::ticket::{Recording, Ticket};
+use super::in_flight::{InFlightRequest, Recording};
 use super::upstream::AnswerBody;
+use crate::sink::SinkError;
 use bytes::Bytes;
 use dgon_agent_core::meter::{Ending, Meter};
 use http_body::{Body, Frame, SizeHint};
@@ -59,7 +59,7 @@ struct Passed {
 /// What measures an answer.
 pub(super) struct Measuring {
     pub(super) meter: Meter,
-    pub(super) ticket: Ticket,
+    pub(super) in_flight: InFlightRequest,
     /// Whether the status was an error's.
     pub(super) status_failed: bool,
     /// Bytes to come, where the head said so.
@@ -152,7 +152,7 @@ impl Passed {
             self.ready.push_back(data);
             return;
         };
-        let now_us = measuring.ticket.elapsed_us();
+        let now_us = measuring.in_flight.elapsed_us();
         if let Some(left) = &mut measuring.bytes_left {
             *left = left.saturating_sub(data.len() as u64);
         }
@@ -181,7 +181,7 @@ impl Passed {
     /// The runtime's answer is over.
     fn close(&mut self, ending: Ending, end: End) {
         self.end = Some(end);
-        let now_us = self.measuring.as_ref().map(|m| m.ticket.elapsed_us());
+        let now_us = self.measuring.as_ref().map(|m| m.in_flight.elapsed_us());
         if let Some(now_us) = now_us {
             self.finish(ending, now_us);
         }
@@ -196,7 +196,11 @@ impl Passed {
         if !waiting.is_empty() {
             self.held.push_back(waiting);
         }
-        self.recording = Some(measuring.ticket.conclude(measured, measuring.status_failed));
+        self.recording = Some(
+            measuring
+                .in_flight
+                .conclude(measured, measuring.status_failed),
+        );
     }
 }
 
@@ -206,7 +210,7 @@ impl Drop for Passed {
         if let Some(measuring) = &self.measuring
             && tokio::runtime::Handle::try_current().is_ok()
         {
-            let now_us = measuring.ticket.elapsed_us();
+            let now_us = measuring.in_flight.elapsed_us();
             self.finish(Ending::ClientGone, now_us);
         }
     }

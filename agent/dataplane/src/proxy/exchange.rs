@@ -3,18 +3,18 @@
 use super::Proxy;
 use super::answer::{Answer, Measuring};
 use super::ask::Ask;
+use super::body_reader::{Limits, read_body};
 use super::headers::{
     DETECT_HEADER, REQUEST_ID_HEADER, prepare_request, prepare_work, strip_hop_by_hop,
 };
-use super::intake::{Limits, read_body};
-use super::list::List;
-use super::reply::{Refusal, chain};
+use super::in_flight::{InFlightRequest, Origin};
+use super::model_list::List;
+use super::reply::Refusal;
 use super::route::{Work, choose};
-use super::ticket::{Origin, Ticket};
 use super::upstream::{AnswerBody, RequestBody, UpstreamError};
-use crate::gpu::EnergyMeter;
 use crate::runtime::{FoundRuntime, StreamUsage};
 use bytes::Bytes;
+use dgon_agent_core::error::chain;
 use dgon_agent_core::facts::Failure;
 use dgon_agent_core::meter::{Dialect, Ending, Framing, Meter, MeterSettings, Usage};
 use dgon_protocol::receipt::Source;
@@ -97,7 +97,7 @@ impl Proxy {
                 "this node serves as many requests as it may; try again",
             );
         }
-        let ticket = self.ticket(Origin::LOCAL);
+        let in_flight = self.begin(Origin::LOCAL);
         let (head, body) = request.into_parts();
         let limits = Limits {
             max_bytes: self.settings.max_body_bytes,
@@ -108,7 +108,7 @@ impl Proxy {
         let read = read_body(body, &self.budget, &limits);
         match read.await {
             Ok((body, share)) => {
-                let answer = self.work(work, ticket, head, body).await;
+                let answer = self.work(work, in_flight, head, body).await;
                 drop(share);
                 answer
             }
@@ -118,22 +118,26 @@ impl Proxy {
                     Refusal::Busy => "too many large requests at once; try again",
                     _ => "the request body did not come to its end",
                 };
-                refuse(ticket, Failure::BadRequest, refusal, &path, message).await
+                refuse(in_flight, Failure::BadRequest, refusal, &path, message).await
             }
         }
     }
 
     /// Opens the receipt of a request.
-    pub(super) fn ticket(&self, origin: Origin) -> Ticket {
-        let energy = self.settings.energy.as_ref().and_then(EnergyMeter::begin);
-        Ticket::new(Arc::clone(&self.sink), origin, &self.running, energy)
+    pub(super) fn begin(&self, origin: Origin) -> InFlightRequest {
+        let energy = self
+            .settings
+            .energy
+            .as_ref()
+            .and_then(|meter| meter.begin());
+        InFlightRequest::new(Arc::clone(&self.sink), origin, &self.running, energy)
     }
 
     /// Serves work whose body is in memory.
     pub(super) async fn work(
         &self,
         work: Work,
-        mut ticket: Ticket,
+        mut in_flight: InFlightRequest,
         mut head: request::Parts,
         body: Bytes,
     ) -> Response<Answer> {
@@ -142,12 +146,12 @@ impl Proxy {
         let asked_model = work.model.clone().or_else(|| ask.model.clone());
         let found = self.registry.current();
         let runtime = choose(&found, Some(&work), &path, asked_model.as_deref());
-        self.describe(&mut ticket, asked_model.as_deref(), &body, runtime);
+        self.describe(&mut in_flight, asked_model.as_deref(), &body, runtime);
         let Some(runtime) = runtime else {
             let failure = Failure::Unreachable;
-            return refuse(ticket, failure, Refusal::NoRuntime, &path, NO_RUNTIME).await;
+            return refuse(in_flight, failure, Refusal::NoRuntime, &path, NO_RUNTIME).await;
         };
-        let usage = runtime.kind.manner().stream_usage;
+        let usage = runtime.kind.behaviour().stream_usage;
         let with_usage = (work.usage_on_demand
             && ask.stream
             && !ask.wants_usage
@@ -163,16 +167,16 @@ impl Proxy {
         prepare_request(&mut head.headers, &runtime.endpoint);
         prepare_work(&mut head.headers, body.len());
         // A client brings its own key or none; work that no client of this port asked for has the owner's.
-        if ticket.source() != Some(Source::Local)
+        if in_flight.source() != Some(Source::Local)
             && let Some(key) = runtime.access.authorization()
         {
             head.headers.insert(AUTHORIZATION, key.clone());
         }
         let sent = self.forward(runtime, head, RequestBody::Whole(body));
         match sent.await {
-            Ok(answer) => self.measure(job, ticket, answer).await,
+            Ok(answer) => self.measure(job, in_flight, answer).await,
             Err((refusal, message, failure)) => {
-                refuse(ticket, failure, refusal, &path, &message).await
+                refuse(in_flight, failure, refusal, &path, &message).await
             }
         }
     }
@@ -180,7 +184,7 @@ impl Proxy {
     /// Puts what is known before the answer into the receipt.
     fn describe(
         &self,
-        ticket: &mut Ticket,
+        in_flight: &mut InFlightRequest,
         asked_model: Option<&str>,
         body: &[u8],
         runtime: Option<&FoundRuntime>,
@@ -190,7 +194,7 @@ impl Proxy {
             None => runtime.models.first(),
         });
         let hash = blake3::keyed_hash(&self.settings.hash_key.get(), body);
-        ticket.learn(|facts| {
+        in_flight.learn(|facts| {
             facts.model_id = asked_model
                 .or_else(|| served.map(|model| model.id.as_str()))
                 .unwrap_or_default()
@@ -237,7 +241,7 @@ impl Proxy {
     async fn measure(
         &self,
         job: Job,
-        ticket: Ticket,
+        in_flight: InFlightRequest,
         answer: Response<AnswerBody>,
     ) -> Response<Answer> {
         let (mut head, body) = answer.into_parts();
@@ -255,7 +259,7 @@ impl Proxy {
             drop_usage_event,
             header_usage: header_usage(job.dialect, &head.headers),
         });
-        if let Some(id) = ticket.request_id()
+        if let Some(id) = in_flight.request_id()
             && let Ok(id) = HeaderValue::from_str(id.as_str())
         {
             head.headers.insert(REQUEST_ID_HEADER, id);
@@ -268,8 +272,8 @@ impl Proxy {
         let status_failed = !head.status.is_success();
         if body.is_empty() {
             // There is no body whose end could wait for the receipt, so the head waits.
-            let (measured, _) = meter.finish(Ending::Complete, ticket.elapsed_us());
-            if let Err(error) = ticket.conclude(measured, status_failed).await {
+            let (measured, _) = meter.finish(Ending::Complete, in_flight.elapsed_us());
+            if let Err(error) = in_flight.conclude(measured, status_failed).await {
                 return Refusal::SpoolUnavailable.reply("", &chain(&error));
             }
             let answer = Answer::passed(body, None, self.settings.stall_timeout, false);
@@ -277,7 +281,7 @@ impl Proxy {
         }
         let measuring = Measuring {
             meter,
-            ticket,
+            in_flight,
             status_failed,
             bytes_left,
         };
@@ -292,14 +296,14 @@ const NO_RUNTIME: &str = "no LLM runtime was found on this machine; start one, o
 
 /// Records a failed request, then says so.
 async fn refuse(
-    ticket: Ticket,
+    in_flight: InFlightRequest,
     failure: Failure,
     refusal: Refusal,
     path: &str,
     message: &str,
 ) -> Response<Answer> {
-    let id = ticket.request_id().map(ToString::to_string);
-    if let Err(error) = ticket.fail(failure).await {
+    let id = in_flight.request_id().map(ToString::to_string);
+    if let Err(error) = in_flight.fail(failure).await {
         return Refusal::SpoolUnavailable.reply(path, &chain(&error));
     }
     let mut response = refusal.reply(path, message);

@@ -1,6 +1,6 @@
 //! Signs of life: what parts of the agent promise, for the watchdog to judge.
 //!
-//! A part that must not stand still holds a [`LifeSign`] and says until when it will be heard of again. That costs
+//! A part that must not stand still holds a [`LivenessSignal`] and says until when it will be heard of again. That costs
 //! one store into memory; nobody is woken by it.
 
 use dgon_agent_core::watchdog::Promise;
@@ -20,12 +20,12 @@ pub fn now() -> Duration {
 
 /// The word of one part. Clones speak for the same part.
 #[derive(Debug, Clone)]
-pub struct LifeSign {
+pub struct LivenessSignal {
     part: &'static str,
     due_ms: Arc<AtomicU64>,
 }
 
-impl LifeSign {
+impl LivenessSignal {
     /// A part that has promised nothing yet.
     pub fn new(part: &'static str) -> Self {
         Self {
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn a_promise_holds_until_it_is_renewed_or_given_up() {
-        let link = LifeSign::new("link");
+        let link = LivenessSignal::new("link");
         assert_eq!(link.promise().due, None);
         let before = now();
         link.clone().within(Duration::from_secs(60));

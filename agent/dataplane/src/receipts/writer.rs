@@ -3,10 +3,11 @@
 //! It takes commands in order, gathers the receipts that wait into one batch, and answers each request once its
 //! batch is durable. It ends when every handle is gone or it is told to close.
 
+use super::ChainEnd;
 use super::{NotReady, Signer, SpoolStatus, sink_error};
-use crate::life::LifeSign;
-use crate::proxy::sink::SinkError;
-use crate::rotation::ChainEnd;
+use crate::clock::unix_s;
+use crate::liveness::LivenessSignal;
+use crate::sink::SinkError;
 use crate::spool::{AppendError, DeadLetter, DeadLetters, Lock, Spool, Stored, disk::Disk};
 use dgon_agent_core::facts::RequestFacts;
 use dgon_protocol::frame::{Ack, Refused};
@@ -75,7 +76,7 @@ pub struct HandedOver {
     dead_letters: DeadLetters,
     dead_letter_count: u64,
     today: Today,
-    life: LifeSign,
+    life: LivenessSignal,
     lock: Option<Lock>,
 }
 
@@ -112,7 +113,7 @@ pub(super) struct Writer<D: Disk> {
     dead_letter_count: u64,
     today: Today,
     batch: Vec<(Box<RequestFacts>, RecordReply)>,
-    life: LifeSign,
+    life: LivenessSignal,
     lock: Option<Lock>,
 }
 
@@ -129,9 +130,9 @@ impl<D: Disk> Writer<D> {
         signer: Signer,
         dead_letters: DeadLetters,
         lock: Option<Lock>,
-        life: LifeSign,
+        life: LivenessSignal,
     ) -> (Self, watch::Receiver<SpoolStatus>) {
-        let day = now_s() / DAY_S;
+        let day = unix_s() / DAY_S;
         let today = Today {
             day,
             count: spool.count_since(day * DAY_S),
@@ -274,7 +275,7 @@ impl<D: Disk> Writer<D> {
                 let _ = reply.send(());
             }
             Command::Tidy => {
-                self.spool.repair(now_s());
+                self.spool.repair(unix_s());
                 self.save_acked();
                 self.trim();
             }
@@ -323,7 +324,7 @@ impl<D: Disk> Writer<D> {
                 signed
             })
             .collect();
-        self.spool.append(&signed, now_s()).map_err(|error| {
+        self.spool.append(&signed, unix_s()).map_err(|error| {
             tracing::error!(
                 error = %NotReady::from(error.clone()),
                 receipts = signed.len(),
@@ -399,7 +400,7 @@ impl<D: Disk> Writer<D> {
     }
 
     fn trim(&mut self) {
-        if let Err(error) = self.spool.trim(now_s()) {
+        if let Err(error) = self.spool.trim(unix_s()) {
             tracing::warn!(%error, "an old segment of the spool could not be removed");
         }
     }
@@ -411,7 +412,7 @@ impl<D: Disk> Writer<D> {
     }
 
     fn count_today(&mut self, receipts: u64) {
-        let day = now_s() / DAY_S;
+        let day = unix_s() / DAY_S;
         if day == self.today.day {
             self.today.count += receipts;
         } else {
@@ -458,19 +459,16 @@ fn is_about(refusal: &Refused, stored: &Stored) -> bool {
     })
 }
 
-pub(crate) fn letter(refusal: Refused, stored: Option<Stored>) -> DeadLetter {
+/// A refused receipt as it is kept: `stored` is the receipt itself, where it still is in the spool.
+pub fn letter(refusal: Refused, stored: Option<Stored>) -> DeadLetter {
     let seq = stored.as_ref().map(|stored| stored.seq);
     let receipt = stored
         .and_then(|stored| String::from_utf8(stored.entry_bytes).ok())
         .and_then(|text| RawValue::from_string(text).ok());
     DeadLetter {
-        refused_s: now_s(),
+        refused_s: unix_s(),
         refusal,
         seq,
         receipt,
     }
-}
-
-fn now_s() -> u64 {
-    super::unix_ms() / 1000
 }

@@ -1,7 +1,8 @@
 //! One request in progress: what is known of it so far, and the promise that it ends in a receipt.
 
-use super::sink::{ReceiptSink, SinkError};
-use crate::gpu::EnergyUse;
+use super::settings::EnergyUse;
+use crate::clock::unix_ms;
+use crate::sink::{ReceiptSink, SinkError};
 use dgon_agent_core::facts::{Failure, RequestFacts, TokensSource};
 use dgon_agent_core::meter::Measured;
 use dgon_protocol::id::RequestId;
@@ -11,7 +12,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
-use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -36,7 +36,7 @@ impl Origin {
 }
 
 /// A request in progress. Dropped without an end it was cancelled: the client went away.
-pub(super) struct Ticket {
+pub(super) struct InFlightRequest {
     open: Option<Open>,
     started: Instant,
 }
@@ -46,13 +46,13 @@ struct Open {
     facts: RequestFacts,
     observer: Option<oneshot::Sender<RequestFacts>>,
     energy: Option<EnergyUse>,
-    _in_flight: InFlight,
+    _slot: Slot,
 }
 
 /// A receipt on its way to the disk. The work goes on where this is dropped.
 pub(super) struct Recording(JoinHandle<Result<u64, SinkError>>);
 
-impl Ticket {
+impl InFlightRequest {
     /// `energy` measures the request where the cards tell what they use.
     pub(super) fn new(
         sink: Arc<dyn ReceiptSink>,
@@ -61,7 +61,7 @@ impl Ticket {
         energy: Option<EnergyUse>,
     ) -> Self {
         let request_id = origin.request_id.unwrap_or_else(|| sink.next_request_id());
-        let in_flight = InFlight::new(running, origin.source);
+        let slot = Slot::new(running, origin.source);
         let facts = RequestFacts {
             request_id,
             source: origin.source,
@@ -91,7 +91,7 @@ impl Ticket {
                 facts,
                 observer: origin.observer,
                 energy,
-                _in_flight: in_flight,
+                _slot: slot,
             }),
             started: Instant::now(),
         }
@@ -160,7 +160,7 @@ impl Ticket {
     fn record(mut self, conclude: impl FnOnce(&mut RequestFacts)) -> Recording {
         let latency_ms = to_ms(self.elapsed_us());
         let Some(mut open) = self.open.take() else {
-            // Only `record` and `drop` take it, and both consume the ticket.
+            // Only `record` and `drop` take it, and both consume the in_flight.
             return Recording(tokio::spawn(async { Err(SinkError::Closed) }));
         };
         conclude(&mut open.facts);
@@ -170,7 +170,7 @@ impl Ticket {
     }
 }
 
-impl Drop for Ticket {
+impl Drop for InFlightRequest {
     fn drop(&mut self) {
         // Outside of a tokio runtime there is nobody left to record for.
         if self.open.is_some() && tokio::runtime::Handle::try_current().is_ok() {
@@ -188,7 +188,7 @@ impl Open {
         // Without a runtime no card did anything for it.
         let energy = self.energy.take().filter(|_| self.facts.runtime.is_some());
         if let Some(energy) = energy {
-            self.facts.energy_mwh = energy.end().await;
+            self.facts.energy_mwh = energy.await;
         }
         let copy = self.observer.as_ref().map(|_| self.facts.clone());
         let request_id = self.facts.request_id.clone();
@@ -237,12 +237,12 @@ impl Running {
 }
 
 /// One request in progress, counted until it is dropped.
-struct InFlight {
+struct Slot {
     running: Arc<Running>,
     is_local: bool,
 }
 
-impl InFlight {
+impl Slot {
     fn new(running: &Arc<Running>, source: Source) -> Self {
         let is_local = source == Source::Local;
         running.all.fetch_add(1, Ordering::Relaxed);
@@ -256,19 +256,12 @@ impl InFlight {
     }
 }
 
-impl Drop for InFlight {
+impl Drop for Slot {
     fn drop(&mut self) {
         self.running.all.fetch_sub(1, Ordering::Relaxed);
         let local = u32::from(self.is_local);
         self.running.local.fetch_sub(local, Ordering::Relaxed);
     }
-}
-
-fn unix_ms() -> u64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
-    since_epoch.map_or(0, |since| {
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    })
 }
 
 /// Rounds to the nearest millisecond.

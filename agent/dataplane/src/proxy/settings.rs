@@ -1,6 +1,6 @@
 //! Limits of the proxy.
 
-use crate::gpu::EnergyMeter;
+use futures_util::future::BoxFuture;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,6 +25,16 @@ impl HashKey {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = key;
     }
 }
+
+/// Measures what requests cost in energy.
+pub trait EnergyMeter: Send + Sync {
+    /// Begins to measure a request, without waiting; `None` where the cards tell nothing.
+    fn begin(&self) -> Option<EnergyUse>;
+}
+
+/// The measurement of one request: awaited at its end it gives its share, thousandths of a watt-hour, or `None`
+/// where the cards do not tell in time; dropped, it is forgotten.
+pub type EnergyUse = BoxFuture<'static, Option<u64>>;
 
 /// Limits and the key for hashes of prompts and outputs.
 #[derive(Clone)]
@@ -55,7 +65,7 @@ pub struct Settings {
     /// How long running answers may go on after a shutdown was asked for.
     pub drain_timeout: Duration,
     /// Measures what requests cost in energy; without it receipts carry none.
-    pub energy: Option<EnergyMeter>,
+    pub energy: Option<Arc<dyn EnergyMeter>>,
 }
 
 impl Settings {

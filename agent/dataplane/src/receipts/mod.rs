@@ -6,30 +6,30 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`archive`] | the chains on the disk, for commands |
 //! | `signer` | from facts to a signed receipt |
 //! | `writer` | the thread |
 //! | this one | the handle that proxy, link and local socket share |
 
-pub mod archive;
 mod signer;
 mod writer;
 
 pub use signer::Signer;
 pub use writer::HandedOver;
-pub(crate) use writer::letter;
+pub use writer::letter;
 
-use crate::life::LifeSign;
-use crate::proxy::sink::{ReceiptSink, SinkError};
+use crate::clock::{unix_ms, unix_s};
+use crate::liveness::LivenessSignal;
+use crate::sink::{ReceiptSink, SinkError};
 use crate::spool::{DeadLetter, DeadLetters, Lock, Spool, Stored, disk::Disk};
 use dgon_agent_core::facts::RequestFacts;
 use dgon_agent_core::spool::Full;
 use dgon_protocol::frame::Ack;
 use dgon_protocol::id::RequestId;
+use dgon_protocol::receipt::Sha256Hash;
 use futures_util::future::BoxFuture;
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use writer::{Command, Writer};
 
@@ -39,6 +39,15 @@ const QUEUE: usize = 1024;
 const SETTLE: Duration = Duration::from_secs(1);
 /// How often old receipts are looked for when nothing else happens.
 const TRIM: Duration = Duration::from_secs(3600);
+
+/// The end of the chain as a spool has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChainEnd {
+    /// `seq` of the last receipt.
+    pub last_seq: u64,
+    /// SHA-256 of its entry bytes.
+    pub last_hash: Sha256Hash,
+}
 
 /// How the spool stands, for everyone who wants to know.
 #[derive(Debug, Clone)]
@@ -72,7 +81,7 @@ impl SpoolStatus {
     pub fn receipts_today(&self) -> u64 {
         let (day, count) = self.today;
         // Midnight needs no receipt to pass.
-        if day == unix_ms() / 1000 / writer::DAY_S {
+        if day == unix_s() / writer::DAY_S {
             count
         } else {
             0
@@ -144,7 +153,7 @@ impl std::fmt::Display for NotReady {
 pub struct Receipts {
     commands: mpsc::Sender<Command>,
     status: watch::Receiver<SpoolStatus>,
-    life: LifeSign,
+    life: LivenessSignal,
 }
 
 impl Receipts {
@@ -159,7 +168,7 @@ impl Receipts {
         lock: Option<Lock>,
     ) -> io::Result<Self> {
         let (commands, queue) = mpsc::channel(QUEUE);
-        let life = LifeSign::new("spool");
+        let life = LivenessSignal::new("spool");
         let (writer, status) = Writer::new(spool, signer, dead_letters, lock, life.clone());
         writer.start(queue)?;
         tokio::spawn(keep_tidy(commands.downgrade(), status.clone()));
@@ -171,7 +180,7 @@ impl Receipts {
     }
 
     /// What the watchdog is told of the writer.
-    pub fn life(&self) -> LifeSign {
+    pub fn life(&self) -> LivenessSignal {
         self.life.clone()
     }
 
@@ -294,14 +303,6 @@ fn sink_error(reason: &NotReady, status: &SpoolStatus) -> SinkError {
         )),
         NotReady::ChainBehind { .. } => SinkError::Chain(reason.to_string()),
     }
-}
-
-pub(crate) fn unix_ms() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |elapsed| {
-            u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
-        })
 }
 
 /// Wakes the writer for what no request does: saving the position, trying a broken disk, trimming.
