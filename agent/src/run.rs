@@ -155,7 +155,11 @@ pub async fn run_until(
     let registry = runtime::keep_looking(registry_settings(config).map_err(RunError::Runtimes)?);
     let tally = Tally::new(Arc::new(receipts.clone()));
     let sink = Arc::new(Counted(Arc::clone(&tally)));
-    let proxy_settings = proxy_settings(config, &identity);
+    let mode = ModeSwitch::new(Orders {
+        owner_paused: owner::saved::paused(state),
+        ..Orders::default()
+    });
+    let proxy_settings = proxy_settings(config, &identity, mode.clone());
     let hash_key = proxy_settings.hash_key.clone();
     let proxy = Proxy::new(registry.clone(), sink, proxy_settings);
     let address = config.proxy.listen;
@@ -171,10 +175,6 @@ pub async fn run_until(
         "the agent runs; point clients of your runtime to the proxy"
     );
 
-    let mode = ModeSwitch::new(Orders {
-        owner_paused: owner::saved::paused(state),
-        ..Orders::default()
-    });
     let refresh = Arc::new(Notify::new());
     let pulse = Pulse::new(
         registry.clone(),
@@ -274,7 +274,7 @@ pub async fn run_until(
             let pulse = pulse.clone();
             Box::pin(async move { pulse.take().await })
         }),
-        prober: Arc::clone(&proxy) as Arc<dyn link::Prober>,
+        prober: Arc::new(Arc::clone(&proxy)) as Arc<dyn link::Prober>,
         mode,
         refresh,
         life: link_sign,
@@ -442,12 +442,13 @@ pub(crate) fn registry_settings(config: &Config) -> Result<RegistrySettings, Acc
     })
 }
 
-fn proxy_settings(config: &Config, identity: &Identity) -> Settings {
+fn proxy_settings(config: &Config, identity: &Identity, mode: ModeSwitch) -> Settings {
     let proxy = &config.proxy;
     let mib = usize::try_from(proxy.max_body_mib).unwrap_or(usize::MAX);
     Settings {
         origins: proxy.origins.clone(),
-        max_in_flight: usize::try_from(proxy.max_in_flight).unwrap_or(usize::MAX),
+        mode,
+        max_in_flight: proxy.max_in_flight,
         max_body_bytes: mib.saturating_mul(1024 * 1024),
         connect_timeout: Duration::from_millis(proxy.connect_timeout_ms),
         first_byte_timeout: Duration::from_secs(proxy.stall_timeout_s),

@@ -38,11 +38,14 @@ pub enum SinkError {
 
 /// Turns facts into signed, durable receipts.
 pub trait ReceiptSink: Send + Sync + 'static {
-    /// Whether a receipt could be recorded now. Cheap: asked before every request is forwarded.
+    /// How many receipts could be recorded now. Cheap: asked before every request is let in.
     ///
     /// # Errors
-    /// [`SinkError`] says why not.
-    fn ready(&self) -> Result<(), SinkError>;
+    /// [`SinkError`] says why there can be none, whatever the room.
+    fn room(&self) -> Result<u64, SinkError>;
+
+    /// What to tell a request for whose receipt there is no room.
+    fn full(&self) -> SinkError;
 
     /// A fresh id for a request that begins now.
     fn next_request_id(&self) -> RequestId;

@@ -24,7 +24,7 @@ pub trait Prober: Send + Sync + 'static {
     fn probe(&self, probe: Probe) -> BoxFuture<'_, ProbeResult>;
 }
 
-impl Prober for Proxy {
+impl Prober for Arc<Proxy> {
     fn probe(&self, probe: Probe) -> BoxFuture<'_, ProbeResult> {
         Box::pin(self.run_probe(probe))
     }

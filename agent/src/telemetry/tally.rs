@@ -145,8 +145,12 @@ impl Tally {
 pub struct Counted(pub Arc<Tally>);
 
 impl ReceiptSink for Counted {
-    fn ready(&self) -> Result<(), SinkError> {
-        self.0.sink.ready()
+    fn room(&self) -> Result<u64, SinkError> {
+        self.0.sink.room()
+    }
+
+    fn full(&self) -> SinkError {
+        self.0.sink.full()
     }
 
     fn next_request_id(&self) -> RequestId {

@@ -50,7 +50,7 @@ async fn after_a_long_absence_everything_arrives_in_order() {
     let mut agent = Agent::start(network.address(), 2_500, &[]).await;
     agent.until_link(|link| link.phase == Phase::Waiting).await;
     assert_eq!(agent.receipts.status().depth(), 2_500);
-    agent.receipts.ready().unwrap();
+    agent.receipts.room().unwrap();
     network.set(Weather::default());
     agent.record(100).await;
     let seen = stub
@@ -169,7 +169,7 @@ async fn a_control_plane_that_has_more_than_the_spool_stops_the_node() {
         .wait_for(|now| matches!(now.not_ready, Some(NotReady::ChainBehind { .. })))
         .await
         .unwrap();
-    assert!(agent.receipts.ready().is_err());
+    assert!(agent.receipts.room().is_err());
     // The session stands and tells of the node; only receipts are held back.
     let seen = stub.until(|seen| seen.heartbeats >= 2).await.unwrap();
     assert!(seen.receipts.is_empty());

@@ -98,10 +98,17 @@ impl MemorySink {
 }
 
 impl ReceiptSink for MemorySink {
-    fn ready(&self) -> Result<(), SinkError> {
+    fn room(&self) -> Result<u64, SinkError> {
         match *self.not_ready.lock().unwrap() {
             Some(error) => Err(error()),
-            None => Ok(()),
+            None => Ok(u64::MAX),
+        }
+    }
+
+    fn full(&self) -> SinkError {
+        SinkError::Full {
+            receipts: 0,
+            bytes: 0,
         }
     }
 

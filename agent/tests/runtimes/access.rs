@@ -4,8 +4,7 @@
 use super::support::*;
 use dgon_agent::proxy::{Proxy, ReceiptSink, Settings};
 use dgon_agent::runtime::{
-    Access, Endpoint, NamedEndpoint, Registry, RegistrySettings, RuntimeKind, discover,
-    keep_looking, load_access,
+    Endpoint, NamedEndpoint, RegistrySettings, RuntimeKind, discover, keep_looking, load_access,
 };
 use dgon_agent_core::facts::RequestFacts;
 use dgon_protocol::frame::{Probe, ProbeOutcome};
@@ -93,8 +92,12 @@ struct Facts {
 }
 
 impl ReceiptSink for Facts {
-    fn ready(&self) -> Result<(), dgon_agent::proxy::SinkError> {
-        Ok(())
+    fn room(&self) -> Result<u64, dgon_agent::proxy::SinkError> {
+        Ok(u64::MAX)
+    }
+
+    fn full(&self) -> dgon_agent::proxy::SinkError {
+        dgon_agent::proxy::SinkError::Closed
     }
 
     fn next_request_id(&self) -> RequestId {

@@ -2,7 +2,7 @@
 
 use super::support::*;
 use dgon_agent::proxy::{Proxy, Settings};
-use dgon_agent::runtime::{Readiness, Registry, RuntimeKind, keep_looking};
+use dgon_agent::runtime::{Readiness, RuntimeKind, keep_looking};
 use dgon_testkit::runtime::{Kind, SimConfig, SimRuntime};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -181,8 +181,12 @@ async fn the_proxy_in_front_of_a_runtime_is_no_runtime_itself() {
 struct NoSink;
 
 impl dgon_agent::proxy::ReceiptSink for NoSink {
-    fn ready(&self) -> Result<(), dgon_agent::proxy::SinkError> {
-        Ok(())
+    fn room(&self) -> Result<u64, dgon_agent::proxy::SinkError> {
+        Ok(u64::MAX)
+    }
+
+    fn full(&self) -> dgon_agent::proxy::SinkError {
+        dgon_agent::proxy::SinkError::Closed
     }
 
     fn next_request_id(&self) -> dgon_protocol::id::RequestId {

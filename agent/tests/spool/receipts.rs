@@ -122,7 +122,7 @@ async fn a_broken_disk_refuses_requests_and_clears_by_itself() {
     bench.disk.set_broken(Some(Effect::Half));
     let refused = bench.receipts.record(facts("r_2")).await;
     assert!(matches!(refused, Err(SinkError::Write(_))), "{refused:?}");
-    assert!(matches!(bench.receipts.ready(), Err(SinkError::Write(_))));
+    assert!(matches!(bench.receipts.room(), Err(SinkError::Write(_))));
     bench.disk.set_broken(None);
     until_ready(&bench.receipts).await;
     assert_eq!(bench.receipts.record(facts("r_3")).await.unwrap(), 2);
@@ -132,7 +132,7 @@ async fn a_broken_disk_refuses_requests_and_clears_by_itself() {
 async fn a_full_spool_refuses_requests_until_the_control_plane_has_some() {
     let bench = bench(Limits::new(20, 1 << 20));
     for n in 0..18 {
-        bench.receipts.ready().unwrap();
+        bench.receipts.room().unwrap();
         bench
             .receipts
             .record(facts(&format!("r_{n}")))
@@ -140,7 +140,7 @@ async fn a_full_spool_refuses_requests_until_the_control_plane_has_some() {
             .unwrap();
     }
     assert!(matches!(
-        bench.receipts.ready(),
+        bench.receipts.room(),
         Err(SinkError::Full { receipts: 18, .. })
     ));
     // Requests that ran already may end.
@@ -156,7 +156,7 @@ async fn a_full_spool_refuses_requests_until_the_control_plane_has_some() {
         refused: Vec::new(),
     };
     bench.receipts.acknowledge(ack).await;
-    bench.receipts.ready().unwrap();
+    bench.receipts.room().unwrap();
     assert_eq!(bench.receipts.record(facts("r_21")).await.unwrap(), 21);
 }
 
@@ -229,7 +229,7 @@ async fn a_control_plane_that_is_ahead_stops_the_node_and_one_that_is_behind_rew
             last_seq: 5
         })
     ));
-    assert!(matches!(bench.receipts.ready(), Err(SinkError::Chain(_))));
+    assert!(matches!(bench.receipts.room(), Err(SinkError::Chain(_))));
     assert!(bench.receipts.record(facts("r_6")).await.is_err());
     assert_eq!(
         bench.receipts.status().acked_seq,
@@ -255,7 +255,7 @@ async fn what_is_recorded_before_closing_is_there_after_a_restart() {
     for recorded in futures_util::future::join_all(waiting).await {
         recorded.unwrap();
     }
-    assert!(matches!(bench.receipts.ready(), Err(SinkError::Closed)));
+    assert!(matches!(bench.receipts.room(), Err(SinkError::Closed)));
     assert!(matches!(
         bench.receipts.record(facts("r_late")).await,
         Err(SinkError::Closed)

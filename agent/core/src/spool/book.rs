@@ -7,6 +7,9 @@ use super::record::framed_len;
 use super::segment::HEADER_BYTES;
 use std::collections::VecDeque;
 
+/// No receipt that this agent signs is larger, bytes: its texts and its list of checkpoints are bounded.
+pub const LARGEST_RECEIPT: u64 = 12 * 1024;
+
 /// Bounds of a spool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -37,11 +40,6 @@ impl Limits {
             keep_bytes: max_bytes / 4,
             segment_bytes: (max_bytes / 16).clamp(16 * 1024, 4 * 1024 * 1024),
         }
-    }
-
-    /// Part of the room that only requests already being served may use, so that they can finish.
-    fn reserve_receipts(&self) -> u64 {
-        (self.max_receipts / 10).min(1024)
     }
 }
 
@@ -173,26 +171,31 @@ impl Book {
         Some((segment, end))
     }
 
-    /// Whether a new request may start.
+    /// How many more receipts of whatever size there is room for, at least one.
     ///
     /// # Errors
-    /// [`Full`], a little before [`Book::admit`] would refuse, so that requests that run can still finish.
-    pub fn room(&self) -> Result<(), Full> {
-        let limit = self.limits.max_receipts - self.limits.reserve_receipts();
-        if self.depth() >= limit {
+    /// [`Full`] where there is room for none.
+    pub fn room(&self) -> Result<u64, Full> {
+        let by_count = self.limits.max_receipts.saturating_sub(self.depth());
+        if by_count == 0 {
             return Err(Full::Receipts {
                 waiting: self.depth(),
                 limit: self.limits.max_receipts,
             });
         }
         let used = self.unacked_bytes();
-        if used + self.limits.segment_bytes > self.limits.max_bytes {
+        let free = self
+            .limits
+            .max_bytes
+            .saturating_sub(used + HEADER_BYTES as u64);
+        let by_bytes = free / (LARGEST_RECEIPT + framed_len(0) as u64);
+        if by_bytes == 0 {
             return Err(Full::Bytes {
                 used,
                 limit: self.limits.max_bytes,
             });
         }
-        Ok(())
+        Ok(by_count.min(by_bytes))
     }
 
     /// Whether a batch of `receipts` with `receipt_bytes` in total fits.
@@ -337,28 +340,36 @@ mod tests {
     }
 
     #[test]
-    fn new_requests_are_turned_away_before_running_ones() {
-        let mut book = filled(1, 18);
-        assert!(matches!(
-            book.room(),
-            Err(Full::Receipts {
-                waiting: 18,
-                limit: 20
-            })
-        ));
-        assert_eq!(book.admit(2, 10), Ok(()));
-        book.appended(2, 20);
-        assert!(book.admit(1, 10).is_err());
+    fn room_is_told_for_receipts_of_the_largest_size() {
+        let limits = Limits::new(20, 256 * 1024);
+        let mut book = Book::new(limits, [], 1, 0);
+        assert_eq!(book.room(), Ok(20));
+        book.rotated(0);
+        book.appended(18, 18_000);
+        assert_eq!(book.room(), Ok(2));
+        assert_eq!(book.admit(2, 2 * LARGEST_RECEIPT), Ok(()));
+        // What is promised always fits.
+        let few = Book::new(Limits::new(100, 64 * 1024), [], 1, 0);
+        let room = few.room().unwrap();
+        assert!(room < 100);
+        assert_eq!(few.admit(room, room * LARGEST_RECEIPT), Ok(()));
+        book.appended(2, 2_000);
+        let full = Full::Receipts {
+            waiting: 20,
+            limit: 20,
+        };
+        assert_eq!(book.room(), Err(full));
         book.set_acked(20);
-        assert_eq!(book.room(), Ok(()));
+        assert_eq!(book.room(), Ok(20));
     }
 
     #[test]
     fn bytes_count_until_they_are_acknowledged() {
         let mut book = filled(10, 1);
         assert!(matches!(book.room(), Err(Full::Bytes { .. })));
-        book.set_acked(5);
-        assert_eq!(book.room(), Ok(()));
+        book.set_acked(10);
+        // Ten thousand bytes hold no receipt of the largest size, so the bounds of these tests let none in.
+        assert_eq!(book.admit(1, 1_000), Ok(()));
     }
 
     #[test]

@@ -1,11 +1,10 @@
-//! Reading a request body under its limits: size, time, and the memory of all bodies at once.
+//! Reading a request body under its limits: size, time, and its share of the memory of all bodies.
 
 use super::reply::Refusal;
+use crate::admission::BodyShare;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -29,50 +28,6 @@ pub(super) struct Limits {
     pub(super) asks_first: bool,
 }
 
-/// Memory that request bodies may take, all together. Clones share it.
-#[derive(Debug, Clone)]
-pub(super) struct Budget {
-    used: Arc<AtomicUsize>,
-    limit: usize,
-}
-
-/// A share of the budget, given back when dropped.
-#[derive(Debug)]
-pub(super) struct Share {
-    used: Arc<AtomicUsize>,
-    bytes: usize,
-}
-
-impl Budget {
-    pub(super) fn new(limit: usize) -> Self {
-        Self {
-            used: Arc::default(),
-            limit,
-        }
-    }
-
-    fn share(&self) -> Share {
-        Share {
-            used: Arc::clone(&self.used),
-            bytes: 0,
-        }
-    }
-}
-
-impl Share {
-    fn grow(&mut self, bytes: usize, limit: usize) -> bool {
-        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
-        self.bytes += bytes;
-        before.saturating_add(bytes) <= limit
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.used.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
 /// When a body must go on, and when it must be there: a client that dribbles holds no place for ever.
 struct Clock {
     started: Instant,
@@ -91,16 +46,15 @@ impl Clock {
 /// Reads the whole body. The share lasts as long as the body must be held.
 pub(super) async fn read_body(
     mut body: Incoming,
-    budget: &Budget,
+    mut share: BodyShare,
     limits: &Limits,
-) -> Result<(Bytes, Share), Refusal> {
+) -> Result<(Bytes, BodyShare), Refusal> {
     if body.size_hint().lower() > limits.max_bytes as u64 {
         if !limits.asks_first {
             discard(body, limits).await;
         }
         return Err(Refusal::TooLarge);
     }
-    let mut share = budget.share();
     let mut clock = Clock {
         started: Instant::now(),
         pause: limits.pause,
@@ -120,7 +74,7 @@ pub(super) async fn read_body(
             discard(body, limits).await;
             return Err(Refusal::TooLarge);
         }
-        if !share.grow(data.len(), budget.limit) {
+        if !share.grow(data.len()) {
             return Err(Refusal::Busy);
         }
         clock.bytes += data.len() as u64;

@@ -12,6 +12,7 @@ use super::model_list::List;
 use super::reply::Refusal;
 use super::route::{Work, choose};
 use super::upstream::{AnswerBody, RequestBody, UpstreamError};
+use crate::admission::Permit;
 use crate::runtime::{FoundRuntime, StreamUsage};
 use bytes::Bytes;
 use dgon_agent_core::error::chain;
@@ -88,16 +89,12 @@ impl Proxy {
     /// Reads the work of a client and serves it.
     async fn serve_work(&self, work: Work, request: Request<Incoming>) -> Response<Answer> {
         let path = request.uri().path().to_owned();
-        if let Err(error) = self.sink.ready() {
-            return Refusal::SpoolUnavailable.reply(&path, &chain(&error));
-        }
-        if self.in_flight() as usize >= self.settings.max_in_flight {
-            return Refusal::Busy.reply(
-                &path,
-                "this node serves as many requests as it may; try again",
-            );
-        }
-        let in_flight = self.begin(Origin::LOCAL);
+        let permit = match self.admission.admit(Source::Local) {
+            Ok(permit) => permit,
+            Err(refused) => return Refusal::of(&refused).reply(&path, &chain(&refused)),
+        };
+        let share = permit.body_share();
+        let in_flight = self.begin(permit, Origin::default());
         let (head, body) = request.into_parts();
         let limits = Limits {
             max_bytes: self.settings.max_body_bytes,
@@ -105,7 +102,7 @@ impl Proxy {
             // Such a client sends nothing of its body once it is told that it will not be read.
             asks_first: head.headers.contains_key(EXPECT),
         };
-        let read = read_body(body, &self.budget, &limits);
+        let read = read_body(body, share, &limits);
         match read.await {
             Ok((body, share)) => {
                 let answer = self.work(work, in_flight, head, body).await;
@@ -124,13 +121,13 @@ impl Proxy {
     }
 
     /// Opens the receipt of a request.
-    pub(super) fn begin(&self, origin: Origin) -> InFlightRequest {
+    pub(super) fn begin(&self, permit: Permit, origin: Origin) -> InFlightRequest {
         let energy = self
             .settings
             .energy
             .as_ref()
             .and_then(|meter| meter.begin());
-        InFlightRequest::new(Arc::clone(&self.sink), origin, &self.running, energy)
+        InFlightRequest::new(Arc::clone(&self.sink), permit, origin, energy)
     }
 
     /// Serves work whose body is in memory.

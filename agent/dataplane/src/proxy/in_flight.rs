@@ -1,38 +1,30 @@
 //! One request in progress: what is known of it so far, and the promise that it ends in a receipt.
 
 use super::settings::EnergyUse;
+use crate::admission::Permit;
 use crate::clock::unix_ms;
 use crate::sink::{ReceiptSink, SinkError};
 use dgon_agent_core::facts::{Failure, RequestFacts, TokensSource};
 use dgon_agent_core::meter::Measured;
 use dgon_protocol::id::RequestId;
-use dgon_protocol::receipt::{Source, Status};
+use dgon_protocol::receipt::{Sha256Hash, Source, Status};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-/// Who asks, and what they want to know.
+/// What the asker says about its request, and what it wants to know.
+#[derive(Default)]
 pub(super) struct Origin {
-    /// Who asks.
-    pub(super) source: Source,
     /// The id that the receipt must carry, where the asker chose it.
     pub(super) request_id: Option<RequestId>,
+    /// Hash of the signed work order, where there is one.
+    pub(super) order_hash: Option<Sha256Hash>,
     /// Gets the facts once the receipt is durable.
     pub(super) observer: Option<oneshot::Sender<RequestFacts>>,
-}
-
-impl Origin {
-    /// A client of the proxy's own port.
-    pub(super) const LOCAL: Self = Self {
-        source: Source::Local,
-        request_id: None,
-        observer: None,
-    };
 }
 
 /// A request in progress. Dropped without an end it was cancelled: the client went away.
@@ -46,7 +38,8 @@ struct Open {
     facts: RequestFacts,
     observer: Option<oneshot::Sender<RequestFacts>>,
     energy: Option<EnergyUse>,
-    _slot: Slot,
+    /// Given back when the receipt is durable.
+    _permit: Permit,
 }
 
 /// A receipt on its way to the disk. The work goes on where this is dropped.
@@ -56,15 +49,14 @@ impl InFlightRequest {
     /// `energy` measures the request where the cards tell what they use.
     pub(super) fn new(
         sink: Arc<dyn ReceiptSink>,
+        permit: Permit,
         origin: Origin,
-        running: &Arc<Running>,
         energy: Option<EnergyUse>,
     ) -> Self {
         let request_id = origin.request_id.unwrap_or_else(|| sink.next_request_id());
-        let slot = Slot::new(running, origin.source);
         let facts = RequestFacts {
             request_id,
-            source: origin.source,
+            source: permit.source(),
             status: Status::Cancelled,
             failure: None,
             model_id: String::new(),
@@ -83,7 +75,7 @@ impl InFlightRequest {
             output_hash: None,
             checkpoints: Vec::new(),
             energy_mwh: None,
-            order_hash: None,
+            order_hash: origin.order_hash,
         };
         Self {
             open: Some(Open {
@@ -91,7 +83,7 @@ impl InFlightRequest {
                 facts,
                 observer: origin.observer,
                 energy,
-                _slot: slot,
+                _permit: permit,
             }),
             started: Instant::now(),
         }
@@ -214,53 +206,6 @@ impl Future for Recording {
         Pin::new(&mut self.0)
             .poll(cx)
             .map(|joined| joined.unwrap_or(Err(SinkError::Closed)))
-    }
-}
-
-/// Requests in progress.
-#[derive(Debug, Default)]
-pub(super) struct Running {
-    all: AtomicU32,
-    local: AtomicU32,
-}
-
-impl Running {
-    /// All of them.
-    pub(super) fn all(&self) -> u32 {
-        self.all.load(Ordering::Relaxed)
-    }
-
-    /// Those of the machine's own users.
-    pub(super) fn local(&self) -> u32 {
-        self.local.load(Ordering::Relaxed)
-    }
-}
-
-/// One request in progress, counted until it is dropped.
-struct Slot {
-    running: Arc<Running>,
-    is_local: bool,
-}
-
-impl Slot {
-    fn new(running: &Arc<Running>, source: Source) -> Self {
-        let is_local = source == Source::Local;
-        running.all.fetch_add(1, Ordering::Relaxed);
-        running
-            .local
-            .fetch_add(u32::from(is_local), Ordering::Relaxed);
-        Self {
-            running: Arc::clone(running),
-            is_local,
-        }
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.running.all.fetch_sub(1, Ordering::Relaxed);
-        let local = u32::from(self.is_local);
-        self.running.local.fetch_sub(local, Ordering::Relaxed);
     }
 }
 

@@ -23,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 const BUFFER_BYTES: usize = 64 * 1024;
 /// A client that reads slower than this for longer than its patience is let go, bytes per second.
 const SLOWEST: u64 = 1024;
+/// How long a stop waits for the receipts of what it cut off.
+const RECORDS_WITHIN: Duration = Duration::from_secs(5);
 /// How long to wait after the machine refused a connection, such as for want of file handles.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -30,7 +32,6 @@ impl Proxy {
     /// Serves clients until `shutdown`, then lets running answers end within the drain time.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: CancellationToken) {
         let places = Arc::new(Semaphore::new(self.settings.max_connections));
-        let kill = CancellationToken::new();
         let is_loopback = listener.local_addr().is_ok_and(|at| at.ip().is_loopback());
         loop {
             let accepted = async {
@@ -43,12 +44,8 @@ impl Proxy {
             };
             match accepted {
                 Ok((stream, _)) => {
-                    let connection = Arc::clone(&self).connection(
-                        stream,
-                        is_loopback,
-                        shutdown.clone(),
-                        kill.clone(),
-                    );
+                    let connection =
+                        Arc::clone(&self).connection(stream, is_loopback, shutdown.clone());
                     tokio::spawn(async move {
                         connection.await;
                         drop(place);
@@ -61,13 +58,29 @@ impl Proxy {
             }
         }
         drop(listener);
+        self.drain(&places).await;
+    }
+
+    /// Lets what is in flight end, cuts what takes too long, and waits for the receipts of both.
+    async fn drain(&self, places: &Semaphore) {
+        self.admission.close();
         let all = u32::try_from(self.settings.max_connections).unwrap_or(u32::MAX);
-        let drained = places.acquire_many(all);
-        if tokio::time::timeout(self.settings.drain_timeout, drained)
-            .await
-            .is_err()
-        {
-            kill.cancel();
+        // A client may still be reading an answer that has its receipt; the network's work has no connection here.
+        let ended = async { tokio::join!(places.acquire_many(all), self.admission.drained()) };
+        let in_time = tokio::time::timeout(self.settings.drain_timeout, ended).await;
+        if in_time.is_err() {
+            self.cut.cancel();
+            let recorded = self.admission.drained();
+            if tokio::time::timeout(RECORDS_WITHIN, recorded)
+                .await
+                .is_err()
+            {
+                let requests = self.in_flight();
+                tracing::error!(
+                    requests,
+                    "the agent stops without the receipts of requests that were cut off"
+                );
+            }
         }
     }
 
@@ -76,10 +89,10 @@ impl Proxy {
         stream: TcpStream,
         is_loopback: bool,
         shutdown: CancellationToken,
-        kill: CancellationToken,
     ) {
         // A token is a small write; it must not wait for the one before.
         let _ = stream.set_nodelay(true);
+        let cut = self.cut.clone();
         let header_timeout = self.settings.header_timeout;
         let io = Watched::new(stream, self.settings.client_timeout);
         let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
@@ -114,7 +127,7 @@ impl Proxy {
         tokio::select! {
             biased;
             _ = connection => {}
-            () = kill.cancelled() => {}
+            () = cut.cancelled() => {}
         }
     }
 }

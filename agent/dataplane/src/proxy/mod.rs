@@ -42,46 +42,57 @@ pub use settings::{HashKey, Settings};
 pub use headers::{DETECT_HEADER, names_this_machine};
 pub use reply::SERVER_NAME;
 
+use crate::admission::{Admission, Limits};
 use crate::runtime::Registry;
-use body_reader::Budget;
-use in_flight::Running;
-use std::sync::{Arc, Mutex};
-use tokio::runtime::Handle;
+use dgon_protocol::receipt::Source;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 use upstream::Pool;
+use worker_threads::Workers;
 
 /// The proxy. Cheap to share behind an [`Arc`].
 pub struct Proxy {
     registry: Registry,
     sink: Arc<dyn ReceiptSink>,
+    admission: Admission,
     settings: Settings,
     pool: Arc<Pool>,
-    budget: Budget,
-    running: Arc<Running>,
-    /// Event loops of its own threads.
-    loops: Arc<Mutex<Vec<Handle>>>,
+    workers: Arc<Workers>,
+    /// Cut what is still in flight when the drain time is over.
+    cut: CancellationToken,
 }
 
 impl Proxy {
     /// A proxy over the runtimes of `registry`, with receipts into `sink`.
     pub fn new(registry: Registry, sink: Arc<dyn ReceiptSink>, settings: Settings) -> Arc<Self> {
+        let limits = Limits {
+            in_flight: settings.max_in_flight,
+            probes: settings.max_probes,
+            body_bytes: settings.body_budget_bytes,
+        };
         Arc::new(Self {
             registry,
+            admission: Admission::new(Arc::clone(&sink), settings.mode.clone(), limits),
             sink,
-            budget: Budget::new(settings.body_budget_bytes),
             settings,
             pool: Arc::default(),
-            running: Arc::default(),
-            loops: Arc::default(),
+            workers: Arc::default(),
+            cut: CancellationToken::new(),
         })
+    }
+
+    /// The door that all work goes through.
+    pub fn admission(&self) -> &Admission {
+        &self.admission
     }
 
     /// Requests that are being served now, for the heartbeat.
     pub fn in_flight(&self) -> u32 {
-        self.running.all()
+        self.admission.in_flight()
     }
 
     /// Those of the machine's own users among them; the rest is the network's.
     pub fn in_flight_local(&self) -> u32 {
-        self.running.local()
+        self.admission.in_flight_of(Source::Local)
     }
 }

@@ -1,6 +1,8 @@
 //! The control plane's known prompt, served on the path that clients' requests take.
 
 use super::Proxy;
+use crate::admission::{Permit, Refused};
+use std::sync::Arc;
 
 use super::in_flight::Origin;
 use super::route::Work;
@@ -16,42 +18,66 @@ use http_body_util::BodyExt;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
+/// Most tokens that a probe may have generated: it shows that the node serves, and is no way to have work done.
+const MAX_TOKENS: u32 = 256;
+/// The longest that a probe may run.
+const LONGEST: Duration = Duration::from_secs(120);
+
 impl Proxy {
-    /// Serves the control plane's known prompt on the path that clients' requests take.
-    pub async fn run_probe(&self, probe: Probe) -> ProbeResult {
-        let started = Instant::now();
-        let mut result = ProbeResult {
-            probe_id: probe.probe_id.clone(),
-            request_id: None,
-            outcome: ProbeOutcome::NoRuntime,
-            message: None,
-            model: None,
-            tokens_input: 0,
-            tokens_output: 0,
-            ttft_ms: None,
-            latency_ms: 0,
+    /// Serves the control plane's known prompt on the path that clients' requests take, and on their threads.
+    ///
+    /// What the control plane asks for is cut to [`MAX_TOKENS`] and [`LONGEST`].
+    pub async fn run_probe(self: &Arc<Self>, mut probe: Probe) -> ProbeResult {
+        probe.max_tokens = probe.max_tokens.min(MAX_TOKENS);
+        let longest_ms = u32::try_from(LONGEST.as_millis()).unwrap_or(u32::MAX);
+        probe.timeout_ms = probe.timeout_ms.min(longest_ms);
+        let mut result = nothing_yet(&probe);
+        let permit = match self.admission.admit(Source::Probe) {
+            Ok(permit) => permit,
+            Err(refused) => {
+                result.outcome = match refused {
+                    Refused::Spool(_) => ProbeOutcome::Failed,
+                    _ => ProbeOutcome::Refused,
+                };
+                result.message = Some(chain(&refused));
+                return result;
+            }
         };
+        let served = self.on_a_worker(|proxy| async move { proxy.probe_here(permit, probe).await });
+        served.await.unwrap_or_else(|| {
+            result.outcome = ProbeOutcome::Failed;
+            result.message = Some("the probe was cut off".to_owned());
+            result
+        })
+    }
+
+    async fn probe_here(&self, permit: Permit, probe: Probe) -> ProbeResult {
+        let started = Instant::now();
+        let mut result = nothing_yet(&probe);
         let Some((kind, model)) = self.probe_target(probe.model.as_deref()) else {
             result.message = Some("no ready runtime with a model was found".to_owned());
             return result;
         };
         result.model = Some(model.clone());
-        if let Err(error) = self.sink.ready() {
-            result.outcome = ProbeOutcome::Failed;
-            result.message = Some(chain(&error));
-            return result;
-        }
         result.request_id = Some(probe.request_id.clone());
         let limit = Duration::from_millis(u64::from(probe.timeout_ms));
-        match tokio::time::timeout(limit, self.serve_probe(&probe, kind, &model)).await {
-            Ok(Some(facts)) => report(&mut result, &facts),
-            Ok(None) => {
+        let served = tokio::select! {
+            served = tokio::time::timeout(limit, self.serve_probe(permit, &probe, kind, &model)) => Some(served),
+            () = self.cut.cancelled() => None,
+        };
+        match served {
+            Some(Ok(Some(facts))) => report(&mut result, &facts),
+            Some(Ok(None)) => {
                 result.outcome = ProbeOutcome::Failed;
                 result.message = Some("the receipt could not be recorded".to_owned());
             }
-            Err(_) => {
+            Some(Err(_)) => {
                 result.outcome = ProbeOutcome::Timeout;
                 result.message = Some(format!("no answer within {} ms", probe.timeout_ms));
+            }
+            None => {
+                result.outcome = ProbeOutcome::Failed;
+                result.message = Some("the agent stops".to_owned());
             }
         }
         if result.latency_ms == 0 {
@@ -80,6 +106,7 @@ impl Proxy {
 
     async fn serve_probe(
         &self,
+        permit: Permit,
         probe: &Probe,
         kind: RuntimeKind,
         model: &str,
@@ -93,16 +120,32 @@ impl Proxy {
         let json = HeaderValue::from_static("application/json");
         request.headers_mut().insert(CONTENT_TYPE, json);
         let (head, ()) = request.into_parts();
-        let in_flight = self.begin(Origin {
-            source: Source::Probe,
+        let origin = Origin {
             request_id: Some(probe.request_id.clone()),
             observer: Some(observer),
-        });
+            order_hash: None,
+        };
+        let in_flight = self.begin(permit, origin);
         let answer = self.work(work, in_flight, head, body).await;
         let mut body = answer.into_body();
         // The facts say how it went; the bytes themselves are of no use here.
         while let Some(Ok(_)) = body.frame().await {}
         observed.await.ok()
+    }
+}
+
+/// The result of a probe that nothing has come of.
+fn nothing_yet(probe: &Probe) -> ProbeResult {
+    ProbeResult {
+        probe_id: probe.probe_id.clone(),
+        request_id: None,
+        outcome: ProbeOutcome::NoRuntime,
+        message: None,
+        model: None,
+        tokens_input: 0,
+        tokens_output: 0,
+        ttft_ms: None,
+        latency_ms: 0,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The proxy's own answers, in the form that the client of a route expects.
 
 use super::answer::Answer;
+use crate::admission::Refused;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, SERVER};
 use http::{Response, StatusCode};
@@ -23,6 +24,8 @@ pub(super) enum Refusal {
     TooLarge,
     /// Too many request bodies at once.
     Busy,
+    /// The agent is stopping.
+    Stopping,
     /// The client was too slow.
     ClientTimeout,
     /// The request cannot be read.
@@ -38,9 +41,18 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
+    /// Why work was not let in.
+    pub(super) fn of(refused: &Refused) -> Self {
+        match refused {
+            Refused::Spool(_) => Self::SpoolUnavailable,
+            Refused::Stopping => Self::Stopping,
+            Refused::Paused(_) | Refused::Busy | Refused::Probes => Self::Busy,
+        }
+    }
+
     fn status(self) -> StatusCode {
         match self {
-            Self::SpoolUnavailable | Self::NoRuntime | Self::Busy => {
+            Self::SpoolUnavailable | Self::NoRuntime | Self::Busy | Self::Stopping => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::RuntimeFailed => StatusCode::BAD_GATEWAY,
@@ -62,6 +74,7 @@ impl Refusal {
             Self::RuntimeTimeout => "runtime_timeout",
             Self::TooLarge => "request_too_large",
             Self::Busy => "busy",
+            Self::Stopping => "stopping",
             Self::ClientTimeout => "request_timeout",
             Self::BadRequest => "invalid_request",
             Self::NotSupported => "not_supported",

@@ -1,5 +1,6 @@
 //! Limits of the proxy.
 
+use crate::mode::ModeSwitch;
 use futures_util::future::BoxFuture;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -43,8 +44,12 @@ pub struct Settings {
     pub hash_key: HashKey,
     /// Origins of web pages that may ask besides those of this machine.
     pub origins: Vec<String>,
+    /// Whether work of the network is taken.
+    pub mode: ModeSwitch,
     /// Work served at once; more is told to come back.
-    pub max_in_flight: usize,
+    pub max_in_flight: u32,
+    /// Probes served at once, over all sessions of the link.
+    pub max_probes: u32,
     /// Client connections at once, idle ones too; more wait to be accepted.
     pub max_connections: usize,
     /// Largest request body that is read to find its model, bytes.
@@ -74,7 +79,9 @@ impl Settings {
         Self {
             hash_key: HashKey::new(hash_key),
             origins: Vec::new(),
+            mode: ModeSwitch::default(),
             max_in_flight: 512,
+            max_probes: 4,
             max_connections: 1024,
             max_body_bytes: 64 << 20,
             body_budget_bytes: 256 << 20,

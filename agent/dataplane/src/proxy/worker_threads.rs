@@ -6,27 +6,44 @@
 
 use super::Proxy;
 use std::io;
-use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Threads. One core serves the tokens of several cards; the second is for a request that takes the first for a
 /// moment, such as one with a body of megabytes.
-const LANES: usize = 2;
-/// How long a thread that has served its last client waits for the receipts of those that were cut off.
-const RECORDS_WITHIN: Duration = Duration::from_secs(5);
-const LOOK_AGAIN: Duration = Duration::from_millis(2);
+const THREADS: usize = 2;
+
+/// The threads that serve, for work that no client of a socket brings.
+#[derive(Default)]
+pub(super) struct Workers {
+    list: Mutex<Vec<(Handle, Weak<Proxy>)>>,
+    next: AtomicUsize,
+}
 
 /// One thread's share.
-struct Lane {
+struct Worker {
     runtime: Runtime,
     proxy: Arc<Proxy>,
     listener: std::net::TcpListener,
     shutdown: CancellationToken,
+}
+
+impl Workers {
+    fn list(&self) -> MutexGuard<'_, Vec<(Handle, Weak<Proxy>)>> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A thread that serves, one after the other.
+    fn pick(&self) -> Option<(Handle, Arc<Proxy>)> {
+        let list = self.list();
+        let at = self.next.fetch_add(1, Ordering::Relaxed);
+        let (handle, proxy) = list.get(at % list.len().max(1))?;
+        Some((handle.clone(), proxy.upgrade()?))
+    }
 }
 
 impl Proxy {
@@ -36,74 +53,92 @@ impl Proxy {
         listener: TcpListener,
         shutdown: CancellationToken,
     ) {
-        let mut lanes = Vec::new();
-        for _ in 0..LANES {
-            match self.start_lane(&listener, &shutdown) {
-                Ok(ended) => lanes.push(ended),
+        let mut threads = Vec::new();
+        for _ in 0..THREADS {
+            match self.start_worker(&listener, &shutdown) {
+                Ok(ended) => threads.push(ended),
                 Err(error) => tracing::warn!(%error, "the proxy has one thread less"),
             }
         }
-        if lanes.is_empty() {
+        if threads.is_empty() {
             return self.serve(listener, shutdown).await;
         }
         // The threads have their own handles on the socket: it is closed when the last of them closes its own.
         drop(listener);
-        for ended in lanes {
+        for ended in threads {
             // An error is a thread that has ended, too.
             drop(ended.await);
         }
     }
 
-    fn start_lane(
+    fn start_worker(
         self: &Arc<Self>,
         listener: &TcpListener,
         shutdown: &CancellationToken,
     ) -> io::Result<oneshot::Receiver<()>> {
-        let lane = Lane {
+        let worker = Worker {
             runtime: Builder::new_current_thread()
                 .enable_all()
                 .max_blocking_threads(1)
                 .build()?,
-            proxy: self.lane(),
+            proxy: self.for_one_thread(),
             listener: clone_socket(listener)?,
             shutdown: shutdown.clone(),
         };
-        let handle = lane.runtime.handle().clone();
+        let entry = (
+            worker.runtime.handle().clone(),
+            Arc::downgrade(&worker.proxy),
+        );
         let (end, ended) = oneshot::channel();
         std::thread::Builder::new()
             .name("proxy".to_owned())
             .spawn(move || {
-                lane.run();
+                worker.run();
                 drop(end);
             })?;
-        let loops = self.loops.lock();
-        loops.unwrap_or_else(PoisonError::into_inner).push(handle);
+        self.workers.list().push(entry);
         Ok(ended)
     }
 
     /// The same proxy with connections to runtimes of its own, for a thread of its own.
-    fn lane(&self) -> Arc<Self> {
+    fn for_one_thread(&self) -> Arc<Self> {
         let mut settings = self.settings.clone();
-        settings.max_connections = (settings.max_connections / LANES).max(1);
+        settings.max_connections = (settings.max_connections / THREADS).max(1);
         Arc::new(Self {
             registry: self.registry.clone(),
             sink: Arc::clone(&self.sink),
+            admission: self.admission.clone(),
             settings,
             pool: Arc::default(),
-            budget: self.budget.clone(),
-            running: Arc::clone(&self.running),
-            loops: Arc::clone(&self.loops),
+            workers: Arc::clone(&self.workers),
+            cut: self.cut.clone(),
         })
+    }
+
+    /// Runs work of the network where clients' requests are served, so that nothing else on the machine's side
+    /// delays it: on one of the threads, or here where there are none. Dropping the future leaves the work running.
+    pub(super) async fn on_a_worker<T, F>(
+        self: &Arc<Self>,
+        work: impl FnOnce(Arc<Self>) -> F,
+    ) -> Option<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        match self.workers.pick() {
+            Some((thread, proxy)) => thread.spawn(work(proxy)).await.ok(),
+            None => tokio::spawn(work(Arc::clone(self))).await.ok(),
+        }
     }
 
     /// The event loops of its own threads, for the watchdog to ask.
     pub fn loops(&self) -> Vec<Handle> {
-        let loops = self.loops.lock();
-        loops.unwrap_or_else(PoisonError::into_inner).clone()
+        let list = self.workers.list();
+        list.iter().map(|(handle, _)| handle.clone()).collect()
     }
 }
 
-impl Lane {
+impl Worker {
     fn run(self) {
         let Self {
             runtime,
@@ -113,15 +148,10 @@ impl Lane {
         } = self;
         runtime.block_on(async {
             match TcpListener::from_std(listener) {
-                Ok(listener) => Arc::clone(&proxy).serve(listener, shutdown).await,
+                Ok(listener) => proxy.serve(listener, shutdown).await,
                 Err(error) => {
                     tracing::error!(%error, "the proxy cannot listen on one of its threads")
                 }
-            }
-            // Receipts of answers that were cut off are still on their way, in tasks of this thread.
-            let give_up = Instant::now() + RECORDS_WITHIN;
-            while proxy.in_flight_local() > 0 && Instant::now() < give_up {
-                tokio::time::sleep(LOOK_AGAIN).await;
             }
         });
     }

@@ -64,6 +64,8 @@ pub struct SpoolStatus {
     pub bytes: u64,
     /// Most receipts that may wait.
     pub max_receipts: u64,
+    /// How many more receipts there is room for.
+    pub room: u64,
     /// Why no new request may start; `None` while one may.
     pub not_ready: Option<NotReady>,
     /// Receipts that were durable once and can no longer be read.
@@ -255,14 +257,22 @@ impl Receipts {
 }
 
 impl ReceiptSink for Receipts {
-    fn ready(&self) -> Result<(), SinkError> {
+    fn room(&self) -> Result<u64, SinkError> {
         if self.commands.is_closed() {
             return Err(SinkError::Closed);
         }
         let status = self.status.borrow();
         match &status.not_ready {
-            None => Ok(()),
+            None => Ok(status.room),
             Some(reason) => Err(sink_error(reason, &status)),
+        }
+    }
+
+    fn full(&self) -> SinkError {
+        let status = self.status.borrow();
+        SinkError::Full {
+            receipts: status.depth(),
+            bytes: status.bytes,
         }
     }
 

@@ -145,6 +145,7 @@ impl<D: Disk> Writer<D> {
             oldest_seq: 0,
             bytes: 0,
             max_receipts: 0,
+            room: 0,
             not_ready: None,
             damaged: 0,
             dead_letters: 0,
@@ -424,9 +425,10 @@ impl<D: Disk> Writer<D> {
 
     fn publish(&self) {
         let book = self.spool.book();
+        let room = book.room();
         let not_ready = self
             .not_ready_to_append()
-            .or_else(|| book.room().err().map(NotReady::Full));
+            .or_else(|| room.err().map(NotReady::Full));
         self.status.send_replace(SpoolStatus {
             last_seq: book.last_seq(),
             sendable_seq: self.spool.certain_seq(),
@@ -434,6 +436,7 @@ impl<D: Disk> Writer<D> {
             oldest_seq: book.oldest_seq(),
             bytes: book.bytes(),
             max_receipts: book.limits().max_receipts,
+            room: room.unwrap_or(0),
             not_ready,
             damaged: self.spool.damaged(),
             dead_letters: self.dead_letter_count,
