@@ -153,7 +153,7 @@ mod tests {
             ("- gpu-box", "is not an address"),
             (
                 "- url: http://h\n  kind: torch",
-                "the kinds are llama.cpp, ollama",
+                "the kinds are ollama, vllm",
             ),
             (
                 "- url: http://h\n  api_key: sk-1",
