@@ -3,7 +3,8 @@
 //! Builds the console and both programs, starts the control plane on SQLite, enrols and starts an agent, and,
 //! where no LLM runtime answers, a simulated one. Ctrl-C stops it all; a second start uses the same data.
 
-use crate::{prerequisites, shell};
+use crate::needs::{self, Need};
+use crate::shell;
 use anyhow::{Context as _, Result, bail};
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -176,7 +177,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 fn build() -> Result<()> {
-    prerequisites::for_web()?;
+    needs::have(&[&Need::Node])?;
     let web = shell::root().join("web");
     // npm writes this file last, so it is newer than the lock file exactly when the packages are those of the lock.
     let installed = web.join("node_modules/.package-lock.json");
