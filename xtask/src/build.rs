@@ -6,7 +6,7 @@
 //! `bench` and `run`.
 
 use crate::shell;
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -48,27 +48,4 @@ pub(crate) fn program(name: &str) -> PathBuf {
 /// Tells a command's tests where the programs are.
 pub(crate) fn name_programs(command: &mut Command) -> &mut Command {
     command.envs(PROGRAMS.map(|(name, variable)| (variable, program(name))))
-}
-
-/// Tests for cargo's own runner: first what may run beside each other, then what starts whole networks, alone.
-pub(crate) fn test_selections() -> Result<[Vec<String>; 2]> {
-    let metadata = cargo_metadata::MetadataCommand::new()
-        .manifest_path(shell::root().join("Cargo.toml"))
-        .no_deps()
-        .exec()
-        .context("cargo cannot list the workspace's tests")?;
-    let mut beside = vec!["--lib".to_owned(), "--bins".to_owned()];
-    let mut alone = Vec::new();
-    for package in &metadata.packages {
-        for target in package.targets.iter().filter(|target| target.is_test()) {
-            let list = if package.name.as_str() == "dgon-testkit" {
-                &mut alone
-            } else {
-                &mut beside
-            };
-            list.extend(["--test".to_owned(), target.name.clone()]);
-        }
-    }
-    alone.extend(["--", "--test-threads=1"].map(str::to_owned));
-    Ok([beside, alone])
 }

@@ -62,6 +62,12 @@ pub(crate) const NEEDS: &[&Need] = &[&DLLTOOL];
 #[cfg(not(target_os = "linux"))]
 pub(crate) const NEEDS: &[&Need] = &[];
 
+/// What is brought only where no compiler here will do.
+#[cfg(test)]
+pub(crate) fn brought() -> impl Iterator<Item = &'static Need> {
+    [&RUSTC_WEB, &DEBIAN_RUSTC].into_iter()
+}
+
 /// The gate's step.
 pub(crate) fn gate() -> Result<()> {
     check(&GATE)

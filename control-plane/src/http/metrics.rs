@@ -93,3 +93,30 @@ pub async fn metrics_text(State(state): State<HttpState>) -> Result<Response, Ap
     )
         .into_response())
 }
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "a helper that fails fails its test")]
+mod tests {
+    use super::*;
+    use std::sync::Barrier;
+
+    #[test]
+    fn servers_that_start_at_once_share_one_recorder() {
+        const SERVERS: usize = 16;
+        let together = Barrier::new(SERVERS);
+        std::thread::scope(|scope| {
+            let started: Vec<_> = (0..SERVERS)
+                .map(|_| {
+                    scope.spawn(|| {
+                        together.wait();
+                        install()
+                    })
+                })
+                .collect();
+            for one in started {
+                one.join().expect("no panic").expect("installed");
+            }
+        });
+        assert!(RECORDER.get().is_some());
+    }
+}

@@ -35,7 +35,7 @@ pub(super) const SLOW: &[Stage] = &[
 ];
 
 /// Every step.
-pub(super) fn all() -> impl Iterator<Item = &'static Step> {
+pub(crate) fn all() -> impl Iterator<Item = &'static Step> {
     let stages = QUICK.iter().chain(SLOW);
     stages.flat_map(|stage| stage.iter().flat_map(|track| track.iter().copied()))
 }

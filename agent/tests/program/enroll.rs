@@ -5,8 +5,7 @@
     reason = "a test fails by panicking"
 )]
 
-mod support;
-
+use crate::support::{Request, StandIn, agent, json, stderr, stdout};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use dgon_agent::config::StateDir;
@@ -15,7 +14,6 @@ use dgon_protocol::enrol::RegisterRequest;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
-use support::{Request, StandIn, agent, json, stderr, stdout};
 
 const TOKEN: &str = "dgon_enrol_secret-of-the-test";
 

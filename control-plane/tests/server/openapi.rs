@@ -6,8 +6,7 @@
     reason = "helpers of tests fail like tests do"
 )]
 
-mod support;
-
+use crate::support::{Browser, Server};
 use dgon_control_plane::accounts::{Email, Role};
 use dgon_control_plane::app::Settings;
 use dgon_control_plane::http::HttpSettings;
@@ -15,10 +14,9 @@ use dgon_control_plane::http::openapi::{document, document_text};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use support::{Browser, Server};
 
-const COMMITTED: &str = include_str!("../openapi.json");
-const ACCESS: &str = include_str!("golden/access.txt");
+const COMMITTED: &str = include_str!("../../openapi.json");
+const ACCESS: &str = include_str!("../golden/access.txt");
 
 #[test]
 fn the_committed_document_is_the_generated_one() {

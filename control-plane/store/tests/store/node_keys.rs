@@ -1,14 +1,12 @@
 //! The keys of a node: one in use, all kept, and nobody's key twice.
 
-mod support;
-
+use crate::support::{enrol, on_both, token};
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::node_keys::{ClosingOutcome, Rotating};
 use dgon_protocol::id::NodeId;
 use dgon_protocol::key::NodeKey;
 use dgon_protocol::receipt::Sha256Hash;
 use dgon_protocol::rotate::{Closing, Rotation};
-use support::{enrol, on_both, token};
 
 fn key(seed: u8) -> NodeKey {
     NodeKey::from_seed(&[seed; 32])

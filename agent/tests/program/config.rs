@@ -1,10 +1,8 @@
 //! Where values come from and which wins, through the real binary.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
+use crate::support::{agent, json, stderr, stdout};
 use std::path::Path;
-use support::{agent, json, stderr, stdout};
 
 fn with_file(text: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();

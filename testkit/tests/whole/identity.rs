@@ -8,9 +8,7 @@
     reason = "tests fail by panicking"
 )]
 
-mod common;
-
-use common::{Stack, chat, until};
+use crate::common::{Stack, chat, until};
 use dgon_protocol::key::PublicKey;
 use dgon_protocol::receipt::{Receipt, Sha256Hash, Verdict};
 use dgon_testkit::programs::{AgentProcess, AgentSetup, Session};

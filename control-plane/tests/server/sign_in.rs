@@ -6,12 +6,10 @@
     reason = "helpers of tests fail like tests do"
 )]
 
-mod support;
-
+use crate::support::{Browser, PASSWORD, Server};
 use dgon_control_plane::accounts::Role;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
-use support::{Browser, PASSWORD, Server};
 
 const ME: &str = "/api/v1/users/me";
 
@@ -284,9 +282,12 @@ async fn changes_need_the_csrf_token_and_the_own_origin() {
     cross
         .headers_mut()
         .insert("sec-fetch-site", "cross-site".parse().expect("value"));
-    let refused = support::client().execute(cross).await.expect("response");
+    let refused = crate::support::client()
+        .execute(cross)
+        .await
+        .expect("response");
     assert_eq!(refused.status(), StatusCode::FORBIDDEN);
-    let foreign = support::client()
+    let foreign = crate::support::client()
         .post(format!("{}/api/v1/auth/login", server.base))
         .header("origin", "http://evil.example")
         .json(&json!({ "email": "a@example.com", "password": PASSWORD }))

@@ -7,9 +7,7 @@
     reason = "tests fail by panicking"
 )]
 
-mod common;
-
-use common::{Stack, chat, until};
+use crate::common::{Stack, chat, until};
 use dgon_testkit::runtime::{Kind, SimConfig};
 use serde_json::Value;
 

@@ -2,8 +2,6 @@
 
 #![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
 
-mod support;
-
 use dgon_control_plane_model::rollup::minute_of;
 use dgon_control_plane_model::sketch::Sketch;
 use dgon_control_plane_store::node_queries::{NodeFilter, NodeListRow, NodeOrder, NodePage};
@@ -72,7 +70,7 @@ fn direct_key(order: NodeOrder, falling: bool, row: &NodeListRow) -> (i64, Strin
 
 #[tokio::test]
 async fn every_order_is_right_and_complete_in_pages() {
-    support::on_both(|store| async move {
+    crate::support::on_both(|store| async move {
         seeded(&store, 25).await;
         for order in ORDERS {
             for falling in [false, true] {
@@ -102,7 +100,7 @@ async fn every_order_is_right_and_complete_in_pages() {
 
 #[tokio::test]
 async fn every_filter_gives_what_it_says() {
-    support::on_both(|store| async move {
+    crate::support::on_both(|store| async move {
         seeded(&store, 25).await;
         let none = NodeFilter::default;
         let cases: [(NodeFilter, usize); 11] = [
@@ -194,7 +192,7 @@ async fn every_filter_gives_what_it_says() {
 
 #[tokio::test]
 async fn a_window_equals_the_receipts_of_a_day() {
-    support::on_both(|store| async move {
+    crate::support::on_both(|store| async move {
         let all = seeded(&store, 4).await;
         let of_node: Vec<&Seeded> = all
             .iter()
@@ -232,7 +230,7 @@ async fn a_window_equals_the_receipts_of_a_day() {
 
 #[tokio::test]
 async fn a_detail_is_whole_in_scope_and_nothing_outside() {
-    support::on_both(|store| async move {
+    crate::support::on_both(|store| async move {
         seeded(&store, 3).await;
         let org = Scope::Org("org-1".into());
         let detail = store
@@ -266,7 +264,7 @@ async fn a_detail_is_whole_in_scope_and_nothing_outside() {
 
 #[tokio::test]
 async fn the_network_counts_models_of_active_nodes() {
-    support::on_both(|store| async move {
+    crate::support::on_both(|store| async move {
         seeded(&store, 3).await;
         let counts = store.network_counts().await.expect("counts");
         assert_eq!(counts.by_state, [("active".to_owned(), 3)]);
@@ -283,7 +281,7 @@ async fn the_network_counts_models_of_active_nodes() {
 
 #[tokio::test]
 async fn each_order_has_an_index() {
-    support::on_both(|store| async move {
+    crate::support::on_both(|store| async move {
         seeded(&store, 25).await;
         for order in ORDERS {
             for falling in [false, true] {

@@ -1,13 +1,11 @@
 //! Tokens and enrolment.
 
-mod support;
-
+use crate::support::{enrol, on_both, token};
 use dgon_control_plane_model::lifecycle::{Reason, State};
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::{Enrolment, LifecycleChange};
 use dgon_protocol::id::NodeId;
 use dgon_protocol::key::NodeKey;
-use support::{enrol, on_both, token};
 
 #[tokio::test]
 async fn a_race_of_fifty_enrols_exactly_as_many_as_the_token_allows() {

@@ -2,8 +2,6 @@
 
 #![expect(clippy::expect_used, reason = "helpers of tests fail like tests do")]
 
-mod support;
-
 use dgon_control_plane_store::Store;
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::enrolment_tokens::NewEnrolmentToken;
@@ -76,7 +74,7 @@ async fn signed_in(store: &Store) {
 
 #[tokio::test]
 async fn an_email_belongs_to_one_user() {
-    support::on_both(|store| async move {
+    crate::support::on_both(|store| async move {
         let first = user("u1", "a@example.com");
         let entry = audit(1, "user.create");
         assert_eq!(
@@ -102,7 +100,7 @@ async fn an_email_belongs_to_one_user() {
 
 #[tokio::test]
 async fn a_setup_link_makes_one_first_user() {
-    support::on_both(|store| async move {
+    crate::support::on_both(|store| async move {
         for n in [1u8, 2] {
             let link = NewLink {
                 token_hash: [n; 32],
@@ -163,7 +161,7 @@ async fn a_setup_link_makes_one_first_user() {
 
 #[tokio::test]
 async fn a_sign_in_link_works_once_and_in_time() {
-    support::on_both(|store| async move {
+    crate::support::on_both(|store| async move {
         signed_in(&store).await;
         for (n, expires_at_ms) in [(1u8, 100), (2, 50)] {
             let link = NewLink {
@@ -193,7 +191,7 @@ async fn a_sign_in_link_works_once_and_in_time() {
 
 #[tokio::test]
 async fn an_access_token_ends_with_time_and_with_its_session() {
-    support::on_both(|store| async move {
+    crate::support::on_both(|store| async move {
         signed_in(&store).await;
         let session = store
             .session_by_access(&[0x81; 32], 2_000)
@@ -245,7 +243,7 @@ async fn an_access_token_ends_with_time_and_with_its_session() {
 
 #[tokio::test]
 async fn a_refresh_token_gives_one_child_and_reuse_ends_the_family() {
-    support::on_both(|store| async move {
+    crate::support::on_both(|store| async move {
         signed_in(&store).await;
         assert!(matches!(
             rotate(&store, 1, 2, 5_000).await,
@@ -290,7 +288,7 @@ async fn a_refresh_token_gives_one_child_and_reuse_ends_the_family() {
 
 #[tokio::test]
 async fn racing_refreshes_get_the_same_child() {
-    support::on_both(|store| async move {
+    crate::support::on_both(|store| async move {
         signed_in(&store).await;
         let (one, two) = tokio::join!(rotate(&store, 1, 2, 5_000), rotate(&store, 1, 2, 5_001));
         assert!(matches!(one, Rotation::Child { .. }), "{one:?}");
@@ -301,7 +299,7 @@ async fn racing_refreshes_get_the_same_child() {
 
 #[tokio::test]
 async fn idle_and_old_sessions_end_and_are_swept() {
-    support::on_both(|store| async move {
+    crate::support::on_both(|store| async move {
         signed_in(&store).await;
         assert_eq!(
             rotate(&store, 1, 2, 1_000 + 7 * 86_400_000).await,
@@ -320,7 +318,7 @@ async fn idle_and_old_sessions_end_and_are_swept() {
 
 #[tokio::test]
 async fn a_flag_keeps_its_last_value() {
-    support::on_both(|store| async move {
+    crate::support::on_both(|store| async move {
         assert!(store.flags_changed().await.expect("flags").is_empty());
         for enabled in [true, false] {
             store
@@ -337,7 +335,7 @@ async fn a_flag_keeps_its_last_value() {
 
 #[tokio::test]
 async fn enrolment_tokens_are_listed_by_organisation_and_revoked() {
-    support::on_both(|store| async move {
+    crate::support::on_both(|store| async move {
         for (id, org, at) in [("a", "main", 1), ("b", "main", 2), ("c", "other", 3)] {
             let token = NewEnrolmentToken {
                 id: id.into(),

@@ -2,8 +2,6 @@
 
 #![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
 
-mod support;
-
 use dgon_control_plane_store::receipt_queries::ReceiptFilter;
 use dgon_control_plane_store::{NewReceipt, Scope, Store};
 use dgon_protocol::id::RequestId;
@@ -138,7 +136,7 @@ fn cases() -> Vec<Case> {
 
 #[tokio::test]
 async fn every_filter_gives_what_it_says_in_pages_of_any_size() {
-    support::on_both(|store| async move {
+    crate::support::on_both(|store| async move {
         let all = seeded(&store).await;
         for (filter, means) in cases() {
             let wanted: Vec<&str> = all
@@ -168,7 +166,7 @@ async fn every_filter_gives_what_it_says_in_pages_of_any_size() {
 
 #[tokio::test]
 async fn a_scan_that_is_cut_says_so_and_has_the_newest() {
-    support::on_both(|store| async move {
+    crate::support::on_both(|store| async move {
         let all = seeded(&store).await;
         let scan = store
             .receipts_scan(&ReceiptFilter::default(), 10)
@@ -183,7 +181,7 @@ async fn a_scan_that_is_cut_says_so_and_has_the_newest() {
 
 #[tokio::test]
 async fn a_request_id_is_found_whole_and_by_its_beginning() {
-    support::on_both(|store| async move {
+    crate::support::on_both(|store| async move {
         let all = seeded(&store).await;
         let wanted = all[5].fields.request_id.as_str();
         let by = |prefix: &str| ReceiptFilter {
@@ -200,7 +198,7 @@ async fn a_request_id_is_found_whole_and_by_its_beginning() {
 
 #[tokio::test]
 async fn pages_stay_while_receipts_arrive() {
-    support::on_both(|store| async move {
+    crate::support::on_both(|store| async move {
         let all = seeded(&store).await;
         let filter = ReceiptFilter::default();
         let first = store.receipts_list(&filter, None, 5).await.expect("first");
@@ -235,7 +233,7 @@ async fn pages_stay_while_receipts_arrive() {
 
 #[tokio::test]
 async fn a_receipt_has_its_bytes_its_key_and_its_neighbours() {
-    support::on_both(|store| async move {
+    crate::support::on_both(|store| async move {
         let all = seeded(&store).await;
         let of_node: Vec<&Seeded> = all
             .iter()
@@ -270,7 +268,7 @@ async fn a_receipt_has_its_bytes_its_key_and_its_neighbours() {
 
 #[tokio::test]
 async fn each_filter_has_an_index_and_none_sorts() {
-    support::on_both(|store| async move {
+    crate::support::on_both(|store| async move {
         seeded(&store).await;
         for (filter, _) in cases() {
             let plan = store

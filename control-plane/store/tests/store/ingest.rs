@@ -2,13 +2,11 @@
 
 #![expect(clippy::expect_used, reason = "helpers of tests fail like tests do")]
 
-mod support;
-
+use crate::support::{enrol, on_both, token};
 use dgon_control_plane_store::{Evidence, Gap, NewHeartbeat, NewReceipt, ProbeEnd, Store};
 use dgon_protocol::chain::Head;
 use dgon_protocol::id::{NodeId, RequestId};
 use dgon_protocol::receipt::{Fields, Sha256Hash, Version};
-use support::{enrol, on_both, token};
 
 fn fields(request_id: &str) -> Fields {
     Fields {

@@ -6,11 +6,9 @@
     reason = "helpers of tests fail like tests do"
 )]
 
-mod support;
-
+use crate::support::{Browser, Server};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
-use support::{Browser, Server};
 
 #[tokio::test]
 async fn every_error_has_the_one_shape_and_the_id_of_its_request() {

@@ -164,7 +164,7 @@ fn secrets_are_never_shown() {
 
 #[test]
 fn the_example_lists_every_setting_and_is_committed() {
-    let committed = include_str!("../.env.example");
+    let committed = include_str!("../../.env.example");
     assert!(
         committed == example(),
         "control-plane/.env.example is out of date; it should be:\n{}",

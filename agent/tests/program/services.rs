@@ -6,9 +6,6 @@
     reason = "a test fails by panicking"
 )]
 
-#[cfg(unix)]
-mod support;
-
 use dgon_agent::config::{EXIT_CONFIG, PathFlags, Paths};
 use dgon_agent::service::template::{LAUNCHD_AGENT, LAUNCHD_DAEMON, SYSTEMD_SYSTEM, SYSTEMD_USER};
 use dgon_agent::service::{LABEL, Level, NAME, places};
@@ -65,7 +62,7 @@ fn the_units_name_the_programs_own_places() {
         setting(SYSTEMD_SYSTEM, "User"),
         Some(dgon_agent::service::USER)
     );
-    let defaults = include_str!("../src/config/paths.rs");
+    let defaults = include_str!("../../src/config/paths.rs");
     assert!(defaults.contains("\"/var/lib/dgon\"") && defaults.contains("\"/etc/dgon\""));
     assert!(defaults.contains("\".local/state\"") && defaults.contains("\".config\""));
 }
@@ -214,7 +211,7 @@ fn launchd_can_read_the_plists() {
         assert!(string("StandardErrorPath").starts_with(&logs));
         assert!(string("StandardOutPath").starts_with(&logs));
     }
-    assert!(include_str!("../src/config/paths.rs").contains("Library/Application Support/DGON"));
+    assert!(include_str!("../../src/config/paths.rs").contains("Library/Application Support/DGON"));
 }
 
 #[test]
@@ -235,7 +232,7 @@ fn the_lint_finds_what_launchd_would_not_read() {
 
 #[cfg(unix)]
 mod running {
-    use super::support::{Request, StandIn, agent, stderr};
+    use crate::support::{Request, StandIn, agent, stderr};
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
     use dgon_agent::config::StateDir;

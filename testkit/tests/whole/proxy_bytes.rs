@@ -10,9 +10,7 @@
     reason = "tests fail by panicking"
 )]
 
-mod common;
-
-use common::{Stack, until};
+use crate::common::{Stack, until};
 use dgon_testkit::runtime::{Exchange, Kind, SimConfig};
 use serde_json::{Value, json};
 
@@ -175,7 +173,7 @@ async fn a_client_that_leaves_cancels_the_runtime() {
     let mut slow = config(Kind::Vllm);
     (slow.tokens_per_second, slow.answer_tokens) = (Some(20.0), Some(2000));
     let stack = Stack::start(vec![slow], "").await;
-    let body = common::chat(&model(Kind::Vllm), "a long one", true);
+    let body = crate::common::chat(&model(Kind::Vllm), "a long one", true);
     let mut response = stack
         .http
         .post(format!("{}/v1/chat/completions", stack.agent.url()))

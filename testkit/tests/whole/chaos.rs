@@ -11,9 +11,7 @@
     reason = "tests fail by panicking"
 )]
 
-mod common;
-
-use common::{Stack, chat};
+use crate::common::{Stack, chat};
 use dgon_protocol::key::PublicKey;
 use dgon_protocol::receipt::{Receipt, Sha256Hash, Verdict};
 use dgon_testkit::programs::kill_together;

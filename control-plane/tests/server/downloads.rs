@@ -2,12 +2,10 @@
 
 #![allow(clippy::expect_used, reason = "helpers of tests fail like tests do")]
 
-mod support;
-
+use crate::support::{Answer, Browser, Server};
 use dgon_control_plane::app::Settings;
 use dgon_control_plane::http::HttpSettings;
 use std::path::Path;
-use support::{Answer, Browser, Server};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const DEB: &str = "dgon-agent_1.2.3_amd64.deb";

@@ -2,8 +2,6 @@
 
 #![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
 
-mod support;
-
 use dgon_control_plane_model::rollup::{Ending, ReceiptFacts, Sums, minute_of};
 use dgon_control_plane_store::Store;
 use dgon_control_plane_store::rollups::RollupRange;
@@ -56,7 +54,7 @@ async fn stored(store: &Store, node_id: Option<&str>, region: Option<&str>) -> S
 
 #[tokio::test]
 async fn batches_add_up_to_the_direct_sums() {
-    support::on_both(|store| async move {
+    crate::support::on_both(|store| async move {
         let all = receipts(700);
         for batch in all.chunks(97) {
             store.rollups_add(batch).await.expect("add");
@@ -75,7 +73,7 @@ async fn batches_add_up_to_the_direct_sums() {
 
 #[tokio::test]
 async fn a_range_has_its_first_minute_and_not_its_last() {
-    support::on_both(|store| async move {
+    crate::support::on_both(|store| async move {
         let all = receipts(300);
         store.rollups_add(&all).await.expect("add");
         let first = minute_of(START_MS);
@@ -94,7 +92,7 @@ async fn a_range_has_its_first_minute_and_not_its_last() {
 
 #[tokio::test]
 async fn writers_at_once_lose_nothing() {
-    support::on_both(|store| async move {
+    crate::support::on_both(|store| async move {
         let all = receipts(400);
         let writers = all.chunks(50).map(|batch| {
             let (store, batch) = (store.clone(), batch.to_vec());

@@ -6,8 +6,7 @@
     reason = "helpers of tests fail like tests do"
 )]
 
-mod support;
-
+use crate::support::{Browser, Server};
 use dgon_control_plane::accounts::Role;
 use dgon_control_plane_store::{Enrolment, NewNode};
 use dgon_protocol::id::NodeId;
@@ -15,7 +14,6 @@ use dgon_protocol::key::NodeKey;
 use dgon_protocol::receipt::Sha256Hash;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
-use support::{Browser, Server};
 
 const TOKENS: &str = "/api/v1/enrolment-tokens";
 
@@ -245,7 +243,7 @@ async fn enrolled(server: &Server, admin: &mut Browser) -> NodeId {
         os: "linux",
         arch: "x86_64",
         hardware_hash: None,
-        at_ms: support::NOW_MS,
+        at_ms: crate::support::NOW_MS,
     };
     let store = &server.state.app.store;
     let done = store
