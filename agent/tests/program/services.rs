@@ -298,15 +298,26 @@ mod running {
         command
     }
 
-    fn signal(child: &Child, signal: Signal) {
-        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    /// An agent that ends with the test, also where that fails in the middle.
+    struct Running(Child);
+
+    impl Drop for Running {
+        fn drop(&mut self) {
+            // It may have ended already.
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    fn signal(agent: &Running, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(agent.0.id()).unwrap()).unwrap();
         kill_process(pid, signal).unwrap();
     }
 
     /// A stop that never ends fails the test by its own limit in nextest; here it just waits.
-    fn stopped(mut child: Child) -> ExitStatus {
-        signal(&child, Signal::TERM);
-        child.wait().unwrap()
+    fn stopped(mut agent: Running) -> ExitStatus {
+        signal(&agent, Signal::TERM);
+        agent.0.wait().unwrap()
     }
 
     /// The service manager's end of the notify socket.
@@ -346,6 +357,7 @@ mod running {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
+        let mut agent = Running(child);
         let ready = manager.hear("READY=1");
         assert!(ready.contains("STATUS=serving"), "{ready}");
         // No patience: ready means that it listens.
@@ -353,14 +365,13 @@ mod running {
         for _ in 0..3 {
             manager.hear("WATCHDOG=1");
         }
-        signal(&child, Signal::TERM);
+        signal(&agent, Signal::TERM);
         let stopping = manager.hear("STOPPING=1");
         assert!(
             stopping.contains("EXTEND_TIMEOUT_USEC=35000000"),
             "{stopping}"
         );
-        let mut child = child;
-        let status = child.wait().unwrap();
+        let status = agent.0.wait().unwrap();
         assert_eq!(status.code(), Some(0));
     }
 
@@ -381,12 +392,12 @@ mod running {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
+        let mut agent = Running(child);
         let answer = tokio::task::spawn_blocking(move || chat(proxy))
             .await
             .unwrap();
-        let mut child = child;
-        let mut errors = child.stderr.take().unwrap();
-        let status = tokio::task::spawn_blocking(move || stopped(child))
+        let mut errors = agent.0.stderr.take().unwrap();
+        let status = tokio::task::spawn_blocking(move || stopped(agent))
             .await
             .unwrap();
         assert!(status.success());
