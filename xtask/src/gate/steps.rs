@@ -66,7 +66,6 @@ pub(crate) const DEBOOTSTRAP: Need = debian(
     "debootstrap",
     "clean machines",
 );
-pub(crate) const CMAKE: Need = debian(&["cmake"], "cmake", "building llama-server");
 
 pub(crate) const WEB_BUILD: Step = Step {
     name: "web install and build",
@@ -167,7 +166,7 @@ pub(crate) const LONG_FUZZING: Step = Step {
 pub(crate) const REAL_RUNTIME: Step = Step {
     name: "real llama-server",
     cannot: nowhere,
-    needs: &[&CURL, needs::PYTHON[0], needs::PYTHON[1], &CMAKE],
+    needs: &[&CURL, needs::PYTHON[0], needs::PYTHON[1]],
     run: || shell::script("testkit/real/run.sh"),
 };
 
