@@ -67,6 +67,8 @@ pub(crate) const DEBOOTSTRAP: Need = debian(
     "clean machines",
 );
 
+pub(crate) const CPP: Need = debian(&["c++"], "g++", "libFuzzer, which is written in C++");
+
 pub(crate) const WEB_BUILD: Step = Step {
     name: "web install and build",
     cannot: nowhere,
@@ -148,7 +150,7 @@ pub(crate) const CLEAN_MACHINES: Step = Step {
 pub(crate) const FUZZING: Step = Step {
     name: "fuzzing",
     cannot: nowhere,
-    needs: &[],
+    needs: &[&CPP],
     run: || fuzz::run(4),
 };
 pub(crate) const ALL_SYSTEMS: Step = Step {
@@ -160,7 +162,7 @@ pub(crate) const ALL_SYSTEMS: Step = Step {
 pub(crate) const LONG_FUZZING: Step = Step {
     name: "long fuzzing",
     cannot: nowhere,
-    needs: &[],
+    needs: &[&CPP],
     run: || fuzz::run(60),
 };
 pub(crate) const REAL_RUNTIME: Step = Step {
