@@ -104,7 +104,9 @@ fn no_key() -> Ill {
     Ill::new(
         machine,
         "not enrolled",
-        Cure::Never("a new key is enrolled with a token of the console; tests/enroll.rs does it"),
+        Cure::Never(
+            "a new key is enrolled with a token of the console; tests/program/enroll.rs does it",
+        ),
     )
 }
 
