@@ -17,6 +17,13 @@ use std::path::PathBuf;
 use Dialect::{Llama, Ollama, OpenAi, Tgi, Triton};
 use TokensSource::{Chunks, None as NoTokens, PartialUsage, Usage as FromUsage};
 
+// Not imported from the testkit, which is built on this crate.
+#[path = "../../../testkit/src/odd.rs"]
+#[expect(dead_code, reason = "the meter has no use for the request")]
+mod odd;
+#[path = "meter_exchanges/odd_exchanges.rs"]
+mod odd_exchanges;
+
 const KEY: [u8; 32] = [7; 32];
 const OK: Result<(), Failure> = Ok(());
 const CUT: Result<(), Failure> = Err(Failure::Incomplete);
