@@ -179,7 +179,12 @@ impl OddExchange {
     /// Base64 that is none, or a dropped text that the answer does not have exactly once.
     pub fn released_body(&self) -> anyhow::Result<Vec<u8>> {
         let body = self.answer_body()?;
-        let Some(dropped) = self.expect.dropped.as_deref().filter(|text| !text.is_empty()) else {
+        let Some(dropped) = self
+            .expect
+            .dropped
+            .as_deref()
+            .filter(|text| !text.is_empty())
+        else {
             return Ok(body);
         };
         let dropped = dropped.as_bytes();
@@ -217,7 +222,8 @@ pub fn load(folder: &Path) -> anyhow::Result<Vec<OddExchange>> {
         let one: OddExchange =
             serde_json::from_str(&text).with_context(|| path.display().to_string())?;
         anyhow::ensure!(
-            path.file_stem().is_some_and(|stem| stem == one.name.as_str()),
+            path.file_stem()
+                .is_some_and(|stem| stem == one.name.as_str()),
             "{} is not named as it says",
             path.display()
         );

@@ -8,18 +8,22 @@
 use bytes::Bytes;
 use dgon_agent_core::facts::{Failure, TokensSource};
 use dgon_agent_core::meter::{
-    Dialect, Ending, Finish, Framing, Measured, Meter, MeterSettings, Usage,
+    Dialect, Ending, Finish, Label, Measured, Meter, MeterSettings, Usage,
 };
 use dgon_protocol::receipt::Status;
 use proptest::prelude::*;
 use std::path::PathBuf;
 
 use Dialect::{Llama, Ollama, OpenAi, Tgi, Triton};
-use TokensSource::{Chunks, None as NoTokens, PartialUsage, Usage as FromUsage};
+use TokensSource::{Chunks, None as NoTokens, PartialUsage, Unknown, Usage as FromUsage};
 
 // Not imported from the testkit, which is built on this crate.
 #[path = "../../../testkit/src/odd.rs"]
-#[expect(dead_code, reason = "the meter has no use for the request")]
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "it is made for those who import it"
+)]
 mod odd;
 #[path = "meter_exchanges/odd_exchanges.rs"]
 mod odd_exchanges;
@@ -135,7 +139,7 @@ fn settings(file: &str, dialect: Dialect, drop_usage_event: bool) -> MeterSettin
     let header_usage = file.starts_with("tgi_generate") && content_type == "application/json";
     MeterSettings {
         dialect,
-        framing: Framing::of(200, Some(content_type), None),
+        label: Label::of(200, Some(content_type), None),
         hash_key: KEY,
         drop_usage_event,
         header_usage: header_usage.then_some(Usage {
@@ -169,7 +173,7 @@ fn run<'c>(settings: MeterSettings, chunks: impl Iterator<Item = &'c [u8]>) -> R
             seen.extend_from_slice(&held);
         }
     }
-    let (measured, rest) = meter.finish(Ending::Complete, 1000);
+    let (measured, rest) = meter.finish(Ending::Complete);
     seen.extend_from_slice(&rest);
     Run {
         before_hold,
@@ -206,7 +210,7 @@ fn every_exchange_is_measured_right() {
 fn an_error_status_is_passed_and_not_read() {
     for file in ERROR_STATUS {
         let mut settings = settings(file, OpenAi, false);
-        settings.framing = Framing::of(503, Some("application/json"), None);
+        settings.label = Label::of(503, Some("application/json"), None);
         let body = load(file);
         let run = run(settings, body.chunks(7));
         assert_eq!(run.seen, body);
@@ -318,7 +322,7 @@ fn an_answer_cut_short_counts_what_came() {
     ] {
         let mut meter = Meter::new(settings("x.sse", OpenAi, false));
         let _ = meter.feed(Bytes::copy_from_slice(half), 5);
-        let (measured, _) = meter.finish(ending, 9);
+        let (measured, _) = meter.finish(ending);
         assert_eq!((measured.status, measured.failure), (status, failure));
         assert_eq!(measured.tokens_source, PartialUsage);
         assert_eq!((measured.tokens_input, measured.tokens_output), (48, 2));
@@ -349,7 +353,7 @@ fn times_are_those_of_events_with_content() {
         let event = format!("data: {payload}\n\n");
         let _ = meter.feed(Bytes::from(event), at_ms * 1000);
     }
-    let (measured, _) = meter.finish(Ending::Complete, 100_000);
+    let (measured, _) = meter.finish(Ending::Complete);
     assert_eq!(measured.ttft_us, Some(20_000));
     assert_eq!(measured.gap_p95_us, Some(60_000));
     assert_eq!(measured.finish, Some(Finish::ToolCalls));
@@ -365,7 +369,7 @@ fn checkpoints_stand_at_every_hundredth_token() {
     let last =
         &b"{\"response\":\"\",\"done\":true,\"prompt_eval_count\":3,\"eval_count\":250}\n"[..];
     assert!(meter.feed(Bytes::from_static(last), 2).hold.is_some());
-    let (measured, _) = meter.finish(Ending::Complete, 3);
+    let (measured, _) = meter.finish(Ending::Complete);
     assert_eq!(measured.checkpoints, [100, 200]);
 }
 
@@ -421,7 +425,7 @@ fn triton_models_that_tell_counts_tell_them_of_each_event_alone() {
 }
 
 #[test]
-fn an_endless_line_passes_and_stops_the_reading() {
+fn an_endless_line_passes_and_nobody_knows_what_it_is() {
     for drops in [false, true] {
         let mut meter = Meter::new(settings("x.sse", OpenAi, drops));
         let chunk = Bytes::from(vec![b'a'; 1 << 20]);
@@ -431,9 +435,9 @@ fn an_endless_line_passes_and_stops_the_reading() {
             passed += release.pass.len() + release.then.len();
             assert!(release.hold.is_none());
         }
-        let (measured, rest) = meter.finish(Ending::Complete, 2);
+        let (measured, rest) = meter.finish(Ending::Complete);
         assert_eq!(passed + rest.len(), 200 << 20);
-        assert_eq!(measured.tokens_source, NoTokens);
+        assert_eq!(measured.tokens_source, Unknown);
     }
 }
 
@@ -470,22 +474,22 @@ proptest! {
     #[test]
     fn no_bytes_panic_and_none_is_lost(
         chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..20),
-        dialect in prop::sample::select(vec![OpenAi, Dialect::Responses, Dialect::Messages, Ollama, Tgi, Llama, Triton]),
-        framing in prop::sample::select(vec![Framing::Sse, Framing::Ndjson, Framing::Json, Framing::Opaque]),
+        dialect in prop::sample::select(vec![OpenAi, Dialect::Responses, Dialect::Messages, Ollama, Tgi, Llama, Triton, Dialect::Other]),
+        label in prop::sample::select(vec![Label::Readable, Label::EventStream, Label::Encoded, Label::NoAnswer]),
         drops: bool,
     ) {
         let mut settings = settings("x.sse", dialect, drops);
-        settings.framing = framing;
+        settings.label = label;
         let run = run(settings, chunks.iter().map(Vec::as_slice));
         prop_assert_eq!(run.seen, chunks.concat());
     }
 
     #[test]
     fn json_like_noise_does_not_panic(text in r#"(data: ?)?[\[{]("(choices|usage|message|done|token|response|type)":[0-9a-z\[\]{}",:]{0,20},?){0,4}[\]}]?\n{0,2}"#, drops: bool) {
-        for dialect in [OpenAi, Dialect::Responses, Dialect::Messages, Ollama, Tgi, Llama, Triton] {
-            for framing in [Framing::Sse, Framing::Ndjson, Framing::Json] {
+        for dialect in [OpenAi, Dialect::Responses, Dialect::Messages, Ollama, Tgi, Llama, Triton, Dialect::Other] {
+            for label in [Label::Readable, Label::EventStream] {
                 let mut settings = settings("x.sse", dialect, drops);
-                settings.framing = framing;
+                settings.label = label;
                 let _ = run(settings, text.as_bytes().chunks(3));
             }
         }

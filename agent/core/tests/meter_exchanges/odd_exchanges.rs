@@ -3,7 +3,7 @@
 use super::odd::{OddEnding, OddExchange, load};
 use bytes::Bytes;
 use dgon_agent_core::meter::{
-    Dialect, Ending, Finish, Framing, Measured, Meter, MeterSettings, Usage,
+    Dialect, Ending, Finish, Label, Measured, Meter, MeterSettings, Usage,
 };
 use dgon_protocol::receipt::Status;
 use std::path::Path;
@@ -24,7 +24,8 @@ fn dialect(target: &str) -> Dialect {
         "/" | "/generate" | "/generate_stream" => Dialect::Tgi,
         "/completion" | "/infill" | "/embedding" => Dialect::Llama,
         path if path.starts_with("/v2/models/") => Dialect::Triton,
-        _ => Dialect::OpenAi,
+        "/v1/chat/completions" | "/v1/completions" | "/v1/embeddings" => Dialect::OpenAi,
+        _ => Dialect::Other,
     }
 }
 
@@ -34,7 +35,7 @@ fn settings(exchange: &OddExchange) -> MeterSettings {
     let counted = number("x-prompt-tokens").zip(number("x-generated-tokens"));
     MeterSettings {
         dialect,
-        framing: Framing::of(
+        label: Label::of(
             exchange.answer.status,
             exchange.answer_header("content-type"),
             exchange.answer_header("content-encoding"),
@@ -63,7 +64,7 @@ fn play(exchange: &OddExchange, pieces: &[Bytes]) -> (Measured, Vec<u8>) {
         OddEnding::Complete => Ending::Complete,
         OddEnding::Broken => Ending::Broken,
     };
-    let (measured, rest) = meter.finish(ending, 1000);
+    let (measured, rest) = meter.finish(ending);
     seen.extend_from_slice(&rest);
     (measured, seen)
 }
@@ -137,7 +138,11 @@ fn faults(exchange: &OddExchange, measured: &Measured) -> Vec<String> {
     if (200..300).contains(&exchange.answer.status) {
         check("status", status.to_owned(), expect.status.clone());
         let failure = measured.failure.map(|failure| failure.as_str().to_owned());
-        check("error", format!("{failure:?}"), format!("{:?}", expect.error));
+        check(
+            "error",
+            format!("{failure:?}"),
+            format!("{:?}", expect.error),
+        );
     }
     check(
         "input",
