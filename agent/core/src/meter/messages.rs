@@ -38,12 +38,7 @@ static DELTA: Node = Node::object(
     ],
 );
 /// The parts of a whole message.
-static CONTENT: Node = Node {
-    members: &[],
-    items: Rule::Node(&PART),
-    scalar: Rule::Text(Text::Plain),
-    place: Place::Plain,
-};
+static CONTENT: Node = Node::array_or(Rule::Node(&PART), Rule::Text(Text::Plain));
 static PART: Node = Node::object(
     Place::Plain,
     &[

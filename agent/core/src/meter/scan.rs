@@ -6,7 +6,7 @@
 use super::collect::Collector;
 use super::schema::{Node, Place, Rule, Text};
 use super::text::{Escapes, Short};
-use memchr::memchr3;
+use memchr::{memchr2, memchr3};
 
 /// Objects and arrays that are looked into at once. No dialect needs more.
 const DEPTH: usize = 12;
@@ -74,8 +74,22 @@ pub(super) struct Scanner {
     is_one_line: bool,
 }
 
+const SPACE: u8 = 1;
+const ENDS_SCALAR: u8 = 2;
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    classes[b' ' as usize] = SPACE | ENDS_SCALAR;
+    classes[b'\t' as usize] = SPACE | ENDS_SCALAR;
+    classes[b'\n' as usize] = SPACE | ENDS_SCALAR;
+    classes[b'\r' as usize] = SPACE | ENDS_SCALAR;
+    classes[b',' as usize] = ENDS_SCALAR;
+    classes[b']' as usize] = ENDS_SCALAR;
+    classes[b'}' as usize] = ENDS_SCALAR;
+    classes
+};
+
 const fn is_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+    CLASSES[byte as usize] & SPACE != 0
 }
 
 impl Scanner {
@@ -146,6 +160,21 @@ impl Scanner {
                     self.key(bytes, &mut at);
                     true
                 }
+                // The usual way from one member to the next.
+                State::AfterValue if byte == b',' && self.is_in_object() => {
+                    at += 1;
+                    self.state = State::Key;
+                    if bytes.get(at) == Some(&b'"') {
+                        at += 1;
+                        self.key(bytes, &mut at);
+                    }
+                    true
+                }
+                State::Value if byte == b'"' => {
+                    at += 1;
+                    self.begin_text(into);
+                    true
+                }
                 _ => {
                     at += 1;
                     self.structure(byte, into)
@@ -161,20 +190,24 @@ impl Scanner {
         (at, Progress::More)
     }
 
+    fn is_in_object(&self) -> bool {
+        let around = self.stack.get(self.depth.wrapping_sub(1));
+        around.is_some_and(|frame| frame.is_object)
+    }
+
     /// Takes a byte between names and values; says whether it may stand there.
     fn structure(&mut self, byte: u8, into: &mut Collector) -> bool {
         match (self.state, byte) {
             (State::FirstKey, b'}') | (State::FirstItem, b']') => self.close(into),
             (State::Colon, b':') => self.state = State::Value,
-            (State::AfterValue, b',') => match self.stack.get_mut(self.depth.wrapping_sub(1)) {
-                Some(frame) if frame.is_object => self.state = State::Key,
-                Some(frame) => {
-                    frame.position += 1;
-                    self.rule = frame.node.items;
-                    self.state = State::Value;
-                }
-                None => return false,
-            },
+            (State::AfterValue, b',') => {
+                let Some(frame) = self.stack.get_mut(self.depth.wrapping_sub(1)) else {
+                    return false;
+                };
+                frame.position += 1;
+                self.rule = frame.node.items;
+                self.state = State::Value;
+            }
             (State::AfterValue, b'}' | b']') => {
                 let open = self.stack.get(self.depth.wrapping_sub(1));
                 if open.is_none_or(|frame| frame.is_object != (byte == b'}')) {
@@ -282,8 +315,9 @@ impl Scanner {
     /// Reads a number or literal; its end is not taken.
     fn scalar(&mut self, bytes: &[u8], at: &mut usize, into: &mut Collector) {
         let rest = &bytes[*at..];
-        let ends = |byte: &u8| matches!(byte, b',' | b']' | b'}') || is_space(*byte);
-        let end = rest.iter().position(ends);
+        let end = rest
+            .iter()
+            .position(|byte| CLASSES[usize::from(*byte)] & ENDS_SCALAR != 0);
         let part = &rest[..end.unwrap_or(rest.len())];
         *at += part.len();
         if self.state == State::Scalar {
@@ -300,11 +334,15 @@ impl Scanner {
     /// Reads a name behind its quote: at once where all of it is there.
     fn key(&mut self, bytes: &[u8], at: &mut usize) {
         let rest = &bytes[*at..];
-        let end = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'));
+        let end = memchr2(b'"', b'\\', rest);
         match end {
             Some(end) if rest[end] == b'"' => {
                 self.named(&rest[..end]);
                 *at += end + 1;
+                if bytes.get(*at) == Some(&b':') {
+                    *at += 1;
+                    self.state = State::Value;
+                }
             }
             _ => {
                 self.word.clear();

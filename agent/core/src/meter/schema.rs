@@ -34,6 +34,8 @@ pub(super) struct Node {
     pub(super) scalar: Rule,
     /// What begins and ends with it.
     pub(super) place: Place,
+    /// A bit for each length that a member's name has: most names are passed by it.
+    lengths: u64,
 }
 
 impl Node {
@@ -44,6 +46,7 @@ impl Node {
             items: Rule::Skip,
             scalar: Rule::Skip,
             place,
+            lengths: lengths(members),
         }
     }
 
@@ -54,6 +57,18 @@ impl Node {
             items,
             scalar: Rule::Skip,
             place,
+            lengths: 0,
+        }
+    }
+
+    /// An array, or a scalar in its stead.
+    pub(super) const fn array_or(items: Rule, scalar: Rule) -> Self {
+        Self {
+            members: &[],
+            items,
+            scalar,
+            place: Place::Plain,
+            lengths: 0,
         }
     }
 
@@ -67,14 +82,32 @@ impl Node {
             items: Rule::Node(item),
             scalar: Rule::Skip,
             place: Place::Plain,
+            lengths: lengths(members),
         }
     }
 
     /// What to do with a member.
     pub(super) fn member(&self, name: &[u8]) -> Rule {
+        if self.lengths & bit(name.len()) == 0 {
+            return Rule::Skip;
+        }
         let found = self.members.iter().find(|(one, _)| *one == name);
         found.map_or(Rule::Skip, |(_, rule)| *rule)
     }
+}
+
+const fn bit(length: usize) -> u64 {
+    if length < 64 { 1 << length } else { 0 }
+}
+
+const fn lengths(members: &[(&[u8], Rule)]) -> u64 {
+    let mut bits = 0;
+    let mut at = 0;
+    while at < members.len() {
+        bits |= bit(members[at].0.len());
+        at += 1;
+    }
+    bits
 }
 
 /// Objects and arrays whose beginning or end means something.

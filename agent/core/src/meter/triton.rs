@@ -18,12 +18,7 @@ static INPUT: Node = numbers(Count::Input);
 static OUTPUT: Node = numbers(Count::Output);
 
 const fn numbers(count: Count) -> Node {
-    Node {
-        members: &[],
-        items: Rule::Add(count),
-        scalar: Rule::Count(count),
-        place: Place::Plain,
-    }
+    Node::array_or(Rule::Add(count), Rule::Count(count))
 }
 
 pub(super) fn event(fields: &Fields) -> Event {
