@@ -188,8 +188,9 @@ impl OddExchange {
             return Ok(body);
         };
         let dropped = dropped.as_bytes();
+        let first = dropped[0];
         let mut places = (0..=body.len().saturating_sub(dropped.len()))
-            .filter(|at| body[*at..].starts_with(dropped));
+            .filter(|at| body[*at] == first && body[*at..].starts_with(dropped));
         match (places.next(), places.next()) {
             (Some(at), None) => Ok([&body[..at], &body[at + dropped.len()..]].concat()),
             _ => anyhow::bail!("{}: the dropped text must be in the answer once", self.name),

@@ -424,20 +424,61 @@ fn triton_models_that_tell_counts_tell_them_of_each_event_alone() {
     }
 }
 
+/// Feeds `head`, then a mebibyte of `filler` so many times; says how many bytes came out before the end.
+fn feed_endless(meter: &mut Meter, head: &'static str, filler: &str, mebibytes: usize) -> usize {
+    let chunk = Bytes::from(filler.repeat((1 << 20) / filler.len()));
+    let mut passed = 0;
+    let chunks = std::iter::repeat_n(chunk, mebibytes);
+    for chunk in std::iter::once(Bytes::from_static(head.as_bytes())).chain(chunks) {
+        let release = meter.feed(chunk, 1);
+        passed += release.pass.len() + release.then.len();
+        assert!(release.hold.is_none());
+    }
+    passed
+}
+
+/// Highest resident memory of this process so far, bytes.
+#[cfg(target_os = "linux")]
+fn peak_memory() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib: usize = line
+        .unwrap()
+        .trim()
+        .trim_end_matches(" kB")
+        .parse()
+        .unwrap();
+    kib << 10
+}
+
 #[test]
 fn an_endless_line_passes_and_nobody_knows_what_it_is() {
     for drops in [false, true] {
         let mut meter = Meter::new(settings("x.sse", OpenAi, drops));
-        let chunk = Bytes::from(vec![b'a'; 1 << 20]);
-        let mut passed = 0;
-        for _ in 0..200 {
-            let release = meter.feed(chunk.clone(), 1);
-            passed += release.pass.len() + release.then.len();
-            assert!(release.hold.is_none());
-        }
+        let passed = feed_endless(&mut meter, "", "a", 16);
         let (measured, rest) = meter.finish(Ending::Complete);
-        assert_eq!(passed + rest.len(), 200 << 20);
+        assert_eq!(passed + rest.len(), 16 << 20);
         assert_eq!(measured.tokens_source, Unknown);
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_line_of_200_mebibytes_is_read_to_its_end_in_little_memory() {
+    const HEAD: &str = r#"data: {"choices":[{"index":0,"delta":{"content":"a"}}],"pad":""#;
+    const END: &str = r#"","usage":{"prompt_tokens":7,"completion_tokens":2}}"#;
+    for (drops, mebibytes) in [(false, 200), (true, 16)] {
+        let mut meter = Meter::new(settings("x.sse", OpenAi, drops));
+        let before = peak_memory();
+        let passed = feed_endless(&mut meter, HEAD, "usage", mebibytes);
+        let last = meter.feed(Bytes::from(format!("{END}\n\ndata: [DONE]\n\n")), 2);
+        let grown = peak_memory() - before;
+        assert!(grown < 8 << 20, "{grown} bytes for one line");
+        assert!(last.hold.is_some());
+        let (measured, _) = meter.finish(Ending::Complete);
+        assert_eq!((measured.tokens_input, measured.tokens_output), (7, 2));
+        assert_eq!(measured.tokens_source, FromUsage);
+        assert_eq!(passed, HEAD.len() + mebibytes * ((1 << 20) / 5 * 5));
     }
 }
 

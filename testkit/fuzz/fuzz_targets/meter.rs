@@ -2,10 +2,10 @@
 #![no_main]
 
 use bytes::Bytes;
-use dgon_agent_core::meter::{Dialect, Ending, Framing, Meter, MeterSettings};
+use dgon_agent_core::meter::{Dialect, Ending, Label, Meter, MeterSettings};
 use libfuzzer_sys::fuzz_target;
 
-const DIALECTS: [Dialect; 7] = [
+const DIALECTS: [Dialect; 8] = [
     Dialect::OpenAi,
     Dialect::Responses,
     Dialect::Messages,
@@ -13,15 +13,16 @@ const DIALECTS: [Dialect; 7] = [
     Dialect::Tgi,
     Dialect::Llama,
     Dialect::Triton,
+    Dialect::Other,
 ];
-const FRAMINGS: [Framing; 4] = [Framing::Json, Framing::Sse, Framing::Ndjson, Framing::Opaque];
+const LABELS: [Label; 4] = [Label::Readable, Label::EventStream, Label::Encoded, Label::NoAnswer];
 
 fuzz_target!(|input: &[u8]| {
     let Some((&[choice, chunk], body)) = input.split_first_chunk::<2>() else { return };
     let drop_usage_event = choice & 0x80 != 0;
     let mut meter = Meter::new(MeterSettings {
         dialect: DIALECTS[usize::from(choice) % DIALECTS.len()],
-        framing: FRAMINGS[usize::from(choice / 8) % FRAMINGS.len()],
+        label: LABELS[usize::from(choice / 8) % LABELS.len()],
         hash_key: [7; 32],
         drop_usage_event,
         header_usage: None,
@@ -37,7 +38,7 @@ fuzz_target!(|input: &[u8]| {
             out.extend_from_slice(&held);
         }
     }
-    let (measured, rest) = meter.finish(Ending::Complete, u64::from(chunk));
+    let (measured, rest) = meter.finish(Ending::Complete);
     out.extend_from_slice(&rest);
     assert!(holds <= 1);
     if drop_usage_event {

@@ -54,6 +54,8 @@ enum Fate {
     Pass,
     /// They belong to an event of which it is not known what it is.
     Wait,
+    /// They belong to an event that was too long to wait, so that all of it passes.
+    PassEvent,
     /// They are left out, up to the end of their line.
     DropLine,
     /// The line end that may follow is left out, and so is an empty line.
@@ -63,20 +65,28 @@ enum Fate {
 }
 
 impl Fate {
-    /// What happens to the bytes of a step, and to those after it.
-    fn judge(self, step: Step) -> (Now, Self) {
+    /// What happens to the bytes of a step, and to those after it. `held` is the length of the event so far.
+    fn judge(self, step: Step, held: usize) -> (Now, Self) {
         let is_usage = step.outcome == Some(Outcome::UsageOnly) && step.role == Role::Line;
+        let is_end = matches!(step.role, Role::Blank | Role::Outside) || step.outcome.is_some();
+        let is_first = step.begins && step.role == Role::Line;
         match (self, step.role) {
             (Self::DropLine, Role::LineEnd) => (Now::Drop, Self::DropBlank),
             (Self::DropLine, _) => (Now::Drop, Self::DropLine),
             (Self::DropBlank, Role::LineFeed) => (Now::Drop, Self::DropBlank),
             (Self::DropBlank, Role::Blank) => (Now::Drop, Self::DropLineFeed),
             (Self::DropLineFeed, Role::LineFeed) => (Now::Drop, Self::Pass),
+            (Self::PassEvent, _) if is_end => (Now::Pass, Self::Pass),
+            (Self::PassEvent, _) => (Now::Pass, Self::PassEvent),
+            (Self::Wait, _) if held > HELD_BYTES && is_end => (Now::Pass, Self::Pass),
+            (Self::Wait, _) if held > HELD_BYTES => (Now::Pass, Self::PassEvent),
             (Self::Wait, _) if is_usage => (Now::Drop, Self::DropLine),
-            (Self::Wait, Role::Blank | Role::Outside) => (Now::Pass, Self::Pass),
-            (Self::Wait, _) if step.outcome.is_none() => (Now::Wait, Self::Wait),
-            (_, Role::Line) if step.begins && is_usage => (Now::Drop, Self::DropLine),
-            (_, Role::Line) if step.begins && step.outcome.is_none() => (Now::Wait, Self::Wait),
+            (Self::Wait, _) if is_end => (Now::Pass, Self::Pass),
+            (Self::Wait, _) => (Now::Wait, Self::Wait),
+            // What began in this very step.
+            _ if is_first && held <= HELD_BYTES && is_usage => (Now::Drop, Self::DropLine),
+            _ if is_first && !is_end && held <= HELD_BYTES => (Now::Wait, Self::Wait),
+            _ if is_first && !is_end => (Now::Pass, Self::PassEvent),
             _ => (Now::Pass, Self::Pass),
         }
     }
@@ -91,6 +101,8 @@ pub struct Meter {
     /// Whether a usage event is to be taken out.
     drops: bool,
     fate: Fate,
+    /// Length of the event that waits, with its part in the chunk at hand.
+    held: usize,
     /// Earlier chunks' part of an event that waits.
     waiting: Vec<u8>,
     is_terminal: bool,
@@ -110,6 +122,7 @@ impl Meter {
             has_unread: false,
             drops: settings.drop_usage_event,
             fate: Fate::Pass,
+            held: 0,
             waiting: Vec::new(),
             is_terminal: false,
         }
@@ -188,7 +201,11 @@ impl Meter {
                 self.is_terminal = true;
                 return self.hold(release, &chunk, from, at);
             }
-            let (now, next) = self.fate.judge(step);
+            if self.fate != Fate::Wait {
+                self.held = 0;
+            }
+            self.held += step.used;
+            let (now, next) = self.fate.judge(step, self.held);
             match now {
                 Now::Pass if self.fate == Fate::Wait => release.append(self.take_waiting()),
                 Now::Pass => {}
@@ -211,9 +228,7 @@ impl Meter {
     /// The answer looks finished with the step at `at`: its line is held, and what waits.
     fn hold(&mut self, mut release: Release, chunk: &Bytes, from: usize, at: usize) -> Release {
         let begun = if self.fate == Fate::Wait { from } else { at };
-        if self.fate == Fate::Pass {
-            release.append(chunk.slice(from..begun));
-        }
+        release.append(chunk.slice(from..begun));
         let held = self.take_waiting();
         release.hold = Some(if held.is_empty() {
             chunk.slice(begun..)
@@ -230,12 +245,7 @@ impl Meter {
     /// Keeps or releases the end of a chunk.
     fn rest(&mut self, mut release: Release, rest: Bytes) -> Release {
         match self.fate {
-            Fate::Pass => release.append(rest),
-            Fate::Wait if self.waiting.len() + rest.len() > HELD_BYTES => {
-                release.append(self.take_waiting());
-                release.append(rest);
-                self.fate = Fate::Pass;
-            }
+            Fate::Pass | Fate::PassEvent => release.append(rest),
             Fate::Wait => self.waiting.extend_from_slice(&rest),
             Fate::DropLine | Fate::DropBlank | Fate::DropLineFeed => {}
         }
