@@ -147,6 +147,7 @@ fn settings(file: &str, dialect: Dialect, drop_usage_event: bool) -> MeterSettin
             output: 5,
             cached: None,
         }),
+        answers: 1,
     }
 }
 

@@ -254,6 +254,7 @@ impl Proxy {
             hash_key: self.settings.hash_key.get(),
             drop_usage_event,
             header_usage: header_usage(job.dialect, &head.headers),
+            answers: 1,
         });
         if let Some(id) = ticket.request_id()
             && let Ok(id) = HeaderValue::from_str(id.as_str())

@@ -26,6 +26,7 @@ fuzz_target!(|input: &[u8]| {
         hash_key: [7; 32],
         drop_usage_event,
         header_usage: None,
+        answers: 1,
     });
     let mut out = Vec::new();
     let mut holds = 0;

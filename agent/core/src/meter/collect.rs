@@ -9,7 +9,7 @@ use super::text::Short;
 /// Longest token of TGI whose text waits for the word whether it is special, bytes.
 const TOKEN_BYTES: usize = 4096;
 /// Choices that are told apart; further ones count as the last.
-const CHOICES: u64 = 128;
+pub(super) const CHOICES: u64 = 128;
 
 /// What was found in one payload so far.
 #[derive(Debug, Default)]

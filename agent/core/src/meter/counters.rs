@@ -72,6 +72,9 @@ pub(super) struct Body {
 pub(super) struct Counters {
     dialect: Dialect,
     usage: Option<Usage>,
+    /// Counts of answers that are over, where each has its own.
+    settled: Usage,
+    answers: u32,
     events: u64,
     chunks: u64,
     first_us: Option<u64>,
@@ -93,6 +96,12 @@ impl Counters {
         Self {
             dialect,
             usage: None,
+            settled: Usage {
+                input: 0,
+                output: 0,
+                cached: None,
+            },
+            answers: 1,
             events: 0,
             chunks: 0,
             first_us: None,
@@ -108,6 +117,11 @@ impl Counters {
             is_load: false,
             is_pending: false,
         }
+    }
+
+    /// How many answers the request asks for.
+    pub(super) fn expect_answers(&mut self, answers: u32) {
+        self.answers = answers;
     }
 
     /// Adds counts that did not come in an event.
@@ -138,6 +152,11 @@ impl Counters {
             }
             self.add_usage(usage);
         }
+        if event.usage_settles
+            && let Some(usage) = self.usage.take()
+        {
+            self.settled = self.settled.plus(usage);
+        }
         self.finish = event.finish.or(self.finish);
         self.choices_seen |= event.choices_seen;
         self.choices_finished |= event.choices_finished;
@@ -157,9 +176,9 @@ impl Counters {
             Some(_) => self.gaps.add(now_us.saturating_sub(self.last_us)),
         }
         self.last_us = now_us;
-        let position = match self.usage {
-            Some(usage) if usage.output > 0 => usage.output,
-            _ => self.chunks,
+        let position = match self.all_usage().output {
+            0 => self.chunks,
+            output => output,
         };
         self.add_checkpoints(position);
     }
@@ -180,15 +199,22 @@ impl Counters {
     /// Whether a stream that ends here without its mark has said all the same that it is over.
     pub(super) const fn is_over(&self) -> bool {
         match self.dialect {
-            Dialect::OpenAi => {
-                self.choices_seen != 0 && self.choices_seen & !self.choices_finished == 0
+            Dialect::OpenAi | Dialect::Llama => {
+                self.choices_seen & !self.choices_finished == 0
+                    && self.choices_finished != 0
+                    && self.choices_finished.count_ones() >= self.answers
             }
             // Routes without choices have no way to say it.
             Dialect::Other => self.events > 0 && self.choices_seen & !self.choices_finished == 0,
             Dialect::Messages | Dialect::Tgi => self.finish.is_some(),
-            Dialect::Responses | Dialect::Ollama | Dialect::Llama => false,
+            Dialect::Responses | Dialect::Ollama => false,
             Dialect::Triton => self.events > 0,
         }
+    }
+
+    /// Whether an event that ends an answer ends the last one.
+    pub(super) const fn is_last(&self) -> bool {
+        !matches!(self.dialect, Dialect::Llama) || self.is_over()
     }
 
     /// Closes the counters.
@@ -237,8 +263,15 @@ impl Counters {
         (source, usage)
     }
 
+    fn all_usage(&self) -> Usage {
+        match self.usage {
+            Some(usage) => self.settled.plus(usage),
+            None => self.settled,
+        }
+    }
+
     fn raw_counts(&self, status: Status, body: Body) -> (TokensSource, Usage) {
-        let usage = self.usage.unwrap_or_default();
+        let usage = self.all_usage();
         let is_final = body.is_whole && !self.is_pending;
         let with_chunks = Usage {
             output: if usage.output == 0 {

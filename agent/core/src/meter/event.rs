@@ -43,6 +43,19 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// The counts of two answers together.
+    pub(super) fn plus(self, other: Self) -> Self {
+        let cached = match (self.cached, other.cached) {
+            (Some(a), Some(b)) => Some(a.saturating_add(b)),
+            (a, b) => a.or(b),
+        };
+        Self {
+            input: self.input.saturating_add(other.input),
+            output: self.output.saturating_add(other.output),
+            cached,
+        }
+    }
+
     /// Whether it says nothing.
     pub(super) const fn is_zero(&self) -> bool {
         self.input == 0 && self.output == 0
@@ -58,6 +71,8 @@ pub(super) struct Event {
     pub(super) usage: Option<Usage>,
     /// Whether the output count is of this event alone, to be added to those before.
     pub(super) usage_adds: bool,
+    /// Whether the counts are those of one answer of several, and final.
+    pub(super) usage_settles: bool,
     /// Why the model stopped.
     pub(super) finish: Option<Finish>,
     /// Choices that are in it, a bit each.
@@ -85,17 +100,14 @@ impl Event {
     pub(super) fn join(&mut self, next: &Self) {
         self.chunks = self.chunks.saturating_add(next.chunks);
         self.usage = match (self.usage, next.usage) {
-            (Some(a), Some(b)) => Some(Usage {
-                input: a.input.saturating_add(b.input),
-                output: a.output.saturating_add(b.output),
-                cached: a.cached.zip(b.cached).map(|(a, b)| a.saturating_add(b)),
-            }),
+            (Some(a), Some(b)) => Some(a.plus(b)),
             (a, b) => a.or(b),
         };
         self.finish = next.finish.or(self.finish);
         self.is_error |= next.is_error;
         self.is_terminal |= next.is_terminal;
         self.is_remote |= next.is_remote;
+        self.usage_settles |= next.usage_settles;
         self.usage_adds |= next.usage_adds;
         self.choices_seen |= next.choices_seen;
         self.choices_finished |= next.choices_finished;

@@ -26,6 +26,8 @@ pub struct MeterSettings {
     pub drop_usage_event: bool,
     /// Counts from the answer's headers.
     pub header_usage: Option<Usage>,
+    /// How many answers the request asks for: its prompts, each `n` times. 1 where it does not say.
+    pub answers: u32,
 }
 
 /// What to do with the bytes at hand.
@@ -113,6 +115,7 @@ impl Meter {
     pub fn new(settings: MeterSettings) -> Self {
         let is_event_stream = settings.label == Label::EventStream;
         let mut stream = Stream::new(settings.dialect, &settings.hash_key, is_event_stream);
+        stream.counters.expect_answers(settings.answers);
         if let Some(usage) = settings.header_usage {
             stream.counters.add_usage(usage);
         }

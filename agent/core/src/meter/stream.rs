@@ -539,7 +539,8 @@ impl Stream {
         event.is_error |= self.is_error_event;
         self.had_payload = true;
         self.counters.add_event(&event, now_us);
-        if event.is_terminal {
+        // One answer of several may be over before the next one begins.
+        if event.is_terminal && self.counters.is_last() {
             self.is_terminal = true;
             Outcome::Terminal
         } else if event.is_usage_only && !event.is_error {

@@ -47,7 +47,17 @@ fn settings(exchange: &OddExchange) -> MeterSettings {
             output,
             cached: None,
         }),
+        answers: answers(exchange),
     }
+}
+
+/// How many answers the request asks for.
+fn answers(exchange: &OddExchange) -> u32 {
+    let body = exchange.request.body().unwrap();
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    let prompts = body["prompt"].as_array().map_or(1, Vec::len);
+    let each = body["n"].as_u64().unwrap_or(1);
+    u32::try_from(each).unwrap() * u32::try_from(prompts).unwrap()
 }
 
 /// Plays an answer in pieces; returns what was measured and what a client got.
