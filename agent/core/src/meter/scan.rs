@@ -157,23 +157,17 @@ impl Scanner {
                 }
                 State::Key | State::FirstKey if byte == b'"' => {
                     at += 1;
-                    self.key(bytes, &mut at);
-                    true
+                    self.member(bytes, &mut at, into)
                 }
-                // The usual way from one member to the next.
                 State::AfterValue if byte == b',' && self.is_in_object() => {
                     at += 1;
                     self.state = State::Key;
                     if bytes.get(at) == Some(&b'"') {
                         at += 1;
-                        self.key(bytes, &mut at);
+                        self.member(bytes, &mut at, into)
+                    } else {
+                        true
                     }
-                    true
-                }
-                State::Value if byte == b'"' => {
-                    at += 1;
-                    self.begin_text(into);
-                    true
                 }
                 _ => {
                     at += 1;
@@ -328,6 +322,28 @@ impl Scanner {
                 into.scalar(self.scalar_rule(), &self.word);
             }
             self.state = State::AfterValue;
+        }
+    }
+
+    /// Reads a member behind the quote of its name, as far as it goes without a turn of the loop.
+    fn member(&mut self, bytes: &[u8], at: &mut usize, into: &mut Collector) -> bool {
+        self.key(bytes, at);
+        if self.state != State::Value {
+            return true;
+        }
+        match bytes.get(*at) {
+            Some(b'"') => {
+                *at += 1;
+                self.begin_text(into);
+                self.state != State::SkippedText || self.skip_text(bytes, at)
+            }
+            Some(byte @ (b'-' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z')) => {
+                *at += 1;
+                self.begin_scalar(*byte);
+                self.scalar(bytes, at, into);
+                true
+            }
+            _ => true,
         }
     }
 
