@@ -6,7 +6,7 @@
 use super::collect::Collector;
 use super::schema::{Node, Place, Rule, Text};
 use super::text::{Escapes, Short};
-use memchr::{memchr2, memchr3};
+use memchr::memchr3;
 
 /// Objects and arrays that are looked into at once. No dialect needs more.
 const DEPTH: usize = 12;
@@ -350,7 +350,7 @@ impl Scanner {
     /// Reads a name behind its quote: at once where all of it is there.
     fn key(&mut self, bytes: &[u8], at: &mut usize) {
         let rest = &bytes[*at..];
-        let end = memchr2(b'"', b'\\', rest);
+        let end = memchr3(b'"', b'\\', b'\n', rest);
         match end {
             Some(end) if rest[end] == b'"' => {
                 self.named(&rest[..end]);
