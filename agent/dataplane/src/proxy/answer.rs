@@ -174,25 +174,22 @@ impl Passed {
         );
         self.held.extend(release.hold);
         if is_last || terminal {
-            self.finish(Ending::Complete, now_us);
+            self.finish(Ending::Complete);
         }
     }
 
     /// The runtime's answer is over.
     fn close(&mut self, ending: Ending, end: End) {
         self.end = Some(end);
-        let now_us = self.measuring.as_ref().map(|m| m.in_flight.elapsed_us());
-        if let Some(now_us) = now_us {
-            self.finish(ending, now_us);
-        }
+        self.finish(ending);
     }
 
     /// Ends the measuring, once, and starts to record what it came to.
-    fn finish(&mut self, ending: Ending, now_us: u64) {
+    fn finish(&mut self, ending: Ending) {
         let Some(measuring) = self.measuring.take() else {
             return;
         };
-        let (measured, waiting) = measuring.meter.finish(ending, now_us);
+        let (measured, waiting) = measuring.meter.finish(ending);
         if !waiting.is_empty() {
             self.held.push_back(waiting);
         }
@@ -207,11 +204,8 @@ impl Passed {
 impl Drop for Passed {
     /// The client went away before the end.
     fn drop(&mut self) {
-        if let Some(measuring) = &self.measuring
-            && tokio::runtime::Handle::try_current().is_ok()
-        {
-            let now_us = measuring.in_flight.elapsed_us();
-            self.finish(Ending::ClientGone, now_us);
+        if self.measuring.is_some() && tokio::runtime::Handle::try_current().is_ok() {
+            self.finish(Ending::ClientGone);
         }
     }
 }

@@ -17,13 +17,13 @@ use crate::runtime::{FoundRuntime, StreamUsage};
 use bytes::Bytes;
 use dgon_agent_core::error::chain;
 use dgon_agent_core::facts::Failure;
-use dgon_agent_core::meter::{Dialect, Ending, Framing, Meter, MeterSettings, Usage};
+use dgon_agent_core::meter::{Dialect, Ending, Label, Meter, MeterSettings, Usage};
 use dgon_protocol::receipt::Source;
 use http::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderMap, HeaderValue,
     UPGRADE,
 };
-use http::{Method, Request, Response, StatusCode, Version, request, response};
+use http::{Method, Request, Response, Version, request, response};
 use hyper::body::Incoming;
 use std::sync::Arc;
 
@@ -243,18 +243,19 @@ impl Proxy {
     ) -> Response<Answer> {
         let (mut head, body) = answer.into_parts();
         strip_hop_by_hop(&mut head.headers);
-        let framing = framing(&head);
-        let drop_usage_event = job.drop_usage_event && framing == Framing::Sse;
+        let label = label(&head);
+        let drop_usage_event = job.drop_usage_event && label.is_readable();
         if drop_usage_event {
             // One event less goes out than comes in, so the length that was announced does not hold.
             head.headers.remove(CONTENT_LENGTH);
         }
         let meter = Meter::new(MeterSettings {
             dialect: job.dialect,
-            framing,
+            label,
             hash_key: self.settings.hash_key.get(),
             drop_usage_event,
             header_usage: header_usage(job.dialect, &head.headers),
+            answers: 1,
         });
         if let Some(id) = in_flight.request_id()
             && let Ok(id) = HeaderValue::from_str(id.as_str())
@@ -269,7 +270,7 @@ impl Proxy {
         let status_failed = !head.status.is_success();
         if body.is_empty() {
             // There is no body whose end could wait for the receipt, so the head waits.
-            let (measured, _) = meter.finish(Ending::Complete, in_flight.elapsed_us());
+            let (measured, _) = meter.finish(Ending::Complete);
             if let Err(error) = in_flight.conclude(measured, status_failed).await {
                 return Refusal::SpoolUnavailable.reply("", &chain(&error));
             }
@@ -310,16 +311,16 @@ async fn refuse(
     response
 }
 
-fn framing(head: &response::Parts) -> Framing {
+fn label(head: &response::Parts) -> Label {
     let text = |name| {
         let value: Option<&HeaderValue> = head.headers.get(name);
         value.and_then(|value| value.to_str().ok())
     };
-    let status = match head.status {
-        StatusCode::NO_CONTENT => return Framing::Opaque,
-        status => status.as_u16(),
-    };
-    Framing::of(status, text(CONTENT_TYPE), text(CONTENT_ENCODING))
+    Label::of(
+        head.status.as_u16(),
+        text(CONTENT_TYPE),
+        text(CONTENT_ENCODING),
+    )
 }
 
 /// The counts that TGI puts into the headers of an answer that is no stream.

@@ -1,6 +1,6 @@
 //! From the facts of a request to a signed receipt.
 
-use dgon_agent_core::facts::{RequestFacts, TokensSource};
+use dgon_agent_core::facts::RequestFacts;
 use dgon_protocol::id::NodeId;
 use dgon_protocol::key::NodeKey;
 use dgon_protocol::receipt::{Draft, Sha256Hash, Signed};
@@ -25,10 +25,6 @@ impl Signer {
 
     /// Signs the receipt of `facts` at `seq`, after the receipt with the hash `prev_hash`.
     pub fn sign(&self, facts: &RequestFacts, seq: u64, prev_hash: Sha256Hash) -> Signed {
-        let tokens_source = match facts.tokens_source {
-            TokensSource::None => None,
-            other => Some(other.as_str()),
-        };
         Draft {
             request_id: facts.request_id.clone(),
             node_id: self.node_id.clone(),
@@ -55,7 +51,8 @@ impl Signer {
             output_hash: facts.output_hash.clone(),
             energy_mwh: facts.energy_mwh,
             order_hash: facts.order_hash,
-            tokens_source,
+            // Always: a receipt that says nothing of its counts would pass them off as facts.
+            tokens_source: Some(facts.tokens_source.as_str()),
             error: facts.failure.map(|failure| failure.as_str()),
         }
         .sign(&self.key)
