@@ -5,5 +5,6 @@ pub mod facts;
 pub mod link;
 pub mod meter;
 pub mod owner;
+pub mod request;
 pub mod spool;
 pub mod watchdog;
