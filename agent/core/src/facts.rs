@@ -14,6 +14,8 @@ pub enum TokensSource {
     Chunks,
     /// Something was served, and its tokens are not known: the counts are 0 and mean nothing. Not paid.
     Unknown,
+    /// A route whose work nobody pays, such as counting tokens: the counts are 0.
+    Unpaid,
     /// Nothing was generated, so there was nothing to count.
     None,
 }
@@ -26,6 +28,7 @@ impl TokensSource {
             Self::PartialUsage => "partial_usage",
             Self::Chunks => "chunks",
             Self::Unknown => "unknown",
+            Self::Unpaid => "unpaid",
             Self::None => "none",
         }
     }

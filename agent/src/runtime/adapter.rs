@@ -40,6 +40,8 @@ pub(super) struct Inspection {
     pub(super) version: Option<String>,
     pub(super) readiness: Readiness,
     pub(super) models: Vec<Model>,
+    /// Models that it lists and has served elsewhere.
+    pub(super) remote_models: Vec<String>,
     /// Absent in a shallow look.
     pub(super) running: Option<u32>,
     /// Absent in a shallow look.
@@ -56,6 +58,7 @@ impl Inspection {
             version: None,
             readiness,
             models,
+            remote_models: Vec::new(),
             running: None,
             queue: None,
             kv_cache: None,
@@ -80,6 +83,7 @@ impl Inspection {
                 .or_else(|| last.and_then(|last| last.version.clone())),
             readiness: self.readiness,
             models: self.models,
+            remote_models: self.remote_models,
             running: self.running.or_else(|| last.and_then(|last| last.running)),
             queue: self.queue.or_else(|| last.and_then(|last| last.queue)),
             kv_cache: self

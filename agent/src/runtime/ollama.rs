@@ -6,6 +6,7 @@
 use super::adapter::{Adapter, Depth, Inspection, VersionAnswer};
 use super::visit::Visit;
 use super::{Readiness, RuntimeKind};
+use dgon_agent_core::request::cloud::is_cloud_name;
 use dgon_protocol::frame::Model;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
@@ -64,15 +65,15 @@ impl Adapter for Ollama {
             let tags: Tags = seen.json()?;
             let loaded: Tags = visit.get_json("/api/ps").await?;
             let loaded = loaded.models.unwrap_or_default();
-            let models = tags.models.unwrap_or_default().into_iter();
-            let mut inspection = Inspection::new(
-                Readiness::Ready,
-                models
-                    // Remote models run on somebody else's machine: they are not this node's.
-                    .filter(|tag| tag.remote_host.is_none() && tag.remote_model.is_none())
-                    .map(|tag| tag.model(&loaded))
-                    .collect(),
-            );
+            // Remote models run on somebody else's machine: they are not this node's.
+            let (remote, local): (Vec<_>, Vec<_>) = tags
+                .models
+                .unwrap_or_default()
+                .into_iter()
+                .partition(Tag::is_remote);
+            let models = local.into_iter().map(|tag| tag.model(&loaded)).collect();
+            let mut inspection = Inspection::new(Readiness::Ready, models);
+            inspection.remote_models = remote.into_iter().map(|tag| tag.name).collect();
             if depth == Depth::Deep {
                 let version: VersionAnswer = visit.get_json("/api/version").await?;
                 inspection.version = Some(version.version);
@@ -83,6 +84,11 @@ impl Adapter for Ollama {
 }
 
 impl Tag {
+    fn is_remote(&self) -> bool {
+        let named = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+        named(&self.remote_host) || named(&self.remote_model) || is_cloud_name(&self.name)
+    }
+
     fn model(self, loaded: &[Self]) -> Model {
         let is_digest = self.digest.len() == 64
             && self

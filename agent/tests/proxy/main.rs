@@ -20,6 +20,7 @@ mod lanes;
 mod lists;
 mod load;
 mod memory;
+mod odd;
 mod probe;
 mod routes;
 mod support;

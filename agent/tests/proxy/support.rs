@@ -249,7 +249,7 @@ async fn play(
 }
 
 /// Reads a request with a `content-length` body or none.
-async fn read_request(stream: &mut TcpStream) -> Option<Vec<u8>> {
+pub(crate) async fn read_request(stream: &mut TcpStream) -> Option<Vec<u8>> {
     let mut request = Vec::new();
     loop {
         if let Some(end) = request.windows(4).position(|window| window == b"\r\n\r\n") {

@@ -48,7 +48,8 @@ async fn ollama_tells_digests_and_what_is_loaded_but_not_what_runs_elsewhere() {
         r#"{{"models":[
             {{"name":"tiny-test:latest","size":815319791,"digest":"{DIGEST}"}},
             {{"name":"on-disk:1b","size":5,"digest":"broken"}},
-            {{"name":"big:cloud","size":1,"digest":"{DIGEST}","remote_model":"big","remote_host":"https://elsewhere"}}]}}"#
+            {{"name":"big:cloud","size":1,"digest":"{DIGEST}","remote_model":"big","remote_host":"https://elsewhere"}},
+            {{"name":"mine:latest","size":1,"digest":"{DIGEST}","remote_host":"https://elsewhere"}}]}}"#
     );
     let (found, _server) = find(&[
         ("/", page("Ollama is running")),
@@ -69,6 +70,9 @@ async fn ollama_tells_digests_and_what_is_loaded_but_not_what_runs_elsewhere() {
     assert_eq!(found.models[1].digest, None);
     assert_eq!(found.models[1].loaded, Some(false));
     assert!(found.model("tiny-test").is_some());
+    assert_eq!(found.remote_models, ["big:cloud", "mine:latest"]);
+    assert!(found.is_remote("mine") && found.is_remote("other:cloud"));
+    assert!(!found.is_remote("tiny-test"));
 }
 
 #[tokio::test]

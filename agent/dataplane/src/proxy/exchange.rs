@@ -2,22 +2,24 @@
 
 use super::Proxy;
 use super::answer::{Answer, Measuring};
-use super::ask::Ask;
 use super::body_reader::{Limits, read_body};
 use super::headers::{
-    DETECT_HEADER, REQUEST_ID_HEADER, prepare_request, prepare_work, strip_hop_by_hop,
+    DETECT_HEADER, REQUEST_ID_HEADER, keep_redirects, prepare_request, prepare_work,
+    strip_hop_by_hop,
 };
-use super::in_flight::{InFlightRequest, Origin};
+use super::in_flight::{InFlightRequest, Origin, mark_remote};
 use super::model_list::List;
 use super::reply::Refusal;
-use super::route::{Work, choose};
+use super::route::{Asked, choose_to_pass};
 use super::upstream::{AnswerBody, RequestBody, UpstreamError};
 use crate::admission::Permit;
-use crate::runtime::{FoundRuntime, StreamUsage};
+use crate::runtime::{FoundRuntime, RuntimeKind, StreamUsage};
 use bytes::Bytes;
 use dgon_agent_core::error::chain;
 use dgon_agent_core::facts::Failure;
 use dgon_agent_core::meter::{Dialect, Ending, Label, Meter, MeterSettings, Usage};
+use dgon_agent_core::request::usage::{REFUSAL_BYTES, Repeats, is_refused, may_be_refused};
+use dgon_agent_core::request::{Body, Class, Model, Path, Route};
 use dgon_protocol::receipt::Source;
 use http::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderMap, HeaderValue,
@@ -26,6 +28,7 @@ use http::header::{
 use http::{Method, Request, Response, Version, request, response};
 use hyper::body::Incoming;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What an answer must be read as.
 struct Job {
@@ -53,9 +56,9 @@ impl Proxy {
                 "the proxy passes no upgraded connections; use plain HTTP",
             );
         }
-        match Work::of(request.method(), path) {
-            Some(work) => self.serve_work(work, request).await,
-            None => self.pass(request).await,
+        match Class::of(request.method().as_str(), path) {
+            Class::Work(route) => self.serve_work(route, request).await,
+            Class::Control => self.pass(request).await,
         }
     }
 
@@ -70,8 +73,9 @@ impl Proxy {
                 return self.list(list, &speakers, head).await;
             }
         }
-        let model = path.strip_prefix("/v1/models/");
-        let Some(runtime) = choose(&found, None, &path, model) else {
+        let read = Path::read(&path);
+        let read = read.as_ref().map_or(path.as_str(), Path::as_str);
+        let Some(runtime) = choose_to_pass(&found, read) else {
             return Refusal::NoRuntime.reply(&path, NO_RUNTIME);
         };
         prepare_request(&mut head.headers, &runtime.endpoint);
@@ -87,7 +91,7 @@ impl Proxy {
     }
 
     /// Reads the work of a client and serves it.
-    async fn serve_work(&self, work: Work, request: Request<Incoming>) -> Response<Answer> {
+    async fn serve_work(&self, route: Route, request: Request<Incoming>) -> Response<Answer> {
         let path = request.uri().path().to_owned();
         let permit = match self.admission.admit(Source::Local) {
             Ok(permit) => permit,
@@ -105,7 +109,7 @@ impl Proxy {
         let read = read_body(body, share, &limits);
         match read.await {
             Ok((body, share)) => {
-                let answer = self.work(work, in_flight, head, body).await;
+                let answer = self.work(route, in_flight, head, body).await;
                 drop(share);
                 answer
             }
@@ -133,44 +137,51 @@ impl Proxy {
     /// Serves work whose body is in memory.
     pub(super) async fn work(
         &self,
-        work: Work,
+        route: Route,
         mut in_flight: InFlightRequest,
         mut head: request::Parts,
         body: Bytes,
     ) -> Response<Answer> {
         let path = head.uri.path().to_owned();
-        let ask = Ask::read(&body);
-        let asked_model = work.model.clone().or_else(|| ask.model.clone());
+        let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
+        let read = Body::read(&body, text(CONTENT_TYPE), text(CONTENT_ENCODING));
+        let asked = Asked {
+            route: &route,
+            body: &read,
+        };
         let found = self.registry.current();
-        let runtime = choose(&found, Some(&work), &path, asked_model.as_deref());
-        self.describe(&mut in_flight, asked_model.as_deref(), &body, runtime);
+        let runtime = asked.choose(&found, Path::read(&path).as_ref());
+        self.describe(&mut in_flight, &asked, &body, runtime);
         let Some(runtime) = runtime else {
             let failure = Failure::Unreachable;
             return refuse(in_flight, failure, Refusal::NoRuntime, &path, NO_RUNTIME).await;
         };
-        let usage = runtime.kind.behaviour().stream_usage;
-        let with_usage = (work.usage_on_demand
-            && ask.stream
-            && !ask.wants_usage
-            && usage != StreamUsage::Always)
-            .then(|| ask.with_usage(&body, usage == StreamUsage::OnDemandRunning))
-            .flatten();
-        let job = Job {
-            dialect: work.dialect,
-            drop_usage_event: with_usage.is_some(),
-            hold_last: head.version == Version::HTTP_10,
-        };
-        let body = with_usage.unwrap_or(body);
         prepare_request(&mut head.headers, &runtime.endpoint);
-        prepare_work(&mut head.headers, body.len());
         // A client brings its own key or none; work that no client of this port asked for has the owner's.
         if in_flight.source() != Some(Source::Local)
             && let Some(key) = runtime.access.authorization()
         {
             head.headers.insert(AUTHORIZATION, key.clone());
         }
-        let sent = self.forward(runtime, head, RequestBody::Whole(body));
-        match sent.await {
+        let mut job = Job {
+            dialect: route.dialect.unwrap_or(Dialect::Other),
+            drop_usage_event: false,
+            hold_last: head.version == Version::HTTP_10,
+        };
+        let sent = match self.with_usage(&asked, runtime, &body) {
+            None => self.send_work(runtime, head, body).await,
+            Some(with_usage) => {
+                let first = self.send_work(runtime, head.clone(), with_usage).await;
+                match self.unless_refused(first).await {
+                    Some(sent) => {
+                        job.drop_usage_event = true;
+                        sent
+                    }
+                    None => self.ask_without_usage(runtime, head, body).await,
+                }
+            }
+        };
+        match sent {
             Ok(answer) => self.measure(job, in_flight, answer).await,
             Err((refusal, message, failure)) => {
                 refuse(in_flight, failure, refusal, &path, &message).await
@@ -178,28 +189,105 @@ impl Proxy {
         }
     }
 
-    /// Puts what is known before the answer into the receipt.
+    /// The body with usage asked for, where a stream would not tell it otherwise.
+    fn with_usage(&self, asked: &Asked<'_>, runtime: &FoundRuntime, body: &Bytes) -> Option<Bytes> {
+        let behaviour = runtime.kind.behaviour();
+        let repeats = match behaviour.stream_usage {
+            StreamUsage::Always => return None,
+            StreamUsage::OnDemand => Repeats::Never,
+            StreamUsage::OnDemandRunning => Repeats::Always,
+        };
+        let (read, keys) = (asked.body, behaviour.keys);
+        let is_wanted = asked.route.usage_on_demand
+            && read.is_stream(keys)
+            && !read.wants_usage(keys, repeats)
+            && !self.usage_refusals.has(runtime);
+        is_wanted
+            .then(|| read.with_usage(body, keys, repeats))
+            .flatten()
+    }
+
+    async fn send_work(
+        &self,
+        runtime: &FoundRuntime,
+        mut head: request::Parts,
+        body: Bytes,
+    ) -> Sent {
+        prepare_work(&mut head.headers, body.len());
+        self.forward(runtime, head, RequestBody::Whole(body)).await
+    }
+
+    /// What came of a request with usage asked for; `None` where the runtime refuses just that. A refusal that cannot
+    /// be read within its bounds counts as one, for the answer without is the client's own in any case.
+    async fn unless_refused(&self, sent: Sent) -> Option<Sent> {
+        let mut answer = match sent {
+            Ok(answer) if may_be_refused(answer.status().as_u16()) => answer,
+            other => return Some(other),
+        };
+        let reading = answer.body_mut().read_to_end(REFUSAL_BYTES);
+        let said = tokio::time::timeout(REFUSAL_WITHIN, reading).await.ok()??;
+        if is_refused(answer.status().as_u16(), &said) {
+            return None;
+        }
+        answer.body_mut().put_back(said);
+        Some(Ok(answer))
+    }
+
+    /// Asks again as the client did, and remembers a runtime that takes it so.
+    async fn ask_without_usage(
+        &self,
+        runtime: &FoundRuntime,
+        head: request::Parts,
+        body: Bytes,
+    ) -> Sent {
+        let sent = self.send_work(runtime, head, body).await;
+        if let Ok(answer) = &sent
+            && !may_be_refused(answer.status().as_u16())
+        {
+            tracing::info!(endpoint = %runtime.endpoint, "the runtime refuses stream_options; its streams are counted by chunks");
+            self.usage_refusals.add(runtime);
+        }
+        sent
+    }
+
+    /// Puts what is known before the answer into the receipt. A model is named only where the request names it, or
+    /// the runtime has no other; a digest is that of a model in the runtime's own list.
     fn describe(
         &self,
         in_flight: &mut InFlightRequest,
-        asked_model: Option<&str>,
+        asked: &Asked<'_>,
         body: &[u8],
         runtime: Option<&FoundRuntime>,
     ) {
-        let served = runtime.and_then(|runtime| match asked_model {
-            Some(name) => runtime.serves(name),
-            None => runtime.models.first(),
+        let model = match runtime {
+            Some(runtime) => asked.model(runtime.kind),
+            None => asked.model(RuntimeKind::OpenAiCompatible),
+        };
+        let listed = runtime.and_then(|runtime| match &model {
+            Model::Named(name) => runtime.model(name),
+            Model::Absent => runtime.only_model(),
+            Model::Unclear => None,
         });
+        let is_remote = runtime
+            .zip(model.name())
+            .is_some_and(|(runtime, name)| runtime.is_remote(name));
         let hash = blake3::keyed_hash(&self.settings.hash_key.get(), body);
         in_flight.learn(|facts| {
-            facts.model_id = asked_model
-                .or_else(|| served.map(|model| model.id.as_str()))
-                .unwrap_or_default()
+            facts.model_id = model
+                .name()
+                .or_else(|| listed.map(|model| model.id.as_str()))
+                .unwrap_or(UNKNOWN_MODEL)
                 .to_owned();
-            facts.model_hash = served.and_then(|model| model.digest.clone());
+            facts.model_hash = listed.and_then(|model| model.digest.clone());
             facts.runtime = runtime.map(|runtime| runtime.kind.as_str().to_owned());
             facts.prompt_hash = Some(format!("blake3:{}", hash.to_hex()));
+            if is_remote {
+                mark_remote(facts);
+            }
         });
+        if asked.route.is_unpaid {
+            in_flight.mark_unpaid();
+        }
     }
 
     /// Sends a request and waits for the head of the answer.
@@ -208,7 +296,7 @@ impl Proxy {
         runtime: &FoundRuntime,
         head: request::Parts,
         body: RequestBody,
-    ) -> Result<Response<AnswerBody>, (Refusal, String, Failure)> {
+    ) -> Sent {
         let mut request = Request::new(body);
         *request.method_mut() = head.method;
         *request.uri_mut() = origin_form(&head.uri);
@@ -217,7 +305,10 @@ impl Proxy {
             .pool
             .send(runtime, request, self.settings.connect_timeout);
         match tokio::time::timeout(self.settings.first_byte_timeout, sent).await {
-            Ok(Ok(answer)) => Ok(answer),
+            Ok(Ok(mut answer)) => {
+                keep_redirects(answer.headers_mut(), &runtime.endpoint);
+                Ok(answer)
+            }
             Ok(Err(error)) => {
                 self.registry.look_now();
                 let failure = match error {
@@ -288,6 +379,15 @@ impl Proxy {
         Response::from_parts(head, answer)
     }
 }
+
+/// What came of sending a request: the head of an answer, or why there is none.
+type Sent = Result<Response<AnswerBody>, (Refusal, String, Failure)>;
+
+/// The model in a receipt where none is known.
+const UNKNOWN_MODEL: &str = "unknown";
+
+/// How long a runtime may take for the body of a refusal.
+const REFUSAL_WITHIN: Duration = Duration::from_secs(10);
 
 const NO_RUNTIME: &str = "no LLM runtime was found on this machine; start one, or name it in agent.yaml under \
                           runtimes.endpoints";

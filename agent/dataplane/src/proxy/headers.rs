@@ -1,10 +1,12 @@
 //! Headers that belong to one connection, and those that the proxy must set.
 
 use crate::runtime::Endpoint;
+use dgon_agent_core::request::location::{Server, without_own_authority};
 use http::Request;
 use http::header::{
-    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue,
-    ORIGIN, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, CONTENT_LOCATION, EXPECT, HOST, HeaderMap,
+    HeaderName, HeaderValue, LOCATION, ORIGIN, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 
 /// Names the receipt of an answer.
@@ -57,6 +59,23 @@ pub(super) fn prepare_request(headers: &mut HeaderMap, endpoint: &Endpoint) {
 pub(super) fn prepare_work(headers: &mut HeaderMap, body_bytes: usize) {
     headers.insert(CONTENT_LENGTH, HeaderValue::from(body_bytes));
     headers.remove(ACCEPT_ENCODING);
+}
+
+/// Turns references of a runtime to its own address into paths, so that a client that follows them stays here.
+pub(super) fn keep_redirects(headers: &mut HeaderMap, endpoint: &Endpoint) {
+    let server = Server {
+        host: endpoint.host(),
+        port: endpoint.port(),
+    };
+    for name in [LOCATION, CONTENT_LOCATION] {
+        let path = headers
+            .get(&name)
+            .and_then(|value| without_own_authority(value.to_str().ok()?, server))
+            .and_then(|path| HeaderValue::from_str(&path).ok());
+        if let Some(path) = path {
+            headers.insert(name, path);
+        }
+    }
 }
 
 /// Whether every host that a request names is this machine's or its network's: a page of another origin that was

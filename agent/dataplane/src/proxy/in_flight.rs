@@ -38,6 +38,7 @@ struct Open {
     facts: RequestFacts,
     observer: Option<oneshot::Sender<RequestFacts>>,
     energy: Option<EnergyUse>,
+    is_unpaid: bool,
     /// Given back when the receipt is durable.
     _permit: Permit,
 }
@@ -83,6 +84,7 @@ impl InFlightRequest {
                 facts,
                 observer: origin.observer,
                 energy,
+                is_unpaid: false,
                 _permit: permit,
             }),
             started: Instant::now(),
@@ -111,8 +113,16 @@ impl InFlightRequest {
         }
     }
 
+    /// Says that this is work that nobody pays, so that whatever is counted does not count.
+    pub(super) fn mark_unpaid(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.is_unpaid = true;
+        }
+    }
+
     /// Ends the request with what was measured. `status_failed` says that the answer had an error status.
     pub(super) fn conclude(self, measured: Measured, status_failed: bool) -> Recording {
+        let is_unpaid = self.open.as_ref().is_some_and(|open| open.is_unpaid);
         self.record(|facts| {
             let failed = status_failed && measured.status != Status::Cancelled;
             facts.status = if failed {
@@ -133,10 +143,12 @@ impl InFlightRequest {
             facts.tokens_source = measured.tokens_source;
             facts.output_hash = measured.output_hash;
             facts.checkpoints = measured.checkpoints;
+            if is_unpaid {
+                mark_unpaid(facts);
+            }
             if measured.is_remote {
                 // Work that the runtime had done elsewhere must not pass for this node's.
-                facts.runtime = facts.runtime.take().map(|name| format!("{name}-remote"));
-                facts.model_hash = None;
+                mark_remote(facts);
             }
         })
     }
@@ -207,6 +219,27 @@ impl Future for Recording {
             .poll(cx)
             .map(|joined| joined.unwrap_or(Err(SinkError::Closed)))
     }
+}
+
+/// Says that the runtime had the work done elsewhere: it must not pass for this node's.
+pub(super) fn mark_remote(facts: &mut RequestFacts) {
+    const MARK: &str = "-remote";
+    if let Some(name) = &mut facts.runtime
+        && !name.ends_with(MARK)
+    {
+        name.push_str(MARK);
+    }
+    facts.model_hash = None;
+}
+
+fn mark_unpaid(facts: &mut RequestFacts) {
+    if facts.tokens_source != TokensSource::None {
+        facts.tokens_source = TokensSource::Unpaid;
+    }
+    facts.tokens_input = 0;
+    facts.tokens_output = 0;
+    facts.tokens_cached = None;
+    facts.checkpoints = Vec::new();
 }
 
 /// Rounds to the nearest millisecond.

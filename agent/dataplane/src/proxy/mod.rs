@@ -5,13 +5,14 @@
 //! | [`settings`] | limits |
 //! | `listener` | accepting clients, their limits, stopping |
 //! | `worker_threads` | serving on threads of the proxy's own |
-//! | `route` | which requests are work, which runtime a request is for |
+//! | `route` | which runtime a request is for |
 //! | `exchange` | one request from its head to the head of its answer |
-//! | `ask`, `body_reader`, `headers`, `reply` | request bodies, headers, the proxy's own answers |
+//! | `body_reader`, `headers`, `reply` | request bodies, headers, the proxy's own answers |
 //! | `model_list` | lists of models over several runtimes |
 //! | `answer` | the body that a client gets, with its end held until the receipt is durable |
 //! | `in_flight` | a request in progress and the promise that it ends in a receipt |
 //! | `upstream`, `wake_filter` | connections to runtimes, and waking their task no more than it takes |
+//! | `usage_refusals` | runtimes that refuse to be asked for usage |
 //! | `probe` | the control plane's known prompt |
 //!
 //! Invariants: answers pass through unchanged and unbuffered; no work looks finished to its client before its
@@ -19,7 +20,6 @@
 //! away; prompts and outputs are neither stored nor logged; memory per connection is bounded.
 
 mod answer;
-mod ask;
 mod body_reader;
 mod exchange;
 mod headers;
@@ -31,6 +31,7 @@ mod reply;
 mod route;
 pub mod settings;
 mod upstream;
+mod usage_refusals;
 mod wake_filter;
 mod worker_threads;
 
@@ -48,6 +49,7 @@ use dgon_protocol::receipt::Source;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use upstream::Pool;
+use usage_refusals::UsageRefusals;
 use worker_threads::Workers;
 
 /// The proxy. Cheap to share behind an [`Arc`].
@@ -57,6 +59,7 @@ pub struct Proxy {
     admission: Admission,
     settings: Settings,
     pool: Arc<Pool>,
+    usage_refusals: Arc<UsageRefusals>,
     workers: Arc<Workers>,
     /// Cut what is still in flight when the drain time is over.
     cut: CancellationToken,
@@ -76,6 +79,7 @@ impl Proxy {
             sink,
             settings,
             pool: Arc::default(),
+            usage_refusals: Arc::default(),
             workers: Arc::default(),
             cut: CancellationToken::new(),
         })

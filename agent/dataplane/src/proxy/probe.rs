@@ -5,11 +5,11 @@ use crate::admission::{Permit, Refused};
 use std::sync::Arc;
 
 use super::in_flight::Origin;
-use super::route::Work;
 use crate::runtime::{FoundRuntime, RuntimeKind};
 use bytes::Bytes;
 use dgon_agent_core::error::chain;
 use dgon_agent_core::facts::{Failure, RequestFacts};
+use dgon_agent_core::request::Class;
 use dgon_protocol::frame::{Probe, ProbeOutcome, ProbeResult};
 use dgon_protocol::receipt::{Source, Status};
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -113,7 +113,9 @@ impl Proxy {
     ) -> Option<RequestFacts> {
         let (observer, observed) = oneshot::channel();
         let (path, body) = probe_request(probe, kind, model);
-        let work = Work::of(&Method::POST, &path)?;
+        let Class::Work(route) = Class::of(Method::POST.as_str(), &path) else {
+            return None;
+        };
         let mut request = Request::new(());
         *request.method_mut() = Method::POST;
         *request.uri_mut() = path.parse().ok()?;
@@ -126,7 +128,7 @@ impl Proxy {
             order_hash: None,
         };
         let in_flight = self.begin(permit, origin);
-        let answer = self.work(work, in_flight, head, body).await;
+        let answer = self.work(route, in_flight, head, body).await;
         let mut body = answer.into_body();
         // The facts say how it went; the bytes themselves are of no use here.
         while let Some(Ok(_)) = body.frame().await {}
@@ -164,8 +166,8 @@ fn probe_request(probe: &Probe, kind: RuntimeKind, model: &str) -> (String, Byte
         "messages": [{"role": "user", "content": probe.prompt}],
         "max_tokens": probe.max_tokens,
         "stream": true,
-        "stream_options": {"include_usage": true},
     });
+    // The proxy asks for usage, as it does for a client that does not, and finds out who refuses that.
     ("/v1/chat/completions".to_owned(), body.to_string().into())
 }
 

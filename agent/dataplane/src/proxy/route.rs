@@ -1,80 +1,82 @@
-//! Which requests are work that gets a receipt, and which runtime a request is for.
+//! Which runtime a request is for.
 
 use crate::runtime::{FoundRuntime, RuntimeKind};
 use dgon_agent_core::meter::Dialect;
-use http::Method;
+use dgon_agent_core::request::{Body, Model, Path, Route};
 
-/// Work that gets a receipt.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Work {
-    /// Language of the answer.
-    pub(super) dialect: Dialect,
-    /// Whether a stream of this route tells usage only where it is asked to.
-    pub(super) usage_on_demand: bool,
-    /// The model, where the path names it.
-    pub(super) model: Option<String>,
+/// Work that was read.
+pub(super) struct Asked<'a> {
+    pub(super) route: &'a Route,
+    pub(super) body: &'a Body,
 }
 
-impl Work {
-    /// The work that a request names; `None` for everything that is only passed through.
-    pub(super) fn of(method: &Method, path: &str) -> Option<Self> {
-        if method != Method::POST {
-            return None;
+impl Asked<'_> {
+    /// The model that a kind of runtime reads in the request; what the path names comes first.
+    pub(super) fn model(&self, kind: RuntimeKind) -> Model {
+        match &self.route.model {
+            Some(name) => Model::Named(name.clone()),
+            None => self.body.model(kind.behaviour().keys).clone(),
         }
-        let (dialect, usage_on_demand) = match path {
-            "/v1/chat/completions" | "/chat/completions" | "/v1/completions" => {
-                (Dialect::OpenAi, true)
-            }
-            "/v1/embeddings" => (Dialect::OpenAi, false),
-            "/v1/responses" => (Dialect::Responses, false),
-            "/v1/messages" => (Dialect::Messages, false),
-            "/api/chat" | "/api/generate" | "/api/embed" | "/api/embeddings" => {
-                (Dialect::Ollama, false)
-            }
-            "/" | "/generate" | "/generate_stream" => (Dialect::Tgi, false),
-            "/completion" | "/completions" | "/infill" | "/embedding" | "/embeddings" => {
-                (Dialect::Llama, false)
-            }
-            _ => return Self::of_triton(path),
-        };
-        Some(Self {
-            dialect,
-            usage_on_demand,
-            model: None,
-        })
     }
 
-    /// `/v2/models/NAME[/versions/N]/generate[_stream]`
-    fn of_triton(path: &str) -> Option<Self> {
-        let rest = path.strip_prefix("/v2/models/")?;
-        let rest = rest
-            .strip_suffix("/generate")
-            .or_else(|| rest.strip_suffix("/generate_stream"))?;
-        let name = rest.split('/').next().filter(|name| !name.is_empty())?;
-        Some(Self {
-            dialect: Dialect::Triton,
-            usage_on_demand: false,
-            model: Some(name.to_owned()),
+    /// The runtime that the work is for.
+    pub(super) fn choose<'f>(
+        &self,
+        found: &'f [FoundRuntime],
+        path: Option<&Path>,
+    ) -> Option<&'f FoundRuntime> {
+        choose(found, |runtime| Wish {
+            speaks: match self.route.spoken_by {
+                Some(dialect) => runtime.kind.behaviour().speaks.contains(&dialect),
+                None => path.is_none_or(|path| runtime.kind.answers(path.as_str())),
+            },
+            model: self.model(runtime.kind).name().map(str::to_owned),
         })
     }
+}
+
+/// The runtime for a request that is no work.
+pub(super) fn choose_to_pass<'f>(
+    found: &'f [FoundRuntime],
+    path: &str,
+) -> Option<&'f FoundRuntime> {
+    choose(found, |runtime| Wish {
+        speaks: if path.starts_with("/v1/") {
+            let spoken = runtime.kind.behaviour().speaks;
+            spoken.contains(&Dialect::OpenAi)
+        } else {
+            runtime.kind.answers(path)
+        },
+        model: path.strip_prefix("/v1/models/").map(str::to_owned),
+    })
+}
+
+/// What a request wants of a runtime.
+struct Wish {
+    /// Whether the runtime has the route.
+    speaks: bool,
+    /// The model that the runtime reads in it.
+    model: Option<String>,
 }
 
 /// Picks the runtime for a request: one that speaks the route, has the model and is ready, in that order of
 /// weight; the first listed among equals. A runtime that has none of these still gets the request, for its own
-/// answer tells the client more than ours could.
-pub(super) fn choose<'f>(
-    found: &'f [FoundRuntime],
-    work: Option<&Work>,
-    path: &str,
-    model: Option<&str>,
-) -> Option<&'f FoundRuntime> {
-    let mut best: Option<(&FoundRuntime, (bool, bool, bool))> = None;
+/// answer tells the client more than ours could. Where a runtime has the model served elsewhere, only runtimes that
+/// have the model are asked: such a request is never turned into work of another.
+fn choose(found: &[FoundRuntime], wish: impl Fn(&FoundRuntime) -> Wish) -> Option<&FoundRuntime> {
+    let mut best: Option<(&FoundRuntime, [bool; 4])> = None;
     for runtime in found {
-        let rank = (
-            speaks(runtime.kind, work.map(|work| work.dialect), path),
-            model.is_some_and(|name| runtime.model(name).is_some()),
+        let wish = wish(runtime);
+        let named = |has: &dyn Fn(&str) -> bool| wish.model.as_deref().is_some_and(has);
+        let lists = named(&|name| runtime.model(name).is_some());
+        let rank = [
+            // The same for all where the model is nowhere served elsewhere.
+            named(&|name| runtime.is_remote(name))
+                || lists && named(&|name| found.iter().any(|one| one.is_remote(name))),
+            wish.speaks,
+            lists || named(&|name| runtime.lists_remote(name)),
             runtime.is_ready(),
-        );
+        ];
         if best.is_none_or(|(_, seen)| rank > seen) {
             best = Some((runtime, rank));
         }
@@ -82,20 +84,11 @@ pub(super) fn choose<'f>(
     best.map(|(runtime, _)| runtime)
 }
 
-fn speaks(kind: RuntimeKind, dialect: Option<Dialect>, path: &str) -> bool {
-    let spoken = kind.behaviour().speaks;
-    match dialect {
-        Some(dialect) => spoken.contains(&dialect),
-        None if path.starts_with("/v1/") => spoken.contains(&Dialect::OpenAi),
-        None => kind.answers(path),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::runtime::{Endpoint, Readiness};
-    use dgon_protocol::frame::Model;
+    use dgon_agent_core::request::Class;
 
     fn runtime(kind: RuntimeKind, port: u16, ready: bool, models: &[&str]) -> FoundRuntime {
         let mut runtime = FoundRuntime::new(kind, Endpoint::new("127.0.0.1", port));
@@ -106,8 +99,8 @@ mod tests {
         runtime
     }
 
-    fn model(id: &str) -> Model {
-        Model {
+    fn model(id: &str) -> dgon_protocol::frame::Model {
+        dgon_protocol::frame::Model {
             id: id.to_owned(),
             digest: None,
             size_bytes: None,
@@ -116,34 +109,16 @@ mod tests {
     }
 
     fn port_for(found: &[FoundRuntime], path: &str, model: Option<&str>) -> Option<u16> {
-        let work = Work::of(&Method::POST, path);
-        choose(found, work.as_ref(), path, model).map(|runtime| runtime.endpoint.port())
-    }
-
-    #[test]
-    fn only_posts_that_make_a_runtime_work_are_metered() {
-        for path in [
-            "/v1/chat/completions",
-            "/v1/embeddings",
-            "/api/chat",
-            "/generate_stream",
-            "/completion",
-            "/v2/models/m/generate",
-            "/v2/models/m/versions/1/generate_stream",
-        ] {
-            assert!(Work::of(&Method::POST, path).is_some(), "{path}");
-            assert!(Work::of(&Method::GET, path).is_none(), "{path}");
-        }
-        for path in [
-            "/v1/models",
-            "/api/tags",
-            "/api/show",
-            "/api/pull",
-            "/v2/models/m",
-            "/v2/models//generate",
-        ] {
-            assert!(Work::of(&Method::POST, path).is_none(), "{path}");
-        }
+        let Class::Work(route) = Class::of("POST", path) else {
+            panic!("{path} is work");
+        };
+        let body = serde_json::json!({ "model": model }).to_string();
+        let asked = Asked {
+            route: &route,
+            body: &Body::read(body.as_bytes(), None, None),
+        };
+        let runtime = asked.choose(found, Path::read(path).as_ref());
+        runtime.map(|runtime| runtime.endpoint.port())
     }
 
     #[test]
@@ -162,5 +137,23 @@ mod tests {
         assert_eq!(port_for(&found, "/api/chat", Some("acme/tiny")), Some(1));
         assert_eq!(port_for(&found, "/generate", None), Some(1));
         assert_eq!(port_for(&[], chat, None), None);
+    }
+
+    #[test]
+    fn a_model_that_is_elsewhere_goes_to_none_but_who_has_it() {
+        let mut ollama = runtime(RuntimeKind::Ollama, 2, false, &["local"]);
+        ollama.remote_models = vec!["far:latest".to_owned()];
+        let found = [
+            runtime(RuntimeKind::Vllm, 1, true, &["m"]),
+            ollama,
+            runtime(RuntimeKind::LlamaCpp, 3, true, &["shared:cloud"]),
+        ];
+        for path in ["/v1/chat/completions", "/api/chat", "/generate", "/new"] {
+            assert_eq!(port_for(&found, path, Some("far")), Some(2), "{path}");
+            assert_eq!(port_for(&found, path, Some("x:cloud")), Some(2), "{path}");
+        }
+        let chat = "/v1/chat/completions";
+        assert_eq!(port_for(&found, chat, Some("shared:cloud")), Some(3));
+        assert_eq!(port_for(&found, chat, Some("m")), Some(1));
     }
 }

@@ -82,6 +82,8 @@ pub(super) struct AnswerBody {
     endpoint: Endpoint,
     /// Absent only while it is polled through.
     gate: Option<Gate>,
+    /// What was read ahead and is told first.
+    ahead: Option<Bytes>,
     is_done: bool,
 }
 
@@ -110,6 +112,7 @@ impl Pool {
                         home: Arc::clone(self),
                         endpoint: endpoint.clone(),
                         gate: Some(Gate::new()),
+                        ahead: None,
                         is_done: false,
                     };
                     return Ok(Response::from_parts(head, body));
@@ -234,6 +237,9 @@ impl AnswerBody {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, hyper::Error>>> {
+        if let Some(ahead) = self.ahead.take() {
+            return Poll::Ready(Some(Ok(ahead)));
+        }
         let Some(gate) = self.gate.take() else {
             return self.poll_open(cx);
         };
@@ -284,9 +290,14 @@ impl AnswerBody {
         Some(all.freeze())
     }
 
+    /// Puts back a body that was read to its end, so that it is told again.
+    pub(super) fn put_back(&mut self, body: Bytes) {
+        self.ahead = Some(body).filter(|body| !body.is_empty());
+    }
+
     /// Whether there is nothing to come.
     pub(super) fn is_empty(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.ahead.is_none() && self.incoming.is_end_stream()
     }
 
     /// Closes the connection, which cancels the runtime's work.

@@ -110,6 +110,7 @@ impl Proxy {
             admission: self.admission.clone(),
             settings,
             pool: Arc::default(),
+            usage_refusals: Arc::clone(&self.usage_refusals),
             workers: Arc::clone(&self.workers),
             cut: self.cut.clone(),
         })

@@ -1,6 +1,7 @@
 //! What is known of one runtime.
 
 use super::{Access, Endpoint, RuntimeKind};
+use dgon_agent_core::request::cloud::is_cloud_name;
 use dgon_protocol::frame;
 
 /// Whether a runtime takes requests now.
@@ -30,6 +31,8 @@ pub struct FoundRuntime {
     pub readiness: Readiness,
     /// What it serves.
     pub models: Vec<frame::Model>,
+    /// Names of models that it lists and has served elsewhere. They are not this node's.
+    pub remote_models: Vec<String>,
     /// Requests that it is working on, where it tells.
     pub running: Option<u32>,
     /// Requests that wait in it, where it tells.
@@ -51,6 +54,7 @@ impl FoundRuntime {
             version: None,
             readiness: Readiness::Ready,
             models: Vec::new(),
+            remote_models: Vec::new(),
             running: None,
             queue: None,
             kv_cache: None,
@@ -87,13 +91,22 @@ impl FoundRuntime {
         })
     }
 
-    /// The model that answers a request for `name`: some runtimes serve their one model under any name.
-    pub fn serves(&self, name: &str) -> Option<&frame::Model> {
-        let any = || {
-            self.models
-                .first()
-                .filter(|_| self.kind.behaviour().any_name)
-        };
-        self.model(name).or_else(any)
+    /// Whether it has requests for `name` served elsewhere: its list says so, or the name itself.
+    pub fn is_remote(&self, name: &str) -> bool {
+        self.kind == RuntimeKind::Ollama && (is_cloud_name(name) || self.lists_remote(name))
+    }
+
+    /// Whether its list says that it has requests for `name` served elsewhere.
+    pub fn lists_remote(&self, name: &str) -> bool {
+        let bare = |name: &str| name.strip_suffix(":latest").unwrap_or(name).to_owned();
+        self.remote_models.iter().any(|one| bare(one) == bare(name))
+    }
+
+    /// The model that answers a request that names none: only where it has one alone, and asks for no name.
+    pub fn only_model(&self) -> Option<&frame::Model> {
+        match self.models.as_slice() {
+            [only] if self.kind.behaviour().any_name => Some(only),
+            _ => None,
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! How a kind is recognised and looked at is its adapter's matter, in the agent.
 
 use dgon_agent_core::meter::Dialect;
+use dgon_agent_core::request::Keys;
 
 /// Which LLM server it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,6 +41,8 @@ pub struct Behaviour {
     pub any_name: bool,
     /// Whether an OpenAI stream tells its usage.
     pub stream_usage: StreamUsage,
+    /// How it compares the names of members in a request body.
+    pub keys: Keys,
 }
 
 /// Whether an OpenAI stream tells its usage.
@@ -64,6 +67,7 @@ const PLAIN: Behaviour = Behaviour {
     own_paths: &[],
     any_name: false,
     stream_usage: StreamUsage::OnDemand,
+    keys: Keys::Exact,
 };
 
 static OLLAMA: Behaviour = Behaviour {
@@ -76,6 +80,7 @@ static OLLAMA: Behaviour = Behaviour {
         Dialect::Ollama,
     ],
     own_paths: &["/api"],
+    keys: Keys::Folded,
     ..PLAIN
 };
 
@@ -134,6 +139,7 @@ static LLAMA_CPP: Behaviour = Behaviour {
     any_name: true,
     // Its `timings` count even where no usage was asked for.
     stream_usage: StreamUsage::Always,
+    ..PLAIN
 };
 
 static OPENAI_COMPATIBLE: Behaviour = PLAIN;
