@@ -113,8 +113,9 @@ pub struct Welcome {
     pub session_id: String,
     /// Every receipt up to this `seq` is durable.
     pub acked_seq: u64,
-    /// The entry bytes of the receipt with `acked_seq`, where that is beyond what `hello` spoke of: the agent believes
-    /// that it lost receipts only when it is shown one that its own key has signed.
+    /// Entry bytes of the newest stored receipt of this chain, where `hello` spoke of fewer: the agent believes that it
+    /// lost receipts only when it is shown one that its own key has signed. Its `seq` is `acked_seq`, or less where the
+    /// receipts after it were refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acked_receipt: Option<Box<RawValue>>,
     /// How often to send a heartbeat, s.
@@ -185,15 +186,13 @@ impl Welcome {
         Ok(SealedWelcome(sealed))
     }
 
-    /// Whether this shows a receipt of `acked_seq` that the holder of `key` signed as `node_id`.
-    pub fn shows_receipt_of(&self, key: &PublicKey, node_id: &NodeId) -> bool {
-        let Some(raw) = &self.acked_receipt else {
-            return false;
-        };
-        Receipt::parse(raw.get().as_bytes()).is_ok_and(|receipt| {
-            let seq = receipt.fields.seq.and_then(|seq| u64::try_from(seq).ok());
-            seq == Some(self.acked_seq) && receipt.fields.node_id == *node_id && receipt.verify(key)
-        })
+    /// `seq` of the receipt that it shows, if the holder of `key` signed that as `node_id` and it is not beyond
+    /// `acked_seq`.
+    pub fn shown_seq(&self, key: &PublicKey, node_id: &NodeId) -> Option<u64> {
+        let receipt = Receipt::parse(self.acked_receipt.as_ref()?.get().as_bytes()).ok()?;
+        let seq = u64::try_from(receipt.fields.seq?).ok()?;
+        let is_own = receipt.fields.node_id == *node_id && receipt.verify(key);
+        (is_own && seq <= self.acked_seq).then_some(seq)
     }
 }
 
