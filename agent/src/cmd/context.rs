@@ -102,18 +102,8 @@ fn quoted(word: &str) -> String {
     }
 }
 
-/// Another agent took over: starting again would only take the link back and forth.
-const EXIT_REPLACED: u8 = 3;
-
-/// 64 for what the owner must change in the command line or the configuration, 3 for an agent that another one
-/// replaced, else 1.
+/// 64 for what the owner must change in the command line or the configuration, else 1.
 pub(super) fn exit_code(error: &anyhow::Error) -> u8 {
-    if error
-        .chain()
-        .any(|cause| matches!(cause.downcast_ref(), Some(RunError::Replaced)))
-    {
-        return EXIT_REPLACED;
-    }
     let unusable = error.chain().any(|cause| {
         cause.is::<UsageError>()
             || cause.is::<ConfigError>()

@@ -30,15 +30,6 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// Somebody wants another key; he is told how it went.
 pub(super) type Wish = oneshot::Sender<Result<Changed, String>>;
 
-/// Why it ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ended {
-    /// The agent stops.
-    Stopped,
-    /// Another agent with this identity took the link over.
-    Replaced,
-}
-
 /// The link, and what a change of keys touches.
 pub(super) struct Linked {
     pub(super) config: Config,
@@ -54,13 +45,17 @@ pub(super) struct Linked {
 /// What ends a link.
 enum Next {
     Stop,
-    Replaced,
+    /// A task ended that only a panic ends.
+    Panicked(&'static str),
     Change(Box<Record>, Option<Wish>),
 }
 
 impl Linked {
-    /// Runs until `stop`, or until another agent takes over.
-    pub(super) async fn run(mut self, stop: CancellationToken) -> Ended {
+    /// Runs until `stop`.
+    ///
+    /// # Errors
+    /// [`RunError::Panicked`]: the agent has no link any more and must end.
+    pub(super) async fn run(mut self, stop: CancellationToken) -> Result<(), RunError> {
         loop {
             let session = CancellationToken::new();
             let settings = super::link_settings(&self.config, &self.identity);
@@ -75,16 +70,20 @@ impl Linked {
                 .map(|tail| tokio::spawn(tail.run(session.clone())));
             let next = self.until_next(&mut link, &stop).await;
             session.cancel();
-            if !link.is_finished() {
-                // It ends by its token; a panic in it was reported by the runtime.
-                drop(link.await);
+            if let Next::Panicked(part) = next {
+                return Err(RunError::Panicked { part });
             }
+            // They end by their token, or by a panic.
+            (&mut link)
+                .await
+                .map_err(|_| RunError::Panicked { part: "link" })?;
             if let Some(tail) = tail {
-                drop(tail.await);
+                tail.await.map_err(|_| RunError::Panicked {
+                    part: "sending of old chains",
+                })?;
             }
             match next {
-                Next::Stop => return Ended::Stopped,
-                Next::Replaced => return Ended::Replaced,
+                Next::Stop | Next::Panicked(_) => return Ok(()),
                 Next::Change(record, wish) => {
                     let changed = self.change_over(*record, &stop).await;
                     if let Some(wish) = wish {
@@ -98,7 +97,7 @@ impl Linked {
 
     async fn until_next(
         &mut self,
-        link: &mut tokio::task::JoinHandle<link::LinkEnd>,
+        link: &mut tokio::task::JoinHandle<()>,
         stop: &CancellationToken,
     ) -> Next {
         // A change that was cut off goes on at once.
@@ -107,10 +106,8 @@ impl Linked {
             let wish = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Next::Stop,
-                ended = &mut *link => match ended {
-                    Ok(link::LinkEnd::Replaced) => return Next::Replaced,
-                    Ok(link::LinkEnd::Stopped) | Err(_) => return Next::Stop,
-                },
+                // It ends by a token that nobody has cancelled yet, so this is a panic.
+                _ = &mut *link => return Next::Panicked("link"),
                 Some(wish) = self.wishes.recv() => Some(wish),
                 () = tokio::time::sleep_until(look_at), if self.is_open() => None,
             };
