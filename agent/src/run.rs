@@ -6,6 +6,7 @@
 //! in the same order, and says so by its exit code.
 
 use crate::cli::VERSION;
+use crate::config::plain_http::{self, PlainHttp};
 use crate::config::{Config, StateDir};
 use crate::gpu::{Detector, EnergyMeter};
 use crate::heartbeat::Pulse;
@@ -76,6 +77,9 @@ pub enum RunError {
         /// In the identity.
         enrolled: NodeId,
     },
+    /// The control plane would be spoken to in the clear.
+    #[error(transparent)]
+    PlainHttp(PlainHttp),
     /// The key or the certificates of a runtime cannot be used.
     #[error("an entry of runtimes.endpoints in agent.yaml cannot be used")]
     Runtimes(#[source] AccessError),
@@ -147,7 +151,12 @@ pub async fn run_until(
     state: &StateDir,
     stop: CancellationToken,
 ) -> Result<(), RunError> {
-    check_node(config, &Identity::load(state).map_err(RunError::Identity)?)?;
+    let identity = Identity::load(state).map_err(RunError::Identity)?;
+    check_node(config, &identity)?;
+    let api = config.control_plane.api.clone();
+    if let Some(api) = api.or_else(|| identity.enrolment.api()) {
+        plain_http::check(config, &api).map_err(RunError::PlainHttp)?;
+    }
     let lock = lock_state(state).await?;
     files::settle(state).map_err(RunError::Files)?;
     // Again, now that nobody else can change it.
@@ -504,5 +513,24 @@ pub(crate) fn link_settings(config: &Config, identity: &Identity) -> LinkSetting
         flush_within: FLUSH_WITHIN,
         backoff: Backoff::default(),
         network: Network::from_environment(config.control_plane.ca_file.as_deref()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stop_after_a_panic_is_no_success() {
+        assert!(verdict(Ok(Ok(())), false).is_ok());
+        let part = |outcome: Result<(), RunError>| match outcome {
+            Err(RunError::Panicked { part }) => part,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(part(verdict(Ok(Ok(())), true)), "spool");
+        let told = Err(RunError::Panicked { part: "link" });
+        assert_eq!(part(verdict(Ok(told), false)), "link");
+        let swallowed = tokio::spawn(async { panic!("a fault in the program") }).await;
+        assert_eq!(part(verdict(swallowed, false)), "link");
     }
 }

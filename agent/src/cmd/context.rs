@@ -1,6 +1,7 @@
 //! What every command starts from: places, environment, flags.
 
 use crate::cli::Global;
+use crate::config::plain_http::PlainHttp;
 use crate::config::{
     ConfigError, EXIT_CONFIG, Loaded, Log, LogLevel, Overrides, PathFlags, Paths, PathsError,
 };
@@ -108,7 +109,11 @@ pub(super) fn exit_code(error: &anyhow::Error) -> u8 {
         cause.is::<UsageError>()
             || cause.is::<ConfigError>()
             || cause.is::<PathsError>()
-            || matches!(cause.downcast_ref(), Some(RunError::OtherNode { .. }))
+            || cause.is::<PlainHttp>()
+            || matches!(
+                cause.downcast_ref(),
+                Some(RunError::OtherNode { .. } | RunError::PlainHttp(_))
+            )
     });
     if unusable { EXIT_CONFIG } else { 1 }
 }

@@ -290,3 +290,79 @@ fn api(config: &Config, identity: &Identity) -> Option<Api> {
     let network = Network::from_environment(config.control_plane.ca_file.as_deref());
     Some(Api::new(base, network))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::BaseUrl;
+    use crate::identity::{Enrolment, NodeSecret, create_key, store_enrolment};
+    use crate::link::ProbePlaces;
+    use crate::mode::ModeSwitch;
+    use crate::proxy::Settings;
+    use crate::spool::Lock;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use dgon_protocol::frame::{Inventory, Probe, ProbeResult};
+    use dgon_protocol::id::NodeId;
+    use dgon_testkit::link_server::{Script, StubControlPlane};
+    use futures_util::future::BoxFuture;
+    use std::sync::Arc;
+
+    struct NoProber;
+
+    impl link::Prober for NoProber {
+        fn probe(&self, _probe: Probe) -> BoxFuture<'_, ProbeResult> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    /// A node that is enrolled with the stub, and of which one part panics as soon as the link stands.
+    async fn panicking(dir: &std::path::Path) -> (StubControlPlane, Linked) {
+        let state = StateDir::new(dir.join("state"));
+        let node_id = NodeId::parse("rig-7").unwrap();
+        let stub = StubControlPlane::start(node_id.clone(), &[5; 32], Script::default());
+        let stub = stub.await.unwrap();
+        create_key(&state).unwrap();
+        let enrolment = Enrolment {
+            node_id,
+            region: String::new(),
+            link_url: StubControlPlane::link_url(stub.address()),
+            secret: NodeSecret::parse(&STANDARD.encode([5; 32])).unwrap(),
+        };
+        store_enrolment(&state, &enrolment).unwrap();
+        let identity = Identity::load(&state).unwrap();
+        let mut config = Config::default();
+        config.control_plane.api = BaseUrl::parse(&format!("http://{}", stub.address())).ok();
+        let lock = Lock::take(state.path()).unwrap();
+        let receipts = super::super::open_receipts(&config, &state, &identity, lock).unwrap();
+        let parts = Parts {
+            receipts: receipts.clone(),
+            inventory: watch::channel(Arc::new(Inventory::default())).1,
+            heartbeat: Arc::new(|| Box::pin(async { panic!("a fault in the program") })),
+            prober: Arc::new(NoProber),
+            probes: ProbePlaces::default(),
+            mode: ModeSwitch::default(),
+            refresh: Arc::default(),
+            life: crate::liveness::LivenessSignal::new("link"),
+        };
+        let linked = Linked {
+            hash_key: Settings::with_hash_key([0; 32]).hash_key,
+            config,
+            state,
+            identity,
+            receipts,
+            parts,
+            link_out: watch::channel(LinkStatus::new(None)).0,
+            wishes: mpsc::channel(1).1,
+        };
+        (stub, linked)
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_the_link_ends_the_agent_with_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_stub, linked) = panicking(dir.path()).await;
+        let ended = linked.run(CancellationToken::new()).await;
+        assert!(matches!(ended, Err(RunError::Panicked { part: "link" })));
+    }
+}
