@@ -38,7 +38,7 @@ impl Bucket {
 pub enum Cost {
     /// Next to nothing: an acknowledgement, a pong.
     Small,
-    /// Work or an answer: a probe, a job, an order, receipts sent again.
+    /// Work or an answer: a probe, a job, an order, receipts sent again or looked for because they are refused.
     Order,
 }
 
@@ -65,12 +65,12 @@ pub struct Intake {
 }
 
 impl Default for Intake {
-    /// Bursts of 4,096 frames, 32 MiB and 256 orders; 1,000 frames, 4 MiB and 4 orders a second.
+    /// Bursts of 4,096 frames, 32 MiB and 256 orders; 1,000 frames, 4 MiB and 20 orders a second.
     fn default() -> Self {
         Self {
             frames: Bucket::new(4_096, Duration::from_millis(1)),
             kib: Bucket::new(32 * 1_024, Duration::from_micros(244)),
-            orders: Bucket::new(256, Duration::from_millis(250)),
+            orders: Bucket::new(256, Duration::from_millis(50)),
         }
     }
 }

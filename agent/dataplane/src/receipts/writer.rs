@@ -11,9 +11,10 @@ use crate::sink::SinkError;
 use crate::spool::{AppendError, DeadLetter, DeadLetters, Lock, Spool, Stored, disk::Disk};
 use dgon_agent_core::facts::RequestFacts;
 use dgon_protocol::frame::{Ack, Refused};
+use dgon_protocol::id::RequestId;
 use dgon_protocol::receipt::Signed;
 use serde_json::value::RawValue;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -399,10 +400,17 @@ impl<D: Disk> Writer<D> {
 
     /// Puts refused receipts into the dead-letter file: those that are in flight, each once. What a refusal says of any
     /// other receipt is no verdict on something that was sent.
-    fn refuse(&mut self, mut refused: Vec<Refused>, sent_seq: u64) -> usize {
+    fn refuse(&mut self, refused: Vec<Refused>, sent_seq: u64) -> usize {
+        let count = refused.len();
+        let mut by_id: HashMap<RequestId, Refused> = HashMap::new();
+        for refusal in refused {
+            if let Some(id) = refusal.request_id.clone() {
+                by_id.entry(id).or_insert(refusal);
+            }
+        }
         let mut letters = Vec::new();
         let mut from = self.spool.book().acked_seq() + 1;
-        while !refused.is_empty() && from <= sent_seq {
+        while !by_id.is_empty() && from <= sent_seq {
             let batch = self
                 .spool
                 .read(from, LOOKUP, LOOKUP_BYTES)
@@ -411,17 +419,17 @@ impl<D: Disk> Writer<D> {
             from = last.seq + 1;
             for stored in batch {
                 let is_open = stored.seq <= sent_seq && !self.refused.contains(&stored.seq);
-                let about = |refusal: &Refused| is_open && is_about(refusal, &stored);
-                if let Some(at) = refused.iter().position(about) {
+                let refusal = request_id(&stored).and_then(|id| by_id.remove(&id));
+                if let Some(refusal) = refusal.filter(|_| is_open) {
                     self.refused.insert(stored.seq);
-                    letters.push(letter(refused.swap_remove(at), Some(stored)));
+                    letters.push(letter(refusal, Some(stored)));
                 }
             }
         }
         if let Err(error) = self.keep_letters(&letters) {
             tracing::error!(%error, "the dead-letter file could not be written; the receipts stay in the spool");
         }
-        refused.len()
+        count - letters.len()
     }
 
     /// Keeps as many letters as the file takes. A batch is one line of the log, whatever its size.
@@ -502,11 +510,14 @@ impl From<AppendError> for NotReady {
     }
 }
 
-fn is_about(refusal: &Refused, stored: &Stored) -> bool {
-    refusal.request_id.as_ref().is_some_and(|id| {
-        let needle = format!("\"request_id\":\"{id}\"");
-        memchr::memmem::find(&stored.entry_bytes, needle.as_bytes()).is_some()
-    })
+/// The id in the bytes of a receipt of ours: they are canonical and flat, so the name stands in them once.
+fn request_id(stored: &Stored) -> Option<RequestId> {
+    const NAME: &[u8] = b"\"request_id\":\"";
+    let at = memchr::memmem::find(&stored.entry_bytes, NAME)? + NAME.len();
+    let rest = stored.entry_bytes.get(at..)?;
+    let end = memchr::memchr(b'"', rest)?;
+    let id = std::str::from_utf8(rest.get(..end)?).ok()?;
+    RequestId::parse(id).ok()
 }
 
 /// A refused receipt as it is kept: `stored` is the receipt itself, where it still is in the spool.

@@ -143,8 +143,10 @@ impl Reader {
     }
 }
 
-const fn cost(frame: &ToAgent) -> Cost {
+fn cost(frame: &ToAgent) -> Cost {
     match frame {
+        // Each is looked for among what is in flight.
+        ToAgent::Ack(ack) if !ack.refused.is_empty() => Cost::Order,
         ToAgent::Need(_)
         | ToAgent::Status(_)
         | ToAgent::Probe(_)
