@@ -108,6 +108,9 @@ pub struct Enroll {
     /// Address of the control plane
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     pub api: Option<BaseUrl>,
+    /// Speak plain HTTP with a control plane on another machine: others on the way can read the node's secret
+    #[arg(long)]
+    pub insecure_http: bool,
     /// Enrolment token; better DGON_ENROL_TOKEN, --token-file or the prompt
     #[arg(long, value_name = "TOKEN", conflicts_with = "token_file")]
     pub token: Option<String>,
@@ -134,6 +137,9 @@ pub struct Run {
     /// Address of the control plane
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     pub api: Option<BaseUrl>,
+    /// Speak plain HTTP with a control plane on another machine
+    #[arg(long)]
+    pub insecure_http: bool,
     /// Where the proxy listens
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,

@@ -2,10 +2,11 @@
 //!
 //! Order of start: identity, spool, runtimes, proxy, local socket, link. The proxy serves before any control plane
 //! or runtime is there. Order of stop: the proxy first, within its drain time, so that its receipts still come;
-//! then the link, which sends what it can and says `bye`; then the spool. An agent that is told that another one with
-//! its identity took over stops in the same order.
+//! then the link, which sends what it can and says `bye`; then the spool. An agent whose link or writer panicked stops
+//! in the same order, and says so by its exit code.
 
 use crate::cli::VERSION;
+use crate::config::plain_http::{self, PlainHttp};
 use crate::config::{Config, StateDir};
 use crate::gpu::{Detector, EnergyMeter};
 use crate::heartbeat::Pulse;
@@ -35,7 +36,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -46,7 +47,7 @@ mod signals;
 mod terminal;
 
 use herald::{Herald, Loops};
-use linked::{Ended, Linked};
+use linked::Linked;
 use responder::Desk;
 
 /// How long a stopping agent waits for its last acknowledgements.
@@ -76,6 +77,9 @@ pub enum RunError {
         /// In the identity.
         enrolled: NodeId,
     },
+    /// The control plane would be spoken to in the clear.
+    #[error(transparent)]
+    PlainHttp(PlainHttp),
     /// The key or the certificates of a runtime cannot be used.
     #[error("an entry of runtimes.endpoints in agent.yaml cannot be used")]
     Runtimes(#[source] AccessError),
@@ -88,14 +92,15 @@ pub enum RunError {
     /// A change of keys that was cut off cannot be brought in order.
     #[error("a change of keys that was cut off cannot be brought in order")]
     Files(#[source] FilesError),
-    /// Another agent with this identity has the link now.
+    /// A part without which the agent is of no use panicked.
     #[error(
-        "another agent with the identity of this node took over, so this one has stopped. A node runs on one machine: \
-         stop the other one and start this one again, or give this machine an empty state directory and enrol it as \
-         a node of its own. If the other one is not yours, somebody has a copy of this state directory: start this \
-         one and run `dgon-agent key rotate`"
+        "the agent's {part} panicked, which is a fault of this program, so it has stopped; start it again, and send the \
+         log to the people of DGON"
     )]
-    Replaced,
+    Panicked {
+        /// Which one.
+        part: &'static str,
+    },
     /// The spool cannot be opened.
     #[error("the spool cannot be opened")]
     Spool(#[source] OpenError),
@@ -146,7 +151,12 @@ pub async fn run_until(
     state: &StateDir,
     stop: CancellationToken,
 ) -> Result<(), RunError> {
-    check_node(config, &Identity::load(state).map_err(RunError::Identity)?)?;
+    let identity = Identity::load(state).map_err(RunError::Identity)?;
+    check_node(config, &identity)?;
+    let api = config.control_plane.api.clone();
+    if let Some(api) = api.or_else(|| identity.enrolment.api()) {
+        plain_http::check(config, &api).map_err(RunError::PlainHttp)?;
+    }
     let lock = lock_state(state).await?;
     files::settle(state).map_err(RunError::Files)?;
     // Again, now that nobody else can change it.
@@ -275,6 +285,7 @@ pub async fn run_until(
             Box::pin(async move { pulse.take().await })
         }),
         prober: Arc::new(Arc::clone(&proxy)) as Arc<dyn link::Prober>,
+        probes: link::ProbePlaces::default(),
         mode,
         refresh,
         life: link_sign,
@@ -293,28 +304,43 @@ pub async fn run_until(
         let (stop_link, halt) = (stop_link.clone(), halt.clone());
         async move {
             let ended = linked.run(stop_link).await;
-            if ended == Ended::Replaced {
-                tracing::error!(
-                    "another agent with this node's identity took over; this one stops"
-                );
-                halt.cancel();
-            }
+            // Without a link that can come back, or with a fault in it, the agent does not go on.
+            halt.cancel();
             ended
         }
     });
+    let halts = tokio::spawn({
+        let (panicked, halt) = (receipts.panicked().clone(), halt.clone());
+        async move {
+            tokio::select! {
+                () = panicked.cancelled() => halt.cancel(),
+                () = halt.cancelled() => {}
+            }
+        }
+    });
 
-    proxy.serve_on_threads(listener, halt).await;
+    proxy.serve_on_threads(listener, halt.clone()).await;
     stop_link.cancel();
-    // It ends by its token; a panic in it was reported by the runtime.
-    let ended = kept.await.unwrap_or(Ended::Stopped);
+    halt.cancel();
+    let ended = kept.await;
+    drop(halts.await);
     receipts.close().await;
     stop_rest.cancel();
     while rest.join_next().await.is_some() {}
+    verdict(ended, receipts.panicked().is_cancelled())?;
     tracing::info!("the agent has stopped; every receipt is on disk");
-    match ended {
-        Ended::Stopped => Ok(()),
-        Ended::Replaced => Err(RunError::Replaced),
+    Ok(())
+}
+
+/// What a stop comes to: an agent of which a part panicked has not simply stopped.
+fn verdict(
+    linked: Result<Result<(), RunError>, JoinError>,
+    writer_panicked: bool,
+) -> Result<(), RunError> {
+    if writer_panicked {
+        return Err(RunError::Panicked { part: "spool" });
     }
+    linked.map_err(|_| RunError::Panicked { part: "link" })?
 }
 
 fn page_writer(metrics: Metrics) -> telemetry::server::WritePage {
@@ -487,5 +513,24 @@ pub(crate) fn link_settings(config: &Config, identity: &Identity) -> LinkSetting
         flush_within: FLUSH_WITHIN,
         backoff: Backoff::default(),
         network: Network::from_environment(config.control_plane.ca_file.as_deref()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stop_after_a_panic_is_no_success() {
+        assert!(verdict(Ok(Ok(())), false).is_ok());
+        let part = |outcome: Result<(), RunError>| match outcome {
+            Err(RunError::Panicked { part }) => part,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(part(verdict(Ok(Ok(())), true)), "spool");
+        let told = Err(RunError::Panicked { part: "link" });
+        assert_eq!(part(verdict(Ok(told), false)), "link");
+        let swallowed = tokio::spawn(async { panic!("a fault in the program") }).await;
+        assert_eq!(part(verdict(swallowed, false)), "link");
     }
 }

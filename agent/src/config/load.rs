@@ -17,6 +17,7 @@ const FILE_BYTES: u64 = 1024 * 1024;
 /// Older names of environment variables and the key that each sets. `DGON_<SECTION>_<KEY>` works for every key.
 const ALIASES: &[(&str, &str)] = &[
     ("DGON_API", "control_plane.api"),
+    ("DGON_INSECURE_HTTP", "control_plane.insecure_http"),
     ("NODE_ID", "node.id"),
     ("REGION", "node.region"),
 ];

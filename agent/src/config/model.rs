@@ -70,6 +70,9 @@ impl Default for Config {
 pub struct ControlPlane {
     /// Base address, such as `https://dgon.example`. Without it the agent meters and keeps its receipts.
     pub api: Option<BaseUrl>,
+    /// Whether plain HTTP is allowed to a control plane that is not on this machine. Others on the way can then read the
+    /// enrolment token and the node's secret, and speak as either side.
+    pub insecure_http: bool,
     /// PEM file of the certificate authorities that vouch for the control plane, instead of those that are built in.
     pub ca_file: Option<PathBuf>,
 }

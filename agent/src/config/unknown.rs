@@ -19,7 +19,7 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
             "log",
         ],
     ),
-    ("control_plane", &["api", "ca_file"]),
+    ("control_plane", &["api", "insecure_http", "ca_file"]),
     ("node", &["id", "region"]),
     ("runtimes", &["detect", "endpoints"]),
     (

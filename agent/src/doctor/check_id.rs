@@ -31,6 +31,8 @@ macro_rules! checks {
 checks! {
     /// Can agent.yaml be read, and does it keep all rules?
     ConfigParse = "config.parse",
+    /// Does agent.yaml allow plain HTTP to a control plane on another machine?
+    ConfigInsecureHttp = "config.insecure_http",
     /// Can only its owner change agent.yaml?
     ConfigFileMode = "config.file_mode",
     /// Can only its owner enter the state directory?

@@ -200,7 +200,7 @@ impl Tail {
                     let refusal = Refused {
                         request_id: verdict.request_id,
                         kind: verdict.kind.unwrap_or(ErrorType::InvalidReceipt),
-                        message: verdict.message.unwrap_or_default(),
+                        message: verdict.message.unwrap_or_default().into(),
                     };
                     letters.push(letter(refusal, Some(stored)));
                 }

@@ -30,15 +30,6 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// Somebody wants another key; he is told how it went.
 pub(super) type Wish = oneshot::Sender<Result<Changed, String>>;
 
-/// Why it ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ended {
-    /// The agent stops.
-    Stopped,
-    /// Another agent with this identity took the link over.
-    Replaced,
-}
-
 /// The link, and what a change of keys touches.
 pub(super) struct Linked {
     pub(super) config: Config,
@@ -54,13 +45,17 @@ pub(super) struct Linked {
 /// What ends a link.
 enum Next {
     Stop,
-    Replaced,
+    /// A task ended that only a panic ends.
+    Panicked(&'static str),
     Change(Box<Record>, Option<Wish>),
 }
 
 impl Linked {
-    /// Runs until `stop`, or until another agent takes over.
-    pub(super) async fn run(mut self, stop: CancellationToken) -> Ended {
+    /// Runs until `stop`.
+    ///
+    /// # Errors
+    /// [`RunError::Panicked`]: the agent has no link any more and must end.
+    pub(super) async fn run(mut self, stop: CancellationToken) -> Result<(), RunError> {
         loop {
             let session = CancellationToken::new();
             let settings = super::link_settings(&self.config, &self.identity);
@@ -75,16 +70,20 @@ impl Linked {
                 .map(|tail| tokio::spawn(tail.run(session.clone())));
             let next = self.until_next(&mut link, &stop).await;
             session.cancel();
-            if !link.is_finished() {
-                // It ends by its token; a panic in it was reported by the runtime.
-                drop(link.await);
+            if let Next::Panicked(part) = next {
+                return Err(RunError::Panicked { part });
             }
+            // They end by their token, or by a panic.
+            (&mut link)
+                .await
+                .map_err(|_| RunError::Panicked { part: "link" })?;
             if let Some(tail) = tail {
-                drop(tail.await);
+                tail.await.map_err(|_| RunError::Panicked {
+                    part: "sending of old chains",
+                })?;
             }
             match next {
-                Next::Stop => return Ended::Stopped,
-                Next::Replaced => return Ended::Replaced,
+                Next::Stop | Next::Panicked(_) => return Ok(()),
                 Next::Change(record, wish) => {
                     let changed = self.change_over(*record, &stop).await;
                     if let Some(wish) = wish {
@@ -98,7 +97,7 @@ impl Linked {
 
     async fn until_next(
         &mut self,
-        link: &mut tokio::task::JoinHandle<link::LinkEnd>,
+        link: &mut tokio::task::JoinHandle<()>,
         stop: &CancellationToken,
     ) -> Next {
         // A change that was cut off goes on at once.
@@ -107,10 +106,8 @@ impl Linked {
             let wish = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Next::Stop,
-                ended = &mut *link => match ended {
-                    Ok(link::LinkEnd::Replaced) => return Next::Replaced,
-                    Ok(link::LinkEnd::Stopped) | Err(_) => return Next::Stop,
-                },
+                // It ends by a token that nobody has cancelled yet, so this is a panic.
+                _ = &mut *link => return Next::Panicked("link"),
                 Some(wish) = self.wishes.recv() => Some(wish),
                 () = tokio::time::sleep_until(look_at), if self.is_open() => None,
             };
@@ -292,4 +289,80 @@ fn api(config: &Config, identity: &Identity) -> Option<Api> {
         .or_else(|| identity.enrolment.api())?;
     let network = Network::from_environment(config.control_plane.ca_file.as_deref());
     Some(Api::new(base, network))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::BaseUrl;
+    use crate::identity::{Enrolment, NodeSecret, create_key, store_enrolment};
+    use crate::link::ProbePlaces;
+    use crate::mode::ModeSwitch;
+    use crate::proxy::Settings;
+    use crate::spool::Lock;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use dgon_protocol::frame::{Inventory, Probe, ProbeResult};
+    use dgon_protocol::id::NodeId;
+    use dgon_testkit::link_server::{Script, StubControlPlane};
+    use futures_util::future::BoxFuture;
+    use std::sync::Arc;
+
+    struct NoProber;
+
+    impl link::Prober for NoProber {
+        fn probe(&self, _probe: Probe) -> BoxFuture<'_, ProbeResult> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    /// A node that is enrolled with the stub, and of which one part panics as soon as the link stands.
+    async fn panicking(dir: &std::path::Path) -> (StubControlPlane, Linked) {
+        let state = StateDir::new(dir.join("state"));
+        let node_id = NodeId::parse("rig-7").unwrap();
+        let stub = StubControlPlane::start(node_id.clone(), &[5; 32], Script::default());
+        let stub = stub.await.unwrap();
+        create_key(&state).unwrap();
+        let enrolment = Enrolment {
+            node_id,
+            region: String::new(),
+            link_url: StubControlPlane::link_url(stub.address()),
+            secret: NodeSecret::parse(&STANDARD.encode([5; 32])).unwrap(),
+        };
+        store_enrolment(&state, &enrolment).unwrap();
+        let identity = Identity::load(&state).unwrap();
+        let mut config = Config::default();
+        config.control_plane.api = BaseUrl::parse(&format!("http://{}", stub.address())).ok();
+        let lock = Lock::take(state.path()).unwrap();
+        let receipts = super::super::open_receipts(&config, &state, &identity, lock).unwrap();
+        let parts = Parts {
+            receipts: receipts.clone(),
+            inventory: watch::channel(Arc::new(Inventory::default())).1,
+            heartbeat: Arc::new(|| Box::pin(async { panic!("a fault in the program") })),
+            prober: Arc::new(NoProber),
+            probes: ProbePlaces::default(),
+            mode: ModeSwitch::default(),
+            refresh: Arc::default(),
+            life: crate::liveness::LivenessSignal::new("link"),
+        };
+        let linked = Linked {
+            hash_key: Settings::with_hash_key([0; 32]).hash_key,
+            config,
+            state,
+            identity,
+            receipts,
+            parts,
+            link_out: watch::channel(LinkStatus::new(None)).0,
+            wishes: mpsc::channel(1).1,
+        };
+        (stub, linked)
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_the_link_ends_the_agent_with_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_stub, linked) = panicking(dir.path()).await;
+        let ended = linked.run(CancellationToken::new()).await;
+        assert!(matches!(ended, Err(RunError::Panicked { part: "link" })));
+    }
 }

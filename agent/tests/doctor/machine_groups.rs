@@ -12,6 +12,16 @@ use serde_json::{Value, json};
 pub(crate) const CASES: &[Case] = &[
     (CheckId::ConfigParse, "a key that nobody knows", unknown_key),
     (CheckId::ConfigParse, "no file", no_file),
+    (
+        CheckId::ConfigInsecureHttp,
+        "plain HTTP is allowed",
+        allowed_http,
+    ),
+    (
+        CheckId::ConfigInsecureHttp,
+        "plain HTTP is needed and not allowed",
+        needed_http,
+    ),
     (CheckId::ConfigFileMode, "others can write it", open_file),
     (
         CheckId::ConfigStateMode,
@@ -68,6 +78,25 @@ fn no_file() -> Ill {
     std::fs::remove_file(file_of(&machine)).unwrap();
     // An enrolled machine gets its file back by the same command that enrolled it.
     Ill::new(machine, "no configuration file", Cure::Run)
+}
+
+fn allowed_http() -> Ill {
+    let machine = well();
+    machine.configure("control_plane: {api: 'http://192.0.2.1:9', insecure_http: true}\n");
+    Ill::new(machine, "others on the way can read", by_loopback())
+}
+
+fn needed_http() -> Ill {
+    let machine = well();
+    machine.configure("control_plane: {api: 'http://192.0.2.1:9'}\n");
+    Ill::new(machine, "the agent does not start", by_loopback())
+}
+
+/// The printed command needs a control plane with a certificate.
+fn by_loopback() -> Cure {
+    Cure::ByHand(Box::new(|machine: &mut Machine| {
+        machine.configure("control_plane: {api: 'http://127.0.0.1:9'}\n");
+    }))
 }
 
 fn open_file() -> Ill {
@@ -235,7 +264,7 @@ fn refused() -> Ill {
     let refusal = Refused {
         request_id: None,
         kind: ErrorType::ForkedChain,
-        message: "another receipt has this number".to_owned(),
+        message: "another receipt has this number".into(),
     };
     DeadLetters::in_dir(machine.state.path())
         .append(&[DeadLetter {

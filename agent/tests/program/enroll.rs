@@ -63,6 +63,51 @@ fn enroll(dir: &Path, api: &str, more: &[&str]) -> Command {
 }
 
 #[test]
+fn plain_http_to_another_machine_needs_the_owners_word() {
+    let dir = tempfile::tempdir().unwrap();
+    // An address that nobody has: it is refused before anything is sent.
+    let refused = enroll(dir.path(), "http://192.0.2.1:9", &[])
+        .env("DGON_ENROL_TOKEN", TOKEN)
+        .output()
+        .unwrap();
+    assert_eq!(refused.status.code(), Some(64), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("--insecure-http"));
+    assert!(identity::load_key(&StateDir::new(dir.path().join("state"))).is_err());
+
+    let plane = control_plane(vec![]);
+    let enrolled = enroll(dir.path(), &plane.url(), &["--insecure-http"])
+        .env("DGON_ENROL_TOKEN", TOKEN)
+        .output()
+        .unwrap();
+    assert!(enrolled.status.success(), "{}", stderr(&enrolled));
+    let run = |more: &[&str]| {
+        let arguments = [
+            &[
+                "run",
+                "--api",
+                "http://192.0.2.1:9",
+                "--listen",
+                "192.0.2.1:1",
+            ],
+            more,
+        ];
+        agent(dir.path(), &arguments.concat())
+            .env("DGON_INSECURE_HTTP", "false")
+            .output()
+            .unwrap()
+    };
+    let refused = run(&[]);
+    assert_eq!(refused.status.code(), Some(64), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("others on the way can read"));
+    // Allowed, it comes as far as the address of its proxy, which is not of this machine.
+    let allowed = run(&["--insecure-http"]);
+    assert_eq!(allowed.status.code(), Some(1), "{}", stderr(&allowed));
+    assert!(stderr(&allowed).contains("cannot listen on"));
+    let file = std::fs::read_to_string(dir.path().join("state/agent.yaml")).unwrap();
+    assert!(file.contains("  insecure_http: true\n"), "{file}");
+}
+
+#[test]
 fn a_fresh_machine_gets_an_identity_a_file_and_the_next_step() {
     let dir = tempfile::tempdir().unwrap();
     let plane = control_plane(vec![]);

@@ -21,8 +21,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const MODEL: &str = "sim-chat:1b";
-/// Exit code of an agent that another one replaced.
-const REPLACED: i32 = 3;
 
 fn runtime() -> SimConfig {
     let mut config = SimConfig::new(Kind::Ollama);
@@ -347,7 +345,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_agents_with_one_identity_the_older_stops_and_says_why() {
+async fn of_two_agents_with_one_identity_the_older_serves_on_and_says_why() {
     let mut stack = Stack::start(vec![runtime()], "").await;
     stack.agent.all_acked().await.unwrap();
     until("the link", || async {
@@ -375,13 +373,20 @@ async fn of_two_agents_with_one_identity_the_older_stops_and_says_why() {
         &twin.state().join("spool"),
     );
     twin.resume().await.unwrap();
-    let ended = stack.agent.process().unwrap().ended().await.unwrap();
-    assert_eq!(ended.code(), Some(REPLACED));
+    until("the older one knows", || async {
+        let status = stack.agent.status().await.ok()?;
+        (status["link"]["phase"] == "replaced").then_some(())
+    })
+    .await;
     let log = stack.agent.log_tail();
     assert!(
-        log.contains("another agent with the identity of this node took over"),
+        log.contains("another agent with the identity of this node took the link over"),
         "{log}"
     );
+    // Its own users are served on.
+    let clients = Clients::start(&stack, 1);
+    clients.until_more(3).await;
+    clients.end().await;
     until("the link of the younger", || async {
         let status = twin.status().await.ok()?;
         (status["link"]["phase"] == "connected").then_some(())

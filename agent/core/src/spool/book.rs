@@ -88,6 +88,7 @@ pub struct Book {
     segments: VecDeque<SegmentInfo>,
     next_seq: u64,
     acked_seq: u64,
+    settled_seq: u64,
 }
 
 impl Book {
@@ -103,6 +104,7 @@ impl Book {
             segments: segments.into_iter().collect(),
             next_seq,
             acked_seq: 0,
+            settled_seq: 0,
         };
         book.set_acked(acked_seq);
         book
@@ -126,6 +128,17 @@ impl Book {
     /// Everything up to here is acknowledged.
     pub fn acked_seq(&self) -> u64 {
         self.acked_seq
+    }
+
+    /// The most that was ever acknowledged. A control plane that says later that it has less is sent the receipts
+    /// again from the archive, which takes no room from new ones.
+    pub fn settled_seq(&self) -> u64 {
+        self.settled_seq
+    }
+
+    /// Receipts that nobody ever acknowledged: what the limit of receipts is about.
+    fn unsettled(&self) -> u64 {
+        self.last_seq() - self.settled_seq
     }
 
     /// Oldest `seq` that is still kept; `next_seq` where nothing is.
@@ -176,14 +189,14 @@ impl Book {
     /// # Errors
     /// [`Full`] where there is room for none.
     pub fn room(&self) -> Result<u64, Full> {
-        let by_count = self.limits.max_receipts.saturating_sub(self.depth());
+        let by_count = self.limits.max_receipts.saturating_sub(self.unsettled());
         if by_count == 0 {
             return Err(Full::Receipts {
-                waiting: self.depth(),
+                waiting: self.unsettled(),
                 limit: self.limits.max_receipts,
             });
         }
-        let used = self.unacked_bytes();
+        let used = self.unsettled_bytes();
         let free = self
             .limits
             .max_bytes
@@ -203,13 +216,13 @@ impl Book {
     /// # Errors
     /// [`Full`] when it does not.
     pub fn admit(&self, receipts: u64, receipt_bytes: u64) -> Result<(), Full> {
-        if self.depth() + receipts > self.limits.max_receipts {
+        if self.unsettled() + receipts > self.limits.max_receipts {
             return Err(Full::Receipts {
-                waiting: self.depth(),
+                waiting: self.unsettled(),
                 limit: self.limits.max_receipts,
             });
         }
-        let used = self.unacked_bytes();
+        let used = self.unsettled_bytes();
         let framed = receipt_bytes + receipts * framed_len(0) as u64 + HEADER_BYTES as u64;
         if used + framed > self.limits.max_bytes {
             return Err(Full::Bytes {
@@ -247,17 +260,18 @@ impl Book {
     pub fn set_acked(&mut self, seq: u64) {
         let oldest = self.oldest_seq().max(1) - 1;
         self.acked_seq = seq.clamp(oldest.min(self.last_seq()), self.last_seq());
+        self.settled_seq = self.settled_seq.max(self.acked_seq);
     }
 
     /// How many of the oldest segments may go now: wholly acknowledged, and too old or too many.
     pub fn trimmable(&self, now_s: u64) -> usize {
         let mut acked_bytes: u64 = self
-            .acked_segments()
+            .segments_up_to(self.acked_seq)
             .map(|(segment, _)| segment.bytes)
             .sum();
         let mut bytes = self.bytes();
         let mut count = 0;
-        for (segment, next) in self.acked_segments() {
+        for (segment, next) in self.segments_up_to(self.acked_seq) {
             let old = now_s.saturating_sub(next.created_s) > self.limits.keep_s;
             if !old && acked_bytes <= self.limits.keep_bytes && bytes <= self.limits.max_bytes {
                 break;
@@ -276,24 +290,24 @@ impl Book {
         }
     }
 
-    /// Wholly acknowledged segments, oldest first, each with its successor. The active one is never among them.
-    fn acked_segments(&self) -> impl Iterator<Item = (&SegmentInfo, &SegmentInfo)> {
+    /// Segments wholly up to `seq`, oldest first, each with its successor. The active one is never among them.
+    fn segments_up_to(&self, seq: u64) -> impl Iterator<Item = (&SegmentInfo, &SegmentInfo)> {
         self.segments
             .iter()
             .zip(self.segments.iter().skip(1))
-            .take_while(|(_, next)| next.first_seq <= self.acked_seq + 1)
+            .take_while(move |(_, next)| next.first_seq <= seq + 1)
     }
 
-    fn unacked_bytes(&self) -> u64 {
-        let acked: u64 = self
-            .acked_segments()
-            .map(|(segment, _)| segment.bytes)
-            .sum();
-        if self.depth() == 0 {
+    fn unsettled_bytes(&self) -> u64 {
+        if self.unsettled() == 0 {
             // What is left in the active segment is acknowledged too; it will be trimmed after rotation.
             return 0;
         }
-        self.bytes() - acked
+        let settled: u64 = self
+            .segments_up_to(self.settled_seq)
+            .map(|(segment, _)| segment.bytes)
+            .sum();
+        self.bytes() - settled
     }
 }
 
@@ -318,6 +332,27 @@ mod tests {
             book.appended(per_segment, 920);
         }
         book
+    }
+
+    #[test]
+    fn a_control_plane_that_has_less_than_before_takes_no_room() {
+        let mut book = Book::new(Limits::new(20, 256 * 1024), [], 1, 0);
+        book.rotated(0);
+        book.appended(20, 9_000);
+        book.set_acked(20);
+        assert_eq!(book.room(), Ok(20));
+        book.set_acked(0);
+        assert_eq!((book.acked_seq(), book.settled_seq()), (0, 20));
+        assert_eq!((book.depth(), book.room()), (20, Ok(20)));
+        assert_eq!(book.admit(1, 100), Ok(()));
+        // What it does not have again is not trimmed before it is sent.
+        assert_eq!(book.trimmable(1_000_000), 0);
+        book.appended(20, 9_000);
+        let full = Full::Receipts {
+            waiting: 20,
+            limit: 20,
+        };
+        assert_eq!(book.room(), Err(full));
     }
 
     #[test]

@@ -31,6 +31,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 use writer::{Command, Writer};
 
 /// Commands that wait for the writer. A request beyond it waits in its own task.
@@ -156,6 +157,7 @@ pub struct Receipts {
     commands: mpsc::Sender<Command>,
     status: watch::Receiver<SpoolStatus>,
     life: LivenessSignal,
+    panicked: CancellationToken,
 }
 
 impl Receipts {
@@ -171,19 +173,27 @@ impl Receipts {
     ) -> io::Result<Self> {
         let (commands, queue) = mpsc::channel(QUEUE);
         let life = LivenessSignal::new("spool");
-        let (writer, status) = Writer::new(spool, signer, dead_letters, lock, life.clone());
+        let panicked = CancellationToken::new();
+        let told = panicked.clone();
+        let (writer, status) = Writer::new(spool, signer, dead_letters, lock, life.clone(), told);
         writer.start(queue)?;
         tokio::spawn(keep_tidy(commands.downgrade(), status.clone()));
         Ok(Self {
             commands,
             status,
             life,
+            panicked,
         })
     }
 
     /// What the watchdog is told of the writer.
     pub fn life(&self) -> LivenessSignal {
         self.life.clone()
+    }
+
+    /// Cancelled when the writer's thread panicked: then no receipt can be made any more, and the agent must end.
+    pub fn panicked(&self) -> &CancellationToken {
+        &self.panicked
     }
 
     /// How the spool stands now.
@@ -216,10 +226,16 @@ impl Receipts {
         .unwrap_or(Ok(Vec::new()))
     }
 
-    /// The control plane has durably taken or refused everything up to `ack.acked_seq`. Refused receipts go to
-    /// the dead-letter file.
-    pub async fn acknowledge(&self, ack: Ack) {
-        self.ask(|reply| Command::Ack { ack, reply }).await;
+    /// The control plane has durably taken or refused everything up to `ack.acked_seq`, which is at most `sent_seq`, the
+    /// last that was sent to it. Refused receipts go to the dead-letter file; refusals of receipts that are not in
+    /// flight are ignored, and counted in the answer.
+    pub async fn acknowledge(&self, ack: Ack, sent_seq: u64) -> usize {
+        let command = |reply| Command::Ack {
+            ack,
+            sent_seq,
+            reply,
+        };
+        self.ask(command).await.unwrap_or(0)
     }
 
     /// A session begins and the control plane says how far it has this chain, possibly less far than before.

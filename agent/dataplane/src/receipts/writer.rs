@@ -11,11 +11,14 @@ use crate::sink::SinkError;
 use crate::spool::{AppendError, DeadLetter, DeadLetters, Lock, Spool, Stored, disk::Disk};
 use dgon_agent_core::facts::RequestFacts;
 use dgon_protocol::frame::{Ack, Refused};
+use dgon_protocol::id::RequestId;
 use dgon_protocol::receipt::Signed;
 use serde_json::value::RawValue;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
 /// Most receipts in one batch: bounds memory and how long a command waits behind it.
 const BATCH: usize = 512;
@@ -44,7 +47,8 @@ pub(super) enum Command {
     },
     Ack {
         ack: Ack,
-        reply: oneshot::Sender<()>,
+        sent_seq: u64,
+        reply: oneshot::Sender<usize>,
     },
     ResumeAt {
         acked_seq: u64,
@@ -77,6 +81,7 @@ pub struct HandedOver {
     dead_letter_count: u64,
     today: Today,
     life: LivenessSignal,
+    panicked: CancellationToken,
     lock: Option<Lock>,
 }
 
@@ -92,10 +97,12 @@ impl HandedOver {
             dead_letters: self.dead_letters,
             status: self.status,
             ahead: None,
+            refused: BTreeSet::new(),
             dead_letter_count: self.dead_letter_count,
             today: self.today,
             batch: Vec::new(),
             life: self.life,
+            panicked: self.panicked,
             lock: self.lock,
         };
         writer.publish();
@@ -110,11 +117,25 @@ pub(super) struct Writer<D: Disk> {
     status: watch::Sender<SpoolStatus>,
     /// Last `seq` that the control plane has, where that is more than we have.
     ahead: Option<u64>,
+    /// Receipts in flight that were refused and not acknowledged yet.
+    refused: BTreeSet<u64>,
     dead_letter_count: u64,
     today: Today,
     batch: Vec<(Box<RequestFacts>, RecordReply)>,
     life: LivenessSignal,
+    panicked: CancellationToken,
     lock: Option<Lock>,
+}
+
+/// Tells that the writer's thread panicked: nobody joins it.
+struct PanicTold(CancellationToken);
+
+impl Drop for PanicTold {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.cancel();
+        }
+    }
 }
 
 /// Receipts since midnight UTC.
@@ -131,6 +152,7 @@ impl<D: Disk> Writer<D> {
         dead_letters: DeadLetters,
         lock: Option<Lock>,
         life: LivenessSignal,
+        panicked: CancellationToken,
     ) -> (Self, watch::Receiver<SpoolStatus>) {
         let day = unix_s() / DAY_S;
         let today = Today {
@@ -158,10 +180,12 @@ impl<D: Disk> Writer<D> {
             dead_letters,
             status,
             ahead: None,
+            refused: BTreeSet::new(),
             dead_letter_count,
             today,
             batch: Vec::new(),
             life,
+            panicked,
             lock,
         };
         writer.publish();
@@ -173,7 +197,10 @@ impl<D: Disk> Writer<D> {
         std::thread::Builder::new()
             .name("spool".to_owned())
             .stack_size(256 * 1024)
-            .spawn(move || self.run(queue))
+            .spawn(move || {
+                let _told = PanicTold(self.panicked.clone());
+                self.run(queue);
+            })
             .map(drop)
     }
 
@@ -235,6 +262,7 @@ impl<D: Disk> Writer<D> {
             dead_letter_count: self.dead_letter_count,
             today: self.today,
             life: self.life,
+            panicked: self.panicked,
             lock: self.lock,
         }
     }
@@ -261,10 +289,14 @@ impl<D: Disk> Writer<D> {
             } => {
                 let _ = reply.send(self.spool.read(from, max_count, max_bytes));
             }
-            Command::Ack { ack, reply } => {
-                self.acknowledge(&ack);
+            Command::Ack {
+                ack,
+                sent_seq,
+                reply,
+            } => {
+                let ignored = self.acknowledge(ack, sent_seq);
                 self.publish();
-                let _ = reply.send(());
+                let _ = reply.send(ignored);
             }
             Command::ResumeAt { acked_seq, reply } => {
                 let last_seq = self.spool.book().last_seq();
@@ -346,25 +378,39 @@ impl<D: Disk> Writer<D> {
         self.spool.fault().cloned().map(NotReady::from)
     }
 
-    fn acknowledge(&mut self, ack: &Ack) {
+    /// Takes an acknowledgement of what was sent up to `sent_seq`; how many refusals in it are of nothing that is in
+    /// flight.
+    fn acknowledge(&mut self, ack: Ack, sent_seq: u64) -> usize {
         if self.ahead.is_some() {
-            return;
+            return ack.refused.len();
         }
-        if !ack.refused.is_empty() {
-            self.bury(ack);
-        }
+        let ignored = if ack.refused.is_empty() {
+            0
+        } else {
+            self.refuse(ack.refused, sent_seq)
+        };
         if ack.acked_seq > self.spool.book().acked_seq() {
             self.spool.set_acked(ack.acked_seq);
             self.trim();
         }
+        let acked_seq = self.spool.book().acked_seq();
+        self.refused = self.refused.split_off(&(acked_seq + 1));
+        ignored
     }
 
-    /// Puts refused receipts into the dead-letter file.
-    fn bury(&mut self, ack: &Ack) {
-        let mut refused = ack.refused.clone();
+    /// Puts refused receipts into the dead-letter file: those that are in flight, each once. What a refusal says of any
+    /// other receipt is no verdict on something that was sent.
+    fn refuse(&mut self, refused: Vec<Refused>, sent_seq: u64) -> usize {
+        let count = refused.len();
+        let mut by_id: HashMap<RequestId, Refused> = HashMap::new();
+        for refusal in refused {
+            if let Some(id) = refusal.request_id.clone() {
+                by_id.entry(id).or_insert(refusal);
+            }
+        }
         let mut letters = Vec::new();
         let mut from = self.spool.book().acked_seq() + 1;
-        while !refused.is_empty() && from <= ack.acked_seq {
+        while !by_id.is_empty() && from <= sent_seq {
             let batch = self
                 .spool
                 .read(from, LOOKUP, LOOKUP_BYTES)
@@ -372,31 +418,40 @@ impl<D: Disk> Writer<D> {
             let Some(last) = batch.last() else { break };
             from = last.seq + 1;
             for stored in batch {
-                if let Some(at) = refused
-                    .iter()
-                    .position(|refusal| is_about(refusal, &stored))
-                {
-                    letters.push(letter(refused.swap_remove(at), Some(stored)));
+                let is_open = stored.seq <= sent_seq && !self.refused.contains(&stored.seq);
+                let refusal = request_id(&stored).and_then(|id| by_id.remove(&id));
+                if let Some(refusal) = refusal.filter(|_| is_open) {
+                    self.refused.insert(stored.seq);
+                    letters.push(letter(refusal, Some(stored)));
                 }
             }
         }
-        letters.extend(refused.into_iter().map(|refusal| letter(refusal, None)));
         if let Err(error) = self.keep_letters(&letters) {
             tracing::error!(%error, "the dead-letter file could not be written; the receipts stay in the spool");
         }
+        count - letters.len()
     }
 
+    /// Keeps as many letters as the file takes. A batch is one line of the log, whatever its size.
     fn keep_letters(&mut self, letters: &[DeadLetter]) -> io::Result<()> {
-        for letter in letters {
-            tracing::warn!(
-                request_id = letter.refusal.request_id.as_ref().map(ToString::to_string),
-                kind = %letter.refusal.kind,
-                reason = letter.refusal.message,
-                "the control plane refused a receipt; it lies in the dead-letter file"
+        let Some(first) = letters.first() else {
+            return Ok(());
+        };
+        tracing::warn!(
+            receipts = letters.len(),
+            request_id = first.refusal.request_id.as_ref().map(ToString::to_string),
+            kind = %first.refusal.kind,
+            reason = %first.refusal.message,
+            "the control plane refused receipts; they go to the dead-letter file"
+        );
+        let kept = self.dead_letters.append(letters)?;
+        self.dead_letter_count += kept as u64;
+        if kept < letters.len() {
+            tracing::error!(
+                left_out = letters.len() - kept,
+                "the dead-letter file is full; refused receipts stay in the spool alone until it is put aside"
             );
         }
-        self.dead_letters.append(letters)?;
-        self.dead_letter_count += letters.len() as u64;
         Ok(())
     }
 
@@ -455,11 +510,14 @@ impl From<AppendError> for NotReady {
     }
 }
 
-fn is_about(refusal: &Refused, stored: &Stored) -> bool {
-    refusal.request_id.as_ref().is_some_and(|id| {
-        let needle = format!("\"request_id\":\"{id}\"");
-        memchr::memmem::find(&stored.entry_bytes, needle.as_bytes()).is_some()
-    })
+/// The id in the bytes of a receipt of ours: they are canonical and flat, so the name stands in them once.
+fn request_id(stored: &Stored) -> Option<RequestId> {
+    const NAME: &[u8] = b"\"request_id\":\"";
+    let at = memchr::memmem::find(&stored.entry_bytes, NAME)? + NAME.len();
+    let rest = stored.entry_bytes.get(at..)?;
+    let end = memchr::memchr(b'"', rest)?;
+    let id = std::str::from_utf8(rest.get(..end)?).ok()?;
+    RequestId::parse(id).ok()
 }
 
 /// A refused receipt as it is kept: `stored` is the receipt itself, where it still is in the spool.

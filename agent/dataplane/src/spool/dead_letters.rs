@@ -1,7 +1,8 @@
 //! Receipts that the control plane refused: one JSON line each, kept for their owner, shown by `doctor`.
 //!
-//! Bounded: a file over 8 MiB is put aside as `….old`, in place of the one before it. A line that cannot be
-//! written never holds the queue up; the receipt itself stays in the spool as long as acknowledged ones do.
+//! Bounded: at most 8 MiB. A file that is full takes nothing more until its owner puts it aside, so that a control plane
+//! that refuses everything cannot push out what was refused before. A line that cannot be written never holds the
+//! queue up; the receipt itself stays in the spool as long as acknowledged ones do.
 
 use super::disk::{owner_only, sync_folder};
 use dgon_protocol::frame::Refused;
@@ -13,7 +14,10 @@ use std::path::{Path, PathBuf};
 
 /// Name of the file in the state directory.
 pub const FILE_NAME: &str = "dead-letters.jsonl";
-const LARGEST_BYTES: u64 = 8 * 1024 * 1024;
+/// Most bytes of the file.
+pub const LARGEST_BYTES: u64 = 8 * 1024 * 1024;
+/// A file with less room than this counts as full: more than the largest letter.
+const RESERVE_BYTES: u64 = 128 * 1024;
 
 /// One refused receipt.
 #[derive(Debug, Serialize, Deserialize)]
@@ -44,33 +48,41 @@ impl DeadLetters {
         }
     }
 
-    /// Appends letters; durable on return.
+    /// Appends letters as long as there is room; durable on return. How many went in.
     ///
     /// # Errors
     /// When that is not certain.
-    pub fn append(&self, letters: &[DeadLetter]) -> io::Result<()> {
-        if letters.is_empty() {
-            return Ok(());
-        }
+    pub fn append(&self, letters: &[DeadLetter]) -> io::Result<usize> {
         let length = fs::metadata(&self.path).map_or(0, |data| data.len());
-        if length > LARGEST_BYTES {
-            fs::rename(&self.path, self.path.with_extension("jsonl.old"))?;
-        }
         let mut lines = Vec::new();
         // A line that a crash cut short must not swallow the next one.
         if length > 0 && !self.ends_with_newline()? {
             lines.push(b'\n');
         }
+        let mut kept = 0;
         for letter in letters {
+            if length + lines.len() as u64 + RESERVE_BYTES > LARGEST_BYTES {
+                break;
+            }
             serde_json::to_writer(&mut lines, letter)?;
             lines.push(b'\n');
+            kept += 1;
+        }
+        if kept == 0 {
+            return Ok(0);
         }
         let mut options = OpenOptions::new();
         options.create(true).append(true);
         let mut file = owner_only(&mut options).open(&self.path)?;
         file.write_all(&lines)?;
         file.sync_data()?;
-        self.path.parent().map_or(Ok(()), sync_folder)
+        self.path.parent().map_or(Ok(()), sync_folder)?;
+        Ok(kept)
+    }
+
+    /// Whether the file takes nothing more.
+    pub fn is_full(&self) -> bool {
+        fs::metadata(&self.path).is_ok_and(|data| data.len() + RESERVE_BYTES > LARGEST_BYTES)
     }
 
     fn ends_with_newline(&self) -> io::Result<bool> {
@@ -125,7 +137,7 @@ mod tests {
             refusal: Refused {
                 request_id: RequestId::parse(id).ok(),
                 kind: ErrorType::InvalidSignature,
-                message: "the signature does not hold".to_owned(),
+                message: "the signature does not hold".into(),
             },
             seq: Some(3),
             receipt: RawValue::from_string(r#"{"a":1}"#.to_owned()).ok(),
@@ -151,5 +163,22 @@ mod tests {
         assert_eq!(ids, ["r_3", "r_1"]);
         let receipt = letters.newest(1).unwrap().remove(0).receipt.unwrap();
         assert_eq!(receipt.get(), r#"{"a":1}"#);
+    }
+
+    #[test]
+    fn a_full_file_keeps_what_it_has_and_takes_nothing_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let letters = DeadLetters::in_dir(dir.path());
+        assert_eq!(letters.append(&[letter("r_first")]).unwrap(), 1);
+        let many: Vec<DeadLetter> = (0..1_000).map(|_| letter("r_2")).collect();
+        while letters.append(&many).unwrap() == many.len() {
+            assert!(!letters.is_full());
+        }
+        assert!(letters.is_full());
+        assert_eq!(letters.append(&many).unwrap(), 0);
+        let length = fs::metadata(dir.path().join(FILE_NAME)).unwrap().len();
+        assert!(length <= LARGEST_BYTES, "{length}");
+        let oldest = letters.newest(usize::MAX).unwrap().pop().unwrap();
+        assert_eq!(oldest.refusal.request_id, RequestId::parse("r_first").ok());
     }
 }

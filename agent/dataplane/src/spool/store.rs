@@ -172,7 +172,7 @@ impl<D: Disk> Spool<D> {
 
     /// Whether [`Spool::save_acked`] has something to do.
     pub fn has_unsaved_ack(&self) -> bool {
-        self.book.acked_seq() != self.acked_saved
+        self.book.settled_seq() != self.acked_saved
     }
 
     /// Appends receipts whose `seq` run on from the book's `next_seq`. They are durable on return.
@@ -422,7 +422,8 @@ impl<D: Disk> Spool<D> {
         if !self.has_unsaved_ack() {
             return Ok(());
         }
-        let acked_seq = self.book.acked_seq();
+        // The most that ever was: a control plane that has less says so again in the next session.
+        let acked_seq = self.book.settled_seq();
         let mut file = self.disk.create(ACKED_NEW)?;
         file.write_at(0, format!("{acked_seq}\n").as_bytes())?;
         file.sync()?;

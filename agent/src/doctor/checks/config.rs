@@ -1,6 +1,7 @@
 //! Group `config`: can agent.yaml be read, and by whom written?
 
 use super::{chain, word};
+use crate::config::plain_http;
 use crate::doctor::examine::{Examination, Told};
 use crate::doctor::{Check, CheckId, Patient};
 use crate::files;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 pub(super) const EXAMINATION: Examination = Examination {
     makes: &[
         CheckId::ConfigParse,
+        CheckId::ConfigInsecureHttp,
         CheckId::ConfigFileMode,
         CheckId::ConfigStateMode,
     ],
@@ -19,6 +21,7 @@ pub(super) const EXAMINATION: Examination = Examination {
 
 async fn check(patient: Arc<Patient>, told: Told) {
     told.tell(parse(&patient));
+    told.tell(insecure_http(&patient));
     // A disk that hangs blocks its thread, not the doctor.
     let looked = tokio::task::spawn_blocking(move || {
         told.tell(file_mode(&patient));
@@ -38,6 +41,34 @@ fn parse(patient: &Patient) -> Check {
         ),
         Ok(_) => check.ok("the configuration is valid"),
         Err(error) => check.fail(chain(error), patient.command("config check")),
+    }
+}
+
+/// What the owner allowed is told all the same: it is easily forgotten once there is TLS.
+fn insecure_http(patient: &Patient) -> Check {
+    let check = Check::new(CheckId::ConfigInsecureHttp, "control_plane.insecure_http");
+    let (Some(config), Some(api)) = (patient.values(), patient.api()) else {
+        return check.skip("no control plane is named");
+    };
+    let is_exposed = plain_http::is_exposed(&api);
+    let https = format!("dgon-agent run --api https://{}", api.host());
+    match (config.control_plane.insecure_http, is_exposed) {
+        (false, false) => check.ok("nothing leaves this machine unencrypted"),
+        (false, true) => check.fail(
+            format!("{api} is plain HTTP to another machine, which is not allowed; the agent does not start"),
+            https,
+        ),
+        (true, true) => check.warn(
+            format!(
+                "{api} is plain HTTP: others on the way can read the node's secret, and speak as the node or as its \
+                 control plane"
+            ),
+            https,
+        ),
+        (true, false) => check.warn(
+            "plain HTTP is allowed and not needed; remove it from agent.yaml or the environment",
+            patient.command("config show"),
+        ),
     }
 }
 

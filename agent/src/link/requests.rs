@@ -1,9 +1,12 @@
 //! What the control plane may ask of the agent, and the bounds of it.
 //!
-//! Only what the owner's `allow` names is done; the rest is refused with a reason. Probes run beside the session in
-//! a small pool, so that a slow runtime never delays acknowledgements.
+//! Only what the owner's `allow` names is done; the rest is refused with a reason. Probes run beside the session, so
+//! that a slow runtime never delays anything. How many run at once, and how large and long each may be, are limits of
+//! the agent: a control plane that connects again finds the places taken as it left them.
 
 use super::Parts;
+use super::log::LinkLog;
+use super::session::Outbox;
 use crate::mode::NetworkOrder;
 use crate::proxy::Proxy;
 use dgon_agent_core::owner::orders::describe;
@@ -13,10 +16,35 @@ use dgon_protocol::frame::{
 use dgon_protocol::relay::{Kind, RelayFrame};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
-use tokio::sync::{Semaphore, mpsc};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 /// Probes served at once.
 const PROBES: usize = 4;
+/// Most tokens that a probe may ask for.
+const PROBE_TOKENS: u32 = 256;
+/// Longest that a probe may run, ms.
+const PROBE_MS: u32 = 60_000;
+/// A prober that does not keep its own time is cut off after this.
+const PROBE_GRACE: Duration = Duration::from_secs(5);
+
+/// The places for probes, of the agent and not of a session. Clones share them.
+#[derive(Debug, Clone)]
+pub struct ProbePlaces(Arc<Semaphore>);
+
+impl Default for ProbePlaces {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(PROBES)))
+    }
+}
+
+impl ProbePlaces {
+    /// A place for as long as the permit is held; `None` where all are taken.
+    fn take(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0).try_acquire_owned().ok()
+    }
+}
 
 /// Serves probes on the path that clients' requests take.
 pub trait Prober: Send + Sync + 'static {
@@ -30,30 +58,31 @@ impl Prober for Arc<Proxy> {
     }
 }
 
-/// The duties of one session. Answers go into its bounded queue of frames.
-pub(super) struct Duties {
+/// Answers what the control plane asks for in one session.
+pub(super) struct Requests {
     parts: Parts,
     allow: Vec<Permission>,
-    pool: Arc<Semaphore>,
-    answers: mpsc::Sender<ToControlPlane>,
+    outbox: Outbox,
+    log: Arc<LinkLog>,
 }
 
-impl Duties {
+impl Requests {
     pub(super) fn new(
         parts: Parts,
         allow: Vec<Permission>,
-        answers: mpsc::Sender<ToControlPlane>,
+        outbox: Outbox,
+        log: Arc<LinkLog>,
     ) -> Self {
         Self {
             parts,
             allow,
-            pool: Arc::new(Semaphore::new(PROBES)),
-            answers,
+            outbox,
+            log,
         }
     }
 
-    /// Serves a probe in the pool, or says why not.
-    pub(super) fn probe(&self, probe: Probe) -> Option<ToControlPlane> {
+    /// Serves a probe in one of the agent's places, or says why not.
+    pub(super) fn probe(&self, mut probe: Probe) -> Option<ToControlPlane> {
         if !self.allow.contains(&Permission::Probe) {
             let reason = "the owner of this node does not allow probes";
             return Some(refused_probe(&probe, reason));
@@ -61,19 +90,22 @@ impl Duties {
         if let Some(reason) = self.not_serving() {
             return Some(refused_probe(&probe, &reason));
         }
-        let Ok(permit) = Arc::clone(&self.pool).try_acquire_owned() else {
+        let Some(permit) = self.parts.probes.take() else {
             return Some(refused_probe(
                 &probe,
                 "this node serves as many probes as it can already",
             ));
         };
+        probe.max_tokens = probe.max_tokens.clamp(1, PROBE_TOKENS);
+        probe.timeout_ms = probe.timeout_ms.clamp(1, PROBE_MS);
+        let within = Duration::from_millis(probe.timeout_ms.into()) + PROBE_GRACE;
+        let late = late_probe(&probe);
         let prober = Arc::clone(&self.parts.prober);
-        let answers = self.answers.clone();
+        let outbox = self.outbox.clone();
         tokio::spawn(async move {
-            let result = prober.probe(probe).await;
+            let result = timeout(within, prober.probe(probe)).await.unwrap_or(late);
             drop(permit);
-            // The session may have ended; the control plane then asks again in the next one.
-            drop(answers.send(ToControlPlane::ProbeResult(result)).await);
+            outbox.result(&ToControlPlane::ProbeResult(result)).await;
         });
         None
     }
@@ -133,24 +165,40 @@ impl Duties {
             // Takes back what the control plane ordered, never what the owner did.
             Control::Resume => self.order(None),
             Control::Refresh => self.parts.refresh.notify_one(),
-            Control::SetConfig { config } => tracing::warn!(
-                settings = config.len(),
-                "the control plane wants to change settings; this agent takes them from its owner alone"
-            ),
+            Control::SetConfig { config } => {
+                if self.log.may_tell() {
+                    tracing::warn!(
+                        settings = config.len(),
+                        "the control plane wants to change settings; this agent takes them from its owner alone"
+                    );
+                }
+            }
         }
     }
 }
 
 fn refused_probe(probe: &Probe, reason: &str) -> ToControlPlane {
-    ToControlPlane::ProbeResult(ProbeResult {
+    ToControlPlane::ProbeResult(unserved(probe, ProbeOutcome::Refused, reason))
+}
+
+fn late_probe(probe: &Probe) -> ProbeResult {
+    unserved(
+        probe,
+        ProbeOutcome::Timeout,
+        "the probe was cut off: it did not end in its time",
+    )
+}
+
+fn unserved(probe: &Probe, outcome: ProbeOutcome, reason: &str) -> ProbeResult {
+    ProbeResult {
         probe_id: probe.probe_id.clone(),
         request_id: None,
-        outcome: ProbeOutcome::Refused,
+        outcome,
         message: Some(reason.to_owned()),
         model: probe.model.clone(),
         tokens_input: 0,
         tokens_output: 0,
         ttft_ms: None,
         latency_ms: 0,
-    })
+    }
 }

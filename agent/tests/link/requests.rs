@@ -246,7 +246,7 @@ async fn changes_are_told_and_the_status_is_kept() {
 
     let active = NodeStatus {
         status: LifecycleStatus::Active,
-        reason: "probe_passed".to_owned(),
+        reason: "probe_passed".into(),
     };
     stub.send(ToAgent::Status(active.clone())).await;
     agent
