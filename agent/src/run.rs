@@ -7,7 +7,7 @@
 
 use crate::cli::VERSION;
 use crate::config::{Config, StateDir};
-use crate::gpu::{Detector, EnergyMeter};
+use crate::gpu::{Detector, EnergyMeter, GpuAccess};
 use crate::heartbeat::Pulse;
 use crate::host;
 use crate::identity::{Identity, IdentityError};
@@ -155,7 +155,9 @@ pub async fn run_until(
     let registry = runtime::keep_looking(registry_settings(config).map_err(RunError::Runtimes)?);
     let tally = Tally::new(Arc::new(receipts.clone()));
     let sink = Arc::new(Counted(Arc::clone(&tally)));
-    let proxy_settings = proxy_settings(config, &identity);
+    let gpus = GpuAccess::new(config.telemetry.read_gpus);
+    let energy = energy_meter(&gpus);
+    let proxy_settings = proxy_settings(config, &identity, energy.clone());
     let hash_key = proxy_settings.hash_key.clone();
     let proxy = Proxy::new(registry.clone(), sink, proxy_settings);
     let address = config.proxy.listen;
@@ -181,6 +183,7 @@ pub async fn run_until(
         Arc::clone(&proxy),
         receipts.clone(),
         mode.clone(),
+        gpus.clone(),
     );
     let (inventory_out, inventory) = watch::channel(Arc::new(Inventory::default()));
     let url = link_settings(config, &identity).url;
@@ -201,6 +204,8 @@ pub async fn run_until(
         state: state.clone(),
         ordering: tokio::sync::Mutex::default(),
         wishes: wishes_out,
+        gpus,
+        energy,
     });
     let sight = Sight {
         pulse: pulse.clone(),
@@ -442,7 +447,7 @@ pub(crate) fn registry_settings(config: &Config) -> Result<RegistrySettings, Acc
     })
 }
 
-fn proxy_settings(config: &Config, identity: &Identity) -> Settings {
+fn proxy_settings(config: &Config, identity: &Identity, energy: Option<EnergyMeter>) -> Settings {
     let proxy = &config.proxy;
     let mib = usize::try_from(proxy.max_body_mib).unwrap_or(usize::MAX);
     Settings {
@@ -453,15 +458,14 @@ fn proxy_settings(config: &Config, identity: &Identity) -> Settings {
         first_byte_timeout: Duration::from_secs(proxy.stall_timeout_s),
         stall_timeout: Duration::from_secs(proxy.stall_timeout_s),
         drain_timeout: Duration::from_secs(proxy.drain_s),
-        energy: energy_meter()
-            .map(|meter| Arc::new(meter) as Arc<dyn crate::proxy::settings::EnergyMeter>),
+        energy: energy.map(|meter| Arc::new(meter) as Arc<dyn crate::proxy::settings::EnergyMeter>),
         ..Settings::with_hash_key(*identity.prompt_hash_key())
     }
 }
 
 /// Measures by the cards' counters. A system that gives no thread gives receipts without energy.
-fn energy_meter() -> Option<EnergyMeter> {
-    let mut cards = Detector::new();
+fn energy_meter(gpus: &GpuAccess) -> Option<EnergyMeter> {
+    let mut cards = Detector::with_access(gpus.clone());
     EnergyMeter::start(move || cards.energy()).ok()
 }
 

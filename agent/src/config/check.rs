@@ -87,6 +87,10 @@ pub(super) fn broken_rules(config: &Config) -> Vec<String> {
         "telemetry.metrics_listen: must differ from proxy.listen",
     );
     rule(
+        config.telemetry.read_gpus || config.owner.max_gpu_temp_c.is_none(),
+        "owner.max_gpu_temp_c: cannot be kept while telemetry.read_gpus is false, as nobody reads the temperature",
+    );
+    rule(
         config.runtimes.endpoints.len() <= ENDPOINTS,
         "runtimes.endpoints: must be at most 32",
     );

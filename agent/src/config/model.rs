@@ -246,12 +246,24 @@ impl From<QuietHours> for String {
 }
 
 /// Section `telemetry`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Telemetry {
     /// Where Prometheus may read metrics of the runtime, GPUs, spool and link. Off unless set.
     pub metrics_listen: Option<SocketAddr>,
+    /// Read the GPUs. Where this is false no driver is ever opened, so that cards can be given to a virtual machine
+    /// or their driver be unloaded; heartbeats, inventory and receipts then say nothing of GPUs, and say why.
+    pub read_gpus: bool,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self {
+            metrics_listen: None,
+            read_gpus: true,
+        }
+    }
 }
 
 /// Section `log`.

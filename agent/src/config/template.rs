@@ -83,6 +83,8 @@ owner:
 # Metrics for Prometheus, at http://ADDRESS/metrics without a password: keep it on this machine.
 # telemetry:
 #   metrics_listen: 127.0.0.1:9464
+#   # false: no GPU driver is ever opened, and the network is told that the GPUs are not read.
+#   read_gpus: true
 
 log:
   level: info      # error, warn, info, debug, trace

@@ -45,7 +45,7 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
             "tariff_usd_per_kwh",
         ],
     ),
-    ("telemetry", &["metrics_listen"]),
+    ("telemetry", &["metrics_listen", "read_gpus"]),
     ("log", &["level", "format", "file", "max_mib", "keep"]),
 ];
 
