@@ -222,7 +222,7 @@ impl Proxy {
         match tokio::time::timeout(self.settings.first_byte_timeout, sent).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
-                self.registry.look_now();
+                self.registry.look_at(&runtime.endpoint);
                 let failure = match error {
                     UpstreamError::Connect { .. } => Failure::Unreachable,
                     UpstreamError::Broken { .. } => Failure::Incomplete,
