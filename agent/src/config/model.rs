@@ -114,8 +114,11 @@ impl Default for Runtimes {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Proxy {
-    /// Where clients connect.
+    /// Where clients connect. On 127.0.0.1 the same port of [::1] is served too, where this machine has IPv6.
     pub listen: SocketAddr,
+    /// Names under which clients may ask for this machine, such as `ai.example.org`, besides its addresses and the
+    /// names that only local networks have; `*` allows any. Holds for the metrics too.
+    pub hosts: Vec<String>,
     /// Origins of web pages, such as `https://chat.example`, that may ask besides those of this machine.
     pub origins: Vec<String>,
     /// Largest request body, MiB.
@@ -127,7 +130,11 @@ pub struct Proxy {
     /// How long the runtime may take to accept a connection, ms.
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 60000)))]
     pub connect_timeout_ms: u64,
-    /// How long the runtime may stay silent within an answer, s. Loading a model is silent too.
+    /// How long the runtime may take to the first byte of its answer, s: waiting in its queue, loading a model and
+    /// reading a long prompt are inside of it. Counts from where the request has last moved.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 86400)))]
+    pub first_byte_s: u64,
+    /// How long the runtime may stay silent within an answer, s.
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 86400)))]
     pub stall_timeout_s: u64,
     /// How long running requests may go on when the agent stops, s.
@@ -139,10 +146,12 @@ impl Default for Proxy {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 11435)),
+            hosts: Vec::new(),
             origins: Vec::new(),
             max_body_mib: 64,
             max_in_flight: 512,
             connect_timeout_ms: 5_000,
+            first_byte_s: 1_800,
             stall_timeout_s: 600,
             drain_s: 20,
         }

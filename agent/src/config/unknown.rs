@@ -26,10 +26,12 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
         "proxy",
         &[
             "listen",
+            "hosts",
             "origins",
             "max_body_mib",
             "max_in_flight",
             "connect_timeout_ms",
+            "first_byte_s",
             "stall_timeout_s",
             "drain_s",
         ],

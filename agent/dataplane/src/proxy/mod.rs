@@ -23,6 +23,7 @@ mod ask;
 mod body_reader;
 mod exchange;
 mod headers;
+mod idle_connections;
 mod in_flight;
 mod listener;
 mod model_list;
@@ -68,8 +69,8 @@ impl Proxy {
             registry,
             sink,
             budget: Budget::new(settings.body_budget_bytes),
+            pool: Pool::keeping(settings.max_idle_upstream),
             settings,
-            pool: Arc::default(),
             running: Arc::default(),
             loops: Arc::default(),
         })

@@ -5,6 +5,7 @@
 //! Nothing else runs on these threads, so a busy link or a slow look at the hardware delays no token.
 
 use super::Proxy;
+use super::upstream::Pool;
 use std::io;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -25,7 +26,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(2);
 struct Lane {
     runtime: Runtime,
     proxy: Arc<Proxy>,
-    listener: std::net::TcpListener,
+    listeners: Vec<std::net::TcpListener>,
     shutdown: CancellationToken,
 }
 
@@ -33,21 +34,21 @@ impl Proxy {
     /// Serves clients as [`Proxy::serve`] does, on threads of its own; on this one where the system gives none.
     pub async fn serve_on_threads(
         self: Arc<Self>,
-        listener: TcpListener,
+        listeners: Vec<TcpListener>,
         shutdown: CancellationToken,
     ) {
         let mut lanes = Vec::new();
         for _ in 0..LANES {
-            match self.start_lane(&listener, &shutdown) {
+            match self.start_lane(&listeners, &shutdown) {
                 Ok(ended) => lanes.push(ended),
                 Err(error) => tracing::warn!(%error, "the proxy has one thread less"),
             }
         }
         if lanes.is_empty() {
-            return self.serve(listener, shutdown).await;
+            return self.serve_all(listeners, shutdown).await;
         }
         // The threads have their own handles on the socket: it is closed when the last of them closes its own.
-        drop(listener);
+        drop(listeners);
         for ended in lanes {
             // An error is a thread that has ended, too.
             drop(ended.await);
@@ -56,7 +57,7 @@ impl Proxy {
 
     fn start_lane(
         self: &Arc<Self>,
-        listener: &TcpListener,
+        listeners: &[TcpListener],
         shutdown: &CancellationToken,
     ) -> io::Result<oneshot::Receiver<()>> {
         let lane = Lane {
@@ -65,7 +66,10 @@ impl Proxy {
                 .max_blocking_threads(1)
                 .build()?,
             proxy: self.lane(),
-            listener: clone_socket(listener)?,
+            listeners: listeners
+                .iter()
+                .map(clone_socket)
+                .collect::<Result<_, _>>()?,
             shutdown: shutdown.clone(),
         };
         let handle = lane.runtime.handle().clone();
@@ -85,11 +89,12 @@ impl Proxy {
     fn lane(&self) -> Arc<Self> {
         let mut settings = self.settings.clone();
         settings.max_connections = (settings.max_connections / LANES).max(1);
+        settings.max_idle_upstream /= LANES;
         Arc::new(Self {
             registry: self.registry.clone(),
             sink: Arc::clone(&self.sink),
+            pool: Pool::keeping(settings.max_idle_upstream),
             settings,
-            pool: Arc::default(),
             budget: self.budget.clone(),
             running: Arc::clone(&self.running),
             loops: Arc::clone(&self.loops),
@@ -108,12 +113,13 @@ impl Lane {
         let Self {
             runtime,
             proxy,
-            listener,
+            listeners,
             shutdown,
         } = self;
         runtime.block_on(async {
-            match TcpListener::from_std(listener) {
-                Ok(listener) => Arc::clone(&proxy).serve(listener, shutdown).await,
+            let listeners = listeners.into_iter().map(TcpListener::from_std);
+            match listeners.collect() {
+                Ok(listeners) => Arc::clone(&proxy).serve_all(listeners, shutdown).await,
                 Err(error) => {
                     tracing::error!(%error, "the proxy cannot listen on one of its threads")
                 }
