@@ -121,9 +121,9 @@ fn open_secret() -> Ill {
 }
 
 fn open_proxy() -> Ill {
-    let machine = well();
-    machine.configure("proxy:\n  listen: 0.0.0.0:11499\n");
-    Ill::new(machine, "listens on 0.0.0.0:11499", Cure::Run)
+    let mut machine = well();
+    machine.set("DGON_PROXY_LISTEN", "0.0.0.0:11499");
+    Ill::new(machine, "listens on 0.0.0.0:11499", Cure::Shell(Vec::new()))
 }
 
 fn open_metrics() -> Ill {
