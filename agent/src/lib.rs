@@ -18,6 +18,7 @@ pub mod link;
 pub mod local;
 pub mod log;
 pub mod net;
+pub mod open_files;
 pub mod owner;
 pub mod rotation;
 pub mod run;

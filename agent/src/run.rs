@@ -8,7 +8,7 @@
 use crate::cli::VERSION;
 use crate::config::plain_http::{self, PlainHttp};
 use crate::config::{Config, StateDir};
-use crate::gpu::{Detector, EnergyMeter};
+use crate::gpu::{Detector, EnergyMeter, GpuAccess};
 use crate::heartbeat::Pulse;
 use crate::host;
 use crate::identity::{Identity, IdentityError};
@@ -17,6 +17,7 @@ use crate::liveness::LivenessSignal;
 use crate::local;
 use crate::mode::{ModeSwitch, Orders};
 use crate::net::Network;
+use crate::open_files::{self, Share};
 use crate::owner::{self, Keeper, Sight};
 use crate::proxy::{Proxy, Settings};
 use crate::receipts::{Receipts, Signer};
@@ -31,7 +32,7 @@ use dgon_agent_core::spool::Limits;
 use dgon_protocol::frame::{Inventory, LINK_PATH};
 use dgon_protocol::id::NodeId;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -169,14 +170,16 @@ pub async fn run_until(
         owner_paused: owner::saved::paused(state),
         ..Orders::default()
     });
-    let proxy_settings = proxy_settings(config, &identity, mode.clone());
+    let gpus = GpuAccess::new(config.telemetry.read_gpus);
+    let energy = energy_meter(&gpus);
+    let proxy_settings = proxy_settings(config, &identity, mode.clone(), energy.clone());
     let hash_key = proxy_settings.hash_key.clone();
     let proxy = Proxy::new(registry.clone(), sink, proxy_settings);
-    let address = config.proxy.listen;
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|source| RunError::Listen { address, source })?;
-    let address = listener.local_addr().unwrap_or(address);
+    let listeners = listen(config.proxy.listen).await?;
+    let address = listeners
+        .first()
+        .and_then(|listener| listener.local_addr().ok())
+        .unwrap_or(config.proxy.listen);
     tracing::info!(
         node = %identity.node_id(),
         proxy = %format!("http://{address}"),
@@ -191,6 +194,7 @@ pub async fn run_until(
         Arc::clone(&proxy),
         receipts.clone(),
         mode.clone(),
+        gpus.clone(),
     );
     let (inventory_out, inventory) = watch::channel(Arc::new(Inventory::default()));
     let url = link_settings(config, &identity).url;
@@ -211,6 +215,8 @@ pub async fn run_until(
         state: state.clone(),
         ordering: tokio::sync::Mutex::default(),
         wishes: wishes_out,
+        gpus,
+        energy,
     });
     let sight = Sight {
         pulse: pulse.clone(),
@@ -268,6 +274,7 @@ pub async fn run_until(
     if let Some(address) = config.telemetry.metrics_listen {
         rest.spawn(telemetry::server::serve(
             address,
+            config.proxy.hosts.as_slice().into(),
             page_writer(metrics),
             stop_rest.clone(),
         ));
@@ -319,7 +326,7 @@ pub async fn run_until(
         }
     });
 
-    proxy.serve_on_threads(listener, halt.clone()).await;
+    proxy.serve_on_threads(listeners, halt.clone()).await;
     stop_link.cancel();
     halt.cancel();
     let ended = kept.await;
@@ -341,6 +348,47 @@ fn verdict(
         return Err(RunError::Panicked { part: "spool" });
     }
     linked.map_err(|_| RunError::Panicked { part: "link" })?
+}
+
+/// The sockets of the proxy: its own, and on the loopback address of IPv4 also that of IPv6, since `localhost` is both.
+async fn listen(address: SocketAddr) -> Result<Vec<TcpListener>, RunError> {
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|source| RunError::Listen { address, source })?;
+    let port = listener.local_addr().map_or(address.port(), |at| at.port());
+    let mut listeners = vec![listener];
+    if address.ip() == Ipv4Addr::LOCALHOST {
+        match TcpListener::bind((Ipv6Addr::LOCALHOST, port)).await {
+            Ok(listener) => listeners.push(listener),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => tracing::warn!(
+                "something else listens on [::1]:{port}, and gets the requests of clients that take localhost for \
+                 IPv6; have them use 127.0.0.1, or stop it"
+            ),
+            Err(error) => {
+                tracing::info!(%error, "the proxy serves IPv4 alone: [::1] cannot be listened on")
+            }
+        }
+    }
+    Ok(listeners)
+}
+
+/// What clients may take of the files that this process may open; said where it is less than the configuration asks.
+fn open_files(config: &Config) -> Share {
+    let endpoints = config.runtimes.endpoints.len() + Endpoint::defaults().len();
+    let share = Share::of(open_files::raise_limit(), endpoints);
+    if let Some(limit) = share.limit
+        && (share.connections as u64) < u64::from(config.proxy.max_in_flight)
+    {
+        tracing::warn!(
+            limit,
+            connections = share.connections,
+            max_in_flight = config.proxy.max_in_flight,
+            "this process may open {limit} files, so that {} clients are served at once, fewer than \
+             proxy.max_in_flight; raise the limit (`ulimit -n`, LimitNOFILE)",
+            share.connections
+        );
+    }
+    share
 }
 
 fn page_writer(metrics: Metrics) -> telemetry::server::WritePage {
@@ -468,27 +516,35 @@ pub(crate) fn registry_settings(config: &Config) -> Result<RegistrySettings, Acc
     })
 }
 
-fn proxy_settings(config: &Config, identity: &Identity, mode: ModeSwitch) -> Settings {
+fn proxy_settings(
+    config: &Config,
+    identity: &Identity,
+    mode: ModeSwitch,
+    energy: Option<EnergyMeter>,
+) -> Settings {
     let proxy = &config.proxy;
     let mib = usize::try_from(proxy.max_body_mib).unwrap_or(usize::MAX);
+    let share = open_files(config);
     Settings {
+        hosts: proxy.hosts.clone(),
         origins: proxy.origins.clone(),
         mode,
         max_in_flight: proxy.max_in_flight,
+        max_connections: share.connections,
+        max_idle_upstream: share.idle_upstream,
         max_body_bytes: mib.saturating_mul(1024 * 1024),
         connect_timeout: Duration::from_millis(proxy.connect_timeout_ms),
-        first_byte_timeout: Duration::from_secs(proxy.stall_timeout_s),
+        first_byte_timeout: Duration::from_secs(proxy.first_byte_s),
         stall_timeout: Duration::from_secs(proxy.stall_timeout_s),
         drain_timeout: Duration::from_secs(proxy.drain_s),
-        energy: energy_meter()
-            .map(|meter| Arc::new(meter) as Arc<dyn crate::proxy::settings::EnergyMeter>),
+        energy: energy.map(|meter| Arc::new(meter) as Arc<dyn crate::proxy::settings::EnergyMeter>),
         ..Settings::with_hash_key(*identity.prompt_hash_key())
     }
 }
 
 /// Measures by the cards' counters. A system that gives no thread gives receipts without energy.
-fn energy_meter() -> Option<EnergyMeter> {
-    let mut cards = Detector::new();
+fn energy_meter(gpus: &GpuAccess) -> Option<EnergyMeter> {
+    let mut cards = Detector::with_access(gpus.clone());
     EnergyMeter::start(move || cards.energy()).ok()
 }
 

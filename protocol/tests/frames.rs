@@ -54,6 +54,7 @@ fn inventory() -> Inventory {
             name: "NVIDIA H200".into(),
             uuid: Some("GPU-1".into()),
             vram_mib: Some(143_771),
+            unified_memory: None,
             driver: None,
             cuda: Some("12.4".into()),
             pci: None,
@@ -72,6 +73,7 @@ fn inventory() -> Inventory {
             }],
         }],
         hardware_hash: None,
+        gpus_not_read: None,
     }
 }
 
@@ -149,6 +151,26 @@ fn heartbeat_tells_of_cards_that_sleep_fail_or_slow_down() {
         &ToControlPlane::Heartbeat(heartbeat),
         r#"{"type":"heartbeat","data":{"uptime_s":0,"gpus":[{"index":0,"asleep":true},{"index":1,"throttle":["thermal"],"xid":79,"runtime_vram_mib":5120}],"in_flight":0,"spool_depth":0,"paused":false},"ts":1767225600123}"#,
     );
+}
+
+#[test]
+fn gpus_that_are_not_read_and_memory_that_is_shared_are_said() {
+    let heartbeat = Heartbeat {
+        gpus_not_read: Some(GpusNotRead::Released),
+        ..Heartbeat::default()
+    };
+    check_to_control_plane(
+        &ToControlPlane::Heartbeat(heartbeat),
+        r#"{"type":"heartbeat","data":{"uptime_s":0,"gpus":[],"gpus_not_read":"released","in_flight":0,"spool_depth":0,"paused":false},"ts":1767225600123}"#,
+    );
+    let shared: Gpu = serde_json::from_str(
+        r#"{"index":0,"name":"NVIDIA GB10","unified_memory":true,"backend":"nvml","from_a_newer_agent":1}"#,
+    )
+    .unwrap();
+    assert_eq!(shared.unified_memory, Some(true));
+    // A reason of a newer agent is no reason to refuse its inventory.
+    let newer: Inventory = serde_json::from_str(r#"{"host":{},"gpus_not_read":"leased"}"#).unwrap();
+    assert_eq!(newer.gpus_not_read, Some(GpusNotRead::Unknown));
 }
 
 #[test]

@@ -50,6 +50,7 @@ pub(super) fn run(context: &Context, arguments: &Enroll) -> Result<ExitCode> {
         None => None,
     };
     let wish = Wish {
+        read_gpus: config.telemetry.read_gpus,
         api: api.clone(),
         network: Network::from_environment(config.control_plane.ca_file.as_deref()),
         token: token(arguments)?,

@@ -3,6 +3,7 @@
 use super::print::{self, or_dash};
 use super::{Context, small_runtime};
 use crate::cli::Output;
+use crate::gpu::why_not_read;
 use crate::link::{LinkStatus, Phase};
 use crate::local::{self, Answer, LocalError, Request, Status};
 use anyhow::{Result, bail};
@@ -94,8 +95,12 @@ fn text(status: &Status) -> String {
             ),
         ));
     }
-    if status.gpus.is_empty() {
-        lines.push(("gpus", "none; models run on the CPU".to_owned()));
+    match status.gpus_not_read {
+        Some(reason) => lines.push(("gpus", why_not_read(reason).to_owned())),
+        None if status.gpus.is_empty() => {
+            lines.push(("gpus", "none; models run on the CPU".to_owned()));
+        }
+        None => {}
     }
     for (index, runtime) in status.runtimes.iter().enumerate() {
         let version = runtime

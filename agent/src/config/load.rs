@@ -288,7 +288,7 @@ fn value_of(key: &str, text: &str) -> Value {
             .filter(|item| !item.is_empty())
     };
     match key {
-        "allow" | "owner.quiet_hours" | "proxy.origins" | "runtimes.endpoints" => {
+        "allow" | "owner.quiet_hours" | "proxy.hosts" | "proxy.origins" | "runtimes.endpoints" => {
             Value::Sequence(items().map(Value::from).collect())
         }
         "control_plane.api" | "control_plane.ca_file" | "log.file" | "node.id" | "node.region" => {

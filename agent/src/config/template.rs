@@ -56,11 +56,13 @@ runtimes:
 
 # Clients send their requests here; the agent forwards them to the runtime and signs a receipt for each.
 proxy:
-  listen: 127.0.0.1:11435
+  listen: 127.0.0.1:11435  # and [::1]:11435
+  # hosts: ["ai.example.org"]  # names of this machine that clients may use, besides its addresses and local names
   # origins: ["https://chat.example"]  # web pages of other sites that may ask
   # max_body_mib: 64
   # max_in_flight: 512
   # connect_timeout_ms: 5000
+  # first_byte_s: 1800
   # stall_timeout_s: 600
   # drain_s: 20
 
@@ -90,6 +92,8 @@ owner:
 # Metrics for Prometheus, at http://ADDRESS/metrics without a password: keep it on this machine.
 # telemetry:
 #   metrics_listen: 127.0.0.1:9464
+#   # false: no GPU driver is ever opened, and the network is told that the GPUs are not read.
+#   read_gpus: true
 
 log:
   level: info      # error, warn, info, debug, trace

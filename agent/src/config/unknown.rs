@@ -26,10 +26,12 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
         "proxy",
         &[
             "listen",
+            "hosts",
             "origins",
             "max_body_mib",
             "max_in_flight",
             "connect_timeout_ms",
+            "first_byte_s",
             "stall_timeout_s",
             "drain_s",
         ],
@@ -45,7 +47,7 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
             "tariff_usd_per_kwh",
         ],
     ),
-    ("telemetry", &["metrics_listen"]),
+    ("telemetry", &["metrics_listen", "read_gpus"]),
     ("log", &["level", "format", "file", "max_mib", "keep"]),
 ];
 

@@ -37,6 +37,8 @@ checks! {
     ConfigFileMode = "config.file_mode",
     /// Can only its owner enter the state directory?
     ConfigStateMode = "config.state_mode",
+    /// Can other machines use the proxy, or read the metrics?
+    ConfigListen = "config.listen",
     /// Is the receipt key there, whole and private?
     IdentityKey = "identity.key",
     /// Is the node secret there, whole and private?

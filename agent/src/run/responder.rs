@@ -3,6 +3,7 @@
 use super::linked::Wish;
 use crate::cli::VERSION;
 use crate::config::StateDir;
+use crate::gpu::{EnergyMeter, GpuAccess, why_not_read};
 use crate::heartbeat::Pulse;
 use crate::link::LinkStatus;
 use crate::local::{Answer, KeyRotated, Request, Responder, SpoolReport, Status};
@@ -11,7 +12,7 @@ use crate::owner::{OwnerReport, saved};
 use crate::proxy::Proxy;
 use crate::receipts::Receipts;
 use crate::telemetry::{Tally, Tokens};
-use dgon_protocol::frame::Inventory;
+use dgon_protocol::frame::{GpusNotRead, Inventory};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,9 @@ use tokio::time::timeout;
 
 /// How long who asks for a new key waits; the change goes on without him.
 const CHANGE_WITHIN: Duration = Duration::from_secs(8);
+
+/// How long the thread that reads energy may take to let its driver go.
+const LET_GO_WITHIN: Duration = Duration::from_secs(3);
 
 /// The parts of the running agent that tell of themselves.
 pub(super) struct Desk {
@@ -38,6 +42,8 @@ pub(super) struct Desk {
     /// Held while an order of the owner is written, so that they are kept in the order in which they came.
     pub(super) ordering: tokio::sync::Mutex<()>,
     pub(super) wishes: mpsc::Sender<Wish>,
+    pub(super) gpus: GpuAccess,
+    pub(super) energy: Option<EnergyMeter>,
 }
 
 impl Desk {
@@ -110,6 +116,7 @@ impl Desk {
             earnings_today_usd: None,
             gpus: inventory.gpus.clone(),
             gpu_loads,
+            gpus_not_read: self.pulse.gpus_not_read(),
             runtimes: inventory.runtimes.clone(),
         }
     }
@@ -153,6 +160,40 @@ impl Desk {
     }
 }
 
+impl Desk {
+    /// Lets go of every GPU driver, and says so only when it is done.
+    async fn release_gpus(&self, span: Option<Duration>) -> Answer {
+        if self.gpus.refused() == Some(GpusNotRead::Off) {
+            return Answer::Done;
+        }
+        self.gpus.release(span);
+        let is_settled = match &self.energy {
+            Some(energy) => energy.settle(LET_GO_WITHIN).await,
+            None => true,
+        };
+        if self.pulse.let_gpus_go().await && is_settled {
+            tracing::info!("the agent has let go of the GPUs, as its owner asked");
+            return Answer::Done;
+        }
+        Answer::Refused {
+            message: "a GPU driver does not answer, so it is still open; nothing new is asked of it, and stopping the \
+                      agent lets it go"
+                .to_owned(),
+        }
+    }
+
+    fn read_gpus(&self) -> Answer {
+        self.gpus.resume();
+        self.pulse.survey_soon();
+        match self.gpus.refused() {
+            None => Answer::Done,
+            Some(reason) => Answer::Refused {
+                message: why_not_read(reason).to_owned(),
+            },
+        }
+    }
+}
+
 impl Responder for Desk {
     fn answer(&self, request: Request) -> BoxFuture<'_, Answer> {
         Box::pin(async move {
@@ -169,6 +210,10 @@ impl Responder for Desk {
                     Ok(())
                 }
                 Request::RotateKey => return self.rotate_key().await,
+                Request::ReleaseGpus { for_s } => {
+                    return self.release_gpus(for_s.map(Duration::from_secs)).await;
+                }
+                Request::ReadGpus => return self.read_gpus(),
             }
             .map_or_else(
                 |message| Answer::Refused { message },

@@ -21,6 +21,7 @@ mod look;
 mod metrics;
 mod ollama;
 mod openai_compatible;
+mod pace;
 pub mod registry;
 mod tensorrt_llm;
 mod tgi;

@@ -32,6 +32,12 @@ struct Tag {
     remote_model: Option<String>,
 }
 
+/// Whether the root page is Ollama's.
+async fn says_so(visit: &mut Visit) -> bool {
+    let root = visit.get("/").await;
+    root.is_some_and(|seen| seen.status == 200 && seen.body.trim_ascii() == b"Ollama is running")
+}
+
 impl Adapter for Ollama {
     fn kind(&self) -> RuntimeKind {
         RuntimeKind::Ollama
@@ -39,11 +45,7 @@ impl Adapter for Ollama {
 
     fn recognise<'v>(&'v self, visit: &'v mut Visit) -> BoxFuture<'v, bool> {
         Box::pin(async move {
-            let root = visit.get("/").await;
-            let says_so = root.is_some_and(|seen| {
-                seen.status == 200 && seen.body.as_ref() == b"Ollama is running"
-            });
-            says_so
+            says_so(visit).await
                 && visit
                     .get_json::<VersionAnswer>("/api/version")
                     .await
@@ -58,8 +60,9 @@ impl Adapter for Ollama {
     ) -> BoxFuture<'v, Option<Inspection>> {
         Box::pin(async move {
             let seen = visit.get("/api/tags").await?;
-            if seen.server.is_some() {
-                // Ollama names no server; something else has taken the port.
+            // Ollama names no server. A gateway in front of it may; or something else, that imitates its lists, has
+            // taken the port.
+            if seen.server.is_some() && !says_so(visit).await {
                 return None;
             }
             let tags: Tags = seen.json()?;

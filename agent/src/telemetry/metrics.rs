@@ -52,6 +52,15 @@ pub struct Metrics {
     pub mode: ModeSwitch,
 }
 
+/// Whose memory a GPU's is, as a label; empty where it is not known.
+fn memory_kind(is_unified: Option<bool>) -> &'static str {
+    match is_unified {
+        Some(true) => "unified",
+        Some(false) => "dedicated",
+        None => "",
+    }
+}
+
 impl Metrics {
     /// The page now.
     pub async fn page(&self) -> String {
@@ -269,6 +278,7 @@ impl Metrics {
                 ("name", &gpu.name),
                 ("uuid", gpu.uuid.as_deref().unwrap_or_default()),
                 ("backend", &gpu.backend),
+                ("memory", memory_kind(gpu.unified_memory)),
             ];
             page.sample(name, &labels, 1);
         }

@@ -28,6 +28,12 @@ pub(crate) const CASES: &[Case] = &[
         "others can look into it",
         open_state,
     ),
+    (CheckId::ConfigListen, "anybody can use it", open_proxy),
+    (
+        CheckId::ConfigListen,
+        "anybody can read the metrics",
+        open_metrics,
+    ),
     (CheckId::IdentityKey, "others can read it", open_key),
     (CheckId::IdentityKey, "it is damaged", damaged_key),
     (CheckId::IdentityKey, "it is gone", no_key),
@@ -143,6 +149,18 @@ fn open_secret() -> Ill {
     let machine = well();
     mode(&machine.state.secret_file(), 0o604);
     Ill::new(machine, "mode 0604", Cure::Run)
+}
+
+fn open_proxy() -> Ill {
+    let mut machine = well();
+    machine.set("DGON_PROXY_LISTEN", "0.0.0.0:11499");
+    Ill::new(machine, "listens on 0.0.0.0:11499", Cure::Shell(Vec::new()))
+}
+
+fn open_metrics() -> Ill {
+    let machine = well();
+    machine.configure("telemetry:\n  metrics_listen: \"[::]:9464\"\n");
+    Ill::new(machine, "the metrics are on [::]:9464", Cure::Run)
 }
 
 fn other_node() -> Ill {

@@ -225,3 +225,123 @@ async fn another_nodes_configuration_is_refused() {
     let error = run_until(&config, &state, CancellationToken::new()).await;
     assert!(matches!(error, Err(RunError::OtherNode { .. })));
 }
+
+/// The program with few files to open.
+#[cfg(unix)]
+struct Squeezed(std::process::Child);
+
+#[cfg(unix)]
+impl Drop for Squeezed {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[cfg(unix)]
+impl Squeezed {
+    /// Starts it with a limit of open files that it cannot raise.
+    fn start(dir: &Path, limit: u32, api: SocketAddr, runtime: SocketAddr) -> Self {
+        let squeeze = format!("ulimit -n {limit} && exec \"$0\" run --listen 127.0.0.1:0");
+        let program = std::process::Command::new("sh")
+            .args(["-c", &squeeze, env!("CARGO_BIN_EXE_dgon-agent")])
+            .env_clear()
+            .env("DGON_STATE_DIR", dir.join("state"))
+            .env("DGON_CONTROL_PLANE_API", format!("http://{api}"))
+            .env("DGON_RUNTIMES_ENDPOINTS", format!("http://{runtime}"))
+            .env("DGON_RUNTIMES_DETECT", "false")
+            .current_dir(dir)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::fs::File::create(dir.join("log")).unwrap())
+            .spawn()
+            .unwrap();
+        Self(program)
+    }
+}
+
+#[cfg(unix)]
+async fn status_of(state: &StateDir, wanted: impl Fn(&Status) -> bool) -> Status {
+    let give_up = Instant::now() + WITHIN;
+    loop {
+        let answer = local::ask(&state.socket(), Request::Status).await;
+        match answer {
+            Ok(Answer::Status(status)) if wanted(&status) => return *status,
+            other => assert!(Instant::now() < give_up, "{other:?}"),
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_idle_sockets_with_few_files_disturb_nobody() {
+    // Once per process; a second test in it finds it installed.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let dir = tempfile::tempdir().unwrap();
+    let state = enrolled(dir.path());
+    let stub = StubControlPlane::start(node_id(), &[0; 32], Script::default())
+        .await
+        .unwrap();
+    let sim = SimRuntime::start(SimConfig::new(Kind::Ollama))
+        .await
+        .unwrap();
+    let _agent = Squeezed::start(dir.path(), 128, stub.address(), sim.addr());
+    let is_up = |status: &Status| {
+        status.link.phase == Phase::Connected && status.runtimes.iter().any(|one| one.ready)
+    };
+    let before = status_of(&state, is_up).await;
+    let proxy: SocketAddr = before
+        .proxy
+        .strip_prefix("http://")
+        .unwrap()
+        .parse()
+        .unwrap();
+    let mut idle = Vec::new();
+    for _ in 0..200 {
+        idle.push(tokio::net::TcpStream::connect(proxy).await.unwrap());
+    }
+    let model = &before.runtimes[0].models[0].id;
+    let asked = timeout(WITHIN, chat(&before.proxy, model)).await.unwrap();
+    assert_eq!(asked, 200, "a request is served");
+    let seen = timeout(WITHIN, stub.until(|seen| seen.receipts.len() == 1)).await;
+    assert!(seen.is_ok(), "its receipt is sent");
+    let after = status_of(&state, |status| status.spool.acked_seq == 1).await;
+    assert_eq!(after.link.phase, Phase::Connected);
+    assert_eq!(
+        after.link.session_id, before.link.session_id,
+        "the link was not cut"
+    );
+    assert_eq!(after.spool.not_ready, None);
+    assert!(after.runtimes.iter().any(|one| one.ready), "looks go on");
+    let log = std::fs::read_to_string(dir.path().join("log")).unwrap();
+    assert!(log.contains("may open 128 files"), "{log}");
+    let refusals = log
+        .lines()
+        .filter(|line| line.contains("cannot accept"))
+        .count();
+    assert_eq!(refusals, 0, "clients never take what is set aside: {log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_loopback_addresses_are_served() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        // A machine without IPv6 has one only.
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let state = enrolled(dir.path());
+    let sim = SimRuntime::start(SimConfig::new(Kind::Ollama))
+        .await
+        .unwrap();
+    let nobody = SocketAddr::from(([127, 0, 0, 1], 9));
+    let running = Running::start(&config(nobody, sim.addr()), &state);
+    let status = running
+        .until(|status| status.runtimes.iter().any(|one| one.ready))
+        .await;
+    let model = &status.runtimes[0].models[0].id;
+    let other = status.proxy.replace("127.0.0.1", "[::1]");
+    for proxy in [&status.proxy, &other] {
+        assert_eq!(chat(proxy, model).await, 200, "{proxy}");
+    }
+    running.stop().await;
+}

@@ -137,6 +137,7 @@ fn kind_of(key: &str) -> &'static str {
         "RunAtLoad" | "AbandonProcessGroup" => "boolean",
         "KeepAlive" => "conditions",
         "ThrottleInterval" | "ExitTimeOut" | "Umask" => "integer",
+        "SoftResourceLimits" | "HardResourceLimits" => "limits",
         _ => "unknown to launchd",
     }
 }
@@ -151,6 +152,9 @@ fn is_kind(value: &Value, kind: &str) -> bool {
         ("conditions", Value::Dictionary(values)) => values
             .iter()
             .all(|(key, value)| key == "SuccessfulExit" && value.as_boolean().is_some()),
+        ("limits", Value::Dictionary(limits)) => limits
+            .iter()
+            .all(|(name, limit)| name == "NumberOfFiles" && limit.as_unsigned_integer().is_some()),
         ("integer", Value::Integer(number)) => number.as_unsigned().is_some(),
         _ => false,
     }

@@ -34,7 +34,7 @@ async fn threads_end_when_every_answer_that_was_cut_off_has_its_receipt() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
-    let serving = tokio::spawn(Arc::clone(&proxy).serve_on_threads(listener, stop.clone()));
+    let serving = tokio::spawn(Arc::clone(&proxy).serve_on_threads(vec![listener], stop.clone()));
     let mut clients = Vec::new();
     for _ in 0..CLIENTS {
         let mut client = Client::connect(addr).await;

@@ -149,7 +149,8 @@ async fn a_stop_waits_for_the_receipts_of_probes() {
         let proxy = Proxy::new(found, receipts, settings);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stop = CancellationToken::new();
-        let serving = tokio::spawn(Arc::clone(&proxy).serve_on_threads(listener, stop.clone()));
+        let serving =
+            tokio::spawn(Arc::clone(&proxy).serve_on_threads(vec![listener], stop.clone()));
         let running = tokio::spawn({
             let proxy = Arc::clone(&proxy);
             async move { proxy.run_probe(probe(Some("m"), 60_000)).await }

@@ -418,6 +418,20 @@ impl Client {
         let _ = self.stream.read(&mut bytes).await;
     }
 
+    /// Whether the proxy has closed the connection, once it has nothing more to say.
+    pub(crate) async fn is_closed(&mut self) -> bool {
+        let mut rest = [0; 1024];
+        soon(async {
+            loop {
+                match self.stream.read(&mut rest).await {
+                    Ok(0) | Err(_) => return true,
+                    Ok(_) => {}
+                }
+            }
+        })
+        .await
+    }
+
     pub(crate) async fn post(&mut self, path: &str, body: &str) {
         self.send(post(path, body).as_bytes()).await;
     }

@@ -76,6 +76,26 @@ async fn ollama_tells_digests_and_what_is_loaded_but_not_what_runs_elsewhere() {
 }
 
 #[tokio::test]
+async fn ollama_behind_a_gateway_that_names_itself_is_ollama() {
+    let by_nginx = |body: &str| (200, "Server: nginx/1.27\r\n", body.to_owned());
+    let pages = [
+        ("/", by_nginx("Ollama is running")),
+        ("/api/version", by_nginx(r#"{"version":"0.32.15"}"#)),
+        ("/api/tags", by_nginx(r#"{"models":[{"name":"a:1b"}]}"#)),
+        ("/api/ps", by_nginx(r#"{"models":[]}"#)),
+    ];
+    let (found, _server) = find(&pages).await;
+    let found = found.unwrap();
+    assert_eq!(found.kind, RuntimeKind::Ollama);
+    assert!(found.model("a:1b").is_some());
+    // The same lists behind a page of another program are an imitation.
+    let mut imitation = pages;
+    imitation[0] = ("/", by_nginx("welcome"));
+    let (found, _server) = find(&imitation).await;
+    assert!(found.is_none_or(|found| found.kind != RuntimeKind::Ollama));
+}
+
+#[tokio::test]
 async fn an_old_llama_server_that_imitates_ollama_is_not_ollama() {
     let models = r#"{"models":[{"name":"m","digest":""}],"object":"list","data":[{"id":"m","owned_by":"llamacpp"}]}"#;
     let (found, _server) = find(&[

@@ -2,7 +2,7 @@
 
 use super::support::*;
 use dgon_agent::proxy::{Proxy, Settings};
-use dgon_agent::runtime::{Readiness, RuntimeKind, keep_looking};
+use dgon_agent::runtime::{Endpoint, Readiness, RuntimeKind, keep_looking};
 use dgon_testkit::runtime::{Kind, SimConfig, SimRuntime};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -126,6 +126,62 @@ async fn who_saw_a_runtime_fail_can_ask_for_a_look() {
     drop(sim);
     registry.look_now();
     until(&registry, |found| found.is_empty()).await;
+}
+
+#[tokio::test]
+async fn an_endpoint_that_failed_is_looked_at_alone() {
+    let pages = [("/v1/models", models("a", "vllm")), ("/health", page(""))];
+    let (failed, other) = (Pages::serve(&pages).await, Pages::serve(&pages).await);
+    let mut settings = only(&[failed.addr, other.addr]);
+    settings.every = std::time::Duration::from_secs(3600);
+    let registry = keep_looking(settings);
+    until(&registry, |found| found.len() == 2).await;
+    let at = failed.addr;
+    let asked_before = other.asked().len();
+    drop(failed);
+    registry.look_at(&Endpoint::new(at.ip().to_string(), at.port()));
+    until(&registry, |found| found.len() == 1).await;
+    assert_eq!(other.asked().len(), asked_before);
+    // A look everywhere is one at the other, too.
+    drop(other);
+    registry.look_now();
+    until(&registry, |found| found.is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_stranger_on_a_well_known_port_is_asked_less_and_less_and_a_runtime_in_its_place_is_found()
+ {
+    let stranger = Pages::serve(&[("/", (200, "Server: nginx\r\n", "hello".to_owned()))]).await;
+    let named = Pages::serve(&[("/", page("hello"))]).await;
+    let endpoint = |addr: std::net::SocketAddr| Endpoint::new(addr.ip().to_string(), addr.port());
+    let mut settings = only(&[named.addr]);
+    settings.detect = true;
+    settings.well_known = vec![endpoint(stranger.addr)];
+    settings.every = std::time::Duration::from_millis(10);
+    let registry = keep_looking(settings);
+    let looks = |pages: &Pages| {
+        pages
+            .asked()
+            .iter()
+            .filter(|line| *line == "GET / ")
+            .count()
+            + pages.asked().iter().filter(|line| *line == "GET /").count()
+    };
+    let enough = async {
+        while looks(&named) < 64 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), enough)
+        .await
+        .expect("what the owner named is asked on and on");
+    assert!(looks(&stranger) <= 16, "{} looks", looks(&stranger));
+    let at = stranger.addr;
+    drop(stranger);
+    let pages = [("/v1/models", models("a", "vllm")), ("/health", page(""))];
+    let _runtime = Pages::serve_at(at, &pages).await;
+    registry.look_now();
+    until(&registry, |found| found.len() == 1).await;
 }
 
 #[tokio::test]

@@ -24,8 +24,8 @@ pub use handshake::{
     link_proof_bytes,
 };
 pub use node::{
-    Gpu, GpuInstance, GpuLoad, Heartbeat, Host, Inventory, Issue, IssueKind, LifecycleStatus,
-    Model, NodeStatus, PausedReason, Runtime,
+    Gpu, GpuInstance, GpuLoad, GpusNotRead, Heartbeat, Host, Inventory, Issue, IssueKind,
+    LifecycleStatus, Model, NodeStatus, PausedReason, Runtime,
 };
 pub use receipts::{Ack, Need, Receipts, Refused};
 pub use work::{Control, Job, JobCancel, JobResult, JobUpdate, Probe, ProbeOutcome, ProbeResult};

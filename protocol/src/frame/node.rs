@@ -17,6 +17,22 @@ pub struct Inventory {
     /// Keyed hash over stable hardware ids.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hardware_hash: Option<String>,
+    /// Why the GPUs are not read; absent where they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpus_not_read: Option<GpusNotRead>,
+}
+
+/// Why a node's GPUs are not read: what is told of them is then old or absent, and none in the list means nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GpusNotRead {
+    /// The owner has switched it off.
+    Off,
+    /// The owner has the agent let go of the drivers for a while.
+    Released,
+    /// A reason that this version does not know.
+    #[serde(other)]
+    Unknown,
 }
 
 /// The machine of a node.
@@ -46,9 +62,12 @@ pub struct Gpu {
     /// Vendor's stable id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uuid: Option<String>,
-    /// Memory, MiB.
+    /// Memory, MiB. Where it is unified, what the GPU may use of the machine's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vram_mib: Option<u64>,
+    /// Whether its memory is the machine's (true) or its own (false); unknown is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unified_memory: Option<bool>,
     /// Driver version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub driver: Option<String>,
@@ -149,6 +168,9 @@ pub struct Heartbeat {
     /// Load of each GPU.
     #[serde(default)]
     pub gpus: Vec<GpuLoad>,
+    /// Why the GPUs are not read; absent where they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpus_not_read: Option<GpusNotRead>,
     /// CPU use of the machine, percent of all cores.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu_pct: Option<f32>,

@@ -343,6 +343,7 @@ pub fn inventory() -> Inventory {
             }],
         }],
         hardware_hash: None,
+        gpus_not_read: None,
     }
 }
 

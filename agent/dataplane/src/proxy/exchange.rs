@@ -301,26 +301,26 @@ impl Proxy {
         *request.method_mut() = head.method;
         *request.uri_mut() = origin_form(&head.uri);
         *request.headers_mut() = head.headers;
-        let sent = self
-            .pool
-            .send(runtime, request, self.settings.connect_timeout);
-        match tokio::time::timeout(self.settings.first_byte_timeout, sent).await {
-            Ok(Ok(mut answer)) => {
+        let settings = &self.settings;
+        let (connect, first_byte) = (settings.connect_timeout, settings.first_byte_timeout);
+        match self.pool.send(runtime, request, connect, first_byte).await {
+            Ok(mut answer) => {
                 keep_redirects(answer.headers_mut(), &runtime.endpoint);
                 Ok(answer)
             }
-            Ok(Err(error)) => {
-                self.registry.look_now();
+            Err(error @ UpstreamError::Silent { .. }) => {
+                Err((Refusal::RuntimeTimeout, error.to_string(), Failure::Stalled))
+            }
+            Err(error) => {
+                self.registry.look_at(&runtime.endpoint);
                 let failure = match error {
                     UpstreamError::Connect { .. } => Failure::Unreachable,
-                    UpstreamError::Broken { .. } => Failure::Incomplete,
+                    UpstreamError::Broken { .. } | UpstreamError::Silent { .. } => {
+                        Failure::Incomplete
+                    }
                 };
                 tracing::debug!(error = %chain(&error), "runtime failed");
                 Err((Refusal::RuntimeFailed, chain(&error), failure))
-            }
-            Err(_) => {
-                let message = format!("the runtime at {} did not answer in time", runtime.endpoint);
-                Err((Refusal::RuntimeTimeout, message, Failure::Stalled))
             }
         }
     }

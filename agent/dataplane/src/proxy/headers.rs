@@ -78,15 +78,20 @@ pub(super) fn keep_redirects(headers: &mut HeaderMap, endpoint: &Endpoint) {
     }
 }
 
-/// Whether every host that a request names is this machine's or its network's: a page of another origin that was
-/// rebound to the loopback address names its own.
-pub fn names_this_machine<B>(request: &Request<B>) -> bool {
+/// Whether every host that a request names is this machine's or its network's, or one of `allowed` (`*` is any): a page
+/// of another origin that was rebound to this machine's address names its own, wherever this machine listens.
+pub fn names_this_machine<B>(request: &Request<B>, allowed: &[String]) -> bool {
+    let is_allowed = |name: &str| {
+        let plain = name.trim_end_matches('.');
+        let mut allowed = allowed.iter();
+        is_local_name(name) || allowed.any(|one| one == "*" || one.eq_ignore_ascii_case(plain))
+    };
     // In the absolute form the address names a host too.
-    let in_uri = request.uri().host().is_none_or(is_local_name);
+    let in_uri = request.uri().host().is_none_or(is_allowed);
     in_uri
         && request.headers().get_all(HOST).iter().all(|host| {
             host.to_str()
-                .is_ok_and(|host| is_local_name(without_port(host)))
+                .is_ok_and(|host| is_allowed(without_port(host)))
         })
 }
 
@@ -207,7 +212,7 @@ mod tests {
             "app.localhost",
         ] {
             let request = asked("/", &[("host", host)]);
-            assert!(names_this_machine(&request), "{host}");
+            assert!(names_this_machine(&request, &[]), "{host}");
         }
         for host in [
             "evil.example",
@@ -215,13 +220,20 @@ mod tests {
             "127.0.0.1.evil.example",
         ] {
             let request = asked("/", &[("host", host)]);
-            assert!(!names_this_machine(&request), "{host}");
+            assert!(!names_this_machine(&request, &[]), "{host}");
         }
         let absolute = asked("http://evil.example/v1/models", &[("host", "localhost")]);
-        assert!(!names_this_machine(&absolute));
+        assert!(!names_this_machine(&absolute, &[]));
         let twice = asked("/", &[("host", "localhost"), ("host", "evil.example")]);
-        assert!(!names_this_machine(&twice));
-        assert!(names_this_machine(&asked("http://[::1]:8/", &[])));
+        assert!(!names_this_machine(&twice, &[]));
+        let allowed = ["Ai.Example.Org".to_owned()];
+        let by_name = asked("/", &[("host", "ai.example.org.:11435")]);
+        assert!(names_this_machine(&by_name, &allowed));
+        assert!(!names_this_machine(&by_name, &[]));
+        let below = asked("/", &[("host", "evil.ai.example.org")]);
+        assert!(!names_this_machine(&below, &allowed));
+        assert!(names_this_machine(&below, &["*".to_owned()]));
+        assert!(names_this_machine(&asked("http://[::1]:8/", &[]), &[]));
     }
 
     #[test]

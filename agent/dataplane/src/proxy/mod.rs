@@ -23,6 +23,7 @@ mod answer;
 mod body_reader;
 mod exchange;
 mod headers;
+mod idle_connections;
 mod in_flight;
 mod listener;
 mod model_list;
@@ -77,8 +78,8 @@ impl Proxy {
             registry,
             admission: Admission::new(Arc::clone(&sink), settings.mode.clone(), limits),
             sink,
+            pool: Pool::keeping(settings.max_idle_upstream),
             settings,
-            pool: Arc::default(),
             usage_refusals: Arc::default(),
             workers: Arc::default(),
             cut: CancellationToken::new(),

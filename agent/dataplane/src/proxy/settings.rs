@@ -44,25 +44,30 @@ pub struct Settings {
     pub hash_key: HashKey,
     /// Origins of web pages that may ask besides those of this machine.
     pub origins: Vec<String>,
+    /// Names under which this machine may be asked, besides its own and its network's; `*` is any.
+    pub hosts: Vec<String>,
     /// Whether work of the network is taken.
     pub mode: ModeSwitch,
     /// Work served at once; more is told to come back.
     pub max_in_flight: u32,
     /// Probes served at once, over all sessions of the link.
     pub max_probes: u32,
-    /// Client connections at once, idle ones too; more wait to be accepted.
+    /// Client connections at once, idle ones too. Where more come, the one that has idled longest is closed; where none
+    /// idles, they wait to be accepted.
     pub max_connections: usize,
+    /// Idle connections to runtimes that are kept.
+    pub max_idle_upstream: usize,
     /// Largest request body that is read to find its model, bytes.
     pub max_body_bytes: usize,
     /// All request bodies held at once, bytes.
     pub body_budget_bytes: usize,
     /// How long a client may take for its request head, and may idle between requests.
     pub header_timeout: Duration,
-    /// How long a client may pause inside its request body, or stop reading its answer.
+    /// How long a client may pause inside its request body, or stop reading its answer. What moves is never given up.
     pub client_timeout: Duration,
     /// How long connecting to a runtime may take.
     pub connect_timeout: Duration,
-    /// How long a runtime may take to its first byte; waiting in its queue, loading a model, and all of an answer
+    /// How long a runtime may take to its first byte once the request no longer moves; waiting in its queue, loading a model, and all of an answer
     /// that is no stream are inside of it. A client that has less patience leaves, which cancels the work.
     pub first_byte_timeout: Duration,
     /// How long a runtime may be silent after its first byte; some begin a stream before they have read the prompt.
@@ -79,10 +84,12 @@ impl Settings {
         Self {
             hash_key: HashKey::new(hash_key),
             origins: Vec::new(),
+            hosts: Vec::new(),
             mode: ModeSwitch::default(),
             max_in_flight: 512,
             max_probes: 4,
             max_connections: 1024,
+            max_idle_upstream: 256,
             max_body_bytes: 64 << 20,
             body_budget_bytes: 256 << 20,
             header_timeout: Duration::from_secs(30),

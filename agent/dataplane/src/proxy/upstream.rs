@@ -16,11 +16,13 @@ use hyper::client::conn::{TrySendError, http1};
 use hyper_util::rt::TokioIo;
 use std::collections::HashMap;
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 /// Runtimes close idle connections after five seconds.
@@ -53,19 +55,25 @@ pub(super) enum UpstreamError {
         #[source]
         source: hyper::Error,
     },
+    /// Neither did the request move nor did an answer begin.
+    #[error("the runtime at {endpoint} did not answer in time")]
+    Silent { endpoint: Endpoint },
 }
 
 /// One connection and the handle to send on it.
 struct Wire {
     send: http1::SendRequest<RequestBody>,
-    conn: Pin<Box<http1::Connection<TokioIo<Stream>, RequestBody>>>,
+    conn: Pin<Box<http1::Connection<TokioIo<Counted>, RequestBody>>>,
     is_open: bool,
+    /// Bytes that the runtime took.
+    taken: Arc<AtomicU64>,
 }
 
 /// Connections that wait for their next request.
-#[derive(Default)]
 pub(super) struct Pool {
     idle: Mutex<Idle>,
+    /// Most that wait, to all runtimes together.
+    most: usize,
 }
 
 #[derive(Default)]
@@ -88,12 +96,21 @@ pub(super) struct AnswerBody {
 }
 
 impl Pool {
-    /// Sends a request and waits for the head of its answer.
+    /// A pool that keeps at most this many idle connections.
+    pub(super) fn keeping(most: usize) -> Arc<Self> {
+        Arc::new(Self {
+            idle: Mutex::default(),
+            most,
+        })
+    }
+
+    /// Sends a request and waits for the head of its answer, as long as this after the request has last moved.
     pub(super) async fn send(
         self: &Arc<Self>,
         runtime: &FoundRuntime,
         mut request: Request<RequestBody>,
         connect_timeout: Duration,
+        first_byte_timeout: Duration,
     ) -> Result<Response<AnswerBody>, UpstreamError> {
         let endpoint = &runtime.endpoint;
         loop {
@@ -103,7 +120,12 @@ impl Pool {
                 Some(wire) => wire,
                 None => Wire::connect(endpoint, &runtime.access, connect_timeout).await?,
             };
-            match wire.send(request).await {
+            let Some(sent) = wire.send_within(request, first_byte_timeout).await else {
+                return Err(UpstreamError::Silent {
+                    endpoint: endpoint.clone(),
+                });
+            };
+            match sent {
                 Ok(answer) => {
                     let (head, incoming) = answer.into_parts();
                     let body = AnswerBody {
@@ -144,6 +166,10 @@ impl Pool {
 
     fn put(self: &Arc<Self>, endpoint: Endpoint, wire: Wire) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: usize = idle.wires.values().map(Vec::len).sum();
+        if all >= self.most {
+            return;
+        }
         let wires = idle.wires.entry(endpoint).or_default();
         if wires.len() < IDLE_PER_ENDPOINT {
             wires.push((wire, Instant::now()));
@@ -187,6 +213,11 @@ impl Wire {
             .await
             .map_err(|_| failed(io::ErrorKind::TimedOut.into()))?
             .map_err(failed)?;
+        let taken = Arc::new(AtomicU64::new(0));
+        let stream = Counted {
+            stream,
+            taken: Arc::clone(&taken),
+        };
         let (send, conn) = http1::Builder::new()
             .handshake(TokioIo::new(stream))
             .await
@@ -195,6 +226,7 @@ impl Wire {
             send,
             conn: Box::pin(conn),
             is_open: true,
+            taken,
         })
     }
 
@@ -208,6 +240,27 @@ impl Wire {
     fn is_reusable(&mut self) -> bool {
         self.drive(&mut Context::from_waker(Waker::noop()));
         self.is_open && self.send.is_ready()
+    }
+
+    /// Sends a request; `None` where for as long as `limit` the runtime neither took a byte nor answered.
+    async fn send_within(
+        &mut self,
+        request: Request<RequestBody>,
+        limit: Duration,
+    ) -> Option<Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> {
+        let taken = Arc::clone(&self.taken);
+        let mut before = taken.load(Ordering::Relaxed);
+        let mut sending = pin!(self.send(request));
+        loop {
+            if let Ok(sent) = tokio::time::timeout(limit, sending.as_mut()).await {
+                return Some(sent);
+            }
+            let now = taken.load(Ordering::Relaxed);
+            if now == before {
+                return None;
+            }
+            before = now;
+        }
     }
 
     async fn send(
@@ -228,6 +281,64 @@ impl Wire {
             answer.as_mut().poll(cx)
         })
         .await
+    }
+}
+
+/// A connection that counts the bytes that the runtime took.
+struct Counted {
+    stream: Stream,
+    taken: Arc<AtomicU64>,
+}
+
+impl Counted {
+    fn count(&self, written: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.taken.fetch_add(*bytes as u64, Ordering::Relaxed);
+        }
+    }
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.count(&written);
+        written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        self.count(&written);
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
@@ -356,7 +467,7 @@ impl Body for RequestBody {
 mod tests {
     use super::*;
     use crate::runtime::RuntimeKind;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
     use std::task::Wake;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
@@ -394,8 +505,9 @@ mod tests {
         });
         let runtime = FoundRuntime::new(RuntimeKind::Vllm, Endpoint::new("127.0.0.1", port));
         let request = Request::new(RequestBody::Whole(Bytes::new()));
-        let pool: Arc<Pool> = Arc::default();
-        let answer = pool.send(&runtime, request, Duration::from_secs(5)).await;
+        let pool = Pool::keeping(1);
+        let limit = Duration::from_secs(5);
+        let answer = pool.send(&runtime, request, limit, limit).await;
         let mut body = answer.unwrap().into_body();
         let wakes = Arc::new(AtomicUsize::new(0));
         for _ in 0..TOKENS {

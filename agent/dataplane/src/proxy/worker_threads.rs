@@ -5,6 +5,7 @@
 //! Nothing else runs on these threads, so a busy link or a slow look at the hardware delays no token.
 
 use super::Proxy;
+use super::upstream::Pool;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -28,7 +29,7 @@ pub(super) struct Workers {
 struct Worker {
     runtime: Runtime,
     proxy: Arc<Proxy>,
-    listener: std::net::TcpListener,
+    listeners: Vec<std::net::TcpListener>,
     shutdown: CancellationToken,
 }
 
@@ -50,21 +51,21 @@ impl Proxy {
     /// Serves clients as [`Proxy::serve`] does, on threads of its own; on this one where the system gives none.
     pub async fn serve_on_threads(
         self: Arc<Self>,
-        listener: TcpListener,
+        listeners: Vec<TcpListener>,
         shutdown: CancellationToken,
     ) {
         let mut threads = Vec::new();
         for _ in 0..THREADS {
-            match self.start_worker(&listener, &shutdown) {
+            match self.start_worker(&listeners, &shutdown) {
                 Ok(ended) => threads.push(ended),
                 Err(error) => tracing::warn!(%error, "the proxy has one thread less"),
             }
         }
         if threads.is_empty() {
-            return self.serve(listener, shutdown).await;
+            return self.serve_all(listeners, shutdown).await;
         }
         // The threads have their own handles on the socket: it is closed when the last of them closes its own.
-        drop(listener);
+        drop(listeners);
         for ended in threads {
             // An error is a thread that has ended, too.
             drop(ended.await);
@@ -73,7 +74,7 @@ impl Proxy {
 
     fn start_worker(
         self: &Arc<Self>,
-        listener: &TcpListener,
+        listeners: &[TcpListener],
         shutdown: &CancellationToken,
     ) -> io::Result<oneshot::Receiver<()>> {
         let worker = Worker {
@@ -82,7 +83,10 @@ impl Proxy {
                 .max_blocking_threads(1)
                 .build()?,
             proxy: self.for_one_thread(),
-            listener: clone_socket(listener)?,
+            listeners: listeners
+                .iter()
+                .map(clone_socket)
+                .collect::<Result<_, _>>()?,
             shutdown: shutdown.clone(),
         };
         let entry = (
@@ -104,12 +108,13 @@ impl Proxy {
     fn for_one_thread(&self) -> Arc<Self> {
         let mut settings = self.settings.clone();
         settings.max_connections = (settings.max_connections / THREADS).max(1);
+        settings.max_idle_upstream /= THREADS;
         Arc::new(Self {
             registry: self.registry.clone(),
             sink: Arc::clone(&self.sink),
             admission: self.admission.clone(),
+            pool: Pool::keeping(settings.max_idle_upstream),
             settings,
-            pool: Arc::default(),
             usage_refusals: Arc::clone(&self.usage_refusals),
             workers: Arc::clone(&self.workers),
             cut: self.cut.clone(),
@@ -144,12 +149,13 @@ impl Worker {
         let Self {
             runtime,
             proxy,
-            listener,
+            listeners,
             shutdown,
         } = self;
         runtime.block_on(async {
-            match TcpListener::from_std(listener) {
-                Ok(listener) => proxy.serve(listener, shutdown).await,
+            let listeners = listeners.into_iter().map(TcpListener::from_std);
+            match listeners.collect() {
+                Ok(listeners) => proxy.serve_all(listeners, shutdown).await,
                 Err(error) => {
                     tracing::error!(%error, "the proxy cannot listen on one of its threads")
                 }

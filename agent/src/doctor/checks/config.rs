@@ -2,10 +2,12 @@
 
 use super::{chain, word};
 use crate::config::plain_http;
+use crate::config::{Loaded, Origin};
 use crate::doctor::examine::{Examination, Told};
 use crate::doctor::{Check, CheckId, Patient};
 use crate::files;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,6 +17,7 @@ pub(super) const EXAMINATION: Examination = Examination {
         CheckId::ConfigInsecureHttp,
         CheckId::ConfigFileMode,
         CheckId::ConfigStateMode,
+        CheckId::ConfigListen,
     ],
     run: |patient, told| Box::pin(check(patient, told)),
 };
@@ -22,6 +25,7 @@ pub(super) const EXAMINATION: Examination = Examination {
 async fn check(patient: Arc<Patient>, told: Told) {
     told.tell(parse(&patient));
     told.tell(insecure_http(&patient));
+    told.tell(listen(&patient));
     // A disk that hangs blocks its thread, not the doctor.
     let looked = tokio::task::spawn_blocking(move || {
         told.tell(file_mode(&patient));
@@ -68,6 +72,49 @@ fn insecure_http(patient: &Patient) -> Check {
         (true, false) => check.warn(
             "plain HTTP is allowed and not needed; remove it from agent.yaml or the environment",
             patient.command("config show"),
+        ),
+    }
+}
+
+/// Neither the proxy nor the metrics ask for a key: whoever reaches them may use them.
+fn listen(patient: &Patient) -> Check {
+    let check = Check::new(
+        CheckId::ConfigListen,
+        "proxy.listen, telemetry.metrics_listen",
+    );
+    let Ok(loaded) = &patient.config else {
+        return check.skip("the configuration cannot be read");
+    };
+    let config = &loaded.config;
+    let proxy = config.proxy.listen;
+    let metrics = config.telemetry.metrics_listen;
+    let is_open = |at: &SocketAddr| !at.ip().to_canonical().is_loopback();
+    if is_open(&proxy) {
+        return check.warn(
+            format!(
+                "the proxy listens on {proxy}, where other machines reach it: whoever does uses the runtimes without a \
+                 key, and counts as one of this machine's own users"
+            ),
+            closed(patient, loaded, "proxy.listen", "listen", proxy),
+        );
+    }
+    if let Some(metrics) = metrics.filter(is_open) {
+        return check.warn(
+            format!("the metrics are on {metrics}, where other machines can read them without a password"),
+            closed(patient, loaded, "telemetry.metrics_listen", "metrics_listen", metrics),
+        );
+    }
+    check.ok(format!("only this machine reaches the proxy ({proxy})"))
+}
+
+/// How a listener is put back on the loopback address: by whatever set it.
+fn closed(patient: &Patient, loaded: &Loaded, path: &str, key: &str, at: SocketAddr) -> String {
+    match loaded.origins.get(path) {
+        Some(Origin::Environment(name)) => format!("export {name}=127.0.0.1:{}", at.port()),
+        Some(Origin::File | Origin::Flag) | None => format!(
+            "sed -i 's/^\\( *\\){key}:.*/\\1{key}: 127.0.0.1:{}/' {}",
+            at.port(),
+            word(&patient.paths.config_file)
         ),
     }
 }
