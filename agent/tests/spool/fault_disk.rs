@@ -58,6 +58,7 @@ pub(crate) struct FaultDisk(Arc<Mutex<State>>);
 
 impl FaultDisk {
     /// From now on whoever touches the disk panics.
+    #[expect(clippy::panic, reason = "that is what it is for")]
     pub(crate) fn poison(&self) {
         let state = Arc::clone(&self.0);
         let poisoning = std::thread::spawn(move || {
