@@ -117,7 +117,7 @@ impl Default for Runtimes {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Proxy {
-    /// Where clients connect. On 127.0.0.1 the same port of [::1] is served too, where this machine has IPv6.
+    /// Where clients connect. On 127.0.0.1 the same port of `[::1]` is served too, where this machine has IPv6.
     pub listen: SocketAddr,
     /// Names under which clients may ask for this machine, such as `ai.example.org`, besides its addresses and the
     /// names that only local networks have; `*` allows any. Holds for the metrics too.

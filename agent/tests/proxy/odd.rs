@@ -508,17 +508,20 @@ async fn play_answer(exchange: &OddExchange) -> Vec<String> {
         expect.tokens_cached,
     );
     differs("counts", format!("{counts:?}"), format!("{should:?}"));
-    let source = (facts.tokens_source != TokensSource::None).then(|| facts.tokens_source.as_str());
     differs(
         "tokens_source",
-        format!("{source:?}"),
-        format!("{:?}", expect.tokens_source.as_deref()),
+        facts.tokens_source.as_str().to_owned(),
+        expect
+            .tokens_source
+            .clone()
+            .unwrap_or_else(|| "none".to_owned()),
     );
     differs("model_id", facts.model_id.clone(), expect.model_id.clone());
+    let in_receipts = |name: &str| RuntimeKind::named(kind_of(name)).unwrap().as_str();
     let runtime = expect
         .runtime
         .clone()
-        .unwrap_or_else(|| exchange.runtime.clone());
+        .unwrap_or_else(|| in_receipts(&exchange.runtime).to_owned());
     differs(
         "runtime",
         facts.runtime.clone().unwrap_or_default(),

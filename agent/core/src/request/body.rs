@@ -9,6 +9,7 @@ use super::inflate::Packing;
 use super::scan::{Member, Scanned, Scanner, Value, unescape};
 use super::text::Decoder;
 use super::usage::Options;
+use serde_json::value::RawValue;
 
 /// Longest value of a member that is read, bytes: a model's name or the options of a stream.
 pub const VALUE_BYTES: usize = 4096;
@@ -49,6 +50,7 @@ struct Reading {
     model: Model,
     stream: bool,
     options: Options,
+    answers: u32,
 }
 
 /// A request body, read.
@@ -101,6 +103,12 @@ impl Body {
         self.reading(keys).stream
     }
 
+    /// How many answers are asked for: each prompt has `n`. 1 where the body does not say, or says it in a list of
+    /// prompts longer than [`VALUE_BYTES`].
+    pub fn answers(&self, keys: Keys) -> u32 {
+        self.reading(keys).answers
+    }
+
     pub(super) fn options(&self, keys: Keys) -> &Options {
         &self.reading(keys).options
     }
@@ -121,6 +129,7 @@ impl Body {
             model: Model::Unclear,
             stream: false,
             options: Options::Unclear,
+            answers: 1,
         };
         Self {
             exact: reading.clone(),
@@ -138,6 +147,7 @@ impl Body {
                 Field::Unclear => Model::Unclear,
             },
             options: Options::Unclear,
+            answers: 1,
         };
         Self {
             exact: reading.clone(),
@@ -148,7 +158,10 @@ impl Body {
 
     fn of_json(body: &[u8], packing: Packing) -> Self {
         let mut decoder = Decoder::default();
-        let mut scanner = Scanner::new(["model", "stream", "stream_options"], VALUE_BYTES);
+        let mut scanner = Scanner::new(
+            ["model", "stream", "stream_options", "n", "prompt"],
+            VALUE_BYTES,
+        );
         let is_unpacked = packing.unpack(body, &mut |part| {
             decoder.feed(part, |text| scanner.feed(text));
         });
@@ -159,21 +172,46 @@ impl Body {
         }
         let is_plain = packing == Packing::None && decoder.is_plain();
         let end = end(&scanned, is_plain && is_json(body));
-        let [model, stream, options] = scanned.members;
+        let [model, stream, options, n, prompt] = scanned.members;
         Self {
             exact: Reading {
                 model: read_model(model.exact),
                 stream: is_true(stream.exact.as_ref()),
                 options: Options::read(options.exact.as_ref(), Keys::Exact),
+                answers: answers(n.exact.as_ref(), prompt.exact.as_ref()),
             },
             folded: Reading {
                 model: read_model(model.folded),
                 stream: is_literal_true(stream.folded.as_ref()),
                 options: folded_options(&options),
+                answers: answers(n.folded.as_ref(), prompt.folded.as_ref()),
             },
             end,
         }
     }
+}
+
+/// Most answers that are told apart.
+const ANSWERS: u32 = 1024;
+
+fn answers(n: Option<&Value>, prompt: Option<&Value>) -> u32 {
+    let n = n.and_then(|value| {
+        std::str::from_utf8(value.text.as_deref()?)
+            .ok()?
+            .parse()
+            .ok()
+    });
+    let prompts = prompt
+        .and_then(|value| serde_json::from_slice(value.text.as_deref()?).ok())
+        .map(|prompts: Vec<&RawValue>| match prompts.first() {
+            // A list of numbers is one prompt, as its tokens.
+            Some(first) if first.get().starts_with(['"', '[', '{']) => prompts.len(),
+            _ => 1,
+        });
+    let prompts = u32::try_from(prompts.unwrap_or(1)).unwrap_or(ANSWERS);
+    u32::max(n.unwrap_or(1), 1)
+        .saturating_mul(prompts)
+        .min(ANSWERS)
 }
 
 fn end<const N: usize>(scanned: &Scanned<N>, is_understood: bool) -> Option<End> {
@@ -253,6 +291,27 @@ mod tests {
 
     fn read(body: &[u8]) -> Body {
         Body::read(body, Some("application/json"), None)
+    }
+
+    #[test]
+    fn answers_are_counted_over_prompts_and_choices() {
+        for (body, expected) in [
+            (r#"{"model":"m"}"#, 1),
+            (r#"{"n":3}"#, 3),
+            (r#"{"n":0}"#, 1),
+            (r#"{"n":"3"}"#, 1),
+            (r#"{"prompt":"one"}"#, 1),
+            (r#"{"prompt":["one","two"],"n":2}"#, 4),
+            (r#"{"prompt":[1,2,3]}"#, 1),
+            (r#"{"prompt":[[1,2],[3]]}"#, 2),
+            (r#"{"n":4000000000}"#, 1024),
+        ] {
+            assert_eq!(
+                read(body.as_bytes()).answers(Keys::Exact),
+                expected,
+                "{body}"
+            );
+        }
     }
 
     fn model(body: &str) -> Option<String> {

@@ -37,6 +37,8 @@ struct Job {
     drop_usage_event: bool,
     /// Whether the client knows the end of an answer by the end of the connection alone.
     hold_last: bool,
+    /// How many answers the one body holds.
+    answers: u32,
 }
 
 impl Proxy {
@@ -167,6 +169,7 @@ impl Proxy {
             dialect: route.dialect.unwrap_or(Dialect::Other),
             drop_usage_event: false,
             hold_last: head.version == Version::HTTP_10,
+            answers: asked.body.answers(runtime.kind.behaviour().keys),
         };
         let sent = match self.with_usage(&asked, runtime, &body) {
             None => self.send_work(runtime, head, body).await,
@@ -346,7 +349,7 @@ impl Proxy {
             hash_key: self.settings.hash_key.get(),
             drop_usage_event,
             header_usage: header_usage(job.dialect, &head.headers),
-            answers: 1,
+            answers: job.answers,
         });
         if let Some(id) = in_flight.request_id()
             && let Ok(id) = HeaderValue::from_str(id.as_str())

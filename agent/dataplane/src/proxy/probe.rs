@@ -21,12 +21,12 @@ use tokio::sync::oneshot;
 /// Most tokens that a probe may have generated: it shows that the node serves, and is no way to have work done.
 const MAX_TOKENS: u32 = 256;
 /// The longest that a probe may run.
-const LONGEST: Duration = Duration::from_secs(120);
+const LONGEST: Duration = Duration::from_secs(60);
 
 impl Proxy {
     /// Serves the control plane's known prompt on the path that clients' requests take, and on their threads.
     ///
-    /// What the control plane asks for is cut to [`MAX_TOKENS`] and [`LONGEST`].
+    /// What the control plane asks for is cut to 256 tokens and a minute.
     pub async fn run_probe(self: &Arc<Self>, mut probe: Probe) -> ProbeResult {
         probe.max_tokens = probe.max_tokens.min(MAX_TOKENS);
         let longest_ms = u32::try_from(LONGEST.as_millis()).unwrap_or(u32::MAX);
