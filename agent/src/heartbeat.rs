@@ -24,7 +24,7 @@ const SURVEY_AGAIN: Duration = Duration::from_secs(15);
 
 /// Takes heartbeats. Cheap to clone.
 #[derive(Clone)]
-pub struct Pulse {
+pub struct HeartbeatSource {
     started: Instant,
     hardware: Arc<Mutex<Hardware>>,
     registry: Registry,
@@ -75,7 +75,7 @@ impl Hardware {
     }
 }
 
-impl Pulse {
+impl HeartbeatSource {
     /// Starts to measure.
     pub fn new(
         registry: Registry,

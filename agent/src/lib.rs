@@ -23,8 +23,8 @@ pub mod owner;
 pub mod rotation;
 pub mod run;
 pub mod runtime;
-pub mod screen;
 pub mod service;
 pub mod telemetry;
+pub mod terminal;
 
 pub use dgon_agent_dataplane::{clock, liveness, mode, proxy, receipts, sink, spool};

@@ -9,7 +9,7 @@ use crate::cli::VERSION;
 use crate::config::plain_http::{self, PlainHttp};
 use crate::config::{Config, StateDir};
 use crate::gpu::{Detector, EnergyMeter, GpuAccess};
-use crate::heartbeat::Pulse;
+use crate::heartbeat::HeartbeatSource;
 use crate::host;
 use crate::identity::{Identity, IdentityError};
 use crate::link::{self, LinkSettings, LinkStatus, Parts};
@@ -18,15 +18,15 @@ use crate::local;
 use crate::mode::{ModeSwitch, Orders};
 use crate::net::Network;
 use crate::open_files::{self, Share};
-use crate::owner::{self, Keeper, Sight};
+use crate::owner::{self, LimitsTask, Observer};
 use crate::proxy::{Proxy, Settings};
 use crate::receipts::{Receipts, Signer};
 use crate::rotation::{FilesError, files};
 use crate::runtime::{self, AccessError, Endpoint, RegistrySettings};
 use crate::service::notify::{self, Notifier};
 use crate::spool::{DeadLetters, Folder, Lock, LockError, OpenError, Spool};
-use crate::telemetry::tally::Counted;
-use crate::telemetry::{self, Metrics, Tally};
+use crate::telemetry::counters::CountingSink;
+use crate::telemetry::{self, Counters, Metrics};
 use dgon_agent_core::link::Backoff;
 use dgon_agent_core::spool::Limits;
 use dgon_protocol::frame::{Inventory, LINK_PATH};
@@ -41,15 +41,15 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-mod herald;
 mod linked;
+mod readiness;
 mod responder;
 mod signals;
-mod terminal;
+mod status_line;
 
-use herald::{Herald, Loops};
 use linked::Linked;
-use responder::Desk;
+use readiness::{Loops, Readiness};
+use responder::LocalResponder;
 
 /// How long a stopping agent waits for its last acknowledgements.
 const FLUSH_WITHIN: Duration = Duration::from_secs(2);
@@ -164,8 +164,8 @@ pub async fn run_until(
     let identity = Identity::load(state).map_err(RunError::Identity)?;
     let receipts = open_receipts(config, state, &identity, lock)?;
     let registry = runtime::keep_looking(registry_settings(config).map_err(RunError::Runtimes)?);
-    let tally = Tally::new(Arc::new(receipts.clone()));
-    let sink = Arc::new(Counted(Arc::clone(&tally)));
+    let counters = Counters::new(Arc::new(receipts.clone()));
+    let sink = Arc::new(CountingSink(Arc::clone(&counters)));
     let mode = ModeSwitch::new(Orders {
         owner_paused: owner::saved::paused(state),
         ..Orders::default()
@@ -189,7 +189,7 @@ pub async fn run_until(
     );
 
     let refresh = Arc::new(Notify::new());
-    let pulse = Pulse::new(
+    let heartbeats = HeartbeatSource::new(
         registry.clone(),
         Arc::clone(&proxy),
         receipts.clone(),
@@ -199,43 +199,43 @@ pub async fn run_until(
     let (inventory_out, inventory) = watch::channel(Arc::new(Inventory::default()));
     let url = link_settings(config, &identity).url;
     let (link_out, link_status) = watch::channel(LinkStatus::new(Some(url)));
-    let (wishes_out, wishes) = mpsc::channel(1);
-    let desk = Arc::new(Desk {
+    let (key_changes_out, key_changes) = mpsc::channel(1);
+    let responder = Arc::new(LocalResponder {
         node_id: identity.node_id().to_string(),
         region: region(config, &identity),
         proxy_address: format!("http://{address}"),
         proxy: Arc::clone(&proxy),
         receipts: receipts.clone(),
-        pulse: pulse.clone(),
+        heartbeats: heartbeats.clone(),
         inventory: inventory.clone(),
         link: link_status,
         mode: mode.clone(),
         refresh: Arc::clone(&refresh),
-        tally: Arc::clone(&tally),
+        counters: Arc::clone(&counters),
         state: state.clone(),
         ordering: tokio::sync::Mutex::default(),
-        wishes: wishes_out,
+        key_changes: key_changes_out,
         gpus,
         energy,
     });
-    let sight = Sight {
-        pulse: pulse.clone(),
+    let observer = Observer {
+        heartbeats: heartbeats.clone(),
         proxy: Arc::clone(&proxy),
-        tally: Arc::clone(&tally),
+        counters: Arc::clone(&counters),
     };
     let metrics = Metrics {
-        tally,
+        counters,
         proxy: Arc::clone(&proxy),
         receipts: receipts.clone(),
-        pulse: pulse.clone(),
+        heartbeats: heartbeats.clone(),
         registry: registry.clone(),
         inventory: inventory.clone(),
-        link: desk.link.clone(),
+        link: responder.link.clone(),
         mode: mode.clone(),
     };
-    let mut keeper = Keeper::new(owner::limits_of(&config.owner), sight, mode.clone());
+    let mut limits_task = LimitsTask::new(owner::limits_of(&config.owner), observer, mode.clone());
     // Before the network can ask for anything.
-    keeper.look().await;
+    limits_task.look().await;
 
     // Each stage has its own token, so that they can be stopped one after the other.
     let (stop_link, stop_rest) = (CancellationToken::new(), CancellationToken::new());
@@ -243,17 +243,17 @@ pub async fn run_until(
     let mut rest = JoinSet::new();
     rest.spawn(serve_local(
         state.clone(),
-        Arc::clone(&desk),
+        Arc::clone(&responder),
         stop_rest.clone(),
     ));
-    rest.spawn(keeper.run(stop_rest.clone()));
+    rest.spawn(limits_task.run(stop_rest.clone()));
     let link_sign = LivenessSignal::new("link");
     let environment = |name: &str| std::env::var(name).ok();
-    let herald = Herald {
+    let readiness = Readiness {
         notifier: Notifier::from_environment(&environment),
         every: notify::watchdog_every(&environment),
         signs: vec![link_sign.clone(), receipts.life()],
-        link: desk.link.clone(),
+        link: responder.link.clone(),
         spool: Arc::new({
             let receipts = receipts.clone();
             move || {
@@ -270,7 +270,7 @@ pub async fn run_until(
             move || proxy.loops()
         }),
     };
-    rest.spawn(herald.run(halt.clone(), stop_rest.clone()));
+    rest.spawn(readiness.run(halt.clone(), stop_rest.clone()));
     if let Some(address) = config.telemetry.metrics_listen {
         rest.spawn(telemetry::server::serve(
             address,
@@ -279,17 +279,17 @@ pub async fn run_until(
             stop_rest.clone(),
         ));
     }
-    rest.spawn(terminal::show(Arc::clone(&desk), stop_rest.clone()));
+    rest.spawn(status_line::show(Arc::clone(&responder), stop_rest.clone()));
     rest.spawn(until(stop_rest.clone(), {
-        let (pulse, refresh) = (pulse.clone(), Arc::clone(&refresh));
-        pulse.keep_inventory(inventory_out, refresh)
+        let (heartbeats, refresh) = (heartbeats.clone(), Arc::clone(&refresh));
+        heartbeats.keep_inventory(inventory_out, refresh)
     }));
     let parts = Parts {
         receipts: receipts.clone(),
         inventory,
         heartbeat: Arc::new(move || {
-            let pulse = pulse.clone();
-            Box::pin(async move { pulse.take().await })
+            let heartbeats = heartbeats.clone();
+            Box::pin(async move { heartbeats.take().await })
         }),
         prober: Arc::new(Arc::clone(&proxy)) as Arc<dyn link::Prober>,
         probes: link::ProbePlaces::default(),
@@ -305,7 +305,7 @@ pub async fn run_until(
         hash_key,
         parts,
         link_out,
-        wishes,
+        key_changes,
     };
     let kept = tokio::spawn({
         let (stop_link, halt) = (stop_link.clone(), halt.clone());
@@ -405,8 +405,8 @@ async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {
     }
 }
 
-async fn serve_local(state: StateDir, desk: Arc<Desk>, stop: CancellationToken) {
-    if let Err(error) = local::serve(&state.socket(), desk, stop).await {
+async fn serve_local(state: StateDir, responder: Arc<LocalResponder>, stop: CancellationToken) {
+    if let Err(error) = local::serve(&state.socket(), responder, stop).await {
         tracing::warn!(
             error = %error,
             source = std::error::Error::source(&error).map(ToString::to_string),

@@ -68,7 +68,7 @@ fn end_of_spool(state: &StateDir, key_id: &str, now_s: u64) -> Option<ChainEnd> 
     let folder = Folder::open(&state.spool_dir()).ok()?;
     let spool = Spool::open(folder, key_id, Limits::default(), now_s).ok()?;
     spool.fault().is_none().then(|| ChainEnd {
-        last_seq: spool.book().last_seq(),
+        last_seq: spool.index().last_seq(),
         last_hash: spool.head(),
     })
 }

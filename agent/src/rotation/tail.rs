@@ -130,7 +130,7 @@ impl Tail {
             blocking(move || Spool::open(folder, &id, limits, crate::clock::unix_s())).await?;
         let mut spool = opened.map_err(TailError::Open)?;
         loop {
-            let from = spool.book().acked_seq() + 1;
+            let from = spool.index().acked_seq() + 1;
             let (back, batch) = blocking(move || {
                 let batch = spool.read(from, RECEIPTS_PER_BATCH, BATCH_BYTES);
                 (spool, batch)
@@ -207,7 +207,10 @@ impl Tail {
                 _ => {}
             }
         }
-        self.receipts.bury(letters).await.map_err(TailError::Disk)
+        self.receipts
+            .dead_letter(letters)
+            .await
+            .map_err(TailError::Disk)
     }
 
     /// Sends the old key's word on where its chain ends, once the control plane knows the new key.

@@ -28,7 +28,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(15);
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// Somebody wants another key; he is told how it went.
-pub(super) type Wish = oneshot::Sender<Result<Changed, String>>;
+pub(super) type KeyChangeRequest = oneshot::Sender<Result<Changed, String>>;
 
 /// The link, and what a change of keys touches.
 pub(super) struct Linked {
@@ -39,7 +39,7 @@ pub(super) struct Linked {
     pub(super) hash_key: HashKey,
     pub(super) parts: Parts,
     pub(super) link_out: watch::Sender<LinkStatus>,
-    pub(super) wishes: mpsc::Receiver<Wish>,
+    pub(super) key_changes: mpsc::Receiver<KeyChangeRequest>,
 }
 
 /// What ends a link.
@@ -47,7 +47,7 @@ enum Next {
     Stop,
     /// A task ended that only a panic ends.
     Panicked(&'static str),
-    Change(Box<Record>, Option<Wish>),
+    Change(Box<Record>, Option<KeyChangeRequest>),
 }
 
 impl Linked {
@@ -84,11 +84,11 @@ impl Linked {
             }
             match next {
                 Next::Stop | Next::Panicked(_) => return Ok(()),
-                Next::Change(record, wish) => {
+                Next::Change(record, request) => {
                     let changed = self.change_over(*record, &stop).await;
-                    if let Some(wish) = wish {
+                    if let Some(request) = request {
                         // Who asked may have hung up.
-                        drop(wish.send(changed));
+                        drop(request.send(changed));
                     }
                 }
             }
@@ -103,26 +103,26 @@ impl Linked {
         // A change that was cut off goes on at once.
         let mut look_at = Instant::now();
         loop {
-            let wish = tokio::select! {
+            let request = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Next::Stop,
                 // It ends by a token that nobody has cancelled yet, so this is a panic.
                 _ = &mut *link => return Next::Panicked("link"),
-                Some(wish) = self.wishes.recv() => Some(wish),
+                Some(request) = self.key_changes.recv() => Some(request),
                 () = tokio::time::sleep_until(look_at), if self.is_open() => None,
             };
             look_at = Instant::now() + ASK_AGAIN;
             let asked = tokio::select! {
-                asked = self.ask(wish.is_some()) => asked,
+                asked = self.ask(request.is_some()) => asked,
                 () = stop.cancelled() => return Next::Stop,
             };
-            match (asked, wish) {
-                (Ok(Some(record)), wish) => return Next::Change(record, wish),
+            match (asked, request) {
+                (Ok(Some(record)), request) => return Next::Change(record, request),
                 (Ok(None), None) => {}
-                (Ok(None), Some(wish)) => drop(wish.send(Err(
+                (Ok(None), Some(request)) => drop(request.send(Err(
                     "the last change of keys still waits for the control plane's answer".to_owned(),
                 ))),
-                (Err(error), Some(wish)) => drop(wish.send(Err(chain(&error)))),
+                (Err(error), Some(request)) => drop(request.send(Err(chain(&error)))),
                 (Err(error), None) => {
                     tracing::warn!(reason = chain(&error), "a change of keys is not done");
                 }
@@ -144,7 +144,7 @@ impl Linked {
     }
 
     /// Asks the control plane; the change that is to be made now.
-    async fn ask(&self, is_wished: bool) -> Result<Option<Box<Record>>, AskError> {
+    async fn ask(&self, is_requested: bool) -> Result<Option<Box<Record>>, AskError> {
         let Some(api) = api(&self.config, &self.identity) else {
             return Ok(None);
         };
@@ -155,7 +155,7 @@ impl Linked {
             tracing::info!("the control plane knows the new key now");
             return Ok(None);
         }
-        if !is_wished && !change::is_pending(&self.state) {
+        if !is_requested && !change::is_pending(&self.state) {
             return Ok(None);
         }
         let mut record = change::begin(&self.state, &self.identity, now_s)?;
@@ -353,7 +353,7 @@ mod tests {
             receipts,
             parts,
             link_out: watch::channel(LinkStatus::new(None)).0,
-            wishes: mpsc::channel(1).1,
+            key_changes: mpsc::channel(1).1,
         };
         (stub, linked)
     }

@@ -5,7 +5,7 @@ use super::support::*;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use dgon_agent::runtime::{FoundRuntime, RuntimeKind};
-use dgon_agent_core::facts::{RequestFacts, TokensSource};
+use dgon_agent_core::facts::RequestFacts;
 use dgon_protocol::frame::Model;
 use dgon_testkit::odd::{OddEnding, OddExchange, load};
 use serde::Deserialize;

@@ -49,13 +49,13 @@ impl Proxy {
         shutdown: CancellationToken,
     ) {
         let places = Arc::new(Semaphore::new(self.settings.max_connections));
-        let door = Door {
+        let acceptor = Acceptor {
             proxy: Arc::clone(&self),
             places: Arc::clone(&places),
             idle: IdleConnections::default(),
             shutdown,
         };
-        door.accept(listeners).await;
+        acceptor.accept(listeners).await;
         self.drain(&places).await;
     }
 
@@ -144,14 +144,14 @@ impl Proxy {
 }
 
 /// Accepts clients on all addresses of one thread.
-struct Door {
+struct Acceptor {
     proxy: Arc<Proxy>,
     places: Arc<Semaphore>,
     idle: IdleConnections,
     shutdown: CancellationToken,
 }
 
-impl Door {
+impl Acceptor {
     async fn accept(&self, listeners: Vec<TcpListener>) {
         let mut is_told = false;
         loop {

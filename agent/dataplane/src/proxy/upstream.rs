@@ -5,7 +5,7 @@
 //! once, which is what makes runtimes stop working. Idle connections are kept for less than the five seconds
 //! after which runtimes close them, and a request is sent again only if nothing of it had been sent.
 
-use super::wake_filter::Gate;
+use super::wake_filter::WakeFilter;
 use crate::runtime::{Access, Endpoint, FoundRuntime, connect};
 use crate::stream::Stream;
 use bytes::{Bytes, BytesMut};
@@ -61,7 +61,7 @@ pub(super) enum UpstreamError {
 }
 
 /// One connection and the handle to send on it.
-struct Wire {
+struct Connection {
     send: http1::SendRequest<RequestBody>,
     conn: Pin<Box<http1::Connection<TokioIo<Counted>, RequestBody>>>,
     is_open: bool,
@@ -78,18 +78,18 @@ pub(super) struct Pool {
 
 #[derive(Default)]
 struct Idle {
-    wires: HashMap<Endpoint, Vec<(Wire, Instant)>>,
+    connections: HashMap<Endpoint, Vec<(Connection, Instant)>>,
     is_swept: bool,
 }
 
 /// An answer's body. Dropping it before its end closes the connection.
 pub(super) struct AnswerBody {
     incoming: Incoming,
-    wire: Option<Wire>,
+    connection: Option<Connection>,
     home: Arc<Pool>,
     endpoint: Endpoint,
     /// Absent only while it is polled through.
-    gate: Option<Gate>,
+    wake_filter: Option<WakeFilter>,
     /// What was read ahead and is told first.
     ahead: Option<Bytes>,
     is_done: bool,
@@ -116,11 +116,11 @@ impl Pool {
         loop {
             let pooled = self.take(endpoint);
             let is_fresh = pooled.is_none();
-            let mut wire = match pooled {
-                Some(wire) => wire,
-                None => Wire::connect(endpoint, &runtime.access, connect_timeout).await?,
+            let mut connection = match pooled {
+                Some(connection) => connection,
+                None => Connection::connect(endpoint, &runtime.access, connect_timeout).await?,
             };
-            let Some(sent) = wire.send_within(request, first_byte_timeout).await else {
+            let Some(sent) = connection.send_within(request, first_byte_timeout).await else {
                 return Err(UpstreamError::Silent {
                     endpoint: endpoint.clone(),
                 });
@@ -130,10 +130,10 @@ impl Pool {
                     let (head, incoming) = answer.into_parts();
                     let body = AnswerBody {
                         incoming,
-                        wire: Some(wire),
+                        connection: Some(connection),
                         home: Arc::clone(self),
                         endpoint: endpoint.clone(),
-                        gate: Some(Gate::new()),
+                        wake_filter: Some(WakeFilter::new()),
                         ahead: None,
                         is_done: false,
                     };
@@ -153,26 +153,26 @@ impl Pool {
         }
     }
 
-    fn take(&self, endpoint: &Endpoint) -> Option<Wire> {
+    fn take(&self, endpoint: &Endpoint) -> Option<Connection> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let wires = idle.wires.get_mut(endpoint)?;
-        while let Some((mut wire, since)) = wires.pop() {
-            if since.elapsed() < IDLE && wire.is_reusable() {
-                return Some(wire);
+        let connections = idle.connections.get_mut(endpoint)?;
+        while let Some((mut connection, since)) = connections.pop() {
+            if since.elapsed() < IDLE && connection.is_reusable() {
+                return Some(connection);
             }
         }
         None
     }
 
-    fn put(self: &Arc<Self>, endpoint: Endpoint, wire: Wire) {
+    fn put(self: &Arc<Self>, endpoint: Endpoint, connection: Connection) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let all: usize = idle.wires.values().map(Vec::len).sum();
+        let all: usize = idle.connections.values().map(Vec::len).sum();
         if all >= self.most {
             return;
         }
-        let wires = idle.wires.entry(endpoint).or_default();
-        if wires.len() < IDLE_PER_ENDPOINT {
-            wires.push((wire, Instant::now()));
+        let connections = idle.connections.entry(endpoint).or_default();
+        if connections.len() < IDLE_PER_ENDPOINT {
+            connections.push((connection, Instant::now()));
         }
         if !idle.is_swept
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
@@ -187,11 +187,11 @@ impl Pool {
         loop {
             tokio::time::sleep(IDLE).await;
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            idle.wires.retain(|_, wires| {
-                wires.retain(|(_, since)| since.elapsed() < IDLE);
-                !wires.is_empty()
+            idle.connections.retain(|_, connections| {
+                connections.retain(|(_, since)| since.elapsed() < IDLE);
+                !connections.is_empty()
             });
-            if idle.wires.is_empty() {
+            if idle.connections.is_empty() {
                 idle.is_swept = false;
                 return;
             }
@@ -199,7 +199,7 @@ impl Pool {
     }
 }
 
-impl Wire {
+impl Connection {
     async fn connect(
         endpoint: &Endpoint,
         access: &Access,
@@ -351,11 +351,11 @@ impl AnswerBody {
         if let Some(ahead) = self.ahead.take() {
             return Poll::Ready(Some(Ok(ahead)));
         }
-        let Some(gate) = self.gate.take() else {
+        let Some(wake_filter) = self.wake_filter.take() else {
             return self.poll_open(cx);
         };
-        let polled = gate.poll(cx, |cx| self.poll_open(cx));
-        self.gate = Some(gate);
+        let polled = wake_filter.poll(cx, |cx| self.poll_open(cx));
+        self.wake_filter = Some(wake_filter);
         polled
     }
 
@@ -363,8 +363,8 @@ impl AnswerBody {
         loop {
             let mut frame = Pin::new(&mut self.incoming).poll_frame(cx);
             if frame.is_pending() {
-                if let Some(wire) = &mut self.wire {
-                    wire.drive(cx);
+                if let Some(connection) = &mut self.connection {
+                    connection.drive(cx);
                 }
                 frame = Pin::new(&mut self.incoming).poll_frame(cx);
             }
@@ -377,7 +377,7 @@ impl AnswerBody {
                     }
                 }
                 Some(Err(error)) => {
-                    self.wire = None;
+                    self.connection = None;
                     return Poll::Ready(Some(Err(error)));
                 }
                 None => {
@@ -413,14 +413,14 @@ impl AnswerBody {
 
     /// Closes the connection, which cancels the runtime's work.
     pub(super) fn cancel(&mut self) {
-        self.wire = None;
+        self.connection = None;
     }
 
     fn go_home(&mut self) {
-        if let Some(mut wire) = self.wire.take()
-            && wire.is_reusable()
+        if let Some(mut connection) = self.connection.take()
+            && connection.is_reusable()
         {
-            self.home.put(self.endpoint.clone(), wire);
+            self.home.put(self.endpoint.clone(), connection);
         }
     }
 }

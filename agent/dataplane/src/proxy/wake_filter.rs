@@ -1,7 +1,7 @@
 //! A waker that lets no wake through while its task runs anyway.
 //!
 //! A connection that is driven by the task which reads from it wakes that task for each piece that the task has just
-//! taken. Each such wake makes the task run once more for nothing, for every token of every stream. The gate holds
+//! taken. Each such wake makes the task run once more for nothing, for every token of every stream. The filter holds
 //! wakes back while the task is at it, and makes up for them where the task is about to sleep.
 
 use futures_util::task::AtomicWaker;
@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-/// The gate of one task.
-pub(super) struct Gate {
+/// The filter of one task.
+pub(super) struct WakeFilter {
     shared: Arc<Shared>,
     waker: Waker,
 }
@@ -28,7 +28,7 @@ impl Wake for Shared {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // First the note, then the look: a task that opens the gate in between sees the note.
+        // First the note, then the look: a task that opens the filter in between sees the note.
         self.missed.store(true, Ordering::SeqCst);
         if !self.is_shut.load(Ordering::SeqCst) {
             self.task.wake();
@@ -36,7 +36,7 @@ impl Wake for Shared {
     }
 }
 
-impl Gate {
+impl WakeFilter {
     pub(super) fn new() -> Self {
         let shared = Arc::<Shared>::default();
         Self {
@@ -82,36 +82,39 @@ mod tests {
 
     #[test]
     fn wakes_inside_a_poll_count_only_where_the_task_would_sleep() {
-        let (gate, count) = (Gate::new(), Arc::new(Count::default()));
+        let (filter, count) = (WakeFilter::new(), Arc::new(Count::default()));
         let waker = Waker::from(Arc::clone(&count));
         let mut cx = Context::from_waker(&waker);
         let wakes = || count.0.load(Ordering::SeqCst);
         let mut kept = None;
         assert!(
-            gate.poll(&mut cx, |cx| {
-                cx.waker().wake_by_ref();
-                Poll::Ready(())
-            })
-            .is_ready()
+            filter
+                .poll(&mut cx, |cx| {
+                    cx.waker().wake_by_ref();
+                    Poll::Ready(())
+                })
+                .is_ready()
         );
         assert_eq!(wakes(), 0);
         assert!(
-            gate.poll(&mut cx, |cx| {
-                kept = Some(cx.waker().clone());
-                Poll::<()>::Pending
-            })
-            .is_pending()
+            filter
+                .poll(&mut cx, |cx| {
+                    kept = Some(cx.waker().clone());
+                    Poll::<()>::Pending
+                })
+                .is_pending()
         );
         assert_eq!(wakes(), 0);
         // Between two polls it is an ordinary waker.
         kept.unwrap().wake();
         assert_eq!(wakes(), 1);
         assert!(
-            gate.poll(&mut cx, |cx| {
-                cx.waker().wake_by_ref();
-                Poll::<()>::Pending
-            })
-            .is_pending()
+            filter
+                .poll(&mut cx, |cx| {
+                    cx.waker().wake_by_ref();
+                    Poll::<()>::Pending
+                })
+                .is_pending()
         );
         assert_eq!(wakes(), 2);
     }
@@ -120,7 +123,7 @@ mod tests {
     fn no_wake_from_another_thread_is_lost() {
         use std::sync::mpsc;
         // The other thread sets the flag, then wakes; whoever sleeps with the flag set would sleep for ever.
-        let gate = Gate::new();
+        let filter = WakeFilter::new();
         let flag = AtomicBool::new(false);
         let (asleep, woken) = mpsc::channel();
         struct Send(mpsc::Sender<()>);
@@ -135,12 +138,12 @@ mod tests {
             flag.store(false, Ordering::SeqCst);
             while woken.try_recv().is_ok() {}
             std::thread::scope(|scope| {
-                let (flag, waker) = (&flag, gate.waker.clone());
+                let (flag, waker) = (&flag, filter.waker.clone());
                 scope.spawn(move || {
                     flag.store(true, Ordering::SeqCst);
                     waker.wake();
                 });
-                while gate
+                while filter
                     .poll(&mut cx, |_| match flag.load(Ordering::SeqCst) {
                         true => Poll::Ready(()),
                         false => Poll::Pending,

@@ -254,8 +254,8 @@ impl Receipts {
     ///
     /// # Errors
     /// When that is not certain.
-    pub async fn bury(&self, letters: Vec<DeadLetter>) -> io::Result<()> {
-        self.ask(|reply| Command::Bury { letters, reply })
+    pub async fn dead_letter(&self, letters: Vec<DeadLetter>) -> io::Result<()> {
+        self.ask(|reply| Command::DeadLetter { letters, reply })
             .await
             .unwrap_or(Ok(()))
     }

@@ -54,7 +54,7 @@ pub(super) enum Command {
         acked_seq: u64,
         reply: oneshot::Sender<()>,
     },
-    Bury {
+    DeadLetter {
         letters: Vec<DeadLetter>,
         reply: oneshot::Sender<io::Result<()>>,
     },
@@ -249,10 +249,10 @@ impl<D: Disk> Writer<D> {
     fn hand_over(self, queue: mpsc::Receiver<Command>) -> HandedOver {
         let is_certain = self.ahead.is_none()
             && self.spool.fault().is_none()
-            && self.spool.certain_seq() == self.spool.book().last_seq();
+            && self.spool.certain_seq() == self.spool.index().last_seq();
         HandedOver {
             end: is_certain.then(|| ChainEnd {
-                last_seq: self.spool.book().last_seq(),
+                last_seq: self.spool.index().last_seq(),
                 last_hash: self.spool.head(),
             }),
             is_behind: self.ahead.is_some(),
@@ -299,7 +299,7 @@ impl<D: Disk> Writer<D> {
                 let _ = reply.send(ignored);
             }
             Command::ResumeAt { acked_seq, reply } => {
-                let last_seq = self.spool.book().last_seq();
+                let last_seq = self.spool.index().last_seq();
                 self.ahead = (acked_seq > last_seq).then_some(acked_seq);
                 if self.ahead.is_none() {
                     self.spool.set_acked(acked_seq);
@@ -312,7 +312,7 @@ impl<D: Disk> Writer<D> {
                 self.save_acked();
                 self.trim();
             }
-            Command::Bury { letters, reply } => {
+            Command::DeadLetter { letters, reply } => {
                 let _ = reply.send(self.keep_letters(&letters));
                 self.publish();
             }
@@ -327,7 +327,7 @@ impl<D: Disk> Writer<D> {
             return;
         }
         let batch = std::mem::take(&mut self.batch);
-        let first_seq = self.spool.book().next_seq();
+        let first_seq = self.spool.index().next_seq();
         let outcome = self.append(&batch);
         if outcome.is_ok() {
             self.count_today(batch.len() as u64);
@@ -348,7 +348,7 @@ impl<D: Disk> Writer<D> {
             return Err(reason);
         }
         let mut prev_hash = self.spool.head();
-        let first_seq = self.spool.book().next_seq();
+        let first_seq = self.spool.index().next_seq();
         let signed: Vec<Signed> = (first_seq..)
             .zip(batch)
             .map(|(seq, (facts, _))| {
@@ -369,7 +369,7 @@ impl<D: Disk> Writer<D> {
 
     fn not_ready_to_append(&self) -> Option<NotReady> {
         if let Some(acked_seq) = self.ahead {
-            let last_seq = self.spool.book().last_seq();
+            let last_seq = self.spool.index().last_seq();
             return Some(NotReady::ChainBehind {
                 acked_seq,
                 last_seq,
@@ -389,11 +389,11 @@ impl<D: Disk> Writer<D> {
         } else {
             self.refuse(ack.refused, sent_seq)
         };
-        if ack.acked_seq > self.spool.book().acked_seq() {
+        if ack.acked_seq > self.spool.index().acked_seq() {
             self.spool.set_acked(ack.acked_seq);
             self.trim();
         }
-        let acked_seq = self.spool.book().acked_seq();
+        let acked_seq = self.spool.index().acked_seq();
         self.refused = self.refused.split_off(&(acked_seq + 1));
         ignored
     }
@@ -409,7 +409,7 @@ impl<D: Disk> Writer<D> {
             }
         }
         let mut letters = Vec::new();
-        let mut from = self.spool.book().acked_seq() + 1;
+        let mut from = self.spool.index().acked_seq() + 1;
         while !by_id.is_empty() && from <= sent_seq {
             let batch = self
                 .spool
@@ -479,18 +479,18 @@ impl<D: Disk> Writer<D> {
     }
 
     fn publish(&self) {
-        let book = self.spool.book();
-        let room = book.room();
+        let index = self.spool.index();
+        let room = index.room();
         let not_ready = self
             .not_ready_to_append()
             .or_else(|| room.err().map(NotReady::Full));
         self.status.send_replace(SpoolStatus {
-            last_seq: book.last_seq(),
+            last_seq: index.last_seq(),
             sendable_seq: self.spool.certain_seq(),
-            acked_seq: book.acked_seq(),
-            oldest_seq: book.oldest_seq(),
-            bytes: book.bytes(),
-            max_receipts: book.limits().max_receipts,
+            acked_seq: index.acked_seq(),
+            oldest_seq: index.oldest_seq(),
+            bytes: index.bytes(),
+            max_receipts: index.limits().max_receipts,
             room: room.unwrap_or(0),
             not_ready,
             damaged: self.spool.damaged(),

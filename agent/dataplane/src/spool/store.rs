@@ -13,7 +13,7 @@ use super::disk::{Disk, DiskFile as _};
 use super::recover::{self, Doubtful, OpenError};
 use dgon_agent_core::spool::record::{self, Decoded, LARGEST, Record};
 use dgon_agent_core::spool::segment::{HEADER_BYTES, file_name, parse_file_name};
-use dgon_agent_core::spool::{Book, Full, Header, Limits};
+use dgon_agent_core::spool::{Full, Header, Limits, SpoolIndex};
 use dgon_protocol::receipt::{Sha256Hash, Signed};
 use std::collections::BTreeMap;
 use std::io;
@@ -99,7 +99,7 @@ impl Batch {
 pub struct Spool<D: Disk> {
     disk: D,
     key_id: String,
-    book: Book,
+    index: SpoolIndex,
     head: Sha256Hash,
     active: Option<D::File>,
     fault: Option<AppendError>,
@@ -123,7 +123,7 @@ impl<D: Disk> Spool<D> {
     pub fn open(disk: D, key_id: &str, limits: Limits, now_s: u64) -> Result<Self, OpenError> {
         let found = recover::recover(&disk, key_id)?;
         let mut spool = Self {
-            book: Book::new(limits, found.segments, found.next_seq, found.acked_seq),
+            index: SpoolIndex::new(limits, found.segments, found.next_seq, found.acked_seq),
             disk,
             key_id: key_id.to_owned(),
             head: found.head,
@@ -142,9 +142,9 @@ impl<D: Disk> Spool<D> {
         Ok(spool)
     }
 
-    /// The book.
-    pub fn book(&self) -> &Book {
-        &self.book
+    /// The index.
+    pub fn index(&self) -> &SpoolIndex {
+        &self.index
     }
 
     /// Last `seq` that may leave this machine. Where the disk took no writes since the start, receipts of the last
@@ -152,7 +152,7 @@ impl<D: Disk> Spool<D> {
     pub fn certain_seq(&self) -> u64 {
         self.doubtful
             .as_ref()
-            .map_or(self.book.last_seq(), |doubtful| doubtful.first_seq - 1)
+            .map_or(self.index.last_seq(), |doubtful| doubtful.first_seq - 1)
     }
 
     /// Hash of the last durable receipt: the next one's `prev_hash`.
@@ -172,10 +172,10 @@ impl<D: Disk> Spool<D> {
 
     /// Whether [`Spool::save_acked`] has something to do.
     pub fn has_unsaved_ack(&self) -> bool {
-        self.book.settled_seq() != self.acked_saved
+        self.index.settled_seq() != self.acked_saved
     }
 
-    /// Appends receipts whose `seq` run on from the book's `next_seq`. They are durable on return.
+    /// Appends receipts whose `seq` run on from the index's `next_seq`. They are durable on return.
     ///
     /// # Errors
     /// [`AppendError`]; then none of them counts, and their `seq` are given again.
@@ -184,7 +184,7 @@ impl<D: Disk> Spool<D> {
             return Err(fault.clone());
         }
         let receipt_bytes = batch.iter().map(|signed| signed.entry_bytes.len() as u64);
-        self.book
+        self.index
             .admit(batch.len() as u64, receipt_bytes.sum())
             .map_err(AppendError::Full)?;
         let done = self.try_append(batch, now_s);
@@ -196,10 +196,10 @@ impl<D: Disk> Spool<D> {
     }
 
     fn try_append(&mut self, batch: &[Signed], now_s: u64) -> Result<(), AppendError> {
-        if self.book.wants_rotation() {
+        if self.index.wants_rotation() {
             self.rotate(now_s)?;
         }
-        let first_seq = self.book.next_seq();
+        let first_seq = self.index.next_seq();
         self.scratch.clear();
         for (seq, signed) in (first_seq..).zip(batch) {
             Record {
@@ -210,7 +210,7 @@ impl<D: Disk> Spool<D> {
             }
             .encode(&mut self.scratch);
         }
-        let offset = self.book.active().map_or(0, |active| active.bytes);
+        let offset = self.index.active().map_or(0, |active| active.bytes);
         let file = self
             .active
             .as_mut()
@@ -218,7 +218,7 @@ impl<D: Disk> Spool<D> {
         file.write_at(offset, &self.scratch)
             .map_err(|error| disk("write receipts", error))?;
         file.sync().map_err(|error| disk("sync receipts", error))?;
-        self.book
+        self.index
             .appended(batch.len() as u64, self.scratch.len() as u64);
         if let Some(last) = batch.last() {
             self.head = last.entry_hash;
@@ -242,7 +242,7 @@ impl<D: Disk> Spool<D> {
 
     /// Brings the newest segment to exactly its durable length and opens it, or begins a new one.
     fn make_writable(&mut self, now_s: u64, wants_fresh: bool) -> Result<(), AppendError> {
-        let Some(active) = self.book.active().copied() else {
+        let Some(active) = self.index.active().copied() else {
             return self.rotate(now_s);
         };
         let name = file_name(active.first_seq);
@@ -266,7 +266,7 @@ impl<D: Disk> Spool<D> {
             .sync_names()
             .map_err(|error| disk("sync its folder", error))?;
         self.active = Some(file);
-        if wants_fresh && active.first_seq < self.book.next_seq() {
+        if wants_fresh && active.first_seq < self.index.next_seq() {
             self.rotate(now_s)?;
         }
         Ok(())
@@ -274,7 +274,7 @@ impl<D: Disk> Spool<D> {
 
     /// Begins a segment at `next_seq`. What may lie under its name was never durable.
     fn rotate(&mut self, now_s: u64) -> Result<(), AppendError> {
-        let first_seq = self.book.next_seq();
+        let first_seq = self.index.next_seq();
         let header = Header {
             key_id: self.key_id.clone(),
             first_seq,
@@ -293,7 +293,7 @@ impl<D: Disk> Spool<D> {
             .sync_names()
             .map_err(|error| disk("sync its folder", error))?;
         self.active = Some(file);
-        self.book.rotated(now_s);
+        self.index.rotated(now_s);
         Ok(())
     }
 
@@ -330,14 +330,14 @@ impl<D: Disk> Spool<D> {
         max_bytes: usize,
     ) -> io::Result<Vec<Stored>> {
         let mut batch = Batch {
-            from: from.max(self.book.oldest_seq()),
+            from: from.max(self.index.oldest_seq()),
             found: Vec::new(),
             bytes: 0,
             max_count,
             max_bytes,
         };
         let certain_seq = self.certain_seq();
-        while let Some((segment, end)) = self.book.locate(batch.from) {
+        while let Some((segment, end)) = self.index.locate(batch.from) {
             if batch.from > certain_seq {
                 break;
             }
@@ -411,7 +411,7 @@ impl<D: Disk> Spool<D> {
     /// Moves the acknowledged position, not past [`Spool::certain_seq`]; kept in memory until
     /// [`Spool::save_acked`]. A saved position past the end of the chain would say that the chain was lost.
     pub fn set_acked(&mut self, seq: u64) {
-        self.book.set_acked(seq.min(self.certain_seq()));
+        self.index.set_acked(seq.min(self.certain_seq()));
     }
 
     /// Saves the acknowledged position. Losing it costs only receipts that are sent twice.
@@ -423,7 +423,7 @@ impl<D: Disk> Spool<D> {
             return Ok(());
         }
         // The most that ever was: a control plane that has less says so again in the next session.
-        let acked_seq = self.book.settled_seq();
+        let acked_seq = self.index.settled_seq();
         let mut file = self.disk.create(ACKED_NEW)?;
         file.write_at(0, format!("{acked_seq}\n").as_bytes())?;
         file.sync()?;
@@ -438,16 +438,16 @@ impl<D: Disk> Spool<D> {
     /// # Errors
     /// When one cannot be removed; the rest stays until the next call.
     pub fn trim(&mut self, now_s: u64) -> io::Result<()> {
-        for _ in 0..self.book.trimmable(now_s) {
+        for _ in 0..self.index.trimmable(now_s) {
             // One after the other, so that a crash never leaves a hole between segments.
             self.sync_removal()?;
-            let name = file_name(self.book.oldest_seq());
+            let name = file_name(self.index.oldest_seq());
             if let Err(error) = self.disk.remove(&name)
                 && !self.is_gone(&name)
             {
                 return Err(error);
             }
-            self.book.trimmed_oldest();
+            self.index.trimmed_oldest();
             self.removal_unsynced = true;
         }
         self.sync_removal()
@@ -469,18 +469,18 @@ impl<D: Disk> Spool<D> {
     /// Receipts appended at or after `since_s`.
     pub fn count_since(&self, since_s: u64) -> u64 {
         let boundary = self
-            .book
+            .index
             .segments()
             .rev()
             .find(|segment| segment.created_s < since_s)
             .copied();
         let Some(boundary) = boundary else {
-            return self.book.next_seq() - self.book.oldest_seq();
+            return self.index.next_seq() - self.index.oldest_seq();
         };
         let end = self
-            .book
+            .index
             .locate(boundary.first_seq)
-            .map_or(self.book.next_seq(), |(_, end)| end);
+            .map_or(self.index.next_seq(), |(_, end)| end);
         let mut within = 0;
         let length = usize::try_from(boundary.bytes).unwrap_or(0);
         if let Ok(bytes) = self.disk.read(
@@ -492,7 +492,7 @@ impl<D: Disk> Spool<D> {
                 within += u64::from(record.appended_s >= since_s);
             });
         }
-        self.book.next_seq() - end + within
+        self.index.next_seq() - end + within
     }
 }
 

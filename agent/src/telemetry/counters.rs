@@ -29,7 +29,7 @@ const WHOLE_MS: &[u64] = &[
 const SPEED_S: u64 = 30;
 
 /// The counters, and the sink behind them.
-pub struct Tally {
+pub struct Counters {
     sink: Arc<dyn ReceiptSink>,
     origin: Instant,
     /// When the last local request ended, ms after `origin`, plus one; 0 where there was none.
@@ -47,9 +47,9 @@ pub struct Tally {
     speed: Mutex<Speed>,
 }
 
-impl std::fmt::Debug for Tally {
+impl std::fmt::Debug for Counters {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tally").finish_non_exhaustive()
+        f.debug_struct("Counters").finish_non_exhaustive()
     }
 }
 
@@ -64,7 +64,7 @@ struct Finished {
     latency_ms: u64,
 }
 
-impl Tally {
+impl Counters {
     /// Counters before `sink`.
     pub fn new(sink: Arc<dyn ReceiptSink>) -> Arc<Self> {
         Arc::new(Self {
@@ -140,11 +140,11 @@ impl Tally {
     }
 }
 
-/// A tally as the sink of a proxy.
+/// Counters as the sink of a proxy.
 #[derive(Debug, Clone)]
-pub struct Counted(pub Arc<Tally>);
+pub struct CountingSink(pub Arc<Counters>);
 
-impl ReceiptSink for Counted {
+impl ReceiptSink for CountingSink {
     fn room(&self) -> Result<u64, SinkError> {
         self.0.sink.room()
     }

@@ -1,9 +1,9 @@
 //! The live status line of an agent that runs in a terminal. Silent everywhere else.
 
-use super::responder::Desk;
+use super::responder::LocalResponder;
 use crate::link::Phase;
 use crate::mode::Mode;
-use crate::screen::{self, Part};
+use crate::terminal::{self, Part};
 use dgon_agent_core::owner::orders::describe;
 use dgon_protocol::frame::GpuLoad;
 use std::sync::Arc;
@@ -15,8 +15,8 @@ const EVERY: Duration = Duration::from_secs(1);
 const FRESH: Duration = Duration::from_secs(10);
 
 /// Shows the line until `stop`, redrawn only when it changes.
-pub(super) async fn show(desk: Arc<Desk>, stop: CancellationToken) {
-    if !screen::is_live() {
+pub(super) async fn show(responder: Arc<LocalResponder>, stop: CancellationToken) {
+    if !terminal::is_live() {
         return;
     }
     let mut ticks = tokio::time::interval(EVERY);
@@ -25,25 +25,28 @@ pub(super) async fn show(desk: Arc<Desk>, stop: CancellationToken) {
             _ = ticks.tick() => {}
             () = stop.cancelled() => break,
         }
-        let gpus = desk.pulse.gpu_loads_within(FRESH).await;
-        screen::show(&screen::fit(&parts(&desk, &gpus), screen::width()));
+        let gpus = responder.heartbeats.gpu_loads_within(FRESH).await;
+        terminal::show(&terminal::fit(&parts(&responder, &gpus), terminal::width()));
     }
-    screen::show("");
+    terminal::show("");
 }
 
-fn parts(desk: &Desk, gpus: &[GpuLoad]) -> Vec<Part> {
+fn parts(responder: &LocalResponder, gpus: &[GpuLoad]) -> Vec<Part> {
     let part = |rank, text: String| Part { rank, text };
-    let spool = desk.spool();
+    let spool = responder.spool();
     let trouble = spool
         .not_ready
         .map_or(String::new(), |kind| format!("NOT SERVING: {kind}"));
     vec![
-        part(5, desk.node_id.clone()),
-        part(1, session(desk)),
-        part(0, mode(desk)),
+        part(5, responder.node_id.clone()),
+        part(1, session(responder)),
+        part(0, mode(responder)),
         part(0, trouble),
-        part(2, format!("{} running", desk.proxy.in_flight())),
-        part(4, format!("{:.0} tok/s", desk.tally.tokens_per_second())),
+        part(2, format!("{} running", responder.proxy.in_flight())),
+        part(
+            4,
+            format!("{:.0} tok/s", responder.counters.tokens_per_second()),
+        ),
         part(
             3,
             format!(
@@ -52,12 +55,12 @@ fn parts(desk: &Desk, gpus: &[GpuLoad]) -> Vec<Part> {
             ),
         ),
         part(6, gpus_text(gpus)),
-        part(7, runtimes(desk)),
+        part(7, runtimes(responder)),
     ]
 }
 
-fn session(desk: &Desk) -> String {
-    let link = desk.link.borrow();
+fn session(responder: &LocalResponder) -> String {
+    let link = responder.link.borrow();
     let session = match link.phase {
         Phase::Off => "no control plane",
         Phase::Connecting => "connecting",
@@ -73,8 +76,8 @@ fn session(desk: &Desk) -> String {
 }
 
 /// Nothing while the node serves: that is what it is for.
-fn mode(desk: &Desk) -> String {
-    let decision = desk.mode.stance().decision;
+fn mode(responder: &LocalResponder) -> String {
+    let decision = responder.mode.stance().decision;
     let mode = match decision.mode {
         Mode::Serving => return String::new(),
         Mode::Paused => "paused",
@@ -100,8 +103,8 @@ fn gpus_text(gpus: &[GpuLoad]) -> String {
     texts.join(", ")
 }
 
-fn runtimes(desk: &Desk) -> String {
-    let inventory = desk.inventory.borrow();
+fn runtimes(responder: &LocalResponder) -> String {
+    let inventory = responder.inventory.borrow();
     let kinds: Vec<&str> = inventory
         .runtimes
         .iter()

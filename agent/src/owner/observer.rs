@@ -2,10 +2,10 @@
 
 use super::os;
 use crate::config;
-use crate::heartbeat::Pulse;
+use crate::heartbeat::HeartbeatSource;
 use crate::proxy::Proxy;
-use crate::telemetry::Tally;
-use dgon_agent_core::owner::{Activity, GpuSeen, Input, Limits, QuietSpan, Seen};
+use crate::telemetry::Counters;
+use dgon_agent_core::owner::{Activity, GpuSeen, Input, Limits, Observation, QuietSpan};
 use dgon_protocol::frame::GpuLoad;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,22 +33,22 @@ pub fn limits_of(owner: &config::Owner) -> Limits {
 
 /// Looks for a running agent.
 #[derive(Clone)]
-pub struct Sight {
+pub struct Observer {
     /// Readings of the GPUs.
-    pub pulse: Pulse,
+    pub heartbeats: HeartbeatSource,
     /// Requests that run.
     pub proxy: Arc<Proxy>,
     /// Requests that have ended.
-    pub tally: Arc<Tally>,
+    pub counters: Arc<Counters>,
 }
 
-impl Sight {
+impl Observer {
     /// One look, no deeper than `limits` need it.
-    pub async fn look(&self, limits: &Limits) -> Seen {
+    pub async fn look(&self, limits: &Limits) -> Observation {
         let needs_gpus =
             limits.max_gpu_temp_c.is_some() || limits.min_profit_usd_per_hour.is_some();
         let gpus = if needs_gpus {
-            gpus(&self.pulse.gpu_loads_within(FRESH).await)
+            gpus(&self.heartbeats.gpu_loads_within(FRESH).await)
         } else {
             Vec::new()
         };
@@ -60,11 +60,11 @@ impl Sight {
         } else {
             Input::default()
         };
-        Seen {
+        Observation {
             minute_of_day: minute_of_day(),
             activity: Activity {
                 local_requests: self.proxy.in_flight_local(),
-                since_local_request_s: self.tally.since_local_request().map(|age| age.as_secs()),
+                since_local_request_s: self.counters.since_local_request().map(|age| age.as_secs()),
                 input,
             },
             gpus,

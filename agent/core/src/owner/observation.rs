@@ -1,8 +1,8 @@
-//! What is seen of the machine in one look. What is not known is absent, never 0.
+//! What is observed of the machine in one look. What is not known is absent, never 0.
 
 /// One look.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Seen {
+pub struct Observation {
     /// Minute of the day by the local clock, 0 to 1439.
     pub minute_of_day: Option<u16>,
     /// Whether somebody uses the machine.

@@ -49,7 +49,7 @@ impl Default for Limits {
     }
 }
 
-/// One segment in the book.
+/// One segment in the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SegmentInfo {
     /// `seq` of its first record.
@@ -81,9 +81,9 @@ pub enum Full {
     },
 }
 
-/// The book of one spool. The last segment is the one being written.
+/// The index of one spool. The last segment is the one being written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Book {
+pub struct SpoolIndex {
     limits: Limits,
     segments: VecDeque<SegmentInfo>,
     next_seq: u64,
@@ -91,23 +91,23 @@ pub struct Book {
     settled_seq: u64,
 }
 
-impl Book {
-    /// A book of what was found. `segments` are in order; `acked_seq` is fitted into what is there.
+impl SpoolIndex {
+    /// An index of what was found. `segments` are in order; `acked_seq` is fitted into what is there.
     pub fn new(
         limits: Limits,
         segments: impl IntoIterator<Item = SegmentInfo>,
         next_seq: u64,
         acked_seq: u64,
     ) -> Self {
-        let mut book = Self {
+        let mut index = Self {
             limits,
             segments: segments.into_iter().collect(),
             next_seq,
             acked_seq: 0,
             settled_seq: 0,
         };
-        book.set_acked(acked_seq);
-        book
+        index.set_acked(acked_seq);
+        index
     }
 
     /// Bounds in force.
@@ -325,109 +325,109 @@ mod tests {
         }
     }
 
-    fn filled(segments: u64, per_segment: u64) -> Book {
-        let mut book = Book::new(limits(), [], 1, 0);
+    fn filled(segments: u64, per_segment: u64) -> SpoolIndex {
+        let mut index = SpoolIndex::new(limits(), [], 1, 0);
         for at in 0..segments {
-            book.rotated(at * 10);
-            book.appended(per_segment, 920);
+            index.rotated(at * 10);
+            index.appended(per_segment, 920);
         }
-        book
+        index
     }
 
     #[test]
     fn a_control_plane_that_has_less_than_before_takes_no_room() {
-        let mut book = Book::new(Limits::new(20, 256 * 1024), [], 1, 0);
-        book.rotated(0);
-        book.appended(20, 9_000);
-        book.set_acked(20);
-        assert_eq!(book.room(), Ok(20));
-        book.set_acked(0);
-        assert_eq!((book.acked_seq(), book.settled_seq()), (0, 20));
-        assert_eq!((book.depth(), book.room()), (20, Ok(20)));
-        assert_eq!(book.admit(1, 100), Ok(()));
+        let mut index = SpoolIndex::new(Limits::new(20, 256 * 1024), [], 1, 0);
+        index.rotated(0);
+        index.appended(20, 9_000);
+        index.set_acked(20);
+        assert_eq!(index.room(), Ok(20));
+        index.set_acked(0);
+        assert_eq!((index.acked_seq(), index.settled_seq()), (0, 20));
+        assert_eq!((index.depth(), index.room()), (20, Ok(20)));
+        assert_eq!(index.admit(1, 100), Ok(()));
         // What it does not have again is not trimmed before it is sent.
-        assert_eq!(book.trimmable(1_000_000), 0);
-        book.appended(20, 9_000);
+        assert_eq!(index.trimmable(1_000_000), 0);
+        index.appended(20, 9_000);
         let full = Full::Receipts {
             waiting: 20,
             limit: 20,
         };
-        assert_eq!(book.room(), Err(full));
+        assert_eq!(index.room(), Err(full));
     }
 
     #[test]
     fn seqs_are_found_in_their_segment() {
-        let book = filled(3, 4);
+        let index = filled(3, 4);
         assert_eq!(
-            book.locate(1).map(|(s, end)| (s.first_seq, end)),
+            index.locate(1).map(|(s, end)| (s.first_seq, end)),
             Some((1, 5))
         );
         assert_eq!(
-            book.locate(8).map(|(s, end)| (s.first_seq, end)),
+            index.locate(8).map(|(s, end)| (s.first_seq, end)),
             Some((5, 9))
         );
         assert_eq!(
-            book.locate(12).map(|(s, end)| (s.first_seq, end)),
+            index.locate(12).map(|(s, end)| (s.first_seq, end)),
             Some((9, 13))
         );
-        assert_eq!(book.locate(13), None);
-        assert_eq!(book.locate(0), None);
+        assert_eq!(index.locate(13), None);
+        assert_eq!(index.locate(0), None);
     }
 
     #[test]
     fn room_is_told_for_receipts_of_the_largest_size() {
         let limits = Limits::new(20, 256 * 1024);
-        let mut book = Book::new(limits, [], 1, 0);
-        assert_eq!(book.room(), Ok(20));
-        book.rotated(0);
-        book.appended(18, 18_000);
-        assert_eq!(book.room(), Ok(2));
-        assert_eq!(book.admit(2, 2 * LARGEST_RECEIPT), Ok(()));
+        let mut index = SpoolIndex::new(limits, [], 1, 0);
+        assert_eq!(index.room(), Ok(20));
+        index.rotated(0);
+        index.appended(18, 18_000);
+        assert_eq!(index.room(), Ok(2));
+        assert_eq!(index.admit(2, 2 * LARGEST_RECEIPT), Ok(()));
         // What is promised always fits.
-        let few = Book::new(Limits::new(100, 64 * 1024), [], 1, 0);
+        let few = SpoolIndex::new(Limits::new(100, 64 * 1024), [], 1, 0);
         let room = few.room().unwrap();
         assert!(room < 100);
         assert_eq!(few.admit(room, room * LARGEST_RECEIPT), Ok(()));
-        book.appended(2, 2_000);
+        index.appended(2, 2_000);
         let full = Full::Receipts {
             waiting: 20,
             limit: 20,
         };
-        assert_eq!(book.room(), Err(full));
-        book.set_acked(20);
-        assert_eq!(book.room(), Ok(20));
+        assert_eq!(index.room(), Err(full));
+        index.set_acked(20);
+        assert_eq!(index.room(), Ok(20));
     }
 
     #[test]
     fn bytes_count_until_they_are_acknowledged() {
-        let mut book = filled(10, 1);
-        assert!(matches!(book.room(), Err(Full::Bytes { .. })));
-        book.set_acked(10);
+        let mut index = filled(10, 1);
+        assert!(matches!(index.room(), Err(Full::Bytes { .. })));
+        index.set_acked(10);
         // Ten thousand bytes hold no receipt of the largest size, so the bounds of these tests let none in.
-        assert_eq!(book.admit(1, 1_000), Ok(()));
+        assert_eq!(index.admit(1, 1_000), Ok(()));
     }
 
     #[test]
     fn acknowledged_segments_go_when_too_many_or_too_old_and_never_the_active_one() {
-        let mut book = filled(5, 2);
-        assert_eq!(book.trimmable(0), 0, "nothing is acknowledged");
-        book.set_acked(10);
-        assert_eq!(book.trimmable(0), 2, "two thousand bytes may stay");
-        assert_eq!(book.trimmable(10_000), 4, "all are old but the active one");
+        let mut index = filled(5, 2);
+        assert_eq!(index.trimmable(0), 0, "nothing is acknowledged");
+        index.set_acked(10);
+        assert_eq!(index.trimmable(0), 2, "two thousand bytes may stay");
+        assert_eq!(index.trimmable(10_000), 4, "all are old but the active one");
         for _ in 0..9 {
-            book.trimmed_oldest();
+            index.trimmed_oldest();
         }
-        assert_eq!(book.oldest_seq(), 9);
-        assert_eq!(book.depth(), 0);
+        assert_eq!(index.oldest_seq(), 9);
+        assert_eq!(index.depth(), 0);
     }
 
     #[test]
     fn the_acknowledged_position_stays_within_what_is_kept() {
-        let mut book = filled(3, 4);
-        book.set_acked(99);
-        assert_eq!(book.acked_seq(), 12);
-        book.trimmed_oldest();
-        book.set_acked(0);
-        assert_eq!((book.acked_seq(), book.depth()), (4, 8));
+        let mut index = filled(3, 4);
+        index.set_acked(99);
+        assert_eq!(index.acked_seq(), 12);
+        index.trimmed_oldest();
+        index.set_acked(0);
+        assert_eq!((index.acked_seq(), index.depth()), (4, 8));
     }
 }

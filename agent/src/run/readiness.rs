@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 const STOPPING_TEXT: &str = "stopping: running answers may end";
 
-/// What the herald looks at.
-pub(super) struct Herald {
+/// What is looked at to tell how the agent is.
+pub(super) struct Readiness {
     pub(super) notifier: Notifier,
     /// How often the watchdog wants to be fed; `None` where there is none.
     pub(super) every: Option<Duration>,
@@ -77,8 +77,8 @@ impl Drop for Answer {
     }
 }
 
-impl Herald {
-    /// Runs from the moment the agent serves until `done`; `stop` is the wish to end.
+impl Readiness {
+    /// Runs from the moment the agent serves until `done`; `stop` is the request to end.
     pub(super) async fn run(mut self, stop: CancellationToken, done: CancellationToken) {
         if !self.notifier.is_heard() {
             return;
@@ -195,12 +195,15 @@ mod tests {
         }
     }
 
-    fn herald(signs: Vec<LivenessSignal>, link: watch::Receiver<LinkStatus>) -> (Manager, Herald) {
+    fn readiness(
+        signs: Vec<LivenessSignal>,
+        link: watch::Receiver<LinkStatus>,
+    ) -> (Manager, Readiness) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("notify");
         let socket = UnixDatagram::bind(&path).unwrap();
         socket.set_read_timeout(Some(WITHIN)).unwrap();
-        let herald = Herald {
+        let readiness = Readiness {
             notifier: Notifier::from_environment(&|_| path.to_str().map(str::to_owned)),
             every: Some(Duration::from_millis(2)),
             signs,
@@ -209,7 +212,7 @@ mod tests {
             stop_within: Duration::from_secs(35),
             loops: Loops::new(Vec::new),
         };
-        (Manager { socket, _dir: dir }, herald)
+        (Manager { socket, _dir: dir }, readiness)
     }
 
     /// Hears until a message has this text; those before it must not have the other.
@@ -233,9 +236,9 @@ mod tests {
         let sign = LivenessSignal::new("link");
         sign.within(Duration::ZERO);
         let (_link, status) = watch::channel(LinkStatus::new(None));
-        let (manager, herald) = herald(vec![sign.clone()], status);
+        let (manager, readiness) = readiness(vec![sign.clone()], status);
         let done = CancellationToken::new();
-        let task = tokio::spawn(herald.run(CancellationToken::new(), done.clone()));
+        let task = tokio::spawn(readiness.run(CancellationToken::new(), done.clone()));
         let manager = until(manager, "READY=1", "WATCHDOG=1").await;
         // A look that comes late by itself is lenient, so others may be fed in between; this one is not.
         let manager = until(manager, "STUCK: link", "never").await;
@@ -250,9 +253,9 @@ mod tests {
         let sign = LivenessSignal::new("link");
         sign.within(WITHIN);
         let (link, status) = watch::channel(LinkStatus::new(Some("ws://x".to_owned())));
-        let (manager, herald) = herald(vec![sign], status);
+        let (manager, readiness) = readiness(vec![sign], status);
         let (stop, done) = (CancellationToken::new(), CancellationToken::new());
-        let task = tokio::spawn(herald.run(stop.clone(), done.clone()));
+        let task = tokio::spawn(readiness.run(stop.clone(), done.clone()));
         let manager = until(
             manager,
             "connecting to the control plane; 3 receipts wait",

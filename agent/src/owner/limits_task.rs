@@ -1,6 +1,6 @@
 //! The task that judges the owner's limits while there are any.
 
-use super::sight::Sight;
+use super::observer::Observer;
 use crate::mode::{Mode, ModeSwitch};
 use dgon_agent_core::owner::orders::describe;
 use dgon_agent_core::owner::{Judge, Limits};
@@ -12,26 +12,26 @@ use tokio_util::sync::CancellationToken;
 const EVERY: Duration = Duration::from_secs(10);
 
 /// Keeps a [`ModeSwitch`] as the limits say.
-pub struct Keeper {
+pub struct LimitsTask {
     judge: Judge,
-    sight: Sight,
+    observer: Observer,
     mode: ModeSwitch,
 }
 
-impl Keeper {
-    /// A keeper that has not looked yet.
-    pub fn new(limits: Limits, sight: Sight, mode: ModeSwitch) -> Self {
+impl LimitsTask {
+    /// A task that has not looked yet.
+    pub fn new(limits: Limits, observer: Observer, mode: ModeSwitch) -> Self {
         Self {
             judge: Judge::new(limits),
-            sight,
+            observer,
             mode,
         }
     }
 
     /// Looks once.
     pub async fn look(&mut self) {
-        let seen = self.sight.look(self.judge.limits()).await;
-        self.mode.judged(self.judge.look(&seen));
+        let observed = self.observer.look(self.judge.limits()).await;
+        self.mode.judged(self.judge.look(&observed));
     }
 
     /// Looks until `stop`, and tells the log of every change. Without a limit nothing is looked at.
