@@ -105,10 +105,18 @@ fn run_step(step: &'static Step) -> Ended {
     }
 }
 
+/// This very program. Building everything may replace its file with another build of it, and Linux still has this one.
+fn own_program() -> std::io::Result<std::path::PathBuf> {
+    if cfg!(target_os = "linux") {
+        return Ok("/proc/self/exe".into());
+    }
+    std::env::current_exe()
+}
+
 /// Starts the step as a process whose output is one stream.
 fn start_step(step: &Step) -> Result<(Child, PipeReader)> {
     let (reader, writer) = std::io::pipe().context("a pipe cannot be made")?;
-    let own = std::env::current_exe().context("this program has no path")?;
+    let own = own_program().context("this program has no path")?;
     let mut command = shell::command(own);
     // What would speed up the next build of a person costs time and room where nothing is built twice.
     if std::env::var_os("CI").is_some() && std::env::var_os("CARGO_INCREMENTAL").is_none() {
