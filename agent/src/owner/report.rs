@@ -92,7 +92,7 @@ fn notes_for(config: &config::Owner, input: &Input) -> Vec<String> {
     let mut notes = Vec::new();
     if let (true, Input::Unseen(why)) = (config.idle_only, input) {
         notes.push(format!(
-            "owner.idle_only: people at this machine cannot be observed ({why}); only requests of its own clients count \
+            "owner.idle_only: people at this machine cannot be seen ({why}); only requests of its own clients count \
              as use"
         ));
     }

@@ -297,7 +297,7 @@ fn judge_activity(activity: &Activity) -> (Verdict, String) {
         Input::Unseen(why) => (
             Verdict::Clear,
             format!(
-                "no request of its own users for 5 min; people at it cannot be observed: {why}"
+                "no request of its own users for 5 min; people at it cannot be seen: {why}"
             ),
         ),
     }
