@@ -296,9 +296,7 @@ fn judge_activity(activity: &Activity) -> (Verdict, String) {
         Input::Idle => (Verdict::Clear, "nobody works at the machine".to_owned()),
         Input::Unseen(why) => (
             Verdict::Clear,
-            format!(
-                "no request of its own users for 5 min; people at it cannot be seen: {why}"
-            ),
+            format!("no request of its own users for 5 min; people at it cannot be seen: {why}"),
         ),
     }
 }

@@ -232,10 +232,9 @@ fn is_control(path: &Path) -> bool {
         "/v1/models",
         "/metrics",
     ];
-    const BELOW: [&str; 6] = [
+    const BELOW: [&str; 5] = [
         "/api/blobs/",
         "/slots/",
-        "/v1/models/",
         "/v2/repository/models/",
         "/v2/systemsharedmemory/",
         "/v2/cudasharedmemory/",

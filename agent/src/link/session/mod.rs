@@ -28,7 +28,7 @@ use super::requests::Requests;
 use super::{LinkSettings, LinkStatus, Parts, STEP_WITHIN, now_ms};
 use dgon_agent_core::link::{Liveness, Verdict, Window};
 use dgon_protocol::frame::{Bye, ToControlPlane};
-use dgon_protocol::limits::{HANDSHAKE, HEARTBEAT, RECEIPTS_IN_FLIGHT};
+use dgon_protocol::limits::{HANDSHAKE, HEARTBEAT};
 use futures_util::StreamExt as _;
 use mail::Mailbox;
 use std::sync::Arc;
@@ -235,9 +235,11 @@ async fn begin(parts: &Parts, log: &LinkLog, proven: &Proven) -> (Window, bool) 
 
 /// Where a session begins. What was acknowledged while nobody heard it may have been refused, and the refusal went
 /// the same way; so it is sent once more, and its verdict comes again.
+///
+/// No more can have been acknowledged unheard than was in flight; a claim of more is not believed, and sending twice does
+/// no harm. A control plane that has more of the chain than this machine has shown that it does.
 fn resume_from(known: u64, last: u64, acked: u64) -> u64 {
-    let unheard = acked.saturating_sub(known);
-    if acked <= last && unheard <= RECEIPTS_IN_FLIGHT as u64 {
+    if acked <= last {
         known.min(acked)
     } else {
         acked
@@ -261,11 +263,7 @@ mod tests {
         assert_eq!(resume_from(5, 20, 9), 5, "refusals may be among them");
         assert_eq!(resume_from(5, 20, 5), 5);
         assert_eq!(resume_from(9, 20, 5), 5, "the control plane has less");
-        assert_eq!(
-            resume_from(5, 9_000, 8_000),
-            8_000,
-            "that is no lost answer"
-        );
+        assert_eq!(resume_from(5, 9_000, 8_000), 5, "nobody has shown that");
     }
 
     #[test]
