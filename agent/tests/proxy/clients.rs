@@ -420,8 +420,8 @@ async fn slow_reader(pieces: Option<usize>) -> std::net::SocketAddr {
     addr
 }
 
-/// More than lies in the buffers of the system.
-const UPLOAD_BYTES: usize = 16 << 20;
+/// Much more than lies in the buffers of the system.
+const UPLOAD_BYTES: usize = 32 << 20;
 
 fn written(step: Step) -> Option<Vec<u8>> {
     match step {
@@ -434,7 +434,8 @@ fn written(step: Step) -> Option<Vec<u8>> {
 async fn upload(pieces: Option<usize>) -> (Reply, Arc<MemorySink>) {
     let sink = MemorySink::open();
     let mut quick = settings();
-    quick.first_byte_timeout = Duration::from_millis(500);
+    // Longer than the runtime takes for what lies in the buffers of the system when the last byte has moved.
+    quick.first_byte_timeout = Duration::from_secs(2);
     let upstream = slow_reader(pieces).await;
     let found = vec![runtime(RuntimeKind::Vllm, upstream, "m")];
     let running = proxy_with(found, &sink, quick).await;
