@@ -5,6 +5,7 @@
 //! | `run` | builds everything and runs a whole DGON on this machine |
 //! | `ci` | the gate, step by step; `make test` |
 //! | `cross` | type-checks the agent for macOS, Windows and other processors |
+//! | `systems` | runs the agent for Windows and arm64 Linux here, links it for macOS |
 //! | `fuzz` | coverage-guided fuzzing of every parser of remote bytes |
 //! | `openapi` | writes `control-plane/openapi.json` and the web client's types |
 //! | `clients` | real HTTP clients against the proxy |
@@ -22,6 +23,7 @@ mod package;
 mod prerequisites;
 mod run;
 mod shell;
+mod systems;
 
 use clap::{Parser, Subcommand};
 
@@ -40,6 +42,8 @@ enum Command {
     Ci(ci::Options),
     /// Type-check the agent for macOS, Windows and other processors.
     Cross(cross::Options),
+    /// Run the agent for Windows (wine) and arm64 Linux (qemu) here, and link it for macOS.
+    Systems,
     /// Fuzz every parser of remote bytes.
     Fuzz {
         /// Seconds for each target.
@@ -77,6 +81,7 @@ fn main() -> std::process::ExitCode {
         Command::Run(options) => run::run(&options),
         Command::Ci(options) => ci::run(&options),
         Command::Cross(options) => cross::run(&options),
+        Command::Systems => systems::run(),
         Command::Fuzz { seconds } => fuzz::run(seconds),
         Command::Openapi => generated::write(),
         Command::Schemas => generated::write_schemas(),

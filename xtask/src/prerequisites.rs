@@ -4,13 +4,13 @@ use crate::shell;
 use anyhow::{Result, bail};
 
 /// One thing that must be there.
-struct Need {
+pub(crate) struct Need {
     /// Programs of which one must be found on the PATH or at the given path.
-    any_of: &'static [&'static str],
+    pub(crate) any_of: &'static [&'static str],
     /// Debian package that brings it.
-    package: &'static str,
+    pub(crate) package: &'static str,
     /// What it is for.
-    purpose: &'static str,
+    pub(crate) purpose: &'static str,
 }
 
 const TEST_NEEDS: [Need; 5] = [
@@ -88,7 +88,7 @@ pub(crate) fn for_machines() -> Result<()> {
 }
 
 /// Installs what is missing, or names it.
-fn have(needs: &[Need]) -> Result<()> {
+pub(crate) fn have(needs: &[Need]) -> Result<()> {
     let missing: Vec<&Need> = needs.iter().filter(|need| !is_there(need)).collect();
     if missing.is_empty() {
         return Ok(());
