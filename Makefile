@@ -1,11 +1,14 @@
 # Two commands: `make run` and `make test`. Everything is done by xtask; this file only forwards.
-.PHONY: run test test-real test-systems check-cross bench fuzz clean
+.PHONY: run test test-all test-real test-systems check-cross bench fuzz clean
 
 run: ## Build everything and run a whole DGON on this machine
 	@cargo run --quiet --package dgon-xtask -- run
 
-test: ## Every test there is, the same that CI runs
+test: ## What CI runs: at most half an hour on two cores
 	@cargo run --quiet --package dgon-xtask -- ci
+
+test-all: ## And what is slow and seldom breaks: at most an hour
+	@cargo run --quiet --package dgon-xtask -- ci --all
 
 test-real: ## The whole path on a real llama-server, built once and cached
 	@cargo run --quiet --package dgon-xtask -- real

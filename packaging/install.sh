@@ -230,17 +230,20 @@ can_ask() { (: </dev/tty) 2>/dev/null; }
 
 enrol_machine() {
     agent=$(program)
+    # Who took the program over plain HTTP has accepted that for the enrolment; the agent says what it means.
+    insecure=''
+    case $origin in http://*) insecure=--insecure-http ;; esac
     if [ -n "$token_file" ]; then
-        run "$agent" enroll --api "$origin" --token-file "$token_file"
+        run "$agent" enroll --api "$origin" $insecure --token-file "$token_file"
     elif [ -n "${DGON_ENROL_TOKEN:-}" ]; then
-        run "$agent" enroll --api "$origin"
+        run "$agent" enroll --api "$origin" $insecure
     elif [ -n "$dry_run" ]; then
-        say "+ $agent enroll --api $origin    (asks for the token)"
+        say "+ $agent enroll --api $origin $insecure    (asks for the token)"
     elif can_ask; then
-        run "$agent" enroll --api "$origin" </dev/tty
+        run "$agent" enroll --api "$origin" $insecure </dev/tty
     else
         say "No token and no terminal to ask on. Next:"
-        say "  $agent enroll --api $origin"
+        say "  $agent enroll --api $origin $insecure"
         enrol=''
     fi
 }

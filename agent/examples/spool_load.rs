@@ -5,8 +5,8 @@
 //! a start takes with 100,000 receipts waiting, and reading all of them as the link does.
 
 use anyhow::{Context as _, Result};
-use dgon_agent::proxy::sink::ReceiptSink as _;
 use dgon_agent::receipts::{Receipts, Signer};
+use dgon_agent::sink::ReceiptSink as _;
 use dgon_agent::spool::{DeadLetters, Folder, Lock, Spool};
 use dgon_agent_core::facts::{RequestFacts, TokensSource};
 use dgon_agent_core::spool::Limits;

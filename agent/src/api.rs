@@ -23,7 +23,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use std::fmt;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
@@ -268,7 +268,7 @@ impl Api {
         body: Vec<u8>,
         node: &Enrolment,
     ) -> Result<Request<Full<Bytes>>, ApiError> {
-        let timestamp = unix_seconds().to_string();
+        let timestamp = crate::clock::unix_s().to_string();
         let nonce = nonce()?;
         let signature = sign_v2(
             node.secret.as_bytes(),
@@ -347,12 +347,6 @@ pub fn nonce() -> Result<String, ApiError> {
     let mut bytes = [0; NONCE_BYTES];
     getrandom::fill(&mut bytes).map_err(|error| ApiError::Entropy(error.to_string()))?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
-}
-
-fn unix_seconds() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
 }
 
 /// Ends the connection's task with the call.

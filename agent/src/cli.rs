@@ -68,8 +68,8 @@ pub enum Command {
     Drain(Drain),
     /// Check this machine and say how to mend what is wrong (exit 1: a check fails; 2: warnings with --strict)
     Doctor(Doctor),
-    /// List the GPUs and their load
-    Gpus(Output),
+    /// List the GPUs and their load, or have the running agent let go of them
+    Gpus(Gpus),
     /// List the LLM runtimes that answer
     Runtimes(Output),
     /// List the models that the runtimes serve
@@ -101,6 +101,52 @@ pub struct Output {
     pub json: bool,
 }
 
+/// `gpus`.
+#[derive(Debug, Clone, Copy, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Gpus {
+    /// What is done with them; they are listed where this is absent
+    #[command(subcommand)]
+    pub command: Option<GpusCommand>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What is done with the GPUs.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum GpusCommand {
+    /// Have the running agent close the GPU drivers, so that a card can be reset, given to a virtual machine, or its
+    /// driver be unloaded
+    Release {
+        /// How long, such as 90s, 10m or 2h; until `gpus resume` or the agent's end where this is absent
+        #[arg(long = "for", value_name = "TIME", value_parser = span_s)]
+        for_s: Option<u64>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Have the running agent read the GPUs again
+    Resume(Output),
+}
+
+/// A span of time as people write it, s.
+fn span_s(text: &str) -> Result<u64, String> {
+    let wrong = || "a span is written 90s, 10m, 2h or 7d".to_owned();
+    let unit_s = match text.chars().last() {
+        Some('s') => 1,
+        Some('m') => 60,
+        Some('h') => 3600,
+        Some('d') => 24 * 3600,
+        _ => return Err(wrong()),
+    };
+    let count: u64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
+    count
+        .checked_mul(unit_s)
+        .filter(|span| *span > 0)
+        .ok_or_else(wrong)
+}
+
 /// `enroll`. The token is best given by a file, standard input or the prompt: other users of the machine can see
 /// a command line.
 #[derive(Debug, Args)]
@@ -108,6 +154,9 @@ pub struct Enroll {
     /// Address of the control plane
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     pub api: Option<BaseUrl>,
+    /// Speak plain HTTP with a control plane on another machine: others on the way can read the node's secret
+    #[arg(long)]
+    pub insecure_http: bool,
     /// Enrolment token; better DGON_ENROL_TOKEN, --token-file or the prompt
     #[arg(long, value_name = "TOKEN", conflicts_with = "token_file")]
     pub token: Option<String>,
@@ -134,6 +183,9 @@ pub struct Run {
     /// Address of the control plane
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     pub api: Option<BaseUrl>,
+    /// Speak plain HTTP with a control plane on another machine
+    #[arg(long)]
+    pub insecure_http: bool,
     /// Where the proxy listens
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,

@@ -3,13 +3,13 @@
 //! GPU drivers can block for seconds, so they are asked on a blocking thread and given up after a while: a
 //! heartbeat without GPU load is worth more than none. What is not known is absent, never 0.
 
-use crate::gpu::{Detector, FindingKind, Severity, Survey};
+use crate::gpu::{Detector, FindingKind, GpuAccess, Severity, Survey};
 use crate::host::{self, CpuSampler};
 use crate::mode::{Mode, ModeSwitch};
 use crate::proxy::Proxy;
 use crate::receipts::Receipts;
 use crate::runtime::{FoundRuntime, Registry};
-use dgon_protocol::frame::{Gpu, GpuLoad, Heartbeat, Host, Inventory};
+use dgon_protocol::frame::{Gpu, GpuLoad, GpusNotRead, Heartbeat, Host, Inventory};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -24,7 +24,7 @@ const SURVEY_AGAIN: Duration = Duration::from_secs(15);
 
 /// Takes heartbeats. Cheap to clone.
 #[derive(Clone)]
-pub struct Pulse {
+pub struct HeartbeatSource {
     started: Instant,
     hardware: Arc<Mutex<Hardware>>,
     registry: Registry,
@@ -32,6 +32,9 @@ pub struct Pulse {
     receipts: Receipts,
     mode: ModeSwitch,
     latest: Arc<Mutex<Option<Readings>>>,
+    gpus: GpuAccess,
+    /// Cards came or went, or may be read again or no longer.
+    survey_soon: Arc<Notify>,
 }
 
 /// What drivers and system said, and when.
@@ -72,18 +75,19 @@ impl Hardware {
     }
 }
 
-impl Pulse {
+impl HeartbeatSource {
     /// Starts to measure.
     pub fn new(
         registry: Registry,
         proxy: Arc<Proxy>,
         receipts: Receipts,
         mode: ModeSwitch,
+        gpus: GpuAccess,
     ) -> Self {
         Self {
             started: Instant::now(),
             hardware: Arc::new(Mutex::new(Hardware {
-                detector: Detector::new(),
+                detector: Detector::with_access(gpus.clone()),
                 cpu: CpuSampler::new(),
                 told: Vec::new(),
             })),
@@ -92,7 +96,29 @@ impl Pulse {
             receipts,
             mode,
             latest: Arc::default(),
+            gpus,
+            survey_soon: Arc::default(),
         }
+    }
+
+    /// Why the GPUs are not read now.
+    pub fn gpus_not_read(&self) -> Option<GpusNotRead> {
+        self.gpus.refused()
+    }
+
+    /// Closes what the detector has open, after [`GpuAccess::release`]. False where a driver hangs and holds it.
+    pub async fn let_gpus_go(&self) -> bool {
+        let closed = self
+            .ask_hardware(|hardware| hardware.detector.close())
+            .await;
+        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.survey_soon.notify_one();
+        closed.is_some()
+    }
+
+    /// Has the cards looked at now, after [`GpuAccess::resume`].
+    pub fn survey_soon(&self) {
+        self.survey_soon.notify_one();
     }
 
     /// Takes a heartbeat now.
@@ -102,6 +128,7 @@ impl Pulse {
         Heartbeat {
             uptime_s: self.uptime_s(),
             gpus,
+            gpus_not_read: self.gpus_not_read(),
             cpu_pct,
             in_flight: self.proxy.in_flight(),
             queue: queue(&self.registry.current()),
@@ -135,13 +162,20 @@ impl Pulse {
     /// Asks drivers and system; `None` where they take too long. The CPU's use is that since it was last asked, so
     /// that only the heartbeat asks for it.
     async fn read(&self, with_cpu: bool) -> Option<Readings> {
-        let mut readings = self
-            .ask_hardware(move |hardware| Readings {
-                at: Instant::now(),
-                gpus: hardware.detector.loads(),
-                cpu_pct: with_cpu.then(|| hardware.cpu.sample()).flatten(),
+        let readings = self
+            .ask_hardware(move |hardware| {
+                let readings = Readings {
+                    at: Instant::now(),
+                    gpus: hardware.detector.loads(),
+                    cpu_pct: with_cpu.then(|| hardware.cpu.sample()).flatten(),
+                };
+                (readings, hardware.detector.take_news())
             })
             .await?;
+        let (mut readings, has_news) = readings;
+        if has_news {
+            self.survey_soon.notify_one();
+        }
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         if !with_cpu {
             readings.cpu_pct = latest.as_ref().and_then(|latest| latest.cpu_pct);
@@ -162,7 +196,8 @@ impl Pulse {
         refresh: Arc<Notify>,
     ) {
         let mut runtimes = self.registry.subscribe();
-        let mut machine = self.survey().await;
+        let mut machine = self.survey(None).await;
+        let mut not_read = self.gpus_not_read();
         let next = |looked: bool| {
             let after = if looked { SURVEY_EVERY } else { SURVEY_AGAIN };
             Instant::now() + after
@@ -170,7 +205,7 @@ impl Pulse {
         let mut survey_at = next(machine.is_some());
         loop {
             let found = runtimes.borrow_and_update().clone();
-            publish(&inventory, describe(&machine, &found));
+            publish(&inventory, describe(&machine, not_read, &found));
             tokio::select! {
                 changed = runtimes.changed() => if changed.is_err() {
                     // The list will not change any more; the hardware still can.
@@ -178,23 +213,31 @@ impl Pulse {
                 },
                 () = refresh.notified() => {
                     self.registry.look_now();
-                    machine = self.survey().await.or(machine);
+                    machine = self.survey(machine.as_ref()).await.or(machine);
+                }
+                () = self.survey_soon.notified() => {
+                    machine = self.survey(machine.as_ref()).await.or(machine);
                 }
                 () = tokio::time::sleep_until(survey_at) => {
-                    let looked = self.survey().await;
+                    let looked = self.survey(machine.as_ref()).await;
                     survey_at = next(looked.is_some());
                     machine = looked.or(machine);
                 }
                 () = inventory.closed() => return,
             }
+            not_read = self.gpus_not_read();
         }
     }
 
-    async fn survey(&self) -> Option<(Host, Vec<Gpu>)> {
+    /// Looks at the machine. Where the GPUs are let go for a while, they stay as they were `before`: the machine has
+    /// not become another.
+    async fn survey(&self, before: Option<&Machine>) -> Option<Machine> {
+        let released = self.gpus_not_read() == Some(GpusNotRead::Released);
+        let kept = before.filter(|_| released).map(|(_, gpus)| gpus.clone());
         self.ask_hardware(|hardware| {
             let survey = hardware.detector.survey();
             hardware.tell(&survey);
-            (host::survey(), survey.gpus())
+            (host::survey(), kept.unwrap_or_else(|| survey.gpus()))
         })
         .await
     }
@@ -219,10 +262,19 @@ impl Pulse {
     }
 }
 
-fn describe(machine: &Option<(Host, Vec<Gpu>)>, found: &[FoundRuntime]) -> Inventory {
-    // Before the first look nothing is known, and the hash of nothing is that of another machine.
+/// The machine without what it runs.
+type Machine = (Host, Vec<Gpu>);
+
+fn describe(
+    machine: &Option<Machine>,
+    gpus_not_read: Option<GpusNotRead>,
+    found: &[FoundRuntime],
+) -> Inventory {
+    // Before the first look nothing is known, and the hash of nothing is that of another machine. So is the hash of
+    // a machine whose GPUs are not known because nobody may read them.
     let hardware_hash = machine
         .as_ref()
+        .filter(|(_, gpus)| gpus_not_read.is_none() || !gpus.is_empty())
         .and_then(|(_, gpus)| host::hardware_hash(gpus));
     let (host, gpus) = machine.clone().unwrap_or_default();
     Inventory {
@@ -230,6 +282,7 @@ fn describe(machine: &Option<(Host, Vec<Gpu>)>, found: &[FoundRuntime]) -> Inven
         host,
         gpus,
         runtimes: found.iter().map(FoundRuntime::to_wire).collect(),
+        gpus_not_read,
     }
 }
 

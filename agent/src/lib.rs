@@ -14,19 +14,17 @@ pub mod host;
 pub mod identity;
 #[cfg(target_os = "macos")]
 mod iokit;
-pub mod life;
 pub mod link;
 pub mod local;
 pub mod log;
-pub mod mode;
 pub mod net;
+pub mod open_files;
 pub mod owner;
-pub mod proxy;
-pub mod receipts;
 pub mod rotation;
 pub mod run;
 pub mod runtime;
-pub mod screen;
 pub mod service;
-pub mod spool;
 pub mod telemetry;
+pub mod terminal;
+
+pub use dgon_agent_dataplane::{clock, liveness, mode, proxy, receipts, sink, spool};

@@ -2,52 +2,54 @@
 //!
 //! Order of start: identity, spool, runtimes, proxy, local socket, link. The proxy serves before any control plane
 //! or runtime is there. Order of stop: the proxy first, within its drain time, so that its receipts still come;
-//! then the link, which sends what it can and says `bye`; then the spool. An agent that is told that another one with
-//! its identity took over stops in the same order.
+//! then the link, which sends what it can and says `bye`; then the spool. An agent whose link or writer panicked stops
+//! in the same order, and says so by its exit code.
 
 use crate::cli::VERSION;
+use crate::config::plain_http::{self, PlainHttp};
 use crate::config::{Config, StateDir};
-use crate::gpu::{Detector, EnergyMeter};
-use crate::heartbeat::Pulse;
+use crate::gpu::{Detector, EnergyMeter, GpuAccess};
+use crate::heartbeat::HeartbeatSource;
 use crate::host;
 use crate::identity::{Identity, IdentityError};
-use crate::life::LifeSign;
 use crate::link::{self, LinkSettings, LinkStatus, Parts};
+use crate::liveness::LivenessSignal;
 use crate::local;
 use crate::mode::{ModeSwitch, Orders};
 use crate::net::Network;
-use crate::owner::{self, Keeper, Sight};
+use crate::open_files::{self, Share};
+use crate::owner::{self, LimitsTask, Observer};
 use crate::proxy::{Proxy, Settings};
 use crate::receipts::{Receipts, Signer};
 use crate::rotation::{FilesError, files};
-use crate::runtime::{AccessError, Endpoint, Registry, RegistrySettings};
+use crate::runtime::{self, AccessError, Endpoint, RegistrySettings};
 use crate::service::notify::{self, Notifier};
 use crate::spool::{DeadLetters, Folder, Lock, LockError, OpenError, Spool};
-use crate::telemetry::tally::Counted;
-use crate::telemetry::{self, Metrics, Tally};
+use crate::telemetry::counters::CountingSink;
+use crate::telemetry::{self, Counters, Metrics};
 use dgon_agent_core::link::Backoff;
 use dgon_agent_core::spool::Limits;
 use dgon_protocol::frame::{Inventory, LINK_PATH};
 use dgon_protocol::id::NodeId;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-mod herald;
 mod linked;
+mod readiness;
 mod responder;
 mod signals;
-mod terminal;
+mod status_line;
 
-use herald::{Herald, Loops};
-use linked::{Ended, Linked};
-use responder::Desk;
+use linked::Linked;
+use readiness::{Loops, Readiness};
+use responder::LocalResponder;
 
 /// How long a stopping agent waits for its last acknowledgements.
 const FLUSH_WITHIN: Duration = Duration::from_secs(2);
@@ -76,6 +78,9 @@ pub enum RunError {
         /// In the identity.
         enrolled: NodeId,
     },
+    /// The control plane would be spoken to in the clear.
+    #[error(transparent)]
+    PlainHttp(PlainHttp),
     /// The key or the certificates of a runtime cannot be used.
     #[error("an entry of runtimes.endpoints in agent.yaml cannot be used")]
     Runtimes(#[source] AccessError),
@@ -88,14 +93,15 @@ pub enum RunError {
     /// A change of keys that was cut off cannot be brought in order.
     #[error("a change of keys that was cut off cannot be brought in order")]
     Files(#[source] FilesError),
-    /// Another agent with this identity has the link now.
+    /// A part without which the agent is of no use panicked.
     #[error(
-        "another agent with the identity of this node took over, so this one has stopped. A node runs on one machine: \
-         stop the other one and start this one again, or give this machine an empty state directory and enrol it as \
-         a node of its own. If the other one is not yours, somebody has a copy of this state directory: start this \
-         one and run `dgon-agent key rotate`"
+        "the agent's {part} panicked, which is a fault of this program, so it has stopped; start it again, and send the \
+         log to the people of DGON"
     )]
-    Replaced,
+    Panicked {
+        /// Which one.
+        part: &'static str,
+    },
     /// The spool cannot be opened.
     #[error("the spool cannot be opened")]
     Spool(#[source] OpenError),
@@ -146,23 +152,34 @@ pub async fn run_until(
     state: &StateDir,
     stop: CancellationToken,
 ) -> Result<(), RunError> {
-    check_node(config, &Identity::load(state).map_err(RunError::Identity)?)?;
+    let identity = Identity::load(state).map_err(RunError::Identity)?;
+    check_node(config, &identity)?;
+    let api = config.control_plane.api.clone();
+    if let Some(api) = api.or_else(|| identity.enrolment.api()) {
+        plain_http::check(config, &api).map_err(RunError::PlainHttp)?;
+    }
     let lock = lock_state(state).await?;
     files::settle(state).map_err(RunError::Files)?;
     // Again, now that nobody else can change it.
     let identity = Identity::load(state).map_err(RunError::Identity)?;
     let receipts = open_receipts(config, state, &identity, lock)?;
-    let registry = Registry::start(registry_settings(config).map_err(RunError::Runtimes)?);
-    let tally = Tally::new(Arc::new(receipts.clone()));
-    let sink = Arc::new(Counted(Arc::clone(&tally)));
-    let proxy_settings = proxy_settings(config, &identity);
+    let registry = runtime::keep_looking(registry_settings(config).map_err(RunError::Runtimes)?);
+    let counters = Counters::new(Arc::new(receipts.clone()));
+    let sink = Arc::new(CountingSink(Arc::clone(&counters)));
+    let mode = ModeSwitch::new(Orders {
+        owner_paused: owner::saved::paused(state),
+        ..Orders::default()
+    });
+    let gpus = GpuAccess::new(config.telemetry.read_gpus);
+    let energy = energy_meter(&gpus);
+    let proxy_settings = proxy_settings(config, &identity, mode.clone(), energy.clone());
     let hash_key = proxy_settings.hash_key.clone();
     let proxy = Proxy::new(registry.clone(), sink, proxy_settings);
-    let address = config.proxy.listen;
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|source| RunError::Listen { address, source })?;
-    let address = listener.local_addr().unwrap_or(address);
+    let listeners = listen(config.proxy.listen).await?;
+    let address = listeners
+        .first()
+        .and_then(|listener| listener.local_addr().ok())
+        .unwrap_or(config.proxy.listen);
     tracing::info!(
         node = %identity.node_id(),
         proxy = %format!("http://{address}"),
@@ -171,55 +188,54 @@ pub async fn run_until(
         "the agent runs; point clients of your runtime to the proxy"
     );
 
-    let mode = ModeSwitch::new(Orders {
-        owner_paused: owner::saved::paused(state),
-        ..Orders::default()
-    });
     let refresh = Arc::new(Notify::new());
-    let pulse = Pulse::new(
+    let heartbeats = HeartbeatSource::new(
         registry.clone(),
         Arc::clone(&proxy),
         receipts.clone(),
         mode.clone(),
+        gpus.clone(),
     );
     let (inventory_out, inventory) = watch::channel(Arc::new(Inventory::default()));
     let url = link_settings(config, &identity).url;
     let (link_out, link_status) = watch::channel(LinkStatus::new(Some(url)));
-    let (wishes_out, wishes) = mpsc::channel(1);
-    let desk = Arc::new(Desk {
+    let (key_changes_out, key_changes) = mpsc::channel(1);
+    let responder = Arc::new(LocalResponder {
         node_id: identity.node_id().to_string(),
         region: region(config, &identity),
         proxy_address: format!("http://{address}"),
         proxy: Arc::clone(&proxy),
         receipts: receipts.clone(),
-        pulse: pulse.clone(),
+        heartbeats: heartbeats.clone(),
         inventory: inventory.clone(),
         link: link_status,
         mode: mode.clone(),
         refresh: Arc::clone(&refresh),
-        tally: Arc::clone(&tally),
+        counters: Arc::clone(&counters),
         state: state.clone(),
         ordering: tokio::sync::Mutex::default(),
-        wishes: wishes_out,
+        key_changes: key_changes_out,
+        gpus,
+        energy,
     });
-    let sight = Sight {
-        pulse: pulse.clone(),
+    let observer = Observer {
+        heartbeats: heartbeats.clone(),
         proxy: Arc::clone(&proxy),
-        tally: Arc::clone(&tally),
+        counters: Arc::clone(&counters),
     };
     let metrics = Metrics {
-        tally,
+        counters,
         proxy: Arc::clone(&proxy),
         receipts: receipts.clone(),
-        pulse: pulse.clone(),
+        heartbeats: heartbeats.clone(),
         registry: registry.clone(),
         inventory: inventory.clone(),
-        link: desk.link.clone(),
+        link: responder.link.clone(),
         mode: mode.clone(),
     };
-    let mut keeper = Keeper::new(owner::limits_of(&config.owner), sight, mode.clone());
+    let mut limits_task = LimitsTask::new(owner::limits_of(&config.owner), observer, mode.clone());
     // Before the network can ask for anything.
-    keeper.look().await;
+    limits_task.look().await;
 
     // Each stage has its own token, so that they can be stopped one after the other.
     let (stop_link, stop_rest) = (CancellationToken::new(), CancellationToken::new());
@@ -227,17 +243,17 @@ pub async fn run_until(
     let mut rest = JoinSet::new();
     rest.spawn(serve_local(
         state.clone(),
-        Arc::clone(&desk),
+        Arc::clone(&responder),
         stop_rest.clone(),
     ));
-    rest.spawn(keeper.run(stop_rest.clone()));
-    let link_sign = LifeSign::new("link");
+    rest.spawn(limits_task.run(stop_rest.clone()));
+    let link_sign = LivenessSignal::new("link");
     let environment = |name: &str| std::env::var(name).ok();
-    let herald = Herald {
+    let readiness = Readiness {
         notifier: Notifier::from_environment(&environment),
         every: notify::watchdog_every(&environment),
         signs: vec![link_sign.clone(), receipts.life()],
-        link: desk.link.clone(),
+        link: responder.link.clone(),
         spool: Arc::new({
             let receipts = receipts.clone();
             move || {
@@ -254,27 +270,29 @@ pub async fn run_until(
             move || proxy.loops()
         }),
     };
-    rest.spawn(herald.run(halt.clone(), stop_rest.clone()));
+    rest.spawn(readiness.run(halt.clone(), stop_rest.clone()));
     if let Some(address) = config.telemetry.metrics_listen {
         rest.spawn(telemetry::server::serve(
             address,
+            config.proxy.hosts.as_slice().into(),
             page_writer(metrics),
             stop_rest.clone(),
         ));
     }
-    rest.spawn(terminal::show(Arc::clone(&desk), stop_rest.clone()));
+    rest.spawn(status_line::show(Arc::clone(&responder), stop_rest.clone()));
     rest.spawn(until(stop_rest.clone(), {
-        let (pulse, refresh) = (pulse.clone(), Arc::clone(&refresh));
-        pulse.keep_inventory(inventory_out, refresh)
+        let (heartbeats, refresh) = (heartbeats.clone(), Arc::clone(&refresh));
+        heartbeats.keep_inventory(inventory_out, refresh)
     }));
     let parts = Parts {
         receipts: receipts.clone(),
         inventory,
         heartbeat: Arc::new(move || {
-            let pulse = pulse.clone();
-            Box::pin(async move { pulse.take().await })
+            let heartbeats = heartbeats.clone();
+            Box::pin(async move { heartbeats.take().await })
         }),
-        prober: Arc::clone(&proxy) as Arc<dyn link::Prober>,
+        prober: Arc::new(Arc::clone(&proxy)) as Arc<dyn link::Prober>,
+        probes: link::ProbePlaces::default(),
         mode,
         refresh,
         life: link_sign,
@@ -287,34 +305,90 @@ pub async fn run_until(
         hash_key,
         parts,
         link_out,
-        wishes,
+        key_changes,
     };
     let kept = tokio::spawn({
         let (stop_link, halt) = (stop_link.clone(), halt.clone());
         async move {
             let ended = linked.run(stop_link).await;
-            if ended == Ended::Replaced {
-                tracing::error!(
-                    "another agent with this node's identity took over; this one stops"
-                );
-                halt.cancel();
-            }
+            // Without a link that can come back, or with a fault in it, the agent does not go on.
+            halt.cancel();
             ended
         }
     });
+    let halts = tokio::spawn({
+        let (panicked, halt) = (receipts.panicked().clone(), halt.clone());
+        async move {
+            tokio::select! {
+                () = panicked.cancelled() => halt.cancel(),
+                () = halt.cancelled() => {}
+            }
+        }
+    });
 
-    proxy.serve_on_threads(listener, halt).await;
+    proxy.serve_on_threads(listeners, halt.clone()).await;
     stop_link.cancel();
-    // It ends by its token; a panic in it was reported by the runtime.
-    let ended = kept.await.unwrap_or(Ended::Stopped);
+    halt.cancel();
+    let ended = kept.await;
+    drop(halts.await);
     receipts.close().await;
     stop_rest.cancel();
     while rest.join_next().await.is_some() {}
+    verdict(ended, receipts.panicked().is_cancelled())?;
     tracing::info!("the agent has stopped; every receipt is on disk");
-    match ended {
-        Ended::Stopped => Ok(()),
-        Ended::Replaced => Err(RunError::Replaced),
+    Ok(())
+}
+
+/// What a stop comes to: an agent of which a part panicked has not simply stopped.
+fn verdict(
+    linked: Result<Result<(), RunError>, JoinError>,
+    writer_panicked: bool,
+) -> Result<(), RunError> {
+    if writer_panicked {
+        return Err(RunError::Panicked { part: "spool" });
     }
+    linked.map_err(|_| RunError::Panicked { part: "link" })?
+}
+
+/// The sockets of the proxy: its own, and on the loopback address of IPv4 also that of IPv6, since `localhost` is both.
+async fn listen(address: SocketAddr) -> Result<Vec<TcpListener>, RunError> {
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|source| RunError::Listen { address, source })?;
+    let port = listener.local_addr().map_or(address.port(), |at| at.port());
+    let mut listeners = vec![listener];
+    if address.ip() == Ipv4Addr::LOCALHOST {
+        match TcpListener::bind((Ipv6Addr::LOCALHOST, port)).await {
+            Ok(listener) => listeners.push(listener),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => tracing::warn!(
+                "something else listens on [::1]:{port}, and gets the requests of clients that take localhost for \
+                 IPv6; have them use 127.0.0.1, or stop it"
+            ),
+            Err(error) => {
+                tracing::info!(%error, "the proxy serves IPv4 alone: [::1] cannot be listened on")
+            }
+        }
+    }
+    Ok(listeners)
+}
+
+/// What clients may take of the files that this process may open; said where it is less than the configuration asks.
+fn open_files(config: &Config) -> Share {
+    let endpoints = config.runtimes.endpoints.len() + Endpoint::defaults().len();
+    let share = Share::of(open_files::raise_limit(), endpoints);
+    if let Some(limit) = share.limit
+        && (share.connections as u64) < u64::from(config.proxy.max_in_flight)
+    {
+        tracing::warn!(
+            limit,
+            connections = share.connections,
+            max_in_flight = config.proxy.max_in_flight,
+            "this process may open {limit} files, so that {} clients are served at once, fewer than \
+             proxy.max_in_flight; raise the limit (`ulimit -n`, LimitNOFILE)",
+            share.connections
+        );
+    }
+    share
 }
 
 fn page_writer(metrics: Metrics) -> telemetry::server::WritePage {
@@ -331,8 +405,8 @@ async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {
     }
 }
 
-async fn serve_local(state: StateDir, desk: Arc<Desk>, stop: CancellationToken) {
-    if let Err(error) = local::serve(&state.socket(), desk, stop).await {
+async fn serve_local(state: StateDir, responder: Arc<LocalResponder>, stop: CancellationToken) {
+    if let Err(error) = local::serve(&state.socket(), responder, stop).await {
         tracing::warn!(
             error = %error,
             source = std::error::Error::source(&error).map(ToString::to_string),
@@ -388,7 +462,7 @@ fn open_spool(
 ) -> Result<Spool<Folder>, RunError> {
     let folder = Folder::open(&state.spool_dir()).map_err(RunError::SpoolFolder)?;
     let key_id = identity.key.public().key_id();
-    let now_s = crate::receipts::unix_ms() / 1000;
+    let now_s = crate::clock::unix_s();
     let spool = Spool::open(folder, &key_id, limits(config), now_s).map_err(RunError::Spool)?;
     if let Some(fault) = spool.fault() {
         tracing::error!(
@@ -442,25 +516,35 @@ pub(crate) fn registry_settings(config: &Config) -> Result<RegistrySettings, Acc
     })
 }
 
-fn proxy_settings(config: &Config, identity: &Identity) -> Settings {
+fn proxy_settings(
+    config: &Config,
+    identity: &Identity,
+    mode: ModeSwitch,
+    energy: Option<EnergyMeter>,
+) -> Settings {
     let proxy = &config.proxy;
     let mib = usize::try_from(proxy.max_body_mib).unwrap_or(usize::MAX);
+    let share = open_files(config);
     Settings {
+        hosts: proxy.hosts.clone(),
         origins: proxy.origins.clone(),
-        max_in_flight: usize::try_from(proxy.max_in_flight).unwrap_or(usize::MAX),
+        mode,
+        max_in_flight: proxy.max_in_flight,
+        max_connections: share.connections,
+        max_idle_upstream: share.idle_upstream,
         max_body_bytes: mib.saturating_mul(1024 * 1024),
         connect_timeout: Duration::from_millis(proxy.connect_timeout_ms),
-        first_byte_timeout: Duration::from_secs(proxy.stall_timeout_s),
+        first_byte_timeout: Duration::from_secs(proxy.first_byte_s),
         stall_timeout: Duration::from_secs(proxy.stall_timeout_s),
         drain_timeout: Duration::from_secs(proxy.drain_s),
-        energy: energy_meter(),
+        energy: energy.map(|meter| Arc::new(meter) as Arc<dyn crate::proxy::settings::EnergyMeter>),
         ..Settings::with_hash_key(*identity.prompt_hash_key())
     }
 }
 
 /// Measures by the cards' counters. A system that gives no thread gives receipts without energy.
-fn energy_meter() -> Option<EnergyMeter> {
-    let mut cards = Detector::new();
+fn energy_meter(gpus: &GpuAccess) -> Option<EnergyMeter> {
+    let mut cards = Detector::with_access(gpus.clone());
     EnergyMeter::start(move || cards.energy()).ok()
 }
 
@@ -485,5 +569,24 @@ pub(crate) fn link_settings(config: &Config, identity: &Identity) -> LinkSetting
         flush_within: FLUSH_WITHIN,
         backoff: Backoff::default(),
         network: Network::from_environment(config.control_plane.ca_file.as_deref()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stop_after_a_panic_is_no_success() {
+        assert!(verdict(Ok(Ok(())), false).is_ok());
+        let part = |outcome: Result<(), RunError>| match outcome {
+            Err(RunError::Panicked { part }) => part,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(part(verdict(Ok(Ok(())), true)), "spool");
+        let told = Err(RunError::Panicked { part: "link" });
+        assert_eq!(part(verdict(Ok(told), false)), "link");
+        let swallowed = tokio::spawn(async { panic!("a fault in the program") }).await;
+        assert_eq!(part(verdict(swallowed, false)), "link");
     }
 }

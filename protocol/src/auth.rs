@@ -76,6 +76,30 @@ fn mac(secret: &[u8]) -> Hmac<Sha256> {
     }
 }
 
+/// A MAC that is compared in constant time only.
+pub(crate) struct Tag(Hmac<Sha256>);
+
+impl Tag {
+    /// Whether `tag` is this one.
+    pub(crate) fn verify(self, tag: &[u8; 32]) -> bool {
+        self.0.verify_slice(tag).is_ok()
+    }
+
+    /// The bytes, to be sent.
+    pub(crate) fn into_bytes(self) -> [u8; 32] {
+        self.0.finalize().into_bytes().into()
+    }
+}
+
+/// HMAC-SHA256 over `parts`, one after the other.
+pub(crate) fn tag(secret: &[u8], parts: &[&[u8]]) -> Tag {
+    let mut mac = mac(secret);
+    for part in parts {
+        mac.update(part);
+    }
+    Tag(mac)
+}
+
 fn mac_v1(secret: &[u8], body: &[u8], timestamp: &str) -> Hmac<Sha256> {
     let mut mac = mac(secret);
     mac.update(body);

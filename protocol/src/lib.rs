@@ -16,6 +16,7 @@
 //! | [`rotate`] | what a node signs when it changes its key |
 //! | [`node`] | what a node may ask about itself |
 //! | [`frame`] | text frames of the agent link |
+//! | [`text`] | text from a peer, bounded by its type |
 //! | [`relay`] | binary frames of the agent link |
 //! | [`error`] | the closed list of error types |
 
@@ -32,3 +33,4 @@ pub mod receipt;
 pub mod relay;
 pub mod rotate;
 pub mod strict;
+pub mod text;

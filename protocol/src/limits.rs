@@ -16,6 +16,8 @@ pub const RECEIPTS_IN_FLIGHT: usize = 1024;
 pub const RECEIPTS_HELD: usize = 256;
 /// Largest WebSocket frame, text or binary, in either direction.
 pub const FRAME_BYTES: usize = 1024 * 1024;
+/// Largest `welcome` that an agent reads: a receipt, and room for flags.
+pub const WELCOME_BYTES: usize = RECEIPT_BYTES + 64 * 1024;
 /// Frames queued for sending per direction and session before backpressure.
 pub const FRAMES_QUEUED: usize = 16;
 /// Largest payload of one relay frame.

@@ -2,6 +2,7 @@
 
 use crate::frame::LifecycleStatus;
 use crate::id::NodeId;
+use crate::text::Text;
 use serde::{Deserialize, Serialize};
 
 /// Path of the question.
@@ -16,7 +17,7 @@ pub struct NodeSelf {
     pub status: LifecycleStatus,
     /// Why the status is what it is, for a person.
     #[serde(default)]
-    pub status_reason: String,
+    pub status_reason: Text,
     /// Every receipt up to this `seq` is durable or refused; 0 where there is none.
     pub acked_seq: u64,
     /// The server's clock, RFC 3339 in UTC with milliseconds.

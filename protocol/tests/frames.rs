@@ -54,6 +54,7 @@ fn inventory() -> Inventory {
             name: "NVIDIA H200".into(),
             uuid: Some("GPU-1".into()),
             vram_mib: Some(143_771),
+            unified_memory: None,
             driver: None,
             cuda: Some("12.4".into()),
             pci: None,
@@ -72,6 +73,7 @@ fn inventory() -> Inventory {
             }],
         }],
         hardware_hash: None,
+        gpus_not_read: None,
     }
 }
 
@@ -95,12 +97,13 @@ fn hello() {
         inventory: inventory(),
         next_seq: 4,
         allow: Permission::DEFAULT.to_vec(),
+        agent_nonce: Some("n9".into()),
     };
     assert!(hello.proves_key("n0", "example.org"));
     assert!(!hello.proves_key("n1", "example.org"), "another challenge");
     assert!(!hello.proves_key("n0", "evil.example"), "another host");
     let expected = format!(
-        r#"{{"type":"hello","data":{{"node_id":"macbook-001","public_key":"{}","signature":"{signature}","agent_version":"0.1.0","os":"linux","arch":"x86_64","boot_id":"b","inventory":{INVENTORY},"next_seq":4,"allow":["probe","gateway","inference","benchmark"]}},"ts":{TS}}}"#,
+        r#"{{"type":"hello","data":{{"node_id":"macbook-001","public_key":"{}","signature":"{signature}","agent_version":"0.1.0","os":"linux","arch":"x86_64","boot_id":"b","inventory":{INVENTORY},"next_seq":4,"allow":["probe","gateway","inference","benchmark"],"agent_nonce":"n9"}},"ts":{TS}}}"#,
         key().public()
     );
     check_to_control_plane(&ToControlPlane::Hello(hello), &expected);
@@ -148,6 +151,26 @@ fn heartbeat_tells_of_cards_that_sleep_fail_or_slow_down() {
         &ToControlPlane::Heartbeat(heartbeat),
         r#"{"type":"heartbeat","data":{"uptime_s":0,"gpus":[{"index":0,"asleep":true},{"index":1,"throttle":["thermal"],"xid":79,"runtime_vram_mib":5120}],"in_flight":0,"spool_depth":0,"paused":false},"ts":1767225600123}"#,
     );
+}
+
+#[test]
+fn gpus_that_are_not_read_and_memory_that_is_shared_are_said() {
+    let heartbeat = Heartbeat {
+        gpus_not_read: Some(GpusNotRead::Released),
+        ..Heartbeat::default()
+    };
+    check_to_control_plane(
+        &ToControlPlane::Heartbeat(heartbeat),
+        r#"{"type":"heartbeat","data":{"uptime_s":0,"gpus":[],"gpus_not_read":"released","in_flight":0,"spool_depth":0,"paused":false},"ts":1767225600123}"#,
+    );
+    let shared: Gpu = serde_json::from_str(
+        r#"{"index":0,"name":"NVIDIA GB10","unified_memory":true,"backend":"nvml","from_a_newer_agent":1}"#,
+    )
+    .unwrap();
+    assert_eq!(shared.unified_memory, Some(true));
+    // A reason of a newer agent is no reason to refuse its inventory.
+    let newer: Inventory = serde_json::from_str(r#"{"host":{},"gpus_not_read":"leased"}"#).unwrap();
+    assert_eq!(newer.gpus_not_read, Some(GpusNotRead::Unknown));
 }
 
 #[test]
@@ -275,16 +298,73 @@ fn handshake_of_the_control_plane() {
         }),
         r#"{"type":"challenge","data":{"nonce":"n0","server_time_ms":5},"ts":1767225600123}"#,
     );
+    let sealed = welcome().seal(b"secret", "n0").unwrap();
     check_to_agent(
-        &ToAgent::Welcome(Welcome {
-            session_id: "s1".into(),
-            acked_seq: 3,
-            heartbeat_s: 10,
-            limits: LinkLimits::default(),
-            flags: serde_json::Map::new(),
-        }),
-        r#"{"type":"welcome","data":{"session_id":"s1","acked_seq":3,"heartbeat_s":10,"limits":{"frame_bytes":1048576,"receipts_per_batch":256,"receipts_in_flight":1024},"flags":{}},"ts":1767225600123}"#,
+        &ToAgent::Welcome(sealed),
+        r#"{"type":"welcome","data":{"session_id":"s1","acked_seq":3,"heartbeat_s":10,"limits":{"frame_bytes":1048576,"receipts_per_batch":256,"receipts_in_flight":1024},"flags":{},"agent_nonce":"n9","proof":"88f8e6a0528d09db5618039dee73588e572b28f06d0e95474c6346fc5d4db7cf"},"ts":1767225600123}"#,
     );
+}
+
+fn welcome() -> Welcome {
+    Welcome {
+        session_id: "s1".into(),
+        acked_seq: 3,
+        acked_receipt: None,
+        heartbeat_s: 10,
+        limits: LinkLimits::default(),
+        flags: serde_json::Map::new(),
+        agent_nonce: Some("n9".into()),
+    }
+}
+
+/// A welcome as it came in.
+fn arrived(data: &str) -> SealedWelcome {
+    serde_json::from_str(data).unwrap()
+}
+
+#[test]
+fn a_welcome_is_believed_from_who_knows_the_secret_and_for_its_session_alone() {
+    let sealed = welcome().seal(b"secret", "n0").unwrap();
+    let open = |secret: &[u8], nonce, agent_nonce| sealed.open(secret, nonce, agent_nonce);
+    assert_eq!(open(b"secret", "n0", "n9").unwrap().session_id, "s1");
+    let proof = |result| matches!(result, Err(WelcomeError::Proof));
+    assert!(proof(open(b"other", "n0", "n9")));
+    assert!(proof(open(b"secret", "n1", "n9")), "another challenge");
+    // Recorded, and played again with its own challenge.
+    let replayed = open(b"secret", "n0", "n8");
+    assert!(matches!(replayed, Err(WelcomeError::Replayed)));
+    let unfresh = Welcome {
+        agent_nonce: None,
+        ..welcome()
+    };
+    let sealed = unfresh.seal(b"secret", "n0").unwrap();
+    let opened = sealed.open(b"secret", "n0", "n9");
+    assert!(matches!(opened, Err(WelcomeError::Replayed)));
+}
+
+#[test]
+fn every_byte_of_a_welcome_counts_and_its_form_does_not() {
+    let sealed = serde_json::to_string(&welcome().seal(b"secret", "n0").unwrap()).unwrap();
+    let open = |data: &str| arrived(data).open(b"secret", "n0", "n9");
+    open(&sealed).unwrap();
+    let spaced = sealed.replace(",\"acked_seq\"", " , \"acked_seq\"");
+    open(&spaced).unwrap();
+    for (from, to) in [
+        ("\"acked_seq\":3", "\"acked_seq\":4"),
+        ("\"heartbeat_s\":10", "\"heartbeat_s\":1"),
+        ("\"flags\":{}", "\"flags\":{\"x\":1}"),
+        ("\"flags\":{}", "\"flags\":{},\"later\":true"),
+    ] {
+        let opened = open(&sealed.replace(from, to));
+        assert!(matches!(opened, Err(WelcomeError::Proof)), "{to}");
+    }
+    let double = sealed.replace("\"flags\":{}", "\"flags\":{},\"acked_seq\":4");
+    assert!(matches!(open(&double), Err(WelcomeError::Json(_))));
+    let bare = serde_json::to_string(&welcome()).unwrap();
+    assert!(matches!(open(&bare), Err(WelcomeError::NoProof)));
+    let huge = "9".repeat(limits::WELCOME_BYTES);
+    let huge = sealed.replace("\"flags\":{}", &format!("\"flags\":{{\"x\":\"{huge}\"}}"));
+    assert!(matches!(open(&huge), Err(WelcomeError::TooLarge)));
 }
 
 #[test]
@@ -409,6 +489,49 @@ fn every_kind_is_listed() {
             "error"
         ]
     );
+}
+
+#[test]
+fn text_of_the_control_plane_is_bounded_by_its_type() {
+    let long = "x".repeat(200_000);
+    let status =
+        format!(r#"{{"type":"status","data":{{"status":"active","reason":"{long}"}},"ts":1}}"#);
+    match ToAgent::decode(&status).unwrap() {
+        Incoming::Known(ToAgent::Status(status)) => assert_eq!(status.reason.len(), 512),
+        other => panic!("{other:?}"),
+    }
+    let error = format!(
+        r#"{{"type":"error","data":{{"type":"internal","message":"a\u001b{long}"}},"ts":1}}"#
+    );
+    match ToAgent::decode(&error).unwrap() {
+        Incoming::Known(ToAgent::Error(error)) => {
+            assert_eq!(error.message.len(), 512);
+            assert!(error.message.starts_with("a x"));
+        }
+        other => panic!("{other:?}"),
+    }
+    let one = r#"{"type":"internal","message":"m"}"#;
+    let ack = |count: usize| {
+        let refused = vec![one; count].join(",");
+        format!(r#"{{"type":"ack","data":{{"acked_seq":1,"refused":[{refused}]}},"ts":1}}"#)
+    };
+    assert!(ToAgent::decode(&ack(limits::RECEIPTS_IN_FLIGHT)).is_ok());
+    assert!(matches!(
+        ToAgent::decode(&ack(limits::RECEIPTS_IN_FLIGHT + 1)),
+        Err(FrameError::TooManyRefusals)
+    ));
+    for long in [
+        format!(r#"{{"type":"challenge","data":{{"nonce":"{long}","server_time_ms":1}},"ts":1}}"#),
+        format!(r#"{{"type":"job_cancel","data":{{"job_id":"{long}"}},"ts":1}}"#),
+        format!(
+            r#"{{"type":"probe","data":{{"probe_id":"p","request_id":"r_1","prompt":"{long}","max_tokens":1,"timeout_ms":1}},"ts":1}}"#
+        ),
+    ] {
+        assert!(matches!(
+            ToAgent::decode(&long),
+            Err(FrameError::Data { .. })
+        ));
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 target="${CARGO_TARGET_DIR:-$PWD/target}"
-cargo build --quiet --package dgon-agent --package dgon-control-plane --package dgon-testkit
+# As the gate builds them (xtask/src/build.rs): any other choice would build their dependencies anew.
+cargo build --quiet --workspace --features dgon-agent/schema --lib --bins --examples
 python=$(testkit/clients/venv.sh "$target/clients-venv" 'openai>=2,<4' 'ollama>=0.6,<1' 'cryptography>=42')
 exec "$python" testkit/clients/clients.py --bin "$target/debug" "$@"

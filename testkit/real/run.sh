@@ -5,7 +5,8 @@ set -eu
 cd "$(dirname "$0")/../.."
 target="${CARGO_TARGET_DIR:-$PWD/target}"
 server=$(testkit/real/build_llama_server.sh)
-cargo build --quiet --package dgon-agent --package dgon-control-plane --package dgon-testkit
+# As the gate builds them (xtask/src/build.rs): any other choice would build their dependencies anew.
+cargo build --quiet --workspace --features dgon-agent/schema --lib --bins --examples
 python=$(testkit/clients/venv.sh "$target/real-venv" 'openai>=2,<4' gguf numpy)
 "$python" testkit/real/make_tiny_gguf.py "$target/tiny.gguf"
 exec "$python" testkit/real/real.py --bin "$target/debug" --server "$server" --model "$target/tiny.gguf" "$@"

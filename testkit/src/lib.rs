@@ -7,12 +7,14 @@
 //! | [`programs`] | the real programs: built, started, frozen, killed |
 //! | [`fault`] | a TCP proxy that delays, throttles, swallows and cuts |
 //! | [`link_server`] | a control plane's side of the agent link, to step by hand |
+//! | [`odd`] | exchanges unlike the usual ones, and what their receipts must say |
 //! | [`postgres`] | a throwaway PostgreSQL |
 //! | `seed` | a store full of nodes and receipts (feature `seed`) |
 
 pub mod fault;
 pub mod fleet;
 pub mod link_server;
+pub mod odd;
 pub mod postgres;
 pub mod programs;
 pub mod runtime;

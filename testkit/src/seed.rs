@@ -215,6 +215,7 @@ fn inventory(runtime: &str, models: [&str; 2]) -> Inventory {
             name: "NVIDIA GeForce RTX 4090".to_owned(),
             uuid: None,
             vram_mib: Some(24_564),
+            unified_memory: None,
             driver: Some("550.54".to_owned()),
             cuda: Some("12.4".to_owned()),
             pci: None,

@@ -37,7 +37,8 @@ fn every_exchange_is_used_by_a_test() {
     let mut files = 0;
     for entry in std::fs::read_dir(root().join("testkit/exchanges")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        if name == "README.md" {
+        // The folder of odd exchanges is played as a whole.
+        if name == "README.md" || name == "odd" {
             continue;
         }
         files += 1;

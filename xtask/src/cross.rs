@@ -5,8 +5,9 @@
 //! that one is looked for second. C code of dependencies is not compiled: the stand-ins in `xtask/cross` make empty
 //! objects. Everything lies in `target/cross`, apart from the build of this machine.
 
-use crate::ci::Skipped;
-use crate::{prerequisites, shell};
+use crate::gate::Skipped;
+use crate::needs::{self, Need, debian};
+use crate::shell;
 use anyhow::{Context as _, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -51,10 +52,53 @@ impl Compiler {
     }
 }
 
+/// Windows' import libraries are made on the way, by this program even where nothing is linked.
+const DLLTOOL: Need = debian(
+    &["x86_64-w64-mingw32-dlltool"],
+    "binutils-mingw-w64-x86-64",
+    "type-checking for Windows",
+);
+const DEBIAN_RUSTC: Need = debian(
+    &["/usr/lib/rustlib/src/rust/library/std/Cargo.toml"],
+    "rust-web-src",
+    "the standard library of other systems",
+);
+const RUSTC_WEB: Need = debian(
+    &["/usr/bin/rustc"],
+    "rustc-web",
+    "a compiler that builds the standard library of other systems",
+);
+/// What any of these checks needs where packages can be installed; where not, what is missing shows by itself.
+#[cfg(target_os = "linux")]
+pub(crate) const NEEDS: &[&Need] = &[&DLLTOOL];
+#[cfg(not(target_os = "linux"))]
+pub(crate) const NEEDS: &[&Need] = &[];
+
+/// What is brought only where no compiler here will do.
+#[cfg(test)]
+pub(crate) fn brought() -> impl Iterator<Item = &'static Need> {
+    [&RUSTC_WEB, &DEBIAN_RUSTC].into_iter()
+}
+
 /// The gate's step.
 pub(crate) fn gate() -> Result<()> {
-    prerequisites::for_cross(|| GATE.iter().all(|target| compiler_for(target).is_some()));
     check(&GATE)
+}
+
+/// The gate's step for everything that an operator may run.
+pub(crate) fn everything() -> Result<()> {
+    check(&REST)
+}
+
+/// Brings Debian's compiler with its sources where none here checks other systems. What cannot be brought is told as
+/// skipped.
+fn bring_compiler(targets: &[&str]) {
+    if !needs::can_install() || targets.iter().all(|target| compiler_for(target).is_some()) {
+        return;
+    }
+    if let Err(error) = needs::have(&[&RUSTC_WEB, &DEBIAN_RUSTC]) {
+        println!("no compiler for other systems could be installed: {error:#}");
+    }
 }
 
 /// Checks what the options name.
@@ -71,6 +115,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 fn check(targets: &[&str]) -> Result<()> {
+    bring_compiler(targets);
     let mut unchecked = Vec::new();
     for target in targets {
         match compiler_for(target) {

@@ -1,6 +1,6 @@
 //! Files that are generated and committed, so that a change of the API shows as a diff.
 
-use crate::shell;
+use crate::{build, shell};
 use anyhow::{Context as _, Result, bail};
 use std::path::Path;
 
@@ -8,39 +8,19 @@ use std::path::Path;
 pub(crate) const OPENAPI: &str = "control-plane/openapi.json";
 
 fn openapi() -> Result<String> {
-    shell::output(shell::cargo().args([
-        "run",
-        "--quiet",
-        "--package",
-        "dgon-control-plane",
-        "--",
-        "openapi",
-    ]))
+    shell::output(shell::command(build::program("dgon-control-plane")).arg("openapi"))
 }
 
 /// The JSON schemas of what the agent prints and reads.
 const SCHEMAS: &str = "schemas";
 
 fn schemas(folder: &Path) -> Result<()> {
-    shell::check(
-        shell::cargo()
-            .args([
-                "run",
-                "--quiet",
-                "--package",
-                "dgon-agent",
-                "--features",
-                "schema",
-                "--example",
-                "schemas",
-                "--",
-            ])
-            .arg(folder),
-    )
+    shell::check(shell::command(build::program("examples/schemas")).arg(folder))
 }
 
 /// Writes the agent's schemas.
 pub(crate) fn write_schemas() -> Result<()> {
+    build::programs()?;
     let folder = shell::root().join(SCHEMAS);
     std::fs::create_dir_all(&folder).context("the folder schemas/ cannot be made")?;
     schemas(&folder)
@@ -92,6 +72,7 @@ fn web_types() -> Result<()> {
 
 /// Fails when a committed file is not what the generator makes.
 pub(crate) fn check() -> Result<()> {
+    build::programs()?;
     check_schemas()?;
     let committed = std::fs::read_to_string(shell::root().join(OPENAPI))
         .context("control-plane/openapi.json is missing; run: cargo xtask openapi")?;

@@ -3,7 +3,8 @@
 //! | command | what |
 //! |---|---|
 //! | `run` | builds everything and runs a whole DGON on this machine |
-//! | `ci` | the gate, step by step; `make test` |
+//! | `ci` | the gate, step by step; `make test`, and with `--all` `make test-all` |
+//! | `step` | one step of the gate in this process |
 //! | `cross` | type-checks the agent for macOS, Windows and other processors |
 //! | `systems` | runs the agent for Windows and arm64 Linux here, links it for macOS |
 //! | `fuzz` | coverage-guided fuzzing of every parser of remote bytes |
@@ -15,17 +16,20 @@
 //! | `bench` | the figures, side by side |
 //! | `deny` | licences, bans and sources of all dependencies |
 
-mod ci;
+mod build;
 mod cross;
 mod fuzz;
+mod gate;
 mod generated;
+mod needs;
 mod package;
-mod prerequisites;
 mod run;
 mod shell;
 mod systems;
 
 use clap::{Parser, Subcommand};
+use gate::steps;
+use std::process::ExitCode;
 
 #[derive(Parser)]
 #[command(name = "xtask", about = "Builds, checks and runs DGON")]
@@ -39,7 +43,12 @@ enum Command {
     /// Build the console and both programs, then run them on this machine.
     Run(run::Options),
     /// Every test there is.
-    Ci(ci::Options),
+    Ci(gate::Options),
+    /// One step of the gate, in this process.
+    Step {
+        /// Its whole name.
+        name: String,
+    },
     /// Type-check the agent for macOS, Windows and other processors.
     Cross(cross::Options),
     /// Run the agent for Windows (wine) and arm64 Linux (qemu) here, and link it for macOS.
@@ -76,29 +85,41 @@ enum Command {
     Deny,
 }
 
-fn main() -> std::process::ExitCode {
+fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Run(options) => run::run(&options),
-        Command::Ci(options) => ci::run(&options),
+        Command::Ci(options) => gate::run(&options),
+        Command::Step { name } => return ended(gate::step(&name)),
         Command::Cross(options) => cross::run(&options),
         Command::Systems => systems::run(),
         Command::Fuzz { seconds } => fuzz::run(seconds),
         Command::Openapi => generated::write(),
         Command::Schemas => generated::write_schemas(),
-        Command::Clients => shell::script("testkit/clients/run.sh"),
-        Command::Machine { arguments } => ci::machine(&arguments),
+        Command::Clients => steps::REAL_CLIENTS.perform(),
+        Command::Machine { arguments } => machine(&arguments),
         Command::Package(options) => package::run(&options),
-        Command::Real => shell::script("testkit/real/run.sh"),
+        Command::Real => steps::REAL_RUNTIME.perform(),
         Command::Bench { only } => bench(only.as_deref()),
-        Command::Deny => ci::deny(),
+        Command::Deny => steps::DEPENDENCY_RULES.perform(),
     };
+    ended(result.map(|()| ExitCode::SUCCESS))
+}
+
+/// What the shell is told, and a person where it failed.
+fn ended(result: anyhow::Result<ExitCode>) -> ExitCode {
     match result {
-        Ok(()) => std::process::ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("\nerror: {error:#}");
-            std::process::ExitCode::FAILURE
+            ExitCode::FAILURE
         }
     }
+}
+
+/// The clean machines with arguments for their runner; brings what they need first.
+fn machine(arguments: &[String]) -> anyhow::Result<()> {
+    needs::have(steps::CLEAN_MACHINES.needs)?;
+    steps::machines(arguments)
 }
 
 /// Builds release programs and measures the figures with them. The agent is built alone, as it is shipped: beside

@@ -3,10 +3,11 @@
 //! Builds the console and both programs, starts the control plane on SQLite, enrols and starts an agent, and,
 //! where no LLM runtime answers, a simulated one. Ctrl-C stops it all; a second start uses the same data.
 
-use crate::{prerequisites, shell};
+use crate::needs::{self, Need};
+use crate::shell;
 use anyhow::{Context as _, Result, bail};
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -33,8 +34,8 @@ pub(crate) struct Options {
 const START: Duration = Duration::from_secs(30);
 /// How long a program may take to stop before it is killed.
 const STOP: Duration = Duration::from_secs(10);
-/// Address that Ollama listens on unless told otherwise; the simulated runtime takes its place.
-const SIMULATED: &str = "127.0.0.1:11434";
+/// Address that Ollama listens on unless told otherwise; the simulated runtime takes its place where it is free.
+const SIMULATED: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 11_434);
 
 /// What the simulated runtime serves.
 const MODEL: &str = "llama3.1:8b";
@@ -152,6 +153,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     agent
         .args(["run"])
         .env("DGON_PROXY_LISTEN", options.proxy.to_string());
+    if let Some(endpoint) = &runtime.endpoint {
+        agent.env("DGON_RUNTIMES_ENDPOINTS", endpoint);
+    }
     programs.start("the agent", &mut agent, &place.log("agent"))?;
     wait_for(&mut programs, &place, "agent", || {
         TcpStream::connect(options.proxy).is_ok()
@@ -176,7 +180,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 fn build() -> Result<()> {
-    prerequisites::for_web()?;
+    needs::have(&[&Need::Node])?;
     let web = shell::root().join("web");
     // npm writes this file last, so it is newer than the lock file exactly when the packages are those of the lock.
     let installed = web.join("node_modules/.package-lock.json");
@@ -280,6 +284,8 @@ struct Runtime {
     shown: String,
     /// A model that it serves.
     model: Option<String>,
+    /// Where it is, if the agent would not look there by itself.
+    endpoint: Option<String>,
 }
 
 /// Says which runtime answers; starts a simulated one where none does.
@@ -287,22 +293,33 @@ fn start_runtime(programs: &mut Programs, place: &Place) -> Result<Runtime> {
     if let Some(found) = found_runtime(place)? {
         return Ok(found);
     }
-    let (host, port) = SIMULATED.split_once(':').context("an address")?;
+    let address = simulated_address()?;
+    let (host, port) = (address.ip().to_string(), address.port().to_string());
     let mut sim = shell::command(place.bin.join("dgon-sim"));
     sim.args(["runtime", "--kind", "ollama", "--model", MODEL]);
-    sim.args(["--host", host, "--port", port]);
+    sim.args(["--host", &host, "--port", &port]);
     programs.start("the simulated runtime", &mut sim, &place.log("runtime"))?;
     wait_for(programs, place, "runtime", || {
-        TcpStream::connect(SIMULATED).is_ok()
+        TcpStream::connect(address).is_ok()
     })?;
     let shown = format!(
         "none of Ollama, vLLM, TGI, TensorRT-LLM and llama.cpp answers on its default port, so a SIMULATED Ollama\n             \
-         runs on {SIMULATED}: its answers are made-up words. Start a real runtime and run this again."
+         runs on {address}: its answers are made-up words. Start a real runtime and run this again."
     );
     Ok(Runtime {
         shown,
         model: Some(MODEL.to_owned()),
+        endpoint: (address != SIMULATED).then(|| format!("http://{address}")),
     })
+}
+
+/// Ollama's own address, or any other where something that is no runtime listens there.
+fn simulated_address() -> Result<SocketAddr> {
+    let free = TcpListener::bind(SIMULATED)
+        .or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
+        .context("the simulated runtime finds no free port")?;
+    free.local_addr()
+        .context("the simulated runtime finds no free port")
 }
 
 fn found_runtime(place: &Place) -> Result<Option<Runtime>> {
@@ -323,6 +340,7 @@ fn found_runtime(place: &Place) -> Result<Option<Runtime>> {
     Ok(Some(Runtime {
         shown: format!("found {kind} {version} at {endpoint}{models}"),
         model,
+        endpoint: None,
     }))
 }
 

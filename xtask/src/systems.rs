@@ -10,8 +10,8 @@ mod guest;
 mod macos;
 mod plane;
 
-use crate::ci::Skipped;
-use crate::prerequisites::{self, Need};
+use crate::gate::Skipped;
+use crate::needs::{self, Need, debian};
 use anyhow::{Result, bail};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -24,21 +24,21 @@ struct System {
     not_shown: &'static [&'static str],
 }
 
-const COMPILER: Need = Need {
-    any_of: &["/usr/lib/rustlib/src/rust/library/Cargo.lock"],
-    package: "rust-web-src",
-    purpose: "the standard library of other systems, from source",
-};
-const COMPILER_ITSELF: Need = Need {
-    any_of: &["/usr/bin/rustc"],
-    package: "rustc-web",
-    purpose: "a compiler of the same version as that source",
-};
-const CURL: Need = Need {
-    any_of: &["curl"],
-    package: "curl",
-    purpose: "requests through the other system's proxy",
-};
+const COMPILER: Need = debian(
+    &["/usr/lib/rustlib/src/rust/library/Cargo.lock"],
+    "rust-web-src",
+    "the standard library of other systems, from source",
+);
+const COMPILER_ITSELF: Need = debian(
+    &["/usr/bin/rustc"],
+    "rustc-web",
+    "a compiler of the same version as that source",
+);
+const CURL: Need = debian(
+    &["curl"],
+    "curl",
+    "requests through the other system's proxy",
+);
 
 const SYSTEMS: [System; 3] = [
     System {
@@ -47,16 +47,12 @@ const SYSTEMS: [System; 3] = [
             COMPILER,
             COMPILER_ITSELF,
             CURL,
-            Need {
-                any_of: &["x86_64-w64-mingw32-gcc"],
-                package: "gcc-mingw-w64-x86-64",
-                purpose: "linking the agent for Windows",
-            },
-            Need {
-                any_of: &guest::WINE,
-                package: "wine64",
-                purpose: "running the agent for Windows",
-            },
+            debian(
+                &["x86_64-w64-mingw32-gcc"],
+                "gcc-mingw-w64-x86-64",
+                "linking the agent for Windows",
+            ),
+            debian(&guest::WINE, "wine64", "running the agent for Windows"),
         ],
         check: windows,
         not_shown: &[
@@ -75,21 +71,17 @@ const SYSTEMS: [System; 3] = [
             COMPILER,
             COMPILER_ITSELF,
             CURL,
-            Need {
-                any_of: &["aarch64-linux-gnu-gcc"],
-                package: "gcc-aarch64-linux-gnu",
-                purpose: "linking the agent for arm64",
-            },
-            Need {
-                any_of: &["/usr/aarch64-linux-gnu/lib/libc.so.6"],
-                package: "libc6-dev-arm64-cross",
-                purpose: "the C library for arm64",
-            },
-            Need {
-                any_of: &guest::QEMU,
-                package: "qemu-user",
-                purpose: "running the agent for arm64",
-            },
+            debian(
+                &["aarch64-linux-gnu-gcc"],
+                "gcc-aarch64-linux-gnu",
+                "linking the agent for arm64",
+            ),
+            debian(
+                &["/usr/aarch64-linux-gnu/lib/libc.so.6"],
+                "libc6-dev-arm64-cross",
+                "the C library for arm64",
+            ),
+            debian(&guest::QEMU, "qemu-user", "running the agent for arm64"),
         ],
         check: arm,
         not_shown: &[
@@ -103,11 +95,11 @@ const SYSTEMS: [System; 3] = [
         needs: &[
             COMPILER,
             COMPILER_ITSELF,
-            Need {
-                any_of: &["python3"],
-                package: "python3-venv",
-                purpose: "the linker for macOS, PyPI's ziglang",
-            },
+            debian(
+                &["python3"],
+                "python3-venv",
+                "the linker for macOS, PyPI's ziglang",
+            ),
         ],
         check: macos::link,
         not_shown: &[
@@ -116,6 +108,12 @@ const SYSTEMS: [System; 3] = [
     },
 ];
 
+/// What the systems need, each beside its own.
+#[cfg(test)]
+pub(crate) fn all_needs() -> impl Iterator<Item = &'static Need> {
+    SYSTEMS.iter().flat_map(|system| system.needs)
+}
+
 /// Builds and checks every system. What cannot be checked here is told as skipped, with why.
 pub(crate) fn run() -> Result<()> {
     let mut lines = Vec::new();
@@ -123,7 +121,7 @@ pub(crate) fn run() -> Result<()> {
     for system in &SYSTEMS {
         println!("\n--- {}", system.name);
         let began = Instant::now();
-        if let Err(error) = prerequisites::have(system.needs) {
+        if let Err(error) = needs::have(&system.needs.iter().collect::<Vec<_>>()) {
             println!("SKIPPED {}: {error:#}", system.name);
             skipped.push(format!("{}: {error:#}", system.name));
             continue;

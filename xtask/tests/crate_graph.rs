@@ -10,10 +10,17 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What each crate may import of ours, outside its tests.
-const ALLOWED: [(&str, &[&str]); 9] = [
+const ALLOWED: [(&str, &[&str]); 10] = [
     ("dgon-protocol", &[]),
     ("dgon-agent-core", &["dgon-protocol"]),
-    ("dgon-agent", &["dgon-agent-core", "dgon-protocol"]),
+    (
+        "dgon-agent-dataplane",
+        &["dgon-agent-core", "dgon-protocol"],
+    ),
+    (
+        "dgon-agent",
+        &["dgon-agent-core", "dgon-agent-dataplane", "dgon-protocol"],
+    ),
     ("dgon-control-plane-model", &["dgon-protocol"]),
     (
         "dgon-control-plane-store",

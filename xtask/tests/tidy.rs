@@ -97,6 +97,21 @@ fn nothing_unfinished_is_left_behind() {
 }
 
 #[test]
+fn nothing_is_kept_alive_by_forgetting_it() {
+    // What is forgotten is never dropped: a process that its handle should end outlives the tests. Spelled apart so
+    // that this file does not find itself.
+    let mark = ["mem::", "forget("].concat();
+    for path in files(&["rs"]) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(
+            !text.contains(mark.as_str()),
+            "{} has {mark}): give it an owner that lives as long",
+            path.display()
+        );
+    }
+}
+
+#[test]
 fn lock_files_name_no_download_address() {
     // A new tree may have no lock file yet, so this looks for none.
     for path in files(&["json", "rs"]) {

@@ -10,8 +10,12 @@ pub enum TokensSource {
     Usage,
     /// Running usage of a stream that ended early.
     PartialUsage,
-    /// Output chunks were counted; the prompt is unknown and counts 0.
+    /// Output chunks were counted; the prompt counts what the runtime said, else 0.
     Chunks,
+    /// Something was served, and its tokens are not known: the counts are 0 and mean nothing. Not paid.
+    Unknown,
+    /// A route whose work nobody pays, such as counting tokens: the counts are 0.
+    Unpaid,
     /// Nothing was generated, so there was nothing to count.
     None,
 }
@@ -23,6 +27,8 @@ impl TokensSource {
             Self::Usage => "usage",
             Self::PartialUsage => "partial_usage",
             Self::Chunks => "chunks",
+            Self::Unknown => "unknown",
+            Self::Unpaid => "unpaid",
             Self::None => "none",
         }
     }

@@ -8,14 +8,25 @@
 use bytes::Bytes;
 use dgon_agent_core::facts::{Failure, TokensSource};
 use dgon_agent_core::meter::{
-    Dialect, Ending, Finish, Framing, Measured, Meter, MeterSettings, Usage,
+    Dialect, Ending, Finish, Label, Measured, Meter, MeterSettings, Usage,
 };
 use dgon_protocol::receipt::Status;
 use proptest::prelude::*;
 use std::path::PathBuf;
 
 use Dialect::{Llama, Ollama, OpenAi, Tgi, Triton};
-use TokensSource::{Chunks, None as NoTokens, PartialUsage, Usage as FromUsage};
+use TokensSource::{Chunks, None as NoTokens, PartialUsage, Unknown, Usage as FromUsage};
+
+// Not imported from the testkit, which is built on this crate.
+#[path = "../../../testkit/src/odd.rs"]
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "it is made for those who import it"
+)]
+mod odd;
+#[path = "meter_exchanges/odd_exchanges.rs"]
+mod odd_exchanges;
 
 const KEY: [u8; 32] = [7; 32];
 const OK: Result<(), Failure> = Ok(());
@@ -128,7 +139,7 @@ fn settings(file: &str, dialect: Dialect, drop_usage_event: bool) -> MeterSettin
     let header_usage = file.starts_with("tgi_generate") && content_type == "application/json";
     MeterSettings {
         dialect,
-        framing: Framing::of(200, Some(content_type), None),
+        label: Label::of(200, Some(content_type), None),
         hash_key: KEY,
         drop_usage_event,
         header_usage: header_usage.then_some(Usage {
@@ -136,6 +147,7 @@ fn settings(file: &str, dialect: Dialect, drop_usage_event: bool) -> MeterSettin
             output: 5,
             cached: None,
         }),
+        answers: 1,
     }
 }
 
@@ -162,7 +174,7 @@ fn run<'c>(settings: MeterSettings, chunks: impl Iterator<Item = &'c [u8]>) -> R
             seen.extend_from_slice(&held);
         }
     }
-    let (measured, rest) = meter.finish(Ending::Complete, 1000);
+    let (measured, rest) = meter.finish(Ending::Complete);
     seen.extend_from_slice(&rest);
     Run {
         before_hold,
@@ -199,7 +211,7 @@ fn every_exchange_is_measured_right() {
 fn an_error_status_is_passed_and_not_read() {
     for file in ERROR_STATUS {
         let mut settings = settings(file, OpenAi, false);
-        settings.framing = Framing::of(503, Some("application/json"), None);
+        settings.label = Label::of(503, Some("application/json"), None);
         let body = load(file);
         let run = run(settings, body.chunks(7));
         assert_eq!(run.seen, body);
@@ -311,7 +323,7 @@ fn an_answer_cut_short_counts_what_came() {
     ] {
         let mut meter = Meter::new(settings("x.sse", OpenAi, false));
         let _ = meter.feed(Bytes::copy_from_slice(half), 5);
-        let (measured, _) = meter.finish(ending, 9);
+        let (measured, _) = meter.finish(ending);
         assert_eq!((measured.status, measured.failure), (status, failure));
         assert_eq!(measured.tokens_source, PartialUsage);
         assert_eq!((measured.tokens_input, measured.tokens_output), (48, 2));
@@ -342,7 +354,7 @@ fn times_are_those_of_events_with_content() {
         let event = format!("data: {payload}\n\n");
         let _ = meter.feed(Bytes::from(event), at_ms * 1000);
     }
-    let (measured, _) = meter.finish(Ending::Complete, 100_000);
+    let (measured, _) = meter.finish(Ending::Complete);
     assert_eq!(measured.ttft_us, Some(20_000));
     assert_eq!(measured.gap_p95_us, Some(60_000));
     assert_eq!(measured.finish, Some(Finish::ToolCalls));
@@ -358,7 +370,7 @@ fn checkpoints_stand_at_every_hundredth_token() {
     let last =
         &b"{\"response\":\"\",\"done\":true,\"prompt_eval_count\":3,\"eval_count\":250}\n"[..];
     assert!(meter.feed(Bytes::from_static(last), 2).hold.is_some());
-    let (measured, _) = meter.finish(Ending::Complete, 3);
+    let (measured, _) = meter.finish(Ending::Complete);
     assert_eq!(measured.checkpoints, [100, 200]);
 }
 
@@ -413,20 +425,61 @@ fn triton_models_that_tell_counts_tell_them_of_each_event_alone() {
     }
 }
 
+/// Feeds `head`, then a mebibyte of `filler` so many times; says how many bytes came out before the end.
+fn feed_endless(meter: &mut Meter, head: &'static str, filler: &str, mebibytes: usize) -> usize {
+    let chunk = Bytes::from(filler.repeat((1 << 20) / filler.len()));
+    let mut passed = 0;
+    let chunks = std::iter::repeat_n(chunk, mebibytes);
+    for chunk in std::iter::once(Bytes::from_static(head.as_bytes())).chain(chunks) {
+        let release = meter.feed(chunk, 1);
+        passed += release.pass.len() + release.then.len();
+        assert!(release.hold.is_none());
+    }
+    passed
+}
+
+/// Highest resident memory of this process so far, bytes.
+#[cfg(target_os = "linux")]
+fn peak_memory() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib: usize = line
+        .unwrap()
+        .trim()
+        .trim_end_matches(" kB")
+        .parse()
+        .unwrap();
+    kib << 10
+}
+
 #[test]
-fn an_endless_line_passes_and_stops_the_reading() {
+fn an_endless_line_passes_and_nobody_knows_what_it_is() {
     for drops in [false, true] {
         let mut meter = Meter::new(settings("x.sse", OpenAi, drops));
-        let chunk = Bytes::from(vec![b'a'; 1 << 20]);
-        let mut passed = 0;
-        for _ in 0..200 {
-            let release = meter.feed(chunk.clone(), 1);
-            passed += release.pass.len() + release.then.len();
-            assert!(release.hold.is_none());
-        }
-        let (measured, rest) = meter.finish(Ending::Complete, 2);
-        assert_eq!(passed + rest.len(), 200 << 20);
-        assert_eq!(measured.tokens_source, NoTokens);
+        let passed = feed_endless(&mut meter, "", "a", 16);
+        let (measured, rest) = meter.finish(Ending::Complete);
+        assert_eq!(passed + rest.len(), 16 << 20);
+        assert_eq!(measured.tokens_source, Unknown);
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_line_of_200_mebibytes_is_read_to_its_end_in_little_memory() {
+    const HEAD: &str = r#"data: {"choices":[{"index":0,"delta":{"content":"a"}}],"pad":""#;
+    const END: &str = r#"","usage":{"prompt_tokens":7,"completion_tokens":2}}"#;
+    for (drops, mebibytes) in [(false, 200), (true, 16)] {
+        let mut meter = Meter::new(settings("x.sse", OpenAi, drops));
+        let before = peak_memory();
+        let passed = feed_endless(&mut meter, HEAD, "usage", mebibytes);
+        let last = meter.feed(Bytes::from(format!("{END}\n\ndata: [DONE]\n\n")), 2);
+        let grown = peak_memory() - before;
+        assert!(grown < 8 << 20, "{grown} bytes for one line");
+        assert!(last.hold.is_some());
+        let (measured, _) = meter.finish(Ending::Complete);
+        assert_eq!((measured.tokens_input, measured.tokens_output), (7, 2));
+        assert_eq!(measured.tokens_source, FromUsage);
+        assert_eq!(passed, HEAD.len() + mebibytes * ((1 << 20) / 5 * 5));
     }
 }
 
@@ -437,6 +490,47 @@ fn broken_utf8_and_lone_surrogates_are_content() {
     assert_eq!(run.measured.tokens_output, 2);
     assert_eq!(run.measured.status, Status::Ok);
 }
+
+/// What answers are made of, and what breaks them.
+const FRAGMENTS: &[&str] = &[
+    "data: ",
+    "data:",
+    "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2}}",
+    "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\\u00e9\"},\"finish_reason\":null}]}\n\n",
+    "data: {\"choices\":[{\"index\":1,\"delta\":{},\"finish_reason\":\"stop\"}]}\r\n\r\n",
+    "data: [DONE]\n\n",
+    "{\"response\":\"x\",\"done\":false}\n",
+    "{\"response\":\"\",\"done\":true,\"eval_count\":3}\n",
+    "{\"index\":0,\"content\":\"x\",\"stop\":true,\"tokens_predicted\":3}",
+    "{\"text_output\":\"ab\"}",
+    "{\"token\":{\"text\":\" a\",\"special\":false},\"generated_text\":null}",
+    "{\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":2}}",
+    "\"usage\":{\"prompt_tokens\":9}",
+    "\"choices\":[]",
+    "event: error\n",
+    "event: usage\r",
+    "error: {\"code\":1}\n",
+    "id: 1\n",
+    ": comment\n",
+    "text\n",
+    "[DONE]",
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    "\"",
+    "\\",
+    "\\ud83d",
+    "1e3",
+    "null",
+    "\n",
+    "\r",
+    "\r\n",
+    "\n\n",
+    " ",
+    "\u{feff}",
+];
 
 proptest! {
     #[test]
@@ -463,22 +557,51 @@ proptest! {
     #[test]
     fn no_bytes_panic_and_none_is_lost(
         chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..20),
-        dialect in prop::sample::select(vec![OpenAi, Dialect::Responses, Dialect::Messages, Ollama, Tgi, Llama, Triton]),
-        framing in prop::sample::select(vec![Framing::Sse, Framing::Ndjson, Framing::Json, Framing::Opaque]),
+        dialect in prop::sample::select(vec![OpenAi, Dialect::Responses, Dialect::Messages, Ollama, Tgi, Llama, Triton, Dialect::Other]),
+        label in prop::sample::select(vec![Label::Readable, Label::EventStream, Label::Encoded, Label::NoAnswer]),
         drops: bool,
     ) {
         let mut settings = settings("x.sse", dialect, drops);
-        settings.framing = framing;
+        settings.label = label;
         let run = run(settings, chunks.iter().map(Vec::as_slice));
         prop_assert_eq!(run.seen, chunks.concat());
     }
 
     #[test]
+    fn fragments_of_answers_read_alike_in_any_chunks(
+        fragments in prop::collection::vec(prop::sample::select(FRAGMENTS), 0..24),
+        cuts in prop::collection::vec(1usize..9, 1..12),
+        label in prop::sample::select(vec![Label::Readable, Label::EventStream]),
+        drops: bool,
+    ) {
+        let body = fragments.concat().into_bytes();
+        for dialect in [OpenAi, Dialect::Responses, Dialect::Messages, Ollama, Tgi, Llama, Triton, Dialect::Other] {
+            let mut settings = settings("x.sse", dialect, drops);
+            settings.label = label;
+            let once = run(settings.clone(), std::iter::once(body.as_slice()));
+            let mut rest = body.as_slice();
+            let mut sizes = cuts.iter().cycle();
+            let chunks = std::iter::from_fn(|| {
+                let size = (*sizes.next()?).min(rest.len());
+                let (chunk, tail) = rest.split_at(size);
+                rest = tail;
+                (!chunk.is_empty()).then_some(chunk)
+            });
+            let cut = run(settings, chunks);
+            prop_assert_eq!(&cut.measured, &once.measured);
+            prop_assert_eq!(&cut.seen, &once.seen);
+            if !drops {
+                prop_assert_eq!(&cut.seen, &body);
+            }
+        }
+    }
+
+    #[test]
     fn json_like_noise_does_not_panic(text in r#"(data: ?)?[\[{]("(choices|usage|message|done|token|response|type)":[0-9a-z\[\]{}",:]{0,20},?){0,4}[\]}]?\n{0,2}"#, drops: bool) {
-        for dialect in [OpenAi, Dialect::Responses, Dialect::Messages, Ollama, Tgi, Llama, Triton] {
-            for framing in [Framing::Sse, Framing::Ndjson, Framing::Json] {
+        for dialect in [OpenAi, Dialect::Responses, Dialect::Messages, Ollama, Tgi, Llama, Triton, Dialect::Other] {
+            for label in [Label::Readable, Label::EventStream] {
                 let mut settings = settings("x.sse", dialect, drops);
-                settings.framing = framing;
+                settings.label = label;
                 let _ = run(settings, text.as_bytes().chunks(3));
             }
         }

@@ -1,9 +1,9 @@
-//! The owner's limits: what each says to what is seen, one by one, and what holds for all of them together.
+//! The owner's limits: what each says to what is observed, one by one, and what holds for all of them together.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use dgon_agent_core::owner::{
-    Activity, GpuSeen, Input, Judge, Judgement, Limits, Mode, NetworkOrder, Orders, QuietSpan,
-    Seen, Verdict, decide,
+    Activity, GpuSeen, Input, Judge, Judgement, Limits, Mode, NetworkOrder, Observation, Orders,
+    QuietSpan, Verdict, decide,
 };
 use proptest::prelude::*;
 
@@ -12,14 +12,14 @@ fn only(judgements: Vec<Judgement>) -> Judgement {
     one
 }
 
-fn at(temp_c: Option<f32>) -> Seen {
-    Seen {
+fn at(temp_c: Option<f32>) -> Observation {
+    Observation {
         gpus: vec![GpuSeen {
             index: 0,
             temp_c,
             power_w: Some(200.0),
         }],
-        ..Seen::default()
+        ..Observation::default()
     }
 }
 
@@ -52,16 +52,16 @@ fn a_machine_is_in_use_while_its_own_people_use_it() {
         (0, Some(10), unseen(), Stops, "10 s ago"),
         (0, None, unseen(), Clear, "no such thing here"),
     ] {
-        let seen = Seen {
+        let observed = Observation {
             activity: Activity {
                 local_requests,
                 since_local_request_s: since,
                 input,
             },
-            ..Seen::default()
+            ..Observation::default()
         };
-        let said = only(judge.look(&seen));
-        assert_eq!(said.verdict, verdict, "{seen:?}");
+        let said = only(judge.look(&observed));
+        assert_eq!(said.verdict, verdict, "{observed:?}");
         assert!(said.finding.contains(says), "{}", said.finding);
     }
 }
@@ -93,11 +93,11 @@ fn quiet_hours_follow_the_clock_on_the_wall() {
         (Some(725), Verdict::Stops),
         (None, Verdict::Unknown),
     ] {
-        let seen = Seen {
+        let observed = Observation {
             minute_of_day: minute,
-            ..Seen::default()
+            ..Observation::default()
         };
-        assert_eq!(only(judge.look(&seen)).verdict, verdict, "{minute:?}");
+        assert_eq!(only(judge.look(&observed)).verdict, verdict, "{minute:?}");
     }
 }
 
@@ -141,9 +141,9 @@ fn profit_is_what_remains_after_electricity() {
         tariff_usd_per_kwh: Some(0.30),
         ..Limits::default()
     };
-    let earning = |usd: Option<f64>, seen: Seen| Seen {
+    let earning = |usd: Option<f64>, observed: Observation| Observation {
         earnings_usd_per_hour: usd,
-        ..seen
+        ..observed
     };
     let mut judge = Judge::new(limits.clone());
     // 200 W at 0.30 USD are 0.06 USD an hour.
@@ -158,13 +158,13 @@ fn profit_is_what_remains_after_electricity() {
     assert_eq!(no_number.verdict, Verdict::Stops);
 
     let mut judge = Judge::new(limits.clone());
-    let no_power = only(judge.look(&earning(Some(9.0), Seen::default())));
+    let no_power = only(judge.look(&earning(Some(9.0), Observation::default())));
     assert_eq!(no_power.verdict, Verdict::Unknown);
     let mut judge = Judge::new(Limits {
         tariff_usd_per_kwh: None,
         ..limits
     });
-    let free = only(judge.look(&earning(Some(0.05), Seen::default())));
+    let free = only(judge.look(&earning(Some(0.05), Observation::default())));
     assert_eq!(free.verdict, Verdict::Clear);
 }
 
@@ -177,16 +177,16 @@ fn a_node_that_pauses_for_its_power_does_not_flap() {
         ..Limits::default()
     });
     let mut look = |watts: f32| {
-        let seen = Seen {
+        let observed = Observation {
             gpus: vec![GpuSeen {
                 index: 0,
                 temp_c: None,
                 power_w: Some(watts),
             }],
             earnings_usd_per_hour: Some(0.2),
-            ..Seen::default()
+            ..Observation::default()
         };
-        only(judge.look(&seen)).verdict
+        only(judge.look(&observed)).verdict
     };
     assert_eq!(look(20.0), Verdict::Clear);
     assert_eq!(look(400.0), Verdict::Stops);
@@ -224,7 +224,7 @@ fn any_limits() -> impl Strategy<Value = Limits> {
         )
 }
 
-fn any_seen() -> impl Strategy<Value = Seen> {
+fn any_seen() -> impl Strategy<Value = Observation> {
     let input = prop_oneof![
         (0u64..1_000).prop_map(Input::IdleFor),
         Just(Input::InUse),
@@ -248,7 +248,7 @@ fn any_seen() -> impl Strategy<Value = Seen> {
         prop::option::of(-1.0..2.0),
     )
         .prop_map(
-            |(minute_of_day, (local_requests, since, input), gpus, earnings)| Seen {
+            |(minute_of_day, (local_requests, since, input), gpus, earnings)| Observation {
                 minute_of_day,
                 activity: Activity {
                     local_requests,
@@ -299,9 +299,9 @@ proptest! {
     ) {
         let more = both(&fewer, &more);
         let (mut lax, mut strict) = (Judge::new(fewer), Judge::new(more));
-        for seen in looks {
-            let lax = decide(orders, &lax.look(&seen));
-            let strict = decide(orders, &strict.look(&seen));
+        for observed in looks {
+            let lax = decide(orders, &lax.look(&observed));
+            let strict = decide(orders, &strict.look(&observed));
             prop_assert!(lax.mode == Mode::Serving || strict.mode != Mode::Serving);
             for reason in &lax.reasons {
                 prop_assert!(strict.reasons.contains(reason), "{reason:?}");
@@ -313,9 +313,9 @@ proptest! {
     fn an_order_more_never_makes_a_node_serve_and_reasons_say_why(
         limits in any_limits(),
         orders in any_orders(),
-        seen in any_seen(),
+        observed in any_seen(),
     ) {
-        let judgements = Judge::new(limits).look(&seen);
+        let judgements = Judge::new(limits).look(&observed);
         let free = decide(Orders::default(), &judgements);
         let now = decide(orders, &judgements);
         prop_assert!(free.mode == Mode::Serving || now.mode != Mode::Serving);

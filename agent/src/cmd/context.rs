@@ -1,6 +1,7 @@
 //! What every command starts from: places, environment, flags.
 
 use crate::cli::Global;
+use crate::config::plain_http::PlainHttp;
 use crate::config::{
     ConfigError, EXIT_CONFIG, Loaded, Log, LogLevel, Overrides, PathFlags, Paths, PathsError,
 };
@@ -102,23 +103,17 @@ fn quoted(word: &str) -> String {
     }
 }
 
-/// Another agent took over: starting again would only take the link back and forth.
-const EXIT_REPLACED: u8 = 3;
-
-/// 64 for what the owner must change in the command line or the configuration, 3 for an agent that another one
-/// replaced, else 1.
+/// 64 for what the owner must change in the command line or the configuration, else 1.
 pub(super) fn exit_code(error: &anyhow::Error) -> u8 {
-    if error
-        .chain()
-        .any(|cause| matches!(cause.downcast_ref(), Some(RunError::Replaced)))
-    {
-        return EXIT_REPLACED;
-    }
     let unusable = error.chain().any(|cause| {
         cause.is::<UsageError>()
             || cause.is::<ConfigError>()
             || cause.is::<PathsError>()
-            || matches!(cause.downcast_ref(), Some(RunError::OtherNode { .. }))
+            || cause.is::<PlainHttp>()
+            || matches!(
+                cause.downcast_ref(),
+                Some(RunError::OtherNode { .. } | RunError::PlainHttp(_))
+            )
     });
     if unusable { EXIT_CONFIG } else { 1 }
 }

@@ -33,6 +33,7 @@ pub(super) fn run(context: &Context, arguments: &Enroll) -> Result<ExitCode> {
         )
         .into());
     };
+    config::plain_http::check(&config, &api)?;
     let enrolled_before = match identity::load_enrolment(&context.paths.state) {
         Ok(enrolment) => Some(enrolment),
         Err(IdentityError::NotEnrolled(_)) => None,
@@ -49,6 +50,7 @@ pub(super) fn run(context: &Context, arguments: &Enroll) -> Result<ExitCode> {
         None => None,
     };
     let wish = Wish {
+        read_gpus: config.telemetry.read_gpus,
         api: api.clone(),
         network: Network::from_environment(config.control_plane.ca_file.as_deref()),
         token: token(arguments)?,
@@ -61,7 +63,7 @@ pub(super) fn run(context: &Context, arguments: &Enroll) -> Result<ExitCode> {
     // A driver that hangs in a survey must not keep the command from ending.
     runtime.shutdown_background();
     let enrolled = enrolled?;
-    let wrote = write_config(context, &api, &enrolled.enrolment)?;
+    let wrote = write_config(context, &config, &api, &enrolled.enrolment)?;
     tell(
         context,
         arguments.json,
@@ -89,6 +91,9 @@ fn overrides(arguments: &Enroll) -> config::Overrides {
     if let Some(api) = &arguments.api {
         flags.push(("control_plane.api", api.to_string()));
     }
+    if arguments.insecure_http {
+        flags.push(("control_plane.insecure_http", "true".to_owned()));
+    }
     if let Some(id) = &arguments.node_id {
         flags.push(("node.id", id.to_string()));
     }
@@ -113,7 +118,7 @@ fn already(
     }
     let public_key = identity::load_key(&context.paths.state)?.public();
     // An earlier run may have been cut off between the secret and the file.
-    let wrote = write_config(context, api, enrolment)?;
+    let wrote = write_config(context, config, api, enrolment)?;
     // A token on the command line is meant to be used; one in the environment may always be there.
     let brings_token = arguments.token.is_some() || arguments.token_file.is_some();
     if brings_token && !wrote {
@@ -171,13 +176,19 @@ fn other_name(context: &Context, enrolled: &NodeId, wanted: &NodeId) -> String {
 }
 
 /// Writes agent.yaml unless there is one; whether it did.
-fn write_config(context: &Context, api: &BaseUrl, enrolment: &Enrolment) -> Result<bool> {
+fn write_config(
+    context: &Context,
+    config: &Config,
+    api: &BaseUrl,
+    enrolment: &Enrolment,
+) -> Result<bool> {
     let path = &context.paths.config_file;
     if path.exists() {
         return Ok(false);
     }
     let seed = Seed {
         api,
+        insecure_http: config.control_plane.insecure_http,
         node_id: enrolment.node_id.as_str(),
         region: &enrolment.region,
     };

@@ -1,10 +1,15 @@
-//! `gpus`: the cards of this machine, their load, and what is wrong. Works without a running agent.
+//! `gpus`: the cards of this machine, their load, and what is wrong. Works without a running agent. `gpus release` and
+//! `gpus resume` are orders to a running one.
 
 use super::print::{self, or_dash};
-use crate::cli::Output;
+use super::{Context, small_runtime};
+use crate::cli::{Gpus, GpusCommand};
+use crate::config::Overrides;
 use crate::gpu::{self, Card, Finding, Severity, Survey};
 use crate::host;
-use anyhow::Result;
+use crate::local::{self, Answer, LocalError, Request};
+use anyhow::{Result, bail};
+use dgon_protocol::frame::GpusNotRead;
 use serde_json::json;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -12,17 +17,71 @@ use std::time::Duration;
 /// How long drivers may take; one that first starts its cards needs some seconds.
 const WITHIN: Duration = Duration::from_secs(5);
 
-pub(super) fn run(output: Output) -> Result<ExitCode> {
-    let survey = gpu::survey_within(WITHIN);
-    if output.json {
+pub(super) fn run(context: impl FnOnce() -> Result<Context>, arguments: Gpus) -> Result<ExitCode> {
+    match arguments.command {
+        None => list(not_read(context), arguments.json),
+        Some(GpusCommand::Release { for_s, json }) => {
+            let told =
+                "the agent has let go of the GPUs; `dgon-agent gpus resume` has it read them again";
+            order(&context()?, Request::ReleaseGpus { for_s }, told, json)
+        }
+        Some(GpusCommand::Resume(output)) => {
+            let told = "the agent reads the GPUs again";
+            order(&context()?, Request::ReadGpus, told, output.json)
+        }
+    }
+}
+
+/// Why the owner does not want the GPUs read now. A configuration that cannot be used, or an agent that cannot be
+/// asked, says nothing against it: whoever runs this command asks for the GPUs.
+fn not_read(context: impl FnOnce() -> Result<Context>) -> Option<GpusNotRead> {
+    let context = context().ok()?;
+    let config = context.load_config(Overrides::default()).ok();
+    if config.is_some_and(|loaded| !loaded.config.telemetry.read_gpus) {
+        return Some(GpusNotRead::Off);
+    }
+    let socket = context.paths.state.socket();
+    match small_runtime()
+        .ok()?
+        .block_on(local::ask(&socket, Request::Status))
+    {
+        Ok(Answer::Status(status)) => status.gpus_not_read,
+        Ok(_) | Err(_) => None,
+    }
+}
+
+fn list(not_read: Option<GpusNotRead>, json: bool) -> Result<ExitCode> {
+    let survey = match not_read {
+        Some(_) => Survey::default(),
+        None => gpu::survey_within(WITHIN),
+    };
+    if json {
         print::json(&json!({
-            "backend": survey.backend(),
+            "backend": not_read.map_or_else(|| Some(survey.backend()), |_| None),
+            "not_read": not_read,
             "cards": survey.cards,
             "findings": survey.all_findings(),
             "host": host::survey(),
         }))?;
+    } else if let Some(reason) = not_read {
+        print::out(&format!("{}\n", gpu::why_not_read(reason)))?;
     } else {
         print::out(&text(&survey))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Tells the running agent what to do with the GPUs.
+fn order(context: &Context, request: Request, told: &str, json: bool) -> Result<ExitCode> {
+    context.quiet_log();
+    let socket = context.paths.state.socket();
+    match small_runtime()?.block_on(local::ask(&socket, request))? {
+        Answer::Done if json => print::json(&json!({"done": true}))?,
+        Answer::Done => print::out(&format!("{told}\n"))?,
+        Answer::Refused { message } => bail!(message),
+        Answer::KeyRotated(_) | Answer::Owner(_) | Answer::Status(_) => {
+            return Err(LocalError::Answer.into());
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -69,7 +128,7 @@ fn row(card: &Card) -> Vec<String> {
     vec![
         card.gpu.index.to_string(),
         print::safe(&card.gpu.name),
-        or_dash(card.gpu.vram_mib.map(print::mib)),
+        memory(card),
         or_dash(card.load.vram_used_mib.map(print::mib)),
         whole(card.load.util_pct, "%"),
         whole(card.load.temp_c, "°C"),
@@ -78,6 +137,14 @@ fn row(card: &Card) -> Vec<String> {
         safe(&card.gpu.driver),
         safe(&card.gpu.cuda),
     ]
+}
+
+fn memory(card: &Card) -> String {
+    let size = or_dash(card.gpu.vram_mib.map(print::mib));
+    match card.gpu.unified_memory {
+        Some(true) => format!("{size} unified"),
+        Some(false) | None => size,
+    }
 }
 
 fn state(card: &Card) -> String {

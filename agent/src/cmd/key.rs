@@ -131,7 +131,7 @@ async fn without_agent(context: &Context) -> Result<Changed> {
         .context("no control plane is known; name it in agent.yaml, control_plane.api")?;
     let network = Network::from_environment(config.control_plane.ca_file.as_deref());
     let api = Api::new(base, network);
-    let now_s = crate::receipts::unix_ms() / 1000;
+    let now_s = crate::clock::unix_s();
     Ok(change::change(&api, state, &identity, now_s, &lock).await?)
 }
 

@@ -39,7 +39,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Drain(arguments) => owner::drain(&context()?, arguments),
         Command::Doctor(arguments) => doctor::run(&context()?, &arguments),
         Command::Enroll(arguments) => enroll::run(&context()?, &arguments),
-        Command::Gpus(output) => gpus::run(output),
+        Command::Gpus(arguments) => gpus::run(context, arguments),
         Command::Key(command) => key::run(&context()?, command),
         Command::Models(output) => runtimes::models(&context()?, output),
         Command::Pause(output) => owner::pause(&context()?, output),

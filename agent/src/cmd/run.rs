@@ -12,6 +12,9 @@ pub(super) fn run(context: &Context, arguments: &Run) -> Result<ExitCode> {
     if let Some(api) = &arguments.api {
         flags.push(("control_plane.api", api.to_string()));
     }
+    if arguments.insecure_http {
+        flags.push(("control_plane.insecure_http", "true".to_owned()));
+    }
     if let Some(listen) = &arguments.listen {
         flags.push(("proxy.listen", listen.to_string()));
     }

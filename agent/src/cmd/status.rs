@@ -3,6 +3,7 @@
 use super::print::{self, or_dash};
 use super::{Context, small_runtime};
 use crate::cli::Output;
+use crate::gpu::why_not_read;
 use crate::link::{LinkStatus, Phase};
 use crate::local::{self, Answer, LocalError, Request, Status};
 use anyhow::{Result, bail};
@@ -94,8 +95,12 @@ fn text(status: &Status) -> String {
             ),
         ));
     }
-    if status.gpus.is_empty() {
-        lines.push(("gpus", "none; models run on the CPU".to_owned()));
+    match status.gpus_not_read {
+        Some(reason) => lines.push(("gpus", why_not_read(reason).to_owned())),
+        None if status.gpus.is_empty() => {
+            lines.push(("gpus", "none; models run on the CPU".to_owned()));
+        }
+        None => {}
     }
     for (index, runtime) in status.runtimes.iter().enumerate() {
         let version = runtime
@@ -149,7 +154,7 @@ fn network(status: &Status) -> String {
 
 /// The session that stands, and the last acknowledgement.
 fn session(link: &LinkStatus) -> String {
-    let now_ms = crate::receipts::unix_ms();
+    let now_ms = crate::clock::unix_ms();
     // A clock that was set back makes no negative age.
     let ago = |ms: u64| duration(now_ms.saturating_sub(ms) / 1000);
     let session = match (&link.session_id, link.connected_ms) {

@@ -40,6 +40,14 @@ pub(super) fn broken_rules(config: &Config) -> Vec<String> {
         "proxy.connect_timeout_ms: must be 1 to 60000",
     );
     rule(
+        proxy.hosts.len() <= ORIGINS && proxy.hosts.iter().all(|host| is_host(host)),
+        "proxy.hosts: must be at most 32 names such as ai.example.org, without a port, or *",
+    );
+    rule(
+        (1..=86_400).contains(&proxy.first_byte_s),
+        "proxy.first_byte_s: must be 1 to 86400",
+    );
+    rule(
         (1..=86_400).contains(&proxy.stall_timeout_s),
         "proxy.stall_timeout_s: must be 1 to 86400",
     );
@@ -87,6 +95,10 @@ pub(super) fn broken_rules(config: &Config) -> Vec<String> {
         "telemetry.metrics_listen: must differ from proxy.listen",
     );
     rule(
+        config.telemetry.read_gpus || config.owner.max_gpu_temp_c.is_none(),
+        "owner.max_gpu_temp_c: cannot be kept while telemetry.read_gpus is false, as nobody reads the temperature",
+    );
+    rule(
         config.runtimes.endpoints.len() <= ENDPOINTS,
         "runtimes.endpoints: must be at most 32",
     );
@@ -110,13 +122,19 @@ fn broken_endpoint(i: usize, named: &RuntimeEndpoint, config: &Config) -> Vec<St
     let here = config.proxy.listen;
     let host = endpoint.host();
     if endpoint.port() == here.port()
-        && (host == here.ip().to_string() || (host == "localhost" && here.ip().is_loopback()))
+        && (host == here.ip().to_string()
+            || (here.ip().is_loopback() && matches!(host, "localhost" | "::1" | "[::1]")))
     {
         broken.push(format!(
             "runtimes.endpoints[{i}]: is the proxy's own address (proxy.listen), which would go in a circle"
         ));
     }
     broken
+}
+
+fn is_host(host: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    host == "*" || (!host.is_empty() && host.len() <= 253 && host.chars().all(plain))
 }
 
 fn is_origin(origin: &str) -> bool {

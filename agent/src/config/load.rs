@@ -17,6 +17,7 @@ const FILE_BYTES: u64 = 1024 * 1024;
 /// Older names of environment variables and the key that each sets. `DGON_<SECTION>_<KEY>` works for every key.
 const ALIASES: &[(&str, &str)] = &[
     ("DGON_API", "control_plane.api"),
+    ("DGON_INSECURE_HTTP", "control_plane.insecure_http"),
     ("NODE_ID", "node.id"),
     ("REGION", "node.region"),
 ];
@@ -287,7 +288,7 @@ fn value_of(key: &str, text: &str) -> Value {
             .filter(|item| !item.is_empty())
     };
     match key {
-        "allow" | "owner.quiet_hours" | "proxy.origins" | "runtimes.endpoints" => {
+        "allow" | "owner.quiet_hours" | "proxy.hosts" | "proxy.origins" | "runtimes.endpoints" => {
             Value::Sequence(items().map(Value::from).collect())
         }
         "control_plane.api" | "control_plane.ca_file" | "log.file" | "node.id" | "node.region" => {

@@ -11,6 +11,7 @@ mod check;
 mod load;
 mod model;
 mod paths;
+pub mod plain_http;
 mod runtime_endpoint;
 #[cfg(feature = "schema")]
 mod schema;

@@ -70,6 +70,9 @@ impl Default for Config {
 pub struct ControlPlane {
     /// Base address, such as `https://dgon.example`. Without it the agent meters and keeps its receipts.
     pub api: Option<BaseUrl>,
+    /// Whether plain HTTP is allowed to a control plane that is not on this machine. Others on the way can then read the
+    /// enrolment token and the node's secret, and speak as either side.
+    pub insecure_http: bool,
     /// PEM file of the certificate authorities that vouch for the control plane, instead of those that are built in.
     pub ca_file: Option<PathBuf>,
 }
@@ -114,8 +117,11 @@ impl Default for Runtimes {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Proxy {
-    /// Where clients connect.
+    /// Where clients connect. On 127.0.0.1 the same port of `[::1]` is served too, where this machine has IPv6.
     pub listen: SocketAddr,
+    /// Names under which clients may ask for this machine, such as `ai.example.org`, besides its addresses and the
+    /// names that only local networks have; `*` allows any. Holds for the metrics too.
+    pub hosts: Vec<String>,
     /// Origins of web pages, such as `https://chat.example`, that may ask besides those of this machine.
     pub origins: Vec<String>,
     /// Largest request body, MiB.
@@ -127,7 +133,11 @@ pub struct Proxy {
     /// How long the runtime may take to accept a connection, ms.
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 60000)))]
     pub connect_timeout_ms: u64,
-    /// How long the runtime may stay silent within an answer, s. Loading a model is silent too.
+    /// How long the runtime may take to the first byte of its answer, s: waiting in its queue, loading a model and
+    /// reading a long prompt are inside of it. Counts from where the request has last moved.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 86400)))]
+    pub first_byte_s: u64,
+    /// How long the runtime may stay silent within an answer, s.
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 86400)))]
     pub stall_timeout_s: u64,
     /// How long running requests may go on when the agent stops, s.
@@ -139,10 +149,12 @@ impl Default for Proxy {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 11435)),
+            hosts: Vec::new(),
             origins: Vec::new(),
             max_body_mib: 64,
             max_in_flight: 512,
             connect_timeout_ms: 5_000,
+            first_byte_s: 1_800,
             stall_timeout_s: 600,
             drain_s: 20,
         }
@@ -246,12 +258,24 @@ impl From<QuietHours> for String {
 }
 
 /// Section `telemetry`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Telemetry {
     /// Where Prometheus may read metrics of the runtime, GPUs, spool and link. Off unless set.
     pub metrics_listen: Option<SocketAddr>,
+    /// Read the GPUs. Where this is false no driver is ever opened, so that cards can be given to a virtual machine
+    /// or their driver be unloaded; heartbeats, inventory and receipts then say nothing of GPUs, and say why.
+    pub read_gpus: bool,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self {
+            metrics_listen: None,
+            read_gpus: true,
+        }
+    }
 }
 
 /// Section `log`.

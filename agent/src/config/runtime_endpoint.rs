@@ -1,7 +1,7 @@
 //! One entry of `runtimes.endpoints`: an address, or an address with what it takes to speak to it.
 
 use super::BaseUrl;
-use crate::runtime::{Access, AccessError, Endpoint, NamedEndpoint, RuntimeKind};
+use crate::runtime::{AccessError, Endpoint, NamedEndpoint, RuntimeKind, load_access};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -54,7 +54,7 @@ impl RuntimeEndpoint {
     /// [`AccessError`] names the file that cannot be used.
     pub fn open(&self) -> Result<NamedEndpoint, AccessError> {
         let endpoint = self.endpoint();
-        let access = Access::load(
+        let access = load_access(
             &endpoint,
             self.api_key_file.as_deref(),
             self.ca_file.as_deref(),
@@ -153,7 +153,7 @@ mod tests {
             ("- gpu-box", "is not an address"),
             (
                 "- url: http://h\n  kind: torch",
-                "the kinds are llama.cpp, ollama",
+                "the kinds are ollama, vllm",
             ),
             (
                 "- url: http://h\n  api_key: sk-1",

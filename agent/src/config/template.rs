@@ -7,6 +7,8 @@ use super::BaseUrl;
 pub struct Seed<'a> {
     /// The control plane.
     pub api: &'a BaseUrl,
+    /// Whether plain HTTP to it was allowed.
+    pub insecure_http: bool,
     /// The enrolled name.
     pub node_id: &'a str,
     /// The node's region.
@@ -20,6 +22,11 @@ fn quoted(text: &str) -> String {
 
 /// The text of a new agent.yaml. Everything that is commented out shows its default.
 pub fn render(seed: &Seed<'_>) -> String {
+    let insecure_http = if seed.insecure_http {
+        "  # Plain HTTP: others on the way can read the node's secret. Remove this once there is TLS.\n  insecure_http: true\n"
+    } else {
+        ""
+    };
     let api = quoted(&seed.api.to_string());
     let id = quoted(seed.node_id);
     // The network may have no region for this node: then the key stays absent, it is never empty.
@@ -34,7 +41,7 @@ pub fn render(seed: &Seed<'_>) -> String {
 
 control_plane:
   api: {api}
-  # ca_file: /etc/dgon/ca.pem
+{insecure_http}  # ca_file: /etc/dgon/ca.pem
 
 node:
   id: {id}
@@ -49,11 +56,13 @@ runtimes:
 
 # Clients send their requests here; the agent forwards them to the runtime and signs a receipt for each.
 proxy:
-  listen: 127.0.0.1:11435
+  listen: 127.0.0.1:11435  # and [::1]:11435
+  # hosts: ["ai.example.org"]  # names of this machine that clients may use, besides its addresses and local names
   # origins: ["https://chat.example"]  # web pages of other sites that may ask
   # max_body_mib: 64
   # max_in_flight: 512
   # connect_timeout_ms: 5000
+  # first_byte_s: 1800
   # stall_timeout_s: 600
   # drain_s: 20
 
@@ -83,6 +92,8 @@ owner:
 # Metrics for Prometheus, at http://ADDRESS/metrics without a password: keep it on this machine.
 # telemetry:
 #   metrics_listen: 127.0.0.1:9464
+#   # false: no GPU driver is ever opened, and the network is told that the GPUs are not read.
+#   read_gpus: true
 
 log:
   level: info      # error, warn, info, debug, trace
@@ -103,6 +114,7 @@ mod tests {
     fn seed_of(api: &BaseUrl) -> Seed<'_> {
         Seed {
             api,
+            insecure_http: false,
             node_id: "rig-7",
             region: "eu: \"west\" #1",
         }
@@ -117,6 +129,17 @@ mod tests {
         expected.node.id = Some("rig-7".parse().unwrap());
         expected.node.region = Some("eu: \"west\" #1".to_owned());
         assert_eq!(config, expected);
+    }
+
+    #[test]
+    fn plain_http_that_was_allowed_stays_allowed() {
+        let api = BaseUrl::parse("http://10.0.0.5:8080").unwrap();
+        let seed = Seed {
+            insecure_http: true,
+            ..seed_of(&api)
+        };
+        let config: Config = serde_yaml::from_str(&render(&seed)).unwrap();
+        assert!(config.control_plane.insecure_http);
     }
 
     #[test]

@@ -19,17 +19,19 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
             "log",
         ],
     ),
-    ("control_plane", &["api", "ca_file"]),
+    ("control_plane", &["api", "insecure_http", "ca_file"]),
     ("node", &["id", "region"]),
     ("runtimes", &["detect", "endpoints"]),
     (
         "proxy",
         &[
             "listen",
+            "hosts",
             "origins",
             "max_body_mib",
             "max_in_flight",
             "connect_timeout_ms",
+            "first_byte_s",
             "stall_timeout_s",
             "drain_s",
         ],
@@ -45,7 +47,7 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
             "tariff_usd_per_kwh",
         ],
     ),
-    ("telemetry", &["metrics_listen"]),
+    ("telemetry", &["metrics_listen", "read_gpus"]),
     ("log", &["level", "format", "file", "max_mib", "keep"]),
 ];
 

@@ -31,10 +31,14 @@ macro_rules! checks {
 checks! {
     /// Can agent.yaml be read, and does it keep all rules?
     ConfigParse = "config.parse",
+    /// Does agent.yaml allow plain HTTP to a control plane on another machine?
+    ConfigInsecureHttp = "config.insecure_http",
     /// Can only its owner change agent.yaml?
     ConfigFileMode = "config.file_mode",
     /// Can only its owner enter the state directory?
     ConfigStateMode = "config.state_mode",
+    /// Can other machines use the proxy, or read the metrics?
+    ConfigListen = "config.listen",
     /// Is the receipt key there, whole and private?
     IdentityKey = "identity.key",
     /// Is the node secret there, whole and private?

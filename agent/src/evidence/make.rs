@@ -1,7 +1,7 @@
 //! From the spools of this node to a bundle.
 
 use super::{Bundle, Chain, DEPTH, FORMAT, Head, Key, seal_bytes};
-use crate::receipts::archive;
+use crate::rotation::archive;
 use dgon_protocol::id::NodeId;
 use dgon_protocol::key::{NodeKey, signature_text};
 use dgon_protocol::receipt::Sha256Hash;

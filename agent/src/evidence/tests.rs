@@ -4,8 +4,9 @@ use super::verify::{Invalid, verify};
 use super::*;
 use crate::config::StateDir;
 use crate::identity;
-use crate::receipts::archive;
-use crate::rotation::{ChainEnd, files};
+use crate::receipts::ChainEnd;
+use crate::rotation::archive;
+use crate::rotation::files;
 use crate::spool::{Folder, Spool};
 use dgon_agent_core::spool::Limits;
 use dgon_protocol::id::RequestId;
@@ -56,14 +57,14 @@ fn fill(state: &StateDir, key: &NodeKey, tag: &str, count: u64) -> ChainEnd {
     let folder = Folder::open(&state.spool_dir()).unwrap();
     let mut spool = Spool::open(folder, &key.public().key_id(), Limits::default(), 1).unwrap();
     for _ in 0..count {
-        let seq = spool.book().next_seq();
+        let seq = spool.index().next_seq();
         let one = signed(key, &format!("{tag}-{seq}"), seq, spool.head());
         spool.append(&[one], 100 + seq).unwrap();
     }
     spool.set_acked(2);
     spool.save_acked().unwrap();
     ChainEnd {
-        last_seq: spool.book().last_seq(),
+        last_seq: spool.index().last_seq(),
         last_hash: spool.head(),
     }
 }

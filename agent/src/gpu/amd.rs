@@ -2,11 +2,14 @@
 //!
 //! Reading most of a card's files wakes it, so of a suspended card only files of the kernel's PCI core are read; the
 //! rest is what was known of it before. sysfs tells neither throttling nor who holds memory, and that is said.
+//!
+//! A processor's own GPU (APU) has a small part of the machine's memory set aside, and takes the rest from the
+//! machine's memory through a table (GTT): what it has is both together, and is said to be unified.
 
 use super::bus::{self, Bus, PciCard};
 use super::card::Card;
 use super::findings::{Finding, FindingKind, Severity};
-use super::{Backend, Survey};
+use super::{Backend, Survey, plausible};
 use dgon_protocol::frame::{Gpu, GpuLoad};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,6 +22,19 @@ const MIB: u64 = 1024 * 1024;
 pub struct Amd {
     bus: Bus,
     known: Vec<Card>,
+    /// Addresses of the cards of the last survey.
+    driven: Vec<String>,
+}
+
+/// Whose memory a card's is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Memory {
+    /// The card's own.
+    Dedicated,
+    /// The machine's.
+    Unified,
+    /// The driver does not say.
+    Unknown,
 }
 
 /// One card's folder.
@@ -33,6 +49,7 @@ impl Amd {
         Self {
             bus,
             known: Vec::new(),
+            driven: Vec::new(),
         }
     }
 
@@ -60,6 +77,7 @@ impl Amd {
         }
         let attribute =
             |name: &str| bus::attribute(&folder.device.join(name)).filter(|text| !text.is_empty());
+        let memory = Memory::of(&folder.device);
         let gpu = Gpu {
             index,
             name: known.map_or_else(
@@ -68,14 +86,15 @@ impl Amd {
             ),
             // As AMD's own tools write it.
             uuid: attribute("unique_id").map(|id| format!("GPU-{id}")),
-            vram_mib: attribute("mem_info_vram_total").and_then(mib),
+            vram_mib: memory.total_mib(&folder.device),
+            unified_memory: memory.is_unified(),
             driver: bus::attribute(&self.bus.root().join("module/amdgpu/version")),
             pci: Some(folder.pci.address.clone()),
             backend: BACKEND.to_owned(),
             ..Gpu::default()
         };
         let mut card = Card {
-            load: load(index, &folder.device),
+            load: load(index, &folder.device, memory),
             ecc_uncorrected: ecc_uncorrected(&folder.device),
             gpu,
             ..Card::default()
@@ -88,6 +107,10 @@ impl Amd {
 impl Backend for Amd {
     fn survey(&mut self) -> Survey {
         let folders = self.folders();
+        self.driven = folders
+            .iter()
+            .map(|folder| folder.pci.address.clone())
+            .collect();
         let cards: Vec<Card> = (0..)
             .zip(&folders)
             .map(|(index, folder)| self.card(index, folder))
@@ -143,9 +166,22 @@ impl Backend for Amd {
                         ..GpuLoad::default()
                     };
                 }
-                load(index, &folder.device)
+                // What a card is does not change; one that is new is told by the survey that follows.
+                let known = self.known.iter().find(|card| is_at(card, &folder));
+                let memory = known.map_or_else(
+                    || Memory::of(&folder.device),
+                    |card| Memory::known(card.gpu.unified_memory),
+                );
+                load(index, &folder.device, memory)
             })
             .collect()
+    }
+
+    /// A driver that was loaded late, or a card that came or went.
+    fn wants_survey(&mut self) -> bool {
+        let is_new = |folder: &Folder| !self.driven.contains(&folder.pci.address);
+        let folders = self.folders();
+        folders.len() != self.driven.len() || folders.iter().any(is_new)
     }
 }
 
@@ -166,6 +202,62 @@ fn folder(device: PathBuf) -> Option<Folder> {
         asleep: bus::is_suspended(&device),
     };
     Some(Folder { device, pci })
+}
+
+impl Memory {
+    /// As the driver shows it. It shows the voltage of the northbridge (`vddnb`) and a limit of the package's heat for
+    /// APUs alone, and its table of measurements has another format for them (2 and 3) than for cards (1).
+    fn of(device: &Path) -> Self {
+        let has_northbridge = sensors(device)
+            .and_then(|sensors| bus::attribute(&sensors.join("in1_label")))
+            .is_some_and(|label| label == "vddnb");
+        if has_northbridge || device.join("apu_thermal_cap").exists() {
+            return Self::Unified;
+        }
+        let table = crate::files::read_small(&device.join("gpu_metrics"), 64 << 10);
+        // Two bytes of size, then the format.
+        match table.ok().as_deref() {
+            Some([_, _, 1, ..]) => Self::Dedicated,
+            Some([_, _, 2 | 3, ..]) => Self::Unified,
+            Some(_) | None => Self::Unknown,
+        }
+    }
+
+    /// As it was told before.
+    fn known(is_unified: Option<bool>) -> Self {
+        match is_unified {
+            Some(true) => Self::Unified,
+            Some(false) => Self::Dedicated,
+            None => Self::Unknown,
+        }
+    }
+
+    fn is_unified(self) -> Option<bool> {
+        match self {
+            Self::Unified => Some(true),
+            Self::Dedicated => Some(false),
+            Self::Unknown => None,
+        }
+    }
+
+    fn total_mib(self, device: &Path) -> Option<u64> {
+        let bytes = |name: &str| plausible::total_bytes(number(&device.join(name))?);
+        let own = bytes("mem_info_vram_total");
+        match self {
+            // The part that was set aside may be none; the table alone says how much can be taken.
+            Self::Unified => Some((bytes("mem_info_gtt_total")? + own.unwrap_or(0)) / MIB),
+            Self::Dedicated | Self::Unknown => own.map(|bytes| bytes / MIB),
+        }
+    }
+
+    fn used_mib(self, device: &Path) -> Option<u64> {
+        let bytes = |name: &str| plausible::used_bytes(number(&device.join(name))?, None);
+        let own = bytes("mem_info_vram_used");
+        match self {
+            Self::Unified => Some((bytes("mem_info_gtt_used")? + own.unwrap_or(0)) / MIB),
+            Self::Dedicated | Self::Unknown => own.map(|bytes| bytes / MIB),
+        }
+    }
 }
 
 fn is_at(card: &Card, folder: &Folder) -> bool {
@@ -209,20 +301,22 @@ fn asleep(index: u32, folder: &Folder, known: Option<&Card>, bus: &Bus) -> Card 
     clippy::cast_precision_loss,
     reason = "percents, millidegrees and microwatts of a card are far below 2^52, and are shown rounded"
 )]
-fn load(index: u32, device: &Path) -> GpuLoad {
+fn load(index: u32, device: &Path, memory: Memory) -> GpuLoad {
     let sensors = sensors(device);
     let sensor = |name: &str| number(&sensors.as_ref()?.join(name));
     let scaled = |value: Option<u64>, by: f64| value.map(|value| (value as f64 / by) as f32);
     GpuLoad {
         index,
-        util_pct: scaled(number(&device.join("gpu_busy_percent")), 1.0).filter(|pct| *pct <= 100.0),
-        vram_used_mib: bus::attribute(&device.join("mem_info_vram_used")).and_then(mib),
-        temp_c: scaled(sensor("temp1_input"), 1e3),
+        util_pct: scaled(number(&device.join("gpu_busy_percent")), 1.0)
+            .and_then(plausible::percent),
+        vram_used_mib: memory.used_mib(device),
+        temp_c: scaled(sensor("temp1_input"), 1e3).and_then(plausible::celsius),
         // Cards tell an average or, newer ones, what they take now.
         power_w: scaled(
             sensor("power1_average").or_else(|| sensor("power1_input")),
             1e6,
-        ),
+        )
+        .and_then(plausible::watts),
         ..GpuLoad::default()
     }
 }
@@ -240,14 +334,11 @@ fn ecc_uncorrected(device: &Path) -> Option<u64> {
     counts
         .lines()
         .find_map(|line| line.strip_prefix("ue:")?.trim().parse().ok())
+        .and_then(plausible::count)
 }
 
 fn number(path: &Path) -> Option<u64> {
     bus::attribute(path)?.parse().ok()
-}
-
-fn mib(bytes: String) -> Option<u64> {
-    bytes.parse::<u64>().ok().map(|bytes| bytes / MIB)
 }
 
 /// What the card does not tell, and why.

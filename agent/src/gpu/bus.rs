@@ -58,6 +58,11 @@ impl Bus {
         &self.root
     }
 
+    /// Where the machine's device tree is, on systems that have one.
+    pub(super) fn device_tree(&self) -> PathBuf {
+        self.root.join("firmware/devicetree/base")
+    }
+
     /// The kernel's log.
     pub(super) fn kernel_log(&self) -> &Path {
         &self.kernel_log

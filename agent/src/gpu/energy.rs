@@ -51,6 +51,7 @@ struct Shared {
 
 enum Note {
     Seek,
+    Settle(oneshot::Sender<()>),
     Begun(u64),
     Ended(u64, oneshot::Sender<u64>),
     Gone(u64),
@@ -66,6 +67,13 @@ pub struct EnergyUse {
 impl std::fmt::Debug for EnergyMeter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("EnergyMeter")
+    }
+}
+
+impl dgon_agent_dataplane::proxy::settings::EnergyMeter for EnergyMeter {
+    fn begin(&self) -> Option<dgon_agent_dataplane::proxy::settings::EnergyUse> {
+        let measured = Self::begin(self)?;
+        Some(Box::pin(measured.end()))
     }
 }
 
@@ -106,6 +114,16 @@ impl EnergyMeter {
             .name("energy".to_owned())
             .spawn(move || keep_book(&inbox, read, tell))?;
         Ok(Self(shared))
+    }
+
+    /// Has the cards read once more, now, and waits for it, so that a reader that has been told to let go of them does.
+    /// False where the driver does not answer within `limit`.
+    pub async fn settle(&self, limit: Duration) -> bool {
+        let (out, settled) = oneshot::channel();
+        if self.0.notes.try_send(Note::Settle(out)).is_err() {
+            return false;
+        }
+        matches!(tokio::time::timeout(limit, settled).await, Ok(Ok(())))
     }
 
     /// Begins to measure a request; `None` where the cards tell nothing, or nothing yet. Does not wait.
@@ -201,6 +219,8 @@ fn keep_book(
         for note in notes {
             match note {
                 Note::Seek => {}
+                // Who waited too long is gone.
+                Note::Settle(out) => drop(out.send(())),
                 Note::Begun(id) => book.begin(id),
                 Note::Gone(id) => drop(book.end(id)),
                 Note::Ended(id, out) => {

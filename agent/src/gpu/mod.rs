@@ -5,6 +5,7 @@
 //! not an error; a machine without a GPU is served by its CPU. A suspended card is listed and not asked. Calls into
 //! drivers can block for seconds or for ever, so callers run them off the async threads: [`survey_within`] gives up.
 
+mod access;
 mod amd;
 mod bus;
 mod card;
@@ -12,8 +13,10 @@ mod energy;
 mod findings;
 mod nvml;
 mod os;
+mod plausible;
 mod process;
 
+pub use access::{GpuAccess, why_not_read};
 pub use amd::Amd;
 pub use bus::Bus;
 pub use card::{CPU_ONLY, Card, Fault, HOT_C, MigMode, Process, Survey};
@@ -37,12 +40,23 @@ pub trait Backend: Send {
     fn energy(&mut self) -> Vec<EnergyReading> {
         Vec::new()
     }
+
+    /// Whether cards may have come or gone since the last survey, so that another is worth its cost.
+    fn wants_survey(&mut self) -> bool {
+        false
+    }
+
+    /// Lets go of the driver, so that its cards can be reset or given away; the next question opens it again.
+    fn close(&mut self) {}
 }
 
 /// All sources of this machine.
 pub struct Detector {
     backends: Vec<Source>,
+    access: GpuAccess,
     looked: bool,
+    /// A survey was made because cards may have come or gone, and nobody was told yet.
+    has_news: bool,
 }
 
 struct Source {
@@ -69,17 +83,55 @@ impl Detector {
         Self::of(os::backends())
     }
 
+    /// The sources of this system, as far as `access` allows.
+    pub fn with_access(access: GpuAccess) -> Self {
+        Self::new().allowed_by(access)
+    }
+
+    /// The same, as far as `access` allows.
+    pub fn allowed_by(self, access: GpuAccess) -> Self {
+        Self { access, ..self }
+    }
+
     /// These sources.
     pub fn of(backends: Vec<Box<dyn Backend>>) -> Self {
         let source = |backend| Source { backend, cards: 0 };
         Self {
             backends: backends.into_iter().map(source).collect(),
+            access: GpuAccess::default(),
             looked: false,
+            has_news: false,
         }
     }
 
-    /// Looks at every card. What one source has nothing to say about is not told where another has cards.
+    /// Lets go of every driver.
+    pub fn close(&mut self) {
+        self.looked = false;
+        for source in &mut self.backends {
+            source.backend.close();
+        }
+    }
+
+    /// Whether drivers may be touched; where they may not, none stays open.
+    fn may_look(&mut self) -> bool {
+        let may = self.access.refused().is_none();
+        if !may && self.looked {
+            self.close();
+        }
+        may
+    }
+
+    /// Whether cards came or went while only loads were asked for: then a survey tells more. True once.
+    pub fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.has_news)
+    }
+
+    /// Looks at every card. What one source has nothing to say about is not told where another has cards. Empty where
+    /// drivers may not be touched.
     pub fn survey(&mut self) -> Survey {
+        if !self.may_look() {
+            return Survey::default();
+        }
         self.looked = true;
         let mut all = Survey::default();
         let mut first = 0;
@@ -111,7 +163,9 @@ impl Detector {
 
     /// The load of every card.
     pub fn loads(&mut self) -> Vec<GpuLoad> {
-        self.look_first();
+        if !self.look_first() {
+            return Vec::new();
+        }
         let mut all = Vec::new();
         let mut first = 0;
         for source in &mut self.backends {
@@ -127,7 +181,9 @@ impl Detector {
 
     /// The energy counters of every card that has one and is awake.
     pub fn energy(&mut self) -> Vec<EnergyReading> {
-        self.look_first();
+        if !self.look_first() {
+            return Vec::new();
+        }
         let mut all = Vec::new();
         let mut first = 0;
         for source in &mut self.backends {
@@ -141,15 +197,27 @@ impl Detector {
         all
     }
 
-    /// The numbers of a source's cards follow from how many the sources before it have.
-    fn look_first(&mut self) {
-        if !self.looked {
+    /// The numbers of a source's cards follow from how many the sources before it have. False where drivers may not
+    /// be touched.
+    fn look_first(&mut self) -> bool {
+        if !self.may_look() {
+            return false;
+        }
+        let wanted = self
+            .backends
+            .iter_mut()
+            .map(|source| source.backend.wants_survey())
+            .fold(false, |any, one| any | one);
+        if !self.looked || wanted {
+            self.has_news |= self.looked;
             self.survey();
         }
+        true
     }
 }
 
 /// Looks at every card on a thread of its own, and gives up on it after `limit`: a driver that hangs is a finding.
+/// [`Detector::with_access`] keeps to what the owner allows; this asks whoever is there.
 pub fn survey_within(limit: Duration) -> Survey {
     let (out, survey) = mpsc::sync_channel(1);
     let looking = std::thread::Builder::new()

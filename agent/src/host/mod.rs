@@ -48,6 +48,13 @@ pub fn survey() -> Host {
     }
 }
 
+/// Memory of the machine, MiB.
+pub fn memory_mib() -> Option<u64> {
+    let wanted = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
+    let system = System::new_with_specifics(wanted).ok()?;
+    Some(system.total_memory() / MIB).filter(|mib| *mib > 0)
+}
+
 /// Operating system as the wire names it: `linux`, `macos`, `windows`.
 pub fn os() -> &'static str {
     std::env::consts::OS

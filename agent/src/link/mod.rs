@@ -4,35 +4,44 @@
 //! |---|---|
 //! | [`status`] | what is known of the link, for status and log |
 //! | `dial` | from an address to an authenticated WebSocket |
-//! | `knock` | the same up to the challenge, for the doctor |
-//! | `session` | handshake and life of one session |
-//! | `duties` | what the control plane may ask for: probes, control, jobs |
+//! | `handshake` | challenge, hello, welcome: both sides prove who they are |
+//! | `handshake_probe` | the way up to the challenge, for the doctor |
+//! | `session` | life of one session: reader, writer, receipts, news |
+//! | `requests` | what the control plane may ask for: probes, control, jobs |
+//! | `ended` | how a session ends |
+//! | `log` | how often the link may speak in the log |
 //!
 //! Invariants: the link never holds the proxy up; every queue is bounded; receipts leave in `seq` order and only
-//! when they are durable; nothing that the control plane sends can widen what the owner allows. An agent that was
-//! replaced by a newer session of its node stops: two that take the link from each other would never rest.
+//! when they are durable; nothing that the control plane sends can widen what the owner allows. Nothing is believed of
+//! a server before it proved that it knows the node's secret, and nothing after it that it cannot show. A link that
+//! another agent of the node took over tries again after minutes, later each time: two that take it from each other
+//! at once would never rest.
 
 mod dial;
-mod duties;
-mod knock;
+mod ended;
+mod handshake;
+mod handshake_probe;
+mod log;
+mod requests;
 mod session;
 pub mod status;
 
 pub use dial::DialError;
-pub use duties::Prober;
-pub use knock::{KnockError, knock};
+pub use handshake_probe::{HandshakeProbeError, probe_handshake};
+pub use requests::{ProbePlaces, Prober};
 pub use status::{LinkStatus, Phase};
 
-use crate::life::LifeSign;
+use crate::liveness::LivenessSignal;
 use crate::mode::ModeSwitch;
 use crate::net::Network;
 use crate::receipts::Receipts;
-use dgon_agent_core::link::Backoff;
+use dgon_agent_core::link::{Backoff, Takeovers};
 use dgon_protocol::frame::{Heartbeat, Inventory, Permission};
 use dgon_protocol::id::NodeId;
 use dgon_protocol::key::NodeKey;
+use dgon_protocol::text::BoundedText;
+use ended::Ended;
 use futures_util::future::BoxFuture;
-use session::{Ended, Session};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -87,58 +96,60 @@ pub struct Parts {
     pub heartbeat: TakeHeartbeat,
     /// Serves probes.
     pub prober: Arc<dyn Prober>,
+    /// How many probes run at once, over all sessions.
+    pub probes: ProbePlaces,
     /// Whether the node takes work.
     pub mode: ModeSwitch,
     /// Rung when the control plane wants the inventory looked at again.
     pub refresh: Arc<Notify>,
     /// Tells the watchdog that the link moves.
-    pub life: LifeSign,
+    pub life: LivenessSignal,
 }
 
 /// The longest that one step of the link may take: more than any timeout within it, and a slow disk on top.
 const STEP_WITHIN: Duration = Duration::from_secs(60);
 
-/// How a link ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LinkEnd {
-    /// It was asked to.
-    Stopped,
-    /// A newer session of this node took over.
-    Replaced,
-}
+/// Longest reason that is shown and logged, characters: it may quote what a stranger sent.
+const REASON_CHARS: usize = 1_024;
 
-/// Keeps the link up until `stop` or until a newer session takes over. Tells `status` what happens.
+/// Keeps the link up until `stop`. Tells `status` what happens.
+///
+/// # Panics
+/// When a task of a session does: an agent without its link must end, not go on as if it had one.
 pub async fn run(
     settings: LinkSettings,
     parts: Parts,
     status: watch::Sender<LinkStatus>,
     stop: CancellationToken,
-) -> LinkEnd {
-    let mut backoff = settings.backoff.clone();
+) {
+    let (mut backoff, mut takeovers) = (settings.backoff.clone(), Takeovers::default());
+    let log = Arc::new(log::LinkLog::default());
     while !stop.is_cancelled() {
         parts.life.within(STEP_WITHIN);
         let began = Instant::now();
-        let ended = Session::new(&settings, &parts, &status).run(&stop).await;
-        backoff.session_ended(began.elapsed());
-        let retry_after = match &ended {
+        let ended = session::run(&settings, &parts, &status, &log, &stop).await;
+        let lived = began.elapsed();
+        let (phase, wait) = match &ended {
             Ended::Stopped => break,
-            Ended::Replaced => {
-                status.send_modify(|status| status.phase = Phase::Replaced);
-                parts.life.rest();
-                return LinkEnd::Replaced;
+            Ended::Replaced => (Phase::Replaced, takeovers.next_wait(rand::random())),
+            Ended::Failed { retry_after, .. } => {
+                backoff.session_ended(lived);
+                takeovers.session_ended(lived);
+                (
+                    Phase::Waiting,
+                    backoff.next_wait(rand::random(), *retry_after),
+                )
             }
-            Ended::Failed { retry_after, .. } => *retry_after,
         };
-        let wait = backoff.next_wait(rand::random(), retry_after);
-        let reason = ended.to_string();
+        let reason = String::from(BoundedText::<REASON_CHARS>::new(&ended.to_string()));
         // The same outage is told once, not at every attempt.
         let is_news = status.borrow().last_error.as_deref() != Some(reason.as_str());
-        if is_news {
+        if is_news && log.may_tell() {
             tracing::warn!(%reason, retry_in_ms = wait.as_millis(), "no link to the control plane; receipts wait in the spool");
         } else {
             tracing::debug!(%reason, retry_in_ms = wait.as_millis(), "still no link to the control plane");
         }
-        status.send_modify(|status| status.waiting(reason, wait));
+        status.send_modify(|status| status.waiting(phase, reason, wait));
         // Waiting is what a link without a control plane has to do.
         parts.life.within(wait + STEP_WITHIN);
         tokio::select! {
@@ -148,5 +159,8 @@ pub async fn run(
     }
     status.send_modify(|status| status.phase = Phase::Stopped);
     parts.life.rest();
-    LinkEnd::Stopped
+}
+
+fn now_ms() -> u64 {
+    crate::clock::unix_ms()
 }

@@ -16,7 +16,7 @@ pub enum Phase {
     Connected,
     /// The last attempt failed; the next comes by itself.
     Waiting,
-    /// Another agent of this node took over; this one stops.
+    /// Another agent of this node took the link over; this one serves on and tries again after a while.
     Replaced,
     /// The agent is stopping.
     Stopped,
@@ -45,6 +45,9 @@ pub struct LinkStatus {
     pub clock_ahead_ms: Option<i64>,
     /// Frames of types that this version does not know.
     pub unknown_frames: u64,
+    /// Refusals of receipts that were not in flight.
+    #[serde(default)]
+    pub ignored_refusals: u64,
 }
 
 impl LinkStatus {
@@ -65,11 +68,12 @@ impl LinkStatus {
             node: None,
             clock_ahead_ms: None,
             unknown_frames: 0,
+            ignored_refusals: 0,
         }
     }
 
-    pub(super) fn waiting(&mut self, reason: String, wait: Duration) {
-        self.phase = Phase::Waiting;
+    pub(super) fn waiting(&mut self, phase: Phase, reason: String, wait: Duration) {
+        self.phase = phase;
         self.session_id = None;
         self.connected_ms = None;
         self.last_error = Some(reason);

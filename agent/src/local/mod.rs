@@ -23,7 +23,7 @@ mod exchange;
 use crate::link::LinkStatus;
 use crate::owner::OwnerReport;
 use crate::telemetry::Tokens;
-use dgon_protocol::frame::{Gpu, GpuLoad, Runtime};
+use dgon_protocol::frame::{Gpu, GpuLoad, GpusNotRead, Runtime};
 use dgon_protocol::key::PublicKey;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -46,6 +46,13 @@ pub enum Request {
     Refresh,
     /// Change the node's key.
     RotateKey,
+    /// Let go of the GPU drivers, and open none.
+    ReleaseGpus {
+        /// For how long, s; until [`Request::ReadGpus`] or the agent's end where it is absent.
+        for_s: Option<u64>,
+    },
+    /// Read the GPUs again.
+    ReadGpus,
 }
 
 /// What the agent answers.
@@ -114,6 +121,9 @@ pub struct Status {
     pub gpus: Vec<Gpu>,
     /// Their load.
     pub gpu_loads: Vec<GpuLoad>,
+    /// Why they are not read; absent where they are.
+    #[serde(default)]
+    pub gpus_not_read: Option<GpusNotRead>,
     /// The runtimes that answer.
     pub runtimes: Vec<Runtime>,
 }

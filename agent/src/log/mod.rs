@@ -52,7 +52,7 @@ pub fn init(log: &Log) -> Result<(), LogError> {
             })?);
             BoxMakeWriter::new(move || Redacting(Line(Arc::clone(&file))))
         }
-        None => BoxMakeWriter::new(|| Redacting(crate::screen::LogStream)),
+        None => BoxMakeWriter::new(|| Redacting(crate::terminal::LogStream)),
     };
     let to_journal =
         log.file.is_none() && journal::is_stderr(&|name: &str| std::env::var(name).ok());

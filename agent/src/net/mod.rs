@@ -4,18 +4,16 @@
 //! |---|---|
 //! | [`proxy`] | HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY, and the tunnel through a proxy |
 //! | [`tls`] | which certificates vouch for the control plane, and what is wrong with the one it shows |
-//! | [`stream`] | the connection itself, encrypted or not |
 //!
 //! Invariants: both callers take the same way, so that what `enroll` and `doctor` can reach, the link can reach.
 //! This machine itself is never asked through a proxy. Credentials of a proxy are neither logged nor shown. Every
 //! way to fail is a type of its own, because each needs another cure.
 
 pub mod proxy;
-pub mod stream;
 pub mod tls;
 
+pub use dgon_agent_dataplane::stream::Stream;
 pub use proxy::{Proxy, ProxyError, ProxyVariables};
-pub use stream::Stream;
 pub use tls::{TlsFault, Trust, TrustError, TrustSource};
 
 use std::fmt;
@@ -218,19 +216,4 @@ pub async fn connect_to_any(
         target: target.clone(),
         source: last,
     })
-}
-
-/// An error and its causes in one sentence.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        // A transparent error says what its cause says.
-        if !text.ends_with(&said) {
-            text.push_str(&format!(": {said}"));
-        }
-        cause = error.source();
-    }
-    text
 }

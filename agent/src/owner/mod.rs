@@ -4,19 +4,19 @@
 //! |---|---|
 //! | [`report`] | what is shown of all this, to `status`, `doctor` and the console |
 //! | [`saved`] | the order that survives a restart, in the state directory |
-//! | [`sight`] | looking at the machine: local time, people, GPUs |
-//! | [`keeper`] | the task that looks while a limit is set |
+//! | [`observer`] | looking at the machine: local time, people, GPUs |
+//! | [`limits_task`] | the task that looks while a limit is set |
 //! | `os` | what each operating system says of the people at the machine, and the local time |
 //!
 //! The rules themselves are [`dgon_agent_core::owner`]. Invariants: an order of the owner is on disk before it is
 //! confirmed; a file that cannot be read pauses the node; nothing is polled while no limit is set.
 
-pub mod keeper;
+pub mod limits_task;
+pub mod observer;
 mod os;
 pub mod report;
 pub mod saved;
-pub mod sight;
 
-pub use keeper::Keeper;
+pub use limits_task::LimitsTask;
+pub use observer::{Observer, limits_of};
 pub use report::{OwnerReport, examine, notes};
-pub use sight::{Sight, limits_of};

@@ -1,12 +1,12 @@
 //! What is shown of the owner's orders and limits.
 
+use super::observer::{self, limits_of};
 use super::saved;
-use super::sight::{self, limits_of};
 use crate::config::{self, StateDir};
 use crate::mode::Stance;
 use dgon_agent_core::owner::orders::describe;
 use dgon_agent_core::owner::{
-    Activity, Input, Judge, Judgement, Mode, Orders, Seen, Verdict, decide,
+    Activity, Input, Judge, Judgement, Mode, Observation, Orders, Verdict, decide,
 };
 use dgon_protocol::frame::{GpuLoad, PausedReason};
 use serde::{Deserialize, Serialize};
@@ -67,25 +67,25 @@ impl OwnerReport {
 }
 
 /// The orders and limits of a node whose agent does not run, as they would be in force now. One look: requests of
-/// the machine's own users are not seen by it, and temperatures only where `gpus` has them.
+/// the machine's own users are not observed by it, and temperatures only where `gpus` has them.
 pub fn examine(config: &config::Owner, state: &StateDir, gpus: &[GpuLoad]) -> OwnerReport {
     let limits = limits_of(config);
-    let seen = Seen {
-        minute_of_day: sight::minute_of_day(),
+    let observed = Observation {
+        minute_of_day: observer::minute_of_day(),
         activity: Activity {
             local_requests: 0,
             since_local_request_s: None,
-            input: sight::input(&limits),
+            input: observer::input(&limits),
         },
-        gpus: sight::gpus(gpus),
+        gpus: observer::gpus(gpus),
         earnings_usd_per_hour: None,
     };
-    report(&seen, config, saved::paused(state))
+    report(&observed, config, saved::paused(state))
 }
 
 /// What an owner should know of limits that are set and do not do all that they could on this machine.
 pub fn notes(config: &config::Owner) -> Vec<String> {
-    notes_for(config, &sight::input(&limits_of(config)))
+    notes_for(config, &observer::input(&limits_of(config)))
 }
 
 fn notes_for(config: &config::Owner, input: &Input) -> Vec<String> {
@@ -110,8 +110,8 @@ fn notes_for(config: &config::Owner, input: &Input) -> Vec<String> {
 }
 
 /// The pure part of [`examine`].
-pub fn report(seen: &Seen, config: &config::Owner, owner_paused: bool) -> OwnerReport {
-    let limits = Judge::new(limits_of(config)).look(seen);
+pub fn report(observed: &Observation, config: &config::Owner, owner_paused: bool) -> OwnerReport {
+    let limits = Judge::new(limits_of(config)).look(observed);
     let orders = Orders {
         owner_paused,
         ..Orders::default()
@@ -159,22 +159,22 @@ mod tests {
             min_profit_usd_per_hour: Some(0.1),
             ..config::Owner::default()
         };
-        let seen = Seen {
+        let observed = Observation {
             minute_of_day: Some(23 * 60),
-            gpus: sight::gpus(&[GpuLoad {
+            gpus: observer::gpus(&[GpuLoad {
                 temp_c: Some(60.0),
                 ..GpuLoad::default()
             }]),
-            ..Seen::default()
+            ..Observation::default()
         };
-        let said = report(&seen, &config, true);
+        let said = report(&observed, &config, true);
         assert_eq!(
             said.sentence(),
             "paused: paused by its owner; quiet hours (it is 23:00; quiet until 07:00)"
         );
         assert_eq!(said.stopping().count(), 1);
         assert_eq!(said.unjudged().count(), 1);
-        let free = report(&seen, &config::Owner::default(), false);
+        let free = report(&observed, &config::Owner::default(), false);
         assert_eq!(
             (free.sentence().as_str(), free.limits.len()),
             ("serving", 0)

@@ -58,7 +58,7 @@ pub fn save(state: &StateDir, paused: bool) -> io::Result<()> {
     let saved = Saved {
         version: VERSION,
         paused,
-        since_s: crate::receipts::unix_ms() / 1000,
+        since_s: crate::clock::unix_s(),
     };
     files::write_private(&state.owner_file(), &serde_json::to_vec(&saved)?)
 }

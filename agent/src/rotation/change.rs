@@ -1,10 +1,11 @@
 //! A change of keys while no agent runs: `dgon-agent key rotate` does it all by itself.
 
-use super::files::{self, ChainEnd, Record};
+use super::files::{self, Record};
 use super::{AskError, Asked, ask};
 use crate::api::Api;
 use crate::config::StateDir;
 use crate::identity::{self, Identity};
+use crate::receipts::ChainEnd;
 use crate::spool::{Folder, Lock, Spool};
 use dgon_agent_core::spool::Limits;
 use dgon_protocol::key::PublicKey;
@@ -67,7 +68,7 @@ fn end_of_spool(state: &StateDir, key_id: &str, now_s: u64) -> Option<ChainEnd> 
     let folder = Folder::open(&state.spool_dir()).ok()?;
     let spool = Spool::open(folder, key_id, Limits::default(), now_s).ok()?;
     spool.fault().is_none().then(|| ChainEnd {
-        last_seq: spool.book().last_seq(),
+        last_seq: spool.index().last_seq(),
         last_hash: spool.head(),
     })
 }

@@ -13,9 +13,9 @@
 use crate::config::StateDir;
 use crate::files;
 use crate::identity::{self, IdentityError};
+use crate::receipts::ChainEnd;
 use dgon_protocol::id::NodeId;
 use dgon_protocol::key::{NodeKey, PublicKey};
-use dgon_protocol::receipt::Sha256Hash;
 use dgon_protocol::rotate::{Closing, Rotation};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -87,15 +87,6 @@ impl Record {
     pub fn old_id(&self) -> String {
         self.rotation.old_key.key_id()
     }
-}
-
-/// The end of the chain that a change of keys ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ChainEnd {
-    /// `seq` of the last receipt.
-    pub last_seq: u64,
-    /// SHA-256 of its entry bytes.
-    pub last_hash: Sha256Hash,
 }
 
 /// Brings a state directory in order that a crash left between two steps. The caller holds its lock.
@@ -319,6 +310,7 @@ mod tests {
     use super::*;
     use crate::spool::{Folder, Spool};
     use dgon_agent_core::spool::Limits;
+    use dgon_protocol::receipt::Sha256Hash;
 
     struct Machine {
         _dir: tempfile::TempDir,

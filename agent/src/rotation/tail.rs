@@ -126,10 +126,11 @@ impl Tail {
         let folder = Folder::open(&dir).map_err(TailError::Disk)?;
         let limits = self.limits;
         let id = key_id.to_owned();
-        let opened = blocking(move || Spool::open(folder, &id, limits, now_s())).await?;
+        let opened =
+            blocking(move || Spool::open(folder, &id, limits, crate::clock::unix_s())).await?;
         let mut spool = opened.map_err(TailError::Open)?;
         loop {
-            let from = spool.book().acked_seq() + 1;
+            let from = spool.index().acked_seq() + 1;
             let (back, batch) = blocking(move || {
                 let batch = spool.read(from, RECEIPTS_PER_BATCH, BATCH_BYTES);
                 (spool, batch)
@@ -199,14 +200,17 @@ impl Tail {
                     let refusal = Refused {
                         request_id: verdict.request_id,
                         kind: verdict.kind.unwrap_or(ErrorType::InvalidReceipt),
-                        message: verdict.message.unwrap_or_default(),
+                        message: verdict.message.unwrap_or_default().into(),
                     };
                     letters.push(letter(refusal, Some(stored)));
                 }
                 _ => {}
             }
         }
-        self.receipts.bury(letters).await.map_err(TailError::Disk)
+        self.receipts
+            .dead_letter(letters)
+            .await
+            .map_err(TailError::Disk)
     }
 
     /// Sends the old key's word on where its chain ends, once the control plane knows the new key.
@@ -251,7 +255,7 @@ impl Tail {
                 continue;
             }
             let newest = View::of(&dir).newest(1)?.first().map(|one| one.appended_s);
-            let age_s = now_s().saturating_sub(newest.unwrap_or(0));
+            let age_s = crate::clock::unix_s().saturating_sub(newest.unwrap_or(0));
             kept.push((dir.clone(), size(&dir)?, age_s > self.limits.keep_s));
         }
         let mut bytes: u64 = kept.iter().map(|(_, bytes, _)| bytes).sum();
@@ -296,8 +300,4 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|_| TailError::Stopping)
-}
-
-fn now_s() -> u64 {
-    crate::receipts::unix_ms() / 1000
 }

@@ -15,6 +15,7 @@ use crate::receipts::{HandedOver, Receipts, Signer};
 use crate::rotation::change::{self, Changed};
 use crate::rotation::tail::Tail;
 use crate::rotation::{AskError, Asked, Record, ask, files};
+use dgon_agent_core::error::chain;
 use dgon_protocol::limits::KEY_GRACE;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -27,16 +28,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(15);
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// Somebody wants another key; he is told how it went.
-pub(super) type Wish = oneshot::Sender<Result<Changed, String>>;
-
-/// Why it ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ended {
-    /// The agent stops.
-    Stopped,
-    /// Another agent with this identity took the link over.
-    Replaced,
-}
+pub(super) type KeyChangeRequest = oneshot::Sender<Result<Changed, String>>;
 
 /// The link, and what a change of keys touches.
 pub(super) struct Linked {
@@ -47,19 +39,23 @@ pub(super) struct Linked {
     pub(super) hash_key: HashKey,
     pub(super) parts: Parts,
     pub(super) link_out: watch::Sender<LinkStatus>,
-    pub(super) wishes: mpsc::Receiver<Wish>,
+    pub(super) key_changes: mpsc::Receiver<KeyChangeRequest>,
 }
 
 /// What ends a link.
 enum Next {
     Stop,
-    Replaced,
-    Change(Box<Record>, Option<Wish>),
+    /// A task ended that only a panic ends.
+    Panicked(&'static str),
+    Change(Box<Record>, Option<KeyChangeRequest>),
 }
 
 impl Linked {
-    /// Runs until `stop`, or until another agent takes over.
-    pub(super) async fn run(mut self, stop: CancellationToken) -> Ended {
+    /// Runs until `stop`.
+    ///
+    /// # Errors
+    /// [`RunError::Panicked`]: the agent has no link any more and must end.
+    pub(super) async fn run(mut self, stop: CancellationToken) -> Result<(), RunError> {
         loop {
             let session = CancellationToken::new();
             let settings = super::link_settings(&self.config, &self.identity);
@@ -74,21 +70,25 @@ impl Linked {
                 .map(|tail| tokio::spawn(tail.run(session.clone())));
             let next = self.until_next(&mut link, &stop).await;
             session.cancel();
-            if !link.is_finished() {
-                // It ends by its token; a panic in it was reported by the runtime.
-                drop(link.await);
+            if let Next::Panicked(part) = next {
+                return Err(RunError::Panicked { part });
             }
+            // They end by their token, or by a panic.
+            (&mut link)
+                .await
+                .map_err(|_| RunError::Panicked { part: "link" })?;
             if let Some(tail) = tail {
-                drop(tail.await);
+                tail.await.map_err(|_| RunError::Panicked {
+                    part: "sending of old chains",
+                })?;
             }
             match next {
-                Next::Stop => return Ended::Stopped,
-                Next::Replaced => return Ended::Replaced,
-                Next::Change(record, wish) => {
+                Next::Stop | Next::Panicked(_) => return Ok(()),
+                Next::Change(record, request) => {
                     let changed = self.change_over(*record, &stop).await;
-                    if let Some(wish) = wish {
+                    if let Some(request) = request {
                         // Who asked may have hung up.
-                        drop(wish.send(changed));
+                        drop(request.send(changed));
                     }
                 }
             }
@@ -97,34 +97,32 @@ impl Linked {
 
     async fn until_next(
         &mut self,
-        link: &mut tokio::task::JoinHandle<link::LinkEnd>,
+        link: &mut tokio::task::JoinHandle<()>,
         stop: &CancellationToken,
     ) -> Next {
         // A change that was cut off goes on at once.
         let mut look_at = Instant::now();
         loop {
-            let wish = tokio::select! {
+            let request = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Next::Stop,
-                ended = &mut *link => match ended {
-                    Ok(link::LinkEnd::Replaced) => return Next::Replaced,
-                    Ok(link::LinkEnd::Stopped) | Err(_) => return Next::Stop,
-                },
-                Some(wish) = self.wishes.recv() => Some(wish),
+                // It ends by a token that nobody has cancelled yet, so this is a panic.
+                _ = &mut *link => return Next::Panicked("link"),
+                Some(request) = self.key_changes.recv() => Some(request),
                 () = tokio::time::sleep_until(look_at), if self.is_open() => None,
             };
             look_at = Instant::now() + ASK_AGAIN;
             let asked = tokio::select! {
-                asked = self.ask(wish.is_some()) => asked,
+                asked = self.ask(request.is_some()) => asked,
                 () = stop.cancelled() => return Next::Stop,
             };
-            match (asked, wish) {
-                (Ok(Some(record)), wish) => return Next::Change(record, wish),
+            match (asked, request) {
+                (Ok(Some(record)), request) => return Next::Change(record, request),
                 (Ok(None), None) => {}
-                (Ok(None), Some(wish)) => drop(wish.send(Err(
+                (Ok(None), Some(request)) => drop(request.send(Err(
                     "the last change of keys still waits for the control plane's answer".to_owned(),
                 ))),
-                (Err(error), Some(wish)) => drop(wish.send(Err(chain(&error)))),
+                (Err(error), Some(request)) => drop(request.send(Err(chain(&error)))),
                 (Err(error), None) => {
                     tracing::warn!(reason = chain(&error), "a change of keys is not done");
                 }
@@ -146,18 +144,18 @@ impl Linked {
     }
 
     /// Asks the control plane; the change that is to be made now.
-    async fn ask(&self, is_wished: bool) -> Result<Option<Box<Record>>, AskError> {
+    async fn ask(&self, is_requested: bool) -> Result<Option<Box<Record>>, AskError> {
         let Some(api) = api(&self.config, &self.identity) else {
             return Ok(None);
         };
-        let now_s = crate::receipts::unix_ms() / 1000;
+        let now_s = crate::clock::unix_s();
         let node = &self.identity.enrolment;
         if let Some(mut record) = self.unanswered() {
             ask(&api, node, &self.state, &mut record, now_s).await?;
             tracing::info!("the control plane knows the new key now");
             return Ok(None);
         }
-        if !is_wished && !change::is_pending(&self.state) {
+        if !is_requested && !change::is_pending(&self.state) {
             return Ok(None);
         }
         let mut record = change::begin(&self.state, &self.identity, now_s)?;
@@ -293,14 +291,78 @@ fn api(config: &Config, identity: &Identity) -> Option<Api> {
     Some(Api::new(base, network))
 }
 
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::BaseUrl;
+    use crate::identity::{Enrolment, NodeSecret, create_key, store_enrolment};
+    use crate::link::ProbePlaces;
+    use crate::mode::ModeSwitch;
+    use crate::proxy::Settings;
+    use crate::spool::Lock;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use dgon_protocol::frame::{Inventory, Probe, ProbeResult};
+    use dgon_protocol::id::NodeId;
+    use dgon_testkit::link_server::{Script, StubControlPlane};
+    use futures_util::future::BoxFuture;
+    use std::sync::Arc;
+
+    struct NoProber;
+
+    impl link::Prober for NoProber {
+        fn probe(&self, _probe: Probe) -> BoxFuture<'_, ProbeResult> {
+            Box::pin(std::future::pending())
+        }
     }
-    text
+
+    /// A node that is enrolled with the stub, and of which one part panics as soon as the link stands.
+    async fn panicking(dir: &std::path::Path) -> (StubControlPlane, Linked) {
+        let state = StateDir::new(dir.join("state"));
+        let node_id = NodeId::parse("rig-7").unwrap();
+        let stub = StubControlPlane::start(node_id.clone(), &[5; 32], Script::default());
+        let stub = stub.await.unwrap();
+        create_key(&state).unwrap();
+        let enrolment = Enrolment {
+            node_id,
+            region: String::new(),
+            link_url: StubControlPlane::link_url(stub.address()),
+            secret: NodeSecret::parse(&STANDARD.encode([5; 32])).unwrap(),
+        };
+        store_enrolment(&state, &enrolment).unwrap();
+        let identity = Identity::load(&state).unwrap();
+        let mut config = Config::default();
+        config.control_plane.api = BaseUrl::parse(&format!("http://{}", stub.address())).ok();
+        let lock = Lock::take(state.path()).unwrap();
+        let receipts = super::super::open_receipts(&config, &state, &identity, lock).unwrap();
+        let parts = Parts {
+            receipts: receipts.clone(),
+            inventory: watch::channel(Arc::new(Inventory::default())).1,
+            heartbeat: Arc::new(|| Box::pin(async { panic!("a fault in the program") })),
+            prober: Arc::new(NoProber),
+            probes: ProbePlaces::default(),
+            mode: ModeSwitch::default(),
+            refresh: Arc::default(),
+            life: crate::liveness::LivenessSignal::new("link"),
+        };
+        let linked = Linked {
+            hash_key: Settings::with_hash_key([0; 32]).hash_key,
+            config,
+            state,
+            identity,
+            receipts,
+            parts,
+            link_out: watch::channel(LinkStatus::new(None)).0,
+            key_changes: mpsc::channel(1).1,
+        };
+        (stub, linked)
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_the_link_ends_the_agent_with_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_stub, linked) = panicking(dir.path()).await;
+        let ended = linked.run(CancellationToken::new()).await;
+        assert!(matches!(ended, Err(RunError::Panicked { part: "link" })));
+    }
 }

@@ -1,17 +1,18 @@
 //! Gathers the agent's state for the local socket and the status line.
 
-use super::linked::Wish;
+use super::linked::KeyChangeRequest;
 use crate::cli::VERSION;
 use crate::config::StateDir;
-use crate::heartbeat::Pulse;
+use crate::gpu::{EnergyMeter, GpuAccess, why_not_read};
+use crate::heartbeat::HeartbeatSource;
 use crate::link::LinkStatus;
 use crate::local::{Answer, KeyRotated, Request, Responder, SpoolReport, Status};
 use crate::mode::ModeSwitch;
 use crate::owner::{OwnerReport, saved};
 use crate::proxy::Proxy;
 use crate::receipts::Receipts;
-use crate::telemetry::{Tally, Tokens};
-use dgon_protocol::frame::Inventory;
+use crate::telemetry::{Counters, Tokens};
+use dgon_protocol::frame::{GpusNotRead, Inventory};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,26 +22,31 @@ use tokio::time::timeout;
 /// How long who asks for a new key waits; the change goes on without him.
 const CHANGE_WITHIN: Duration = Duration::from_secs(8);
 
+/// How long the thread that reads energy may take to let its driver go.
+const LET_GO_WITHIN: Duration = Duration::from_secs(3);
+
 /// The parts of the running agent that tell of themselves.
-pub(super) struct Desk {
+pub(super) struct LocalResponder {
     pub(super) node_id: String,
     pub(super) region: Option<String>,
     pub(super) proxy_address: String,
     pub(super) proxy: Arc<Proxy>,
     pub(super) receipts: Receipts,
-    pub(super) pulse: Pulse,
+    pub(super) heartbeats: HeartbeatSource,
     pub(super) inventory: watch::Receiver<Arc<Inventory>>,
     pub(super) link: watch::Receiver<LinkStatus>,
     pub(super) mode: ModeSwitch,
     pub(super) refresh: Arc<Notify>,
-    pub(super) tally: Arc<Tally>,
+    pub(super) counters: Arc<Counters>,
     pub(super) state: StateDir,
     /// Held while an order of the owner is written, so that they are kept in the order in which they came.
     pub(super) ordering: tokio::sync::Mutex<()>,
-    pub(super) wishes: mpsc::Sender<Wish>,
+    pub(super) key_changes: mpsc::Sender<KeyChangeRequest>,
+    pub(super) gpus: GpuAccess,
+    pub(super) energy: Option<EnergyMeter>,
 }
 
-impl Desk {
+impl LocalResponder {
     /// The spool as it is shown.
     pub(super) fn spool(&self) -> SpoolReport {
         let status = self.receipts.status();
@@ -51,7 +57,7 @@ impl Desk {
             last_seq: status.last_seq,
             acked_seq: status.acked_seq,
             receipts_today: self
-                .tally
+                .counters
                 .today
                 .get()
                 .map_or_else(|| status.receipts_today(), |today| today.receipts),
@@ -67,9 +73,9 @@ impl Desk {
 
     /// Asks for a new key and waits for the answer a while.
     async fn rotate_key(&self) -> Answer {
-        let (wish, answer) = oneshot::channel();
+        let (request, answer) = oneshot::channel();
         let waiting = async {
-            self.wishes.send(wish).await.ok()?;
+            self.key_changes.send(request).await.ok()?;
             answer.await.ok()
         };
         match timeout(CHANGE_WITHIN, waiting).await {
@@ -90,7 +96,7 @@ impl Desk {
     }
 
     async fn status(&self) -> Status {
-        let gpu_loads = self.pulse.gpu_loads().await;
+        let gpu_loads = self.heartbeats.gpu_loads().await;
         let today = self.today().await;
         let inventory = self.inventory.borrow().clone();
         Status {
@@ -98,28 +104,29 @@ impl Desk {
             region: self.region.clone(),
             version: VERSION.to_owned(),
             pid: std::process::id(),
-            uptime_s: self.pulse.uptime_s(),
+            uptime_s: self.heartbeats.uptime_s(),
             proxy: self.proxy_address.clone(),
             owner: OwnerReport::of(self.mode.stance()),
             in_flight: self.proxy.in_flight(),
             in_flight_local: self.proxy.in_flight_local(),
-            tokens_per_second: self.tally.tokens_per_second(),
+            tokens_per_second: self.counters.tokens_per_second(),
             link: self.link.borrow().clone(),
             spool: self.spool(),
             today,
             earnings_today_usd: None,
             gpus: inventory.gpus.clone(),
             gpu_loads,
+            gpus_not_read: self.heartbeats.gpus_not_read(),
             runtimes: inventory.runtimes.clone(),
         }
     }
 }
 
-impl Desk {
+impl LocalResponder {
     /// Receipts and tokens of the day.
     async fn today(&self) -> Option<Tokens> {
-        let (tally, spool) = (Arc::clone(&self.tally), self.state.spool_dir());
-        let counting = tokio::task::spawn_blocking(move || tally.today.get_or_count(&spool));
+        let (counters, spool) = (Arc::clone(&self.counters), self.state.spool_dir());
+        let counting = tokio::task::spawn_blocking(move || counters.today.get_or_count(&spool));
         counting.await.ok()?.ok()
     }
 
@@ -153,7 +160,41 @@ impl Desk {
     }
 }
 
-impl Responder for Desk {
+impl LocalResponder {
+    /// Lets go of every GPU driver, and says so only when it is done.
+    async fn release_gpus(&self, span: Option<Duration>) -> Answer {
+        if self.gpus.refused() == Some(GpusNotRead::Off) {
+            return Answer::Done;
+        }
+        self.gpus.release(span);
+        let is_settled = match &self.energy {
+            Some(energy) => energy.settle(LET_GO_WITHIN).await,
+            None => true,
+        };
+        if self.heartbeats.let_gpus_go().await && is_settled {
+            tracing::info!("the agent has let go of the GPUs, as its owner asked");
+            return Answer::Done;
+        }
+        Answer::Refused {
+            message: "a GPU driver does not answer, so it is still open; nothing new is asked of it, and stopping the \
+                      agent lets it go"
+                .to_owned(),
+        }
+    }
+
+    fn read_gpus(&self) -> Answer {
+        self.gpus.resume();
+        self.heartbeats.survey_soon();
+        match self.gpus.refused() {
+            None => Answer::Done,
+            Some(reason) => Answer::Refused {
+                message: why_not_read(reason).to_owned(),
+            },
+        }
+    }
+}
+
+impl Responder for LocalResponder {
     fn answer(&self, request: Request) -> BoxFuture<'_, Answer> {
         Box::pin(async move {
             match request {
@@ -169,6 +210,10 @@ impl Responder for Desk {
                     Ok(())
                 }
                 Request::RotateKey => return self.rotate_key().await,
+                Request::ReleaseGpus { for_s } => {
+                    return self.release_gpus(for_s.map(Duration::from_secs)).await;
+                }
+                Request::ReadGpus => return self.read_gpus(),
             }
             .map_or_else(
                 |message| Answer::Refused { message },

@@ -3,12 +3,10 @@
 //! Invariants: a key comes from a file alone, never stands in a log, a status or an error, and goes to no other
 //! endpoint than the one it was named for.
 
-use super::{Endpoint, RuntimeKind};
+use super::{Access, Endpoint, RuntimeKind};
 use crate::files;
 use crate::net::{Trust, TrustError};
 use http::HeaderValue;
-use rustls::ClientConfig;
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,16 +33,6 @@ impl From<Endpoint> for NamedEndpoint {
             access: Access::default(),
         }
     }
-}
-
-/// Key and certificates of an endpoint. Cheap to clone; its `Debug` form shows no secret.
-#[derive(Clone, Default)]
-pub struct Access(Option<Arc<Parts>>);
-
-struct Parts {
-    /// `Bearer KEY`, marked sensitive.
-    authorization: Option<HeaderValue>,
-    tls: Option<Arc<ClientConfig>>,
 }
 
 /// Why an endpoint's key or certificates cannot be used.
@@ -75,80 +63,42 @@ pub enum AccessError {
     },
 }
 
-impl Access {
-    /// Reads the files that the owner named for `endpoint`.
-    ///
-    /// # Errors
-    /// [`AccessError`] names the file and what is wrong with it, never what is in it.
-    pub fn load(
-        endpoint: &Endpoint,
-        api_key_file: Option<&Path>,
-        ca_file: Option<&Path>,
-    ) -> Result<Self, AccessError> {
-        let authorization = match api_key_file {
-            Some(path) => {
-                let content = files::read_small(path, KEY_BYTES);
-                let content = content.map_err(|source| AccessError::Read {
-                    endpoint: endpoint.clone(),
-                    path: path.to_owned(),
-                    source,
-                })?;
-                if let Ok(Some(_)) = files::open_to_others(path) {
-                    let path = path.display();
-                    tracing::warn!(%path, "the key of a runtime can be read by others; `chmod 600` it");
-                }
-                Some(bearer(path, &content)?)
-            }
-            None => None,
-        };
-        let tls = if endpoint.is_https() {
-            let environment = |name: &str| std::env::var(name).ok();
-            let config = Trust::choose(&environment, ca_file).config();
-            Some(config.map_err(|source| AccessError::Trust {
+/// Reads the files that the owner named for `endpoint`.
+///
+/// # Errors
+/// [`AccessError`] names the file and what is wrong with it, never what is in it.
+pub fn load_access(
+    endpoint: &Endpoint,
+    api_key_file: Option<&Path>,
+    ca_file: Option<&Path>,
+) -> Result<Access, AccessError> {
+    let authorization = match api_key_file {
+        Some(path) => {
+            let content = files::read_small(path, KEY_BYTES);
+            let content = content.map_err(|source| AccessError::Read {
                 endpoint: endpoint.clone(),
+                path: path.to_owned(),
                 source,
-            })?)
-        } else {
-            None
-        };
-        if authorization.is_none() && tls.is_none() {
-            return Ok(Self::default());
+            })?;
+            if let Ok(Some(_)) = files::open_to_others(path) {
+                let path = path.display();
+                tracing::warn!(%path, "the key of a runtime can be read by others; `chmod 600` it");
+            }
+            Some(bearer(path, &content)?)
         }
-        Ok(Self(Some(Arc::new(Parts {
-            authorization,
-            tls: tls.map(Arc::new),
-        }))))
-    }
-
-    /// The `Authorization` header of the agent's own questions, where the owner named a key.
-    pub(crate) fn authorization(&self) -> Option<&HeaderValue> {
-        self.0.as_ref()?.authorization.as_ref()
-    }
-
-    /// How to speak TLS there.
-    pub(crate) fn tls(&self) -> Option<&Arc<ClientConfig>> {
-        self.0.as_ref()?.tls.as_ref()
-    }
-}
-
-impl PartialEq for Access {
-    /// Whether it is the same access, not another with the same content.
-    fn eq(&self, other: &Self) -> bool {
-        match (&self.0, &other.0) {
-            (None, None) => true,
-            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
-            _ => false,
-        }
-    }
-}
-
-impl fmt::Debug for Access {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Access")
-            .field("has_key", &self.authorization().is_some())
-            .field("is_tls", &self.tls().is_some())
-            .finish()
-    }
+        None => None,
+    };
+    let tls = if endpoint.is_https() {
+        let environment = |name: &str| std::env::var(name).ok();
+        let config = Trust::choose(&environment, ca_file).config();
+        Some(config.map_err(|source| AccessError::Trust {
+            endpoint: endpoint.clone(),
+            source,
+        })?)
+    } else {
+        None
+    };
+    Ok(Access::new(authorization, tls.map(Arc::new)))
 }
 
 fn bearer(path: &Path, content: &[u8]) -> Result<HeaderValue, AccessError> {
@@ -170,7 +120,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("key");
         std::fs::write(&path, key).unwrap();
-        Access::load(&Endpoint::new("127.0.0.1", 1), Some(&path), None)
+        load_access(&Endpoint::new("127.0.0.1", 1), Some(&path), None)
     }
 
     #[test]
@@ -187,7 +137,7 @@ mod tests {
             let error = load(bad).unwrap_err();
             assert!(!format!("{error:?}").contains("two words"));
         }
-        let missing = Access::load(
+        let missing = load_access(
             &Endpoint::new("127.0.0.1", 1),
             Some(Path::new("/nowhere/key")),
             None,

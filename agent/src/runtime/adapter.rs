@@ -1,10 +1,9 @@
 //! What every kind of runtime must answer for itself. A new kind is a new file, its name in [`RuntimeKind`] and a
 //! line in [`ADAPTERS`].
 
-use super::found::{FoundRuntime, Readiness, RuntimeKind};
 use super::visit::{Seen, Visit};
+use super::{FoundRuntime, Readiness, RuntimeKind};
 use super::{llama_cpp, ollama, openai_compatible, tensorrt_llm, tgi, triton, vllm};
-use dgon_agent_core::meter::Dialect;
 use dgon_protocol::frame::Model;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
@@ -13,9 +12,6 @@ use serde::Deserialize;
 pub(super) trait Adapter: Sync {
     /// Which kind.
     fn kind(&self) -> RuntimeKind;
-
-    /// How it behaves towards the proxy.
-    fn manner(&self) -> &'static Manner;
 
     /// Whether the endpoint is this kind beyond doubt. Weak signals never decide.
     fn recognise<'v>(&'v self, visit: &'v mut Visit) -> BoxFuture<'v, bool>;
@@ -27,37 +23,6 @@ pub(super) trait Adapter: Sync {
         depth: Depth,
     ) -> BoxFuture<'v, Option<Inspection>>;
 }
-
-/// How a kind of runtime behaves towards the proxy.
-#[derive(Debug)]
-pub(crate) struct Manner {
-    /// The name in receipts, in the inventory and on screens.
-    pub(crate) name: &'static str,
-    /// The name in agent.yaml.
-    pub(crate) config_name: &'static str,
-    /// The languages of its generation routes.
-    pub(crate) speaks: &'static [Dialect],
-    /// Paths that are no work and that it alone answers; all below them too.
-    pub(crate) own_paths: &'static [&'static str],
-    /// Whether it serves its one model under whatever name a request gives.
-    pub(crate) any_name: bool,
-    /// Whether an OpenAI stream tells its usage.
-    pub(crate) stream_usage: StreamUsage,
-}
-
-/// Whether an OpenAI stream tells its usage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum StreamUsage {
-    /// It does, asked or not.
-    Always,
-    /// Where it is asked to.
-    OnDemand,
-    /// Where it is asked to, and then on every event unless it is told not to.
-    OnDemandRunning,
-}
-
-/// What a server of the OpenAI routes speaks.
-pub(super) const OPENAI: &[Dialect] = &[Dialect::OpenAi, Dialect::Responses, Dialect::Messages];
 
 /// How much to ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +40,8 @@ pub(super) struct Inspection {
     pub(super) version: Option<String>,
     pub(super) readiness: Readiness,
     pub(super) models: Vec<Model>,
+    /// Models that it lists and has served elsewhere.
+    pub(super) remote_models: Vec<String>,
     /// Absent in a shallow look.
     pub(super) running: Option<u32>,
     /// Absent in a shallow look.
@@ -91,6 +58,7 @@ impl Inspection {
             version: None,
             readiness,
             models,
+            remote_models: Vec::new(),
             running: None,
             queue: None,
             kv_cache: None,
@@ -115,6 +83,7 @@ impl Inspection {
                 .or_else(|| last.and_then(|last| last.version.clone())),
             readiness: self.readiness,
             models: self.models,
+            remote_models: self.remote_models,
             running: self.running.or_else(|| last.and_then(|last| last.running)),
             queue: self.queue.or_else(|| last.and_then(|last| last.queue)),
             kv_cache: self

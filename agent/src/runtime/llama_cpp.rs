@@ -4,24 +4,13 @@
 //! Its `/metrics` is not read: a scrape resets gauges that the owner may watch. Load comes from `/slots`. Its model
 //! file is not hashed: that would read tens of gigabytes from the owner's disk for one line of a receipt.
 
-use super::adapter::{Adapter, Depth, Inspection, Manner, ModelList, OPENAI, StreamUsage};
-use super::found::{Readiness, RuntimeKind};
+use super::adapter::{Adapter, Depth, Inspection, ModelList};
 use super::visit::{Seen, Visit};
-use dgon_agent_core::meter::Dialect;
+use super::{Readiness, RuntimeKind};
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 
 pub(super) struct LlamaCpp;
-
-static MANNER: Manner = Manner {
-    name: "llama.cpp",
-    config_name: "llama.cpp",
-    speaks: &[OPENAI[0], OPENAI[1], OPENAI[2], Dialect::Llama],
-    own_paths: &["/props", "/slots"],
-    any_name: true,
-    // Its `timings` count even where no usage was asked for.
-    stream_usage: StreamUsage::Always,
-};
 
 const SERVER: &str = "llama.cpp";
 
@@ -57,10 +46,6 @@ fn is_llama(seen: &Seen) -> bool {
 impl Adapter for LlamaCpp {
     fn kind(&self) -> RuntimeKind {
         RuntimeKind::LlamaCpp
-    }
-
-    fn manner(&self) -> &'static Manner {
-        &MANNER
     }
 
     fn recognise<'v>(&'v self, visit: &'v mut Visit) -> BoxFuture<'v, bool> {

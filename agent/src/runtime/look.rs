@@ -1,17 +1,20 @@
 //! One look at one endpoint: still what it was, or else which kind it is now.
 
+use super::FoundRuntime;
 use super::adapter::{ADAPTERS, Adapter, Depth};
-use super::found::FoundRuntime;
-use super::visit::Visit;
+use super::visit::{Seen, Visit};
 use super::{NamedEndpoint, RuntimeKind};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 /// What a look came to.
 #[derive(Debug)]
 pub(super) enum Look {
     /// A runtime answers.
     Found(FoundRuntime),
-    /// Nobody listens, or it is no runtime.
+    /// Nobody listens, or a program of ours does.
     Nothing,
+    /// Something answers that is no runtime; what it looks like.
+    Stranger(u64),
     /// Somebody listens and does not answer in time: a busy runtime does that.
     NoAnswer,
 }
@@ -26,9 +29,9 @@ pub(super) async fn look(place: &NamedEndpoint, last: Option<&FoundRuntime>, dep
         return Look::Found(found);
     }
     // The port's first answer tells whether it is worth more questions.
-    if visit.get("/").await.is_none() {
+    let Some(root) = visit.get("/").await else {
         return nothing(&visit, last);
-    }
+    };
     if place.kind.is_some() {
         // What the owner named is nothing else.
         return nothing(&visit, last);
@@ -43,7 +46,17 @@ pub(super) async fn look(place: &NamedEndpoint, last: Option<&FoundRuntime>, dep
             return Look::Found(found);
         }
     }
-    nothing(&visit, last)
+    if visit.missed_an_answer() || visit.is_ours() {
+        return nothing(&visit, last);
+    }
+    Look::Stranger(face(&root))
+}
+
+/// What a program looks like from outside. Its page may change with every answer; its name and status do not.
+fn face(root: &Seen) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (root.status, &root.server).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// A busy runtime misses questions; that alone does not make it go away.

@@ -2,11 +2,8 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`endpoint`] | addresses of runtimes: the well-known ports and what the owner named |
 //! | [`access`] | API keys and certificates of endpoints that the owner named |
-//! | `connect` | a connection to an endpoint, plain or TLS |
-//! | [`found`] | what is known of one runtime |
-//! | [`registry`] | the list that is kept fresh, and its watch channel |
+//! | [`registry`] | keeps the list of runtimes fresh |
 //! | `look` | one look at one endpoint |
 //! | `visit` | asking an endpoint questions, under bounds |
 //! | `metrics` | a few gauges out of a Prometheus text |
@@ -19,14 +16,12 @@
 
 pub mod access;
 mod adapter;
-mod connect;
-pub mod endpoint;
-pub mod found;
 mod llama_cpp;
 mod look;
 mod metrics;
 mod ollama;
 mod openai_compatible;
+mod pace;
 pub mod registry;
 mod tensorrt_llm;
 mod tgi;
@@ -34,10 +29,10 @@ mod triton;
 mod visit;
 mod vllm;
 
-pub use access::{Access, AccessError, NamedEndpoint};
-pub use endpoint::{Endpoint, EndpointError};
-pub use found::{FoundRuntime, Readiness, RuntimeKind};
-pub use registry::{Registry, RegistrySettings, discover};
+pub use access::{AccessError, NamedEndpoint, load_access};
+pub use dgon_agent_dataplane::runtime::{
+    Access, Endpoint, EndpointError, FoundRuntime, Readiness, Registry, RuntimeKind,
+};
+pub use registry::{RegistrySettings, discover, keep_looking};
 
-pub(crate) use adapter::StreamUsage;
-pub(crate) use connect::connect;
+pub(crate) use dgon_agent_dataplane::runtime::connect;

@@ -3,24 +3,15 @@
 //! It has no readiness beyond living, for it loads models on demand, and tells no queue: what runs is what the
 //! proxy sees. `/api/ps` tells what is loaded.
 
-use super::adapter::{Adapter, Depth, Inspection, Manner, OPENAI, StreamUsage, VersionAnswer};
-use super::found::{Readiness, RuntimeKind};
+use super::adapter::{Adapter, Depth, Inspection, VersionAnswer};
 use super::visit::Visit;
-use dgon_agent_core::meter::Dialect;
+use super::{Readiness, RuntimeKind};
+use dgon_agent_core::request::cloud::is_cloud_name;
 use dgon_protocol::frame::Model;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 
 pub(super) struct Ollama;
-
-static MANNER: Manner = Manner {
-    name: "ollama",
-    config_name: "ollama",
-    speaks: &[OPENAI[0], OPENAI[1], OPENAI[2], Dialect::Ollama],
-    own_paths: &["/api"],
-    any_name: false,
-    stream_usage: StreamUsage::OnDemand,
-};
 
 #[derive(Deserialize)]
 struct Tags {
@@ -41,22 +32,20 @@ struct Tag {
     remote_model: Option<String>,
 }
 
+/// Whether the root page is Ollama's.
+async fn says_so(visit: &mut Visit) -> bool {
+    let root = visit.get("/").await;
+    root.is_some_and(|seen| seen.status == 200 && seen.body.trim_ascii() == b"Ollama is running")
+}
+
 impl Adapter for Ollama {
     fn kind(&self) -> RuntimeKind {
         RuntimeKind::Ollama
     }
 
-    fn manner(&self) -> &'static Manner {
-        &MANNER
-    }
-
     fn recognise<'v>(&'v self, visit: &'v mut Visit) -> BoxFuture<'v, bool> {
         Box::pin(async move {
-            let root = visit.get("/").await;
-            let says_so = root.is_some_and(|seen| {
-                seen.status == 200 && seen.body.as_ref() == b"Ollama is running"
-            });
-            says_so
+            says_so(visit).await
                 && visit
                     .get_json::<VersionAnswer>("/api/version")
                     .await
@@ -71,22 +60,23 @@ impl Adapter for Ollama {
     ) -> BoxFuture<'v, Option<Inspection>> {
         Box::pin(async move {
             let seen = visit.get("/api/tags").await?;
-            if seen.server.is_some() {
-                // Ollama names no server; something else has taken the port.
+            // Ollama names no server. A gateway in front of it may; or something else, that imitates its lists, has
+            // taken the port.
+            if seen.server.is_some() && !says_so(visit).await {
                 return None;
             }
             let tags: Tags = seen.json()?;
             let loaded: Tags = visit.get_json("/api/ps").await?;
             let loaded = loaded.models.unwrap_or_default();
-            let models = tags.models.unwrap_or_default().into_iter();
-            let mut inspection = Inspection::new(
-                Readiness::Ready,
-                models
-                    // Remote models run on somebody else's machine: they are not this node's.
-                    .filter(|tag| tag.remote_host.is_none() && tag.remote_model.is_none())
-                    .map(|tag| tag.model(&loaded))
-                    .collect(),
-            );
+            // Remote models run on somebody else's machine: they are not this node's.
+            let (remote, local): (Vec<_>, Vec<_>) = tags
+                .models
+                .unwrap_or_default()
+                .into_iter()
+                .partition(Tag::is_remote);
+            let models = local.into_iter().map(|tag| tag.model(&loaded)).collect();
+            let mut inspection = Inspection::new(Readiness::Ready, models);
+            inspection.remote_models = remote.into_iter().map(|tag| tag.name).collect();
             if depth == Depth::Deep {
                 let version: VersionAnswer = visit.get_json("/api/version").await?;
                 inspection.version = Some(version.version);
@@ -97,6 +87,11 @@ impl Adapter for Ollama {
 }
 
 impl Tag {
+    fn is_remote(&self) -> bool {
+        let named = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+        named(&self.remote_host) || named(&self.remote_model) || is_cloud_name(&self.name)
+    }
+
     fn model(self, loaded: &[Self]) -> Model {
         let is_digest = self.digest.len() == 64
             && self

@@ -1,22 +1,13 @@
 //! Whatever else lists models as OpenAI does. Asked last, and never taken for the control plane, which answers on
 //! llama.cpp's default port and may one day list models too.
 
-use super::adapter::{Adapter, Depth, Inspection, Manner, ModelList, OPENAI, StreamUsage};
-use super::found::{Readiness, RuntimeKind};
+use super::adapter::{Adapter, Depth, Inspection, ModelList};
 use super::visit::Visit;
+use super::{Readiness, RuntimeKind};
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 
 pub(super) struct OpenAiCompatible;
-
-static MANNER: Manner = Manner {
-    name: "openai-compatible",
-    config_name: "openai",
-    speaks: OPENAI,
-    own_paths: &[],
-    any_name: false,
-    stream_usage: StreamUsage::OnDemand,
-};
 
 /// What the control plane tells anybody.
 #[derive(Deserialize)]
@@ -34,10 +25,6 @@ async fn models(visit: &mut Visit) -> Option<ModelList> {
 impl Adapter for OpenAiCompatible {
     fn kind(&self) -> RuntimeKind {
         RuntimeKind::OpenAiCompatible
-    }
-
-    fn manner(&self) -> &'static Manner {
-        &MANNER
     }
 
     fn recognise<'v>(&'v self, visit: &'v mut Visit) -> BoxFuture<'v, bool> {

@@ -3,16 +3,21 @@
 //! Each endpoint is looked at on its own, so that one that hangs holds up no other. A runtime whose port refuses is
 //! gone at once; one that does not answer in time is kept for `MISSES` looks, for busy runtimes do that.
 //!
-//! A change is noticed within [`RegistrySettings::every`] and the time that the endpoint takes to answer.
+//! A change is noticed within [`RegistrySettings::every`] and the time that the endpoint takes to answer. A well-known
+//! port on which something else listens is asked less and less, down to once a minute: its owner did not ask for our
+//! questions, and its log fills with them. It is asked as often as any other again once nobody listens there or
+//! something else does, and at once when somebody wants a look.
 
 use super::adapter::Depth;
 use super::look::{Look, look};
-use super::{Endpoint, FoundRuntime, NamedEndpoint};
+use super::pace::Pace;
+use super::{Endpoint, FoundRuntime, NamedEndpoint, Registry};
+use dgon_agent_dataplane::runtime::{LooksWanted, RegistryFeed};
 use futures_util::future::join_all;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::MissedTickBehavior;
+use tokio::time::Instant;
 
 /// Looks without an answer after which a runtime is gone.
 const MISSES: u32 = 2;
@@ -26,6 +31,8 @@ pub struct RegistrySettings {
     pub endpoints: Vec<NamedEndpoint>,
     /// Whether to look at the well-known ports too.
     pub detect: bool,
+    /// Those ports.
+    pub well_known: Vec<Endpoint>,
     /// Endpoints that are never runtimes: the agent's own proxy and the control plane.
     pub exclude: Vec<Endpoint>,
     /// Time between two looks at one endpoint.
@@ -37,56 +44,18 @@ impl Default for RegistrySettings {
         Self {
             endpoints: Vec::new(),
             detect: true,
+            well_known: Endpoint::defaults(),
             exclude: Vec::new(),
             every: Duration::from_secs(4),
         }
     }
 }
 
-/// A handle on the list. Clones share it; looking stops when the last one is dropped.
-#[derive(Debug, Clone)]
-pub struct Registry {
-    found: watch::Receiver<Arc<Vec<FoundRuntime>>>,
-    /// Counts the times that somebody asked for a look.
-    look_now: Arc<watch::Sender<u64>>,
-}
-
-impl Registry {
-    /// A registry whose list never changes.
-    pub fn fixed(found: Vec<FoundRuntime>) -> Self {
-        let (_, found) = watch::channel(Arc::new(found));
-        Self {
-            found,
-            look_now: Arc::new(watch::channel(0).0),
-        }
-    }
-
-    /// Starts to look, in a task of its own.
-    pub fn start(settings: RegistrySettings) -> Self {
-        let (list, found) = watch::channel(Arc::default());
-        let (look_now, asked) = watch::channel(0);
-        tokio::spawn(keep_fresh(settings, list, asked));
-        Self {
-            found,
-            look_now: Arc::new(look_now),
-        }
-    }
-
-    /// What is there now.
-    pub fn current(&self) -> Arc<Vec<FoundRuntime>> {
-        self.found.borrow().clone()
-    }
-
-    /// Tells of every change. Load figures change often; who cares for less compares what it cares for.
-    pub fn subscribe(&self) -> watch::Receiver<Arc<Vec<FoundRuntime>>> {
-        self.found.clone()
-    }
-
-    /// Asks for a look before the next one is due, for one who saw a runtime fail.
-    pub fn look_now(&self) {
-        self.look_now
-            .send_modify(|times| *times = times.wrapping_add(1));
-    }
+/// Starts to look, in a task of its own; it ends when the last handle on the list is dropped.
+pub fn keep_looking(settings: RegistrySettings) -> Registry {
+    let (registry, feed) = Registry::new();
+    tokio::spawn(keep_fresh(settings, feed));
+    registry
 }
 
 /// Looks once.
@@ -96,11 +65,8 @@ pub async fn discover(settings: &RegistrySettings) -> Vec<FoundRuntime> {
     places.into_iter().filter_map(|place| place.last).collect()
 }
 
-async fn keep_fresh(
-    settings: RegistrySettings,
-    list: watch::Sender<Arc<Vec<FoundRuntime>>>,
-    asked: watch::Receiver<u64>,
-) {
+async fn keep_fresh(settings: RegistrySettings, feed: RegistryFeed) {
+    let RegistryFeed { list, asked } = feed;
     let places = Place::all(&settings);
     let board = Board {
         seen: Mutex::new(vec![None; places.len()]),
@@ -138,8 +104,11 @@ impl Board {
 /// One endpoint and what was last seen there.
 struct Place {
     named: NamedEndpoint,
+    /// The owner named it, so that it is asked often whatever listens there.
+    is_named: bool,
     last: Option<FoundRuntime>,
     misses: u32,
+    pace: Pace,
 }
 
 impl Place {
@@ -147,8 +116,12 @@ impl Place {
     fn all(settings: &RegistrySettings) -> Vec<Self> {
         let excluded: Vec<_> = settings.exclude.iter().map(Endpoint::normalised).collect();
         let mut wanted = settings.endpoints.clone();
+        let is_named = |endpoint: &Endpoint| {
+            let mut named = settings.endpoints.iter();
+            named.any(|named| named.endpoint == *endpoint)
+        };
         if settings.detect {
-            wanted.extend(Endpoint::defaults().into_iter().map(NamedEndpoint::from));
+            wanted.extend(settings.well_known.iter().cloned().map(NamedEndpoint::from));
         }
         let mut taken: Vec<Endpoint> = Vec::new();
         wanted.retain(|named| {
@@ -160,9 +133,11 @@ impl Place {
         wanted
             .into_iter()
             .map(|named| Self {
+                is_named: is_named(&named.endpoint),
                 named,
                 last: None,
                 misses: 0,
+                pace: Pace::default(),
             })
             .collect()
     }
@@ -172,15 +147,22 @@ impl Place {
         at: usize,
         board: &Board,
         every: Duration,
-        mut asked: watch::Receiver<u64>,
+        mut asked: watch::Receiver<LooksWanted>,
     ) {
-        let mut due = tokio::time::interval(every);
-        due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut answered = asked.borrow_and_update().at(&self.named.endpoint);
+        let mut due = Instant::now();
         for number in 0u32.. {
-            tokio::select! {
-                _ = due.tick() => {}
-                // An error says that nobody can ask any more: then the list closes too.
-                changed = asked.changed() => if changed.is_ok() { due.reset() } else { return },
+            loop {
+                tokio::select! {
+                    () = tokio::time::sleep_until(due) => break,
+                    // An error says that nobody can ask any more: then the list closes too.
+                    changed = asked.changed() => if changed.is_err() { return },
+                }
+                let wanted = asked.borrow_and_update().at(&self.named.endpoint);
+                if wanted != answered {
+                    answered = wanted;
+                    break;
+                }
             }
             let depth = if number.is_multiple_of(DEEP_EVERY) {
                 Depth::Deep
@@ -189,16 +171,24 @@ impl Place {
             };
             self.look(depth).await;
             board.put(at, self.last.as_ref());
+            due = Instant::now() + self.pace.pause(every);
         }
     }
 
     async fn look(&mut self, depth: Depth) {
-        match look(&self.named, self.last.as_ref(), depth).await {
+        let seen = look(&self.named, self.last.as_ref(), depth).await;
+        match &seen {
+            Look::Stranger(face) if !self.is_named => self.pace.saw_stranger(*face),
+            Look::Found(_) | Look::Nothing | Look::NoAnswer | Look::Stranger(_) => {
+                self.pace.saw_other();
+            }
+        }
+        match seen {
             Look::Found(found) => {
                 self.misses = 0;
                 self.last = Some(found);
             }
-            Look::Nothing => self.last = None,
+            Look::Nothing | Look::Stranger(_) => self.last = None,
             Look::NoAnswer => {
                 self.misses += 1;
                 if self.misses > MISSES {

@@ -5,25 +5,14 @@
 //! Load comes from `/prometheus/metrics`, which is there with `return_perf_metrics` alone; versions before the
 //! `trtllm_` names tell no load there.
 
-use super::adapter::{
-    Adapter, Depth, Inspection, Manner, ModelList, OPENAI, StreamUsage, VersionAnswer, health,
-};
-use super::found::RuntimeKind;
+use super::RuntimeKind;
+use super::adapter::{Adapter, Depth, Inspection, ModelList, VersionAnswer, health};
 use super::metrics::Metrics;
 use super::visit::Visit;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 
 pub(super) struct TensorrtLlm;
-
-static MANNER: Manner = Manner {
-    name: "tensorrt-llm",
-    config_name: "tensorrt-llm",
-    speaks: OPENAI,
-    own_paths: &[],
-    any_name: true,
-    stream_usage: StreamUsage::OnDemandRunning,
-};
 
 /// `/server_info`: an object, whatever is in it.
 #[derive(Deserialize)]
@@ -32,10 +21,6 @@ struct ServerInfo {}
 impl Adapter for TensorrtLlm {
     fn kind(&self) -> RuntimeKind {
         RuntimeKind::TensorrtLlm
-    }
-
-    fn manner(&self) -> &'static Manner {
-        &MANNER
     }
 
     fn recognise<'v>(&'v self, visit: &'v mut Visit) -> BoxFuture<'v, bool> {

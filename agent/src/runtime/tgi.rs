@@ -2,26 +2,16 @@
 //!
 //! It tells no share of its KV cache; the tokens of its batch against the most that a batch may have stand for it.
 
-use super::adapter::{Adapter, Depth, Inspection, Manner, OPENAI, StreamUsage, health};
-use super::found::RuntimeKind;
+use super::RuntimeKind;
+use super::adapter::{Adapter, Depth, Inspection, health};
 use super::metrics::Metrics;
 use super::visit::Visit;
-use dgon_agent_core::meter::Dialect;
 use dgon_protocol::frame::Model;
 use dgon_protocol::receipt::Sha256Hash;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 
 pub(super) struct Tgi;
-
-static MANNER: Manner = Manner {
-    name: "tgi",
-    config_name: "tgi",
-    speaks: &[OPENAI[0], OPENAI[1], OPENAI[2], Dialect::Tgi],
-    own_paths: &["/info"],
-    any_name: true,
-    stream_usage: StreamUsage::OnDemand,
-};
 
 #[derive(Deserialize)]
 struct Info {
@@ -41,10 +31,6 @@ async fn info(visit: &mut Visit) -> Option<Info> {
 impl Adapter for Tgi {
     fn kind(&self) -> RuntimeKind {
         RuntimeKind::Tgi
-    }
-
-    fn manner(&self) -> &'static Manner {
-        &MANNER
     }
 
     fn recognise<'v>(&'v self, visit: &'v mut Visit) -> BoxFuture<'v, bool> {

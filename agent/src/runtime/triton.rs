@@ -4,11 +4,10 @@
 //! backend the requests that wait in Triton itself are all that is known.
 
 use super::Endpoint;
-use super::adapter::{Adapter, Depth, Inspection, Manner, ModelList, OPENAI, StreamUsage, health};
-use super::found::{Readiness, RuntimeKind};
+use super::adapter::{Adapter, Depth, Inspection, ModelList, health};
 use super::metrics::Metrics;
 use super::visit::Visit;
-use dgon_agent_core::meter::Dialect;
+use super::{Readiness, RuntimeKind};
 use dgon_protocol::frame::Model;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
@@ -18,24 +17,6 @@ pub(super) struct Triton;
 
 /// The OpenAI server that may stand before it.
 pub(super) struct OpenAiFrontend;
-
-static MANNER: Manner = Manner {
-    name: "tensorrt-llm",
-    config_name: "triton",
-    speaks: &[Dialect::Triton],
-    own_paths: &["/v2"],
-    any_name: false,
-    stream_usage: StreamUsage::OnDemand,
-};
-
-static FRONTEND_MANNER: Manner = Manner {
-    name: "tensorrt-llm",
-    config_name: "triton-openai",
-    speaks: OPENAI,
-    own_paths: &[],
-    any_name: false,
-    stream_usage: StreamUsage::OnDemand,
-};
 
 /// From the HTTP port to the metrics port, as they are by default.
 const METRICS_OFFSET: u16 = 2;
@@ -68,10 +49,6 @@ async fn server(visit: &mut Visit) -> Option<Server> {
 impl Adapter for Triton {
     fn kind(&self) -> RuntimeKind {
         RuntimeKind::Triton
-    }
-
-    fn manner(&self) -> &'static Manner {
-        &MANNER
     }
 
     fn recognise<'v>(&'v self, visit: &'v mut Visit) -> BoxFuture<'v, bool> {
@@ -156,10 +133,6 @@ async fn read_load(visit: &Visit, inspection: &mut Inspection) {
 impl Adapter for OpenAiFrontend {
     fn kind(&self) -> RuntimeKind {
         RuntimeKind::TritonOpenAi
-    }
-
-    fn manner(&self) -> &'static Manner {
-        &FRONTEND_MANNER
     }
 
     fn recognise<'v>(&'v self, visit: &'v mut Visit) -> BoxFuture<'v, bool> {

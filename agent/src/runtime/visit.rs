@@ -1,7 +1,6 @@
 //! Asking one endpoint a few questions: bounded answers, a deadline for each, one connection for all.
 
-use super::connect::connect;
-use super::{Access, Endpoint};
+use super::{Access, Endpoint, connect};
 use crate::proxy::{DETECT_HEADER, SERVER_NAME};
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, HOST, SERVER};

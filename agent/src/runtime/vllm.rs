@@ -1,25 +1,14 @@
 //! vLLM. Known by who owns its models, or, where the list is closed (it asks for an API key, a gateway hides it),
 //! by its open `/load` route.
 
-use super::adapter::{
-    Adapter, Depth, Inspection, Manner, ModelList, OPENAI, StreamUsage, VersionAnswer, health,
-};
-use super::found::RuntimeKind;
+use super::RuntimeKind;
+use super::adapter::{Adapter, Depth, Inspection, ModelList, VersionAnswer, health};
 use super::metrics::Metrics;
 use super::visit::Visit;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 
 pub(super) struct Vllm;
-
-static MANNER: Manner = Manner {
-    name: "vllm",
-    config_name: "vllm",
-    speaks: OPENAI,
-    own_paths: &[],
-    any_name: false,
-    stream_usage: StreamUsage::OnDemand,
-};
 
 #[derive(Deserialize)]
 struct Load {
@@ -30,10 +19,6 @@ struct Load {
 impl Adapter for Vllm {
     fn kind(&self) -> RuntimeKind {
         RuntimeKind::Vllm
-    }
-
-    fn manner(&self) -> &'static Manner {
-        &MANNER
     }
 
     fn recognise<'v>(&'v self, visit: &'v mut Visit) -> BoxFuture<'v, bool> {

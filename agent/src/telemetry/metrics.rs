@@ -3,9 +3,9 @@
 //! Labels come from closed lists, from the GPUs of this machine and from the runtimes that answer (a few dozen at
 //! most): no model, request or client is a label.
 
+use super::counters::{Counters, SOURCES, STATUSES};
 use super::exposition::{Kind, Page};
-use super::tally::{SOURCES, STATUSES, Tally};
-use crate::heartbeat::Pulse;
+use crate::heartbeat::HeartbeatSource;
 use crate::link::{LinkStatus, Phase};
 use crate::mode::{Mode, ModeSwitch};
 use crate::proxy::Proxy;
@@ -35,13 +35,13 @@ const REASONS: [PausedReason; 8] = [
 #[derive(Clone)]
 pub struct Metrics {
     /// Requests that have ended.
-    pub tally: Arc<Tally>,
+    pub counters: Arc<Counters>,
     /// Requests that run.
     pub proxy: Arc<Proxy>,
     /// The spool.
     pub receipts: Receipts,
     /// Readings of the GPUs.
-    pub pulse: Pulse,
+    pub heartbeats: HeartbeatSource,
     /// The runtimes.
     pub registry: Registry,
     /// What the machine has.
@@ -52,10 +52,19 @@ pub struct Metrics {
     pub mode: ModeSwitch,
 }
 
+/// Whose memory a GPU's is, as a label; empty where it is not known.
+fn memory_kind(is_unified: Option<bool>) -> &'static str {
+    match is_unified {
+        Some(true) => "unified",
+        Some(false) => "dedicated",
+        None => "",
+    }
+}
+
 impl Metrics {
     /// The page now.
     pub async fn page(&self) -> String {
-        let loads = self.pulse.gpu_loads_within(FRESH).await;
+        let loads = self.heartbeats.gpu_loads_within(FRESH).await;
         let mut page = Page::default();
         self.agent(&mut page);
         self.requests(&mut page);
@@ -78,7 +87,7 @@ impl Metrics {
             "dgon_agent_uptime_seconds",
             Kind::Gauge,
             "Since the agent started.",
-            self.pulse.uptime_s(),
+            self.heartbeats.uptime_s(),
         );
         let decision = self.mode.stance().decision;
         page.single(
@@ -100,13 +109,13 @@ impl Metrics {
     }
 
     fn requests(&self, page: &mut Page) {
-        let tally = &self.tally;
+        let counters = &self.counters;
         let name = "dgon_agent_requests_total";
         page.family(name, Kind::Counter, "Requests that ended with a receipt.");
         for source in SOURCES {
             for status in STATUSES {
                 let labels = [("source", source.as_str()), ("status", status.as_str())];
-                page.sample(name, &labels, tally.requests(source, status));
+                page.sample(name, &labels, counters.requests(source, status));
             }
         }
         let name = "dgon_agent_tokens_total";
@@ -117,8 +126,8 @@ impl Metrics {
         );
         for source in SOURCES {
             for (direction, tokens) in [
-                ("input", tally.tokens_input(source)),
-                ("output", tally.tokens_output(source)),
+                ("input", counters.tokens_input(source)),
+                ("output", counters.tokens_output(source)),
             ] {
                 let labels = [("source", source.as_str()), ("direction", direction)];
                 page.sample(name, &labels, tokens);
@@ -128,7 +137,7 @@ impl Metrics {
             "dgon_agent_unrecorded_requests_total",
             Kind::Counter,
             "Requests that failed because their receipt could not be made durable.",
-            tally.unrecorded(),
+            counters.unrecorded(),
         );
         let name = "dgon_agent_requests_in_flight";
         page.family(name, Kind::Gauge, "Requests that are being served.");
@@ -139,12 +148,12 @@ impl Metrics {
         page.histogram(
             "dgon_agent_time_to_first_token_seconds",
             "From a request to the first token of its answer.",
-            &tally.ttft.snapshot(),
+            &counters.ttft.snapshot(),
         );
         page.histogram(
             "dgon_agent_request_duration_seconds",
             "From a request to the end of its answer.",
-            &tally.whole.snapshot(),
+            &counters.whole.snapshot(),
         );
     }
 
@@ -269,6 +278,7 @@ impl Metrics {
                 ("name", &gpu.name),
                 ("uuid", gpu.uuid.as_deref().unwrap_or_default()),
                 ("backend", &gpu.backend),
+                ("memory", memory_kind(gpu.unified_memory)),
             ];
             page.sample(name, &labels, 1);
         }

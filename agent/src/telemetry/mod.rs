@@ -2,7 +2,7 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`tally`] | counters of finished requests, between the proxy and the receipts |
+//! | [`counters`] | counters of finished requests, between the proxy and the receipts |
 //! | [`histogram`] | durations in fixed buckets |
 //! | [`today`] | receipts and tokens of the UTC day |
 //! | [`exposition`] | the text format of Prometheus |
@@ -12,13 +12,13 @@
 //! Invariants: a request costs a few atomic additions here and nothing waits for another; nothing of a prompt or an
 //! output is counted but its length; the number of time series does not grow with the number of requests or models.
 
+pub mod counters;
 pub mod exposition;
 pub mod histogram;
 pub mod metrics;
 pub mod server;
-pub mod tally;
 pub mod today;
 
+pub use counters::Counters;
 pub use metrics::Metrics;
-pub use tally::Tally;
 pub use today::{Today, Tokens};

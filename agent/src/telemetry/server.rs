@@ -37,7 +37,12 @@ pub type WritePage = Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>;
 
 /// Serves the page at `address` until `stop`. An address that cannot be listened on is told and given up: metrics
 /// are worth less than receipts.
-pub async fn serve(address: SocketAddr, page: WritePage, stop: CancellationToken) {
+pub async fn serve(
+    address: SocketAddr,
+    hosts: Arc<[String]>,
+    page: WritePage,
+    stop: CancellationToken,
+) {
     let listener = match TcpListener::bind(address).await {
         Ok(listener) => listener,
         Err(error) => {
@@ -50,7 +55,6 @@ pub async fn serve(address: SocketAddr, page: WritePage, stop: CancellationToken
     };
     let address = listener.local_addr().unwrap_or(address);
     tracing::info!(metrics = %format!("http://{address}/metrics"), "Prometheus can read metrics");
-    let is_loopback = address.ip().is_loopback();
     let room = Arc::new(Semaphore::new(READERS));
     loop {
         let accepted = tokio::select! {
@@ -60,7 +64,8 @@ pub async fn serve(address: SocketAddr, page: WritePage, stop: CancellationToken
         match accepted {
             Ok((stream, _)) => {
                 if let Ok(permit) = Arc::clone(&room).try_acquire_owned() {
-                    let reader = converse(stream, Arc::clone(&page), is_loopback, stop.clone());
+                    let reader =
+                        converse(stream, Arc::clone(&page), Arc::clone(&hosts), stop.clone());
                     tokio::spawn(async move {
                         reader.await;
                         drop(permit);
@@ -75,10 +80,15 @@ pub async fn serve(address: SocketAddr, page: WritePage, stop: CancellationToken
     }
 }
 
-async fn converse(stream: TcpStream, page: WritePage, is_loopback: bool, stop: CancellationToken) {
+async fn converse(
+    stream: TcpStream,
+    page: WritePage,
+    hosts: Arc<[String]>,
+    stop: CancellationToken,
+) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let page = Arc::clone(&page);
-        async move { Ok::<_, Infallible>(answer(&request, &page, is_loopback).await) }
+        let (page, hosts) = (Arc::clone(&page), Arc::clone(&hosts));
+        async move { Ok::<_, Infallible>(answer(&request, &page, &hosts).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -95,15 +105,16 @@ async fn converse(stream: TcpStream, page: WritePage, is_loopback: bool, stop: C
 async fn answer(
     request: &Request<Incoming>,
     page: &WritePage,
-    is_loopback: bool,
+    hosts: &[String],
 ) -> Response<Full<Bytes>> {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    let (status, kind, body) = if is_loopback && !names_this_machine(request) {
+    let (status, kind, body) = if !names_this_machine(request, hosts) {
         // A web page that points its own name at this machine is no reader.
         (
             StatusCode::FORBIDDEN,
             "text/plain",
-            "use localhost\n".to_owned(),
+            "use localhost or the IP address, or allow the name in agent.yaml under proxy.hosts\n"
+                .to_owned(),
         )
     } else if request.uri().path() != "/metrics" {
         (

@@ -3,7 +3,7 @@
 //! Counted as requests end; counted anew from the spool when the agent starts and when the clock says another day
 //! than before, forward or back. So a clock that jumped to tomorrow and came home finds today's numbers again.
 
-use crate::receipts::unix_ms;
+use crate::clock::unix_ms;
 use crate::spool::view::View;
 use dgon_protocol::receipt::Receipt;
 use serde::{Deserialize, Serialize};

@@ -12,11 +12,27 @@ use serde_json::{Value, json};
 pub(crate) const CASES: &[Case] = &[
     (CheckId::ConfigParse, "a key that nobody knows", unknown_key),
     (CheckId::ConfigParse, "no file", no_file),
+    (
+        CheckId::ConfigInsecureHttp,
+        "plain HTTP is allowed",
+        allowed_http,
+    ),
+    (
+        CheckId::ConfigInsecureHttp,
+        "plain HTTP is needed and not allowed",
+        needed_http,
+    ),
     (CheckId::ConfigFileMode, "others can write it", open_file),
     (
         CheckId::ConfigStateMode,
         "others can look into it",
         open_state,
+    ),
+    (CheckId::ConfigListen, "anybody can use it", open_proxy),
+    (
+        CheckId::ConfigListen,
+        "anybody can read the metrics",
+        open_metrics,
     ),
     (CheckId::IdentityKey, "others can read it", open_key),
     (CheckId::IdentityKey, "it is damaged", damaged_key),
@@ -70,6 +86,25 @@ fn no_file() -> Ill {
     Ill::new(machine, "no configuration file", Cure::Run)
 }
 
+fn allowed_http() -> Ill {
+    let machine = well();
+    machine.configure("control_plane: {api: 'http://192.0.2.1:9', insecure_http: true}\n");
+    Ill::new(machine, "others on the way can read", by_loopback())
+}
+
+fn needed_http() -> Ill {
+    let machine = well();
+    machine.configure("control_plane: {api: 'http://192.0.2.1:9'}\n");
+    Ill::new(machine, "the agent does not start", by_loopback())
+}
+
+/// The printed command needs a control plane with a certificate.
+fn by_loopback() -> Cure {
+    Cure::ByHand(Box::new(|machine: &mut Machine| {
+        machine.configure("control_plane: {api: 'http://127.0.0.1:9'}\n");
+    }))
+}
+
 fn open_file() -> Ill {
     let machine = well();
     mode(&file_of(&machine), 0o666);
@@ -104,7 +139,9 @@ fn no_key() -> Ill {
     Ill::new(
         machine,
         "not enrolled",
-        Cure::Never("a new key is enrolled with a token of the console; tests/enroll.rs does it"),
+        Cure::Never(
+            "a new key is enrolled with a token of the console; tests/program/enroll.rs does it",
+        ),
     )
 }
 
@@ -112,6 +149,18 @@ fn open_secret() -> Ill {
     let machine = well();
     mode(&machine.state.secret_file(), 0o604);
     Ill::new(machine, "mode 0604", Cure::Run)
+}
+
+fn open_proxy() -> Ill {
+    let mut machine = well();
+    machine.set("DGON_PROXY_LISTEN", "0.0.0.0:11499");
+    Ill::new(machine, "listens on 0.0.0.0:11499", Cure::Shell(Vec::new()))
+}
+
+fn open_metrics() -> Ill {
+    let machine = well();
+    machine.configure("telemetry:\n  metrics_listen: \"[::]:9464\"\n");
+    Ill::new(machine, "the metrics are on [::]:9464", Cure::Run)
 }
 
 fn other_node() -> Ill {
@@ -233,7 +282,7 @@ fn refused() -> Ill {
     let refusal = Refused {
         request_id: None,
         kind: ErrorType::ForkedChain,
-        message: "another receipt has this number".to_owned(),
+        message: "another receipt has this number".into(),
     };
     DeadLetters::in_dir(machine.state.path())
         .append(&[DeadLetter {

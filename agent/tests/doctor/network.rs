@@ -204,7 +204,7 @@ fn renewed() -> Cure {
     by_hand(|machine| {
         let (fresh, plane) = with_certificate(&net::certify("localhost", -1..1));
         *machine = fresh;
-        std::mem::forget(plane);
+        machine.residents.push(Box::new(plane));
     })
 }
 
@@ -284,8 +284,7 @@ fn slow_line() -> Ill {
     let machine = Machine::enrolled(&format!("http://{}", line.address()));
     let mend = move |machine: &mut Machine| {
         line.set(Weather::default());
-        std::mem::forget(line);
-        let _ = machine;
+        machine.residents.push(Box::new(line));
     };
     Ill::new(
         machine,

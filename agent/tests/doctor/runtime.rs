@@ -36,7 +36,7 @@ fn replaced() -> Cure {
     Cure::ByHand(Box::new(|machine| {
         let runtime = sim(SimConfig::new(Kind::Ollama));
         machine.set("DGON_RUNTIMES_ENDPOINTS", runtime.url());
-        std::mem::forget(runtime);
+        machine.residents.push(Box::new(runtime));
     }))
 }
 
@@ -85,11 +85,11 @@ fn hanging() -> Ill {
     Ill::new(machine, "no token within 2 s", cure).keep((runtime, agent))
 }
 
-/// A machine whose runtime is well, with its agent.
+/// A machine whose runtime is well, with its agent; both end with the machine.
 fn heal(machine: &mut Machine) {
     let (fresh, runtime, agent) = served(SimConfig::new(Kind::Ollama));
     *machine = fresh;
-    std::mem::forget((runtime, agent));
+    machine.residents.push(Box::new((agent, runtime)));
 }
 
 #[test]

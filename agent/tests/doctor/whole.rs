@@ -164,6 +164,7 @@ fn agent_yaml_is_what_its_published_schema_says() {
     let validator = jsonschema::validator_for(&schema).unwrap();
     let api = "https://dgon.example".parse().unwrap();
     let written = dgon_agent::config::render(&dgon_agent::config::Seed {
+        insecure_http: true,
         api: &api,
         node_id: "rig-7",
         region: "eu-west",

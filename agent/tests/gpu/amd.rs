@@ -208,3 +208,92 @@ fn cards_of_two_makers_are_numbered_through() {
     let indexes: Vec<u32> = detector.loads().iter().map(|load| load.index).collect();
     assert_eq!(indexes, [0, 1, 2]);
 }
+
+/// A processor's own GPU: little memory is set aside for it, the rest comes through the table.
+fn apu(root: &Path, address: &str) {
+    amd_card(root, 0, address);
+    let device = root.join("class/drm/card0/device");
+    write(
+        &device,
+        &[
+            ("mem_info_vram_total", "536870912"),
+            ("mem_info_vram_used", "104857600"),
+            ("mem_info_gtt_total", "67108864000"),
+            ("mem_info_gtt_used", "34359738368"),
+            ("hwmon/hwmon3/in1_label", "vddnb"),
+        ],
+    );
+}
+
+#[test]
+fn an_apu_has_what_is_set_aside_and_what_it_may_take_and_says_unified() {
+    let dir = tempfile::tempdir().unwrap();
+    apu(dir.path(), "0000:c5:00.0");
+    let mut detector = detector(dir.path());
+    let survey = detector.survey();
+    let card = &survey.cards[0];
+    assert_eq!(card.gpu.unified_memory, Some(true));
+    assert_eq!(card.gpu.vram_mib, Some(512 + 64_000));
+    assert_eq!(card.load.vram_used_mib, Some(100 + 32_768));
+    assert_eq!(detector.loads()[0].vram_used_mib, Some(100 + 32_768));
+    // Without the table's size, the part that is set aside is not passed off as the whole.
+    let device = dir.path().join("class/drm/card0/device");
+    fs::remove_file(device.join("mem_info_gtt_total")).unwrap();
+    let survey = detector.survey();
+    assert_eq!(survey.cards[0].gpu.vram_mib, None);
+    assert!(survey.cards[0].missing.contains_key("vram_mib"));
+}
+
+#[test]
+fn a_card_is_told_from_an_apu_by_facts_or_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    amd_card(dir.path(), 0, "0000:03:00.0");
+    let device = dir.path().join("class/drm/card0/device");
+    write(&device, &[("mem_info_gtt_total", "67108864000")]);
+    let kind = || {
+        let gpu = detector(dir.path()).survey().cards[0].gpu.clone();
+        (gpu.unified_memory, gpu.vram_mib)
+    };
+    assert_eq!(kind(), (None, Some(24_560)));
+    let table = |format: u8| fs::write(device.join("gpu_metrics"), [0x78, 0, format, 3]).unwrap();
+    table(1);
+    assert_eq!(kind(), (Some(false), Some(24_560)));
+    table(2);
+    assert_eq!(kind(), (Some(true), Some(24_560 + 64_000)));
+    table(3);
+    assert_eq!(kind().0, Some(true));
+}
+
+#[test]
+fn a_driver_that_is_loaded_late_is_picked_up_by_heartbeats() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut detector = detector(dir.path());
+    assert_eq!(detector.survey().cards, []);
+    amd_card(dir.path(), 0, "0000:03:00.0");
+    assert_eq!(detector.loads()[0].util_pct, Some(63.0));
+    assert!(detector.take_news(), "the inventory is to be made anew");
+    detector.loads();
+    assert!(!detector.take_news());
+}
+
+#[test]
+fn numbers_that_cannot_be_are_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    amd_card(dir.path(), 0, "0000:03:00.0");
+    let device = dir.path().join("class/drm/card0/device");
+    write(
+        &device,
+        &[
+            ("mem_info_vram_total", "0"),
+            ("mem_info_vram_used", "18446744073709551615"),
+            ("hwmon/hwmon3/temp1_input", "4294967295"),
+            ("hwmon/hwmon3/power1_average", "18446744073709551615"),
+            ("gpu_busy_percent", "65535"),
+        ],
+    );
+    let survey = detector(dir.path()).survey();
+    let card = &survey.cards[0];
+    assert_eq!((card.gpu.vram_mib, card.load.vram_used_mib), (None, None));
+    assert_eq!((card.load.temp_c, card.load.power_w), (None, None));
+    assert_eq!(card.load.util_pct, None);
+}

@@ -55,6 +55,34 @@ pub(crate) fn split() -> Value {
     card
 }
 
+/// The GPU of a DGX Spark, as its driver tells it: of the memory nothing.
+pub(crate) fn gb10() -> Value {
+    let mut card = card(0);
+    card["name"] = "NVIDIA GB10".into();
+    card["pci"] = "0000000F:01:00.0".into();
+    card["unsupported"] = json!(["memory", "ecc_uncorrected", "energy_mj"]);
+    card
+}
+
+/// The GPU of a Jetson, which has no place on a PCI bus.
+pub(crate) fn jetson() -> Value {
+    let mut card = card(0);
+    card["name"] = "Orin (nvgpu)".into();
+    card["unsupported"] = json!([
+        "memory",
+        "uuid",
+        "pci",
+        "util_pct",
+        "temp_c",
+        "power_mw",
+        "throttle",
+        "ecc_uncorrected",
+        "processes",
+        "events"
+    ]);
+    card
+}
+
 /// A machine of its own in this process: a copy of the library, its file, and a bus.
 pub(crate) struct Played {
     dir: tempfile::TempDir,
@@ -81,8 +109,18 @@ impl Played {
     }
 
     pub(crate) fn backend(&self) -> Box<dyn Backend> {
+        Box::new(self.nvml())
+    }
+
+    pub(crate) fn nvml(&self) -> Nvml {
         let library = self.path().join("libnvidia-ml.so.1").into_os_string();
-        Box::new(Nvml::new(Some(library), Bus::recorded(self.path())))
+        Nvml::new(Some(library), Bus::recorded(self.path()))
+    }
+
+    /// How often this process has the library open.
+    pub(crate) fn sessions(&self) -> u32 {
+        let file = self.path().join(format!("sessions/{}", std::process::id()));
+        fs::read_to_string(file).map_or(0, |count| count.parse().unwrap())
     }
 
     pub(crate) fn detector(&self) -> Detector {

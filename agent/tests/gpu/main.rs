@@ -5,6 +5,8 @@
 mod support;
 
 mod amd;
+#[cfg(unix)]
+mod let_go;
 mod machine;
 mod nvml_command;
 mod nvml_running;

@@ -39,6 +39,7 @@ fn one_card_tells_everything_it_has() {
         card["gpu"],
         json!({
             "index": 0, "name": "NVIDIA H200", "uuid": "GPU-00000000", "vram_mib": 143_771,
+            "unified_memory": false,
             "driver": "550.54.15", "cuda": "12.4", "pci": "00000000:00:00.0", "backend": "nvml",
         })
     );

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod duties;
+mod hostile;
+mod requests;
 mod resume;
 mod setup;

@@ -1,10 +1,9 @@
 //! Receipts arrive exactly once and in order, whatever happens to the link.
 
-use crate::setup::{Agent, assert_whole, control_plane};
-use dgon_agent::link::LinkEnd;
+use crate::setup::{Agent, assert_whole, control_plane, own_receipt};
 use dgon_agent::link::Phase;
-use dgon_agent::proxy::sink::ReceiptSink as _;
 use dgon_agent::receipts::NotReady;
+use dgon_agent::sink::ReceiptSink as _;
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::{IssueKind, LinkError, Need, ToAgent};
 use dgon_testkit::fault::{FaultProxy, Weather};
@@ -50,7 +49,7 @@ async fn after_a_long_absence_everything_arrives_in_order() {
     let mut agent = Agent::start(network.address(), 2_500, &[]).await;
     agent.until_link(|link| link.phase == Phase::Waiting).await;
     assert_eq!(agent.receipts.status().depth(), 2_500);
-    agent.receipts.ready().unwrap();
+    agent.receipts.room().unwrap();
     network.set(Weather::default());
     agent.record(100).await;
     let seen = stub
@@ -153,9 +152,10 @@ async fn a_control_plane_restored_from_a_backup_gets_the_rest_again() {
 }
 
 #[tokio::test]
-async fn a_control_plane_that_has_more_than_the_spool_stops_the_node() {
+async fn a_control_plane_that_shows_more_than_the_spool_has_stops_the_node() {
     let stub = control_plane(Script {
         welcome_acked: Some(900),
+        welcome_receipt: Some(own_receipt(898)),
         heartbeat_s: 1,
         ..Script::default()
     })
@@ -166,10 +166,15 @@ async fn a_control_plane_that_has_more_than_the_spool_stops_the_node() {
         .await;
     let mut status = agent.receipts.watch();
     status
-        .wait_for(|now| matches!(now.not_ready, Some(NotReady::ChainBehind { .. })))
+        .wait_for(|now| {
+            matches!(
+                now.not_ready,
+                Some(NotReady::ChainBehind { acked_seq: 898, .. })
+            )
+        })
         .await
         .unwrap();
-    assert!(agent.receipts.ready().is_err());
+    assert!(agent.receipts.room().is_err());
     // The session stands and tells of the node; only receipts are held back.
     let seen = stub.until(|seen| seen.heartbeats >= 2).await.unwrap();
     assert!(seen.receipts.is_empty());
@@ -177,27 +182,28 @@ async fn a_control_plane_that_has_more_than_the_spool_stops_the_node() {
 }
 
 #[tokio::test]
-async fn a_replaced_link_ends_and_says_so() {
+async fn a_replaced_link_ends_and_the_node_serves_on() {
     let stub = control_plane(Script::default()).await;
     let network = FaultProxy::start(stub.address()).await.unwrap();
     let mut agent = Agent::start(network.address(), 1, &[]).await;
     stub.until(|seen| seen.connected).await.unwrap();
     let replaced = LinkError {
         kind: ErrorType::Replaced,
-        message: "a newer session took over".to_owned(),
+        message: "a newer session took over".into(),
         retry_after_s: None,
     };
     assert!(stub.send(ToAgent::Error(replaced)).await);
     agent.until_link(|link| link.phase == Phase::Replaced).await;
     stub.until(|seen| !seen.connected).await.unwrap();
     agent.record(20).await;
-    assert_eq!(network.accepted(), 1);
-    assert_eq!(
-        agent.receipts.status().last_seq,
-        21,
-        "what runs may still end"
-    );
-    assert_eq!(agent.stop().await, LinkEnd::Replaced);
+    agent.serves().await;
+    let link = agent.status.borrow().clone();
+    let wait = link.retry_in_ms.unwrap();
+    assert!((300_000..=600_000).contains(&wait), "{wait}");
+    assert!(link.last_error.unwrap().contains("dgon-agent key rotate"));
+    assert_eq!(network.accepted(), 1, "it does not take the link back");
+    assert_eq!(agent.receipts.status().last_seq, 22);
+    agent.stop().await;
 }
 
 #[tokio::test]

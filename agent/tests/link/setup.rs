@@ -1,19 +1,19 @@
 //! An agent's link and spool without the rest of the agent: real files, real sockets.
 
-use dgon_agent::life::LifeSign;
-use dgon_agent::link::{self, LinkEnd, LinkSettings, LinkStatus, Parts, Prober};
+use dgon_agent::link::{self, LinkSettings, LinkStatus, Parts, ProbePlaces, Prober};
+use dgon_agent::liveness::LivenessSignal;
 use dgon_agent::mode::ModeSwitch;
 use dgon_agent::net::Network;
-use dgon_agent::proxy::sink::ReceiptSink as _;
 use dgon_agent::receipts::{Receipts, Signer};
+use dgon_agent::sink::ReceiptSink as _;
 use dgon_agent::spool::{DeadLetters, Folder, Spool};
 use dgon_agent_core::facts::{RequestFacts, TokensSource};
 use dgon_agent_core::link::Backoff;
 use dgon_agent_core::spool::Limits;
 use dgon_protocol::frame::{Heartbeat, Inventory, Permission, Probe, ProbeOutcome, ProbeResult};
-use dgon_protocol::id::NodeId;
+use dgon_protocol::id::{NodeId, RequestId};
 use dgon_protocol::key::NodeKey;
-use dgon_protocol::receipt::{Source, Status};
+use dgon_protocol::receipt::{Sha256Hash, Source, Status};
 use dgon_testkit::link_server::{Script, Seen, StubControlPlane};
 use futures_util::future::BoxFuture;
 use std::net::SocketAddr;
@@ -25,6 +25,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 const SECRET: [u8; 32] = [5; 32];
+const KEY: [u8; 32] = [3; 32];
 /// How long a test waits for what must come.
 pub(crate) const WITHIN: Duration = Duration::from_secs(30);
 
@@ -67,15 +68,25 @@ pub(crate) struct Agent {
     pub(crate) inventory: watch::Sender<Arc<Inventory>>,
     pub(crate) status: watch::Receiver<LinkStatus>,
     stop: CancellationToken,
-    link: JoinHandle<LinkEnd>,
+    link: JoinHandle<()>,
     _dir: TempDir,
 }
 
 impl Agent {
     /// An agent with `receipts` made before its link begins.
     pub(crate) async fn start(at: SocketAddr, receipts: u64, allow: &[Permission]) -> Self {
+        Self::start_with(at, receipts, allow, |_| {}).await
+    }
+
+    /// The same with other parts.
+    pub(crate) async fn start_with(
+        at: SocketAddr,
+        receipts: u64,
+        allow: &[Permission],
+        change: impl FnOnce(&mut Parts),
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let key = NodeKey::from_seed(&[3; 32]);
+        let key = NodeKey::from_seed(&KEY);
         let disk = Folder::open(&dir.path().join("spool")).unwrap();
         let spool = Spool::open(disk, &key.public().key_id(), Limits::default(), 0).unwrap();
         let letters = DeadLetters::in_dir(dir.path());
@@ -99,15 +110,17 @@ impl Agent {
             backoff: Backoff::between(Duration::from_millis(1), Duration::from_millis(10)),
             network: Network::default(),
         };
-        let parts = Parts {
+        let mut parts = Parts {
             receipts: sink.clone(),
             inventory: inventory_in,
             heartbeat: heartbeat(sink.clone(), mode.clone()),
             prober: Arc::new(Echo),
+            probes: ProbePlaces::default(),
             mode: mode.clone(),
             refresh: Arc::clone(&refresh),
-            life: LifeSign::new("link"),
+            life: LivenessSignal::new("link"),
         };
+        change(&mut parts);
         let link = tokio::spawn(link::run(settings, parts, status_out, stop.clone()));
         Self {
             receipts: sink,
@@ -140,15 +153,25 @@ impl Agent {
         assert!(reached.is_ok(), "{:?}", self.receipts.status());
     }
 
+    /// A client of this machine is served: the gate that the proxy asks is open, and its receipt is made.
+    pub(crate) async fn serves(&self) {
+        self.receipts.room().unwrap();
+        self.record(1).await;
+        assert!(!self.link.is_finished(), "the link's task is gone");
+    }
+
+    /// Waits for a panic of the link.
+    pub(crate) async fn link_panic(self) -> bool {
+        let ended = tokio::time::timeout(WITHIN, self.link).await.unwrap();
+        ended.is_err_and(|error| error.is_panic())
+    }
+
     /// Stops the link as the agent does, then the spool.
-    pub(crate) async fn stop(self) -> LinkEnd {
+    pub(crate) async fn stop(self) {
         self.stop.cancel();
-        let ended = tokio::time::timeout(WITHIN, self.link)
-            .await
-            .unwrap()
-            .unwrap();
+        let ended = tokio::time::timeout(WITHIN, self.link).await;
+        ended.unwrap().unwrap();
         self.receipts.close().await;
-        ended
     }
 }
 
@@ -177,8 +200,12 @@ async fn record(receipts: &Receipts, count: u64) {
 }
 
 fn facts(receipts: &Receipts) -> RequestFacts {
+    facts_of(receipts.next_request_id())
+}
+
+fn facts_of(request_id: RequestId) -> RequestFacts {
     RequestFacts {
-        request_id: receipts.next_request_id(),
+        request_id,
         source: Source::Local,
         status: Status::Ok,
         failure: None,
@@ -200,6 +227,20 @@ fn facts(receipts: &Receipts) -> RequestFacts {
         energy_mwh: None,
         order_hash: None,
     }
+}
+
+/// Entry bytes of a receipt that this node's key signed for this `seq`.
+pub(crate) fn own_receipt(seq: u64) -> Vec<u8> {
+    signed_receipt(seq, &NodeKey::from_seed(&KEY))
+}
+
+/// The same, signed with any key.
+pub(crate) fn signed_receipt(seq: u64, key: &NodeKey) -> Vec<u8> {
+    let signer = Signer::new(key.clone(), node_id(), None);
+    let id = RequestId::parse("r_shown").unwrap();
+    signer
+        .sign(&facts_of(id), seq, Sha256Hash::ZERO)
+        .entry_bytes
 }
 
 /// Everything up to `last_seq` is there once, in order, and the agent broke no rule.

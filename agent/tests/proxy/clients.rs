@@ -323,3 +323,138 @@ async fn idle_connections_are_bounded_and_closed_after_a_while() {
     assert_eq!(last.reply_within(Duration::from_secs(60)).await.status, 200);
     assert_eq!(sink.all().len(), 1);
 }
+
+#[tokio::test]
+async fn the_connection_that_idled_longest_makes_room_and_who_works_stays() {
+    let mut script = vec![Step::Wait];
+    script.extend(ok());
+    let (upstream, sink, _) = vllm(script).await;
+    let mut few = settings();
+    few.max_connections = 3;
+    let found = vec![runtime(RuntimeKind::Vllm, upstream.addr, "m")];
+    let running = proxy_with(found, &sink, few).await;
+    let mut works = Client::connect(running.addr).await;
+    works.post("/v1/completions", r#"{"model":"m"}"#).await;
+    soon(upstream.request()).await;
+    let mut oldest = Client::connect(running.addr).await;
+    oldest
+        .send(b"GET /none HTTP/1.1\r\nHost: evil.example\r\n\r\n")
+        .await;
+    assert_eq!(oldest.reply().await.status, 403);
+    // A head that is not whole is no work.
+    let mut second = Client::connect(running.addr).await;
+    second.send(b"GET /none HT").await;
+    let mut idle = Vec::new();
+    for _ in 0..6 {
+        let mut next = Client::connect(running.addr).await;
+        next.send(b"GET /none HTTP/1.1\r\nHost: evil.example\r\n\r\n")
+            .await;
+        assert_eq!(
+            next.reply().await.status,
+            403,
+            "a client with work is served"
+        );
+        idle.push(next);
+    }
+    assert!(oldest.is_closed().await && second.is_closed().await);
+    upstream.go_on();
+    assert_eq!(works.reply().await.status, 200);
+    assert_eq!(sink.only().await.status, Status::Ok);
+}
+
+#[tokio::test]
+async fn names_of_others_are_refused_on_every_address_unless_the_owner_allows_them() {
+    let (upstream, sink, _) = vllm(ok()).await;
+    let mut named = settings();
+    named.hosts = vec!["ai.example.org".to_owned()];
+    let found = vec![runtime(RuntimeKind::Vllm, upstream.addr, "m")];
+    let open = tokio::net::TcpListener::bind("0.0.0.0:0").await.unwrap();
+    let port = open.local_addr().unwrap().port();
+    let sink: Arc<dyn dgon_agent::proxy::ReceiptSink> = sink;
+    let registry = dgon_agent::runtime::Registry::fixed(found);
+    let proxy = dgon_agent::proxy::Proxy::new(registry, sink, named);
+    tokio::spawn(proxy.serve(open, Default::default()));
+    let addr = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    for (host, status) in [
+        ("evil.example", 403),
+        ("ai.example.org", 200),
+        ("ai.example.org:11435", 200),
+        ("evil.ai.example.org", 403),
+        ("192.168.1.5:11435", 200),
+        ("gpu-box.lan", 200),
+    ] {
+        let mut client = Client::connect(addr).await;
+        let request = post("/v1/completions", r#"{"model":"m"}"#);
+        let request = request.replace("Host: localhost", &format!("Host: {host}"));
+        client.send(request.as_bytes()).await;
+        assert_eq!(client.reply().await.status, status, "{host}");
+    }
+}
+
+/// A runtime that takes a request slowly, a piece at a time, and then answers; or stops taking it.
+async fn slow_reader(pieces: Option<usize>) -> std::net::SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut beat = tokio::time::interval(Duration::from_millis(10));
+        let (mut piece, mut all) = (vec![0; 64 << 10], 0);
+        for number in 0.. {
+            beat.tick().await;
+            if pieces.is_some_and(|most| number >= most) {
+                std::future::pending::<()>().await;
+            }
+            all += tokio::io::AsyncReadExt::read(&mut stream, &mut piece)
+                .await
+                .unwrap();
+            if all > UPLOAD_BYTES {
+                break;
+            }
+        }
+        let answer: Vec<u8> = ok().into_iter().filter_map(written).flatten().collect();
+        tokio::io::AsyncWriteExt::write_all(&mut stream, &answer)
+            .await
+            .unwrap();
+        std::future::pending::<()>().await;
+    });
+    addr
+}
+
+/// More than lies in the buffers of the system.
+const UPLOAD_BYTES: usize = 16 << 20;
+
+fn written(step: Step) -> Option<Vec<u8>> {
+    match step {
+        Step::Write(bytes) => Some(bytes),
+        _ => None,
+    }
+}
+
+/// Asks with a body that takes a runtime longer than its time to the first byte.
+async fn upload(pieces: Option<usize>) -> (Reply, Arc<MemorySink>) {
+    let sink = MemorySink::open();
+    let mut quick = settings();
+    quick.first_byte_timeout = Duration::from_millis(500);
+    let upstream = slow_reader(pieces).await;
+    let found = vec![runtime(RuntimeKind::Vllm, upstream, "m")];
+    let running = proxy_with(found, &sink, quick).await;
+    let mut client = Client::connect(running.addr).await;
+    let body = format!(r#"{{"model":"m","prompt":"{}"}}"#, "x".repeat(UPLOAD_BYTES));
+    client.post("/v1/completions", &body).await;
+    let reply = client.reply_within(Duration::from_secs(60)).await;
+    (reply, sink)
+}
+
+#[tokio::test]
+async fn a_request_that_moves_is_no_stall_however_long_it_takes() {
+    let (reply, sink) = upload(None).await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(sink.only().await.status, Status::Ok);
+}
+
+#[tokio::test]
+async fn a_request_that_a_runtime_stops_to_take_is_one() {
+    let (reply, sink) = upload(Some(3)).await;
+    assert_eq!(reply.status, 504);
+    assert_eq!(sink.only().await.failure, Some(Failure::Stalled));
+}

@@ -30,7 +30,7 @@ async fn a_receipt_carries_the_energy_of_its_request() {
         tokio::task::yield_now().await;
     }
     let mut settings = settings();
-    settings.energy = Some(meter);
+    settings.energy = Some(std::sync::Arc::new(meter));
     let found = vec![runtime(RuntimeKind::Vllm, sim.addr(), &model)];
     let proxy = proxy_with(found, &sink, settings).await;
     let reply = ask(

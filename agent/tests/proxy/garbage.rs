@@ -161,6 +161,6 @@ async fn compressed_answers_pass_and_are_not_counted() {
     let facts = sink.only().await;
     assert_eq!(
         (facts.status, facts.tokens_source),
-        (Status::Ok, TokensSource::None)
+        (Status::Ok, TokensSource::Unknown)
     );
 }

@@ -249,7 +249,9 @@ async fn a_client_that_stops_reading_is_let_go_and_its_work_cancelled() {
 
 #[tokio::test]
 async fn connections_beyond_the_limit_wait_their_turn() {
-    let upstream = Upstream::play(ok("{}")).await;
+    let mut script = vec![Step::Wait];
+    script.extend(ok("{}"));
+    let upstream = Upstream::play(script).await;
     let sink = MemorySink::open();
     let mut one = settings();
     one.max_connections = 1;
@@ -261,12 +263,15 @@ async fn connections_beyond_the_limit_wait_their_turn() {
     .await;
     let mut first = Client::connect(proxy.addr).await;
     first.post("/v1/embeddings", r#"{"model":"m"}"#).await;
-    assert_eq!(first.reply().await.status, 200);
+    soon(upstream.request()).await;
     let mut second = Client::connect(proxy.addr).await;
     second.post("/v1/embeddings", r#"{"model":"m"}"#).await;
     second.settle().await;
     assert_eq!(second.so_far(), "");
-    drop(first);
+    upstream.go_on();
+    upstream.go_on();
+    assert_eq!(first.reply().await.status, 200);
+    // Who only keeps its connection makes room.
     assert_eq!(second.reply().await.status, 200);
 }
 

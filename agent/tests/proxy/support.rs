@@ -98,10 +98,17 @@ impl MemorySink {
 }
 
 impl ReceiptSink for MemorySink {
-    fn ready(&self) -> Result<(), SinkError> {
+    fn room(&self) -> Result<u64, SinkError> {
         match *self.not_ready.lock().unwrap() {
             Some(error) => Err(error()),
-            None => Ok(()),
+            None => Ok(u64::MAX),
+        }
+    }
+
+    fn full(&self) -> SinkError {
+        SinkError::Full {
+            receipts: 0,
+            bytes: 0,
         }
     }
 
@@ -242,7 +249,7 @@ async fn play(
 }
 
 /// Reads a request with a `content-length` body or none.
-async fn read_request(stream: &mut TcpStream) -> Option<Vec<u8>> {
+pub(crate) async fn read_request(stream: &mut TcpStream) -> Option<Vec<u8>> {
     let mut request = Vec::new();
     loop {
         if let Some(end) = request.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -409,6 +416,20 @@ impl Client {
     pub(crate) async fn read_some(&mut self, most: usize) {
         let mut bytes = vec![0; most];
         let _ = self.stream.read(&mut bytes).await;
+    }
+
+    /// Whether the proxy has closed the connection, once it has nothing more to say.
+    pub(crate) async fn is_closed(&mut self) -> bool {
+        let mut rest = [0; 1024];
+        soon(async {
+            loop {
+                match self.stream.read(&mut rest).await {
+                    Ok(0) | Err(_) => return true,
+                    Ok(_) => {}
+                }
+            }
+        })
+        .await
     }
 
     pub(crate) async fn post(&mut self, path: &str, body: &str) {

@@ -4,7 +4,7 @@
 use super::support::*;
 use dgon_agent::proxy::{Proxy, ReceiptSink, Settings};
 use dgon_agent::runtime::{
-    Access, Endpoint, NamedEndpoint, Registry, RegistrySettings, RuntimeKind, discover,
+    Endpoint, NamedEndpoint, RegistrySettings, RuntimeKind, discover, keep_looking, load_access,
 };
 use dgon_agent_core::facts::RequestFacts;
 use dgon_protocol::frame::{Probe, ProbeOutcome};
@@ -61,7 +61,7 @@ async fn tls_before(behind: SocketAddr) -> SocketAddr {
 }
 
 fn settings(endpoint: Endpoint, key: Option<&Path>, ca: Option<&Path>) -> RegistrySettings {
-    let access = Access::load(&endpoint, key, ca).unwrap();
+    let access = load_access(&endpoint, key, ca).unwrap();
     RegistrySettings {
         endpoints: vec![NamedEndpoint {
             endpoint,
@@ -92,8 +92,12 @@ struct Facts {
 }
 
 impl ReceiptSink for Facts {
-    fn ready(&self) -> Result<(), dgon_agent::proxy::SinkError> {
-        Ok(())
+    fn room(&self) -> Result<u64, dgon_agent::proxy::SinkError> {
+        Ok(u64::MAX)
+    }
+
+    fn full(&self) -> dgon_agent::proxy::SinkError {
+        dgon_agent::proxy::SinkError::Closed
     }
 
     fn next_request_id(&self) -> RequestId {
@@ -111,7 +115,7 @@ impl ReceiptSink for Facts {
 
 /// A proxy over what `settings` find; its address.
 async fn proxy_over(settings: RegistrySettings) -> (Arc<Proxy>, SocketAddr) {
-    let registry = Registry::start(settings);
+    let registry = keep_looking(settings);
     until(&registry, |found| !found.is_empty()).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();

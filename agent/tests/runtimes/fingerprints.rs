@@ -48,7 +48,8 @@ async fn ollama_tells_digests_and_what_is_loaded_but_not_what_runs_elsewhere() {
         r#"{{"models":[
             {{"name":"tiny-test:latest","size":815319791,"digest":"{DIGEST}"}},
             {{"name":"on-disk:1b","size":5,"digest":"broken"}},
-            {{"name":"big:cloud","size":1,"digest":"{DIGEST}","remote_model":"big","remote_host":"https://elsewhere"}}]}}"#
+            {{"name":"big:cloud","size":1,"digest":"{DIGEST}","remote_model":"big","remote_host":"https://elsewhere"}},
+            {{"name":"mine:latest","size":1,"digest":"{DIGEST}","remote_host":"https://elsewhere"}}]}}"#
     );
     let (found, _server) = find(&[
         ("/", page("Ollama is running")),
@@ -69,6 +70,29 @@ async fn ollama_tells_digests_and_what_is_loaded_but_not_what_runs_elsewhere() {
     assert_eq!(found.models[1].digest, None);
     assert_eq!(found.models[1].loaded, Some(false));
     assert!(found.model("tiny-test").is_some());
+    assert_eq!(found.remote_models, ["big:cloud", "mine:latest"]);
+    assert!(found.is_remote("mine") && found.is_remote("other:cloud"));
+    assert!(!found.is_remote("tiny-test"));
+}
+
+#[tokio::test]
+async fn ollama_behind_a_gateway_that_names_itself_is_ollama() {
+    let by_nginx = |body: &str| (200, "Server: nginx/1.27\r\n", body.to_owned());
+    let pages = [
+        ("/", by_nginx("Ollama is running")),
+        ("/api/version", by_nginx(r#"{"version":"0.32.15"}"#)),
+        ("/api/tags", by_nginx(r#"{"models":[{"name":"a:1b"}]}"#)),
+        ("/api/ps", by_nginx(r#"{"models":[]}"#)),
+    ];
+    let (found, _server) = find(&pages).await;
+    let found = found.unwrap();
+    assert_eq!(found.kind, RuntimeKind::Ollama);
+    assert!(found.model("a:1b").is_some());
+    // The same lists behind a page of another program are an imitation.
+    let mut imitation = pages;
+    imitation[0] = ("/", by_nginx("welcome"));
+    let (found, _server) = find(&imitation).await;
+    assert!(found.is_none_or(|found| found.kind != RuntimeKind::Ollama));
 }
 
 #[tokio::test]

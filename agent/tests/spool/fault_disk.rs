@@ -56,6 +56,19 @@ struct State {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct FaultDisk(Arc<Mutex<State>>);
 
+impl FaultDisk {
+    /// From now on whoever touches the disk panics.
+    #[expect(clippy::panic, reason = "that is what it is for")]
+    pub(crate) fn poison(&self) {
+        let state = Arc::clone(&self.0);
+        let poisoning = std::thread::spawn(move || {
+            let _held = state.lock();
+            panic!("the disk is poisoned");
+        });
+        drop(poisoning.join());
+    }
+}
+
 pub(crate) struct FaultFile {
     disk: FaultDisk,
     content: usize,

@@ -13,7 +13,7 @@ fn live(model: &mut Model) {
             let _ = model.append(count);
             model.spool.repair(model.now_s);
         }
-        let acked = model.spool.book().last_seq().saturating_sub(4);
+        let acked = model.spool.index().last_seq().saturating_sub(4);
         model.spool.set_acked(acked);
         let _ = model.spool.save_acked();
         let _ = model.spool.trim(model.now_s);
@@ -28,7 +28,7 @@ fn undisturbed_steps() -> u64 {
     let mut model = Model::new();
     live(&mut model);
     model.check();
-    assert!(model.spool.book().oldest_seq() > 1, "the life must trim");
+    assert!(model.spool.index().oldest_seq() > 1, "the life must trim");
     model.disk.steps()
 }
 
@@ -56,7 +56,7 @@ fn any_failing_step_with_a_power_failure_after_it_loses_nothing() {
                 let mut rounds = 0;
                 while model.disk.steps() <= step && rounds < 50 {
                     let _ = model.append(2);
-                    let acked = model.spool.book().last_seq().saturating_sub(3);
+                    let acked = model.spool.index().last_seq().saturating_sub(3);
                     model.spool.set_acked(acked);
                     let _ = model.spool.save_acked();
                     let _ = model.spool.trim(0);
@@ -91,8 +91,8 @@ fn damage_costs_the_damaged_receipt_and_its_seq_alone() {
     for _ in 0..8 {
         model.append(1).unwrap();
     }
-    let last = model.spool.book().last_seq();
-    let active = model.spool.book().active().unwrap().first_seq;
+    let last = model.spool.index().last_seq();
+    let active = model.spool.index().active().unwrap().first_seq;
     assert!(
         (2..last).contains(&active),
         "one victim in each of two segments"
@@ -101,7 +101,7 @@ fn damage_costs_the_damaged_receipt_and_its_seq_alone() {
         model.disk.flip(&file_name(victim), HEADER_BYTES + 45);
     }
     let mut spool = Spool::open(model.disk.clone(), KEY, small(), 0).unwrap();
-    assert_eq!(spool.book().last_seq(), last, "no seq is used twice");
+    assert_eq!(spool.index().last_seq(), last, "no seq is used twice");
     let mut seqs = Vec::new();
     let mut from = 1;
     loop {
@@ -181,12 +181,12 @@ fn act(model: &mut Model, action: Action) {
     match action {
         Action::Append(count) => drop(model.append(count)),
         Action::Acknowledge(behind) => {
-            let seq = model.spool.book().last_seq().saturating_sub(behind);
-            let acked = model.spool.book().acked_seq().max(seq);
+            let seq = model.spool.index().last_seq().saturating_sub(behind);
+            let acked = model.spool.index().acked_seq().max(seq);
             model.spool.set_acked(acked);
         }
         Action::Forget(back) => {
-            let seq = model.spool.book().acked_seq().saturating_sub(back);
+            let seq = model.spool.index().acked_seq().saturating_sub(back);
             model.spool.set_acked(seq);
         }
         Action::Save => drop(model.spool.save_acked()),
@@ -238,7 +238,7 @@ fn what_may_still_vanish_is_never_saved_as_acknowledged() {
         act(&mut model, action);
     }
     assert_eq!(
-        model.spool.book().last_seq(),
+        model.spool.index().last_seq(),
         0,
         "the power failure took it"
     );

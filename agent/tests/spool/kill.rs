@@ -2,8 +2,8 @@
 //! chain goes on from it.
 
 use crate::receipts::{facts, key};
-use dgon_agent::proxy::sink::ReceiptSink as _;
 use dgon_agent::receipts::{Receipts, Signer};
+use dgon_agent::sink::ReceiptSink as _;
 use dgon_agent::spool::view::View;
 use dgon_agent::spool::{DeadLetters, Folder, Lock, Spool};
 use dgon_agent_core::spool::Limits;

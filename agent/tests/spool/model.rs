@@ -57,7 +57,7 @@ impl Model {
 
     pub(crate) fn append(&mut self, count: u64) -> Result<(), AppendError> {
         self.adopt();
-        let first = self.spool.book().next_seq();
+        let first = self.spool.index().next_seq();
         let batch: Vec<Signed> = (first..first + count)
             .map(|seq| self.receipt(seq))
             .collect();
@@ -84,9 +84,9 @@ impl Model {
     fn adopt(&mut self) {
         let known = self.promised.len() as u64;
         assert!(
-            self.spool.book().last_seq() >= known,
+            self.spool.index().last_seq() >= known,
             "promised up to {known}, found up to {}",
-            self.spool.book().last_seq()
+            self.spool.index().last_seq()
         );
         for stored in self.spool.read(known + 1, 1_000, 1 << 20).unwrap() {
             assert_eq!(stored.seq, self.promised.len() as u64 + 1);
@@ -102,13 +102,13 @@ impl Model {
     /// Everything promised that may not be trimmed yet is there, once, in order.
     pub(crate) fn check(&mut self) {
         self.adopt();
-        let book = self.spool.book().clone();
+        let index = self.spool.index().clone();
         let certain = self.spool.certain_seq();
         assert!(
-            book.oldest_seq() <= book.acked_seq() + 1,
+            index.oldest_seq() <= index.acked_seq() + 1,
             "unacknowledged receipts were trimmed"
         );
-        let mut expected = book.oldest_seq();
+        let mut expected = index.oldest_seq();
         while expected <= certain {
             let batch = self.spool.read(expected, 7, 500).unwrap();
             assert!(!batch.is_empty(), "seq {expected} is missing");
@@ -123,7 +123,7 @@ impl Model {
             }
         }
         assert_eq!(self.spool.damaged(), 0);
-        if certain < book.last_seq() {
+        if certain < index.last_seq() {
             assert!(
                 self.spool.fault().is_some(),
                 "a working disk leaves nothing in doubt"
@@ -146,7 +146,7 @@ impl Model {
     pub(crate) fn recovers(&mut self) {
         self.disk.set_broken(None);
         self.spool.repair(self.now_s);
-        self.spool.set_acked(self.spool.book().last_seq());
+        self.spool.set_acked(self.spool.index().last_seq());
         self.spool.trim(self.now_s).unwrap();
         self.append(2).unwrap();
         self.check();

@@ -1,8 +1,8 @@
 //! The writer: signing, the chain, waiting requests, and a disk that comes and goes.
 
 use crate::fault_disk::{Effect, FaultDisk};
-use dgon_agent::proxy::sink::{ReceiptSink as _, SinkError};
 use dgon_agent::receipts::{NotReady, Receipts, Signer};
+use dgon_agent::sink::{ReceiptSink as _, SinkError};
 use dgon_agent::spool::{DeadLetters, Spool};
 use dgon_agent_core::facts::{RequestFacts, TokensSource};
 use dgon_agent_core::spool::Limits;
@@ -122,7 +122,7 @@ async fn a_broken_disk_refuses_requests_and_clears_by_itself() {
     bench.disk.set_broken(Some(Effect::Half));
     let refused = bench.receipts.record(facts("r_2")).await;
     assert!(matches!(refused, Err(SinkError::Write(_))), "{refused:?}");
-    assert!(matches!(bench.receipts.ready(), Err(SinkError::Write(_))));
+    assert!(matches!(bench.receipts.room(), Err(SinkError::Write(_))));
     bench.disk.set_broken(None);
     until_ready(&bench.receipts).await;
     assert_eq!(bench.receipts.record(facts("r_3")).await.unwrap(), 2);
@@ -132,20 +132,21 @@ async fn a_broken_disk_refuses_requests_and_clears_by_itself() {
 async fn a_full_spool_refuses_requests_until_the_control_plane_has_some() {
     let bench = bench(Limits::new(20, 1 << 20));
     for n in 0..18 {
-        bench.receipts.ready().unwrap();
+        bench.receipts.room().unwrap();
         bench
             .receipts
             .record(facts(&format!("r_{n}")))
             .await
             .unwrap();
     }
-    assert!(matches!(
-        bench.receipts.ready(),
-        Err(SinkError::Full { receipts: 18, .. })
-    ));
-    // Requests that ran already may end.
+    // Who was let in has room: as many more may be promised a receipt as there are places.
+    assert_eq!(bench.receipts.room().unwrap(), 2);
     bench.receipts.record(facts("r_18")).await.unwrap();
     bench.receipts.record(facts("r_19")).await.unwrap();
+    assert!(matches!(
+        bench.receipts.room(),
+        Err(SinkError::Full { receipts: 20, .. })
+    ));
     let refused = bench.receipts.record(facts("r_20")).await;
     assert!(
         matches!(refused, Err(SinkError::Full { .. })),
@@ -155,8 +156,8 @@ async fn a_full_spool_refuses_requests_until_the_control_plane_has_some() {
         acked_seq: 10,
         refused: Vec::new(),
     };
-    bench.receipts.acknowledge(ack).await;
-    bench.receipts.ready().unwrap();
+    bench.receipts.acknowledge(ack, 20).await;
+    bench.receipts.room().unwrap();
     assert_eq!(bench.receipts.record(facts("r_21")).await.unwrap(), 21);
 }
 
@@ -173,17 +174,18 @@ async fn refused_receipts_become_dead_letters_and_hold_nothing_up() {
     let refusal = |id: &str| Refused {
         request_id: RequestId::parse(id).ok(),
         kind: ErrorType::InvalidReceipt,
-        message: "no".to_owned(),
+        message: "no".into(),
     };
     let ack = Ack {
         acked_seq: 3,
-        refused: vec![refusal("r_2"), refusal("r_unknown")],
+        refused: vec![refusal("r_2"), refusal("r_unknown"), refusal("r_2")],
     };
-    bench.receipts.acknowledge(ack).await;
+    let ignored = bench.receipts.acknowledge(ack, 3).await;
+    assert_eq!(ignored, 2, "one is unknown, one is told twice");
     let status = bench.receipts.status();
     assert_eq!(
         (status.acked_seq, status.depth(), status.dead_letters),
-        (3, 1, 2)
+        (3, 1, 1)
     );
     let letters = bench.letters.newest(9).unwrap();
     let known = letters.iter().find(|letter| letter.seq == Some(2)).unwrap();
@@ -193,13 +195,53 @@ async fn refused_receipts_become_dead_letters_and_hold_nothing_up() {
             .unwrap()
             .verify(&key().public())
     );
-    assert_eq!(
-        letters
-            .iter()
-            .filter(|letter| letter.receipt.is_none())
-            .count(),
-        1
-    );
+}
+
+#[tokio::test]
+async fn refusals_count_for_what_is_in_flight_and_once() {
+    let bench = bench(Limits::default());
+    for n in 1..=6 {
+        let recorded = bench.receipts.record(facts(&format!("r_{n}"))).await;
+        recorded.unwrap();
+    }
+    let all = |acked_seq: u64| Ack {
+        acked_seq,
+        refused: (1..=6)
+            .map(|n| Refused {
+                request_id: RequestId::parse(format!("r_{n}")).ok(),
+                kind: ErrorType::InvalidReceipt,
+                message: "no".into(),
+            })
+            .collect(),
+    };
+    bench.receipts.resume_at(2).await;
+    // 1 and 2 were acknowledged before, 5 and 6 were not sent.
+    assert_eq!(bench.receipts.acknowledge(all(2), 4).await, 4);
+    for _ in 0..50 {
+        assert_eq!(bench.receipts.acknowledge(all(2), 4).await, 6);
+    }
+    assert_eq!(bench.receipts.acknowledge(all(4), 6).await, 4);
+    let mut letters: Vec<_> = bench.letters.newest(99).unwrap();
+    letters.sort_by_key(|letter| letter.seq);
+    let seqs: Vec<_> = letters.iter().filter_map(|letter| letter.seq).collect();
+    assert_eq!(seqs, [3, 4, 5, 6]);
+    assert_eq!(bench.receipts.status().dead_letters, 4);
+}
+
+#[tokio::test]
+async fn a_panic_of_the_writer_is_told() {
+    let bench = bench(Limits::default());
+    bench.receipts.record(facts("r_1")).await.unwrap();
+    assert!(!bench.receipts.panicked().is_cancelled());
+    bench.disk.poison();
+    let recorded = bench.receipts.record(facts("r_2")).await;
+    assert!(matches!(recorded, Err(SinkError::Closed)), "{recorded:?}");
+    let told = bench.receipts.panicked().cancelled();
+    tokio::time::timeout(WITHIN, told).await.unwrap();
+    // An orderly end is none.
+    let bench = self::bench(Limits::default());
+    bench.receipts.close().await;
+    assert!(!bench.receipts.panicked().is_cancelled());
 }
 
 #[tokio::test]
@@ -229,7 +271,7 @@ async fn a_control_plane_that_is_ahead_stops_the_node_and_one_that_is_behind_rew
             last_seq: 5
         })
     ));
-    assert!(matches!(bench.receipts.ready(), Err(SinkError::Chain(_))));
+    assert!(matches!(bench.receipts.room(), Err(SinkError::Chain(_))));
     assert!(bench.receipts.record(facts("r_6")).await.is_err());
     assert_eq!(
         bench.receipts.status().acked_seq,
@@ -250,12 +292,12 @@ async fn what_is_recorded_before_closing_is_there_after_a_restart() {
         acked_seq: 7,
         refused: Vec::new(),
     };
-    bench.receipts.acknowledge(ack).await;
+    bench.receipts.acknowledge(ack, 7).await;
     bench.receipts.close().await;
     for recorded in futures_util::future::join_all(waiting).await {
         recorded.unwrap();
     }
-    assert!(matches!(bench.receipts.ready(), Err(SinkError::Closed)));
+    assert!(matches!(bench.receipts.room(), Err(SinkError::Closed)));
     assert!(matches!(
         bench.receipts.record(facts("r_late")).await,
         Err(SinkError::Closed)

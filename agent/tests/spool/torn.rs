@@ -21,7 +21,7 @@ fn open(folder: &Path) -> Spool<Folder> {
 }
 
 fn append(spool: &mut Spool<Folder>, count: u64) {
-    let first = spool.book().next_seq();
+    let first = spool.index().next_seq();
     let batch: Vec<Signed> = (first..first + count).map(receipt).collect();
     spool.append(&batch, 1).unwrap();
 }
@@ -34,7 +34,7 @@ fn check(spool: &mut Spool<Folder>) -> u64 {
         assert_eq!(stored.entry_bytes, receipt(seq).entry_bytes);
     }
     let last = found.len() as u64;
-    assert_eq!((spool.book().last_seq(), spool.damaged()), (last, 0));
+    assert_eq!((spool.index().last_seq(), spool.damaged()), (last, 0));
     assert_eq!(spool.head(), receipt(last).entry_hash);
     last
 }

@@ -19,12 +19,12 @@ pub(crate) const SECRET: [u8; 32] = [9; 32];
 
 /// An enrolled machine with a configuration file.
 pub(crate) struct Machine {
+    /// What lives as long as the machine, such as its agent; ends before its folder goes.
+    pub(crate) residents: Vec<Box<dyn std::any::Any>>,
     pub(crate) dir: tempfile::TempDir,
     pub(crate) state: StateDir,
     pub(crate) key: NodeKey,
     pub(crate) environment: Vec<(&'static str, String)>,
-    /// What lives as long as the machine, such as its agent.
-    pub(crate) residents: Vec<Box<dyn std::any::Any>>,
 }
 
 impl Machine {

@@ -35,7 +35,7 @@ impl NodeLife {
         NodeStatus {
             // A retired node holds no session; if it did, it would not serve.
             status: self.state.shown().unwrap_or(LifecycleStatus::Offline),
-            reason: self.reason.as_str().to_owned(),
+            reason: self.reason.as_str().into(),
         }
     }
 }

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use http::header;
 use metrics::{describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 const HTTP: &str = "api_http_request_duration_seconds";
@@ -22,12 +22,15 @@ const SECONDS: [f64; 12] = [
 ];
 
 static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+/// Held by who installs it: of two servers that start at once in one process, the second waits and finds it.
+static INSTALLING: Mutex<()> = Mutex::new(());
 
-/// Starts recording, once per process.
+/// Starts recording, once per process; any number of callers may come at any time.
 ///
 /// # Errors
-/// [`BuildError`] when another recorder runs already.
+/// [`BuildError`] when a recorder runs already that is not of this function.
 pub fn install() -> Result<(), BuildError> {
+    let _one_at_a_time = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
     if RECORDER.get().is_some() {
         return Ok(());
     }
@@ -36,7 +39,7 @@ pub fn install() -> Result<(), BuildError> {
         .build_recorder();
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder).map_err(BuildError::FailedToSetGlobalRecorder)?;
-    // Of two that race, only one can have set the recorder above.
+    // Nobody else can have set it: the lock is held.
     let _ = RECORDER.set(handle);
     describe_histogram!(
         HTTP,
@@ -89,4 +92,31 @@ pub async fn metrics_text(State(state): State<HttpState>) -> Result<Response, Ap
         text,
     )
         .into_response())
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "a helper that fails fails its test")]
+mod tests {
+    use super::*;
+    use std::sync::Barrier;
+
+    #[test]
+    fn servers_that_start_at_once_share_one_recorder() {
+        const SERVERS: usize = 16;
+        let together = Barrier::new(SERVERS);
+        std::thread::scope(|scope| {
+            let started: Vec<_> = (0..SERVERS)
+                .map(|_| {
+                    scope.spawn(|| {
+                        together.wait();
+                        install()
+                    })
+                })
+                .collect();
+            for one in started {
+                one.join().expect("no panic").expect("installed");
+            }
+        });
+        assert!(RECORDER.get().is_some());
+    }
 }

@@ -1,15 +1,22 @@
-//! Challenge, hello, welcome: the node proves the key that its receipts verify under.
+//! Challenge, hello, welcome: the node proves the key that its receipts verify under, and the control plane proves
+//! that it knows the node's secret.
+//!
+//! Beyond wire.md: `hello` carries a nonce of the agent, which `welcome` repeats under its proof. The challenge's nonce
+//! is the server's choice, so an impostor could otherwise play a recorded challenge and its welcome again.
 
 use super::session::{End, Wire};
 use crate::app::{App, NodeSession};
 use crate::bus::Event;
 use crate::presence::{AgentInfo, Report};
+use dgon_protocol::auth;
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::{
-    Challenge, Hello, Incoming, Inventory, LinkLimits, NodeStatus, ToAgent, ToControlPlane, Welcome,
+    Challenge, Hello, Incoming, Inventory, LinkLimits, NodeStatus, SealedWelcome, ToAgent,
+    ToControlPlane, Welcome,
 };
 use dgon_protocol::id::NodeId;
 use dgon_protocol::key::hex;
+use serde_json::value::RawValue;
 use std::sync::Arc;
 
 const AGENT_TEXT_CHARS: usize = 128;
@@ -17,13 +24,20 @@ const INVENTORY_BYTES: usize = 256 * 1024;
 /// GPUs of one node; also the most that a heartbeat may speak of.
 pub(super) const GPUS: usize = 256;
 
-/// Runs the handshake up to the moment before `welcome`.
+/// A node that proved its key, and what its welcome is sealed with.
+pub(super) struct Proven {
+    pub(super) node: Arc<NodeSession>,
+    hello: Box<Hello>,
+    nonce: String,
+}
+
+/// Runs the handshake up to the moment before `welcome`. `host` is what the agent asked for.
 pub(super) async fn prove(
     app: &App,
     wire: &mut Wire,
     node_id: &NodeId,
     host: &str,
-) -> Result<(Arc<NodeSession>, Box<Hello>), End> {
+) -> Result<Proven, End> {
     let mut random = [0u8; 32];
     getrandom::fill(&mut random).map_err(|_| End::unavailable("no randomness"))?;
     let nonce = hex(&random);
@@ -65,20 +79,57 @@ pub(super) async fn prove(
         };
         return Err(End::error(ErrorType::InvalidKey, message));
     }
-    if !hello.proves_key(&nonce, host) {
-        let message = "hello does not prove the receipt key for this nonce and host";
-        return Err(End::error(ErrorType::InvalidSignature, message));
+    check_proof(&hello, &nonce, host, app.settings.public_url.as_deref())?;
+    if !hello.agent_nonce.as_deref().is_none_or(auth::is_nonce) {
+        let message = "hello's agent_nonce must be 22 to 128 of A-Z a-z 0-9 _ -";
+        return Err(End::error(ErrorType::InvalidFrame, message));
     }
-    Ok((Arc::new(node), hello))
+    Ok(Proven {
+        node: Arc::new(node),
+        hello,
+        nonce,
+    })
+}
+
+/// Whether the node's proof was made for this control plane. With a public URL it must be for that address: a server
+/// in between, which the agent took for us, has another one.
+fn check_proof(
+    hello: &Hello,
+    nonce: &str,
+    host: &str,
+    public_url: Option<&str>,
+) -> Result<(), End> {
+    let public = public_url.map(authority);
+    if hello.proves_key(nonce, public.as_deref().unwrap_or(host)) {
+        return Ok(());
+    }
+    let message = match public {
+        Some(public) if hello.proves_key(nonce, host) => format!(
+            "the agent connects to {host}, and this control plane's public address is {public}; set control_plane.api \
+             in agent.yaml to the public address, or correct public_url"
+        ),
+        Some(_) | None => "hello does not prove the receipt key for this nonce and host".to_owned(),
+    };
+    Err(End::error(ErrorType::InvalidSignature, message))
+}
+
+/// Host and port of an address as a `Host` header has them: in lower case, without the port that the scheme implies.
+fn authority(url: &str) -> String {
+    let (rest, implied) = match url.strip_prefix("https://") {
+        Some(rest) => (rest, ":443"),
+        None => (url.strip_prefix("http://").unwrap_or(url), ":80"),
+    };
+    let authority = rest.trim_end_matches('/').to_ascii_lowercase();
+    authority
+        .strip_suffix(implied)
+        .unwrap_or(&authority)
+        .to_owned()
 }
 
 /// Makes the session known to the rest and tells the node that it stands.
-pub(super) async fn welcome(
-    app: &App,
-    wire: &mut Wire,
-    node: &NodeSession,
-    hello: Hello,
-) -> Result<(), End> {
+pub(super) async fn welcome(app: &App, wire: &mut Wire, proven: Proven) -> Result<(), End> {
+    let Proven { node, hello, nonce } = proven;
+    let welcome = sealed(app, &node, &hello, &nonce).await?;
     let session_id = node.session_id.clone().unwrap_or_default();
     let mut allow = hello.allow;
     allow.sort_unstable();
@@ -102,22 +153,61 @@ pub(super) async fn welcome(
         node_id: node.node_id.clone(),
     });
     app.lifecycle_wake.notify_one();
+    wire.send(&ToAgent::Welcome(welcome)).await?;
+    let status = app.lifecycles.get(&node.node_id).map(|life| life.status());
+    wire.send(&ToAgent::Status(status.unwrap_or(NodeStatus {
+        status: dgon_protocol::frame::LifecycleStatus::Pending,
+        reason: "enrolled".into(),
+    })))
+    .await
+}
+
+/// The welcome, with the proof that we know the node's secret.
+async fn sealed(
+    app: &App,
+    node: &NodeSession,
+    hello: &Hello,
+    nonce: &str,
+) -> Result<SealedWelcome, End> {
+    let secret = app.node_secret(&node.node_id).await;
+    let secret = secret
+        .map_err(|error| End::store(&error))?
+        .ok_or_else(|| End::error(ErrorType::Unauthorized, "the node has no secret here"))?;
     let welcome = Welcome {
-        session_id,
+        session_id: node.session_id.clone().unwrap_or_default(),
         acked_seq: node.head_seq,
+        acked_receipt: newest_receipt(app, node, hello.next_seq).await?,
         heartbeat_s: u32::try_from(app.settings.heartbeat.as_secs())
             .unwrap_or(10)
             .max(1),
         limits: LinkLimits::default(),
         flags: serde_json::Map::new(),
+        agent_nonce: hello.agent_nonce.clone(),
     };
-    wire.send(&ToAgent::Welcome(welcome)).await?;
-    let status = app.lifecycles.get(&node.node_id).map(|life| life.status());
-    wire.send(&ToAgent::Status(status.unwrap_or(NodeStatus {
-        status: dgon_protocol::frame::LifecycleStatus::Pending,
-        reason: "enrolled".to_owned(),
-    })))
-    .await
+    welcome.seal(&secret, nonce).map_err(|error| {
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "a welcome was not sealed"
+        );
+        End::unavailable("the control plane cannot prove itself now")
+    })
+}
+
+/// The newest stored receipt of the chain, for an agent that speaks of fewer: it believes nothing less.
+async fn newest_receipt(
+    app: &App,
+    node: &NodeSession,
+    next_seq: u64,
+) -> Result<Option<Box<RawValue>>, End> {
+    if next_seq > node.head_seq {
+        return Ok(None);
+    }
+    let from_seq = i64::try_from(next_seq).unwrap_or(i64::MAX);
+    let stored = app.store.newest_receipt(node.node_key_id, from_seq).await;
+    Ok(stored
+        .map_err(|error| End::store(&error))?
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .and_then(|text| RawValue::from_string(text).ok()))
 }
 
 fn cut(text: &str) -> String {
@@ -132,4 +222,22 @@ pub(super) fn bounded(inventory: Inventory) -> Result<Inventory, End> {
         return Err(End::error(ErrorType::InvalidFrame, message));
     }
     Ok(inventory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_compared_as_a_host_header_has_it() {
+        for (url, expected) in [
+            ("https://DGON.example", "dgon.example"),
+            ("https://dgon.example:443/", "dgon.example"),
+            ("https://dgon.example:80", "dgon.example:80"),
+            ("http://10.0.0.5:8080", "10.0.0.5:8080"),
+            ("http://[::1]:80", "[::1]"),
+        ] {
+            assert_eq!(authority(url), expected, "{url}");
+        }
+    }
 }

@@ -14,6 +14,7 @@ use dgon_control_plane_store::StoreError;
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::{Ack, Incoming, LinkError, Receipts, Refused, ToAgent, ToControlPlane};
 use dgon_protocol::id::NodeId;
+use dgon_protocol::text::Text;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
 use std::sync::Arc;
@@ -41,16 +42,15 @@ impl End {
     pub(super) fn error(kind: ErrorType, message: impl Into<String>) -> Self {
         Self::Error(Box::new(LinkError {
             kind,
-            message: message.into(),
+            message: Text::from(message.into()),
             retry_after_s: None,
         }))
     }
 
     pub(super) fn unavailable(message: &str) -> Self {
-        let message = message.to_owned();
         Self::Error(Box::new(LinkError {
             kind: ErrorType::Unavailable,
-            message,
+            message: message.into(),
             retry_after_s: Some(5),
         }))
     }
@@ -125,7 +125,7 @@ impl Wire {
     /// Says why and closes; nothing waits for the peer.
     async fn close(mut self, end: End) {
         if let End::Error(error) = end {
-            tracing::info!(kind = %error.kind, message = error.message, "link closed");
+            tracing::info!(kind = %error.kind, message = %error.message, "link closed");
             let _ = self.send(&ToAgent::Error(*error)).await;
             let _ = timeout(WRITE, self.socket.send(Message::Close(None))).await;
         }
@@ -143,7 +143,7 @@ pub(super) async fn run(app: Arc<App>, socket: WebSocket, node_id: NodeId, host:
         handshake::prove(&app, &mut wire, &node_id, &host),
     )
     .await;
-    let (node, hello) = match proven {
+    let proven = match proven {
         Ok(Ok(proven)) => proven,
         Ok(Err(end)) => return wire.close(end).await,
         Err(_) => {
@@ -153,11 +153,12 @@ pub(super) async fn run(app: Arc<App>, socket: WebSocket, node_id: NodeId, host:
                 .await;
         }
     };
+    let node = Arc::clone(&proven.node);
     let session_id = node.session_id.clone().unwrap_or_default();
     let (handle, outbox, ended) = SessionHandle::new(session_id.clone());
     app.sessions.open(&node_id, handle);
     metrics::gauge!("link_sessions").set(app.sessions.count() as f64);
-    let end = match handshake::welcome(&app, &mut wire, &node, *hello).await {
+    let end = match handshake::welcome(&app, &mut wire, proven).await {
         Ok(()) => {
             let session = Session {
                 app: Arc::clone(&app),
@@ -310,7 +311,7 @@ impl Session {
                 Fate::Refused { kind, message } => Some(Refused {
                     request_id: verdict.request_id,
                     kind,
-                    message,
+                    message: message.into(),
                 }),
                 Fate::Accepted | Fate::Duplicate | Fate::Held => None,
             })

@@ -277,6 +277,26 @@ impl Store {
         Ok(row.is_some())
     }
 
+    /// The entry bytes of the newest stored receipt of a chain, unless it comes before `from_seq`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn newest_receipt(
+        &self,
+        node_key_id: i64,
+        from_seq: i64,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let row: Option<(Vec<u8>,)> = on_read!(self, conn => sqlx::query_as(
+                "SELECT entry FROM receipts WHERE node_key_id = $1 AND seq >= $2 \
+                 ORDER BY seq DESC LIMIT 1")
+            .bind(node_key_id)
+            .bind(from_seq)
+            .fetch_optional(conn)
+            .await
+            .map_err(StoreError::query("receipt.newest")))?;
+        Ok(row.map(|(bytes,)| bytes))
+    }
+
     /// How many refused bytes are kept of a node.
     ///
     /// # Errors

@@ -45,6 +45,51 @@ async fn a_newer_session_replaces_the_older() {
 }
 
 #[tokio::test]
+async fn an_agent_that_speaks_of_fewer_receipts_is_shown_the_newest() {
+    let server = Server::start().await;
+    let mut agent = server.agent("a").await;
+    let mut link = agent.connect().await.expect("connect");
+    assert!(link.welcome.acked_receipt.is_none(), "nothing to show");
+    let before = agent.head;
+    let receipts: Vec<_> = (0..5)
+        .map(|_| agent.next_receipt().expect("receipt"))
+        .collect();
+    link.send_receipts(&receipts).await.expect("send");
+    ack(&mut link, 5).await;
+    link.close().await;
+    let again = agent.connect().await.expect("connect");
+    assert!(again.welcome.acked_receipt.is_none(), "it has them all");
+    // The spool is lost.
+    agent.head = before;
+    let lost = agent.connect().await.expect("connect").welcome;
+    let shown = lost.shown_seq(&agent.key.public(), &agent.node_id);
+    assert_eq!((lost.acked_seq, shown), (5, Some(5)));
+    let stranger = NodeKey::from_seed(&[9; 32]).public();
+    assert_eq!(lost.shown_seq(&stranger, &agent.node_id), None);
+}
+
+#[tokio::test]
+async fn the_agent_must_connect_to_the_public_address() {
+    let settings = crate::support::quick();
+    let other = dgon_control_plane::app::Settings {
+        public_url: Some("https://dgon.example".to_owned()),
+        ..settings
+    };
+    let server = Server::start_with(other, dgon_control_plane::app::Clock::system()).await;
+    let mut agent = server.agent("a").await;
+    // What enrolment gave is the public address, which a test cannot reach.
+    assert!(agent.link_url.starts_with("wss://dgon.example/"));
+    agent.link_url = format!("{}/api/v1/nodes/link", server.url.replacen("http", "ws", 1));
+    match agent.connect().await {
+        Err(SimError::Link(error)) => {
+            assert_eq!(error.kind, ErrorType::InvalidSignature);
+            assert!(error.message.contains("dgon.example"), "{}", error.message);
+        }
+        other => panic!("{:?}", other.map(|_| "a session")),
+    }
+}
+
+#[tokio::test]
 async fn only_the_enrolled_key_opens_a_session() {
     let server = Server::start().await;
     let mut agent = server.agent("a").await;

@@ -227,7 +227,7 @@ pub(crate) async fn quarantined(link: &mut SimLink) -> (Ack, String) {
         match frame {
             ToAgent::Ack(ack) if !ack.refused.is_empty() => refusals = Some(ack.clone()),
             ToAgent::Status(status) if status.status == LifecycleStatus::Quarantine => {
-                reason = Some(status.reason.clone());
+                reason = Some(status.reason.to_string());
             }
             _ => {}
         }
@@ -239,7 +239,7 @@ pub(crate) async fn quarantined(link: &mut SimLink) -> (Ack, String) {
 
 pub(crate) async fn status(link: &mut SimLink, wanted: LifecycleStatus) -> String {
     link.until(SOON, |frame| match frame {
-        ToAgent::Status(status) if status.status == wanted => Some(status.reason.clone()),
+        ToAgent::Status(status) if status.status == wanted => Some(status.reason.to_string()),
         _ => None,
     })
     .await

@@ -158,7 +158,11 @@ impl Draft {
         optional_int(w, "p95_ms", self.p95_ms);
         w.text("prev_hash", &self.prev_hash.to_string());
         optional_text(w, "prompt_hash", &self.prompt_hash);
-        optional_text(w, "region", &self.region);
+        optional_text(
+            w,
+            "region",
+            &self.region.as_deref().map(|region| clean(region, 64)),
+        );
         w.text("request_id", self.request_id.as_str());
         optional_text(w, "runtime", &self.runtime);
         w.key("s3_checkpoints");
@@ -185,6 +189,31 @@ fn bounded_model_id(model_id: &str) -> String {
     if model_id.is_empty() {
         "unknown".to_owned()
     } else {
-        model_id.chars().take(256).collect()
+        clean(model_id, 256)
+    }
+}
+
+/// A text as a receipt may carry it: what a client writes into its request must not make one that every verifier refuses.
+fn clean(text: &str, most: usize) -> String {
+    let visible = |c: char| {
+        if c.is_control() {
+            char::REPLACEMENT_CHARACTER
+        } else {
+            c
+        }
+    };
+    text.chars().take(most).map(visible).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_client_names_its_model_makes_no_receipt_that_is_refused() {
+        assert_eq!(bounded_model_id(""), "unknown");
+        assert_eq!(bounded_model_id("x\u{0}y\u{85}z"), "x\u{fffd}y\u{fffd}z");
+        assert_eq!(bounded_model_id(&"é".repeat(300)).chars().count(), 256);
+        assert_eq!(clean("eu\nwest", 64), "eu\u{fffd}west");
     }
 }

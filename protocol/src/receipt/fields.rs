@@ -215,14 +215,27 @@ fn hash_text(prefix: &'static str) -> impl Fn(&Value<'_>) -> Option<String> {
     move |value| owned_text(value).filter(|text| is_hash(text, prefix))
 }
 
-fn model_id(value: &Value<'_>) -> Option<String> {
-    owned_text(value).filter(|text| (1..=256).contains(&text.chars().count()))
+/// A text of so many characters, none of them a control character: no database, log or screen takes harm from it.
+fn line(length: std::ops::RangeInclusive<usize>) -> impl Fn(&Value<'_>) -> Option<String> {
+    move |value| {
+        owned_text(value).filter(|text| {
+            length.contains(&text.chars().count()) && !text.chars().any(char::is_control)
+        })
+    }
+}
+
+fn runtime(value: &Value<'_>) -> Option<String> {
+    let plain =
+        |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-');
+    owned_text(value).filter(|text| (1..=32).contains(&text.len()) && text.bytes().all(plain))
 }
 
 const INT: &str = "an integer";
 const COUNT: &str = "an integer of 0 or more";
 const BOOL: &str = "true or false";
-const TEXT: &str = "a string";
+const REGION: &str = "a string of 0 to 64 characters, none a control character";
+const MODEL: &str = "a string of 1 to 256 characters, none a control character";
+const RUNTIME: &str = "1 to 32 of a-z, 0-9, point, underscore and hyphen";
 const SHA256: &str = "sha256: and 64 lower-case hex digits";
 const BLAKE3: &str = "blake3: and 64 lower-case hex digits";
 
@@ -243,10 +256,10 @@ impl Fields {
                 RequestId::parse(text(v)?).ok()
             })?,
             node_id: table.required("node_id", "a node id", |v| NodeId::parse(text(v)?).ok())?,
-            region: table.optional("region", TEXT, owned_text)?,
+            region: table.optional("region", REGION, line(0..=64))?,
             ts_start: table.required("ts_start", INT, int)?,
             ts_end: table.required("ts_end", INT, int)?,
-            model_id: table.required("model_id", "a string of 1 to 256 characters", model_id)?,
+            model_id: table.required("model_id", MODEL, line(1..=256))?,
             model_hash: table.optional("model_hash", SHA256, hash_text("sha256:"))?,
             prompt_hash: table.optional("prompt_hash", BLAKE3, hash_text("blake3:"))?,
             tokens_input: table.required("tokens_input", COUNT, count)?,
@@ -281,10 +294,11 @@ impl Fields {
     }
 
     fn read_v1_1(&mut self, table: &Table<'_, '_>) -> Result<(), ReceiptError> {
-        self.seq = table.optional("seq", "an integer of 1 or more", |v| {
+        self.seq = Some(table.required("seq", "an integer of 1 or more", |v| {
             int(v).filter(|n| *n >= 1)
-        })?;
-        self.prev_hash = table.optional("prev_hash", SHA256, |v| Sha256Hash::parse(text(v)?))?;
+        })?);
+        self.prev_hash =
+            Some(table.required("prev_hash", SHA256, |v| Sha256Hash::parse(text(v)?))?);
         self.status = table.optional("status", "ok, error or cancelled", |v| match text(v)? {
             "ok" => Some(Status::Ok),
             "error" => Some(Status::Error),
@@ -293,7 +307,7 @@ impl Fields {
         })?;
         self.ttft_ms = table.optional("ttft_ms", INT, int)?;
         self.latency_ms = table.optional("latency_ms", INT, int)?;
-        self.runtime = table.optional("runtime", TEXT, owned_text)?;
+        self.runtime = table.optional("runtime", RUNTIME, runtime)?;
         self.source =
             table.optional("source", "local, gateway, probe or job", |v| {
                 match text(v)? {

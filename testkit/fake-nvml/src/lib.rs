@@ -162,11 +162,16 @@ fn own_path() -> Option<PathBuf> {
 
 #[unsafe(no_mangle)]
 extern "C" fn nvmlInit_v2() -> nvmlReturn_t {
-    Machine::now().init.code()
+    let machine = Machine::now();
+    if machine.init == Answer::Ok {
+        machine::open(&machine);
+    }
+    machine.init.code()
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn nvmlShutdown() -> nvmlReturn_t {
+    machine::shut();
     SUCCESS
 }
 
@@ -176,6 +181,9 @@ unsafe extern "C" fn nvmlDeviceGetCount_v2(count: *mut c_uint) -> nvmlReturn_t {
     // A driver that was replaced under an open library refuses it.
     if machine.init != Answer::Ok {
         return machine.init.code();
+    }
+    if machine.is_stale() {
+        return Answer::Unknown.code();
     }
     let cards = c_uint::try_from(machine.cards.len()).unwrap_or(c_uint::MAX);
     // SAFETY: NVML's callers hand in a writable place.
@@ -188,6 +196,9 @@ unsafe extern "C" fn nvmlDeviceGetHandleByIndex_v2(
     device: *mut nvmlDevice_t,
 ) -> nvmlReturn_t {
     let index = index as usize;
+    if Machine::now().is_stale() {
+        return Answer::Unknown.code();
+    }
     if index >= Machine::now().cards.len() {
         return sys::nvmlReturn_enum_NVML_ERROR_INVALID_ARGUMENT;
     }
@@ -236,7 +247,11 @@ unsafe extern "C" fn nvmlDeviceGetHandleByPciBusId_v2(
         .into_owned();
     // NVML takes domains of four and of eight digits.
     let plain = |pci: &str| pci.to_ascii_lowercase().trim_start_matches('0').to_owned();
-    let cards = Machine::now().cards;
+    let machine = Machine::now();
+    if machine.is_stale() {
+        return Answer::Unknown.code();
+    }
+    let cards = machine.cards;
     let Some(card) = cards
         .iter()
         .position(|card| plain(&card.pci) == plain(&bus))

@@ -6,6 +6,7 @@
 use nvml_wrapper_sys::bindings as sys;
 use serde::Deserialize;
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 /// Names the file.
 const FILE_VARIABLE: &str = "DGON_FAKE_NVML";
@@ -22,6 +23,9 @@ pub(crate) struct Machine {
     pub(crate) cuda: i32,
     /// What opening the library answers.
     pub(crate) init: Answer,
+    /// How often the driver was loaded anew. A library that was opened before says "unknown error" to everything,
+    /// until it is opened again.
+    pub(crate) epoch: u64,
     /// The cards.
     pub(crate) cards: Vec<Card>,
     /// Faults that the driver tells of, in order; each is told once to each event set.
@@ -149,7 +153,58 @@ impl Handle {
     }
 }
 
+/// The epochs in which the library was opened and is not shut yet, as NVML counts them.
+static OPENED: Mutex<Vec<u64>> = Mutex::new(Vec::new());
+
+/// Opens the library; who has it open is told by `sessions/PID` beside the machine, with how often.
+pub(crate) fn open(machine: &Machine) {
+    if let Ok(mut opened) = OPENED.lock() {
+        opened.push(machine.epoch);
+        note_opening();
+        tell_sessions(opened.len());
+    }
+}
+
+/// Shuts it once.
+pub(crate) fn shut() {
+    if let Ok(mut opened) = OPENED.lock() {
+        opened.pop();
+        tell_sessions(opened.len());
+    }
+}
+
+/// One letter more in `opened` beside the machine.
+fn note_opening() {
+    use std::io::Write as _;
+    let path = file().and_then(|file| Some(file.parent()?.join("opened")));
+    let log = path.and_then(|path| {
+        let mut options = std::fs::OpenOptions::new();
+        options.append(true).create(true).open(path).ok()
+    });
+    if let Some(mut log) = log {
+        drop(log.write_all(b"o"));
+    }
+}
+
+fn tell_sessions(count: usize) {
+    if let Some(folder) = file().and_then(|file| Some(file.parent()?.join("sessions"))) {
+        // A test that looks for it then fails, as it should.
+        drop(std::fs::create_dir_all(&folder));
+        drop(std::fs::write(
+            folder.join(std::process::id().to_string()),
+            count.to_string(),
+        ));
+    }
+}
+
 impl Machine {
+    /// Whether the driver under the open library is another one by now.
+    pub(crate) fn is_stale(&self) -> bool {
+        OPENED
+            .lock()
+            .is_ok_and(|opened| opened.last().is_some_and(|epoch| *epoch != self.epoch))
+    }
+
     /// The machine of the file; one that NVML cannot explain where the file is missing or wrong.
     pub(crate) fn now() -> Self {
         let read = || serde_json::from_slice(&std::fs::read(file()?).ok()?).ok();
@@ -163,7 +218,11 @@ impl Machine {
     pub(crate) fn card(number: usize, sensor: &str) -> Result<Card, sys::nvmlReturn_t> {
         let bad = sys::nvmlReturn_enum_NVML_ERROR_INVALID_ARGUMENT;
         let handle = Handle::of(number).ok_or(bad)?;
-        let mut card = Self::now().cards.into_iter().nth(handle.card).ok_or(bad)?;
+        let now = Self::now();
+        if now.is_stale() {
+            return Err(Answer::Unknown.code());
+        }
+        let mut card = now.cards.into_iter().nth(handle.card).ok_or(bad)?;
         asked(handle.card);
         if card.answer != Answer::Ok {
             return Err(card.answer.code());

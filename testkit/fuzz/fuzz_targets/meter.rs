@@ -1,11 +1,12 @@
-//! Answers of runtimes: no bytes in no chunks panic, and every byte reaches the client once and in order.
+//! Answers of runtimes: no bytes in no chunks panic, every byte reaches the client once and in order, and what is
+//! measured does not depend on the chunks.
 #![no_main]
 
 use bytes::Bytes;
-use dgon_agent_core::meter::{Dialect, Ending, Framing, Meter, MeterSettings};
+use dgon_agent_core::meter::{Dialect, Ending, Label, Measured, Meter, MeterSettings};
 use libfuzzer_sys::fuzz_target;
 
-const DIALECTS: [Dialect; 7] = [
+const DIALECTS: [Dialect; 8] = [
     Dialect::OpenAi,
     Dialect::Responses,
     Dialect::Messages,
@@ -13,23 +14,23 @@ const DIALECTS: [Dialect; 7] = [
     Dialect::Tgi,
     Dialect::Llama,
     Dialect::Triton,
+    Dialect::Other,
 ];
-const FRAMINGS: [Framing; 4] = [Framing::Json, Framing::Sse, Framing::Ndjson, Framing::Opaque];
+const LABELS: [Label; 4] = [Label::Readable, Label::EventStream, Label::Encoded, Label::NoAnswer];
 
-fuzz_target!(|input: &[u8]| {
-    let Some((&[choice, chunk], body)) = input.split_first_chunk::<2>() else { return };
-    let drop_usage_event = choice & 0x80 != 0;
+fn play(choice: u8, step: usize, body: &[u8]) -> (Measured, Vec<u8>) {
     let mut meter = Meter::new(MeterSettings {
         dialect: DIALECTS[usize::from(choice) % DIALECTS.len()],
-        framing: FRAMINGS[usize::from(choice / 8) % FRAMINGS.len()],
+        label: LABELS[usize::from(choice / 8) % LABELS.len()],
         hash_key: [7; 32],
-        drop_usage_event,
+        drop_usage_event: choice & 0x80 != 0,
         header_usage: None,
+        answers: u32::from(choice / 32 % 4),
     });
     let mut out = Vec::new();
     let mut holds = 0;
-    for (i, piece) in body.chunks(usize::from(chunk).max(1)).enumerate() {
-        let release = meter.feed(Bytes::copy_from_slice(piece), i as u64);
+    for piece in body.chunks(step) {
+        let release = meter.feed(Bytes::copy_from_slice(piece), 1);
         out.extend_from_slice(&release.pass);
         out.extend_from_slice(&release.then);
         if let Some(held) = release.hold {
@@ -37,14 +38,22 @@ fuzz_target!(|input: &[u8]| {
             out.extend_from_slice(&held);
         }
     }
-    let (measured, rest) = meter.finish(Ending::Complete, u64::from(chunk));
+    let (measured, rest) = meter.finish(Ending::Complete);
     out.extend_from_slice(&rest);
     assert!(holds <= 1);
-    if drop_usage_event {
+    (measured, out)
+}
+
+fuzz_target!(|input: &[u8]| {
+    let Some((&[choice, step], body)) = input.split_first_chunk::<2>() else { return };
+    let (measured, out) = play(choice, usize::from(step).max(1), body);
+    if choice & 0x80 != 0 {
         assert!(out.len() <= body.len());
     } else {
         assert_eq!(out, body);
     }
     let limit = i64::MAX as u64;
     assert!(measured.tokens_input <= limit && measured.tokens_output <= limit);
+    let (whole, out_whole) = play(choice, body.len().max(1), body);
+    assert_eq!((measured, out), (whole, out_whole));
 });

@@ -295,7 +295,7 @@ impl SimAgent {
     }
 
     /// The answer to a challenge: the proof that this agent holds its receipt key.
-    pub fn hello(&self, nonce: &str, host: &str) -> Hello {
+    pub fn hello(&self, nonce: &str, host: &str, agent_nonce: &str) -> Hello {
         let proof = link_proof_bytes(nonce, &self.node_id, host);
         Hello {
             node_id: self.node_id.clone(),
@@ -308,6 +308,7 @@ impl SimAgent {
             inventory: inventory(),
             next_seq: self.head.seq + 1,
             allow: Permission::DEFAULT.to_vec(),
+            agent_nonce: Some(agent_nonce.to_owned()),
         }
     }
 
@@ -342,6 +343,7 @@ pub fn inventory() -> Inventory {
             }],
         }],
         hardware_hash: None,
+        gpus_not_read: None,
     }
 }
 

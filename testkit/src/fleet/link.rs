@@ -1,8 +1,9 @@
 //! The agent's side of a link, one frame at a time. Sends whatever it is told to, also what no agent should.
 
 use super::SimError;
-use super::agent::{SimAgent, SimReceipt, unix_now};
+use super::agent::{SimAgent, SimReceipt, random, unix_now};
 use dgon_protocol::frame::{Incoming, Receipts, SUBPROTOCOL, ToAgent, ToControlPlane, Welcome};
+use dgon_protocol::key::hex;
 use dgon_protocol::limits::{FRAME_BYTES, HANDSHAKE};
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::HeaderValue;
@@ -82,13 +83,18 @@ impl SimLink {
             },
             _ => return Err(SimError::Answer("the first frame is not a challenge")),
         };
-        let hello = ToControlPlane::Hello(agent.hello(&nonce, &host));
+        let agent_nonce = hex(&random::<16>()?);
+        let hello = ToControlPlane::Hello(agent.hello(&nonce, &host, &agent_nonce));
         let text = hello.encode(unix_now().as_millis() as i64);
         ws.send(Message::text(text)).await.map_err(self::ws)?;
         loop {
             match next(&mut ws, HANDSHAKE).await? {
                 Event::Frame(frame) => match *frame {
-                    ToAgent::Welcome(welcome) => return Ok(Self { ws, welcome }),
+                    ToAgent::Welcome(sealed) => {
+                        let opened = sealed.open(&agent.secret, &nonce, &agent_nonce);
+                        let welcome = opened.map_err(SimError::Welcome)?;
+                        return Ok(Self { ws, welcome });
+                    }
                     ToAgent::Error(error) => return Err(SimError::Link(error)),
                     _ => {}
                 },

@@ -11,7 +11,7 @@ mod node;
 pub use agent::{Enrol, MODEL, SavedAgent, SimAgent, SimReceipt, inventory, unix_now};
 pub use link::{Event, SimLink};
 
-use dgon_protocol::frame::{FrameError, LinkError};
+use dgon_protocol::frame::{FrameError, LinkError, WelcomeError};
 
 /// Why a simulated agent cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +39,9 @@ pub enum SimError {
     /// A frame from the control plane breaks the grammar.
     #[error("the control plane sent a malformed frame")]
     Frame(#[source] FrameError),
+    /// The control plane does not prove that it knows the node's secret.
+    #[error("the control plane is not believed")]
+    Welcome(#[source] WelcomeError),
     /// The control plane ended the session.
     #[error("the control plane ended the session: {} ({})", .0.message, .0.kind)]
     Link(LinkError),

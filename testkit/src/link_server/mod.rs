@@ -9,7 +9,7 @@ mod session;
 use dgon_protocol::chain::Head;
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::{
-    Heartbeat, Hello, Inventory, IssueKind, JobUpdate, ProbeResult, ToAgent,
+    Heartbeat, Hello, Inventory, IssueKind, JobUpdate, ProbeResult, SealedWelcome, ToAgent,
 };
 use dgon_protocol::id::NodeId;
 use std::collections::BTreeMap;
@@ -39,6 +39,33 @@ pub struct Script {
     pub refuse_upgrade: Option<(u16, u64)>,
     /// Heartbeat period of `welcome`, s.
     pub heartbeat_s: u32,
+    /// What it does wrong about `welcome`.
+    pub welcome: WelcomeFault,
+    /// Entry bytes that `welcome` shows as the newest receipt; what is kept, where absent.
+    pub welcome_receipt: Option<Vec<u8>>,
+    /// Whether it reads what the agent sends once a session stands.
+    pub reads: bool,
+}
+
+/// How a server fails to prove itself.
+#[derive(Debug, Clone, Default)]
+pub enum WelcomeFault {
+    /// It does not.
+    #[default]
+    None,
+    /// It does not know the secret and makes a proof with another.
+    OtherSecret,
+    /// It plays a handshake again that it overheard.
+    Replay(Recorded),
+    /// It sends this instead of a welcome.
+    Instead(Box<ToAgent>),
+}
+
+/// A handshake as an eavesdropper has it.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    nonce: String,
+    welcome: SealedWelcome,
 }
 
 impl Default for Script {
@@ -50,6 +77,9 @@ impl Default for Script {
             welcome_acked: None,
             refuse_upgrade: None,
             heartbeat_s: 10,
+            welcome: WelcomeFault::None,
+            welcome_receipt: None,
+            reads: true,
         }
     }
 }
@@ -89,6 +119,10 @@ pub struct Seen {
     pub relayed: Vec<Vec<u8>>,
     /// What the agent did wrong. A test ends with this empty.
     pub violations: Vec<String>,
+    /// The last handshake that reached a welcome.
+    pub recorded: Option<Recorded>,
+    /// Handshakes that got an answer to `hello`, whatever it was.
+    pub answered: u64,
     head: Head,
 }
 
@@ -111,6 +145,8 @@ impl Default for Seen {
             byes: Vec::new(),
             relayed: Vec::new(),
             violations: Vec::new(),
+            recorded: None,
+            answered: 0,
             head: Head::EMPTY,
         }
     }
@@ -120,6 +156,9 @@ impl Default for Seen {
 enum Out {
     Frame(ToAgent),
     Relay(Vec<u8>),
+    /// Any text, frame or not.
+    Text(String),
+    Ping,
 }
 
 struct Shared {
@@ -212,6 +251,16 @@ impl StubControlPlane {
     /// Sends a binary frame in the session that stands; `false` where there is none.
     pub async fn send_relay(&self, frame: Vec<u8>) -> bool {
         self.put(Out::Relay(frame)).await
+    }
+
+    /// Sends any text; `false` where no session stands.
+    pub async fn send_text(&self, text: String) -> bool {
+        self.put(Out::Text(text)).await
+    }
+
+    /// Sends a WebSocket ping; `false` where no session stands.
+    pub async fn ping(&self) -> bool {
+        self.put(Out::Ping).await
     }
 
     async fn put(&self, frame: Out) -> bool {

@@ -1,10 +1,10 @@
 //! One session of the stub.
 
-use super::{Out, Seen, Shared};
+use super::{Out, Recorded, Script, Seen, Shared, WelcomeFault};
 use dgon_protocol::chain::{Head, Judgement, Link, judge};
 use dgon_protocol::frame::{
-    Ack, Challenge, Incoming, LinkLimits, Receipts, Refused, SUBPROTOCOL, ToAgent, ToControlPlane,
-    Welcome,
+    Ack, Challenge, Hello, Incoming, LinkLimits, Receipts, Refused, SUBPROTOCOL, SealedWelcome,
+    ToAgent, ToControlPlane, Welcome,
 };
 use dgon_protocol::key::PublicKey;
 use dgon_protocol::limits::RECEIPTS_IN_FLIGHT;
@@ -12,6 +12,7 @@ use dgon_protocol::receipt::{Receipt, Sha256Hash};
 use dgon_protocol::{auth, frame::LINK_PATH};
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{HeaderMap, HeaderValue};
+use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -157,7 +158,11 @@ async fn converse(
     shared: &Shared,
     number: &AtomicU64,
 ) -> Result<(), Over> {
-    let nonce = format!("nonce-{}-{}", now_ms(), shared.seen.borrow().sessions);
+    let script = shared.script.borrow().clone();
+    let nonce = match &script.welcome {
+        WelcomeFault::Replay(recorded) => recorded.nonce.clone(),
+        _ => format!("nonce-{}-{}", now_ms(), shared.seen.borrow().sessions),
+    };
     let challenge = Challenge {
         nonce: nonce.clone(),
         server_time_ms: i64::try_from(now_ms()).unwrap_or(0),
@@ -172,50 +177,94 @@ async fn converse(
         return Err(Over);
     }
     let key = hello.public_key;
-    let script = shared.script.borrow().clone();
-    let acked_seq = script
-        .welcome_acked
-        .unwrap_or(shared.seen.borrow().head.seq);
-    let (outbox, mut queue) = mpsc::channel(16);
+    let answer = match &script.welcome {
+        WelcomeFault::Instead(frame) => frame.as_ref().clone(),
+        WelcomeFault::Replay(recorded) => ToAgent::Welcome(recorded.welcome.clone()),
+        fault => ToAgent::Welcome(sealed_welcome(shared, &script, &hello, &nonce, fault)?),
+    };
+    let stands = matches!(script.welcome, WelcomeFault::None);
+    let (outbox, queue) = mpsc::channel(16);
     shared.seen.send_modify(|seen| {
-        seen.sessions += 1;
-        number.store(seen.sessions, Ordering::SeqCst);
+        if stands {
+            seen.sessions += 1;
+            number.store(seen.sessions, Ordering::SeqCst);
+            if let ToAgent::Welcome(welcome) = &answer {
+                let welcome = welcome.clone();
+                seen.recorded = Some(Recorded { nonce, welcome });
+            }
+        }
         seen.hello = Some(hello);
     });
+    send(&mut socket, answer).await?;
+    shared.seen.send_modify(|seen| seen.answered += 1);
+    shared.outbox.send_replace(Some(outbox));
+    shared.seen.send_modify(|seen| seen.connected = stands);
+    serve(&mut socket, queue, &key, shared, script.reads).await
+}
+
+/// The welcome of this session, sealed with the node's secret or with another.
+fn sealed_welcome(
+    shared: &Shared,
+    script: &Script,
+    hello: &Hello,
+    nonce: &str,
+    fault: &WelcomeFault,
+) -> Result<SealedWelcome, Over> {
+    let seen = shared.seen.borrow();
+    let newest = seen.receipts.last_key_value();
+    let newest = newest.filter(|(seq, _)| **seq >= hello.next_seq);
+    let shown = script.welcome_receipt.as_ref();
+    let shown = shown.or(newest.map(|(_, bytes)| bytes));
     let welcome = Welcome {
-        session_id: format!("s-{}", shared.seen.borrow().sessions),
-        acked_seq,
+        session_id: format!("s-{}", seen.sessions + 1),
+        acked_seq: script.welcome_acked.unwrap_or(seen.head.seq),
+        acked_receipt: shown
+            .and_then(|bytes| String::from_utf8(bytes.clone()).ok())
+            .and_then(|text| RawValue::from_string(text).ok()),
         heartbeat_s: script.heartbeat_s,
         limits: LinkLimits::default(),
         flags: serde_json::Map::new(),
+        agent_nonce: hello.agent_nonce.clone(),
     };
-    send(&mut socket, ToAgent::Welcome(welcome)).await?;
-    shared.outbox.send_replace(Some(outbox));
-    shared.seen.send_modify(|seen| seen.connected = true);
+    let secret = match fault {
+        WelcomeFault::OtherSecret => b"another secret".as_slice(),
+        _ => &shared.secret,
+    };
+    welcome.seal(secret, nonce).map_err(|_| Over)
+}
+
+async fn serve(
+    socket: &mut Socket,
+    mut queue: mpsc::Receiver<Out>,
+    key: &PublicKey,
+    shared: &Shared,
+    reads: bool,
+) -> Result<(), Over> {
     let mut unacked = 0;
     loop {
         tokio::select! {
-            frame = receive(&mut socket, shared) => {
-                if let Some(answer) = handle(frame?, &key, shared, &mut unacked)? {
-                    send(&mut socket, answer).await?;
+            frame = receive(socket, shared), if reads => {
+                if let Some(answer) = handle(frame?, key, shared, &mut unacked)? {
+                    send(socket, answer).await?;
                 }
             }
             Some(out) = queue.recv() => {
-                let frame = match out {
-                    Out::Frame(frame) => frame,
-                    Out::Relay(bytes) => {
-                        let sent = socket.send(Message::binary(bytes)).await;
-                        sent.map_err(|_| Over)?;
+                let message = match out {
+                    Out::Frame(frame) => {
+                        let ends = matches!(frame, ToAgent::Error(_));
+                        send(socket, frame).await?;
+                        if ends {
+                            // The agent closes; what it still says is not heard.
+                            while receive(socket, shared).await.is_ok() {}
+                            return Err(Over);
+                        }
                         continue;
                     }
+                    Out::Relay(bytes) => Message::binary(bytes),
+                    Out::Text(text) => Message::text(text),
+                    Out::Ping => Message::Ping(vec![7; 100].into()),
                 };
-                let ends = matches!(frame, ToAgent::Error(_));
-                send(&mut socket, frame).await?;
-                if ends {
-                    // The agent closes; what it still says is not heard.
-                    while receive(&mut socket, shared).await.is_ok() {}
-                    return Err(Over);
-                }
+                socket.send(message).await.map_err(|_| Over)?;
             }
         }
     }
@@ -293,7 +342,7 @@ fn ingest(batch: &Receipts, key: &PublicKey, shared: &Shared) -> Result<Option<T
                 refused.push(Refused {
                     request_id: Some(receipt.fields.request_id.clone()),
                     kind: *kind,
-                    message: "the script refuses it".to_owned(),
+                    message: "the script refuses it".into(),
                 });
             }
             drops |= script.drop_at.is_some_and(|at| seq >= at);

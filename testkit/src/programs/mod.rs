@@ -111,25 +111,27 @@ fn find(variable: &str, program: &str) -> Result<PathBuf, ProgramError> {
     }
 }
 
-/// Builds the programs where cargo builds the tests; the folder they are in. The packages are the ones that the gate
-/// builds before its tests: with another set cargo would choose other features and build everything anew. Cargo's
-/// own lock makes parallel tests wait for each other.
+/// Builds the programs where cargo builds the tests; the folder they are in. The selection is the one that the gate
+/// builds before its tests (`xtask/src/build.rs`): with another set cargo would choose other features and build
+/// everything anew. Cargo's own lock makes parallel tests wait for each other.
 fn build() -> Result<PathBuf, String> {
-    const PACKAGES: [&str; 4] = [
-        "dgon-agent",
-        "dgon-control-plane",
-        "dgon-testkit",
-        "dgon-fake-nvml",
+    const SELECTION: [&str; 6] = [
+        "--workspace",
+        "--features",
+        "dgon-agent/schema",
+        "--lib",
+        "--bins",
+        "--examples",
     ];
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .unwrap_or(Path::new("."));
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["build", "--quiet"]).current_dir(root);
-    for package in PACKAGES {
-        command.args(["--package", package]);
-    }
+    command
+        .args(["build", "--quiet"])
+        .args(SELECTION)
+        .current_dir(root);
     // What cargo tells a test of its package would look like a change to build scripts that read the same names.
     let of_the_test =
         |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");

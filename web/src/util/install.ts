@@ -25,10 +25,15 @@ const powershell = (text: string) => `'${text.replaceAll("'", "''")}'`
 /** Installs the program and nothing else; the command above enrols. Windows has a zip. */
 export const installCommand = (origin: string) => `curl -fsSL ${posix(`${origin}/install.sh`)} | sh -s -- --no-enroll`
 
+const LOOPBACK = /^http:\/\/(localhost|127(\.\d+){3}|\[::1\])(:\d+)?$/
+
+/** The agent speaks plain HTTP with another machine only when it is told to. */
+const insecure = (origin: string) => (origin.startsWith('http://') && !LOOPBACK.test(origin) ? ['--insecure-http'] : [])
+
 /** The token goes through the environment: a command line can be read by every user of the machine. */
 export function enrolCommand(system: System, { origin, token, region, nodeId }: Enrolment): string {
   const quoted = system === 'windows' ? powershell : posix
-  const flags = ['--api', quoted(origin), ...(nodeId ? ['--node-id', quoted(nodeId)] : []), ...(region ? ['--region', quoted(region)] : [])].join(' ')
+  const flags = ['--api', quoted(origin), ...insecure(origin), ...(nodeId ? ['--node-id', quoted(nodeId)] : []), ...(region ? ['--region', quoted(region)] : [])].join(' ')
   if (system === 'windows') return `$env:DGON_ENROL_TOKEN = ${powershell(token)}; dgon-agent.exe enroll ${flags}; if ($?) { dgon-agent.exe run }`
   return `DGON_ENROL_TOKEN=${posix(token)} dgon-agent enroll ${flags} && dgon-agent run`
 }

@@ -7,12 +7,16 @@ const enrolment = { origin: 'http://gpu.lan:8080', token: 'dgon_enrol_abc', regi
 
 test('one command per system, with the token out of the arguments', () => {
   expect(enrolCommand('linux', enrolment)).toBe(
-    "DGON_ENROL_TOKEN=dgon_enrol_abc dgon-agent enroll --api http://gpu.lan:8080 --node-id studio-01 --region 'eu west' && dgon-agent run",
+    "DGON_ENROL_TOKEN=dgon_enrol_abc dgon-agent enroll --api http://gpu.lan:8080 --insecure-http --node-id studio-01 --region 'eu west' && dgon-agent run",
   )
   expect(enrolCommand('windows', { ...enrolment, region: '', nodeId: '' })).toBe(
-    "$env:DGON_ENROL_TOKEN = 'dgon_enrol_abc'; dgon-agent.exe enroll --api 'http://gpu.lan:8080'; if ($?) { dgon-agent.exe run }",
+    "$env:DGON_ENROL_TOKEN = 'dgon_enrol_abc'; dgon-agent.exe enroll --api 'http://gpu.lan:8080' --insecure-http; if ($?) { dgon-agent.exe run }",
   )
 })
+
+test.each(['https://dgon.example', 'http://127.0.0.1:8080', 'http://localhost:8080', 'http://[::1]:8080'])('%s needs no word for plain HTTP', (origin) =>
+  expect(enrolCommand('linux', { ...enrolment, origin })).not.toContain('--insecure-http'),
+)
 
 test('the installation is apart from the enrolment, and holds no token', () => {
   expect(installCommand(enrolment.origin)).toBe('curl -fsSL http://gpu.lan:8080/install.sh | sh -s -- --no-enroll')

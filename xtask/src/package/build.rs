@@ -1,7 +1,7 @@
 //! The programs that are packed: for this system's C library, and static on musl.
 
 use super::{Job, elf, fresh};
-use crate::shell;
+use crate::{build, shell};
 use anyhow::{Context as _, Result, bail};
 use std::path::{Path, PathBuf};
 
@@ -9,21 +9,9 @@ use std::path::{Path, PathBuf};
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_LIBRARY: &str = "/usr/lib/rustlib/src/rust/library";
 
-/// Builds the debug program that the tests use, and the one that writes the manual. Exactly as the gate builds them:
-/// another choice of packages would build their dependencies anew.
-pub(super) fn debug() -> Result<()> {
-    let packages = ["dgon-agent", "dgon-control-plane", "dgon-testkit"];
-    let mut cargo = shell::cargo();
-    cargo.args(["build", "--quiet", "--locked"]);
-    for package in packages {
-        cargo.args(["--package", package]);
-    }
-    shell::check(cargo.args(["--bins", "--example", "manual"]))
-}
-
-/// The debug program.
+/// The debug program, as the gate builds it.
 pub(super) fn debug_program() -> PathBuf {
-    shell::target_dir().join("debug/dgon-agent")
+    build::program("dgon-agent")
 }
 
 /// Builds the agent for this system; a stripped copy of the program.
@@ -66,11 +54,6 @@ pub(super) fn musl(job: &Job) -> Result<PathBuf> {
 pub(super) fn windows(job: &Job) -> Result<PathBuf> {
     const TARGET: &str = "x86_64-pc-windows-gnu";
     const GCC: &str = "x86_64-w64-mingw32-gcc";
-    if !shell::exists(GCC) {
-        bail!(
-            "the Windows zip needs {GCC} (Debian: gcc-mingw-w64-x86-64), or a program that was built elsewhere: --exe FILE"
-        );
-    }
     let mut cargo = shell::cargo();
     cargo
         .args(["build", "--locked", "--release", "--package", "dgon-agent"])
@@ -135,9 +118,6 @@ fn debian_library(target: &str) -> Result<PathBuf> {
 /// Builds the standard library too, with Debian's compiler, its source, and musl's C library.
 fn build_std(job: &Job, cargo: &mut std::process::Command, target: &str) -> Result<()> {
     debian_library(target)?;
-    if !shell::exists("musl-gcc") {
-        bail!("musl-gcc is missing; on Debian run: sudo apt-get install musl-tools");
-    }
     let libraries = job.work.join("musl-lib");
     unwinder(&libraries)?;
     let variable = target.to_uppercase().replace('-', "_");

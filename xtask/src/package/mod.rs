@@ -22,6 +22,7 @@ mod rpm;
 mod stage;
 mod windows;
 
+use crate::needs::{self, Need, debian};
 use crate::shell;
 use anyhow::{Context as _, Result};
 use std::path::{Path, PathBuf};
@@ -65,6 +66,34 @@ const ALL: [Kind; 6] = [
     Kind::Homebrew,
 ];
 
+/// What packages of Fedora and its like need.
+pub(crate) const RPM: Need = debian(&["rpmbuild"], "rpm", "packages for Fedora and its like");
+const MUSL: Need = debian(&["musl-gcc"], "musl-tools", "the static program");
+const ZIP: Need = debian(&["zip"], "zip", "the archive for Windows");
+const MINGW: Need = debian(
+    &["x86_64-w64-mingw32-gcc"],
+    "gcc-mingw-w64-x86-64",
+    "the program for Windows",
+);
+
+impl Kind {
+    fn needs(self) -> &'static [&'static Need] {
+        match self {
+            Self::Rpm => &[&RPM],
+            Self::Musl => &[&MUSL],
+            Self::Windows => &[&ZIP],
+            Self::Deb | Self::Tar | Self::Homebrew => &[],
+        }
+    }
+}
+
+/// What packages need, all of them together.
+#[cfg(test)]
+pub(crate) fn all_needs() -> impl Iterator<Item = &'static Need> {
+    let kinds = ALL.iter().flat_map(|kind| kind.needs().iter().copied());
+    kinds.chain([&MINGW])
+}
+
 /// What all kinds need to know.
 struct Job {
     version: String,
@@ -85,6 +114,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         true => ALL.to_vec(),
         false => options.only.clone(),
     };
+    for kind in &kinds {
+        needs::have(kind.needs())?;
+    }
+    if kinds.contains(&Kind::Windows) && options.exe.is_none() {
+        needs::have(&[&MINGW])?;
+    }
     let job = Job {
         version: options
             .version

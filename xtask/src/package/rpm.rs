@@ -2,7 +2,7 @@
 
 use super::{Job, fresh, stage};
 use crate::shell;
-use anyhow::{Result, bail};
+use anyhow::Result;
 use std::path::Path;
 
 const PLACES: stage::Places = stage::Places {
@@ -12,9 +12,6 @@ const PLACES: stage::Places = stage::Places {
 
 /// Makes it.
 pub(super) fn make(job: &Job, program: &Path) -> Result<()> {
-    if !shell::exists("rpmbuild") {
-        bail!("rpmbuild is missing; on Debian run: sudo apt-get install rpm");
-    }
     let root = job.work.join("rpm");
     let top = job.work.join("rpmbuild");
     stage::linux(job, program, &root, &PLACES)?;

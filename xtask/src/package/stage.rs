@@ -31,14 +31,14 @@ fn documents_dir(job: &Job) -> PathBuf {
 pub(super) fn documents(job: &Job) -> Result<()> {
     let folder = documents_dir(job);
     fresh(&folder)?;
-    build::debug()?;
+    crate::build::programs()?;
     let date = shell::output(
         shell::command("date")
             .args(["--utc", "+%Y-%m-%d", "--date"])
             .arg(format!("@{}", job.epoch)),
     )?;
     shell::check(
-        shell::command(shell::target_dir().join("debug/examples/manual"))
+        shell::command(crate::build::program("examples/manual"))
             .arg(folder.join("man"))
             .args([&job.version, date.trim()]),
     )?;

@@ -14,9 +14,6 @@ pub(super) fn make(job: &Job) -> Result<()> {
         None => build::windows(job)?,
     };
     is_windows_program(&exe)?;
-    if !shell::exists("zip") {
-        bail!("zip is missing; on Debian run: sudo apt-get install zip");
-    }
     let name = format!("dgon-agent-{}-windows-x86_64", job.version);
     let parent = job.work.join("windows");
     fresh(&parent)?;

@@ -6,6 +6,45 @@ use std::time::Duration;
 /// Longest wait that a server's `Retry-After` can ask for: a mistyped header must not strand a node for days.
 const RETRY_AFTER_CAP: Duration = Duration::from_secs(15 * 60);
 
+/// First wait after another agent of the node took over.
+const REPLACED_BASE: Duration = Duration::from_secs(5 * 60);
+/// Longest wait after another agent of the node took over.
+const REPLACED_CAP: Duration = Duration::from_secs(60 * 60);
+/// A session that lived this long and was not taken over clears the takeovers before it.
+const REPLACED_RESET: Duration = Duration::from_secs(60 * 60);
+
+/// When to try again after another agent of the same node took the link over. Two that took it from each other at once
+/// would never rest; so each waits, longer every time, and both say what to do.
+#[derive(Debug, Clone, Default)]
+pub struct Takeovers(u32);
+
+impl Takeovers {
+    /// How long to wait now: 5 to 10 minutes first, twice as long each time, at most an hour or two. `unit` is a random
+    /// number in `0.0..1.0`.
+    pub fn next_wait(&mut self, unit: f64) -> Duration {
+        let base = REPLACED_BASE
+            .saturating_mul(1 << self.0.min(16))
+            .min(REPLACED_CAP);
+        self.0 = self.0.saturating_add(1);
+        base + base.mul_f64(fit(unit))
+    }
+
+    /// A session ended otherwise, after this long.
+    pub fn session_ended(&mut self, lived: Duration) {
+        if lived >= REPLACED_RESET {
+            self.0 = 0;
+        }
+    }
+}
+
+fn fit(unit: f64) -> f64 {
+    if unit.is_finite() {
+        unit.clamp(0.0, 1.0)
+    } else {
+        1.0
+    }
+}
+
 /// The state of the backoff: its bounds, and how often it was needed in a row.
 #[derive(Debug, Clone)]
 pub struct Backoff {
@@ -33,11 +72,7 @@ impl Backoff {
     /// How long to wait now. `unit` is a random number in `0.0..1.0`. A `retry_after` wins over the backoff, and
     /// gets a little jitter on top.
     pub fn next_wait(&mut self, unit: f64, retry_after: Option<Duration>) -> Duration {
-        let unit = if unit.is_finite() {
-            unit.clamp(0.0, 1.0)
-        } else {
-            1.0
-        };
+        let unit = fit(unit);
         let ceiling = self
             .base
             .saturating_mul(1 << self.failures.min(16))
@@ -93,6 +128,19 @@ mod tests {
         assert_eq!(backoff.next_wait(0.0, asked), Duration::from_secs(90));
         let absurd = Some(Duration::from_secs(u64::MAX));
         assert!(backoff.next_wait(1.0, absurd) < Duration::from_secs(1000));
+    }
+
+    #[test]
+    fn two_agents_of_one_node_take_the_link_from_each_other_less_and_less() {
+        let mut takeovers = Takeovers::default();
+        let minutes = |wait: Duration| wait.as_secs() / 60;
+        let waits: Vec<u64> = (0..6).map(|_| minutes(takeovers.next_wait(0.0))).collect();
+        assert_eq!(waits, [5, 10, 20, 40, 60, 60]);
+        takeovers.session_ended(Duration::from_secs(60));
+        assert_eq!(minutes(takeovers.next_wait(1.0)), 120);
+        takeovers.session_ended(REPLACED_RESET);
+        assert_eq!(minutes(takeovers.next_wait(1.0)), 10);
+        assert_eq!(minutes(takeovers.next_wait(f64::NAN)), 20);
     }
 
     #[test]

@@ -5,9 +5,11 @@
 pub mod backoff;
 pub mod issues;
 pub mod liveness;
+pub mod rate;
 pub mod window;
 
-pub use backoff::Backoff;
+pub use backoff::{Backoff, Takeovers};
 pub use issues::Issues;
 pub use liveness::{Liveness, Verdict};
+pub use rate::{Bucket, Cost, Flood, Intake};
 pub use window::{Span, Window};

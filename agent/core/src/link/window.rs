@@ -4,10 +4,12 @@
 //! from what the control plane says that it has; it alone decides what counts twice.
 
 use dgon_protocol::frame::LinkLimits;
-use dgon_protocol::limits::{FRAME_BYTES, RECEIPTS_IN_FLIGHT, RECEIPTS_PER_BATCH};
+use dgon_protocol::limits::{RECEIPTS_IN_FLIGHT, RECEIPTS_PER_BATCH};
 
 /// Room in a frame for everything that is not a receipt.
 const FRAME_OVERHEAD: usize = 4096;
+/// Largest frame of receipts that we make: a frame that has begun is finished before one that is more urgent.
+const BULK_FRAME_BYTES: usize = 256 * 1024;
 
 /// Receipts to read from the spool and send in one frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +44,7 @@ impl Window {
             sent_seq: acked_seq.max(oldest_seq.saturating_sub(1)),
             in_flight: cap(limits.receipts_in_flight, RECEIPTS_IN_FLIGHT) as u64,
             batch: cap(limits.receipts_per_batch, RECEIPTS_PER_BATCH),
-            frame_bytes: cap(limits.frame_bytes, FRAME_BYTES),
+            frame_bytes: cap(limits.frame_bytes, BULK_FRAME_BYTES),
             needed: None,
         }
     }
@@ -81,6 +83,11 @@ impl Window {
             self.acked_seq = self.acked_seq.min(from - 1);
             self.sent_seq = from - 1;
         }
+    }
+
+    /// Everything up to here was sent, or need not be.
+    pub fn sent_seq(&self) -> u64 {
+        self.sent_seq
     }
 
     /// Everything up to here is acknowledged in this session.

@@ -1,70 +1,46 @@
 //! llama.cpp's native completion routes. `tokens_cached` there is the fill of the slot, not a hit count.
+//! `n` above 1, several prompts and the embedding route answer an array.
 
-use super::event::{Event, Finish, Usage};
-use super::json::{Count, Text, bytes};
-use super::openai::Timings;
-use super::output::Output;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use super::collect::{CHOICES, Fields};
+use super::event::{Event, Usage};
+use super::openai::{TIMINGS, USAGE};
+use super::schema::{Count, Flag, Node, Place, Rule, Text, Word};
 
-#[derive(Deserialize)]
-struct Answer<'a> {
-    #[serde(borrow, default)]
-    content: Option<Text<'a>>,
-    #[serde(default)]
-    stop: Option<bool>,
-    #[serde(borrow, default)]
-    stop_type: Option<Text<'a>>,
-    #[serde(default)]
-    tokens_evaluated: Option<Count>,
-    #[serde(default)]
-    tokens_predicted: Option<Count>,
-    #[serde(default)]
-    timings: Option<Timings>,
-    #[serde(default)]
-    error: Option<IgnoredAny>,
-}
+pub(super) static ROOT: Node = Node::root(MEMBERS, &ITEM);
+static ITEM: Node = Node::object(Place::Item, MEMBERS);
 
-pub(super) fn read(payload: &[u8], output: &mut Output) -> Result<Event, serde_json::Error> {
-    // `n` above 1 and the embedding route answer an array.
-    if payload.trim_ascii_start().first() == Some(&b'[') {
-        let answers: Vec<Answer<'_>> = serde_json::from_slice(payload)?;
-        let mut sum = Event::default();
-        for answer in &answers {
-            let one = event(answer, output);
-            sum.chunks += one.chunks;
-            sum.finish = one.finish.or(sum.finish);
-            sum.usage = match (sum.usage, one.usage) {
-                (Some(a), Some(b)) => Some(Usage {
-                    input: a.input.saturating_add(b.input),
-                    output: a.output.saturating_add(b.output),
-                    cached: a.cached,
-                }),
-                (a, b) => a.or(b),
-            };
-        }
-        return Ok(sum);
-    }
-    Ok(event(&serde_json::from_slice(payload)?, output))
-}
+const MEMBERS: &[(&[u8], Rule)] = &[
+    (b"index", Rule::Count(Count::Index)),
+    (b"content", Rule::Text(Text::Plain)),
+    (b"stop", Rule::Flag(Flag::Stop)),
+    (b"stop_type", Rule::Word(Word::Finish)),
+    (b"tokens_predicted", Rule::Count(Count::Output)),
+    (b"tokens_evaluated", Rule::Count(Count::Input)),
+    (b"timings", Rule::Node(&TIMINGS)),
+    (b"usage", Rule::Node(&USAGE)),
+    (b"error", Rule::Flag(Flag::Error)),
+];
 
-fn event(answer: &Answer<'_>, output: &mut Output) -> Event {
-    let timings = answer.timings.as_ref();
-    let counted = match (answer.tokens_evaluated, answer.tokens_predicted) {
-        (None, None) => timings.map(Timings::usage),
-        (input, predicted) => Some(Usage {
-            input: input.unwrap_or_default().0,
-            output: predicted.unwrap_or_default().0,
-            cached: timings.and_then(Timings::cached),
-        }),
-    };
+pub(super) fn event(fields: &Fields) -> Event {
+    let timed = fields.timed();
+    let usage = fields.usage().map(|usage| Usage {
+        cached: usage.cached.or(timed.and_then(|timed| timed.cached)),
+        ..usage
+    });
+    let is_stop = fields.has(Flag::Stop);
+    let index = 1 << fields.count(Count::Index).unwrap_or(0).min(CHOICES - 1);
     Event {
-        chunks: u64::from(output.push(bytes(&answer.content))),
-        usage: counted,
+        chunks: u64::from(fields.has(Flag::Text)),
+        usage: usage.or(timed),
+        // Each prompt of several has counts of its own.
+        usage_settles: is_stop,
+        choices_seen: index,
+        choices_finished: if is_stop { index } else { 0 },
         // Partial events carry `"stop_type":"none"`.
-        finish: Finish::read(bytes(&answer.stop_type)).filter(|_| answer.stop == Some(true)),
-        is_error: answer.error.is_some(),
-        is_terminal: answer.stop == Some(true),
+        finish: fields.finish.filter(|_| is_stop),
+        is_error: fields.has(Flag::Error),
+        is_terminal: is_stop,
+        is_piece: fields.denies(Flag::Stop),
         ..Event::default()
     }
 }

@@ -1,94 +1,81 @@
 //! The Anthropic-style `/v1/messages` route that several runtimes offer. Its `input_tokens` leave cached
 //! tokens out; ours include them.
 
-use super::event::{Event, Finish, Usage};
-use super::json::{Count, Text, bytes};
-use super::output::Output;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
-use serde_json::value::RawValue;
+use super::collect::Fields;
+use super::event::{Event, Usage};
+use super::schema::{Count, Flag, Node, Place, Rule, Text, Word};
 
-#[derive(Deserialize)]
-struct Answer<'a> {
-    #[serde(borrow, default, rename = "type")]
-    kind: Option<Text<'a>>,
-    #[serde(default)]
-    message: Option<Start>,
-    #[serde(borrow, default)]
-    delta: Option<Delta<'a>>,
-    #[serde(default)]
-    usage: Option<WireUsage>,
-    #[serde(borrow, default)]
-    content: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    stop_reason: Option<Text<'a>>,
-    #[serde(default)]
-    error: Option<IgnoredAny>,
-}
+pub(super) static ROOT: Node = Node::object(
+    Place::Plain,
+    &[
+        (b"type", Rule::Word(Word::Kind)),
+        (b"delta", Rule::Node(&DELTA)),
+        (b"usage", Rule::Node(&USAGE)),
+        (b"message", Rule::Node(&START)),
+        (b"content", Rule::Node(&CONTENT)),
+        (b"stop_reason", Rule::Word(Word::Finish)),
+        (b"error", Rule::Flag(Flag::Error)),
+        (b"remote_host", Rule::Flag(Flag::Remote)),
+        (b"remote_model", Rule::Flag(Flag::Remote)),
+    ],
+);
+/// The message as it begins: nothing has been said in it yet.
+static START: Node = Node::object(
+    Place::Plain,
+    &[
+        (b"usage", Rule::Node(&USAGE)),
+        (b"remote_host", Rule::Flag(Flag::Remote)),
+        (b"remote_model", Rule::Flag(Flag::Remote)),
+    ],
+);
+static DELTA: Node = Node::object(
+    Place::Plain,
+    &[
+        (b"text", Rule::Text(Text::Plain)),
+        (b"thinking", Rule::Text(Text::Plain)),
+        (b"partial_json", Rule::Text(Text::Plain)),
+        (b"stop_reason", Rule::Word(Word::Finish)),
+    ],
+);
+/// The parts of a whole message.
+static CONTENT: Node = Node::array_or(Rule::Node(&PART), Rule::Text(Text::Plain));
+static PART: Node = Node::object(
+    Place::Plain,
+    &[
+        (b"text", Rule::Text(Text::Plain)),
+        (b"thinking", Rule::Text(Text::Plain)),
+        (b"input", Rule::Raw),
+    ],
+);
+static USAGE: Node = Node::object(
+    Place::Usage,
+    &[
+        (b"input_tokens", Rule::Count(Count::Input)),
+        (b"output_tokens", Rule::Count(Count::Output)),
+        (b"cache_read_input_tokens", Rule::Count(Count::Cached)),
+        (
+            b"cache_creation_input_tokens",
+            Rule::Count(Count::CacheWritten),
+        ),
+    ],
+);
 
-#[derive(Deserialize)]
-struct Start {
-    #[serde(default)]
-    usage: Option<WireUsage>,
-}
-
-#[derive(Deserialize)]
-struct Delta<'a> {
-    #[serde(borrow, default)]
-    text: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    thinking: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    partial_json: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    stop_reason: Option<Text<'a>>,
-}
-
-#[derive(Deserialize)]
-struct WireUsage {
-    #[serde(default)]
-    input_tokens: Count,
-    #[serde(default)]
-    output_tokens: Count,
-    #[serde(default)]
-    cache_read_input_tokens: Option<Count>,
-    #[serde(default)]
-    cache_creation_input_tokens: Option<Count>,
-}
-
-impl WireUsage {
-    fn usage(&self) -> Usage {
-        let read = self.cache_read_input_tokens.map(|count| count.0);
-        let written = self.cache_creation_input_tokens.unwrap_or_default().0;
-        let input = self.input_tokens.0.saturating_add(written);
-        Usage {
-            input: input.saturating_add(read.unwrap_or(0)),
-            output: self.output_tokens.0,
-            cached: read,
-        }
-    }
-}
-
-pub(super) fn read(payload: &[u8], output: &mut Output) -> Result<Event, serde_json::Error> {
-    let answer: Answer<'_> = serde_json::from_slice(payload)?;
-    let kind = bytes(&answer.kind);
-    let started = answer.message.and_then(|start| start.usage);
-    let mut any = answer
-        .content
-        .is_some_and(|content| kind == b"message" && output.push(content.get().as_bytes()));
-    let mut finish = Finish::read(bytes(&answer.stop_reason));
-    if let Some(delta) = &answer.delta {
-        any |= output.push(bytes(&delta.thinking));
-        any |= output.push(bytes(&delta.text));
-        any |= output.push(bytes(&delta.partial_json));
-        finish = Finish::read(bytes(&delta.stop_reason)).or(finish);
-    }
-    Ok(Event {
-        chunks: u64::from(any),
-        usage: answer.usage.or(started).map(|usage| usage.usage()),
-        finish,
-        is_error: answer.error.is_some() || kind == b"error",
-        is_terminal: kind == b"message_stop",
+pub(super) fn event(fields: &Fields) -> Event {
+    let written = fields.count(Count::CacheWritten).unwrap_or(0);
+    let usage = fields.usage().map(|usage| Usage {
+        input: usage
+            .input
+            .saturating_add(written)
+            .saturating_add(usage.cached.unwrap_or(0)),
+        ..usage
+    });
+    Event {
+        chunks: u64::from(fields.has(Flag::Text)),
+        usage,
+        finish: fields.finish,
+        is_error: fields.has(Flag::Error),
+        is_terminal: fields.has(Flag::End),
+        is_remote: fields.has(Flag::Remote),
         ..Event::default()
-    })
+    }
 }

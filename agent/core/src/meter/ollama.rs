@@ -1,69 +1,43 @@
 //! Ollama's native chat, generate and embed routes. Zero counts are left out by the runtime, not sent as 0.
 
-use super::event::{Event, Finish, Usage};
-use super::json::{Count, Text, bytes};
-use super::openai::push_calls;
-use super::output::Output;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
-use serde_json::value::RawValue;
+use super::collect::Fields;
+use super::event::Event;
+use super::schema::{Count, Flag, Node, Place, Rule, Text, Word};
 
-#[derive(Deserialize)]
-struct Line<'a> {
-    #[serde(borrow, default)]
-    message: Option<Message<'a>>,
-    #[serde(borrow, default)]
-    response: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    thinking: Option<Text<'a>>,
-    #[serde(default)]
-    done: Option<bool>,
-    #[serde(borrow, default)]
-    done_reason: Option<Text<'a>>,
-    #[serde(default)]
-    prompt_eval_count: Option<Count>,
-    #[serde(default)]
-    eval_count: Option<Count>,
-    #[serde(default)]
-    error: Option<IgnoredAny>,
-    #[serde(borrow, default)]
-    remote_host: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    remote_model: Option<Text<'a>>,
-}
+pub(super) static ROOT: Node = Node::object(
+    Place::Plain,
+    &[
+        (b"message", Rule::Node(&MESSAGE)),
+        (b"response", Rule::Text(Text::Plain)),
+        (b"thinking", Rule::Text(Text::Plain)),
+        (b"done", Rule::Flag(Flag::Done)),
+        (b"done_reason", Rule::Word(Word::Finish)),
+        (b"prompt_eval_count", Rule::Count(Count::Input)),
+        (b"eval_count", Rule::Count(Count::Output)),
+        (b"error", Rule::Flag(Flag::Error)),
+        (b"remote_host", Rule::Flag(Flag::Remote)),
+        (b"remote_model", Rule::Flag(Flag::Remote)),
+    ],
+);
+static MESSAGE: Node = Node::object(
+    Place::Message,
+    &[
+        (b"content", Rule::Text(Text::Plain)),
+        (b"thinking", Rule::Text(Text::Plain)),
+        (b"tool_calls", Rule::Raw),
+    ],
+);
 
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(borrow, default)]
-    thinking: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    content: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    tool_calls: Option<&'a RawValue>,
-}
-
-pub(super) fn read(payload: &[u8], output: &mut Output) -> Result<Event, serde_json::Error> {
-    let line: Line<'_> = serde_json::from_slice(payload)?;
-    let is_done = line.done == Some(true);
-    let mut any = output.push(bytes(&line.thinking));
-    any |= output.push(bytes(&line.response));
-    if let Some(message) = &line.message {
-        any |= output.push(bytes(&message.thinking));
-        any |= output.push(bytes(&message.content));
-        any |= push_calls(message.tool_calls, output);
-    }
-    let counted = is_done || line.prompt_eval_count.is_some() || line.eval_count.is_some();
-    Ok(Event {
-        chunks: u64::from(any),
-        usage: counted.then(|| Usage {
-            input: line.prompt_eval_count.unwrap_or_default().0,
-            output: line.eval_count.unwrap_or_default().0,
-            cached: None,
-        }),
-        finish: Finish::read(bytes(&line.done_reason)),
-        is_error: line.error.is_some(),
-        is_terminal: is_done,
-        is_remote: !bytes(&line.remote_host).is_empty() || !bytes(&line.remote_model).is_empty(),
+pub(super) fn event(fields: &Fields) -> Event {
+    Event {
+        chunks: u64::from(fields.has(Flag::Text)),
+        usage: fields.usage(),
+        finish: fields.finish,
+        is_error: fields.has(Flag::Error),
+        is_terminal: fields.has(Flag::Done),
+        is_remote: fields.has(Flag::Remote),
+        is_piece: fields.denies(Flag::Done),
+        is_load: fields.has(Flag::Load),
         ..Event::default()
-    })
+    }
 }

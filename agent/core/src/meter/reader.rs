@@ -2,31 +2,32 @@
 //!
 //! Everything is released as it comes but for two things: the mark that makes a stream look finished is held
 //! until the receipt is durable, and the usage event that the proxy itself asked for is taken out. Only in the
-//! second case does a line wait for its end.
+//! second case does an event wait until it is known what it is.
 
-use super::dialect::{Dialect, Framing};
-use super::event::{Event, Usage};
-use super::lines::{LINE_BYTES, Lines, SseLine, TooLong, without_end};
-use super::tally::{Ending, Measured, Tally};
-use super::whole::Whole;
+use super::counters::{Body, Ending, Measured};
+use super::dialect::{Dialect, Label};
+use super::event::Usage;
+use super::stream::{Outcome, Role, Step, Stream};
 use bytes::Bytes;
 
-/// Readings of one line that has no end yet, so that a line of brackets cannot cost square time.
-const PARTIAL_READS: u32 = 16;
+/// Longest event that waits to be known, bytes. A longer one passes, whatever is in it.
+pub const HELD_BYTES: usize = 64 << 10;
 
 /// What a meter must know of the exchange.
 #[derive(Debug, Clone)]
 pub struct MeterSettings {
     /// Language of the answer.
     pub dialect: Dialect,
-    /// How it is laid out.
-    pub framing: Framing,
+    /// What the head of the answer says about its body.
+    pub label: Label,
     /// Key of the output hash.
     pub hash_key: [u8; 32],
     /// Whether the proxy asked for a usage event that the client did not ask for.
     pub drop_usage_event: bool,
     /// Counts from the answer's headers.
     pub header_usage: Option<Usage>,
+    /// How many answers the request asks for: its prompts, each `n` times. 1 where it does not say.
+    pub answers: u32,
 }
 
 /// What to do with the bytes at hand.
@@ -40,52 +41,100 @@ pub struct Release {
     pub hold: Option<Bytes>,
 }
 
+/// What happens to the bytes of one step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Now {
+    Pass,
+    Wait,
+    Drop,
+}
+
+/// What happens to the bytes that come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// They pass.
+    Pass,
+    /// They belong to an event of which it is not known what it is.
+    Wait,
+    /// They belong to an event that was too long to wait, so that all of it passes.
+    PassEvent,
+    /// They are left out, up to the end of their line.
+    DropLine,
+    /// The line end that may follow is left out, and so is an empty line.
+    DropBlank,
+    /// The second half of a line end, if it follows, is left out.
+    DropLineFeed,
+}
+
+impl Fate {
+    /// What happens to the bytes of a step, and to those after it. `held` is the length of the event so far.
+    fn judge(self, step: Step, held: usize) -> (Now, Self) {
+        let is_usage = step.outcome == Some(Outcome::UsageOnly) && step.role == Role::Line;
+        let is_end = matches!(step.role, Role::Blank | Role::Outside) || step.outcome.is_some();
+        let is_first = step.begins && step.role == Role::Line;
+        match (self, step.role) {
+            (Self::DropLine, Role::LineEnd) => (Now::Drop, Self::DropBlank),
+            (Self::DropLine, _) => (Now::Drop, Self::DropLine),
+            (Self::DropBlank, Role::LineFeed) => (Now::Drop, Self::DropBlank),
+            (Self::DropBlank, Role::Blank) => (Now::Drop, Self::DropLineFeed),
+            (Self::DropLineFeed, Role::LineFeed) => (Now::Drop, Self::Pass),
+            (Self::PassEvent, _) if is_end => (Now::Pass, Self::Pass),
+            (Self::PassEvent, _) => (Now::Pass, Self::PassEvent),
+            (Self::Wait, _) if held > HELD_BYTES && is_end => (Now::Pass, Self::Pass),
+            (Self::Wait, _) if held > HELD_BYTES => (Now::Pass, Self::PassEvent),
+            (Self::Wait, _) if is_usage => (Now::Drop, Self::DropLine),
+            (Self::Wait, _) if is_end => (Now::Pass, Self::Pass),
+            (Self::Wait, _) => (Now::Wait, Self::Wait),
+            // What began in this very step.
+            _ if is_first && held <= HELD_BYTES && is_usage => (Now::Drop, Self::DropLine),
+            _ if is_first && !is_end && held <= HELD_BYTES => (Now::Wait, Self::Wait),
+            _ if is_first && !is_end => (Now::Pass, Self::PassEvent),
+            _ => (Now::Pass, Self::Pass),
+        }
+    }
+}
+
 /// Reads one answer.
 pub struct Meter {
-    settings: MeterSettings,
-    tally: Tally,
-    lines: Lines,
-    whole: Whole,
-    /// Bytes of a line that has no end yet; used only while a usage event may have to be taken out.
-    waiting: Vec<u8>,
-    /// A JSON payload that goes on in the next `data:` line.
-    unfinished: Vec<u8>,
-    partial_reads: u32,
+    label: Label,
+    stream: Stream,
+    /// Whether any byte came that was not read.
+    has_unread: bool,
+    /// Whether a usage event is to be taken out.
     drops: bool,
-    drops_blank: bool,
-    terminal: bool,
-    gave_up: bool,
+    fate: Fate,
+    /// Length of the event that waits, with its part in the chunk at hand.
+    held: usize,
+    /// Earlier chunks' part of an event that waits.
+    waiting: Vec<u8>,
+    is_terminal: bool,
 }
 
 impl Meter {
     /// A meter at the start of an answer's body.
     pub fn new(settings: MeterSettings) -> Self {
-        let mut tally = Tally::new(&settings.hash_key);
+        let is_event_stream = settings.label == Label::EventStream;
+        let mut stream = Stream::new(settings.dialect, &settings.hash_key, is_event_stream);
+        stream.counters.expect_answers(settings.answers);
         if let Some(usage) = settings.header_usage {
-            tally.add_usage(usage);
+            stream.counters.add_usage(usage);
         }
-        let drops = settings.drop_usage_event && settings.framing == Framing::Sse;
         Self {
-            settings,
-            tally,
-            lines: Lines::default(),
-            whole: Whole::default(),
+            label: settings.label,
+            stream,
+            has_unread: false,
+            drops: settings.drop_usage_event,
+            fate: Fate::Pass,
+            held: 0,
             waiting: Vec::new(),
-            unfinished: Vec::new(),
-            partial_reads: 0,
-            drops,
-            drops_blank: false,
-            terminal: false,
-            gave_up: false,
+            is_terminal: false,
         }
     }
 
     /// Takes the next chunk at `now_us` microseconds after the request's start.
     pub fn feed(&mut self, chunk: Bytes, now_us: u64) -> Release {
-        if self.settings.framing == Framing::Json {
-            self.whole.push(&chunk);
-        }
-        if !self.settings.framing.is_stream() || self.gave_up || self.terminal {
+        if !self.label.is_readable() || self.is_terminal {
+            self.has_unread |= !chunk.is_empty() && self.label == Label::Encoded;
             return Release {
                 pass: chunk,
                 ..Release::default()
@@ -98,207 +147,112 @@ impl Meter {
         }
     }
 
-    /// Closes the answer. The bytes, if any, were waiting for the end of their line; they go to the client
+    /// Closes the answer. The bytes, if any, were waiting for the end of their event; they go to the client
     /// before the body ends.
-    pub fn finish(mut self, ending: Ending, now_us: u64) -> (Measured, Bytes) {
-        let waiting = std::mem::take(&mut self.waiting);
-        let is_whole = match self.settings.framing {
-            Framing::Json => self.read_whole(),
-            Framing::Opaque => true,
-            Framing::Sse | Framing::Ndjson => {
-                let last = if self.drops {
-                    waiting.clone()
-                } else {
-                    self.lines.take_partial()
-                };
-                if !self.terminal && ending == Ending::Complete {
-                    self.line(without_end(&last), now_us);
-                }
-                self.terminal || self.gave_up || !self.settings.dialect.has_terminal_mark()
-            }
+    pub fn finish(self, ending: Ending) -> (Measured, Bytes) {
+        let mut body = match self.label {
+            Label::Readable | Label::EventStream => self.stream.body(),
+            Label::Encoded | Label::NoAnswer => Body {
+                is_whole: true,
+                is_stream: false,
+                is_unread: self.has_unread,
+                is_no_answer: self.label == Label::NoAnswer,
+            },
         };
-        let is_whole = is_whole && (ending == Ending::Complete || self.terminal);
-        (self.tally.close(ending, is_whole), Bytes::from(waiting))
+        body.is_whole &= ending == Ending::Complete || self.is_terminal;
+        (self.stream.close(ending, body), Bytes::from(self.waiting))
     }
 
     /// Whether the mark that ends the answer has come.
     pub fn is_terminal(&self) -> bool {
-        self.terminal
+        self.is_terminal
     }
 
     fn feed_and_pass(&mut self, chunk: Bytes, now_us: u64) -> Release {
-        let mut lines = std::mem::take(&mut self.lines);
-        let mut hold_from = None;
-        let mut ended = false;
-        let fed = lines.feed(&chunk, |line, start| {
-            ended = true;
-            self.line(line, now_us);
-            if self.terminal {
-                hold_from = Some(start);
+        let mut at = 0;
+        let mut begun = 0;
+        while at < chunk.len() {
+            let step = self.stream.step(&chunk[at..], now_us);
+            if step.begins {
+                begun = at;
             }
-            !self.terminal
-        });
-        self.lines = lines;
-        if fed == Err(TooLong) {
-            self.gave_up = true;
+            at += step.used;
+            if step.outcome == Some(Outcome::Terminal) {
+                self.is_terminal = true;
+                return Release {
+                    pass: chunk.slice(..begun),
+                    hold: Some(chunk.slice(begun..)),
+                    ..Release::default()
+                };
+            }
         }
-        if ended {
-            self.partial_reads = 0;
+        Release {
+            pass: chunk,
+            ..Release::default()
         }
-        if hold_from.is_none() && self.partial_is_terminal(now_us) {
-            hold_from = Some(chunk.len().saturating_sub(self.lines.partial().len()));
-            self.lines.take_partial();
-        }
-        match hold_from {
-            None => Release {
-                pass: chunk,
-                ..Release::default()
-            },
-            Some(at) => Release {
-                pass: chunk.slice(..at),
-                hold: Some(chunk.slice(at..)),
-                ..Release::default()
-            },
-        }
-    }
-
-    /// Whether the line that has not ended already holds all of the terminal mark: a client that does not wait
-    /// for line ends would take it for the end.
-    fn partial_is_terminal(&mut self, now_us: u64) -> bool {
-        let partial = self.lines.partial();
-        let looks_whole = partial.ends_with(b"[DONE]")
-            || (partial.ends_with(b"}") && self.settings.dialect != Dialect::OpenAi);
-        if !looks_whole || self.partial_reads == PARTIAL_READS {
-            return false;
-        }
-        self.partial_reads += 1;
-        let payload = match self.settings.framing {
-            Framing::Sse => match SseLine::read(partial) {
-                SseLine::Data(payload) => payload,
-                SseLine::Blank | SseLine::Other => return false,
-            },
-            _ => partial,
-        };
-        if is_done_mark(payload) {
-            self.terminal = true;
-            return true;
-        }
-        // Read into a scratch tally first: a line that is not the terminal one must not count twice.
-        let mut scratch = Tally::new(&self.settings.hash_key);
-        let Ok(event) = self.settings.dialect.read(payload, &mut scratch.output) else {
-            return false;
-        };
-        if event.is_terminal {
-            let payload = payload.to_vec();
-            self.payload(&payload, now_us);
-        }
-        self.terminal
     }
 
     fn feed_and_drop(&mut self, chunk: Bytes, now_us: u64) -> Release {
-        let chunk = if self.waiting.is_empty() {
-            chunk
-        } else {
-            let mut glued = std::mem::take(&mut self.waiting);
-            glued.extend_from_slice(&chunk);
-            Bytes::from(glued)
-        };
         let mut release = Release::default();
+        // The chunk's bytes from here to the step at hand are neither released nor left out.
         let mut from = 0;
-        let mut start = 0;
-        for end in memchr::memchr_iter(b'\n', &chunk).map(|at| at + 1) {
-            let line = without_end(&chunk[start..end]);
-            let is_dropped = match self.line(line, now_us) {
-                Some(event) if event.is_usage_only => {
-                    self.drops_blank = true;
-                    true
+        let mut at = 0;
+        while at < chunk.len() {
+            let step = self.stream.step(&chunk[at..], now_us);
+            let end = at + step.used;
+            if step.outcome == Some(Outcome::Terminal) {
+                self.is_terminal = true;
+                return self.hold(release, &chunk, from, at);
+            }
+            if self.fate != Fate::Wait {
+                self.held = 0;
+            }
+            self.held += step.used;
+            let (now, next) = self.fate.judge(step, self.held);
+            match now {
+                Now::Pass if self.fate == Fate::Wait => release.append(self.take_waiting()),
+                Now::Pass => {}
+                Now::Wait | Now::Drop if self.fate == Fate::Wait => {}
+                Now::Wait | Now::Drop => {
+                    release.append(chunk.slice(from..at));
+                    from = at;
                 }
-                Some(_) => false,
-                None => std::mem::take(&mut self.drops_blank) && line.is_empty(),
-            };
-            if is_dropped {
-                release.append(chunk.slice(from..start));
+            }
+            if now == Now::Drop {
+                self.waiting.clear();
                 from = end;
             }
-            if self.terminal {
-                release.append(chunk.slice(from..start.max(from)));
-                release.hold = Some(chunk.slice(start.max(from)..));
-                return release;
-            }
-            start = end;
+            self.fate = next;
+            at = end;
         }
-        release.append(chunk.slice(from..start.max(from)));
-        let rest = chunk.slice(start.max(from)..);
-        if rest.len() > LINE_BYTES {
-            self.gave_up = true;
-            release.append(rest);
+        self.rest(release, chunk.slice(from..))
+    }
+
+    /// The answer looks finished with the step at `at`: its line is held, and what waits.
+    fn hold(&mut self, mut release: Release, chunk: &Bytes, from: usize, at: usize) -> Release {
+        let begun = if self.fate == Fate::Wait { from } else { at };
+        release.append(chunk.slice(from..begun));
+        let held = self.take_waiting();
+        release.hold = Some(if held.is_empty() {
+            chunk.slice(begun..)
         } else {
-            self.waiting = rest.to_vec();
-        }
+            [held.as_ref(), &chunk[begun..]].concat().into()
+        });
         release
     }
 
-    /// Reads one line; returns its event if it was one.
-    fn line(&mut self, line: &[u8], now_us: u64) -> Option<Event> {
-        match self.settings.framing {
-            Framing::Sse => match SseLine::read(line) {
-                SseLine::Data(payload) => self.payload(payload, now_us),
-                SseLine::Blank => {
-                    self.unfinished.clear();
-                    None
-                }
-                SseLine::Other => None,
-            },
-            _ if line.trim_ascii().is_empty() => None,
-            _ => self.payload(line, now_us),
-        }
+    fn take_waiting(&mut self) -> Bytes {
+        Bytes::from(std::mem::take(&mut self.waiting))
     }
 
-    fn payload(&mut self, payload: &[u8], now_us: u64) -> Option<Event> {
-        if is_done_mark(payload) {
-            self.terminal = true;
-            return None;
+    /// Keeps or releases the end of a chunk.
+    fn rest(&mut self, mut release: Release, rest: Bytes) -> Release {
+        match self.fate {
+            Fate::Pass | Fate::PassEvent => release.append(rest),
+            Fate::Wait => self.waiting.extend_from_slice(&rest),
+            Fate::DropLine | Fate::DropBlank | Fate::DropLineFeed => {}
         }
-        let glued;
-        let payload = if self.unfinished.is_empty() {
-            payload
-        } else {
-            let mut whole = std::mem::take(&mut self.unfinished);
-            whole.push(b'\n');
-            whole.extend_from_slice(payload);
-            glued = whole;
-            glued.as_slice()
-        };
-        match self.settings.dialect.read(payload, &mut self.tally.output) {
-            Ok(event) => {
-                self.tally.add_event(&event, now_us);
-                self.terminal |= event.is_terminal;
-                Some(event)
-            }
-            Err(error) => {
-                if error.is_eof() && payload.len() <= LINE_BYTES && !payload.is_empty() {
-                    self.unfinished = payload.to_vec();
-                }
-                None
-            }
-        }
-    }
-
-    /// Reads the one JSON body; says whether it was whole.
-    fn read_whole(&mut self) -> bool {
-        let Some(body) = self.whole.body() else {
-            if let Some(usage) = self.whole.usage_in_tail() {
-                self.tally.add_usage(usage);
-            }
-            return true;
-        };
-        match self.settings.dialect.read(body, &mut self.tally.output) {
-            Ok(event) => {
-                self.tally.add_body(&event);
-                true
-            }
-            Err(_) => false,
-        }
+        release
     }
 }
 
@@ -314,8 +268,4 @@ impl Release {
             self.then = [self.then.as_ref(), part.as_ref()].concat().into();
         }
     }
-}
-
-fn is_done_mark(payload: &[u8]) -> bool {
-    payload.trim_ascii() == b"[DONE]"
 }

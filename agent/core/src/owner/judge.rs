@@ -1,12 +1,12 @@
-//! What each limit says to what is seen.
+//! What each limit says to what is observed.
 //!
 //! A [`Judge`] remembers what keeps a node from switching to and fro: a GPU that was too hot must cool down by
 //! [`COOL_BY_C`] before it counts as cool, and the power of the GPUs is held at its peak, which fades within about
 //! an hour. It expects a look every ten seconds or so; more or fewer do no harm. What it remembers follows from what
-//! was seen alone, never from what was decided, so that a limit more can only stop more.
+//! was observed alone, never from what was decided, so that a limit more can only stop more.
 
 use super::limits::{Clock, Limits};
-use super::seen::{Activity, GpuSeen, Input, Seen};
+use super::observation::{Activity, GpuSeen, Input, Observation};
 use dgon_protocol::frame::PausedReason;
 use serde::{Deserialize, Serialize};
 
@@ -76,7 +76,7 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// How it is set, for a person.
     pub setting: String,
-    /// What was seen, for a person.
+    /// What was observed, for a person.
     pub finding: String,
 }
 
@@ -97,7 +97,7 @@ struct Hot {
 }
 
 impl Judge {
-    /// A judge that has seen nothing yet.
+    /// A judge that has observed nothing yet.
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
@@ -112,24 +112,24 @@ impl Judge {
     }
 
     /// What every limit that is set says to this look.
-    pub fn look(&mut self, seen: &Seen) -> Vec<Judgement> {
-        self.remember(seen);
+    pub fn look(&mut self, observed: &Observation) -> Vec<Judgement> {
+        self.remember(observed);
         [
-            self.idle(&seen.activity),
-            self.quiet(seen.minute_of_day),
-            self.temperature(&seen.gpus),
-            self.profit(seen),
+            self.idle(&observed.activity),
+            self.quiet(observed.minute_of_day),
+            self.temperature(&observed.gpus),
+            self.profit(observed),
         ]
         .into_iter()
         .flatten()
         .collect()
     }
 
-    fn remember(&mut self, seen: &Seen) {
+    fn remember(&mut self, observed: &Observation) {
         if let Some(max_c) = self.limits.max_gpu_temp_c {
-            remember_hot(&mut self.hot, &seen.gpus, max_c as f32);
+            remember_hot(&mut self.hot, &observed.gpus, max_c as f32);
         }
-        let now_w = power(&seen.gpus);
+        let now_w = power(&observed.gpus);
         self.peak_w = match (self.peak_w, now_w) {
             (Some(peak), Some(now)) => Some(now.max(peak * FADE)),
             (peak, now) => now.or(peak),
@@ -216,9 +216,9 @@ impl Judge {
         })
     }
 
-    fn profit(&self, seen: &Seen) -> Option<Judgement> {
+    fn profit(&self, observed: &Observation) -> Option<Judgement> {
         let least = self.limits.min_profit_usd_per_hour?;
-        let (verdict, finding) = match (seen.earnings_usd_per_hour, self.electricity()) {
+        let (verdict, finding) = match (observed.earnings_usd_per_hour, self.electricity()) {
             (None, _) => (
                 Verdict::Unknown,
                 "the control plane tells no earnings: not applied".to_owned(),

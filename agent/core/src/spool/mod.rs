@@ -25,11 +25,11 @@
 //! - The header of a segment holds the hash of the receipt before it, so that the chain goes on even when the
 //!   segment has no record yet and all older ones are trimmed.
 
-pub mod book;
+pub mod index;
 pub mod record;
 pub mod segment;
 
-pub use book::{Book, Full, Limits, SegmentInfo};
+pub use index::{Full, Limits, SegmentInfo, SpoolIndex};
 pub use record::{Decoded, Record};
 pub use segment::Header;
 

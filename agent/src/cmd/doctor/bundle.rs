@@ -21,7 +21,7 @@ pub(super) async fn write(
     file: Option<&Path>,
 ) -> Result<Written> {
     let path = file.map_or_else(
-        || format!("dgon-doctor-{}.tar.gz", crate::receipts::unix_ms() / 1000).into(),
+        || format!("dgon-doctor-{}.tar.gz", crate::clock::unix_s()).into(),
         Path::to_owned,
     );
     let manifest = bundle::write(patient, report, &path).await?;

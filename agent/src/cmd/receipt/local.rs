@@ -5,7 +5,7 @@ use super::super::{Context, UsageError, print};
 use super::since;
 use crate::cli::{List, ReceiptStatus};
 use crate::identity;
-use crate::receipts::archive::{self, Chain};
+use crate::rotation::archive::{self, Chain};
 use crate::spool::Stored;
 use anyhow::{Context as _, Result, bail};
 use dgon_protocol::receipt::{Fields, Receipt, Status};

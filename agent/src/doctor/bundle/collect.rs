@@ -2,14 +2,15 @@
 
 use super::Collected;
 use crate::cli::VERSION;
+use crate::config::Config;
 use crate::doctor::patient::Asked;
 use crate::doctor::{Patient, Report};
-use crate::gpu::Detector;
+use crate::gpu::{Detector, GpuAccess};
 use crate::host;
-use crate::net::chain;
 use crate::runtime::{FoundRuntime, discover};
 use crate::service::{self, Level};
 use crate::spool::DeadLetters;
+use dgon_agent_core::error::chain;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -201,7 +202,14 @@ fn journal_tail() -> Result<String, String> {
 }
 
 async fn inventory(patient: &Patient) -> Value {
-    let surveying = tokio::task::spawn_blocking(|| Detector::new().survey());
+    let reads = |config: &Config| config.telemetry.read_gpus;
+    let gpus = GpuAccess::new(patient.values().is_none_or(reads));
+    if let Asked::Runs(status) = patient.asked().await.as_ref()
+        && status.gpus_not_read.is_some()
+    {
+        gpus.release(None);
+    }
+    let surveying = tokio::task::spawn_blocking(move || Detector::with_access(gpus).survey());
     let runtimes = async {
         match patient.values() {
             Some(config) => match crate::run::registry_settings(config) {

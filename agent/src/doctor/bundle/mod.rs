@@ -136,6 +136,6 @@ fn append<W: io::Write>(archive: &mut Builder<W>, name: &str, text: &str) -> io:
     let mut header = Header::new_gnu();
     header.set_size(text.len() as u64);
     header.set_mode(0o600);
-    header.set_mtime(crate::receipts::unix_ms() / 1000);
+    header.set_mtime(crate::clock::unix_s());
     archive.append_data(&mut header, format!("dgon-doctor/{name}"), text.as_bytes())
 }

@@ -101,8 +101,8 @@ fn link(patient: &Patient, status: &Status) -> Check {
             patient.command("status"),
         ),
         Phase::Replaced => check.fail(
-            "another agent of this node took the link over; two machines use one identity",
-            restart(patient, status),
+            format!("two machines use one identity{why}"),
+            patient.command("key rotate"),
         ),
         Phase::Stopped => check.warn("the agent is stopping", patient.command("run")),
     }

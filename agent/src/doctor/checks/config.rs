@@ -1,24 +1,31 @@
 //! Group `config`: can agent.yaml be read, and by whom written?
 
 use super::{chain, word};
+use crate::config::plain_http;
+use crate::config::{Loaded, Origin};
 use crate::doctor::examine::{Examination, Told};
 use crate::doctor::{Check, CheckId, Patient};
 use crate::files;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 pub(super) const EXAMINATION: Examination = Examination {
     makes: &[
         CheckId::ConfigParse,
+        CheckId::ConfigInsecureHttp,
         CheckId::ConfigFileMode,
         CheckId::ConfigStateMode,
+        CheckId::ConfigListen,
     ],
     run: |patient, told| Box::pin(check(patient, told)),
 };
 
 async fn check(patient: Arc<Patient>, told: Told) {
     told.tell(parse(&patient));
+    told.tell(insecure_http(&patient));
+    told.tell(listen(&patient));
     // A disk that hangs blocks its thread, not the doctor.
     let looked = tokio::task::spawn_blocking(move || {
         told.tell(file_mode(&patient));
@@ -38,6 +45,77 @@ fn parse(patient: &Patient) -> Check {
         ),
         Ok(_) => check.ok("the configuration is valid"),
         Err(error) => check.fail(chain(error), patient.command("config check")),
+    }
+}
+
+/// What the owner allowed is told all the same: it is easily forgotten once there is TLS.
+fn insecure_http(patient: &Patient) -> Check {
+    let check = Check::new(CheckId::ConfigInsecureHttp, "control_plane.insecure_http");
+    let (Some(config), Some(api)) = (patient.values(), patient.api()) else {
+        return check.skip("no control plane is named");
+    };
+    let is_exposed = plain_http::is_exposed(&api);
+    let https = format!("dgon-agent run --api https://{}", api.host());
+    match (config.control_plane.insecure_http, is_exposed) {
+        (false, false) => check.ok("nothing leaves this machine unencrypted"),
+        (false, true) => check.fail(
+            format!("{api} is plain HTTP to another machine, which is not allowed; the agent does not start"),
+            https,
+        ),
+        (true, true) => check.warn(
+            format!(
+                "{api} is plain HTTP: others on the way can read the node's secret, and speak as the node or as its \
+                 control plane"
+            ),
+            https,
+        ),
+        (true, false) => check.warn(
+            "plain HTTP is allowed and not needed; remove it from agent.yaml or the environment",
+            patient.command("config show"),
+        ),
+    }
+}
+
+/// Neither the proxy nor the metrics ask for a key: whoever reaches them may use them.
+fn listen(patient: &Patient) -> Check {
+    let check = Check::new(
+        CheckId::ConfigListen,
+        "proxy.listen, telemetry.metrics_listen",
+    );
+    let Ok(loaded) = &patient.config else {
+        return check.skip("the configuration cannot be read");
+    };
+    let config = &loaded.config;
+    let proxy = config.proxy.listen;
+    let metrics = config.telemetry.metrics_listen;
+    let is_open = |at: &SocketAddr| !at.ip().to_canonical().is_loopback();
+    if is_open(&proxy) {
+        return check.warn(
+            format!(
+                "the proxy listens on {proxy}, where other machines reach it: whoever does uses the runtimes without a \
+                 key, and counts as one of this machine's own users"
+            ),
+            closed(patient, loaded, "proxy.listen", "listen", proxy),
+        );
+    }
+    if let Some(metrics) = metrics.filter(is_open) {
+        return check.warn(
+            format!("the metrics are on {metrics}, where other machines can read them without a password"),
+            closed(patient, loaded, "telemetry.metrics_listen", "metrics_listen", metrics),
+        );
+    }
+    check.ok(format!("only this machine reaches the proxy ({proxy})"))
+}
+
+/// How a listener is put back on the loopback address: by whatever set it.
+fn closed(patient: &Patient, loaded: &Loaded, path: &str, key: &str, at: SocketAddr) -> String {
+    match loaded.origins.get(path) {
+        Some(Origin::Environment(name)) => format!("export {name}=127.0.0.1:{}", at.port()),
+        Some(Origin::File | Origin::Flag) | None => format!(
+            "sed -i 's/^\\( *\\){key}:.*/\\1{key}: 127.0.0.1:{}/' {}",
+            at.port(),
+            word(&patient.paths.config_file)
+        ),
     }
 }
 

@@ -1,8 +1,11 @@
 //! Group `gpu`: the driver's findings, heat, throttling, memory errors and Xid faults.
 
 use crate::doctor::examine::{Examination, Told};
+use crate::doctor::patient::{Asked, Patient};
 use crate::doctor::{Check, CheckId};
-use crate::gpu::{Card, Detector, Finding, FindingKind, Severity, Survey};
+use crate::gpu::{Card, Detector, Finding, FindingKind, Severity, Survey, why_not_read};
+use dgon_protocol::frame::GpusNotRead;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -21,11 +24,17 @@ pub(super) const EXAMINATION: Examination = Examination {
         CheckId::GpuThrottling,
         CheckId::GpuFaults,
     ],
-    run: |_, told| Box::pin(check(told)),
+    run: |patient, told| Box::pin(check(patient, told)),
 };
 
-async fn check(told: Told) {
+async fn check(patient: Arc<Patient>, told: Told) {
     let driver = Check::new(CheckId::GpuDriver, DRIVER_LOOKED_AT);
+    if let Some(reason) = not_read(&patient).await {
+        // Looking would open the driver that its owner wants closed.
+        told.tell(driver.skip(why_not_read(reason)));
+        told.rest("the GPUs are not read");
+        return;
+    }
     // Drivers can block: the thread is left behind.
     let surveying = tokio::task::spawn_blocking(|| Detector::new().survey());
     match timeout(DRIVER, surveying).await {
@@ -41,6 +50,24 @@ async fn check(told: Told) {
             ));
             told.rest("the driver hangs");
         }
+    }
+}
+
+/// Why the owner does not want the GPUs read now.
+async fn not_read(patient: &Patient) -> Option<GpusNotRead> {
+    if patient
+        .values()
+        .is_some_and(|config| !config.telemetry.read_gpus)
+    {
+        return Some(GpusNotRead::Off);
+    }
+    match patient.asked().await.as_ref() {
+        Asked::Runs(status) => status.gpus_not_read,
+        Asked::Absent
+        | Asked::OtherVersion
+        | Asked::Unsupported
+        | Asked::Closed(_)
+        | Asked::Silent => None,
     }
 }
 
@@ -97,6 +124,9 @@ fn card_checks(card: &Card) -> Vec<Check> {
 
 fn memory(check: Check, card: &Card, watch: &str) -> Check {
     match card.gpu.vram_mib {
+        Some(mib) if mib > 0 && card.gpu.unified_memory == Some(true) => {
+            check.ok(format!("{mib} MiB, unified: the machine's own"))
+        }
         Some(mib) if mib > 0 => check.ok(format!("{mib} MiB")),
         Some(_) | None if card.asleep => check.skip("it sleeps, and is not known from before"),
         Some(_) | None => check.warn("the driver does not tell its memory", watch),

@@ -15,7 +15,7 @@ mod spool;
 mod websocket;
 
 use super::examine::Examination;
-use crate::net::chain;
+use dgon_agent_core::error::chain;
 use std::path::Path;
 
 /// All examinations. They run at once.

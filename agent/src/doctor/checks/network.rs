@@ -67,7 +67,7 @@ async fn check(patient: Arc<Patient>, told: Told) {
     };
     tokio::join!(
         plane::ask(&patient, &api, stream, &told),
-        websocket::knock(&patient, &api, &told, end),
+        websocket::handshake(&patient, &api, &told, end),
     );
 }
 

@@ -74,6 +74,13 @@ fn dead_letters(patient: &Patient) -> Check {
     let put_aside = || format!("mv {0} {0}.seen", word(&file));
     match (letters.count(), letters.newest(1)) {
         (0, Ok(_)) => check.ok("no receipt was refused"),
+        (count, Ok(_)) if letters.is_full() => check.fail(
+            format!(
+                "{count} receipts were refused by the control plane and the file is full; receipts that it refuses \
+                 from now on stay in the spool alone, until the file is put aside"
+            ),
+            put_aside(),
+        ),
         (count, Ok(newest)) => {
             let why = newest.first().map_or(String::new(), |letter| {
                 format!(

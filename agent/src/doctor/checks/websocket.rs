@@ -4,7 +4,7 @@ use super::{chain, set_clock, text_word};
 use crate::config::BaseUrl;
 use crate::doctor::examine::Told;
 use crate::doctor::{Check, CheckId, Patient};
-use crate::link::{self, DialError, KnockError};
+use crate::link::{self, DialError, HandshakeProbeError};
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::{LINK_PATH, SUBPROTOCOL};
 use std::time::{Duration, Instant};
@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 const UPGRADE: Duration = Duration::from_millis(1_600);
 const CHALLENGE: Duration = Duration::from_millis(900);
 
-/// Knocks, and ends by `end`.
-pub(super) async fn knock(patient: &Patient, api: &BaseUrl, told: &Told, end: Instant) {
+/// Tries the handshake up to the challenge, and ends by `end`.
+pub(super) async fn handshake(patient: &Patient, api: &BaseUrl, told: &Told, end: Instant) {
     let check = Check::new(CheckId::NetworkWebsocket, api.at(LINK_PATH));
     let Some(settings) = patient.link_settings() else {
         return told.tell(check.skip("this machine is not enrolled"));
@@ -22,16 +22,18 @@ pub(super) async fn knock(patient: &Patient, api: &BaseUrl, told: &Told, end: In
     let began = Instant::now();
     let left = end.saturating_duration_since(began);
     let (upgrade, challenge) = (UPGRADE.min(left * 2 / 3), CHALLENGE.min(left / 3));
-    told.tell(match link::knock(&settings, upgrade, challenge).await {
-        Ok(_) => check.ok(format!(
-            "upgraded and challenged in {} ms",
-            began.elapsed().as_millis()
-        )),
-        Err(error) => judge(check, &error, patient, api),
-    });
+    told.tell(
+        match link::probe_handshake(&settings, upgrade, challenge).await {
+            Ok(_) => check.ok(format!(
+                "upgraded and challenged in {} ms",
+                began.elapsed().as_millis()
+            )),
+            Err(error) => judge(check, &error, patient, api),
+        },
+    );
 }
 
-fn judge(check: Check, error: &KnockError, patient: &Patient, api: &BaseUrl) -> Check {
+fn judge(check: Check, error: &HandshakeProbeError, patient: &Patient, api: &BaseUrl) -> Check {
     let finding = chain(error);
     let look = format!(
         "curl -sv --http1.1 -m 5 -o /dev/null -H 'Connection: Upgrade' -H 'Upgrade: websocket' \
@@ -40,7 +42,7 @@ fn judge(check: Check, error: &KnockError, patient: &Patient, api: &BaseUrl) -> 
         text_word(&api.at(LINK_PATH))
     );
     match error {
-        KnockError::Dial(DialError::Refused { kind, .. }) => match kind {
+        HandshakeProbeError::Dial(DialError::Refused { kind, .. }) => match kind {
             Some(ErrorType::StaleTimestamp) => check.fail(finding, set_clock()),
             Some(ErrorType::Unauthorized | ErrorType::Forbidden) => {
                 check.skip("the secret is not accepted, see control_plane.credentials")
@@ -56,7 +58,9 @@ fn judge(check: Check, error: &KnockError, patient: &Patient, api: &BaseUrl) -> 
                 look,
             ),
         },
-        KnockError::Dial(DialError::NotOurs { stranger }) if stranger.looks_like_a_portal() => {
+        HandshakeProbeError::Dial(DialError::NotOurs { stranger })
+            if stranger.looks_like_a_portal() =>
+        {
             check.fail(
                 format!(
                     "{finding}; the network may want somebody to sign in first (captive portal)"
@@ -64,17 +68,18 @@ fn judge(check: Check, error: &KnockError, patient: &Patient, api: &BaseUrl) -> 
                 look,
             )
         }
-        KnockError::Dial(DialError::NotOurs { .. } | DialError::NotAWebSocket(_)) => check.fail(
-            format!("{finding}; a gateway or proxy in between may pass HTTP and no WebSocket"),
-            look,
-        ),
-        KnockError::Dial(DialError::Address { .. }) => {
+        HandshakeProbeError::Dial(DialError::NotOurs { .. } | DialError::NotAWebSocket(_)) => check
+            .fail(
+                format!("{finding}; a gateway or proxy in between may pass HTTP and no WebSocket"),
+                look,
+            ),
+        HandshakeProbeError::Dial(DialError::Address { .. }) => {
             check.fail(finding, patient.command("config show"))
         }
-        KnockError::Dial(
+        HandshakeProbeError::Dial(
             DialError::Connect(_) | DialError::Broken { .. } | DialError::OtherProtocol,
         )
-        | KnockError::Late(_)
-        | KnockError::Talk(_) => check.fail(finding, look),
+        | HandshakeProbeError::Late(_)
+        | HandshakeProbeError::Talk(_) => check.fail(finding, look),
     }
 }

@@ -1,23 +1,29 @@
 //! NVIDIA cards through NVML, the driver's own library, loaded at run time.
 //!
 //! The library stays open between looks. It is closed when the driver says that it is of another version or went
-//! away, and opened anew with the next look, so that an update of the driver needs no restart of the agent.
+//! away, and opened anew with the next look, so that an update of the driver needs no restart of the agent. Where it
+//! says "unknown error" or that a card is lost, the connection may be what is broken: it is closed and opened anew
+//! too, at first at once and then less and less often, and the cards that answer serve on.
 //! Asking the library for a card wakes it, so a card that the kernel has suspended is told from what is known of it
 //! without asking: from the last look, or from its PCI id alone.
 
 mod read;
+mod reopening;
 mod session;
+mod unified;
 mod xid;
 
 use super::bus::{self, Bus, PciCard};
 use super::energy::EnergyReading;
 use super::findings::{Finding, FindingKind};
-use super::{Backend, Card, Survey, os};
+use super::{Backend, Card, Survey, os, plausible};
 use dgon_protocol::frame::{Gpu, GpuLoad};
 use nvml_wrapper::Device;
 use nvml_wrapper::error::NvmlError;
 use read::Driver;
+use reopening::Reopening;
 use session::Session;
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::time::{Duration, Instant};
 use xid::Faults;
@@ -28,7 +34,8 @@ pub(super) const BACKEND: &str = "nvml";
 const VENDOR: &str = "10de";
 /// A driver that counts more cards than this is not believed.
 const CARDS: u32 = 128;
-/// How long a driver that is not there is not looked for by heartbeats.
+/// How long a driver that is not there is not looked for by heartbeats: one that is loaded after the agent started is
+/// found within it.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// The NVML backend.
@@ -41,6 +48,10 @@ pub struct Nvml {
     faults: Faults,
     /// No card and no driver were found then.
     found_none_at: Option<Instant>,
+    look_again: Duration,
+    /// The open library gave an answer that a new connection may mend.
+    is_suspect: bool,
+    reopening: Reopening,
 }
 
 impl Nvml {
@@ -59,11 +70,46 @@ impl Nvml {
             known: Vec::new(),
             faults: Faults::default(),
             found_none_at: None,
+            look_again: LOOK_AGAIN,
+            is_suspect: false,
+            reopening: Reopening::default(),
         }
+    }
+
+    /// The same, and looks for a driver that is not there as often as this, not once a minute.
+    pub fn looking_again_after(self, pause: Duration) -> Self {
+        Self {
+            look_again: pause,
+            ..self
+        }
+    }
+
+    /// One look, and a second one through a new connection where the old one may be what is broken.
+    fn look_or_reopen(&mut self) -> Result<Survey, NvmlError> {
+        let was_open = self.open.is_some();
+        let first = self.look();
+        let now = Instant::now();
+        if !self.is_suspect {
+            self.reopening.healed();
+            return first;
+        }
+        // A connection that was made just now says the same as another one.
+        if !was_open || !self.reopening.is_due(now) {
+            return first;
+        }
+        self.reopening.tried(now);
+        tracing::info!("the NVIDIA driver's answers are broken; it is opened anew");
+        self.open = None;
+        let second = self.look();
+        if !self.is_suspect {
+            self.reopening.healed();
+        }
+        second
     }
 
     fn look(&mut self) -> Result<Survey, NvmlError> {
         let on_bus = self.bus.cards(VENDOR);
+        self.is_suspect = true;
         let session = match self.open.take() {
             Some(session) => session,
             None => Session::open(self.library.as_deref())?,
@@ -74,6 +120,7 @@ impl Nvml {
         let driver = Driver::of(nvml);
         let mut survey = Survey::default();
         let mut awake = Vec::new();
+        let mut is_suspect = false;
         for (index, place) in places(nvml.device_count()?.min(CARDS), &on_bus) {
             let device = match place {
                 Place::Index => nvml.device_by_index(index),
@@ -85,18 +132,22 @@ impl Nvml {
                     continue;
                 }
             };
-            match device.and_then(|device| read::card(nvml, index, &device, &driver)) {
+            match device.and_then(|device| read::card(nvml, index, &device, &driver, &self.bus)) {
                 Ok(card) => {
                     awake.push(index);
                     survey.cards.push(card);
                 }
-                Err(error) => survey.findings.push(Finding::of_card(
-                    kind_of(&error, &self.bus),
-                    index,
-                    &error.to_string(),
-                )),
+                Err(error) => {
+                    is_suspect |= is_mended_by_reopening(&error);
+                    survey.findings.push(Finding::of_card(
+                        kind_of(&error, &self.bus),
+                        index,
+                        &error.to_string(),
+                    ));
+                }
             }
         }
+        self.is_suspect = is_suspect;
         if survey.cards.is_empty() && survey.findings.is_empty() {
             let none = Finding::of_machine(FindingKind::NoCard, "");
             survey.findings.push(none);
@@ -180,22 +231,11 @@ impl Nvml {
             self.faults.add(index, xid, uptime_s);
         }
     }
-
-    /// Opens the library by a whole look where it is closed; not too often where there is nothing to find.
-    fn is_open(&mut self) -> bool {
-        let looked = self
-            .found_none_at
-            .is_some_and(|at| at.elapsed() < LOOK_AGAIN);
-        if self.open.is_none() && !looked {
-            self.survey();
-        }
-        self.open.is_some()
-    }
 }
 
 impl Backend for Nvml {
     fn survey(&mut self) -> Survey {
-        let survey = self.look().unwrap_or_else(|error| {
+        let survey = self.look_or_reopen().unwrap_or_else(|error| {
             self.open = None;
             let finding = Finding::of_machine(kind_of(&error, &self.bus), &error.to_string());
             Survey::of_finding(finding)
@@ -208,14 +248,12 @@ impl Backend for Nvml {
     }
 
     fn loads(&mut self) -> Vec<GpuLoad> {
-        if !self.is_open() {
-            return Vec::new();
-        }
         self.hear();
         let Some(session) = &self.open else {
             return Vec::new();
         };
         let nvml = session.nvml();
+        let suspect = Cell::new(false);
         let load = |card: &Card| {
             let index = card.gpu.index;
             if is_asleep(card, &self.bus) {
@@ -226,29 +264,66 @@ impl Backend for Nvml {
                     ..GpuLoad::default()
                 });
             }
-            let mut load = read::load(nvml, index, &device(nvml, card)?)?;
-            load.xid = self.faults.last(index);
-            Some(load)
+            match device(nvml, card).and_then(|device| read::load(nvml, index, &device)) {
+                Ok(mut load) => {
+                    load.xid = self.faults.last(index);
+                    Some(load)
+                }
+                Err(error) => {
+                    suspect.set(suspect.get() || is_mended_by_reopening(&error));
+                    None
+                }
+            }
         };
-        self.known.iter().filter_map(load).collect()
+        let loads = self.known.iter().filter_map(load).collect();
+        self.is_suspect |= suspect.get();
+        loads
     }
 
     fn energy(&mut self) -> Vec<EnergyReading> {
-        if !self.is_open() {
-            return Vec::new();
-        }
         let Some(session) = &self.open else {
             return Vec::new();
         };
         let nvml = session.nvml();
         let reading = |card: &Card| {
-            let counter_mj = device(nvml, card)?.total_energy_consumption().ok()?;
+            let counter_mj = device(nvml, card).ok()?.total_energy_consumption().ok()?;
+            let counter_mj = plausible::count(counter_mj)?;
             let index = card.gpu.index;
             Some(EnergyReading { index, counter_mj })
         };
         let awake = self.known.iter().filter(|card| !is_asleep(card, &self.bus));
         awake.filter_map(reading).collect()
     }
+
+    /// A driver that came late, or one that may be mended by opening it anew.
+    fn wants_survey(&mut self) -> bool {
+        if self.open.is_none() {
+            return self
+                .found_none_at
+                .is_none_or(|at| at.elapsed() >= self.look_again);
+        }
+        self.is_suspect && self.reopening.is_due(Instant::now())
+    }
+
+    fn close(&mut self) {
+        self.open = None;
+        self.is_suspect = false;
+        self.reopening.healed();
+    }
+}
+
+/// Whether this may be the connection's fault, or is over once the driver is opened anew.
+fn is_mended_by_reopening(error: &NvmlError) -> bool {
+    matches!(
+        error,
+        NvmlError::Unknown
+            | NvmlError::Uninitialized
+            | NvmlError::GpuLost
+            | NvmlError::DriverNotLoaded
+            | NvmlError::LibRmVersionMismatch
+            | NvmlError::NotFound
+            | NvmlError::InvalidArg
+    )
 }
 
 /// How a card is reached.
@@ -284,10 +359,10 @@ fn is_asleep(card: &Card, bus: &Bus) -> bool {
 }
 
 /// The handle of a known card: by its address, which stays when numbers change.
-fn device<'a>(nvml: &'a nvml_wrapper::Nvml, card: &Card) -> Option<Device<'a>> {
+fn device<'a>(nvml: &'a nvml_wrapper::Nvml, card: &Card) -> Result<Device<'a>, NvmlError> {
     match &card.gpu.pci {
-        Some(pci) => nvml.device_by_pci_bus_id(pci.as_str()).ok(),
-        None => nvml.device_by_index(card.gpu.index).ok(),
+        Some(pci) => nvml.device_by_pci_bus_id(pci.as_str()),
+        None => nvml.device_by_index(card.gpu.index),
     }
 }
 

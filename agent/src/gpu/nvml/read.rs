@@ -1,8 +1,9 @@
 //! Reading one card: each sensor on its own, so that one that is missing takes nothing else with it.
 
-use super::BACKEND;
+use super::{BACKEND, unified};
 use crate::gpu::card::{Card, MigMode, Process};
-use crate::gpu::{os, process};
+use crate::gpu::{Bus, os, plausible, process};
+use crate::host;
 use dgon_protocol::frame::{Gpu, GpuInstance, GpuLoad};
 use nvml_wrapper::bitmasks::device::ThrottleReasons;
 use nvml_wrapper::enum_wrappers::device::{EccCounter, MemoryError, TemperatureSensor};
@@ -27,11 +28,15 @@ pub(super) struct Driver {
 
 impl Driver {
     pub(super) fn of(nvml: &Nvml) -> Self {
-        let cuda = nvml.sys_cuda_driver_version().ok().map(|version| {
-            let major = nvml_wrapper::cuda_driver_version_major(version);
-            let minor = nvml_wrapper::cuda_driver_version_minor(version);
-            format!("{major}.{minor}")
-        });
+        let cuda = nvml
+            .sys_cuda_driver_version()
+            .ok()
+            .filter(|version| *version > 0)
+            .map(|version| {
+                let major = nvml_wrapper::cuda_driver_version_major(version);
+                let minor = nvml_wrapper::cuda_driver_version_minor(version);
+                format!("{major}.{minor}")
+            });
         Self {
             version: nvml.sys_driver_version().ok(),
             cuda,
@@ -45,21 +50,54 @@ struct Answers {
     missing: BTreeMap<&'static str, String>,
     /// The card is gone or must be reset: no answer counts.
     lost: Option<NvmlError>,
+    /// Questions that had an answer.
+    told: u32,
+    /// The driver failed without a reason. Where it had one answer at least, it is the sensor that fails.
+    broken: Option<NvmlError>,
 }
+
+/// Why a reading is dropped that cannot be.
+const IMPLAUSIBLE: &str = "the driver tells a number that cannot be";
 
 impl Answers {
     fn take<T>(&mut self, field: &'static str, answer: Result<T, NvmlError>) -> Option<T> {
         match answer {
-            Ok(value) => Some(value),
+            Ok(value) => {
+                self.told += 1;
+                Some(value)
+            }
             Err(error @ (NvmlError::GpuLost | NvmlError::ResetRequired)) => {
                 self.lost = Some(error);
                 None
             }
             Err(error) => {
                 self.missing.insert(field, why(&error));
+                if matches!(error, NvmlError::Unknown | NvmlError::Uninitialized) {
+                    self.broken = Some(error);
+                }
                 None
             }
         }
+    }
+
+    /// The same, without readings that cannot be.
+    fn take_plausible<T, U>(
+        &mut self,
+        field: &'static str,
+        answer: Result<T, NvmlError>,
+        plausible: impl FnOnce(T) -> Option<U>,
+    ) -> Option<U> {
+        let reading = plausible(self.take(field, answer)?);
+        if reading.is_none() {
+            self.missing.insert(field, IMPLAUSIBLE.to_owned());
+        }
+        reading
+    }
+
+    /// Why no answer counts.
+    fn failure(&mut self) -> Option<NvmlError> {
+        let broken = self.broken.take().filter(|_| self.told == 0);
+        self.lost.take().or(broken)
     }
 }
 
@@ -80,47 +118,69 @@ pub(super) fn card(
     index: u32,
     device: &Device<'_>,
     driver: &Driver,
+    bus: &Bus,
 ) -> Result<Card, NvmlError> {
     let name = device.name()?;
     let mut answers = Answers::default();
     let mig = mig_mode(&mut answers, device);
+    let uuid = answers.take("uuid", device.uuid());
     let mut card = Card {
         throttle: answers.take("throttle", device.current_throttle_reasons().map(throttle)),
         load: sensors(&mut answers, index, device),
-        ecc_uncorrected: answers.take(
+        ecc_uncorrected: answers.take_plausible(
             "ecc_uncorrected",
             device.total_ecc_errors(MemoryError::Uncorrected, EccCounter::Volatile),
+            plausible::count,
         ),
         processes: answers.take("processes", processes(nvml, device)),
         gpu: Gpu {
             index,
             name,
-            uuid: answers
-                .take("uuid", device.uuid())
-                .filter(|uuid| !uuid.is_empty()),
-            vram_mib: answers
-                .take("vram_mib", device.memory_info())
-                .map(|memory| memory.total / MIB),
+            uuid: uuid.filter(|uuid| !uuid.is_empty()),
             driver: driver.version.clone(),
             cuda: driver.cuda.clone(),
             pci: answers.take("pci", device.pci_info()).map(|pci| pci.bus_id),
             backend: BACKEND.to_owned(),
             mig: instances(device, mig),
+            ..Gpu::default()
         },
         mig,
         ..Card::default()
     };
-    if let Some(error) = answers.lost {
+    let total = answers.take_plausible("vram_mib", device.memory_info(), |memory| {
+        plausible::total_bytes(memory.total)
+    });
+    if let Some(error) = answers.failure() {
         return Err(error);
     }
     card.missing = answers.missing;
     card.load.throttle = card.throttle.as_deref().map(owned);
     card.load.runtime_vram_mib = card.runtime_vram_mib();
+    tell_memory(&mut card, total, bus);
     Ok(card)
 }
 
-/// The load alone; `None` where the card is lost.
-pub(super) fn load(nvml: &Nvml, index: u32, device: &Device<'_>) -> Option<GpuLoad> {
+/// How much memory the card has, and whose it is.
+fn tell_memory(card: &mut Card, total: Option<u64>, bus: &Bus) {
+    card.gpu.vram_mib = total.map(|bytes| bytes / MIB);
+    card.gpu.unified_memory = unified::is_unified(&card.gpu.name, total.is_some(), bus);
+    if card.gpu.unified_memory == Some(true) && total.is_none() {
+        // All of the machine's memory can be the GPU's; the driver does not tell how much of it is.
+        card.gpu.vram_mib = host::memory_mib();
+        if card.gpu.vram_mib.is_some() {
+            card.missing.remove("vram_mib");
+        }
+        card.load.vram_used_mib = None;
+        let why = "its memory is the machine's (unified), and the driver does not tell its part";
+        card.missing.insert("vram_used_mib", why.to_owned());
+    }
+}
+
+/// The load alone.
+///
+/// # Errors
+/// The card is lost, or answers nothing.
+pub(super) fn load(nvml: &Nvml, index: u32, device: &Device<'_>) -> Result<GpuLoad, NvmlError> {
     let mut answers = Answers::default();
     let mut load = sensors(&mut answers, index, device);
     let reasons = answers.take("throttle", device.current_throttle_reasons().map(throttle));
@@ -129,7 +189,7 @@ pub(super) fn load(nvml: &Nvml, index: u32, device: &Device<'_>) -> Option<GpuLo
     load.runtime_vram_mib = processes
         .as_deref()
         .and_then(crate::gpu::card::runtime_vram_mib);
-    answers.lost.is_none().then_some(load)
+    answers.failure().map_or(Ok(load), Err)
 }
 
 #[expect(
@@ -139,18 +199,22 @@ pub(super) fn load(nvml: &Nvml, index: u32, device: &Device<'_>) -> Option<GpuLo
 fn sensors(answers: &mut Answers, index: u32, device: &Device<'_>) -> GpuLoad {
     GpuLoad {
         index,
-        util_pct: answers
-            .take("util_pct", device.utilization_rates())
-            .map(|rates| rates.gpu as f32),
-        vram_used_mib: answers
-            .take("vram_used_mib", device.memory_info())
-            .map(|memory| memory.used / MIB),
-        temp_c: answers
-            .take("temp_c", device.temperature(TemperatureSensor::Gpu))
-            .map(|celsius| celsius as f32),
-        power_w: answers
-            .take("power_w", device.power_usage())
-            .map(|milliwatt| milliwatt as f32 / 1000.0),
+        util_pct: answers.take_plausible("util_pct", device.utilization_rates(), |rates| {
+            plausible::percent(rates.gpu as f32)
+        }),
+        vram_used_mib: answers.take_plausible("vram_used_mib", device.memory_info(), |memory| {
+            // A card that tells no whole tells no part either: all its numbers are zero.
+            let total = plausible::total_bytes(memory.total)?;
+            plausible::used_bytes(memory.used, Some(total)).map(|bytes| bytes / MIB)
+        }),
+        temp_c: answers.take_plausible(
+            "temp_c",
+            device.temperature(TemperatureSensor::Gpu),
+            |celsius| plausible::celsius(celsius as f32),
+        ),
+        power_w: answers.take_plausible("power_w", device.power_usage(), |milliwatt| {
+            plausible::watts(milliwatt as f32 / 1000.0)
+        }),
         ..GpuLoad::default()
     }
 }
@@ -201,7 +265,11 @@ fn instances(device: &Device<'_>, mode: Option<MigMode>) -> Vec<GpuInstance> {
                 .name()
                 .ok()
                 .and_then(|name| Some(name.split_once(" MIG ")?.1.trim().to_owned())),
-            vram_mib: part.memory_info().ok().map(|memory| memory.total / MIB),
+            vram_mib: part
+                .memory_info()
+                .ok()
+                .and_then(|memory| plausible::total_bytes(memory.total))
+                .map(|bytes| bytes / MIB),
         })
         .collect()
 }
@@ -219,10 +287,12 @@ fn processes(nvml: &Nvml, device: &Device<'_>) -> Result<Vec<Process>, NvmlError
             name: known.and_then(process::program_of),
             runtime: known.and_then(process::runtime_of),
             vram_mib: match found.used_gpu_memory {
-                UsedGpuMemory::Used(bytes) => Some(bytes / MIB),
+                UsedGpuMemory::Used(bytes) => {
+                    plausible::used_bytes(bytes, None).map(|bytes| bytes / MIB)
+                }
                 UsedGpuMemory::Unavailable => None,
             },
         }
     });
-    Ok(named.collect())
+    Ok(plausible::processes(named.collect()))
 }

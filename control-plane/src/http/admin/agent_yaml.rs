@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use dgon_protocol::id::NodeId;
 use http::{HeaderMap, header};
 use serde::Deserialize;
+use std::net::IpAddr;
 use utoipa::IntoParams;
 
 const REGION_MAX: usize = 64;
@@ -83,7 +84,26 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
+/// Whether an agent must be told to use this address, because others can read what goes there.
+fn is_plain_to_others(api: &str) -> bool {
+    let Some(authority) = api.strip_prefix("http://") else {
+        return false;
+    };
+    let host = match authority.strip_prefix('[') {
+        Some(rest) => rest.split(']').next(),
+        None => authority.split(':').next(),
+    };
+    let is_loopback =
+        |host: &str| host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    !host.is_some_and(is_loopback)
+}
+
 fn render(api: &str, node_id: Option<&NodeId>, region: Option<&str>) -> String {
+    let insecure = if is_plain_to_others(api) {
+        "  # Plain HTTP: others on the way can read the node's secret. Remove this once there is TLS.\n  insecure_http: true\n"
+    } else {
+        ""
+    };
     let api = quoted(api);
     let node = match (node_id, region) {
         (None, None) => "# node:\n#   id: the name that enrolment gave; a check, not needed\n#   region: such as eu-west".to_owned(),
@@ -98,7 +118,7 @@ fn render(api: &str, node_id: Option<&NodeId>, region: Option<&str>) -> String {
          # Flags and environment variables win over this file. It holds no secret: the key stays on the machine.\n\
          \n\
          # The network that this machine joins.\n\
-         control_plane:\n  api: {api}\n\
+         control_plane:\n  api: {api}\n{insecure}\
          \n\
          # This machine.\n\
          {node}\n\

@@ -45,7 +45,7 @@ pub(super) async fn own(
     Ok(Json(Own {
         node_id,
         status,
-        status_reason: reason,
+        status_reason: reason.into(),
         acked_seq: key.head_seq,
         server_time: crate::app::views::time(now_ms),
         server_time_ms: now_ms,

@@ -38,14 +38,14 @@ const REQUIRED: Record<string, Rule> = {
   node_id: ['a node id', matches(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/)],
   ts_start: INT,
   ts_end: INT,
-  model_id: ['a string of 1 to 256 characters', (value) => isModelId(value)],
+  model_id: ['a string of 1 to 256 characters, none a control character', isLine(1, 256)],
   tokens_input: COUNT,
   tokens_output: COUNT,
   signature: TEXT,
 }
 
 const OPTIONAL: Record<string, Rule> = {
-  region: TEXT,
+  region: ['a string of 0 to 64 characters, none a control character', isLine(0, 64)],
   model_hash: SHA256,
   prompt_hash: BLAKE3,
   p95_ms: INT,
@@ -54,13 +54,16 @@ const OPTIONAL: Record<string, Rule> = {
   cache_hit: BOOL,
 }
 
-const OPTIONAL_V1_1: Record<string, Rule> = {
+const REQUIRED_V1_1: Record<string, Rule> = {
   seq: ['an integer of 1 or more', (value) => isCount(value) && value.kind === 'int' && value.text !== '0'],
   prev_hash: SHA256,
+}
+
+const OPTIONAL_V1_1: Record<string, Rule> = {
   status: ['ok, error or cancelled', matches(/^(?:ok|error|cancelled)$/)],
   ttft_ms: INT,
   latency_ms: INT,
-  runtime: TEXT,
+  runtime: ['1 to 32 of a-z, 0-9, point, underscore and hyphen', matches(/^[a-z0-9._-]{1,32}$/)],
   source: ['local, gateway, probe or job', matches(/^(?:local|gateway|probe|job)$/)],
   tokens_cached: INT,
   output_hash: BLAKE3,
@@ -69,11 +72,14 @@ const OPTIONAL_V1_1: Record<string, Rule> = {
   key_id: ['16 lower-case hex digits', matches(/^[0-9a-f]{16}$/)],
 }
 
-function isModelId(value: JsonValue): boolean {
-  const text = str(value)
-  if (text === null) return false
-  const characters = [...text].length
-  return characters >= 1 && characters <= 256
+/** A text of so many characters, none of them a control character. */
+function isLine(least: number, most: number): (value: JsonValue) => boolean {
+  return (value) => {
+    const text = str(value)
+    if (text === null || /\p{Cc}/u.test(text)) return false
+    const characters = [...text].length
+    return characters >= least && characters <= most
+  }
 }
 
 function checkRules(members: Map<string, JsonValue>, rules: Record<string, Rule>, isRequired: boolean): void {
@@ -107,7 +113,10 @@ export function parseReceipt(bytes: Uint8Array<ArrayBuffer>): ParsedReceipt {
   checkRules(members, REQUIRED, true)
   checkRules(members, OPTIONAL, false)
   const version = text('version') === '1.1' ? '1.1' : '1.0'
-  if (version === '1.1') checkRules(members, OPTIONAL_V1_1, false)
+  if (version === '1.1') {
+    checkRules(members, REQUIRED_V1_1, true)
+    checkRules(members, OPTIONAL_V1_1, false)
+  }
   if (Number(text('ts_end')) < Number(text('ts_start'))) throw new ReceiptFormatError('the field ts_end must be not before ts_start')
   const at = root.members.findIndex(({ key }) => key === 'signature')
   const signed = isCanonical ? cutMember(document.text, root.members, at) : canonical(root, 'signature')

@@ -90,6 +90,7 @@ fn card(index: u32, device: &Device, system: Option<&str>) -> Card {
             index,
             name: format!("{}{kind}", device.name),
             vram_mib: Some(device.working_set_mib).filter(|mib| *mib > 0),
+            unified_memory: Some(device.unified),
             driver: system.map(|version| format!("macOS {version}")),
             backend: BACKEND.to_owned(),
             ..Gpu::default()

@@ -1,0 +1,452 @@
+//! One request from its head to the head of its answer.
+
+use super::Proxy;
+use super::answer::{Answer, Measuring};
+use super::body_reader::{Limits, read_body};
+use super::headers::{
+    DETECT_HEADER, REQUEST_ID_HEADER, keep_redirects, prepare_request, prepare_work,
+    strip_hop_by_hop,
+};
+use super::in_flight::{InFlightRequest, Origin, mark_remote};
+use super::model_list::List;
+use super::reply::Refusal;
+use super::route::{Asked, choose_to_pass};
+use super::upstream::{AnswerBody, RequestBody, UpstreamError};
+use crate::admission::Permit;
+use crate::runtime::{FoundRuntime, RuntimeKind, StreamUsage};
+use bytes::Bytes;
+use dgon_agent_core::error::chain;
+use dgon_agent_core::facts::Failure;
+use dgon_agent_core::meter::{Dialect, Ending, Label, Meter, MeterSettings, Usage};
+use dgon_agent_core::request::usage::{REFUSAL_BYTES, Repeats, is_refused, may_be_refused};
+use dgon_agent_core::request::{Body, Class, Model, Path, Route};
+use dgon_protocol::receipt::Source;
+use http::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderMap, HeaderValue,
+    UPGRADE,
+};
+use http::{Method, Request, Response, Version, request, response};
+use hyper::body::Incoming;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What an answer must be read as.
+struct Job {
+    dialect: Dialect,
+    /// Whether a usage event was asked for that the client does not want.
+    drop_usage_event: bool,
+    /// Whether the client knows the end of an answer by the end of the connection alone.
+    hold_last: bool,
+    /// How many answers the one body holds.
+    answers: u32,
+}
+
+impl Proxy {
+    /// Serves one request of a client.
+    pub(super) async fn handle(&self, request: Request<Incoming>) -> Response<Answer> {
+        let path = request.uri().path();
+        if request.headers().contains_key(DETECT_HEADER) {
+            return Refusal::NotARuntime.reply(path, "this is the agent's own proxy");
+        }
+        let wants_websocket = request
+            .headers()
+            .get(UPGRADE)
+            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+        if wants_websocket || request.method() == Method::CONNECT {
+            return Refusal::NotSupported.reply(
+                path,
+                "the proxy passes no upgraded connections; use plain HTTP",
+            );
+        }
+        match Class::of(request.method().as_str(), path) {
+            Class::Work(route) => self.serve_work(route, request).await,
+            Class::Control => self.pass(request).await,
+        }
+    }
+
+    /// Passes a request through that is no work.
+    async fn pass(&self, request: Request<Incoming>) -> Response<Answer> {
+        let (mut head, body) = request.into_parts();
+        let path = head.uri.path().to_owned();
+        let found = self.registry.current();
+        if let Some(list) = List::of(&head.method, &path) {
+            let speakers = list.speakers(&found);
+            if speakers.len() > 1 {
+                return self.list(list, &speakers, head).await;
+            }
+        }
+        let read = Path::read(&path);
+        let read = read.as_ref().map_or(path.as_str(), Path::as_str);
+        let Some(runtime) = choose_to_pass(&found, read) else {
+            return Refusal::NoRuntime.reply(&path, NO_RUNTIME);
+        };
+        prepare_request(&mut head.headers, &runtime.endpoint);
+        match self.forward(runtime, head, RequestBody::Stream(body)).await {
+            Err((refusal, message, _)) => refusal.reply(&path, &message),
+            Ok(answer) => {
+                let (mut head, body) = answer.into_parts();
+                strip_hop_by_hop(&mut head.headers);
+                let answer = Answer::passed(body, None, self.settings.stall_timeout, false);
+                Response::from_parts(head, answer)
+            }
+        }
+    }
+
+    /// Reads the work of a client and serves it.
+    async fn serve_work(&self, route: Route, request: Request<Incoming>) -> Response<Answer> {
+        let path = request.uri().path().to_owned();
+        let permit = match self.admission.admit(Source::Local) {
+            Ok(permit) => permit,
+            Err(refused) => return Refusal::of(&refused).reply(&path, &chain(&refused)),
+        };
+        let share = permit.body_share();
+        let in_flight = self.begin(permit, Origin::default());
+        let (head, body) = request.into_parts();
+        let limits = Limits {
+            max_bytes: self.settings.max_body_bytes,
+            pause: self.settings.client_timeout,
+            // Such a client sends nothing of its body once it is told that it will not be read.
+            asks_first: head.headers.contains_key(EXPECT),
+        };
+        let read = read_body(body, share, &limits);
+        match read.await {
+            Ok((body, share)) => {
+                let answer = self.work(route, in_flight, head, body).await;
+                drop(share);
+                answer
+            }
+            Err(refusal) => {
+                let message = match refusal {
+                    Refusal::TooLarge => "the request body is larger than this proxy reads",
+                    Refusal::Busy => "too many large requests at once; try again",
+                    _ => "the request body did not come to its end",
+                };
+                refuse(in_flight, Failure::BadRequest, refusal, &path, message).await
+            }
+        }
+    }
+
+    /// Opens the receipt of a request.
+    pub(super) fn begin(&self, permit: Permit, origin: Origin) -> InFlightRequest {
+        let energy = self
+            .settings
+            .energy
+            .as_ref()
+            .and_then(|meter| meter.begin());
+        InFlightRequest::new(Arc::clone(&self.sink), permit, origin, energy)
+    }
+
+    /// Serves work whose body is in memory.
+    pub(super) async fn work(
+        &self,
+        route: Route,
+        mut in_flight: InFlightRequest,
+        mut head: request::Parts,
+        body: Bytes,
+    ) -> Response<Answer> {
+        let path = head.uri.path().to_owned();
+        let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
+        let read = Body::read(&body, text(CONTENT_TYPE), text(CONTENT_ENCODING));
+        let asked = Asked {
+            route: &route,
+            body: &read,
+        };
+        let found = self.registry.current();
+        let runtime = asked.choose(&found, Path::read(&path).as_ref());
+        self.describe(&mut in_flight, &asked, &body, runtime);
+        let Some(runtime) = runtime else {
+            let failure = Failure::Unreachable;
+            return refuse(in_flight, failure, Refusal::NoRuntime, &path, NO_RUNTIME).await;
+        };
+        prepare_request(&mut head.headers, &runtime.endpoint);
+        // A client brings its own key or none; work that no client of this port asked for has the owner's.
+        if in_flight.source() != Some(Source::Local)
+            && let Some(key) = runtime.access.authorization()
+        {
+            head.headers.insert(AUTHORIZATION, key.clone());
+        }
+        let mut job = Job {
+            dialect: route.dialect.unwrap_or(Dialect::Other),
+            drop_usage_event: false,
+            hold_last: head.version == Version::HTTP_10,
+            answers: asked.body.answers(runtime.kind.behaviour().keys),
+        };
+        let sent = match self.with_usage(&asked, runtime, &body) {
+            None => self.send_work(runtime, head, body).await,
+            Some(with_usage) => {
+                let first = self.send_work(runtime, head.clone(), with_usage).await;
+                match self.unless_refused(first).await {
+                    Some(sent) => {
+                        job.drop_usage_event = true;
+                        sent
+                    }
+                    None => self.ask_without_usage(runtime, head, body).await,
+                }
+            }
+        };
+        match sent {
+            Ok(answer) => self.measure(job, in_flight, answer).await,
+            Err((refusal, message, failure)) => {
+                refuse(in_flight, failure, refusal, &path, &message).await
+            }
+        }
+    }
+
+    /// The body with usage asked for, where a stream would not tell it otherwise.
+    fn with_usage(&self, asked: &Asked<'_>, runtime: &FoundRuntime, body: &Bytes) -> Option<Bytes> {
+        let behaviour = runtime.kind.behaviour();
+        let repeats = match behaviour.stream_usage {
+            StreamUsage::Always => return None,
+            StreamUsage::OnDemand => Repeats::Never,
+            StreamUsage::OnDemandRunning => Repeats::Always,
+        };
+        let (read, keys) = (asked.body, behaviour.keys);
+        let is_wanted = asked.route.usage_on_demand
+            && read.is_stream(keys)
+            && !read.wants_usage(keys, repeats)
+            && !self.usage_refusals.has(runtime);
+        is_wanted
+            .then(|| read.with_usage(body, keys, repeats))
+            .flatten()
+    }
+
+    async fn send_work(
+        &self,
+        runtime: &FoundRuntime,
+        mut head: request::Parts,
+        body: Bytes,
+    ) -> Sent {
+        prepare_work(&mut head.headers, body.len());
+        self.forward(runtime, head, RequestBody::Whole(body)).await
+    }
+
+    /// What came of a request with usage asked for; `None` where the runtime refuses just that. A refusal that cannot
+    /// be read within its bounds counts as one, for the answer without is the client's own in any case.
+    async fn unless_refused(&self, sent: Sent) -> Option<Sent> {
+        let mut answer = match sent {
+            Ok(answer) if may_be_refused(answer.status().as_u16()) => answer,
+            other => return Some(other),
+        };
+        let reading = answer.body_mut().read_to_end(REFUSAL_BYTES);
+        let said = tokio::time::timeout(REFUSAL_WITHIN, reading).await.ok()??;
+        if is_refused(answer.status().as_u16(), &said) {
+            return None;
+        }
+        answer.body_mut().put_back(said);
+        Some(Ok(answer))
+    }
+
+    /// Asks again as the client did, and remembers a runtime that takes it so.
+    async fn ask_without_usage(
+        &self,
+        runtime: &FoundRuntime,
+        head: request::Parts,
+        body: Bytes,
+    ) -> Sent {
+        let sent = self.send_work(runtime, head, body).await;
+        if let Ok(answer) = &sent
+            && !may_be_refused(answer.status().as_u16())
+        {
+            tracing::info!(endpoint = %runtime.endpoint, "the runtime refuses stream_options; its streams are counted by chunks");
+            self.usage_refusals.add(runtime);
+        }
+        sent
+    }
+
+    /// Puts what is known before the answer into the receipt. A model is named only where the request names it, or
+    /// the runtime has no other; a digest is that of a model in the runtime's own list.
+    fn describe(
+        &self,
+        in_flight: &mut InFlightRequest,
+        asked: &Asked<'_>,
+        body: &[u8],
+        runtime: Option<&FoundRuntime>,
+    ) {
+        let model = match runtime {
+            Some(runtime) => asked.model(runtime.kind),
+            None => asked.model(RuntimeKind::OpenAiCompatible),
+        };
+        let listed = runtime.and_then(|runtime| match &model {
+            Model::Named(name) => runtime.model(name),
+            Model::Absent => runtime.only_model(),
+            Model::Unclear => None,
+        });
+        let is_remote = runtime
+            .zip(model.name())
+            .is_some_and(|(runtime, name)| runtime.is_remote(name));
+        let hash = blake3::keyed_hash(&self.settings.hash_key.get(), body);
+        in_flight.learn(|facts| {
+            facts.model_id = model
+                .name()
+                .or_else(|| listed.map(|model| model.id.as_str()))
+                .unwrap_or(UNKNOWN_MODEL)
+                .to_owned();
+            facts.model_hash = listed.and_then(|model| model.digest.clone());
+            facts.runtime = runtime.map(|runtime| runtime.kind.as_str().to_owned());
+            facts.prompt_hash = Some(format!("blake3:{}", hash.to_hex()));
+            if is_remote {
+                mark_remote(facts);
+            }
+        });
+        if asked.route.is_unpaid {
+            in_flight.mark_unpaid();
+        }
+    }
+
+    /// Sends a request and waits for the head of the answer.
+    pub(super) async fn forward(
+        &self,
+        runtime: &FoundRuntime,
+        head: request::Parts,
+        body: RequestBody,
+    ) -> Sent {
+        let mut request = Request::new(body);
+        *request.method_mut() = head.method;
+        *request.uri_mut() = origin_form(&head.uri);
+        *request.headers_mut() = head.headers;
+        let settings = &self.settings;
+        let (connect, first_byte) = (settings.connect_timeout, settings.first_byte_timeout);
+        match self.pool.send(runtime, request, connect, first_byte).await {
+            Ok(mut answer) => {
+                keep_redirects(answer.headers_mut(), &runtime.endpoint);
+                Ok(answer)
+            }
+            Err(error @ UpstreamError::Silent { .. }) => {
+                Err((Refusal::RuntimeTimeout, error.to_string(), Failure::Stalled))
+            }
+            Err(error) => {
+                self.registry.look_at(&runtime.endpoint);
+                let failure = match error {
+                    UpstreamError::Connect { .. } => Failure::Unreachable,
+                    UpstreamError::Broken { .. } | UpstreamError::Silent { .. } => {
+                        Failure::Incomplete
+                    }
+                };
+                tracing::debug!(error = %chain(&error), "runtime failed");
+                Err((Refusal::RuntimeFailed, chain(&error), failure))
+            }
+        }
+    }
+
+    /// Puts the meter on an answer.
+    async fn measure(
+        &self,
+        job: Job,
+        in_flight: InFlightRequest,
+        answer: Response<AnswerBody>,
+    ) -> Response<Answer> {
+        let (mut head, body) = answer.into_parts();
+        strip_hop_by_hop(&mut head.headers);
+        let label = label(&head);
+        let drop_usage_event = job.drop_usage_event && label.is_readable();
+        if drop_usage_event {
+            // One event less goes out than comes in, so the length that was announced does not hold.
+            head.headers.remove(CONTENT_LENGTH);
+        }
+        let meter = Meter::new(MeterSettings {
+            dialect: job.dialect,
+            label,
+            hash_key: self.settings.hash_key.get(),
+            drop_usage_event,
+            header_usage: header_usage(job.dialect, &head.headers),
+            answers: job.answers,
+        });
+        if let Some(id) = in_flight.request_id()
+            && let Ok(id) = HeaderValue::from_str(id.as_str())
+        {
+            head.headers.insert(REQUEST_ID_HEADER, id);
+        }
+        let bytes_left = head
+            .headers
+            .get(CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|text| text.parse().ok());
+        let status_failed = !head.status.is_success();
+        if body.is_empty() {
+            // There is no body whose end could wait for the receipt, so the head waits.
+            let (measured, _) = meter.finish(Ending::Complete);
+            if let Err(error) = in_flight.conclude(measured, status_failed).await {
+                return Refusal::SpoolUnavailable.reply("", &chain(&error));
+            }
+            let answer = Answer::passed(body, None, self.settings.stall_timeout, false);
+            return Response::from_parts(head, answer);
+        }
+        let measuring = Measuring {
+            meter,
+            in_flight,
+            status_failed,
+            bytes_left,
+        };
+        let stall = self.settings.stall_timeout;
+        let answer = Answer::passed(body, Some(measuring), stall, job.hold_last);
+        Response::from_parts(head, answer)
+    }
+}
+
+/// What came of sending a request: the head of an answer, or why there is none.
+type Sent = Result<Response<AnswerBody>, (Refusal, String, Failure)>;
+
+/// The model in a receipt where none is known.
+const UNKNOWN_MODEL: &str = "unknown";
+
+/// How long a runtime may take for the body of a refusal.
+const REFUSAL_WITHIN: Duration = Duration::from_secs(10);
+
+const NO_RUNTIME: &str = "no LLM runtime was found on this machine; start one, or name it in agent.yaml under \
+                          runtimes.endpoints";
+
+/// Records a failed request, then says so.
+async fn refuse(
+    in_flight: InFlightRequest,
+    failure: Failure,
+    refusal: Refusal,
+    path: &str,
+    message: &str,
+) -> Response<Answer> {
+    let id = in_flight.request_id().map(ToString::to_string);
+    if let Err(error) = in_flight.fail(failure).await {
+        return Refusal::SpoolUnavailable.reply(path, &chain(&error));
+    }
+    let mut response = refusal.reply(path, message);
+    if let Some(id) = id.and_then(|id| HeaderValue::from_str(&id).ok()) {
+        response.headers_mut().insert(REQUEST_ID_HEADER, id);
+    }
+    response
+}
+
+fn label(head: &response::Parts) -> Label {
+    let text = |name| {
+        let value: Option<&HeaderValue> = head.headers.get(name);
+        value.and_then(|value| value.to_str().ok())
+    };
+    Label::of(
+        head.status.as_u16(),
+        text(CONTENT_TYPE),
+        text(CONTENT_ENCODING),
+    )
+}
+
+/// The counts that TGI puts into the headers of an answer that is no stream.
+fn header_usage(dialect: Dialect, headers: &HeaderMap) -> Option<Usage> {
+    if dialect != Dialect::Tgi {
+        return None;
+    }
+    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse().ok();
+    Some(Usage {
+        input: number("x-prompt-tokens")?,
+        output: number("x-generated-tokens")?,
+        cached: None,
+    })
+}
+
+/// Path and query alone, as a server expects them.
+fn origin_form(uri: &http::Uri) -> http::Uri {
+    uri.path_and_query()
+        .and_then(|path| {
+            http::Uri::builder()
+                .path_and_query(path.clone())
+                .build()
+                .ok()
+        })
+        .unwrap_or_default()
+}

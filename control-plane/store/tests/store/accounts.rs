@@ -1,0 +1,407 @@
+//! Users, one-time links, sessions, flags, enrolment tokens and the audit rows that go with them.
+
+#![expect(clippy::expect_used, reason = "helpers of tests fail like tests do")]
+
+use dgon_control_plane_store::Store;
+use dgon_control_plane_store::audit::AuditEntry;
+use dgon_control_plane_store::enrolment_tokens::NewEnrolmentToken;
+use dgon_control_plane_store::links::{NewLink, SetupDone};
+use dgon_control_plane_store::sessions::{Rotation, TokenPair};
+use dgon_control_plane_store::users::{User, UserCreated};
+
+const GRACE_MS: i64 = 10_000;
+
+fn audit(at_ms: i64, action: &str) -> AuditEntry {
+    AuditEntry {
+        at_ms,
+        actor: "cli".into(),
+        action: action.into(),
+        object: "test:1".into(),
+        ..AuditEntry::default()
+    }
+}
+
+fn user(id: &str, email: &str) -> User {
+    User {
+        user_id: id.into(),
+        email: email.into(),
+        password_hash: None,
+        roles: vec!["admin".into(), "operator".into()],
+        org_id: "main".into(),
+        created_at_ms: 1,
+        disabled_at_ms: None,
+    }
+}
+
+fn pair(n: u8, at_ms: i64) -> TokenPair {
+    TokenPair {
+        refresh_hash: [n; 32],
+        access_hash: [n | 0x80; 32],
+        issued_at_ms: at_ms,
+        access_expires_at_ms: at_ms + 600_000,
+        refresh_expires_at_ms: at_ms + 7 * 86_400_000,
+    }
+}
+
+async fn rotate(store: &Store, parent: u8, child: u8, at_ms: i64) -> Rotation {
+    store
+        .session_rotate(
+            &[parent; 32],
+            &pair(child, at_ms),
+            GRACE_MS,
+            &audit(at_ms, "session.reuse"),
+        )
+        .await
+        .expect("rotate")
+}
+
+async fn signed_in(store: &Store) {
+    store
+        .user_create(&user("u1", "a@example.com"), &audit(1, "user.create"))
+        .await
+        .expect("user");
+    store
+        .session_create(
+            "f1",
+            "u1",
+            86_400_000,
+            &pair(1, 1_000),
+            &audit(1_000, "session.create"),
+        )
+        .await
+        .expect("session");
+}
+
+#[tokio::test]
+async fn an_email_belongs_to_one_user() {
+    crate::support::on_both(|store| async move {
+        let first = user("u1", "a@example.com");
+        let entry = audit(1, "user.create");
+        assert_eq!(
+            store.user_create(&first, &entry).await.expect("create"),
+            UserCreated::Created
+        );
+        let second = store
+            .user_create(&user("u2", "a@example.com"), &entry)
+            .await
+            .expect("create");
+        assert_eq!(second, UserCreated::EmailTaken);
+        assert_eq!(
+            store.user_by_email("a@example.com").await.expect("get"),
+            Some(first.clone())
+        );
+        assert_eq!(store.user_get("u1").await.expect("get"), Some(first));
+        assert_eq!(store.user_get("u2").await.expect("get"), None);
+        assert_eq!(store.user_count().await.expect("count"), 1);
+        assert_eq!(store.audit_latest(None, 10).await.expect("audit").len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_setup_link_makes_one_first_user() {
+    crate::support::on_both(|store| async move {
+        for n in [1u8, 2] {
+            let link = NewLink {
+                token_hash: [n; 32],
+                user_id: None,
+                created_at_ms: 10,
+                expires_at_ms: 1_000,
+            };
+            store
+                .link_create(&link, &audit(10, "link.create"))
+                .await
+                .expect("link");
+        }
+        assert!(
+            store
+                .link_setup_is_valid(&[1; 32], 1_000)
+                .await
+                .expect("valid")
+        );
+        assert!(
+            !store
+                .link_setup_is_valid(&[1; 32], 1_001)
+                .await
+                .expect("valid")
+        );
+        assert!(
+            !store
+                .link_setup_is_valid(&[9; 32], 20)
+                .await
+                .expect("valid")
+        );
+        let (first, second) = (user("u1", "a@example.com"), user("u2", "b@example.com"));
+        let unknown = store
+            .link_setup(&[9; 32], &first, &audit(20, "user.setup"))
+            .await
+            .expect("setup");
+        assert_eq!(unknown, SetupDone::LinkInvalid);
+        let entry = audit(20, "user.setup");
+        let (one, two) = tokio::join!(
+            store.link_setup(&[1; 32], &first, &entry),
+            store.link_setup(&[2; 32], &second, &entry),
+        );
+        let done = [one.expect("setup"), two.expect("setup")];
+        let created = done
+            .iter()
+            .filter(|done| **done == SetupDone::Created)
+            .count();
+        assert_eq!(created, 1, "{done:?}");
+        assert_eq!(store.user_count().await.expect("count"), 1);
+        assert!(
+            !store
+                .link_setup_is_valid(&[2; 32], 20)
+                .await
+                .expect("valid")
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_sign_in_link_works_once_and_in_time() {
+    crate::support::on_both(|store| async move {
+        signed_in(&store).await;
+        for (n, expires_at_ms) in [(1u8, 100), (2, 50)] {
+            let link = NewLink {
+                token_hash: [n; 32],
+                user_id: Some("u1".into()),
+                created_at_ms: 10,
+                expires_at_ms,
+            };
+            store
+                .link_create(&link, &audit(10, "link.create"))
+                .await
+                .expect("link");
+        }
+        assert_eq!(store.link_redeem(&[2; 32], 51).await.expect("redeem"), None);
+        assert_eq!(
+            store
+                .link_redeem(&[1; 32], 51)
+                .await
+                .expect("redeem")
+                .as_deref(),
+            Some("u1")
+        );
+        assert_eq!(store.link_redeem(&[1; 32], 52).await.expect("redeem"), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_access_token_ends_with_time_and_with_its_session() {
+    crate::support::on_both(|store| async move {
+        signed_in(&store).await;
+        let session = store
+            .session_by_access(&[0x81; 32], 2_000)
+            .await
+            .expect("get")
+            .expect("live");
+        assert_eq!(
+            (session.family_id.as_str(), session.user.user_id.as_str()),
+            ("f1", "u1")
+        );
+        assert_eq!(
+            store
+                .session_by_access(&[0x81; 32], 601_000)
+                .await
+                .expect("get"),
+            None
+        );
+        assert_eq!(
+            store
+                .session_by_access(&[0x01; 32], 2_000)
+                .await
+                .expect("get"),
+            None
+        );
+        let entry = audit(3_000, "session.revoke");
+        assert!(
+            store
+                .session_revoke("f1", "logout", &entry)
+                .await
+                .expect("revoke")
+        );
+        assert!(
+            !store
+                .session_revoke("f1", "logout", &entry)
+                .await
+                .expect("revoke")
+        );
+        assert_eq!(
+            store
+                .session_by_access(&[0x81; 32], 2_000)
+                .await
+                .expect("get"),
+            None
+        );
+        assert_eq!(rotate(&store, 1, 2, 4_000).await, Rotation::Invalid);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_refresh_token_gives_one_child_and_reuse_ends_the_family() {
+    crate::support::on_both(|store| async move {
+        signed_in(&store).await;
+        assert!(matches!(
+            rotate(&store, 1, 2, 5_000).await,
+            Rotation::Child {
+                access_expires_at_ms: 605_000,
+                ..
+            }
+        ));
+        // The lost answer: the same child, with the times of its birth.
+        assert!(matches!(
+            rotate(&store, 1, 2, 15_000).await,
+            Rotation::Child {
+                access_expires_at_ms: 605_000,
+                ..
+            }
+        ));
+        assert!(matches!(
+            rotate(&store, 2, 3, 16_000).await,
+            Rotation::Child { .. }
+        ));
+        assert_eq!(rotate(&store, 9, 8, 16_000).await, Rotation::Invalid);
+        assert_eq!(rotate(&store, 1, 2, 15_001).await, Rotation::Reused);
+        for dead in [0x81, 0x82, 0x83] {
+            assert_eq!(
+                store
+                    .session_by_access(&[dead; 32], 16_000)
+                    .await
+                    .expect("get"),
+                None
+            );
+        }
+        assert_eq!(rotate(&store, 3, 4, 17_000).await, Rotation::Invalid);
+        let trail = store
+            .audit_latest(Some("session:f1"), 10)
+            .await
+            .expect("audit");
+        assert_eq!(trail.len(), 1);
+        assert_eq!(trail[0].entry.actor, "user:u1");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn racing_refreshes_get_the_same_child() {
+    crate::support::on_both(|store| async move {
+        signed_in(&store).await;
+        let (one, two) = tokio::join!(rotate(&store, 1, 2, 5_000), rotate(&store, 1, 2, 5_001));
+        assert!(matches!(one, Rotation::Child { .. }), "{one:?}");
+        assert!(matches!(two, Rotation::Child { .. }), "{two:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn idle_and_old_sessions_end_and_are_swept() {
+    crate::support::on_both(|store| async move {
+        signed_in(&store).await;
+        assert_eq!(
+            rotate(&store, 1, 2, 1_000 + 7 * 86_400_000).await,
+            Rotation::Invalid
+        );
+        assert_eq!(rotate(&store, 1, 2, 86_400_000).await, Rotation::Invalid);
+        assert_eq!(store.session_sweep(86_400_000, 10).await.expect("sweep"), 0);
+        assert_eq!(store.session_sweep(86_400_001, 10).await.expect("sweep"), 1);
+        assert_eq!(
+            store.session_family_of(&[1; 32]).await.expect("family"),
+            None
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_flag_keeps_its_last_value() {
+    crate::support::on_both(|store| async move {
+        assert!(store.flags_changed().await.expect("flags").is_empty());
+        for enabled in [true, false] {
+            store
+                .flag_set("public_receipts", enabled, &audit(1, "flag.set"))
+                .await
+                .expect("set");
+        }
+        let flags = store.flags_changed().await.expect("flags");
+        assert_eq!(flags, [("public_receipts".to_owned(), false)]);
+        assert_eq!(store.audit_latest(None, 10).await.expect("audit").len(), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn enrolment_tokens_are_listed_by_organisation_and_revoked() {
+    crate::support::on_both(|store| async move {
+        for (id, org, at) in [("a", "main", 1), ("b", "main", 2), ("c", "other", 3)] {
+            let token = NewEnrolmentToken {
+                id: id.into(),
+                token_hash: [id.as_bytes()[0]; 32],
+                label: String::new(),
+                region: None,
+                org_id: Some(org.into()),
+                created_by: "cli".into(),
+                created_at_ms: at,
+                expires_at_ms: 100,
+                uses: 2,
+            };
+            store
+                .enrolment_token_create(&token, &audit(at, "enrolment_token.create"))
+                .await
+                .expect("create");
+        }
+        let all = store
+            .enrolment_token_list(None, None, 10)
+            .await
+            .expect("list");
+        assert_eq!(
+            all.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(),
+            ["c", "b", "a"]
+        );
+        assert_eq!((all[0].uses_total, all[0].uses_left), (2, 2));
+        let page = store
+            .enrolment_token_list(Some("main"), Some((2, "b")), 10)
+            .await
+            .expect("list");
+        assert_eq!(
+            page.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(),
+            ["a"]
+        );
+        assert_eq!(
+            store
+                .enrolment_token_count(Some("main"))
+                .await
+                .expect("count"),
+            2
+        );
+        let entry = audit(9, "enrolment_token.revoke");
+        assert!(
+            !store
+                .enrolment_token_revoke("a", Some("other"), &entry)
+                .await
+                .expect("revoke")
+        );
+        assert!(
+            store
+                .enrolment_token_revoke("a", Some("main"), &entry)
+                .await
+                .expect("revoke")
+        );
+        let listed = store
+            .enrolment_token_list(None, None, 10)
+            .await
+            .expect("list");
+        assert_eq!(listed[2].revoked_at_ms, Some(9));
+        assert!(
+            store
+                .enrolment_token_used_by("a")
+                .await
+                .expect("used")
+                .is_empty()
+        );
+    })
+    .await;
+}

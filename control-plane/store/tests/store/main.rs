@@ -1,0 +1,12 @@
+//! The store on SQLite and on PostgreSQL: one program, because each links both.
+
+mod accounts;
+mod enrolment;
+mod ingest;
+mod node_keys;
+mod node_queries;
+mod receipt_queries;
+mod rollups;
+mod schema;
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,292 @@
+//! The receipts list against a direct computation over what was seeded, page by page and filter by filter.
+
+#![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
+
+use dgon_control_plane_store::receipt_queries::ReceiptFilter;
+use dgon_control_plane_store::{NewReceipt, Scope, Store};
+use dgon_protocol::id::RequestId;
+use dgon_protocol::receipt::{Sha256Hash, Source, Status};
+use dgon_testkit::seed::{Seed, Seeded, seed};
+
+const END_MS: i64 = 1_800_000_000_000;
+
+async fn seeded(store: &Store) -> Vec<Seeded> {
+    let mut all = Vec::new();
+    let network = Seed::day(6, 60, END_MS);
+    seed(store, &network, |receipt| all.push(receipt.clone()))
+        .await
+        .expect("seed");
+    all.reverse();
+    all
+}
+
+/// All pages of a filter, a few rows each.
+async fn pages(store: &Store, filter: &ReceiptFilter, limit: i64) -> Vec<String> {
+    let (mut ids, mut before) = (Vec::new(), None);
+    loop {
+        let page = store
+            .receipts_list(filter, before, limit)
+            .await
+            .expect("page");
+        let Some(last) = page.last() else { return ids };
+        before = Some(last.id);
+        ids.extend(page.into_iter().map(|row| row.request_id));
+    }
+}
+
+type Case = (ReceiptFilter, fn(&Seeded) -> bool);
+
+fn belongs_to_org(receipt: &Seeded) -> bool {
+    ["node-00000", "node-00002", "node-00004"].contains(&receipt.fields.node_id.as_str())
+}
+
+/// Filters beside what they mean.
+fn cases() -> Vec<Case> {
+    let none = ReceiptFilter::default;
+    vec![
+        (none(), |_| true),
+        (
+            ReceiptFilter {
+                node_id: Some("node-00003".into()),
+                ..none()
+            },
+            |r| r.fields.node_id.as_str() == "node-00003",
+        ),
+        (
+            ReceiptFilter {
+                model_id: Some("phi4".into()),
+                ..none()
+            },
+            |r| r.fields.model_id == "phi4",
+        ),
+        (
+            ReceiptFilter {
+                region: Some("eu-west".into()),
+                ..none()
+            },
+            |r| r.fields.region.as_deref() == Some("eu-west"),
+        ),
+        (
+            ReceiptFilter {
+                from_ms: Some(END_MS - 40_000_000),
+                to_ms: Some(END_MS - 9_000_000),
+                ..none()
+            },
+            |r| (END_MS - 40_000_000..END_MS - 9_000_000).contains(&r.received_at_ms),
+        ),
+        (
+            ReceiptFilter {
+                status: Some(Status::Error),
+                ..none()
+            },
+            |r| r.fields.status == Some(Status::Error),
+        ),
+        (
+            ReceiptFilter {
+                source: Some(Source::Probe),
+                ..none()
+            },
+            |r| r.fields.source == Some(Source::Probe),
+        ),
+        (
+            ReceiptFilter {
+                hedged: Some(true),
+                ..none()
+            },
+            |r| r.fields.hedged == Some(true),
+        ),
+        (
+            ReceiptFilter {
+                cache_hit: Some(true),
+                ..none()
+            },
+            |r| r.fields.cache_hit == Some(true),
+        ),
+        (
+            ReceiptFilter {
+                scope: Scope::Org("org-1".into()),
+                ..none()
+            },
+            belongs_to_org,
+        ),
+        (
+            ReceiptFilter {
+                scope: Scope::Org("org-2".into()),
+                ..none()
+            },
+            |_| false,
+        ),
+        (
+            ReceiptFilter {
+                scope: Scope::Org("org-1".into()),
+                cache_hit: Some(false),
+                status: Some(Status::Ok),
+                model_id: Some("phi4".into()),
+                ..none()
+            },
+            |r| {
+                belongs_to_org(r)
+                    && r.fields.cache_hit == Some(false)
+                    && r.fields.status == Some(Status::Ok)
+                    && r.fields.model_id == "phi4"
+            },
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn every_filter_gives_what_it_says_in_pages_of_any_size() {
+    crate::support::on_both(|store| async move {
+        let all = seeded(&store).await;
+        for (filter, means) in cases() {
+            let wanted: Vec<&str> = all
+                .iter()
+                .filter(|receipt| means(receipt))
+                .map(|receipt| receipt.fields.request_id.as_str())
+                .collect();
+            for limit in [7, 200] {
+                assert_eq!(pages(&store, &filter, limit).await, wanted, "{filter:?}");
+            }
+            let scan = store.receipts_scan(&filter, 1_000).await.expect("scan");
+            assert!(scan.complete);
+            assert_eq!(
+                scan.sums.requests,
+                i64::try_from(wanted.len()).expect("few")
+            );
+            let input: i64 = all
+                .iter()
+                .filter(|receipt| means(receipt))
+                .map(|receipt| receipt.fields.tokens_input)
+                .sum();
+            assert_eq!(scan.sums.tokens_input, input, "{filter:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_scan_that_is_cut_says_so_and_has_the_newest() {
+    crate::support::on_both(|store| async move {
+        let all = seeded(&store).await;
+        let scan = store
+            .receipts_scan(&ReceiptFilter::default(), 10)
+            .await
+            .expect("scan");
+        assert!(!scan.complete);
+        let newest: i64 = all[..10].iter().map(|r| r.fields.tokens_output).sum();
+        assert_eq!((scan.sums.requests, scan.sums.tokens_output), (10, newest));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_request_id_is_found_whole_and_by_its_beginning() {
+    crate::support::on_both(|store| async move {
+        let all = seeded(&store).await;
+        let wanted = all[5].fields.request_id.as_str();
+        let by = |prefix: &str| ReceiptFilter {
+            request_id_prefix: Some(prefix.to_owned()),
+            ..ReceiptFilter::default()
+        };
+        assert_eq!(pages(&store, &by(wanted), 7).await, [wanted]);
+        assert_eq!(pages(&store, &by(&wanted[..20]), 7).await.len(), 1);
+        assert_eq!(pages(&store, &by("r_"), 50).await.len(), all.len());
+        assert!(pages(&store, &by("nobody' OR 1=1 --"), 50).await.is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn pages_stay_while_receipts_arrive() {
+    crate::support::on_both(|store| async move {
+        let all = seeded(&store).await;
+        let filter = ReceiptFilter::default();
+        let first = store.receipts_list(&filter, None, 5).await.expect("first");
+        let mut fresh = all[0].fields.clone();
+        fresh.request_id = RequestId::parse("fresh").expect("id");
+        let key = store.node_key_current(&fresh.node_id).await.expect("key");
+        let row = NewReceipt {
+            node_key_id: key.expect("some").id,
+            seq: None,
+            fields: &fresh,
+            entry_hash: Sha256Hash::of(b"{}"),
+            entry: b"{}",
+            received_at_ms: END_MS + 1,
+        };
+        let mut tx = store.ingest_begin().await.expect("begin");
+        assert_eq!(tx.insert(&[row]).await.expect("insert"), 1);
+        tx.commit().await.expect("commit");
+        let second = store
+            .receipts_list(&filter, first.last().map(|row| row.id), 5)
+            .await
+            .expect("second");
+        let shown = first
+            .iter()
+            .chain(&second)
+            .map(|row| row.request_id.as_str());
+        assert!(shown.eq(all[..10].iter().map(|r| r.fields.request_id.as_str())));
+        let newest = store.receipts_list(&filter, None, 1).await.expect("newest");
+        assert_eq!(newest[0].request_id, "fresh");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_receipt_has_its_bytes_its_key_and_its_neighbours() {
+    crate::support::on_both(|store| async move {
+        let all = seeded(&store).await;
+        let of_node: Vec<&Seeded> = all
+            .iter()
+            .filter(|r| r.fields.node_id.as_str() == "node-00002")
+            .collect();
+        let (after, this, before) = (of_node[3], of_node[4], of_node[5]);
+        let request_id = this.fields.request_id.as_str();
+        let found = store
+            .receipt_get(&Scope::Org("org-1".into()), request_id)
+            .await
+            .expect("get")
+            .expect("found");
+        assert_eq!(found.entry, this.entry);
+        assert_eq!(found.entry_hash, Sha256Hash::of(&this.entry).0);
+        assert_eq!(found.row.received_at_ms, this.received_at_ms);
+        assert_eq!(found.public_key.len(), 32);
+        assert_eq!(
+            found.prev_request_id.as_deref(),
+            Some(before.fields.request_id.as_str())
+        );
+        assert_eq!(
+            found.next_request_id.as_deref(),
+            Some(after.fields.request_id.as_str())
+        );
+        let foreign = store
+            .receipt_get(&Scope::Org("org-2".into()), request_id)
+            .await;
+        assert_eq!(foreign.expect("get"), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn each_filter_has_an_index_and_none_sorts() {
+    crate::support::on_both(|store| async move {
+        seeded(&store).await;
+        for (filter, _) in cases() {
+            let plan = store
+                .receipts_list_plan(&filter)
+                .await
+                .expect("plan")
+                .join("\n");
+            let served = plan.contains("USING INDEX")
+                || plan.contains("USING INTEGER PRIMARY KEY")
+                || plan.contains("Index Scan")
+                || plan.contains("Bitmap Index Scan");
+            assert!(served, "{filter:?}\n{plan}");
+            assert!(
+                !plan.contains("TEMP B-TREE FOR ORDER BY"),
+                "{filter:?}\n{plan}"
+            );
+            assert!(!plan.contains("Seq Scan on receipts"), "{filter:?}\n{plan}");
+        }
+    })
+    .await;
+}

@@ -1,0 +1,175 @@
+//! What holds for every answer: one error shape, a request id, security headers, limits.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail like tests do"
+)]
+
+use crate::support::{Browser, Server};
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+
+#[tokio::test]
+async fn every_error_has_the_one_shape_and_the_id_of_its_request() {
+    let server = Server::start().await;
+    let mut browser = Browser::new(&server);
+    let missing = browser.get("/api/v1/no/such/thing").await;
+    assert_eq!(
+        (missing.status, missing.error()),
+        (StatusCode::NOT_FOUND, "not_found")
+    );
+    let method = browser.delete("/api/v1/users/me").await;
+    assert_eq!(
+        (method.status, method.error()),
+        (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed")
+    );
+    assert!(
+        method.header("allow").contains("GET"),
+        "{:?}",
+        method.headers
+    );
+    let request = browser.request(Method::POST, "/api/v1/auth/login");
+    let torn = browser
+        .send(request.header("content-type", "application/json").body("{"))
+        .await;
+    assert_eq!(
+        (torn.status, torn.error()),
+        (StatusCode::BAD_REQUEST, "invalid_request")
+    );
+    let request = browser
+        .request(Method::POST, "/api/v1/auth/login")
+        .body("email=a");
+    assert_eq!(browser.send(request).await.error(), "invalid_request");
+    let unknown = browser
+        .post(
+            "/api/v1/auth/login",
+            json!({ "email": "a", "password": "b", "admin": true }),
+        )
+        .await;
+    assert_eq!(unknown.error(), "invalid_request");
+    assert!(
+        unknown.json["error"]["message"]
+            .as_str()
+            .expect("text")
+            .contains("admin")
+    );
+    let large = browser
+        .post(
+            "/api/v1/auth/login",
+            json!({ "email": "a".repeat(70_000), "password": "b" }),
+        )
+        .await;
+    assert_eq!(
+        (large.status, large.error()),
+        (StatusCode::PAYLOAD_TOO_LARGE, "too_large")
+    );
+    let stranger = browser.get("/api/v1/users/me").await;
+    assert_eq!(
+        (stranger.status, stranger.error()),
+        (StatusCode::UNAUTHORIZED, "unauthorized")
+    );
+}
+
+#[tokio::test]
+async fn a_plain_request_id_is_kept_and_a_strange_one_replaced() {
+    let server = Server::start().await;
+    let mut browser = Browser::new(&server);
+    let request = browser
+        .request(Method::GET, "/healthz")
+        .header("x-request-id", "my-id:1");
+    assert_eq!(
+        browser.send(request).await.header("x-request-id"),
+        "my-id:1"
+    );
+    let strange = "x".repeat(65);
+    for sent in ["", "a b", "é", strange.as_str()] {
+        let request = browser
+            .request(Method::GET, "/healthz")
+            .header("x-request-id", sent);
+        let given = browser
+            .send(request)
+            .await
+            .header("x-request-id")
+            .to_owned();
+        assert!(!given.is_empty() && given != sent, "{given:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_answer_has_the_security_headers() {
+    let server = Server::start().await;
+    let mut browser = Browser::new(&server);
+    for path in [
+        "/",
+        "/nodes",
+        "/assets/none.js",
+        "/healthz",
+        "/api/v1/users/me",
+        "/api/v1/nothing",
+    ] {
+        let answer = browser.get(path).await;
+        assert_eq!(
+            answer.header("content-security-policy"),
+            dgon_control_plane::http::CONTENT_SECURITY_POLICY,
+            "{path}"
+        );
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(answer.header("x-frame-options"), "DENY", "{path}");
+        assert_eq!(answer.header("referrer-policy"), "no-referrer", "{path}");
+        assert_eq!(
+            answer.header("strict-transport-security"),
+            "",
+            "{path}: plain HTTP"
+        );
+        let is_api = path.starts_with("/api/");
+        assert_eq!(
+            answer.header("cache-control") == "no-store",
+            is_api || answer.text.contains("no console"),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn pages_are_asked_for_anew_and_missing_files_are_missing() {
+    let server = Server::start().await;
+    let mut browser = Browser::new(&server);
+    let page = browser.get("/receipts/r_1").await;
+    assert_eq!(page.status, StatusCode::OK);
+    assert!(page.header("content-type").starts_with("text/html"));
+    assert_eq!(
+        browser.get("/assets/index-0000.js").await.status,
+        StatusCode::NOT_FOUND
+    );
+    let etag = page.header("etag").to_owned();
+    if !etag.is_empty() {
+        assert_eq!(page.header("cache-control"), "no-cache");
+        let request = browser
+            .request(Method::GET, "/")
+            .header("if-none-match", etag);
+        assert_eq!(browser.send(request).await.status, StatusCode::NOT_MODIFIED);
+    }
+}
+
+#[tokio::test]
+async fn health_and_metrics_answer() {
+    let server = Server::start().await;
+    let mut browser = Browser::new(&server);
+    assert_eq!(browser.get("/healthz").await.json["status"], "ok");
+    assert_eq!(browser.get("/readyz").await.status, StatusCode::OK);
+    let metrics = browser.get("/metrics").await.text;
+    for name in [
+        "api_http_request_duration_seconds_bucket{route=\"/readyz\",code=\"200\"",
+        "summary_active_nodes 0",
+        "summary_models_cached 0",
+        "summary_requests_24h 0",
+    ] {
+        assert!(metrics.contains(name), "{name} is not in:\n{metrics}");
+    }
+    server.state.app.store.close().await;
+    let broken = browser.get("/readyz").await;
+    assert_eq!(broken.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(broken.json["failing"], json!(["database"]));
+    assert_eq!(browser.get("/healthz").await.status, StatusCode::OK);
+}

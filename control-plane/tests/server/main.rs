@@ -1,0 +1,11 @@
+//! The server over real HTTP, and the program as a person runs it: one program, because each links all of it.
+
+mod administration;
+mod commands;
+mod configuration;
+mod downloads;
+mod errors_and_headers;
+mod openapi;
+mod sign_in;
+#[path = "../support/mod.rs"]
+mod support;
