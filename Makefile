@@ -1,5 +1,5 @@
 # Two commands: `make run` and `make test`. Everything is done by xtask; this file only forwards.
-.PHONY: run test test-all test-real check-cross bench fuzz clean
+.PHONY: run test test-all test-real test-systems check-cross bench fuzz clean
 
 run: ## Build everything and run a whole DGON on this machine
 	@cargo run --quiet --package dgon-xtask -- run
@@ -12,6 +12,9 @@ test-all: ## And what is slow and seldom breaks: at most an hour
 
 test-real: ## The whole path on a real llama-server, built once and cached
 	@cargo run --quiet --package dgon-xtask -- real
+
+test-systems: ## The agent for Windows and arm64 Linux, run here; for macOS, linked
+	@cargo run --quiet --package dgon-xtask -- systems
 
 check-cross: ## Type-check the agent for macOS and Windows
 	@cargo run --quiet --package dgon-xtask -- cross

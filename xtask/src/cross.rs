@@ -35,9 +35,21 @@ pub(crate) struct Options {
 }
 
 /// A compiler and how it comes by the standard library of a target.
-struct Compiler {
+pub(crate) struct Compiler {
     program: PathBuf,
-    from_source: bool,
+    from_source: Option<PathBuf>,
+}
+
+impl Compiler {
+    /// The compiler itself.
+    pub(crate) fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// The source of the standard library, where that must be built as well.
+    pub(crate) fn library(&self) -> Option<&Path> {
+        self.from_source.as_deref()
+    }
 }
 
 /// Windows' import libraries are made on the way, by this program even where nothing is linked.
@@ -129,7 +141,7 @@ fn check(targets: &[&str]) -> Result<()> {
 }
 
 /// The compiler that runs this first, since it also builds the agent; then Debian's.
-fn compiler_for(target: &str) -> Option<Compiler> {
+pub(crate) fn compiler_for(target: &str) -> Option<Compiler> {
     let own = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     [PathBuf::from(own), PathBuf::from(DEBIAN_COMPILER)]
         .into_iter()
@@ -138,8 +150,9 @@ fn compiler_for(target: &str) -> Option<Compiler> {
                 shell::output(Command::new(&program).args(["--print", "sysroot"])).ok()?;
             let rustlib = Path::new(sysroot.trim()).join("lib/rustlib");
             let built = rustlib.join(target).join("lib").is_dir();
-            let from_source = !built && rustlib.join("src/rust/library/std").is_dir();
-            let fits = built || (from_source && is_new_enough(&program));
+            let library = rustlib.join("src/rust/library");
+            let from_source = (!built && library.join("std").is_dir()).then_some(library);
+            let fits = built || (from_source.is_some() && is_new_enough(&program));
             fits.then_some(Compiler {
                 program,
                 from_source,
@@ -179,7 +192,7 @@ fn check_one(compiler: &Compiler, target: &str) -> Result<()> {
         .env("CARGO_TARGET_DIR", shell::target_dir().join("cross"))
         .env(format!("CC_{name}"), stand_ins.join("cc"))
         .env(format!("AR_{name}"), stand_ins.join("ar"));
-    if compiler.from_source {
+    if compiler.from_source.is_some() {
         cargo.arg("-Zbuild-std=std,panic_unwind");
     }
     shell::check(&mut cargo)

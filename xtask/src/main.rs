@@ -6,6 +6,7 @@
 //! | `ci` | the gate, step by step; `make test`, and with `--all` `make test-all` |
 //! | `step` | one step of the gate in this process |
 //! | `cross` | type-checks the agent for macOS, Windows and other processors |
+//! | `systems` | runs the agent for Windows and arm64 Linux here, links it for macOS |
 //! | `fuzz` | coverage-guided fuzzing of every parser of remote bytes |
 //! | `openapi` | writes `control-plane/openapi.json` and the web client's types |
 //! | `clients` | real HTTP clients against the proxy |
@@ -24,6 +25,7 @@ mod needs;
 mod package;
 mod run;
 mod shell;
+mod systems;
 
 use clap::{Parser, Subcommand};
 use gate::steps;
@@ -49,6 +51,8 @@ enum Command {
     },
     /// Type-check the agent for macOS, Windows and other processors.
     Cross(cross::Options),
+    /// Run the agent for Windows (wine) and arm64 Linux (qemu) here, and link it for macOS.
+    Systems,
     /// Fuzz every parser of remote bytes.
     Fuzz {
         /// Seconds for each target.
@@ -87,6 +91,7 @@ fn main() -> ExitCode {
         Command::Ci(options) => gate::run(&options),
         Command::Step { name } => return ended(gate::step(&name)),
         Command::Cross(options) => cross::run(&options),
+        Command::Systems => systems::run(),
         Command::Fuzz { seconds } => fuzz::run(seconds),
         Command::Openapi => generated::write(),
         Command::Schemas => generated::write_schemas(),

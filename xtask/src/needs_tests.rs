@@ -75,8 +75,9 @@ fn declared() -> BTreeSet<&'static str> {
     let steps = stages::all().flat_map(|step| step.needs.iter().copied());
     let packages = crate::package::all_needs();
     let cross = crate::cross::brought();
+    let systems = crate::systems::all_needs();
     let mut names = BTreeSet::new();
-    let all = steps.chain(packages).chain(cross);
+    let all = steps.chain(packages).chain(cross).chain(systems);
     for need in all.chain(PYTHON.iter().copied()) {
         match need {
             Need::Debian { any_of, .. } => names.extend(any_of.iter().copied()),

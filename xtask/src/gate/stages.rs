@@ -30,6 +30,7 @@ pub(super) const QUICK: &[Stage] = &[
 /// What `make test-all` runs after it: slow, and seldom broken. A new slow step is added here and in `steps.rs`.
 pub(super) const SLOW: &[Stage] = &[
     &[&[&s::ALL_SYSTEMS]],
+    &[&[&s::SYSTEMS]],
     &[&[&s::LONG_FUZZING]],
     &[&[&s::REAL_RUNTIME]],
 ];

@@ -2,7 +2,7 @@
 
 use super::{SKIPPED_CODE, Skipped, Step};
 use crate::needs::{Need, debian};
-use crate::{build, cross, fuzz, generated, needs, shell};
+use crate::{build, cross, fuzz, generated, needs, shell, systems};
 use anyhow::{Context as _, Result};
 
 pub(crate) const CARGO_DENY: Need = Need::CargoCommand {
@@ -158,6 +158,13 @@ pub(crate) const ALL_SYSTEMS: Step = Step {
     cannot: nowhere,
     needs: cross::NEEDS,
     run: cross::everything,
+};
+/// Each system brings what it needs itself, so that one that cannot be had skips no other.
+pub(crate) const SYSTEMS: Step = Step {
+    name: "agent on other systems",
+    cannot: nowhere,
+    needs: &[],
+    run: systems::run,
 };
 pub(crate) const LONG_FUZZING: Step = Step {
     name: "long fuzzing",

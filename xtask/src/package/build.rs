@@ -82,7 +82,7 @@ pub(super) fn windows(job: &Job) -> Result<PathBuf> {
 }
 
 /// The two objects that begin and end every program of this target; rustup brings them compiled.
-fn startup_objects(library: &Path, folder: &Path, target: &str) -> Result<()> {
+pub(crate) fn startup_objects(library: &Path, folder: &Path, target: &str) -> Result<()> {
     fresh(folder)?;
     for name in ["rsbegin", "rsend"] {
         shell::check(

@@ -14,6 +14,7 @@
 
 mod archive;
 mod build;
+pub(crate) use build::startup_objects;
 mod deb;
 mod elf;
 mod homebrew;

@@ -1,0 +1,172 @@
+//! Runs the agent of other systems on this machine: Windows' under wine, arm64 Linux' under qemu. macOS' is linked.
+//!
+//! Both agents go through the same eight checks ([`checks`]) against a control plane and a simulated runtime that run
+//! natively. What an emulator cannot show is named at the end, so that nobody takes it for shown. Everything lies in
+//! `target/systems`.
+
+mod build;
+mod checks;
+mod guest;
+mod macos;
+mod plane;
+
+use crate::gate::Skipped;
+use crate::needs::{self, Need, debian};
+use anyhow::{Result, bail};
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// One system: what it needs, how it is checked, and what that does not show.
+struct System {
+    name: &'static str,
+    needs: &'static [Need],
+    check: fn() -> Result<()>,
+    not_shown: &'static [&'static str],
+}
+
+const COMPILER: Need = debian(
+    &["/usr/lib/rustlib/src/rust/library/Cargo.lock"],
+    "rust-web-src",
+    "the standard library of other systems, from source",
+);
+const COMPILER_ITSELF: Need = debian(
+    &["/usr/bin/rustc"],
+    "rustc-web",
+    "a compiler of the same version as that source",
+);
+const CURL: Need = debian(
+    &["curl"],
+    "curl",
+    "requests through the other system's proxy",
+);
+
+const SYSTEMS: [System; 3] = [
+    System {
+        name: "Windows (x86_64-pc-windows-gnu, under wine)",
+        needs: &[
+            COMPILER,
+            COMPILER_ITSELF,
+            CURL,
+            debian(
+                &["x86_64-w64-mingw32-gcc"],
+                "gcc-mingw-w64-x86-64",
+                "linking the agent for Windows",
+            ),
+            debian(&guest::WINE, "wine64", "running the agent for Windows"),
+        ],
+        check: windows,
+        not_shown: &[
+            "the service: wine's service manager knows no virtual accounts, no recovery actions and no session 0",
+            "who may read the state directory: wine keeps owner, group and others of a list of rights, not the list",
+            "who may open the local pipe: wine opens every pipe to everybody",
+            "durability: a flush is this system's fsync, not that of NTFS",
+            "GPUs, the battery and the idle time of the user: wine tells of none",
+            "certificates: the agent brings its own; the system's store is not asked",
+            "wine 8 has no bcryptprimitives.dll; a stand-in of ours hands out wine's random bytes",
+        ],
+    },
+    System {
+        name: "Linux on arm64 (aarch64-unknown-linux-gnu, under qemu)",
+        needs: &[
+            COMPILER,
+            COMPILER_ITSELF,
+            CURL,
+            debian(
+                &["aarch64-linux-gnu-gcc"],
+                "gcc-aarch64-linux-gnu",
+                "linking the agent for arm64",
+            ),
+            debian(
+                &["/usr/aarch64-linux-gnu/lib/libc.so.6"],
+                "libc6-dev-arm64-cross",
+                "the C library for arm64",
+            ),
+            debian(&guest::QEMU, "qemu-user", "running the agent for arm64"),
+        ],
+        check: arm,
+        not_shown: &[
+            "the kernel: system calls are this machine's, with its page size; arm64 kernels may have 16 or 64 KiB",
+            "GPUs and unified memory of arm64 boards",
+            "the memory order of the processor: qemu runs on this one's, which is stricter",
+        ],
+    },
+    System {
+        name: "macOS (aarch64-apple-darwin, linked and not run)",
+        needs: &[
+            COMPILER,
+            COMPILER_ITSELF,
+            debian(
+                &["python3"],
+                "python3-venv",
+                "the linker for macOS, PyPI's ziglang",
+            ),
+        ],
+        check: macos::link,
+        not_shown: &[
+            "everything that only a running program shows: launchd, Metal, IOKit, the notary",
+        ],
+    },
+];
+
+/// What the systems need, each beside its own.
+#[cfg(test)]
+pub(crate) fn all_needs() -> impl Iterator<Item = &'static Need> {
+    SYSTEMS.iter().flat_map(|system| system.needs)
+}
+
+/// Builds and checks every system. What cannot be checked here is told as skipped, with why.
+pub(crate) fn run() -> Result<()> {
+    let mut lines = Vec::new();
+    let (mut skipped, mut failed) = (Vec::new(), Vec::new());
+    for system in &SYSTEMS {
+        println!("\n--- {}", system.name);
+        let began = Instant::now();
+        if let Err(error) = needs::have(&system.needs.iter().collect::<Vec<_>>()) {
+            println!("SKIPPED {}: {error:#}", system.name);
+            skipped.push(format!("{}: {error:#}", system.name));
+            continue;
+        }
+        match (system.check)() {
+            Ok(()) => lines.push(format!(
+                "{:>6.1} s  {}",
+                began.elapsed().as_secs_f64(),
+                system.name
+            )),
+            Err(error) => {
+                println!("FAILED {}: {error:#}", system.name);
+                failed.push(system.name);
+            }
+        }
+        for what in system.not_shown {
+            println!("  not shown: {what}");
+        }
+    }
+    println!();
+    for line in lines {
+        println!("{line}");
+    }
+    if !failed.is_empty() {
+        bail!("the agent does not hold on: {}", failed.join("; "));
+    }
+    if skipped.is_empty() {
+        return Ok(());
+    }
+    Err(Skipped(skipped.join("; ")).into())
+}
+
+/// The folder of everything that is made here.
+fn folder() -> PathBuf {
+    crate::shell::target_dir().join("systems")
+}
+
+fn windows() -> Result<()> {
+    let program = build::windows()?;
+    build::native()?;
+    checks::run(guest::Guest::wine(&program)?)
+}
+
+fn arm() -> Result<()> {
+    let program = build::arm()?;
+    build::native()?;
+    checks::run(guest::Guest::qemu(&program)?)
+}
