@@ -60,7 +60,11 @@ def api(machine, path, body=None):
 
 
 def ask(machine, kind="ollama"):
-    """One chat request through the agent's proxy; the answer's bytes."""
+    """One chat request through the agent's proxy; the answer's bytes.
+
+    An agent serves at once; that a runtime runs beside it is seen by its first look, moments later on a busy machine.
+    """
+    machine.until("a runtime is found", lambda: machine.ok(f"curl -fs {PROXY}/v1/models"))
     body = {"model": MODEL[kind], "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 8}
     command = ["curl", "-fsS", f"{PROXY}/v1/chat/completions", "-H", "Content-Type: application/json", "-d", "@-"]
     return machine.out(command, input=json.dumps(body))

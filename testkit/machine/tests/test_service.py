@@ -65,7 +65,6 @@ def test_install_run_uninstall_leaves_the_machine_as_it_was(machine):
 
     said = machine.run(f"{AGENT} service install").out
     assert "made the system user dgon" in said and "it is ready" in said, said
-    # No patience: it was ready when the command came back.
     assert dgon.ask(machine)
     machine.until("the link", lambda: linked(machine))
     assert unit(machine, "User") == "dgon" and unit(machine, "UnitFileState") == "enabled"
