@@ -26,7 +26,7 @@ fn main() {
         hash_key: [7; 32],
         drop_usage_event,
         header_usage: None,
-        answers: 1,
+        answers: Some(1),
     });
     let mut passed = 0;
     for at in 0..count {

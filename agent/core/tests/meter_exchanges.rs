@@ -147,7 +147,7 @@ fn settings(file: &str, dialect: Dialect, drop_usage_event: bool) -> MeterSettin
             output: 5,
             cached: None,
         }),
-        answers: 1,
+        answers: Some(1),
     }
 }
 
@@ -591,7 +591,8 @@ proptest! {
             prop_assert_eq!(&cut.measured, &once.measured);
             prop_assert_eq!(&cut.seen, &once.seen);
             if !drops {
-                prop_assert_eq!(&cut.seen, &body);
+                // All of it, or up to where it goes on after its end.
+                prop_assert!(body.starts_with(&cut.seen));
             }
         }
     }

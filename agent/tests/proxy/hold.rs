@@ -160,3 +160,37 @@ async fn nothing_is_served_while_no_receipt_could_be_recorded() {
     }
     assert_eq!(upstream.connections(), 0);
 }
+
+/// A runtime that goes on after the mark that ends its answer has its work delivered to nobody: no receipt tells of it.
+#[tokio::test]
+async fn what_goes_on_after_the_end_is_cut() {
+    let done = "{\"model\":\"m\",\"done\":true,\"prompt_eval_count\":2,\"eval_count\":3}\n";
+    let more = "{\"model\":\"m\",\"message\":{\"content\":\"more\"},\"done\":false}\n";
+    let head = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n";
+    // In the same piece as the mark, and in one of its own.
+    for pieces in [
+        vec![format!("{done}{more}")],
+        vec![done.to_owned(), more.to_owned()],
+    ] {
+        let mut script = vec![Step::Write(head.to_vec())];
+        script.extend(
+            pieces
+                .iter()
+                .map(|piece| Step::Write(chunk(piece.as_bytes()))),
+        );
+        script.push(Step::UntilClosed);
+        let upstream = Upstream::play(script).await;
+        let sink = MemorySink::open();
+        let proxy = proxy(
+            vec![runtime(RuntimeKind::Ollama, upstream.addr, "m")],
+            &sink,
+        )
+        .await;
+        let reply = ask(proxy.addr, "/api/chat", r#"{"model":"m"}"#).await;
+        assert_eq!(String::from_utf8_lossy(&reply.body), done);
+        assert!(!reply.is_whole);
+        upstream.closed().await;
+        let facts = sink.only().await;
+        assert_eq!((facts.tokens_input, facts.tokens_output), (2, 3));
+    }
+}

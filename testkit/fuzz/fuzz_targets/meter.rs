@@ -25,7 +25,7 @@ fn play(choice: u8, step: usize, body: &[u8]) -> (Measured, Vec<u8>) {
         hash_key: [7; 32],
         drop_usage_event: choice & 0x80 != 0,
         header_usage: None,
-        answers: u32::from(choice / 32 % 4),
+        answers: u32::from(choice / 32 % 4).checked_sub(1),
     });
     let mut out = Vec::new();
     let mut holds = 0;
@@ -50,7 +50,8 @@ fuzz_target!(|input: &[u8]| {
     if choice & 0x80 != 0 {
         assert!(out.len() <= body.len());
     } else {
-        assert_eq!(out, body);
+        // Only what goes on after the end of an answer is held back.
+        assert!(body.starts_with(&out));
     }
     let limit = i64::MAX as u64;
     assert!(measured.tokens_input <= limit && measured.tokens_output <= limit);

@@ -74,7 +74,7 @@ pub(super) struct Counters {
     usage: Option<Usage>,
     /// Counts of answers that are over, where each has its own.
     settled: Usage,
-    answers: u32,
+    answers: Option<u32>,
     events: u64,
     chunks: u64,
     first_us: Option<u64>,
@@ -101,7 +101,7 @@ impl Counters {
                 output: 0,
                 cached: None,
             },
-            answers: 1,
+            answers: Some(1),
             events: 0,
             chunks: 0,
             first_us: None,
@@ -120,7 +120,7 @@ impl Counters {
     }
 
     /// How many answers the request asks for.
-    pub(super) fn expect_answers(&mut self, answers: u32) {
+    pub(super) fn expect_answers(&mut self, answers: Option<u32>) {
         self.answers = answers;
     }
 
@@ -200,9 +200,14 @@ impl Counters {
     pub(super) const fn is_over(&self) -> bool {
         match self.dialect {
             Dialect::OpenAi | Dialect::Llama => {
-                self.choices_seen & !self.choices_finished == 0
+                let is_enough = match self.answers {
+                    Some(answers) => self.choices_finished.count_ones() >= answers,
+                    // llama.cpp has no other mark than the end of the body; elsewhere `[DONE]` is missed.
+                    None => matches!(self.dialect, Dialect::Llama),
+                };
+                is_enough
+                    && self.choices_seen & !self.choices_finished == 0
                     && self.choices_finished != 0
-                    && self.choices_finished.count_ones() >= self.answers
             }
             // Routes without choices have no way to say it.
             Dialect::Other => self.events > 0 && self.choices_seen & !self.choices_finished == 0,
@@ -214,7 +219,7 @@ impl Counters {
 
     /// Whether an event that ends an answer ends the last one.
     pub(super) const fn is_last(&self) -> bool {
-        !matches!(self.dialect, Dialect::Llama) || self.is_over()
+        !matches!(self.dialect, Dialect::Llama) || self.answers.is_some() && self.is_over()
     }
 
     /// Closes the counters.

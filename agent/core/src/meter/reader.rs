@@ -8,6 +8,7 @@ use super::counters::{Body, Ending, Measured};
 use super::dialect::{Dialect, Label};
 use super::event::Usage;
 use super::stream::{Outcome, Role, Step, Stream};
+use super::tail::Tail;
 use bytes::Bytes;
 
 /// Longest event that waits to be known, bytes. A longer one passes, whatever is in it.
@@ -26,8 +27,9 @@ pub struct MeterSettings {
     pub drop_usage_event: bool,
     /// Counts from the answer's headers.
     pub header_usage: Option<Usage>,
-    /// How many answers the request asks for: its prompts, each `n` times. 1 where it does not say.
-    pub answers: u32,
+    /// How many answers the request asks for: its prompts, each `n` times. `None` where that is not surely known: then
+    /// the end of one answer is never taken for the end of all.
+    pub answers: Option<u32>,
 }
 
 /// What to do with the bytes at hand.
@@ -107,7 +109,8 @@ pub struct Meter {
     held: usize,
     /// Earlier chunks' part of an event that waits.
     waiting: Vec<u8>,
-    is_terminal: bool,
+    /// Once the mark that ends the answer has come: what may follow it.
+    tail: Option<Tail>,
 }
 
 impl Meter {
@@ -127,13 +130,20 @@ impl Meter {
             fate: Fate::Pass,
             held: 0,
             waiting: Vec::new(),
-            is_terminal: false,
+            tail: None,
         }
     }
 
     /// Takes the next chunk at `now_us` microseconds after the request's start.
     pub fn feed(&mut self, chunk: Bytes, now_us: u64) -> Release {
-        if !self.label.is_readable() || self.is_terminal {
+        if let Some(tail) = &mut self.tail {
+            let may_pass = tail.admit(&chunk);
+            return Release {
+                pass: chunk.slice(..may_pass),
+                ..Release::default()
+            };
+        }
+        if !self.label.is_readable() {
             self.has_unread |= !chunk.is_empty() && self.label == Label::Encoded;
             return Release {
                 pass: chunk,
@@ -159,13 +169,22 @@ impl Meter {
                 is_no_answer: self.label == Label::NoAnswer,
             },
         };
-        body.is_whole &= ending == Ending::Complete || self.is_terminal;
+        body.is_whole &= ending == Ending::Complete || self.tail.is_some();
         (self.stream.close(ending, body), Bytes::from(self.waiting))
     }
 
-    /// Whether the mark that ends the answer has come.
-    pub fn is_terminal(&self) -> bool {
-        self.is_terminal
+    /// What may follow, once the mark that ends the answer has come. Nothing else may reach the client: it would be
+    /// work that no receipt tells of.
+    pub fn tail(&self) -> Option<Tail> {
+        self.tail
+    }
+
+    /// The mark has come, and these bytes behind it: how many of them may pass.
+    fn end(&mut self, behind: &[u8]) -> usize {
+        let mut tail = Tail::default();
+        let may_pass = tail.admit(behind);
+        self.tail = Some(tail);
+        may_pass
     }
 
     fn feed_and_pass(&mut self, chunk: Bytes, now_us: u64) -> Release {
@@ -178,10 +197,10 @@ impl Meter {
             }
             at += step.used;
             if step.outcome == Some(Outcome::Terminal) {
-                self.is_terminal = true;
+                let end = at + self.end(&chunk[at..]);
                 return Release {
                     pass: chunk.slice(..begun),
-                    hold: Some(chunk.slice(begun..)),
+                    hold: Some(chunk.slice(begun..end)),
                     ..Release::default()
                 };
             }
@@ -201,8 +220,8 @@ impl Meter {
             let step = self.stream.step(&chunk[at..], now_us);
             let end = at + step.used;
             if step.outcome == Some(Outcome::Terminal) {
-                self.is_terminal = true;
-                return self.hold(release, &chunk, from, at);
+                let may_pass = end + self.end(&chunk[end..]);
+                return self.hold(release, &chunk.slice(..may_pass), from, at);
             }
             if self.fate != Fate::Wait {
                 self.held = 0;

@@ -50,7 +50,7 @@ struct Reading {
     model: Model,
     stream: bool,
     options: Options,
-    answers: u32,
+    answers: Option<u32>,
 }
 
 /// A request body, read.
@@ -103,9 +103,9 @@ impl Body {
         self.reading(keys).stream
     }
 
-    /// How many answers are asked for: each prompt has `n`. 1 where the body does not say, or says it in a list of
+    /// How many answers are asked for: each prompt has `n`. `None` where that is not surely known, as with a list of
     /// prompts longer than [`VALUE_BYTES`].
-    pub fn answers(&self, keys: Keys) -> u32 {
+    pub fn answers(&self, keys: Keys) -> Option<u32> {
         self.reading(keys).answers
     }
 
@@ -129,7 +129,7 @@ impl Body {
             model: Model::Unclear,
             stream: false,
             options: Options::Unclear,
-            answers: 1,
+            answers: None,
         };
         Self {
             exact: reading.clone(),
@@ -147,7 +147,7 @@ impl Body {
                 Field::Unclear => Model::Unclear,
             },
             options: Options::Unclear,
-            answers: 1,
+            answers: Some(1),
         };
         Self {
             exact: reading.clone(),
@@ -159,7 +159,7 @@ impl Body {
     fn of_json(body: &[u8], packing: Packing) -> Self {
         let mut decoder = Decoder::default();
         let mut scanner = Scanner::new(
-            ["model", "stream", "stream_options", "n", "prompt"],
+            ["model", "stream", "stream_options", "n", "n_cmpl", "prompt"],
             VALUE_BYTES,
         );
         let is_unpacked = packing.unpack(body, &mut |part| {
@@ -172,19 +172,27 @@ impl Body {
         }
         let is_plain = packing == Packing::None && decoder.is_plain();
         let end = end(&scanned, is_plain && is_json(body));
-        let [model, stream, options, n, prompt] = scanned.members;
+        let [model, stream, options, n, n_cmpl, prompt] = scanned.members;
         Self {
             exact: Reading {
                 model: read_model(model.exact),
                 stream: is_true(stream.exact.as_ref()),
                 options: Options::read(options.exact.as_ref(), Keys::Exact),
-                answers: answers(n.exact.as_ref(), prompt.exact.as_ref()),
+                answers: answers(
+                    n.exact.as_ref(),
+                    n_cmpl.exact.as_ref(),
+                    prompt.exact.as_ref(),
+                ),
             },
             folded: Reading {
                 model: read_model(model.folded),
                 stream: is_literal_true(stream.folded.as_ref()),
                 options: folded_options(&options),
-                answers: answers(n.folded.as_ref(), prompt.folded.as_ref()),
+                answers: answers(
+                    n.folded.as_ref(),
+                    n_cmpl.folded.as_ref(),
+                    prompt.folded.as_ref(),
+                ),
             },
             end,
         }
@@ -192,26 +200,42 @@ impl Body {
 }
 
 /// Most answers that are told apart.
-const ANSWERS: u32 = 1024;
+const ANSWERS: u32 = 128;
 
-fn answers(n: Option<&Value>, prompt: Option<&Value>) -> u32 {
-    let n = n.and_then(|value| {
-        std::str::from_utf8(value.text.as_deref()?)
-            .ok()?
-            .parse()
+/// `None` where it is not surely known: servers read what they do not understand in ways of their own.
+fn answers(n: Option<&Value>, n_cmpl: Option<&Value>, prompt: Option<&Value>) -> Option<u32> {
+    let each = match (count(n)?, count(n_cmpl)?) {
+        (Some(n), Some(other)) if n != other => return None,
+        (n, other) => n.or(other).unwrap_or(1).max(1),
+    };
+    let all = each.checked_mul(prompts(prompt)?)?;
+    (all <= ANSWERS).then_some(all)
+}
+
+/// A plain number; `Some(None)` where there is none.
+fn count(value: Option<&Value>) -> Option<Option<u32>> {
+    match value.map(|value| value.text.as_deref()) {
+        None | Some(Some(b"null")) => Some(None),
+        Some(text) => Some(Some(std::str::from_utf8(text?).ok()?.parse().ok()?)),
+    }
+}
+
+fn prompts(value: Option<&Value>) -> Option<u32> {
+    let Some(value) = value.filter(|value| value.first == b'[') else {
+        return Some(1);
+    };
+    let list: Vec<&RawValue> = serde_json::from_slice(value.text.as_deref()?).ok()?;
+    let is_one_of = |starts: &[char]| list.iter().all(|one| one.get().starts_with(starts));
+    if is_one_of(&['"']) || is_one_of(&['[']) || is_one_of(&['{']) {
+        u32::try_from(list.len())
             .ok()
-    });
-    let prompts = prompt
-        .and_then(|value| serde_json::from_slice(value.text.as_deref()?).ok())
-        .map(|prompts: Vec<&RawValue>| match prompts.first() {
-            // A list of numbers is one prompt, as its tokens.
-            Some(first) if first.get().starts_with(['"', '[', '{']) => prompts.len(),
-            _ => 1,
-        });
-    let prompts = u32::try_from(prompts.unwrap_or(1)).unwrap_or(ANSWERS);
-    u32::max(n.unwrap_or(1), 1)
-        .saturating_mul(prompts)
-        .min(ANSWERS)
+            .filter(|prompts| *prompts > 0)
+    } else if is_one_of(&['0', '1', '2', '3', '4', '5', '6', '7', '8', '9']) {
+        // A list of numbers is one prompt, as its tokens.
+        Some(1)
+    } else {
+        None
+    }
 }
 
 fn end<const N: usize>(scanned: &Scanned<N>, is_understood: bool) -> Option<End> {
@@ -234,6 +258,7 @@ fn is_json(body: &[u8]) -> bool {
 }
 
 fn looks_like_json(body: &[u8]) -> bool {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     body.trim_ascii_start()
         .first()
         .is_some_and(|first| *first == b'{')
@@ -296,15 +321,20 @@ mod tests {
     #[test]
     fn answers_are_counted_over_prompts_and_choices() {
         for (body, expected) in [
-            (r#"{"model":"m"}"#, 1),
-            (r#"{"n":3}"#, 3),
-            (r#"{"n":0}"#, 1),
-            (r#"{"n":"3"}"#, 1),
-            (r#"{"prompt":"one"}"#, 1),
-            (r#"{"prompt":["one","two"],"n":2}"#, 4),
-            (r#"{"prompt":[1,2,3]}"#, 1),
-            (r#"{"prompt":[[1,2],[3]]}"#, 2),
-            (r#"{"n":4000000000}"#, 1024),
+            (r#"{"model":"m"}"#, Some(1)),
+            (r#"{"n":3}"#, Some(3)),
+            (r#"{"n":0}"#, Some(1)),
+            (r#"{"n":null}"#, Some(1)),
+            (r#"{"n":3.0}"#, None),
+            (r#"{"n":"3"}"#, None),
+            (r#"{"n_cmpl":3}"#, Some(3)),
+            (r#"{"n_cmpl":3,"n":2}"#, None),
+            (r#"{"prompt":"one"}"#, Some(1)),
+            (r#"{"prompt":["one","two"],"n":2}"#, Some(4)),
+            (r#"{"prompt":[1,2,3]}"#, Some(1)),
+            (r#"{"prompt":[[1,2],[3]]}"#, Some(2)),
+            (r#"{"prompt":["a",1]}"#, None),
+            (r#"{"n":4000000000}"#, None),
         ] {
             assert_eq!(
                 read(body.as_bytes()).answers(Keys::Exact),
@@ -312,6 +342,11 @@ mod tests {
                 "{body}"
             );
         }
+        let long = "x".repeat(2 * VALUE_BYTES);
+        let one = format!(r#"{{"prompt":"{long}"}}"#);
+        assert_eq!(read(one.as_bytes()).answers(Keys::Exact), Some(1));
+        let list = format!(r#"{{"prompt":["{long}","b"]}}"#);
+        assert_eq!(read(list.as_bytes()).answers(Keys::Exact), None);
     }
 
     fn model(body: &str) -> Option<String> {

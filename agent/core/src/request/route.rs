@@ -29,6 +29,8 @@ pub struct Route {
     pub model: Option<String>,
     /// Whether it is work that nobody pays, such as counting tokens: no model runs.
     pub is_unpaid: bool,
+    /// Whether servers read forms there. Elsewhere they read JSON whatever the content type says.
+    pub takes_forms: bool,
 }
 
 impl Class {
@@ -51,6 +53,7 @@ impl Route {
         usage_on_demand: false,
         model: None,
         is_unpaid: false,
+        takes_forms: true,
     };
 
     fn of(path: &Path) -> Self {
@@ -89,17 +92,22 @@ impl Route {
             | "/pooling"
             | "/v1/pooling"
             | "/v1/moderations"
-            | "/v1/audio/transcriptions"
-            | "/v1/audio/translations"
             | "/generative_scoring"
             | "/v1/generative_scoring" => Self::spoken(OpenAi),
+            "/v1/audio/transcriptions" | "/v1/audio/translations" => Self {
+                takes_forms: true,
+                ..Self::spoken(OpenAi)
+            },
+            "/v1/images/edits" | "/v1/images/variations" => Self {
+                spoken_by: Some(OpenAi),
+                ..Self::UNKNOWN
+            },
             "/v1/audio/speech"
             | "/v1/images/generations"
-            | "/v1/images/edits"
-            | "/v1/images/variations"
             | "/v2/embed"
             | "/inference/v1/generate" => Self {
                 spoken_by: Some(OpenAi),
+                takes_forms: false,
                 ..Self::UNKNOWN
             },
             "/v1/responses" => Self::spoken(Responses),
@@ -131,6 +139,7 @@ impl Route {
         Self {
             dialect: Some(dialect),
             spoken_by: Some(dialect),
+            takes_forms: false,
             ..Self::UNKNOWN
         }
     }
@@ -139,6 +148,7 @@ impl Route {
         Self {
             spoken_by,
             is_unpaid: true,
+            takes_forms: false,
             ..Self::UNKNOWN
         }
     }
@@ -164,6 +174,7 @@ impl Route {
             dialect: generates.then_some(Dialect::Triton),
             spoken_by: Some(Dialect::Triton),
             model: Some(name.to_owned()),
+            takes_forms: false,
             ..Self::UNKNOWN
         })
     }

@@ -14,6 +14,8 @@ const KEY_BYTES: usize = 128;
 pub(super) struct Value {
     /// The text; `None` where it is longer than the scan keeps.
     pub(super) text: Option<Vec<u8>>,
+    /// Its first byte.
+    pub(super) first: u8,
     /// Where it stands.
     pub(super) at: Range<usize>,
 }
@@ -264,6 +266,7 @@ impl<const N: usize> Scanner<N> {
         };
         let value = Value {
             text: (!self.is_value_long).then(|| self.value.clone()),
+            first: self.value.first().copied().unwrap_or_default(),
             at: self.value_at..end,
         };
         member.times = member.times.saturating_add(1);

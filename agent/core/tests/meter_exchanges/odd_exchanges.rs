@@ -47,7 +47,7 @@ fn settings(exchange: &OddExchange) -> MeterSettings {
             output,
             cached: None,
         }),
-        answers: answers(exchange),
+        answers: Some(answers(exchange)),
     }
 }
 

@@ -8,7 +8,7 @@ use super::in_flight::{InFlightRequest, Recording};
 use super::upstream::AnswerBody;
 use crate::sink::SinkError;
 use bytes::Bytes;
-use dgon_agent_core::meter::{Ending, Meter};
+use dgon_agent_core::meter::{Ending, Meter, Tail};
 use http_body::{Body, Frame, SizeHint};
 use std::collections::VecDeque;
 use std::future::Future;
@@ -26,6 +26,9 @@ pub(super) enum AnswerError {
     /// The runtime went silent.
     #[error("the runtime sent nothing for too long")]
     Stalled,
+    /// The runtime went on after the end of its answer, where no receipt tells of it.
+    #[error("the runtime went on after the end of its answer")]
+    GoesOn,
     /// No receipt, no end.
     #[error("the receipt could not be recorded")]
     NotRecorded(#[source] SinkError),
@@ -45,12 +48,16 @@ struct Passed {
     upstream: AnswerBody,
     /// Present while the receipt is open.
     measuring: Option<Measuring>,
+    /// Present once the mark that ends the answer has come: what may follow it.
+    tail: Option<Tail>,
     recording: Option<Recording>,
     /// Bytes that may go out.
     ready: VecDeque<Bytes>,
     /// Bytes that wait for the receipt.
     held: VecDeque<Bytes>,
     end: Option<End>,
+    /// Whether what was given out has had its chance to leave before the cut.
+    is_flushed: bool,
     stall: Stall,
     /// Whether the latest piece waits for the next one or the receipt.
     hold_last: bool,
@@ -87,10 +94,12 @@ impl Answer {
         Self(Kind::Passed(Box::new(Passed {
             upstream,
             measuring,
+            tail: None,
             recording: None,
             ready: VecDeque::new(),
             held: VecDeque::new(),
             end: None,
+            is_flushed: false,
             stall: Stall::new(stall_limit),
             hold_last,
         })))
@@ -121,9 +130,16 @@ impl Passed {
                     self.end = Some(End::Whole);
                     return Poll::Ready(None);
                 }
-                Some(End::Cut(error)) => {
+                Some(End::Cut(error)) if self.is_flushed => {
                     self.end = Some(End::Whole);
                     return Poll::Ready(Some(Err(error)));
+                }
+                Some(cut) => {
+                    // An error takes with it what was given out just before; a pause lets that leave first.
+                    self.end = Some(cut);
+                    self.is_flushed = true;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
                 }
                 None => {}
             }
@@ -149,7 +165,14 @@ impl Passed {
     fn take(&mut self, data: Bytes) {
         // In place: the meter holds a hash's state, and moving that for every token would cost more than the rest.
         let Some(measuring) = &mut self.measuring else {
-            self.ready.push_back(data);
+            let may_pass = match &mut self.tail {
+                Some(tail) => tail.admit(&data),
+                None => data.len(),
+            };
+            if may_pass > 0 {
+                self.ready.push_back(data.slice(..may_pass));
+            }
+            self.cut_what_goes_on();
             return;
         };
         let now_us = measuring.in_flight.elapsed_us();
@@ -159,6 +182,7 @@ impl Passed {
         let is_last = measuring.bytes_left == Some(0);
         let release = measuring.meter.feed(data, now_us);
         let terminal = release.hold.is_some();
+        self.tail = measuring.meter.tail();
         if self.hold_last {
             self.ready.append(&mut self.held);
         }
@@ -175,6 +199,15 @@ impl Passed {
         self.held.extend(release.hold);
         if is_last || terminal {
             self.finish(Ending::Complete);
+            self.cut_what_goes_on();
+        }
+    }
+
+    /// Ends an answer that goes on after its end, when what came until there is out.
+    fn cut_what_goes_on(&mut self) {
+        if self.tail.is_some_and(|tail| tail.is_over()) {
+            self.upstream.cancel();
+            self.end = Some(End::Cut(AnswerError::GoesOn));
         }
     }
 

@@ -38,7 +38,7 @@ struct Job {
     /// Whether the client knows the end of an answer by the end of the connection alone.
     hold_last: bool,
     /// How many answers the one body holds.
-    answers: u32,
+    answers: Option<u32>,
 }
 
 impl Proxy {
@@ -145,8 +145,11 @@ impl Proxy {
         body: Bytes,
     ) -> Response<Answer> {
         let path = head.uri.path().to_owned();
+        // What `Connection` names does not reach the runtime, so it says nothing about the body either.
+        strip_hop_by_hop(&mut head.headers);
         let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
-        let read = Body::read(&body, text(CONTENT_TYPE), text(CONTENT_ENCODING));
+        let content_type = text(CONTENT_TYPE).filter(|_| route.takes_forms);
+        let read = Body::read(&body, content_type, text(CONTENT_ENCODING));
         let asked = Asked {
             route: &route,
             body: &read,
