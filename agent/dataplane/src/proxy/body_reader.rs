@@ -27,17 +27,24 @@ pub(super) struct Limits {
     pub(super) asks_first: bool,
 }
 
-/// When a body must go on, and when it must be there: a client that dribbles holds no place for ever.
+/// When a body must go on. What moves is never too late, however long it takes; but what came fast at first earns no
+/// rest: a client that dribbles holds no place and no memory for ever.
 struct Clock {
-    started: Instant,
     pause: Duration,
-    bytes: u64,
+    due: Instant,
 }
 
 impl Clock {
-    fn due(&self) -> Instant {
-        let earned = Duration::from_millis(self.bytes.saturating_mul(1000) / SLOWEST);
-        (Instant::now() + self.pause).min(self.started + self.pause + earned)
+    fn new(pause: Duration) -> Self {
+        Self {
+            pause,
+            due: Instant::now() + pause,
+        }
+    }
+
+    fn moved(&mut self, bytes: usize) {
+        let earned = Duration::from_millis((bytes as u64).saturating_mul(1000) / SLOWEST);
+        self.due = (self.due + earned).min(Instant::now() + self.pause);
     }
 }
 
@@ -53,14 +60,10 @@ pub(super) async fn read_body(
         }
         return Err(Refusal::TooLarge);
     }
-    let mut clock = Clock {
-        started: Instant::now(),
-        pause: limits.pause,
-        bytes: 0,
-    };
+    let mut clock = Clock::new(limits.pause);
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
-    while let Some(frame) = timeout_at(clock.due(), body.frame())
+    while let Some(frame) = timeout_at(clock.due, body.frame())
         .await
         .map_err(|_| Refusal::ClientTimeout)?
     {
@@ -75,7 +78,7 @@ pub(super) async fn read_body(
         if !share.grow(data.len()) {
             return Err(Refusal::Busy);
         }
-        clock.bytes += data.len() as u64;
+        clock.moved(data.len());
         // Most bodies come in one piece, which then is not copied.
         if first.is_empty() && all.is_empty() {
             first = data;
