@@ -6,7 +6,7 @@
 use super::adapter::{Adapter, Depth, Inspection, VersionAnswer};
 use super::visit::Visit;
 use super::{Readiness, RuntimeKind};
-use dgon_agent_core::request::cloud::is_cloud_name;
+use dgon_agent_core::request::ollama_name::is_cloud_name;
 use dgon_protocol::frame::Model;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;

@@ -9,17 +9,17 @@
 //! | `text`, `inflate`, `form` | encodings of text, compressed bodies, forms |
 //! | [`usage`] | asking for usage in a body that does not, and servers that refuse to be asked |
 //! | [`location`] | redirects of a server to itself |
-//! | [`cloud`] | names of models that Ollama has served elsewhere |
+//! | [`ollama_name`] | names of Ollama's models: which are one, which are served elsewhere |
 //!
 //! Invariants: only the reading is normalised, the bytes that are forwarded are the client's; a request that
 //! cannot be read is work whose model is unknown, never work of another model; one pass over the body, memory
 //! bounded by [`body::VALUE_BYTES`] a member; no input panics.
 
 pub mod body;
-pub mod cloud;
 mod form;
 mod inflate;
 pub mod location;
+pub mod ollama_name;
 pub mod path;
 pub mod route;
 mod scan;

@@ -1,4 +1,4 @@
-//! Names of models that Ollama has served elsewhere.
+//! Names of Ollama's models: which are one, and which are served elsewhere.
 //!
 //! Ollama sends a request for a cloud model on to its maker's machines. What they did is not this node's work, so its
 //! receipt says so. The list of models names such models; a name that says it itself needs no list.
@@ -14,9 +14,52 @@ pub fn is_cloud_name(name: &str) -> bool {
         .any(|part| part == "cloud" || part.ends_with("-cloud"))
 }
 
+/// Whether two names are of one model. Ollama fills in what a name leaves out (registry, namespace, tag) and ignores
+/// the case of all of it.
+pub fn is_same_model(one: &str, other: &str) -> bool {
+    one == other || whole_name(one) == whole_name(other)
+}
+
+fn whole_name(name: &str) -> String {
+    let lower = name.trim().to_ascii_lowercase();
+    let path = lower
+        .strip_prefix("https://")
+        .or_else(|| lower.strip_prefix("http://"))
+        .unwrap_or(&lower);
+    let last = path.rsplit('/').next().unwrap_or_default();
+    let tag = if last.contains(':') { "" } else { ":latest" };
+    let before = match path.matches('/').count() {
+        0 => "registry.ollama.ai/library/",
+        1 => "registry.ollama.ai/",
+        _ => "",
+    };
+    format!("{before}{path}{tag}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spellings_of_one_model_are_one() {
+        for (one, other) in [
+            ("llama3", "llama3:latest"),
+            ("MyCloud", "mycloud:latest"),
+            ("library/mycloud", "mycloud"),
+            ("registry.ollama.ai/library/m:8b", "m:8B"),
+            ("https://registry.ollama.ai/user/m", "user/m:latest"),
+        ] {
+            assert!(is_same_model(one, other), "{one} {other}");
+        }
+        for (one, other) in [
+            ("m", "m:8b"),
+            ("user/m", "m"),
+            ("host/user/m", "user/m"),
+            ("", "m"),
+        ] {
+            assert!(!is_same_model(one, other), "{one} {other}");
+        }
+    }
 
     #[test]
     fn a_tag_says_that_a_model_is_elsewhere() {

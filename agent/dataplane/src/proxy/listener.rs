@@ -131,7 +131,7 @@ impl Proxy {
         let idles_on = async {
             while {
                 tokio::time::sleep(LEAVE_WITHIN).await;
-                place.is_busy() || is_blocked.load(Ordering::Relaxed) || shutdown.is_cancelled()
+                place.is_busy() || is_blocked.load(Ordering::Relaxed)
             } {}
         };
         tokio::select! {

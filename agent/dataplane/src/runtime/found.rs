@@ -1,7 +1,7 @@
 //! What is known of one runtime.
 
 use super::{Access, Endpoint, RuntimeKind};
-use dgon_agent_core::request::cloud::is_cloud_name;
+use dgon_agent_core::request::ollama_name::{is_cloud_name, is_same_model};
 use dgon_protocol::frame;
 
 /// Whether a runtime takes requests now.
@@ -78,14 +78,14 @@ impl FoundRuntime {
         }
     }
 
-    /// The model that a request means by `name`. Ollama's `:latest` may be left out; TGI calls its own `tgi`.
+    /// The model that a request means by `name`. Ollama reads several spellings as one; TGI calls its own `tgi`.
     pub fn model(&self, name: &str) -> Option<&frame::Model> {
         let exact = self.models.iter().find(|model| model.id == name);
         exact.or_else(|| match self.kind {
-            RuntimeKind::Ollama => self.models.iter().find(|model| {
-                model.id.strip_suffix(":latest") == Some(name)
-                    || name.strip_suffix(":latest") == Some(model.id.as_str())
-            }),
+            RuntimeKind::Ollama => self
+                .models
+                .iter()
+                .find(|model| is_same_model(&model.id, name)),
             RuntimeKind::Tgi if name == "tgi" => self.models.first(),
             _ => None,
         })
@@ -98,8 +98,9 @@ impl FoundRuntime {
 
     /// Whether its list says that it has requests for `name` served elsewhere.
     pub fn lists_remote(&self, name: &str) -> bool {
-        let bare = |name: &str| name.strip_suffix(":latest").unwrap_or(name).to_owned();
-        self.remote_models.iter().any(|one| bare(one) == bare(name))
+        self.remote_models
+            .iter()
+            .any(|one| is_same_model(one, name))
     }
 
     /// The model that answers a request that names none: only where it has one alone, and asks for no name.
