@@ -292,7 +292,6 @@ pub async fn run_until(
             Box::pin(async move { heartbeats.take().await })
         }),
         prober: Arc::new(Arc::clone(&proxy)) as Arc<dyn link::Prober>,
-        probes: link::ProbePlaces::default(),
         mode,
         refresh,
         life: link_sign,

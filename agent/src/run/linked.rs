@@ -296,7 +296,6 @@ mod tests {
     use super::*;
     use crate::config::BaseUrl;
     use crate::identity::{Enrolment, NodeSecret, create_key, store_enrolment};
-    use crate::link::ProbePlaces;
     use crate::mode::ModeSwitch;
     use crate::proxy::Settings;
     use crate::spool::Lock;
@@ -311,8 +310,11 @@ mod tests {
     struct NoProber;
 
     impl link::Prober for NoProber {
-        fn probe(&self, _probe: Probe) -> BoxFuture<'_, ProbeResult> {
-            Box::pin(std::future::pending())
+        fn probe(
+            &self,
+            _probe: Probe,
+        ) -> Result<BoxFuture<'static, ProbeResult>, Box<ProbeResult>> {
+            Ok(Box::pin(std::future::pending()))
         }
     }
 
@@ -340,7 +342,6 @@ mod tests {
             inventory: watch::channel(Arc::new(Inventory::default())).1,
             heartbeat: Arc::new(|| Box::pin(async { panic!("a fault in the program") })),
             prober: Arc::new(NoProber),
-            probes: ProbePlaces::default(),
             mode: ModeSwitch::default(),
             refresh: Arc::default(),
             life: crate::liveness::LivenessSignal::new("link"),

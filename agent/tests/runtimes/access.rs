@@ -174,8 +174,8 @@ async fn a_key_opens_the_list_of_models_and_is_for_the_agents_own_questions_alon
         assert!(known.starts_with("HTTP/1.1 200"), "{kind}: {known}");
         assert!(!stranger.contains(KEY) && !known.contains(KEY));
         // The control plane's probe has no client, so it has the owner's key.
-        let probe = proxy
-            .run_probe(Probe {
+        let served = proxy
+            .begin_probe(Probe {
                 probe_id: "p1".to_owned(),
                 request_id: RequestId::generate(1, 1),
                 model: Some(model),
@@ -183,7 +183,8 @@ async fn a_key_opens_the_list_of_models_and_is_for_the_agents_own_questions_alon
                 max_tokens: 2,
                 timeout_ms: 10_000,
             })
-            .await;
+            .unwrap();
+        let probe = served.await;
         assert_eq!(probe.outcome, ProbeOutcome::Ok, "{kind}: {probe:?}");
     }
 }

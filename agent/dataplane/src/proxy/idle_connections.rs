@@ -1,6 +1,7 @@
 //! Which clients' connections idle, so that the one that has idled longest makes room for a client with work.
 //!
-//! A connection idles until its next request has come and after its answer is whole. One that has idled for less than
+//! A connection idles until its next request has come, while the client is slow to send the body, and after the answer
+//! is whole. One that has idled for less than
 //! [`FRESH`] is left alone: its request may be on its way.
 
 use std::collections::HashMap;
@@ -51,6 +52,8 @@ struct Inner {
     id: u64,
     close: CancellationToken,
     is_busy: AtomicBool,
+    /// Whether an answer goes out: a body that the client still sends does not matter then.
+    is_answered: AtomicBool,
 }
 
 impl IdleConnections {
@@ -61,6 +64,7 @@ impl IdleConnections {
             id: self.0.next.fetch_add(1, Ordering::Relaxed),
             close: CancellationToken::new(),
             is_busy: AtomicBool::new(false),
+            is_answered: AtomicBool::new(false),
         }));
         connection.idles();
         connection
@@ -101,14 +105,34 @@ impl IdleConnections {
 }
 
 impl Connection {
-    /// A request has come.
+    /// A request has come, or more of its body.
     pub(super) fn works(&self) {
         self.0.is_busy.store(true, Ordering::Relaxed);
         self.0.all.lock().remove(&self.0.id);
     }
 
-    /// Its answer is whole.
-    pub(super) fn idles(&self) {
+    /// More of a body is waited for.
+    pub(super) fn waits(&self) {
+        if !self.0.is_answered.load(Ordering::Relaxed) {
+            self.idles();
+        }
+    }
+
+    /// An answer begins to go out.
+    pub(super) fn answers(&self) {
+        self.0.is_answered.store(true, Ordering::Relaxed);
+        if !self.is_busy() {
+            self.works();
+        }
+    }
+
+    /// The answer is whole, or there will be none.
+    pub(super) fn ends(&self) {
+        self.0.is_answered.store(false, Ordering::Relaxed);
+        self.idles();
+    }
+
+    fn idles(&self) {
         let inner = &self.0;
         inner.is_busy.store(false, Ordering::Relaxed);
         let idle = Idle {
@@ -119,7 +143,7 @@ impl Connection {
         inner.all.0.one_idles.notify_waiters();
     }
 
-    /// Whether a request is being served.
+    /// Whether a request is being served and the client is not waited for.
     pub(super) fn is_busy(&self) -> bool {
         self.0.is_busy.load(Ordering::Relaxed)
     }
@@ -154,19 +178,35 @@ mod tests {
         first.works();
         assert!(first.is_busy());
         tokio::time::advance(FRESH).await;
-        first.idles();
+        first.ends();
         tokio::time::advance(FRESH).await;
         assert_eq!(all.close_oldest(), Closed::One);
         second.asked_to_close().await;
         first.works();
         drop(second);
         assert_eq!(all.close_oldest(), Closed::None);
-        first.idles();
+        first.ends();
         drop(first);
         assert_eq!(
             all.close_oldest(),
             Closed::None,
             "who is gone does not idle"
         );
+    }
+    #[tokio::test(start_paused = true)]
+    async fn who_is_slow_to_send_a_body_idles_until_it_is_answered() {
+        let all = IdleConnections::default();
+        let slow = all.add();
+        slow.works();
+        slow.waits();
+        slow.answers();
+        slow.waits();
+        tokio::time::advance(FRESH).await;
+        assert_eq!(all.close_oldest(), Closed::None, "an answer goes out");
+        slow.ends();
+        slow.works();
+        slow.waits();
+        tokio::time::advance(FRESH).await;
+        assert_eq!(all.close_oldest(), Closed::One);
     }
 }

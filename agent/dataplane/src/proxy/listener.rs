@@ -2,16 +2,18 @@
 
 use super::Proxy;
 use super::answer::Answer;
+use super::client_body::ClientBody;
 use super::headers::{is_local_origin, names_this_machine};
 use super::idle_connections::{Closed, Connection, IdleConnections};
 use super::reply::Refusal;
+use super::wait_budget::WaitBudget;
 use http::Response;
 use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
-use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -22,13 +24,11 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Largest request head, and how much of a body is read at once.
 const BUFFER_BYTES: usize = 64 * 1024;
-/// A client that reads slower than this for longer than its patience is let go, bytes per second.
-const SLOWEST: u64 = 1024;
 /// How long a stop waits for the receipts of what it cut off.
 const RECORDS_WITHIN: Duration = Duration::from_secs(5);
 /// How long to wait after the machine refused a connection, such as for want of file handles.
@@ -95,9 +95,11 @@ impl Proxy {
         let io = Watched::new(stream, self.settings.client_timeout);
         let is_blocked = Arc::clone(&io.is_blocked);
         let state = place.clone();
-        let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
             let proxy = Arc::clone(&self);
             let busy = Busy::of(&state);
+            let longest = proxy.settings.client_timeout;
+            let request = request.map(|body| ClientBody::new(body, state.clone(), longest));
             async move {
                 let path = request.uri().path();
                 if !names_this_machine(&request, &proxy.settings.hosts) {
@@ -127,7 +129,7 @@ impl Proxy {
             () = shutdown.cancelled() => connection.as_mut().graceful_shutdown(),
             () = place.asked_to_close() => connection.as_mut().graceful_shutdown(),
         }
-        // Who has sent a part of a head, and is to make room, idles still.
+        // Who has sent a part of a head or of a body, and is to make room, idles still.
         let idles_on = async {
             while {
                 tokio::time::sleep(LEAVE_WITHIN).await;
@@ -241,6 +243,7 @@ impl Busy {
     }
 
     fn until_end_of(self, response: Response<Answer>) -> Response<Served> {
+        self.0.answers();
         response.map(|answer| Served {
             answer,
             _busy: self,
@@ -250,7 +253,7 @@ impl Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.idles();
+        self.0.ends();
     }
 }
 
@@ -281,35 +284,18 @@ impl Body for Served {
 }
 
 /// A client's connection that fails where the client reads too slowly for too long.
-///
-/// All the time that the client lets the agent wait counts: each byte that it takes earns it a little more, so a
-/// client that takes a byte now and then is let go too.
 struct Watched {
     stream: TcpStream,
-    limit: Duration,
-    /// Bytes that the client took.
-    written: u64,
-    /// How long it let us wait for that.
-    waited: Duration,
-    blocked: Option<Blocked>,
+    budget: WaitBudget,
     /// Whether bytes wait for the client to read.
     is_blocked: Arc<AtomicBool>,
 }
 
-/// A wait for the client to read.
-struct Blocked {
-    since: Instant,
-    timer: Pin<Box<Sleep>>,
-}
-
 impl Watched {
-    fn new(stream: TcpStream, limit: Duration) -> Self {
+    fn new(stream: TcpStream, longest: Duration) -> Self {
         Self {
             stream,
-            limit,
-            written: 0,
-            waited: Duration::ZERO,
-            blocked: None,
+            budget: WaitBudget::new(longest),
             is_blocked: Arc::default(),
         }
     }
@@ -319,30 +305,19 @@ impl Watched {
         cx: &mut Context<'_>,
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(written) = written {
-            if let Some(blocked) = self.blocked.take() {
-                self.waited += blocked.since.elapsed();
-                self.is_blocked.store(false, Ordering::Relaxed);
+        self.is_blocked
+            .store(written.is_pending(), Ordering::Relaxed);
+        match written {
+            Poll::Ready(written) => {
+                self.budget
+                    .moved(written.as_ref().map_or(0, |count| *count));
+                Poll::Ready(written)
             }
-            if let Ok(count) = written {
-                self.written = self.written.saturating_add(count as u64);
+            Poll::Pending => {
+                let spent = self.budget.poll_spent(cx);
+                spent.map(|()| Err(io::ErrorKind::TimedOut.into()))
             }
-            return Poll::Ready(written);
         }
-        self.is_blocked.store(true, Ordering::Relaxed);
-        let blocked = self.blocked.get_or_insert_with(|| {
-            let earned = Duration::from_millis(self.written.saturating_mul(1000) / SLOWEST);
-            let left = (self.limit + earned).saturating_sub(self.waited);
-            Blocked {
-                since: Instant::now(),
-                timer: Box::pin(tokio::time::sleep(left.min(self.limit))),
-            }
-        });
-        blocked
-            .timer
-            .as_mut()
-            .poll(cx)
-            .map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 

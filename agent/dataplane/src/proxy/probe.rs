@@ -4,7 +4,7 @@ use super::Proxy;
 use crate::admission::{Permit, Refused};
 use std::sync::Arc;
 
-use super::in_flight::Origin;
+use super::in_flight::{Began, Origin};
 use crate::runtime::{FoundRuntime, RuntimeKind};
 use bytes::Bytes;
 use dgon_agent_core::error::chain;
@@ -24,10 +24,17 @@ const MAX_TOKENS: u32 = 256;
 const LONGEST: Duration = Duration::from_secs(60);
 
 impl Proxy {
-    /// Serves the control plane's known prompt on the path that clients' requests take, and on their threads.
+    /// Lets in the control plane's known prompt; the future serves it on the path that clients' requests take, and on
+    /// their threads. Who is not let in costs no task and no memory.
     ///
     /// What the control plane asks for is cut to 256 tokens and a minute.
-    pub async fn run_probe(self: &Arc<Self>, mut probe: Probe) -> ProbeResult {
+    ///
+    /// # Errors
+    /// The result of a probe that is not let in.
+    pub fn begin_probe(
+        self: &Arc<Self>,
+        mut probe: Probe,
+    ) -> Result<impl Future<Output = ProbeResult> + Send + use<>, Box<ProbeResult>> {
         probe.max_tokens = probe.max_tokens.min(MAX_TOKENS);
         let longest_ms = u32::try_from(LONGEST.as_millis()).unwrap_or(u32::MAX);
         probe.timeout_ms = probe.timeout_ms.min(longest_ms);
@@ -40,14 +47,18 @@ impl Proxy {
                     _ => ProbeOutcome::Refused,
                 };
                 result.message = Some(chain(&refused));
-                return result;
+                return Err(Box::new(result));
             }
         };
-        let served = self.on_a_worker(|proxy| async move { proxy.probe_here(permit, probe).await });
-        served.await.unwrap_or_else(|| {
-            result.outcome = ProbeOutcome::Failed;
-            result.message = Some("the probe was cut off".to_owned());
-            result
+        let proxy = Arc::clone(self);
+        Ok(async move {
+            let served =
+                proxy.on_a_worker(|proxy| async move { proxy.probe_here(permit, probe).await });
+            served.await.unwrap_or_else(|| {
+                result.outcome = ProbeOutcome::Failed;
+                result.message = Some("the probe was cut off".to_owned());
+                result
+            })
         })
     }
 
@@ -127,7 +138,7 @@ impl Proxy {
             observer: Some(observer),
             order_hash: None,
         };
-        let in_flight = self.begin(permit, origin);
+        let in_flight = self.begin(Began::now(), permit, origin);
         let answer = self.work(route, in_flight, head, body).await;
         let mut body = answer.into_body();
         // The facts say how it went; the bytes themselves are of no use here.
