@@ -10,7 +10,9 @@ use serde_json::Value;
 
 /// What a server reads in a body: the last of several members of one name, and JSON that this crate reads too.
 fn read(body: &[u8]) -> Option<Value> {
-    serde_json::from_slice::<Value>(body).ok().filter(Value::is_object)
+    serde_json::from_slice::<Value>(body)
+        .ok()
+        .filter(Value::is_object)
 }
 
 fn without_options(mut body: Value) -> Value {
@@ -21,7 +23,9 @@ fn without_options(mut body: Value) -> Value {
 }
 
 fn check_usage(read_body: &Body, body: &Bytes, keys: Keys, repeats: Repeats) {
-    let Some(asks) = read_body.with_usage(body, keys, repeats) else { return };
+    let Some(asks) = read_body.with_usage(body, keys, repeats) else {
+        return;
+    };
     let again = Body::read(&asks, None, None);
     assert_eq!(again.model(keys), read_body.model(keys));
     assert_eq!(again.is_stream(keys), read_body.is_stream(keys));
