@@ -62,6 +62,9 @@ impl Requests {
             let reason = "the owner of this node does not allow probes";
             return Some(refused_probe(&probe, reason));
         }
+        if let Some(reason) = self.not_serving() {
+            return Some(refused_probe(&probe, &reason));
+        }
         let served = match self.parts.prober.probe(probe) {
             Ok(served) => served,
             Err(result) => return Some(ToControlPlane::ProbeResult(*result)),

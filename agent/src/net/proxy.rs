@@ -103,14 +103,22 @@ impl Proxy {
             return Err(refuse("only http:// proxies are supported"));
         }
         let host = uri.host().unwrap_or_default();
-        let host = host.trim_start_matches('[').trim_end_matches(']');
         if host.is_empty() {
             return Err(refuse("it names no host"));
         }
+        // The matcher lets pass what stands for a port and is none.
+        let after = uri
+            .authority()
+            .and_then(|place| place.as_str().strip_prefix(host));
+        let port = match after.and_then(|after| after.strip_prefix(':')) {
+            None => DEFAULT_PORT,
+            Some(port) => port.parse().map_err(|_| refuse("the port is no number"))?,
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
         Ok(Self {
             variable,
             host: host.to_owned(),
-            port: uri.port_u16().unwrap_or(DEFAULT_PORT),
+            port,
             login: found.basic_auth().cloned(),
         })
     }

@@ -4,8 +4,8 @@
 //! |---|---|
 //! | [`access`] | API keys and certificates of endpoints that the owner named |
 //! | [`registry`] | keeps the list of runtimes fresh |
-//! | `look` | one look at one endpoint |
-//! | `visit` | asking an endpoint questions, under bounds |
+//! | `detection` | one look at one endpoint |
+//! | `client` | asking an endpoint questions, under bounds |
 //! | `metrics` | a few gauges out of a Prometheus text |
 //! | `adapter` | what every kind of runtime answers for itself |
 //! | `ollama`, `vllm`, `tgi`, `tensorrt_llm`, `triton`, `llama_cpp`, `openai_compatible` | one kind each |
@@ -16,8 +16,9 @@
 
 pub mod access;
 mod adapter;
+mod client;
+mod detection;
 mod llama_cpp;
-mod look;
 mod metrics;
 mod ollama;
 mod openai_compatible;
@@ -26,7 +27,6 @@ pub mod registry;
 mod tensorrt_llm;
 mod tgi;
 mod triton;
-mod visit;
 mod vllm;
 
 pub use access::{AccessError, NamedEndpoint, load_access};

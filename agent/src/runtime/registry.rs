@@ -9,7 +9,7 @@
 //! something else does, and at once when somebody wants a look.
 
 use super::adapter::Depth;
-use super::look::{Look, look};
+use super::detection::{Detection, detect};
 use super::pace::Pace;
 use super::{Endpoint, FoundRuntime, NamedEndpoint, Registry};
 use dgon_agent_dataplane::runtime::{LooksWanted, RegistryFeed};
@@ -176,20 +176,23 @@ impl Place {
     }
 
     async fn look(&mut self, depth: Depth) {
-        let seen = look(&self.named, self.last.as_ref(), depth).await;
+        let seen = detect(&self.named, self.last.as_ref(), depth).await;
         match &seen {
-            Look::Stranger(face) if !self.is_named => self.pace.saw_stranger(*face),
-            Look::Found(_) | Look::Nothing | Look::NoAnswer | Look::Stranger(_) => {
+            Detection::Unrelated(face) if !self.is_named => self.pace.saw_stranger(*face),
+            Detection::Found(_)
+            | Detection::Nothing
+            | Detection::NoAnswer
+            | Detection::Unrelated(_) => {
                 self.pace.saw_other();
             }
         }
         match seen {
-            Look::Found(found) => {
+            Detection::Found(found) => {
                 self.misses = 0;
                 self.last = Some(found);
             }
-            Look::Nothing | Look::Stranger(_) => self.last = None,
-            Look::NoAnswer => {
+            Detection::Nothing | Detection::Unrelated(_) => self.last = None,
+            Detection::NoAnswer => {
                 self.misses += 1;
                 if self.misses > MISSES {
                     self.last = None;

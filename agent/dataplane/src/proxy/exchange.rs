@@ -310,7 +310,7 @@ pub(super) const NO_RUNTIME: &str = "no LLM runtime was found on this machine; s
                           runtimes.endpoints";
 
 /// Records a failed request, then says so.
-pub(super) async fn refuse(
+async fn refuse(
     in_flight: InFlightRequest,
     failure: Failure,
     refusal: Refusal,

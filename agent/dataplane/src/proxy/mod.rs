@@ -18,8 +18,8 @@
 //! | `probe` | the control plane's known prompt |
 //!
 //! Invariants: answers pass through unchanged and unbuffered; no work looks finished to its client before its
-//! receipt is durable; every request for work ends in exactly one receipt, also where it fails or the client goes
-//! away; prompts and outputs are neither stored nor logged; memory per connection is bounded.
+//! receipt is durable; every request for work that was let in ends in exactly one receipt, also where it fails or the
+//! client goes away; prompts and outputs are neither stored nor logged; memory per connection is bounded.
 
 mod answer;
 mod body_reader;

@@ -4,7 +4,7 @@ use super::Proxy;
 use super::answer::Answer;
 use super::body_reader::{Limits, read_body};
 use super::client_body::ClientBody;
-use super::exchange::{NO_RUNTIME, TOO_MANY_LARGE, refuse};
+use super::exchange::{NO_RUNTIME, TOO_MANY_LARGE};
 use super::headers::{DETECT_HEADER, prepare_request, strip_hop_by_hop};
 use super::in_flight::{Began, InFlightRequest, Origin};
 use super::model_list::List;
@@ -13,7 +13,6 @@ use super::route::choose_to_pass;
 use super::upstream::RequestBody;
 use crate::admission::Permit;
 use dgon_agent_core::error::chain;
-use dgon_agent_core::facts::Failure;
 use dgon_agent_core::request::{Class, Path, Route};
 use dgon_protocol::receipt::Source;
 use http::header::{EXPECT, UPGRADE};
@@ -90,26 +89,19 @@ impl Proxy {
             read = read_body(body, self.admission.body_share(), &limits) => read,
             () = self.admission.closed() => Err(Refusal::Stopping),
         };
+        // Nothing was asked of a runtime yet, so what ends here leaves no receipt.
+        let (body, share) = match read {
+            Ok(read) => read,
+            Err(refusal) => return refusal.reply(&path, unread(refusal)),
+        };
         let permit = match self.admission.admit(Source::Local) {
             Ok(permit) => permit,
             Err(refused) => return Refusal::of(&refused).reply(&path, &chain(&refused)),
         };
         let in_flight = self.begin(began, permit, Origin::default());
-        match read {
-            Ok((body, share)) => {
-                let answer = self.work(route, in_flight, head, body).await;
-                drop(share);
-                answer
-            }
-            Err(refusal) => {
-                let message = match refusal {
-                    Refusal::TooLarge => "the request body is larger than this proxy reads",
-                    Refusal::Busy => TOO_MANY_LARGE,
-                    _ => "the request body did not come to its end",
-                };
-                refuse(in_flight, Failure::BadRequest, refusal, &path, message).await
-            }
-        }
+        let answer = self.work(route, in_flight, head, body).await;
+        drop(share);
+        answer
     }
 
     /// Opens the receipt of a request.
@@ -120,5 +112,17 @@ impl Proxy {
             .as_ref()
             .and_then(|meter| meter.begin());
         InFlightRequest::new(Arc::clone(&self.sink), began, permit, origin, energy)
+    }
+}
+
+/// What a client is told whose request body was not read.
+fn unread(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::TooLarge => "the request body is larger than this proxy reads",
+        Refusal::Busy => TOO_MANY_LARGE,
+        Refusal::Stopping => {
+            "the agent is stopping and takes no more requests; try again when it runs"
+        }
+        _ => "the request body did not come to its end",
     }
 }
