@@ -163,7 +163,7 @@ pub async fn run_until(
     // Again, now that nobody else can change it.
     let identity = Identity::load(state).map_err(RunError::Identity)?;
     let receipts = open_receipts(config, state, &identity, lock)?;
-    let registry = runtime::keep_looking(registry_settings(config).map_err(RunError::Runtimes)?);
+    let registry = runtime::watch_endpoints(registry_settings(config).map_err(RunError::Runtimes)?);
     let counters = Counters::new(Arc::new(receipts.clone()));
     let sink = Arc::new(CountingSink(Arc::clone(&counters)));
     let mode = ModeSwitch::new(Orders {

@@ -78,7 +78,7 @@ impl EndpointClient {
         }
     }
 
-    /// The endpoint that is visited.
+    /// The endpoint that is asked.
     pub(super) fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }

@@ -33,6 +33,6 @@ pub use access::{AccessError, NamedEndpoint, load_access};
 pub use dgon_agent_dataplane::runtime::{
     Access, Endpoint, EndpointError, FoundRuntime, Readiness, Registry, RuntimeKind,
 };
-pub use registry::{RegistrySettings, discover, keep_looking};
+pub use registry::{RegistrySettings, discover, watch_endpoints};
 
 pub(crate) use dgon_agent_dataplane::runtime::connect;

@@ -5,31 +5,31 @@ use std::time::Duration;
 /// The longest pause between two looks at something that is no runtime.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// What the last looks saw of a stranger: a program that answers and is no runtime.
+/// What the last looks saw of an unrelated program: one that answers and is no runtime.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     /// What it looks like, and how often it was seen so in a row.
-    stranger: Option<(u64, u32)>,
+    unrelated: Option<(u64, u32)>,
 }
 
 impl Pace {
-    /// A stranger answers, with this face. One with another face is another program, and may become a runtime.
-    pub(super) fn saw_stranger(&mut self, face: u64) {
-        let times = match self.stranger {
-            Some((known, times)) if known == face => times.saturating_add(1),
+    /// An unrelated program answers, with this fingerprint. Another fingerprint is another program, and may become a runtime.
+    pub(super) fn saw_unrelated(&mut self, fingerprint: u64) {
+        let times = match self.unrelated {
+            Some((known, times)) if known == fingerprint => times.saturating_add(1),
             Some(_) | None => 0,
         };
-        self.stranger = Some((face, times));
+        self.unrelated = Some((fingerprint, times));
     }
 
     /// Anything else: nobody, a runtime, or no answer in time.
     pub(super) fn saw_other(&mut self) {
-        self.stranger = None;
+        self.unrelated = None;
     }
 
     /// The pause before the next look, where it is `every` otherwise.
     pub(super) fn pause(&self, every: Duration) -> Duration {
-        let times = self.stranger.map_or(0, |(_, times)| times.min(31));
+        let times = self.unrelated.map_or(0, |(_, times)| times.min(31));
         every.saturating_mul(1 << times).min(LONGEST.max(every))
     }
 }
@@ -39,22 +39,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stranger_is_asked_less_and_less_until_it_changes() {
+    fn an_unrelated_program_is_asked_less_and_less_until_it_changes() {
         let every = Duration::from_secs(4);
         let mut pace = Pace::default();
         let mut pauses = Vec::new();
         for _ in 0..7 {
-            pace.saw_stranger(1);
+            pace.saw_unrelated(1);
             pauses.push(pace.pause(every).as_secs());
         }
         assert_eq!(pauses, [4, 8, 16, 32, 60, 60, 60]);
-        pace.saw_stranger(2);
+        pace.saw_unrelated(2);
         assert_eq!(pace.pause(every), every, "another program");
-        pace.saw_stranger(2);
+        pace.saw_unrelated(2);
         pace.saw_other();
         assert_eq!(pace.pause(every), every, "nobody listens any more");
         for _ in 0..100 {
-            pace.saw_stranger(2);
+            pace.saw_unrelated(2);
         }
         assert_eq!(pace.pause(every), LONGEST);
         let rarely = Duration::from_secs(3600);

@@ -52,7 +52,7 @@ impl Default for RegistrySettings {
 }
 
 /// Starts to look, in a task of its own; it ends when the last handle on the list is dropped.
-pub fn keep_looking(settings: RegistrySettings) -> Registry {
+pub fn watch_endpoints(settings: RegistrySettings) -> Registry {
     let (registry, feed) = Registry::new();
     tokio::spawn(keep_fresh(settings, feed));
     registry
@@ -60,49 +60,59 @@ pub fn keep_looking(settings: RegistrySettings) -> Registry {
 
 /// Looks once.
 pub async fn discover(settings: &RegistrySettings) -> Vec<FoundRuntime> {
-    let mut places = Place::all(settings);
-    join_all(places.iter_mut().map(|place| place.look(Depth::Deep))).await;
-    places.into_iter().filter_map(|place| place.last).collect()
+    let mut endpoints = WatchedEndpoint::all(settings);
+    join_all(
+        endpoints
+            .iter_mut()
+            .map(|endpoint| endpoint.look(Depth::Deep)),
+    )
+    .await;
+    endpoints
+        .into_iter()
+        .filter_map(|endpoint| endpoint.last)
+        .collect()
 }
 
 async fn keep_fresh(settings: RegistrySettings, feed: RegistryFeed) {
     let RegistryFeed { list, asked } = feed;
-    let places = Place::all(&settings);
-    let board = Board {
-        seen: Mutex::new(vec![None; places.len()]),
+    let endpoints = WatchedEndpoint::all(&settings);
+    let found_list = FoundList {
+        seen: Mutex::new(vec![None; endpoints.len()]),
         list,
     };
-    let looking = places
-        .into_iter()
-        .enumerate()
-        .map(|(at, place)| place.keep_looking(at, &board, settings.every, asked.clone()));
+    let looking = endpoints.into_iter().enumerate().map(|(at, endpoint)| {
+        endpoint.watch_endpoints(at, &found_list, settings.every, asked.clone())
+    });
     tokio::select! {
         _ = join_all(looking) => {}
-        () = board.list.closed() => {}
+        () = found_list.list.closed() => {}
     }
 }
 
-/// What was last seen at every place, in the order of the places, and the list that is made of it.
-struct Board {
+/// What was last seen at every endpoint, in the order of the endpoints, and the list that is made of it.
+struct FoundList {
     seen: Mutex<Vec<Option<FoundRuntime>>>,
     list: watch::Sender<Arc<Vec<FoundRuntime>>>,
 }
 
-impl Board {
+impl FoundList {
     fn put(&self, at: usize, found: Option<&FoundRuntime>) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(place) = seen.get_mut(at).filter(|place| place.as_ref() != found) else {
+        let Some(endpoint) = seen
+            .get_mut(at)
+            .filter(|endpoint| endpoint.as_ref() != found)
+        else {
             return;
         };
-        log_change(place.as_ref(), found);
-        *place = found.cloned();
+        log_change(endpoint.as_ref(), found);
+        *endpoint = found.cloned();
         let now: Vec<_> = seen.iter().flatten().cloned().collect();
         self.list.send_replace(Arc::new(now));
     }
 }
 
 /// One endpoint and what was last seen there.
-struct Place {
+struct WatchedEndpoint {
     named: NamedEndpoint,
     /// The owner named it, so that it is asked often whatever listens there.
     is_named: bool,
@@ -111,7 +121,7 @@ struct Place {
     pace: Pace,
 }
 
-impl Place {
+impl WatchedEndpoint {
     /// What the owner named first, then the well-known ports; each once, without the excluded ones.
     fn all(settings: &RegistrySettings) -> Vec<Self> {
         let excluded: Vec<_> = settings.exclude.iter().map(Endpoint::normalised).collect();
@@ -142,10 +152,10 @@ impl Place {
             .collect()
     }
 
-    async fn keep_looking(
+    async fn watch_endpoints(
         mut self,
         at: usize,
-        board: &Board,
+        found_list: &FoundList,
         every: Duration,
         mut asked: watch::Receiver<LooksWanted>,
     ) {
@@ -170,7 +180,7 @@ impl Place {
                 Depth::Shallow
             };
             self.look(depth).await;
-            board.put(at, self.last.as_ref());
+            found_list.put(at, self.last.as_ref());
             due = Instant::now() + self.pace.pause(every);
         }
     }
@@ -178,7 +188,9 @@ impl Place {
     async fn look(&mut self, depth: Depth) {
         let seen = detect(&self.named, self.last.as_ref(), depth).await;
         match &seen {
-            Detection::Unrelated(face) if !self.is_named => self.pace.saw_stranger(*face),
+            Detection::Unrelated(fingerprint) if !self.is_named => {
+                self.pace.saw_unrelated(*fingerprint)
+            }
             Detection::Found(_)
             | Detection::Nothing
             | Detection::NoAnswer
@@ -225,8 +237,8 @@ mod tests {
     }
 
     #[test]
-    fn places_are_looked_at_once_and_never_where_we_listen_ourselves() {
-        let places = Place::all(&RegistrySettings {
+    fn endpoints_are_looked_at_once_and_never_where_we_listen_ourselves() {
+        let endpoints = WatchedEndpoint::all(&RegistrySettings {
             endpoints: vec![
                 Endpoint::new("gpu-box", 8000).into(),
                 Endpoint::new("localhost", 8000).into(),
@@ -234,9 +246,9 @@ mod tests {
             exclude: vec![Endpoint::new("localhost", 8080)],
             ..RegistrySettings::default()
         });
-        let seen: Vec<_> = places
+        let seen: Vec<_> = endpoints
             .iter()
-            .map(|place| place.named.endpoint.authority())
+            .map(|endpoint| endpoint.named.endpoint.authority())
             .collect();
         assert_eq!(
             seen,

@@ -4,7 +4,7 @@
 use super::support::*;
 use dgon_agent::proxy::{Proxy, ReceiptSink, Settings};
 use dgon_agent::runtime::{
-    Endpoint, NamedEndpoint, RegistrySettings, RuntimeKind, discover, keep_looking, load_access,
+    Endpoint, NamedEndpoint, RegistrySettings, RuntimeKind, discover, load_access, watch_endpoints,
 };
 use dgon_agent_core::facts::RequestFacts;
 use dgon_protocol::frame::{Probe, ProbeOutcome};
@@ -115,7 +115,7 @@ impl ReceiptSink for Facts {
 
 /// A proxy over what `settings` find; its address.
 async fn proxy_over(settings: RegistrySettings) -> (Arc<Proxy>, SocketAddr) {
-    let registry = keep_looking(settings);
+    let registry = watch_endpoints(settings);
     until(&registry, |found| !found.is_empty()).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
