@@ -80,9 +80,10 @@ async fn keep_fresh(settings: RegistrySettings, feed: RegistryFeed) {
         seen: Mutex::new(vec![None; endpoints.len()]),
         list,
     };
-    let looking = endpoints.into_iter().enumerate().map(|(at, endpoint)| {
-        endpoint.watch_endpoints(at, &found_list, settings.every, asked.clone())
-    });
+    let looking = endpoints
+        .into_iter()
+        .enumerate()
+        .map(|(at, endpoint)| endpoint.watch(at, &found_list, settings.every, asked.clone()));
     tokio::select! {
         _ = join_all(looking) => {}
         () = found_list.list.closed() => {}
@@ -152,7 +153,7 @@ impl WatchedEndpoint {
             .collect()
     }
 
-    async fn watch_endpoints(
+    async fn watch(
         mut self,
         at: usize,
         found_list: &FoundList,
