@@ -29,8 +29,10 @@ fn check_usage(read_body: &Body, body: &Bytes, keys: Keys, repeats: Repeats) {
     let again = Body::read(&asks, None, None);
     assert_eq!(again.model(keys), read_body.model(keys));
     assert_eq!(again.is_stream(keys), read_body.is_stream(keys));
-    assert!(again.wants_usage(keys, repeats));
-    // A folded reading finds members that this reader of exact names does not.
+    // Where a second spelling stands beside the exact one, this crate's own reading is more careful than a server's.
+    if keys == Keys::Folded {
+        assert!(again.wants_usage(keys, repeats));
+    }
     if let (Keys::Exact, Some(before), Some(after)) = (keys, read(body), read(&asks)) {
         assert_eq!(after["stream_options"]["include_usage"], true);
         assert_eq!(without_options(after), without_options(before));
