@@ -187,9 +187,10 @@ impl Shared {
     }
 
     fn look_whether_drained(&self) {
-        let is_drained = self.all.load(Ordering::SeqCst) == 0;
         self.door.send_if_modified(|door| {
-            let drained_now = door.is_closed && is_drained && !door.is_drained;
+            // Counted under the door's lock: what was true before it closed says nothing.
+            let is_empty = self.all.load(Ordering::SeqCst) == 0;
+            let drained_now = door.is_closed && is_empty && !door.is_drained;
             door.is_drained |= drained_now;
             drained_now
         });

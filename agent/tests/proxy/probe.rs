@@ -96,6 +96,15 @@ async fn a_probe_asks_for_no_more_than_it_may() {
     assert_eq!(result.outcome, ProbeOutcome::Ok);
     let request = upstream.request().await;
     assert!(request.contains("\"max_tokens\":256"), "{request}");
+    // None at all means no limit to some runtimes.
+    let mut unlimited = probe(None, 5000);
+    unlimited.max_tokens = 0;
+    soon(run_probe(&proxy.proxy, unlimited)).await;
+    let request = upstream.request().await;
+    assert!(
+        request.contains("\"max_tokens\":1,") || request.contains("\"max_tokens\":1}"),
+        "{request}"
+    );
 }
 
 #[tokio::test]

@@ -121,3 +121,54 @@ async fn the_copy_that_asks_for_usage_takes_its_share_of_the_memory() {
     assert_eq!(all[1].failure, Some(Failure::BadRequest));
     assert_eq!(upstream.connections(), 1);
 }
+
+#[tokio::test]
+async fn bodies_that_dribble_make_room_too() {
+    let upstream = Upstream::play(ok()).await;
+    let sink = MemorySink::open();
+    let mut few = settings();
+    few.max_connections = 4;
+    let found = vec![runtime(RuntimeKind::Ollama, upstream.addr, "m")];
+    let running = proxy_with(found, &sink, few).await;
+    let mut dribbling = tokio::task::JoinSet::new();
+    for request in [SILENT_WORK, SILENT_CONTROL].repeat(2) {
+        let mut client = Client::connect(running.addr).await;
+        client.send(request).await;
+        dribbling.spawn(async move {
+            // Its pace: a byte every few milliseconds, never a pause.
+            let mut pace = tokio::time::interval(Duration::from_millis(5));
+            for _ in 0..90 {
+                pace.tick().await;
+                if client.try_send(b" ").await.is_err() {
+                    return true;
+                }
+            }
+            client.is_closed().await
+        });
+    }
+    let mut last = Client::connect(running.addr).await;
+    last.post("/v1/completions", WORK).await;
+    assert_eq!(last.reply().await.status, 200);
+    let closed = soon(dribbling.join_next()).await.unwrap().unwrap();
+    assert!(closed, "one of them made room");
+}
+
+#[tokio::test]
+async fn whoever_is_refused_reads_why_however_large_the_body() {
+    let sink = MemorySink::open();
+    let mut small = settings();
+    small.body_budget_bytes = 1 << 20;
+    let running = proxy_with(vec![], &sink, small).await;
+    let body = vec![b' '; 30 << 20];
+    for (host, status) in [("localhost", 503), ("evil.example", 403)] {
+        let head = format!(
+            "POST /v1/completions HTTP/1.1\r\nHost: {host}\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        let mut client = Client::connect(running.addr).await;
+        // All of it can be sent: the answer does not tear the connection under it.
+        client.send(head.as_bytes()).await;
+        client.send(&body).await;
+        assert_eq!(client.reply().await.status, status, "{host}");
+    }
+}

@@ -54,6 +54,8 @@ struct Inner {
     is_busy: AtomicBool,
     /// Whether an answer goes out: a body that the client still sends does not matter then.
     is_answered: AtomicBool,
+    /// Whether a request was answered whose body did not come whole: the connection ends with that answer.
+    is_unread: AtomicBool,
 }
 
 impl IdleConnections {
@@ -65,8 +67,9 @@ impl IdleConnections {
             close: CancellationToken::new(),
             is_busy: AtomicBool::new(false),
             is_answered: AtomicBool::new(false),
+            is_unread: AtomicBool::new(false),
         }));
-        connection.idles();
+        connection.idles(Instant::now());
         connection
     }
 
@@ -111,10 +114,10 @@ impl Connection {
         self.0.all.lock().remove(&self.0.id);
     }
 
-    /// More of a body is waited for.
-    pub(super) fn waits(&self) {
+    /// More of a body is waited for, as good as since `since`.
+    pub(super) fn waits(&self, since: Instant) {
         if !self.0.is_answered.load(Ordering::Relaxed) {
-            self.idles();
+            self.idles(since);
         }
     }
 
@@ -129,18 +132,28 @@ impl Connection {
     /// The answer is whole, or there will be none.
     pub(super) fn ends(&self) {
         self.0.is_answered.store(false, Ordering::Relaxed);
-        self.idles();
+        self.idles(Instant::now());
     }
 
-    fn idles(&self) {
+    fn idles(&self, since: Instant) {
         let inner = &self.0;
         inner.is_busy.store(false, Ordering::Relaxed);
         let idle = Idle {
-            since: Instant::now(),
+            since,
             close: inner.close.clone(),
         };
         inner.all.lock().insert(inner.id, idle);
         inner.all.0.one_idles.notify_waiters();
+    }
+
+    /// A body was given up before it came whole.
+    pub(super) fn leaves_a_body_unread(&self) {
+        self.0.is_unread.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a body was given up before it came whole.
+    pub(super) fn left_a_body_unread(&self) -> bool {
+        self.0.is_unread.load(Ordering::Relaxed)
     }
 
     /// Whether a request is being served and the client is not waited for.
@@ -198,14 +211,14 @@ mod tests {
         let all = IdleConnections::default();
         let slow = all.add();
         slow.works();
-        slow.waits();
+        slow.waits(Instant::now());
         slow.answers();
-        slow.waits();
+        slow.waits(Instant::now());
         tokio::time::advance(FRESH).await;
         assert_eq!(all.close_oldest(), Closed::None, "an answer goes out");
         slow.ends();
         slow.works();
-        slow.waits();
+        slow.waits(Instant::now());
         tokio::time::advance(FRESH).await;
         assert_eq!(all.close_oldest(), Closed::One);
     }

@@ -27,27 +27,10 @@ pub(super) struct Origin {
     pub(super) observer: Option<oneshot::Sender<RequestFacts>>,
 }
 
-/// When a request began.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Began {
-    unix_ms: u64,
-    at: Instant,
-}
-
-impl Began {
-    /// It begins now.
-    pub(super) fn now() -> Self {
-        Self {
-            unix_ms: unix_ms(),
-            at: Instant::now(),
-        }
-    }
-}
-
 /// A request in progress. Dropped without an end it was cancelled: the client went away.
 pub(super) struct InFlightRequest {
     open: Option<Open>,
-    began: Began,
+    started: Instant,
 }
 
 struct Open {
@@ -64,10 +47,10 @@ struct Open {
 pub(super) struct Recording(JoinHandle<Result<u64, SinkError>>);
 
 impl InFlightRequest {
-    /// Its times count from `began`. `energy` measures the request where the cards tell what they use.
+    /// A request whose body is whole: its times count from now, for a client's slow upload is not the node's latency.
+    /// `energy` measures the request where the cards tell what they use.
     pub(super) fn new(
         sink: Arc<dyn ReceiptSink>,
-        began: Began,
         permit: Permit,
         origin: Origin,
         energy: Option<EnergyUse>,
@@ -81,7 +64,7 @@ impl InFlightRequest {
             model_id: String::new(),
             model_hash: None,
             runtime: None,
-            started_ms: began.unix_ms,
+            started_ms: unix_ms(),
             ended_ms: 0,
             latency_ms: 0,
             ttft_ms: None,
@@ -105,7 +88,7 @@ impl InFlightRequest {
                 is_unpaid: false,
                 _permit: permit,
             }),
-            began,
+            started: Instant::now(),
         }
     }
 
@@ -121,7 +104,7 @@ impl InFlightRequest {
 
     /// Microseconds since the request began.
     pub(super) fn elapsed_us(&self) -> u64 {
-        u64::try_from(self.began.at.elapsed().as_micros()).unwrap_or(u64::MAX)
+        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
     /// Adds what was learned before the answer.
@@ -198,7 +181,7 @@ impl Drop for InFlightRequest {
         if self.open.is_some() && tokio::runtime::Handle::try_current().is_ok() {
             let cancelled = Self {
                 open: self.open.take(),
-                began: self.began,
+                started: self.started,
             };
             drop(cancelled.record(|facts| facts.status = Status::Cancelled));
         }

@@ -7,6 +7,7 @@ use super::headers::{is_local_origin, names_this_machine};
 use super::idle_connections::{Closed, Connection, IdleConnections};
 use super::reply::Refusal;
 use super::wait_budget::WaitBudget;
+use crate::accept::AcceptErrors;
 use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -14,14 +15,15 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -31,8 +33,12 @@ use tokio_util::sync::CancellationToken;
 const BUFFER_BYTES: usize = 64 * 1024;
 /// How long a stop waits for the receipts of what it cut off.
 const RECORDS_WITHIN: Duration = Duration::from_secs(5);
-/// How long to wait after the machine refused a connection, such as for want of file handles.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long to wait for somebody to end or idle, where nobody can make room.
+const ROOM_PAUSE: Duration = Duration::from_millis(100);
+/// How long a client that was answered before its request came whole may pause in sending the rest.
+const UNREAD_PAUSE: Duration = Duration::from_secs(5);
+/// How long the rest of such a request is read, so that its client gets to read the answer.
+const UNREAD_WITHIN: Duration = Duration::from_secs(30);
 /// How long a connection that is to make room may take to end by itself.
 const LEAVE_WITHIN: Duration = Duration::from_millis(200);
 
@@ -100,7 +106,7 @@ impl Proxy {
             let busy = Busy::of(&state);
             let longest = proxy.settings.client_timeout;
             let request = request.map(|body| ClientBody::new(body, state.clone(), longest));
-            async move {
+            Box::pin(async move {
                 let path = request.uri().path();
                 if !names_this_machine(&request, &proxy.settings.hosts) {
                     let message = "this is no name of this machine; use localhost or its IP address, or have its \
@@ -113,28 +119,39 @@ impl Proxy {
                                    in agent.yaml under proxy.origins";
                     return Ok(busy.until_end_of(Refusal::ForeignOrigin.reply(path, message)));
                 }
-                Ok(busy.until_end_of(Box::pin(proxy.handle(request)).await))
-            }
+                Ok(busy.until_end_of(proxy.handle(request).await))
+            })
         });
-        let connection = http1::Builder::new()
+        let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(header_timeout)
             .max_buf_size(BUFFER_BYTES)
             .auto_date_header(false)
             .serve_connection(TokioIo::new(io), service);
-        let mut connection = pin!(connection);
-        tokio::select! {
+        let first_look = tokio::select! {
             biased;
-            _ = connection.as_mut() => return,
-            () = shutdown.cancelled() => connection.as_mut().graceful_shutdown(),
-            () = place.asked_to_close() => connection.as_mut().graceful_shutdown(),
-        }
+            ended = poll_fn(|cx| connection.poll_without_shutdown(cx)) => {
+                if ended.is_ok() && place.left_a_body_unread() {
+                    let stream = connection.into_parts().io.into_inner();
+                    tokio::select! {
+                        () = read_the_rest(stream) => {}
+                        () = place.asked_to_close() => {}
+                        () = cut.cancelled() => {}
+                    }
+                }
+                return;
+            }
+            // Whose body is waited for is told that the agent stops.
+            () = shutdown.cancelled() => LEAVE_WITHIN,
+            () = place.asked_to_close() => Duration::ZERO,
+        };
+        Pin::new(&mut connection).graceful_shutdown();
         // Who has sent a part of a head or of a body, and is to make room, idles still.
         let idles_on = async {
-            while {
+            tokio::time::sleep(first_look).await;
+            while place.is_busy() || is_blocked.load(Ordering::Relaxed) {
                 tokio::time::sleep(LEAVE_WITHIN).await;
-                place.is_busy() || is_blocked.load(Ordering::Relaxed)
-            } {}
+            }
         };
         tokio::select! {
             biased;
@@ -143,6 +160,20 @@ impl Proxy {
             () = idles_on => {}
         }
     }
+}
+
+/// Takes what a client still sends, and keeps nothing of it: a connection that is closed with bytes unread may lose the
+/// answer on its way to the client.
+async fn read_the_rest(mut stream: Watched) {
+    if stream.shutdown().await.is_err() {
+        return;
+    }
+    let mut rest = vec![0; BUFFER_BYTES];
+    let reading = async {
+        while let Ok(Ok(1..)) = tokio::time::timeout(UNREAD_PAUSE, stream.read(&mut rest)).await {}
+    };
+    // Late or early, the client has its answer.
+    drop(tokio::time::timeout(UNREAD_WITHIN, reading).await);
 }
 
 /// Accepts clients on all addresses of one thread.
@@ -155,7 +186,7 @@ struct Acceptor {
 
 impl Acceptor {
     async fn accept(&self, listeners: Vec<TcpListener>) {
-        let mut is_told = false;
+        let mut errors = AcceptErrors::of("a client");
         loop {
             let next = async {
                 // Where there is no place, a client is accepted only if somebody can make room: another thread may have
@@ -179,7 +210,7 @@ impl Acceptor {
             };
             match accepted {
                 Ok((stream, _)) => {
-                    is_told = false;
+                    errors.accepted();
                     let connection = Arc::clone(&self.proxy).connection(
                         stream,
                         self.idle.add(),
@@ -191,12 +222,8 @@ impl Acceptor {
                     });
                 }
                 Err(error) => {
-                    if !is_told {
-                        tracing::warn!(%error, "cannot accept a client; idle connections are closed to make room");
-                        is_told = true;
-                    }
                     self.idle.close_oldest();
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    errors.refused(&error).await;
                 }
             }
         }
@@ -213,7 +240,7 @@ impl Acceptor {
                 Closed::One => Instant::now() + LEAVE_WITHIN * 2,
                 Closed::NotBefore(at) => at,
                 // Who idled works now; one of them ends or idles again.
-                Closed::None => Instant::now() + ACCEPT_PAUSE,
+                Closed::None => Instant::now() + ROOM_PAUSE,
             };
             tokio::select! {
                 biased;

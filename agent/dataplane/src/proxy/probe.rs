@@ -4,7 +4,7 @@ use super::Proxy;
 use crate::admission::{Permit, Refused};
 use std::sync::Arc;
 
-use super::in_flight::{Began, Origin};
+use super::in_flight::Origin;
 use crate::runtime::{FoundRuntime, RuntimeKind};
 use bytes::Bytes;
 use dgon_agent_core::error::chain;
@@ -35,9 +35,10 @@ impl Proxy {
         self: &Arc<Self>,
         mut probe: Probe,
     ) -> Result<impl Future<Output = ProbeResult> + Send + use<>, Box<ProbeResult>> {
-        probe.max_tokens = probe.max_tokens.min(MAX_TOKENS);
+        // None at all means no limit to some runtimes.
+        probe.max_tokens = probe.max_tokens.clamp(1, MAX_TOKENS);
         let longest_ms = u32::try_from(LONGEST.as_millis()).unwrap_or(u32::MAX);
-        probe.timeout_ms = probe.timeout_ms.min(longest_ms);
+        probe.timeout_ms = probe.timeout_ms.clamp(1, longest_ms);
         let mut result = nothing_yet(&probe);
         let permit = match self.admission.admit(Source::Probe) {
             Ok(permit) => permit,
@@ -138,7 +139,7 @@ impl Proxy {
             observer: Some(observer),
             order_hash: None,
         };
-        let in_flight = self.begin(Began::now(), permit, origin);
+        let in_flight = self.begin(permit, origin);
         let answer = self.work(route, in_flight, head, body).await;
         let mut body = answer.into_body();
         // The facts say how it went; the bytes themselves are of no use here.

@@ -2,11 +2,11 @@
 
 use super::Proxy;
 use super::answer::Answer;
-use super::body_reader::{Limits, read_body};
+use super::body_reader::read_body;
 use super::client_body::ClientBody;
 use super::exchange::{NO_RUNTIME, TOO_MANY_LARGE};
 use super::headers::{DETECT_HEADER, prepare_request, strip_hop_by_hop};
-use super::in_flight::{Began, InFlightRequest, Origin};
+use super::in_flight::{InFlightRequest, Origin};
 use super::model_list::List;
 use super::reply::Refusal;
 use super::route::choose_to_pass;
@@ -15,7 +15,7 @@ use crate::admission::Permit;
 use dgon_agent_core::error::chain;
 use dgon_agent_core::request::{Class, Path, Route};
 use dgon_protocol::receipt::Source;
-use http::header::{EXPECT, UPGRADE};
+use http::header::UPGRADE;
 use http::{Method, Request, Response};
 use std::sync::Arc;
 
@@ -36,7 +36,11 @@ impl Proxy {
                 "the proxy passes no upgraded connections; use plain HTTP",
             );
         }
-        match Class::of(request.method().as_str(), path) {
+        let target = request
+            .uri()
+            .path_and_query()
+            .map_or(path, |target| target.as_str());
+        match Class::of(request.method().as_str(), target) {
             Class::Work(route) => self.serve_work(route, request).await,
             Class::Control => self.pass(request).await,
         }
@@ -74,19 +78,13 @@ impl Proxy {
     /// send theirs hold no place that others wait for.
     async fn serve_work(&self, route: Route, request: Request<ClientBody>) -> Response<Answer> {
         let path = request.uri().path().to_owned();
-        let began = Began::now();
         if let Err(refused) = self.admission.would_admit() {
             return Refusal::of(&refused).reply(&path, &chain(&refused));
         }
         let (head, body) = request.into_parts();
-        let limits = Limits {
-            max_bytes: self.settings.max_body_bytes,
-            // Such a client sends nothing of its body once it is told that it will not be read.
-            asks_first: head.headers.contains_key(EXPECT),
-        };
         let read = tokio::select! {
             biased;
-            read = read_body(body, self.admission.body_share(), &limits) => read,
+            read = read_body(body, self.admission.body_share(), self.settings.max_body_bytes) => read,
             () = self.admission.closed() => Err(Refusal::Stopping),
         };
         // Nothing was asked of a runtime yet, so what ends here leaves no receipt.
@@ -98,20 +96,20 @@ impl Proxy {
             Ok(permit) => permit,
             Err(refused) => return Refusal::of(&refused).reply(&path, &chain(&refused)),
         };
-        let in_flight = self.begin(began, permit, Origin::default());
+        let in_flight = self.begin(permit, Origin::default());
         let answer = self.work(route, in_flight, head, body).await;
         drop(share);
         answer
     }
 
     /// Opens the receipt of a request.
-    pub(super) fn begin(&self, began: Began, permit: Permit, origin: Origin) -> InFlightRequest {
+    pub(super) fn begin(&self, permit: Permit, origin: Origin) -> InFlightRequest {
         let energy = self
             .settings
             .energy
             .as_ref()
             .and_then(|meter| meter.begin());
-        InFlightRequest::new(Arc::clone(&self.sink), began, permit, origin, energy)
+        InFlightRequest::new(Arc::clone(&self.sink), permit, origin, energy)
     }
 }
 
