@@ -130,6 +130,8 @@ pub fn run(config: &Config, state: &StateDir, stop: CancellationToken) -> Result
     // Link, registry and local socket need little and share this thread; proxy, spool and drivers have their own.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .max_blocking_threads(BLOCKING_THREADS)
+        // Longer than the period of heartbeats, which ask drivers: no thread is begun anew for each.
+        .thread_keep_alive(Duration::from_secs(30))
         .thread_name("agent-drivers")
         .enable_all()
         .build()

@@ -187,6 +187,10 @@ impl Shared {
     }
 
     fn look_whether_drained(&self) {
+        // Most requests end while the door is open; who closes it looks again.
+        if !self.door.borrow().is_closed {
+            return;
+        }
         self.door.send_if_modified(|door| {
             // Counted under the door's lock: what was true before it closed says nothing.
             let is_empty = self.all.load(Ordering::SeqCst) == 0;

@@ -80,14 +80,24 @@ async fn keep_fresh(settings: RegistrySettings, feed: RegistryFeed) {
         seen: Mutex::new(vec![None; endpoints.len()]),
         list,
     };
-    let looking = endpoints
-        .into_iter()
-        .enumerate()
-        .map(|(at, endpoint)| endpoint.watch(at, &found_list, settings.every, asked.clone()));
+    let began = Instant::now();
+    let looking = endpoints.into_iter().enumerate().map(|(at, endpoint)| {
+        endpoint.watch(at, &found_list, (began, settings.every), asked.clone())
+    });
     tokio::select! {
         _ = join_all(looking) => {}
         () = found_list.list.closed() => {}
     }
+}
+
+/// The tick of all endpoints that is nearest to `due` and not long before it: endpoints that are looked at together wake
+/// an idle machine once.
+fn next_tick(began: Instant, every: Duration, due: Instant) -> Instant {
+    if every.is_zero() {
+        return due;
+    }
+    let ticks = due.duration_since(began).div_duration_f64(every).round();
+    began + every.mul_f64(ticks.max(1.0))
 }
 
 /// What was last seen at every endpoint, in the order of the endpoints, and the list that is made of it.
@@ -157,11 +167,11 @@ impl WatchedEndpoint {
         mut self,
         at: usize,
         found_list: &FoundList,
-        every: Duration,
+        (began, every): (Instant, Duration),
         mut asked: watch::Receiver<LooksWanted>,
     ) {
         let mut answered = asked.borrow_and_update().at(&self.named.endpoint);
-        let mut due = Instant::now();
+        let mut due = began;
         for number in 0u32.. {
             loop {
                 tokio::select! {
@@ -182,7 +192,7 @@ impl WatchedEndpoint {
             };
             self.look(depth).await;
             found_list.put(at, self.last.as_ref());
-            due = Instant::now() + self.pace.pause(every);
+            due = next_tick(began, every, Instant::now() + self.pace.pause(every));
         }
     }
 
@@ -235,6 +245,16 @@ mod tests {
     fn a_change_is_noticed_within_five_seconds() {
         // One question more than the interval is left for the answer itself.
         assert!(RegistrySettings::default().every <= Duration::from_secs(4));
+    }
+
+    #[test]
+    fn looks_that_are_due_at_about_the_same_time_are_due_at_once() {
+        let (began, every) = (Instant::now(), Duration::from_secs(4));
+        let tick = |ms| next_tick(began, every, began + Duration::from_millis(ms)) - began;
+        for (due_ms, tick_s) in [(1, 4), (4_010, 4), (4_900, 4), (7_990, 8), (68_003, 68)] {
+            assert_eq!(tick(due_ms), Duration::from_secs(tick_s), "{due_ms}");
+        }
+        assert_eq!(next_tick(began, Duration::ZERO, began), began);
     }
 
     #[test]

@@ -225,6 +225,7 @@ async fn a_body_that_dribbles_is_given_up() {
     })
     .await;
     assert_eq!(reply.status, 408);
+    assert!(sink.all().is_empty(), "nothing was asked of a runtime");
     idle(&running).await;
     assert_eq!(upstream.connections(), 0);
 }

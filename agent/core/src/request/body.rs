@@ -58,7 +58,7 @@ struct Reading {
 pub struct Body {
     exact: Reading,
     folded: Reading,
-    /// Where a member may be added; `None` where the body is not plain JSON that was understood to the last byte.
+    /// Where a member may be added; `None` where the body is not plain text that was understood to the last byte.
     end: Option<End>,
 }
 
@@ -171,7 +171,7 @@ impl Body {
             return Self::unclear();
         }
         let is_plain = packing == Packing::None && decoder.is_plain();
-        let end = end(&scanned, is_plain && is_json(body));
+        let end = end(&scanned, is_plain);
         let [model, stream, options, n, n_cmpl, prompt] = scanned.members;
         Self {
             exact: Reading {
@@ -251,10 +251,6 @@ fn folded_options(options: &Member) -> Options {
         return Options::Unclear;
     }
     Options::read(options.folded.as_ref(), Keys::Folded)
-}
-
-fn is_json(body: &[u8]) -> bool {
-    serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
 }
 
 fn looks_like_json(body: &[u8]) -> bool {

@@ -44,8 +44,6 @@ impl Proxy {
         body: Bytes,
     ) -> Response<Answer> {
         let path = head.uri.path().to_owned();
-        // What `Connection` names does not reach the runtime, so it says nothing about the body either.
-        strip_hop_by_hop(&mut head.headers);
         let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
         let content_type = text(CONTENT_TYPE).filter(|_| route.takes_forms);
         let read = Body::read(&body, content_type, text(CONTENT_ENCODING));

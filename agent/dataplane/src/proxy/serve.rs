@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 impl Proxy {
     /// Serves one request of a client.
-    pub(super) async fn handle(&self, request: Request<ClientBody>) -> Response<Answer> {
+    pub(super) async fn handle(&self, mut request: Request<ClientBody>) -> Response<Answer> {
         let path = request.uri().path();
         if request.headers().contains_key(DETECT_HEADER) {
             return Refusal::NotARuntime.reply(path, "this is the agent's own proxy");
@@ -36,11 +36,12 @@ impl Proxy {
                 "the proxy passes no upgraded connections; use plain HTTP",
             );
         }
-        let target = request
-            .uri()
-            .path_and_query()
-            .map_or(path, |target| target.as_str());
-        match Class::of(request.method().as_str(), target) {
+        let target = request.uri().path_and_query();
+        let target = target.map_or(path, |target| target.as_str());
+        let class = Class::of(request.method().as_str(), target);
+        // What `Connection` names does not reach the runtime, so it says nothing about the body either.
+        strip_hop_by_hop(request.headers_mut());
+        match class {
             Class::Work(route) => self.serve_work(route, request).await,
             Class::Control => self.pass(request).await,
         }

@@ -240,7 +240,6 @@ impl<D: Disk> Writer<D> {
                 }
             }
             self.write_batch();
-            self.publish();
             self.life.rest();
         }
         self.save_acked();
@@ -287,7 +286,11 @@ impl<D: Disk> Writer<D> {
                 max_bytes,
                 reply,
             } => {
+                let damaged = self.spool.damaged();
                 let _ = reply.send(self.spool.read(from, max_count, max_bytes));
+                if self.spool.damaged() != damaged {
+                    self.publish();
+                }
             }
             Command::Ack {
                 ack,
@@ -311,6 +314,7 @@ impl<D: Disk> Writer<D> {
                 self.spool.repair(unix_s());
                 self.save_acked();
                 self.trim();
+                self.publish();
             }
             Command::DeadLetter { letters, reply } => {
                 let _ = reply.send(self.keep_letters(&letters));
