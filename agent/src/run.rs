@@ -47,7 +47,7 @@ mod responder;
 mod signals;
 mod status_line;
 
-use linked::Linked;
+use linked::LinkSupervisor;
 use readiness::{Loops, Readiness};
 use responder::LocalResponder;
 
@@ -298,7 +298,7 @@ pub async fn run_until(
         refresh,
         life: link_sign,
     };
-    let linked = Linked {
+    let linked = LinkSupervisor {
         config: config.clone(),
         state: state.clone(),
         identity,

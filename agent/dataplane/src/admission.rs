@@ -61,12 +61,12 @@ struct Shared {
     /// All of them; each has room in the spool for one receipt.
     all: AtomicU32,
     body_bytes: AtomicUsize,
-    door: watch::Sender<Door>,
+    state: watch::Sender<AdmissionState>,
 }
 
 /// What a stop looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Door {
+struct AdmissionState {
     is_closed: bool,
     /// Once it is closed: whether nothing is in flight any more.
     is_drained: bool,
@@ -94,7 +94,7 @@ impl Admission {
             counts: Default::default(),
             all: AtomicU32::new(0),
             body_bytes: AtomicUsize::new(0),
-            door: watch::Sender::new(Door {
+            state: watch::Sender::new(AdmissionState {
                 is_closed: false,
                 is_drained: false,
             }),
@@ -141,22 +141,22 @@ impl Admission {
 
     /// Lets nothing in from now on.
     pub fn close(&self) {
-        self.0.door.send_modify(|door| door.is_closed = true);
+        self.0.state.send_modify(|state| state.is_closed = true);
         self.0.look_whether_drained();
     }
 
     /// Waits until nothing is let in any more.
     pub async fn closed(&self) {
-        let mut door = self.0.door.subscribe();
+        let mut state = self.0.state.subscribe();
         // An error is a sender that is gone; this handle holds it.
-        drop(door.wait_for(|door| door.is_closed).await);
+        drop(state.wait_for(|state| state.is_closed).await);
     }
 
     /// Waits until the door is closed and every request that came through it has its receipt.
     pub async fn drained(&self) {
-        let mut door = self.0.door.subscribe();
+        let mut state = self.0.state.subscribe();
         // An error is a sender that is gone; this handle holds it.
-        drop(door.wait_for(|door| door.is_drained).await);
+        drop(state.wait_for(|state| state.is_drained).await);
     }
 
     /// Requests in flight.
@@ -173,7 +173,7 @@ impl Admission {
 impl Shared {
     /// Whether so many, of all sources, may be in flight.
     fn judge(&self, all: u32) -> Result<(), Refused> {
-        if self.door.borrow().is_closed {
+        if self.state.borrow().is_closed {
             return Err(Refused::Stopping);
         }
         if all > self.limits.in_flight {
@@ -188,14 +188,14 @@ impl Shared {
 
     fn look_whether_drained(&self) {
         // Most requests end while the door is open; who closes it looks again.
-        if !self.door.borrow().is_closed {
+        if !self.state.borrow().is_closed {
             return;
         }
-        self.door.send_if_modified(|door| {
+        self.state.send_if_modified(|state| {
             // Counted under the door's lock: what was true before it closed says nothing.
             let is_empty = self.all.load(Ordering::SeqCst) == 0;
-            let drained_now = door.is_closed && is_empty && !door.is_drained;
-            door.is_drained |= drained_now;
+            let drained_now = state.is_closed && is_empty && !state.is_drained;
+            state.is_drained |= drained_now;
             drained_now
         });
     }

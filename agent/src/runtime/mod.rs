@@ -22,7 +22,7 @@ mod llama_cpp;
 mod metrics;
 mod ollama;
 mod openai_compatible;
-mod pace;
+mod poll_backoff;
 pub mod registry;
 mod tensorrt_llm;
 mod tgi;

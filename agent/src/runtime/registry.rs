@@ -10,7 +10,7 @@
 
 use super::adapter::Depth;
 use super::detection::{Detection, detect};
-use super::pace::Pace;
+use super::poll_backoff::PollBackoff;
 use super::{Endpoint, FoundRuntime, NamedEndpoint, Registry};
 use dgon_agent_dataplane::runtime::{LooksWanted, RegistryFeed};
 use futures_util::future::join_all;
@@ -129,7 +129,7 @@ struct WatchedEndpoint {
     is_named: bool,
     last: Option<FoundRuntime>,
     misses: u32,
-    pace: Pace,
+    backoff: PollBackoff,
 }
 
 impl WatchedEndpoint {
@@ -158,7 +158,7 @@ impl WatchedEndpoint {
                 named,
                 last: None,
                 misses: 0,
-                pace: Pace::default(),
+                backoff: PollBackoff::default(),
             })
             .collect()
     }
@@ -192,7 +192,7 @@ impl WatchedEndpoint {
             };
             self.look(depth).await;
             found_list.put(at, self.last.as_ref());
-            due = next_tick(began, every, Instant::now() + self.pace.pause(every));
+            due = next_tick(began, every, Instant::now() + self.backoff.pause(every));
         }
     }
 
@@ -200,13 +200,13 @@ impl WatchedEndpoint {
         let seen = detect(&self.named, self.last.as_ref(), depth).await;
         match &seen {
             Detection::Unrelated(fingerprint) if !self.is_named => {
-                self.pace.saw_unrelated(*fingerprint)
+                self.backoff.saw_unrelated(*fingerprint)
             }
             Detection::Found(_)
             | Detection::Nothing
             | Detection::NoAnswer
             | Detection::Unrelated(_) => {
-                self.pace.saw_other();
+                self.backoff.saw_other();
             }
         }
         match seen {

@@ -7,7 +7,7 @@ use super::headers::{
 };
 use super::in_flight::{InFlightRequest, mark_remote};
 use super::reply::Refusal;
-use super::route::Asked;
+use super::route::WorkRequest;
 use super::upstream::{AnswerBody, RequestBody, UpstreamError};
 use crate::runtime::{FoundRuntime, RuntimeKind, StreamUsage};
 use bytes::Bytes;
@@ -24,7 +24,7 @@ use http::{Request, Response, Version, request, response};
 use std::time::Duration;
 
 /// What an answer must be read as.
-struct Job {
+struct AnswerPlan {
     dialect: Dialect,
     /// Whether a usage event was asked for that the client does not want.
     drop_usage_event: bool,
@@ -47,7 +47,7 @@ impl Proxy {
         let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
         let content_type = text(CONTENT_TYPE).filter(|_| route.takes_forms);
         let read = Body::read(&body, content_type, text(CONTENT_ENCODING));
-        let asked = Asked {
+        let asked = WorkRequest {
             route: &route,
             body: &read,
         };
@@ -65,7 +65,7 @@ impl Proxy {
         {
             head.headers.insert(AUTHORIZATION, key.clone());
         }
-        let mut job = Job {
+        let mut plan = AnswerPlan {
             dialect: route.dialect.unwrap_or(Dialect::Other),
             drop_usage_event: false,
             hold_last: head.version == Version::HTTP_10,
@@ -87,7 +87,7 @@ impl Proxy {
                 let first = self.send_work(runtime, head.clone(), with_usage).await;
                 match self.unless_refused(first).await {
                     Some(sent) => {
-                        job.drop_usage_event = true;
+                        plan.drop_usage_event = true;
                         sent
                     }
                     None => self.ask_without_usage(runtime, head, body).await,
@@ -95,7 +95,7 @@ impl Proxy {
             }
         };
         match sent {
-            Ok(answer) => self.measure(job, in_flight, answer).await,
+            Ok(answer) => self.measure(plan, in_flight, answer).await,
             Err((refusal, message, failure)) => {
                 refuse(in_flight, failure, refusal, &path, &message).await
             }
@@ -103,7 +103,7 @@ impl Proxy {
     }
 
     /// How usage must be asked for, where a stream would not tell it otherwise.
-    fn usage_to_ask(&self, asked: &Asked<'_>, runtime: &FoundRuntime) -> Option<Repeats> {
+    fn usage_to_ask(&self, asked: &WorkRequest<'_>, runtime: &FoundRuntime) -> Option<Repeats> {
         let behaviour = runtime.kind.behaviour();
         let repeats = match behaviour.stream_usage {
             StreamUsage::Always => return None,
@@ -166,7 +166,7 @@ impl Proxy {
     fn describe(
         &self,
         in_flight: &mut InFlightRequest,
-        asked: &Asked<'_>,
+        asked: &WorkRequest<'_>,
         body: &[u8],
         runtime: Option<&FoundRuntime>,
     ) {
@@ -241,25 +241,25 @@ impl Proxy {
     /// Puts the meter on an answer.
     async fn measure(
         &self,
-        job: Job,
+        plan: AnswerPlan,
         in_flight: InFlightRequest,
         answer: Response<AnswerBody>,
     ) -> Response<Answer> {
         let (mut head, body) = answer.into_parts();
         strip_hop_by_hop(&mut head.headers);
         let label = label(&head);
-        let drop_usage_event = job.drop_usage_event && label.is_readable();
+        let drop_usage_event = plan.drop_usage_event && label.is_readable();
         if drop_usage_event {
             // One event less goes out than comes in, so the length that was announced does not hold.
             head.headers.remove(CONTENT_LENGTH);
         }
         let meter = Meter::new(MeterSettings {
-            dialect: job.dialect,
+            dialect: plan.dialect,
             label,
             hash_key: self.settings.hash_key.get(),
             drop_usage_event,
-            header_usage: header_usage(job.dialect, &head.headers),
-            answers: job.answers,
+            header_usage: header_usage(plan.dialect, &head.headers),
+            answers: plan.answers,
         });
         if let Some(id) = in_flight.request_id()
             && let Ok(id) = HeaderValue::from_str(id.as_str())
@@ -288,7 +288,7 @@ impl Proxy {
             bytes_left,
         };
         let stall = self.settings.stall_timeout;
-        let answer = Answer::passed(body, Some(measuring), stall, job.hold_last);
+        let answer = Answer::passed(body, Some(measuring), stall, plan.hold_last);
         Response::from_parts(head, answer)
     }
 }

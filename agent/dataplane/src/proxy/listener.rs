@@ -98,12 +98,12 @@ impl Proxy {
         let _ = stream.set_nodelay(true);
         let cut = self.cut.clone();
         let header_timeout = self.settings.header_timeout;
-        let io = Watched::new(stream, self.settings.client_timeout);
+        let io = TimedWrites::new(stream, self.settings.client_timeout);
         let is_blocked = Arc::clone(&io.is_blocked);
         let state = place.clone();
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let proxy = Arc::clone(&self);
-            let busy = Busy::of(&state);
+            let guard = RequestGuard::of(&state);
             let longest = proxy.settings.client_timeout;
             let request = request.map(|body| ClientBody::new(body, state.clone(), longest));
             Box::pin(async move {
@@ -112,14 +112,14 @@ impl Proxy {
                     let message = "this is no name of this machine; use localhost or its IP address, or have its \
                                    owner allow the name in agent.yaml under proxy.hosts";
                     let reply = Refusal::ForeignHost.reply(path, message);
-                    return Ok::<_, Infallible>(busy.until_end_of(reply));
+                    return Ok::<_, Infallible>(guard.until_end_of(reply));
                 }
                 if !is_local_origin(request.headers(), &proxy.settings.origins) {
                     let message = "a web page of another site asks; the owner of this machine can allow its origin \
                                    in agent.yaml under proxy.origins";
-                    return Ok(busy.until_end_of(Refusal::ForeignOrigin.reply(path, message)));
+                    return Ok(guard.until_end_of(Refusal::ForeignOrigin.reply(path, message)));
                 }
-                Ok(busy.until_end_of(proxy.handle(request).await))
+                Ok(guard.until_end_of(proxy.handle(request).await))
             })
         });
         let mut connection = http1::Builder::new()
@@ -164,7 +164,7 @@ impl Proxy {
 
 /// Takes what a client still sends, and keeps nothing of it: a connection that is closed with bytes unread may lose the
 /// answer on its way to the client.
-async fn read_the_rest(mut stream: Watched) {
+async fn read_the_rest(mut stream: TimedWrites) {
     if stream.shutdown().await.is_err() {
         return;
     }
@@ -261,9 +261,9 @@ async fn accept_any(listeners: &[TcpListener]) -> io::Result<(TcpStream, SocketA
 }
 
 /// A request that is served; its connection idles when its answer is whole.
-struct Busy(Connection);
+struct RequestGuard(Connection);
 
-impl Busy {
+impl RequestGuard {
     fn of(connection: &Connection) -> Self {
         connection.works();
         Self(connection.clone())
@@ -273,12 +273,12 @@ impl Busy {
         self.0.answers();
         response.map(|answer| Served {
             answer,
-            _busy: self,
+            _guard: self,
         })
     }
 }
 
-impl Drop for Busy {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
         self.0.ends();
     }
@@ -287,7 +287,7 @@ impl Drop for Busy {
 /// An answer whose connection works until it is whole.
 struct Served {
     answer: Answer,
-    _busy: Busy,
+    _guard: RequestGuard,
 }
 
 impl Body for Served {
@@ -311,14 +311,14 @@ impl Body for Served {
 }
 
 /// A client's connection that fails where the client reads too slowly for too long.
-struct Watched {
+struct TimedWrites {
     stream: TcpStream,
     budget: WaitBudget,
     /// Whether bytes wait for the client to read.
     is_blocked: Arc<AtomicBool>,
 }
 
-impl Watched {
+impl TimedWrites {
     fn new(stream: TcpStream, longest: Duration) -> Self {
         Self {
             stream,
@@ -348,7 +348,7 @@ impl Watched {
     }
 }
 
-impl AsyncRead for Watched {
+impl AsyncRead for TimedWrites {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -358,7 +358,7 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl AsyncWrite for TimedWrites {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -7,12 +7,12 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 /// What the last looks saw of an unrelated program: one that answers and is no runtime.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub(super) struct PollBackoff {
     /// What it looks like, and how often it was seen so in a row.
     unrelated: Option<(u64, u32)>,
 }
 
-impl Pace {
+impl PollBackoff {
     /// An unrelated program answers, with this fingerprint. Another fingerprint is another program, and may become a runtime.
     pub(super) fn saw_unrelated(&mut self, fingerprint: u64) {
         let times = match self.unrelated {
@@ -41,23 +41,27 @@ mod tests {
     #[test]
     fn an_unrelated_program_is_asked_less_and_less_until_it_changes() {
         let every = Duration::from_secs(4);
-        let mut pace = Pace::default();
+        let mut backoff = PollBackoff::default();
         let mut pauses = Vec::new();
         for _ in 0..7 {
-            pace.saw_unrelated(1);
-            pauses.push(pace.pause(every).as_secs());
+            backoff.saw_unrelated(1);
+            pauses.push(backoff.pause(every).as_secs());
         }
         assert_eq!(pauses, [4, 8, 16, 32, 60, 60, 60]);
-        pace.saw_unrelated(2);
-        assert_eq!(pace.pause(every), every, "another program");
-        pace.saw_unrelated(2);
-        pace.saw_other();
-        assert_eq!(pace.pause(every), every, "nobody listens any more");
+        backoff.saw_unrelated(2);
+        assert_eq!(backoff.pause(every), every, "another program");
+        backoff.saw_unrelated(2);
+        backoff.saw_other();
+        assert_eq!(backoff.pause(every), every, "nobody listens any more");
         for _ in 0..100 {
-            pace.saw_unrelated(2);
+            backoff.saw_unrelated(2);
         }
-        assert_eq!(pace.pause(every), LONGEST);
+        assert_eq!(backoff.pause(every), LONGEST);
         let rarely = Duration::from_secs(3600);
-        assert_eq!(pace.pause(rarely), rarely, "never more often than others");
+        assert_eq!(
+            backoff.pause(rarely),
+            rarely,
+            "never more often than others"
+        );
     }
 }
