@@ -58,7 +58,7 @@ impl ModeSwitch {
     }
 
     /// Everything that is in force.
-    pub fn stance(&self) -> ModeState {
+    pub fn state(&self) -> ModeState {
         self.0.borrow().clone()
     }
 
