@@ -3,7 +3,7 @@
 use super::word;
 use crate::config::Config;
 use crate::doctor::examine::{Examination, Told};
-use crate::doctor::{Check, CheckId, Patient};
+use crate::doctor::{Check, CheckId, Subject};
 use crate::files;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,13 +18,13 @@ const LEAST_BYTES: u64 = 64 * MIB;
 
 pub(super) const EXAMINATION: Examination = Examination {
     makes: &[CheckId::DiskFree, CheckId::DiskWritable],
-    run: |patient, told| Box::pin(check(patient, told)),
+    run: |subject, told| Box::pin(check(subject, told)),
 };
 
-async fn check(patient: Arc<Patient>, told: Told) {
-    let state = patient.paths.state.path().to_owned();
+async fn check(subject: Arc<Subject>, told: Told) {
+    let state = subject.paths.state.path().to_owned();
     let defaults = Config::default();
-    let limit = patient.values().unwrap_or(&defaults).spool.max_mib;
+    let limit = subject.values().unwrap_or(&defaults).spool.max_mib;
     let (teller, dir) = (told.clone(), state.clone());
     // A disk that hangs blocks its thread, not the doctor.
     let looking = tokio::task::spawn_blocking(move || {

@@ -4,7 +4,7 @@
 //! has no way around the meter.
 
 use super::text_word;
-use crate::doctor::patient::Asked;
+use crate::doctor::subject::Asked;
 use crate::doctor::{Check, CheckId};
 use crate::proxy::REQUEST_ID_HEADER;
 use crate::runtime::{FoundRuntime, RuntimeKind};

@@ -4,7 +4,7 @@
 use super::{chain, plane, set_clock, text_word, websocket, word};
 use crate::config::BaseUrl;
 use crate::doctor::examine::{Examination, Told};
-use crate::doctor::{Check, CheckId, Patient};
+use crate::doctor::{Check, CheckId, Subject};
 use crate::net::{
     self, ConnectError, Proxy, ProxyError, Stream, Target, TlsFault, TrustError, TrustSource,
 };
@@ -42,41 +42,41 @@ pub(super) const EXAMINATION: Examination = Examination {
         CheckId::ControlPlaneCredentials,
         CheckId::ControlPlaneStatus,
     ],
-    run: |patient, told| Box::pin(check(patient, told)),
+    run: |subject, told| Box::pin(check(subject, told)),
 };
 
-async fn check(patient: Arc<Patient>, told: Told) {
+async fn check(subject: Arc<Subject>, told: Told) {
     let end = Instant::now() + ALL;
     let address = Check::new(CheckId::NetworkAddress, "control_plane.api");
-    if patient.config.is_err() {
+    if subject.config.is_err() {
         return told.rest("the configuration cannot be read");
     }
-    let Some(api) = patient.api() else {
+    let Some(api) = subject.api() else {
         told.tell(address.warn(
             "no control plane is named: requests are metered and receipts kept, but nobody gets them",
-            patient.enrol_command(),
+            subject.enrol_command(),
         ));
         return told.rest("no control plane is named");
     };
     told.tell(address.ok(format!("the control plane is {api}")));
-    let Some(tcp) = reach(&patient, &api, &told).await else {
+    let Some(tcp) = reach(&subject, &api, &told).await else {
         return told.rest("there is no connection to the control plane");
     };
-    let Some(stream) = secure(&patient, &api, tcp, &told).await else {
+    let Some(stream) = secure(&subject, &api, tcp, &told).await else {
         return told.rest("there is no encrypted connection to the control plane");
     };
     tokio::join!(
-        plane::ask(&patient, &api, stream, &told),
-        websocket::handshake(&patient, &api, &told, end),
+        plane::ask(&subject, &api, stream, &told),
+        websocket::handshake(&subject, &api, &told, end),
     );
 }
 
-async fn reach(patient: &Patient, api: &BaseUrl, told: &Told) -> Option<TcpStream> {
+async fn reach(subject: &Subject, api: &BaseUrl, told: &Told) -> Option<TcpStream> {
     let check = Check::new(
         CheckId::NetworkProxy,
         "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY",
     );
-    match patient.network.proxy_for(api.target()) {
+    match subject.network.proxy_for(api.target()) {
         Ok(None) => {
             told.tell(check.ok("no proxy stands between this machine and the control plane"));
             reach_directly(api, told).await
@@ -205,23 +205,23 @@ async fn resolve(api: &BaseUrl, told: &Told) -> Option<Vec<SocketAddr>> {
     }
 }
 
-async fn secure(patient: &Patient, api: &BaseUrl, tcp: TcpStream, told: &Told) -> Option<Stream> {
+async fn secure(subject: &Subject, api: &BaseUrl, tcp: TcpStream, told: &Told) -> Option<Stream> {
     let check = Check::new(CheckId::NetworkTls, api.authority());
     if !api.is_https() {
         let peer = tcp.peer_addr().ok().map(|peer| peer.ip());
         told.tell(plain(check, api, peer));
         return Some(Stream::Plain(tcp));
     }
-    match timeout(TLS, patient.network.secure(tcp, api.target())).await {
+    match timeout(TLS, subject.network.secure(tcp, api.target())).await {
         Ok(Ok(stream)) => {
             told.tell(check.ok(format!(
                 "encrypted, and {} vouch for the server's name",
-                patient.network.trust().source()
+                subject.network.trust().source()
             )));
             Some(stream)
         }
         Ok(Err(error)) => {
-            told.tell(tls_fault(check, &error, patient, api));
+            told.tell(tls_fault(check, &error, subject, api));
             None
         }
         Err(_) => {
@@ -254,11 +254,11 @@ fn look_at_certificate(api: &BaseUrl) -> String {
     )
 }
 
-fn tls_fault(check: Check, error: &ConnectError, patient: &Patient, api: &BaseUrl) -> Check {
+fn tls_fault(check: Check, error: &ConnectError, subject: &Subject, api: &BaseUrl) -> Check {
     let finding = chain(error);
     let look = look_at_certificate(api);
     match error {
-        ConnectError::Trust(error) => trust_fault(check, error, patient),
+        ConnectError::Trust(error) => trust_fault(check, error, subject),
         ConnectError::Tls { fault, .. } => match fault {
             TlsFault::Expired { .. } => check.fail(
                 format!(
@@ -309,13 +309,13 @@ fn trust_more() -> String {
     }
 }
 
-fn trust_fault(check: Check, error: &TrustError, patient: &Patient) -> Check {
-    let fix = match patient.network.trust().source() {
+fn trust_fault(check: Check, error: &TrustError, subject: &Subject) -> Check {
+    let fix = match subject.network.trust().source() {
         TrustSource::Environment(_) => "unset SSL_CERT_FILE".to_owned(),
         TrustSource::Configured(file) => {
             format!("ls -l {} && head -n 1 {0}", word(file))
         }
-        TrustSource::BuiltIn => patient.bundle_command(),
+        TrustSource::BuiltIn => subject.bundle_command(),
     };
     check.fail(chain(error), fix)
 }

@@ -3,8 +3,8 @@
 use super::{chain, word};
 use crate::cli::VERSION;
 use crate::doctor::examine::{Examination, Told};
-use crate::doctor::patient::Asked;
-use crate::doctor::{Check, CheckId, Patient};
+use crate::doctor::subject::Asked;
+use crate::doctor::{Check, CheckId, Subject};
 use crate::service::{self, Level, ServiceState};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,10 +20,10 @@ pub(super) const EXAMINATION: Examination = Examination {
         CheckId::ServiceRunning,
         CheckId::ServiceVersion,
     ],
-    run: |patient, told| Box::pin(check(patient, told)),
+    run: |subject, told| Box::pin(check(subject, told)),
 };
 
-async fn check(patient: Arc<Patient>, told: Told) {
+async fn check(subject: Arc<Subject>, told: Told) {
     let asking = tokio::task::spawn_blocking(|| {
         let state = service::inspect_any()?;
         let version = state.program_version();
@@ -36,7 +36,7 @@ async fn check(patient: Arc<Patient>, told: Told) {
         Err(_) => return told.rest("the service manager does not answer within 2.5 s"),
     };
     let Some(unit) = &state.installed else {
-        told.tell(absent(&patient, &state).await);
+        told.tell(absent(&subject, &state).await);
         return told.rest("the service is not installed");
     };
     let about = |id| Check::new(id, unit.display().to_string());
@@ -47,9 +47,9 @@ async fn check(patient: Arc<Patient>, told: Told) {
 }
 
 /// An agent that runs in a terminal or a container serves as well; it only does not come back by itself.
-async fn absent(patient: &Patient, state: &ServiceState) -> Check {
+async fn absent(subject: &Subject, state: &ServiceState) -> Check {
     let check = Check::new(CheckId::ServiceInstalled, state.manager);
-    let runs = matches!(patient.asked().await.as_ref(), Asked::Runs(_));
+    let runs = matches!(subject.asked().await.as_ref(), Asked::Runs(_));
     let finding = if runs {
         "the agent runs, but not as a service: after a restart of the machine it does not come back"
     } else {

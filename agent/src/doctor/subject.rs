@@ -34,7 +34,7 @@ pub(super) enum Asked {
 }
 
 /// What is examined.
-pub struct Patient {
+pub struct Subject {
     /// Where the files are.
     pub paths: Paths,
     /// The configuration, or what is wrong with it.
@@ -50,15 +50,15 @@ pub struct Patient {
     asked: Shared<BoxFuture<'static, Arc<Asked>>>,
 }
 
-impl std::fmt::Debug for Patient {
+impl std::fmt::Debug for Subject {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Patient")
+        f.debug_struct("Subject")
             .field("paths", &self.paths)
             .finish_non_exhaustive()
     }
 }
 
-impl Patient {
+impl Subject {
     /// Reads what the checks share.
     pub fn new(paths: Paths, config: Result<Loaded, ConfigError>, place_flags: String) -> Self {
         let ca_file = config
