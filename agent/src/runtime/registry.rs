@@ -66,11 +66,19 @@ pub async fn discover(settings: &RegistrySettings) -> Vec<FoundRuntime> {
 }
 
 async fn keep_fresh(settings: RegistrySettings, feed: RegistryFeed) {
-    let RegistryFeed { list, asked } = feed;
-    let places = Place::all(&settings);
-    let board = Board {
-        seen: Mutex::new(vec![None; places.len()]),
+    let RegistryFeed {
         list,
+        asked,
+        looked,
+    } = feed;
+    let places = Place::all(&settings);
+    if places.is_empty() {
+        looked.send_replace(true);
+    }
+    let board = Board {
+        seen: Mutex::new(vec![Seen::NotYet; places.len()]),
+        list,
+        looked,
     };
     let looking = places
         .into_iter()
@@ -82,22 +90,48 @@ async fn keep_fresh(settings: RegistrySettings, feed: RegistryFeed) {
     }
 }
 
+/// What is known of a place.
+#[derive(Clone, PartialEq)]
+enum Seen {
+    /// The first look at it has not ended.
+    NotYet,
+    /// What the last look found.
+    Found(Option<FoundRuntime>),
+}
+
+impl Seen {
+    fn runtime(&self) -> Option<&FoundRuntime> {
+        match self {
+            Self::NotYet => None,
+            Self::Found(found) => found.as_ref(),
+        }
+    }
+}
+
 /// What was last seen at every place, in the order of the places, and the list that is made of it.
 struct Board {
-    seen: Mutex<Vec<Option<FoundRuntime>>>,
+    seen: Mutex<Vec<Seen>>,
     list: watch::Sender<Arc<Vec<FoundRuntime>>>,
+    looked: watch::Sender<bool>,
 }
 
 impl Board {
     fn put(&self, at: usize, found: Option<&FoundRuntime>) {
+        let found = Seen::Found(found.cloned());
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(place) = seen.get_mut(at).filter(|place| place.as_ref() != found) else {
+        let Some(place) = seen.get_mut(at).filter(|place| **place != found) else {
             return;
         };
-        log_change(place.as_ref(), found);
-        *place = found.cloned();
-        let now: Vec<_> = seen.iter().flatten().cloned().collect();
-        self.list.send_replace(Arc::new(now));
+        let known = std::mem::replace(place, found.clone());
+        if known.runtime() != found.runtime() {
+            log_change(known.runtime(), found.runtime());
+            let now: Vec<_> = seen.iter().filter_map(Seen::runtime).cloned().collect();
+            self.list.send_replace(Arc::new(now));
+        }
+        // After the list, so that who waited for the looks finds what they found.
+        if known == Seen::NotYet && !seen.contains(&Seen::NotYet) {
+            self.looked.send_replace(true);
+        }
     }
 }
 

@@ -252,6 +252,7 @@ mod running {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
     use dgon_agent::config::StateDir;
+    use dgon_testkit::fault::{FaultProxy, Weather};
     use dgon_testkit::runtime::{Kind, SimConfig, SimRuntime};
     use rustix::process::{Pid, Signal, kill_process};
     use std::io::{Read as _, Write as _};
@@ -389,6 +390,44 @@ mod running {
         );
         let status = agent.0.wait().unwrap();
         assert_eq!(status.code(), Some(0));
+    }
+
+    /// A runtime that takes its time to answer is there all the same when the agent calls itself ready.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_runtime_that_runs_is_known_when_the_agent_is_ready() {
+        let dir = tempfile::tempdir().unwrap();
+        let plane = plane();
+        enrol(dir.path(), &plane);
+        let sim = SimRuntime::start(SimConfig::new(Kind::Ollama))
+            .await
+            .unwrap();
+        let network = FaultProxy::start(sim.addr()).await.unwrap();
+        network.set(Weather {
+            delay: Duration::from_millis(40),
+            ..Weather::default()
+        });
+        let socket = dir.path().join("notify");
+        let manager = Manager::at(&socket);
+        let proxy = free_port();
+        let child = run(dir.path(), proxy, Some(network.address()))
+            .env("NOTIFY_SOCKET", &socket)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let agent = Running(child);
+        let models = tokio::task::spawn_blocking(move || {
+            manager.hear("READY=1");
+            let mut stream = TcpStream::connect(proxy).unwrap();
+            let request =
+                format!("GET /v1/models HTTP/1.1\r\nHost: {proxy}\r\nConnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).unwrap();
+            let mut text = String::new();
+            stream.read_to_string(&mut text).unwrap();
+            text
+        });
+        let models = models.await.unwrap();
+        assert!(models.starts_with("HTTP/1.1 200"), "{models}");
+        drop(agent);
     }
 
     /// A whole life with everything written down: none of it is secret.
