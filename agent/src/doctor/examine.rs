@@ -1,6 +1,7 @@
 //! Runs all examinations at once and keeps the board of what is known so far.
 
 use super::checks::EXAMINATIONS;
+use super::fix::System;
 use super::{Check, CheckId, Report, Subject};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
@@ -141,7 +142,7 @@ impl Ledger {
                 }
                 (Ending::Hung, 0) => check.fail(
                     "the system did not answer within 4.6 s; a driver, a disk or the network hangs",
-                    "sudo dmesg | tail",
+                    System::here().kernel_log(),
                 ),
                 (Ending::Broken(error), 0) => check.fail(
                     format!("the check itself failed, which is a fault of this program: {error}"),

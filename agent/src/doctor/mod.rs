@@ -7,6 +7,7 @@
 //! | `subject` | what the checks share, read or asked once |
 //! | `examine` | running all checks at once, each within its time |
 //! | `checks` | the checks, one file per group |
+//! | `fix` | the commands that are printed, for this system and for how the agent runs |
 //! | [`bundle`] | the archive for support, without secrets |
 //!
 //! Everything ends within five seconds: every step has a time limit of its own, and what hangs is reported as such
@@ -17,6 +18,7 @@ pub mod bundle;
 pub mod check_id;
 mod checks;
 mod examine;
+mod fix;
 pub mod report;
 mod subject;
 

@@ -1,5 +1,6 @@
 //! Group `agent`: does it run, is it the same version, does its link stand, can its proxy listen?
 
+use super::HERE;
 use crate::cli::VERSION;
 use crate::doctor::examine::{Examination, Told};
 use crate::doctor::subject::Asked;
@@ -23,50 +24,42 @@ pub(super) const EXAMINATION: Examination = Examination {
 async fn check(subject: Arc<Subject>, told: Told) {
     let socket = subject.paths.state.socket();
     let running = Check::new(CheckId::AgentRunning, socket.display().to_string());
-    let stop = "kill -TERM $(pgrep -x dgon-agent)";
     match subject.asked().await.as_ref() {
         Asked::Runs(status) => {
             told.tell(running.ok(format!("the agent runs, pid {}", status.pid)));
-            told.tell(version(&subject, status));
-            told.tell(link(&subject, status));
+            told.tell(version(&subject, status).await);
+            told.tell(link(&subject, status).await);
             told.tell(serving(&subject, status));
             told.rest("the agent runs and has the address");
         }
         Asked::Absent => {
-            told.tell(running.warn("the agent does not run", subject.command("run")));
+            told.tell(running.warn("the agent does not run", subject.start_command().await));
             told.tell(listen(&subject).await);
             told.rest("the agent does not run");
         }
         Asked::Unsupported => told.rest("the agent cannot be asked on this system"),
         Asked::Closed(why) => {
-            told.tell(running.fail(
-                why,
-                format!(
-                    "sudo -u \"$(stat -c %U {})\" {}",
-                    super::word(&socket),
-                    subject.command("doctor")
-                ),
-            ));
+            told.tell(running.fail(why, HERE.as_owner(&socket, &subject.command("doctor"))));
             told.rest("the agent cannot be asked");
         }
         Asked::OtherVersion => {
             told.tell(running.warn(
                 "the agent that runs is of another version and cannot be asked; restart it",
-                format!("{stop} && {}", subject.command("run")),
+                subject.update_command(None).await,
             ));
             told.rest("the agent that runs is of another version");
         }
         Asked::Silent => {
             told.tell(running.fail(
                 "the agent's socket is there, but the agent does not answer within 1.8 s",
-                format!("{stop} && {}", subject.command("run")),
+                subject.restart_command(None).await,
             ));
             told.rest("the agent does not answer");
         }
     }
 }
 
-fn version(subject: &Subject, status: &Status) -> Check {
+async fn version(subject: &Subject, status: &Status) -> Check {
     let check = Check::new(CheckId::AgentVersion, "the running agent and this program");
     if status.version == VERSION {
         check.ok(VERSION)
@@ -76,16 +69,12 @@ fn version(subject: &Subject, status: &Status) -> Check {
                 "the agent that runs is {}, this program is {VERSION}",
                 status.version
             ),
-            restart(subject, status),
+            subject.update_command(Some(status.pid)).await,
         )
     }
 }
 
-fn restart(subject: &Subject, status: &Status) -> String {
-    format!("kill -TERM {} && {}", status.pid, subject.command("run"))
-}
-
-fn link(subject: &Subject, status: &Status) -> Check {
+async fn link(subject: &Subject, status: &Status) -> Check {
     let check = Check::new(CheckId::AgentLink, "the WebSocket to the control plane");
     let error = status.link.last_error.as_ref();
     let why = error.map_or(String::new(), |error| format!(": {error}"));
@@ -104,7 +93,7 @@ fn link(subject: &Subject, status: &Status) -> Check {
             format!("two machines use one identity{why}"),
             subject.command("key rotate"),
         ),
-        Phase::Stopped => check.warn("the agent is stopping", subject.command("run")),
+        Phase::Stopped => check.warn("the agent is stopping", subject.start_command().await),
     }
 }
 
@@ -130,7 +119,7 @@ async fn listen(subject: &Subject) -> Check {
         Ok(_) => check.ok(format!("{address} is free")),
         Err(error) => check.fail(
             format!("the proxy cannot listen on {address}: {error}"),
-            format!("ss -ltnp 'sport = :{}'", address.port()),
+            HERE.who_listens(address.port()),
         ),
     }
 }

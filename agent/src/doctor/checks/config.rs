@@ -1,8 +1,8 @@
 //! Group `config`: can agent.yaml be read, and by whom written?
 
-use super::{chain, word};
+use super::{HERE, chain};
 use crate::config::plain_http;
-use crate::config::{Loaded, Origin};
+use crate::config::{BaseUrl, Loaded, Origin};
 use crate::doctor::examine::{Examination, Told};
 use crate::doctor::{Check, CheckId, Subject};
 use crate::files;
@@ -55,7 +55,7 @@ fn insecure_http(subject: &Subject) -> Check {
         return check.skip("no control plane is named");
     };
     let is_exposed = plain_http::is_exposed(&api);
-    let https = format!("dgon-agent run --api https://{}", api.host());
+    let https = use_https(subject, &api);
     match (config.control_plane.insecure_http, is_exposed) {
         (false, false) => check.ok("nothing leaves this machine unencrypted"),
         (false, true) => check.fail(
@@ -73,6 +73,19 @@ fn insecure_http(subject: &Subject) -> Check {
             "plain HTTP is allowed and not needed; remove it from agent.yaml or the environment",
             subject.command("config show"),
         ),
+    }
+}
+
+/// How the control plane is spoken to over TLS: by whatever set its address.
+pub(super) fn use_https(subject: &Subject, api: &BaseUrl) -> String {
+    let https = format!("https://{}", api.host());
+    let Ok(loaded) = &subject.config else {
+        return subject.command(&format!("run --api {https}"));
+    };
+    match loaded.origins.get("control_plane.api") {
+        Some(Origin::Environment(name)) => HERE.set_variable(name, &https),
+        Some(Origin::File) => HERE.set_key(&subject.paths.config_file, "api", &https),
+        Some(Origin::Flag) | None => subject.command(&format!("run --api {https}")),
     }
 }
 
@@ -109,13 +122,12 @@ fn listen(subject: &Subject) -> Check {
 
 /// How a listener is put back on the loopback address: by whatever set it.
 fn closed(subject: &Subject, loaded: &Loaded, path: &str, key: &str, at: SocketAddr) -> String {
+    let value = format!("127.0.0.1:{}", at.port());
     match loaded.origins.get(path) {
-        Some(Origin::Environment(name)) => format!("export {name}=127.0.0.1:{}", at.port()),
-        Some(Origin::File | Origin::Flag) | None => format!(
-            "sed -i 's/^\\( *\\){key}:.*/\\1{key}: 127.0.0.1:{}/' {}",
-            at.port(),
-            word(&subject.paths.config_file)
-        ),
+        Some(Origin::Environment(name)) => HERE.set_variable(name, &value),
+        Some(Origin::File | Origin::Flag) | None => {
+            HERE.set_key(&subject.paths.config_file, key, &value)
+        }
     }
 }
 
@@ -127,7 +139,7 @@ fn file_mode(subject: &Subject) -> Check {
         Ok(None) => check.ok("only its owner can change it"),
         Ok(Some(mode)) => check.fail(
             format!("others can change it (mode {mode:04o}), and with it what this agent does"),
-            format!("chmod go-w {}", word(file)),
+            HERE.close(file, "go-w"),
         ),
         Err(error) => unseen(check, file, &error, "there is no file to look at"),
     }
@@ -140,7 +152,7 @@ fn state_mode(subject: &Subject) -> Check {
         Ok(None) => check.ok("only its owner can enter the state directory"),
         Ok(Some(mode)) => check.warn(
             format!("others can look into the state directory (mode {mode:04o})"),
-            format!("chmod 700 {}", word(state)),
+            HERE.close(state, "700"),
         ),
         Err(error) => unseen(check, state, &error, "there is no state directory yet"),
     }
@@ -152,7 +164,7 @@ fn unseen(check: Check, path: &Path, error: &io::Error, absent: &str) -> Check {
     } else {
         check.fail(
             format!("it cannot be looked at: {error}"),
-            format!("ls -ld {}", word(path)),
+            HERE.show_owner(path),
         )
     }
 }

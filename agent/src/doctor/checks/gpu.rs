@@ -1,5 +1,6 @@
 //! Group `gpu`: the driver's findings, heat, throttling, memory errors and Xid faults.
 
+use super::HERE;
 use crate::doctor::examine::{Examination, Told};
 use crate::doctor::subject::{Asked, Subject};
 use crate::doctor::{Check, CheckId};
@@ -40,13 +41,13 @@ async fn check(subject: Arc<Subject>, told: Told) {
     match timeout(DRIVER, surveying).await {
         Ok(Ok(survey)) => tell(&survey, driver, &told),
         Ok(Err(_)) => {
-            told.tell(driver.fail("the driver's library failed", "nvidia-smi"));
+            told.tell(driver.fail("the driver's library failed", HERE.show_cards()));
             told.rest("the driver failed");
         }
         Err(_) => {
             told.tell(driver.fail(
                 "the driver does not answer within 4 s, so it hangs",
-                "sudo dmesg | grep -i -e nvrm -e amdgpu | tail; sudo reboot",
+                HERE.driver_hangs(),
             ));
             told.rest("the driver hangs");
         }
@@ -108,7 +109,7 @@ fn judged(check: Check, finding: &Finding) -> Check {
 fn card_checks(card: &Card) -> Vec<Check> {
     let index = card.gpu.index;
     let about = |id| Check::new(id, card.gpu.name.clone()).about(format!("GPU {index}"));
-    let watch = format!("nvidia-smi -q -i {index} -d TEMPERATURE,PERFORMANCE,POWER");
+    let watch = HERE.watch_card(index);
     vec![
         about(CheckId::GpuCard).ok(if card.asleep {
             format!("{} sleeps and is not woken", card.gpu.name)

@@ -1,6 +1,6 @@
 //! Group `identity`: key and secret are there, are this user's alone, and are of the node that is configured.
 
-use super::{chain, word};
+use super::{HERE, chain};
 use crate::doctor::examine::Examination;
 use crate::doctor::{Check, CheckId, Subject};
 use crate::identity::IdentityError;
@@ -44,12 +44,12 @@ fn secret(subject: &Subject) -> Check {
 fn fix(subject: &Subject, error: &IdentityError) -> String {
     match error {
         IdentityError::NotEnrolled(_) => subject.enrol_command(),
-        IdentityError::Exposed { path, .. } => format!("chmod 600 {}", word(path)),
-        IdentityError::Read { path, .. } => format!("ls -l {}", word(path)),
+        IdentityError::Exposed { path, .. } => HERE.close(path, "600"),
+        IdentityError::Read { path, .. } => HERE.show_owner(path),
         // Nothing is lost: a damaged file is put aside, and enrolment makes a new one.
         IdentityError::Damaged(path) => {
-            let path = word(path);
-            format!("mv {path} {path}.damaged && {}", subject.enrol_command())
+            let aside = HERE.put_aside(path, "damaged");
+            HERE.shell().both(&aside, &subject.enrol_command())
         }
         _ => subject.bundle_command(),
     }
@@ -69,10 +69,10 @@ fn node(subject: &Subject) -> Check {
                 "the configuration says {id}, but this machine is enrolled as {}; the agent will not start",
                 enrolment.node_id
             ),
-            format!(
-                "sed -i 's/{id}/{}/' {}",
-                enrolment.node_id,
-                word(&subject.paths.config_file)
+            HERE.set_key(
+                &subject.paths.config_file,
+                "id",
+                enrolment.node_id.as_str(),
             ),
         ),
         _ => check.ok(format!("this machine is {}", enrolment.node_id)),

@@ -1,9 +1,10 @@
 //! Groups `clock` and `control_plane`, and how long an answer takes: one signed request tells of all.
 
-use super::{chain, set_clock, text_word};
+use super::{HERE, chain};
 use crate::api::{Answer, Api, ApiError};
 use crate::config::BaseUrl;
 use crate::doctor::examine::Told;
+use crate::doctor::subject::Asked as Running;
 use crate::doctor::{Check, CheckId, Subject};
 use crate::net::Stream;
 use dgon_protocol::error::ErrorType;
@@ -35,7 +36,7 @@ pub(super) async fn ask(subject: &Subject, api: &BaseUrl, stream: Stream, told: 
     told.tell(latency(api, &asked, began.elapsed()));
     told.tell(clock(&asked));
     told.tell(credentials(subject, &asked));
-    told.tell(standing(subject, &asked));
+    told.tell(standing(subject, &asked).await);
 }
 
 type Asked = Result<Answer<NodeSelf>, ApiError>;
@@ -47,7 +48,7 @@ fn is_ours(asked: &Asked) -> bool {
 
 fn answer(subject: &Subject, api: &BaseUrl, asked: &Asked) -> Check {
     let check = Check::new(CheckId::ControlPlaneAnswer, api.at(SELF_PATH));
-    let look = format!("curl -sv -o /dev/null {}", text_word(&api.at("/healthz")));
+    let look = HERE.steps(&api.at("/healthz"));
     let error = match asked {
         Ok(_) | Err(ApiError::Refused { .. }) => {
             return check.ok("a DGON control plane answers");
@@ -61,7 +62,7 @@ fn answer(subject: &Subject, api: &BaseUrl, asked: &Asked) -> Check {
                  a browser on this machine",
                 chain(error)
             ),
-            format!("curl -sv {}", text_word(&api.at("/healthz"))),
+            HERE.get_with_steps(&api.at("/healthz")),
         ),
         ApiError::TimedOut { .. } => check.fail(
             "the control plane takes connections, but does not answer within 1.5 s",
@@ -84,7 +85,7 @@ fn latency(api: &BaseUrl, asked: &Asked, took: Duration) -> Check {
     if took > SLOW {
         check.warn(
             format!("{took_ms} ms; the control plane is far away or busy, or the line is full"),
-            format!("ping -c 5 {}", text_word(api.host())),
+            HERE.ping(api.host()),
         )
     } else {
         check.ok(format!("{took_ms} ms"))
@@ -118,10 +119,10 @@ fn drift(check: Check, server: SystemTime) -> Check {
         let limit = CLOCK_SKEW.as_secs();
         check.fail(
             format!("{finding}; requests are refused from {limit} s on"),
-            set_clock(),
+            HERE.set_clock(),
         )
     } else if drift > DRIFT_WARN {
-        check.warn(finding, set_clock())
+        check.warn(finding, HERE.set_clock())
     } else {
         check.ok("within a few seconds of the control plane's")
     }
@@ -143,7 +144,7 @@ fn credentials(subject: &Subject, asked: &Asked) -> Check {
     match detail.kind {
         ErrorType::StaleTimestamp => check.fail(
             "the control plane refuses requests with this machine's time",
-            set_clock(),
+            HERE.set_clock(),
         ),
         ErrorType::Unauthorized | ErrorType::Forbidden => check.fail(
             format!(
@@ -165,7 +166,7 @@ fn credentials(subject: &Subject, asked: &Asked) -> Check {
     }
 }
 
-fn standing(subject: &Subject, asked: &Asked) -> Check {
+async fn standing(subject: &Subject, asked: &Asked) -> Check {
     let check = Check::new(
         CheckId::ControlPlaneStatus,
         "the node's status at the control plane",
@@ -182,11 +183,11 @@ fn standing(subject: &Subject, asked: &Asked) -> Check {
         LifecycleStatus::Active => check.ok("the node is active"),
         LifecycleStatus::Pending => check.warn(
             format!("the node is pending{reason}; it becomes active when its first probe passes"),
-            subject.command("run"),
+            seen_by(subject).await,
         ),
         LifecycleStatus::Offline => check.warn(
             format!("the control plane takes the node for offline{reason}"),
-            subject.command("run"),
+            seen_by(subject).await,
         ),
         LifecycleStatus::Quarantine => check.fail(
             format!(
@@ -195,6 +196,18 @@ fn standing(subject: &Subject, asked: &Asked) -> Check {
             ),
             subject.bundle_command(),
         ),
+    }
+}
+
+/// How the control plane comes to see this node: by an agent that runs; why a running one is not seen says `status`.
+async fn seen_by(subject: &Subject) -> String {
+    match subject.asked().await.as_ref() {
+        Running::Absent => subject.start_command().await,
+        Running::Runs(_)
+        | Running::OtherVersion
+        | Running::Unsupported
+        | Running::Closed(_)
+        | Running::Silent => subject.command("status"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Groups `runtime` and `models`: one is found, it is ready, it has models, and a token comes through the proxy.
 
-use super::{chain, generation};
+use super::{HERE, chain, generation};
 use crate::doctor::examine::{Examination, Told};
 use crate::doctor::{Check, CheckId, Subject};
 use crate::runtime::{FoundRuntime, Readiness, RuntimeKind, discover};
@@ -73,14 +73,14 @@ fn start_one() -> &'static str {
     if has_ollama {
         "ollama serve"
     } else {
-        "curl -fsSL https://ollama.com/install.sh | sh"
+        HERE.install_runtime()
     }
 }
 
 fn ready(runtime: &FoundRuntime) -> Check {
     let check =
         Check::new(CheckId::RuntimeReady, runtime.endpoint.to_string()).about(name(runtime));
-    let look = format!("curl -s {}", runtime.endpoint);
+    let look = HERE.get(&runtime.endpoint.to_string());
     match &runtime.readiness {
         Readiness::Ready => check.ok("takes requests"),
         Readiness::Loading => check.warn(
@@ -106,7 +106,7 @@ fn models(subject: &Subject, runtime: &FoundRuntime) -> Check {
     if runtime.models.is_empty() {
         let fix = match runtime.kind {
             RuntimeKind::Ollama => "ollama pull llama3.2".to_owned(),
-            _ => format!("curl -s {}/v1/models", runtime.endpoint),
+            _ => HERE.get(&format!("{}/v1/models", runtime.endpoint)),
         };
         return check.fail("serves no model", fix);
     }

@@ -1,6 +1,6 @@
 //! Group `spool`: what waits, and what was refused.
 
-use super::{chain, word};
+use super::{HERE, chain};
 use crate::config::Config;
 use crate::doctor::examine::{Examination, Told};
 use crate::doctor::subject::Asked;
@@ -44,7 +44,7 @@ fn depth(subject: &Subject, acked_seq: u64) -> Check {
         Err(error) => {
             return check.fail(
                 format!("the spool cannot be read: {error}"),
-                format!("ls -la {}", word(&folder)),
+                HERE.list(&folder),
             );
         }
     };
@@ -71,7 +71,7 @@ fn dead_letters(subject: &Subject) -> Check {
     let file = state.dead_letters();
     let check = Check::new(CheckId::SpoolDeadLetters, file.display().to_string());
     let letters = DeadLetters::in_dir(state.path());
-    let put_aside = || format!("mv {0} {0}.seen", word(&file));
+    let put_aside = || HERE.put_aside(&file, "seen");
     match (letters.count(), letters.newest(1)) {
         (0, Ok(_)) => check.ok("no receipt was refused"),
         (count, Ok(_)) if letters.is_full() => check.fail(
@@ -90,9 +90,10 @@ fn dead_letters(subject: &Subject) -> Check {
             });
             check.warn(
                 format!("{count} receipts were refused by the control plane{why}"),
-                format!("tail -n 3 {0} && {1}", word(&file), put_aside()),
+                HERE.shell()
+                    .both(&HERE.last_lines(&file, 3), &put_aside()),
             )
         }
-        (_, Err(error)) => check.fail(chain(&error), format!("ls -l {}", word(&file))),
+        (_, Err(error)) => check.fail(chain(&error), HERE.show_owner(&file)),
     }
 }

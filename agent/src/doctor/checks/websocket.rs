@@ -1,6 +1,6 @@
 //! `network.websocket`: the way of the link up to the control plane's challenge. It disturbs no session that stands.
 
-use super::{chain, set_clock, text_word};
+use super::{HERE, chain};
 use crate::config::BaseUrl;
 use crate::doctor::examine::Told;
 use crate::doctor::{Check, CheckId, Subject};
@@ -35,15 +35,10 @@ pub(super) async fn handshake(subject: &Subject, api: &BaseUrl, told: &Told, end
 
 fn judge(check: Check, error: &HandshakeProbeError, subject: &Subject, api: &BaseUrl) -> Check {
     let finding = chain(error);
-    let look = format!(
-        "curl -sv --http1.1 -m 5 -o /dev/null -H 'Connection: Upgrade' -H 'Upgrade: websocket' \
-         -H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: ZG9jdG9yZG9jdG9yZG9jdA==' \
-         -H 'Sec-WebSocket-Protocol: {SUBPROTOCOL}' {}",
-        text_word(&api.at(LINK_PATH))
-    );
+    let look = HERE.upgrade(&api.at(LINK_PATH), SUBPROTOCOL);
     match error {
         HandshakeProbeError::Dial(DialError::Refused { kind, .. }) => match kind {
-            Some(ErrorType::StaleTimestamp) => check.fail(finding, set_clock()),
+            Some(ErrorType::StaleTimestamp) => check.fail(finding, HERE.set_clock()),
             Some(ErrorType::Unauthorized | ErrorType::Forbidden) => {
                 check.skip("the secret is not accepted, see control_plane.credentials")
             }
