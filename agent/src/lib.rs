@@ -24,6 +24,7 @@ pub mod rotation;
 pub mod run;
 pub mod runtime;
 pub mod service;
+pub mod shell;
 pub mod telemetry;
 pub mod terminal;
 

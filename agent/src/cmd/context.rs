@@ -6,6 +6,7 @@ use crate::config::{
     ConfigError, EXIT_CONFIG, Loaded, Log, LogLevel, Overrides, PathFlags, Paths, PathsError,
 };
 use crate::run::RunError;
+use crate::shell::Shell;
 use anyhow::Result;
 use clap::ValueEnum;
 
@@ -72,7 +73,7 @@ impl Context {
         let mut flags = String::new();
         let mut flag = |name: &str, path: &Option<std::path::PathBuf>| {
             if let Some(path) = path {
-                flags.push_str(&format!(" {name} {}", quoted(&path.display().to_string())));
+                flags.push_str(&format!(" {name} {}", Shell::here().path(path)));
             }
         };
         flag("--state-dir", &self.global.state_dir);
@@ -90,16 +91,6 @@ impl Context {
         if let Err(error) = crate::log::init(&to_stderr) {
             tracing::debug!(%error, "no log");
         }
-    }
-}
-
-/// A word of a shell command.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
     }
 }
 

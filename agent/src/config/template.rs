@@ -15,8 +15,8 @@ pub struct Seed<'a> {
     pub region: &'a str,
 }
 
-/// A JSON string is a YAML string, whatever its characters.
-fn quoted(text: &str) -> String {
+/// Text as a string of YAML: a JSON string is one, whatever its characters.
+fn yaml_string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
@@ -27,13 +27,13 @@ pub fn render(seed: &Seed<'_>) -> String {
     } else {
         ""
     };
-    let api = quoted(&seed.api.to_string());
-    let id = quoted(seed.node_id);
+    let api = yaml_string(&seed.api.to_string());
+    let id = yaml_string(seed.node_id);
     // The network may have no region for this node: then the key stays absent, it is never empty.
     let region = if seed.region.is_empty() {
         "# region: eu-west".to_owned()
     } else {
-        format!("region: {}", quoted(seed.region))
+        format!("region: {}", yaml_string(seed.region))
     };
     format!(
         r#"# Configuration of dgon-agent. Written at enrolment; yours to edit. `dgon-agent config check` reads it.

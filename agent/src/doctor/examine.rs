@@ -1,7 +1,8 @@
 //! Runs all examinations at once and keeps the board of what is known so far.
 
 use super::checks::EXAMINATIONS;
-use super::{Check, CheckId, Patient, Report};
+use super::fix::System;
+use super::{Check, CheckId, Report, Subject};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ const EXAMINATION: Duration = Duration::from_millis(4_600);
 pub(super) struct Examination {
     /// Every one of these is told, by the examination or, where it could not, for it.
     pub(super) makes: &'static [CheckId],
-    pub(super) run: fn(Arc<Patient>, Told) -> BoxFuture<'static, ()>,
+    pub(super) run: fn(Arc<Subject>, Told) -> BoxFuture<'static, ()>,
 }
 
 /// Where an examination tells what it finds, as soon as it finds it.
@@ -141,7 +142,7 @@ impl Ledger {
                 }
                 (Ending::Hung, 0) => check.fail(
                     "the system did not answer within 4.6 s; a driver, a disk or the network hangs",
-                    "sudo dmesg | tail",
+                    System::here().kernel_log(),
                 ),
                 (Ending::Broken(error), 0) => check.fail(
                     format!("the check itself failed, which is a fault of this program: {error}"),
@@ -168,7 +169,7 @@ impl Ledger {
 }
 
 /// Runs every check and shows the board at its beginning and whenever something is added to it.
-pub async fn examine(patient: Arc<Patient>, mut show: impl FnMut(&Board)) -> Report {
+pub async fn examine(subject: Arc<Subject>, mut show: impl FnMut(&Board)) -> Report {
     let began = Instant::now();
     let (out, mut events) = unbounded_channel();
     for (number, examination) in EXAMINATIONS.iter().enumerate() {
@@ -176,7 +177,7 @@ pub async fn examine(patient: Arc<Patient>, mut show: impl FnMut(&Board)) -> Rep
             number,
             out: out.clone(),
         };
-        let work = (examination.run)(Arc::clone(&patient), told.clone());
+        let work = (examination.run)(Arc::clone(&subject), told.clone());
         tokio::spawn(async move {
             let ending = match tokio::spawn(timeout(EXAMINATION, work)).await {
                 Ok(Ok(())) => Ending::Done,

@@ -4,9 +4,10 @@
 //! |---|---|
 //! | [`check_id`] | the stable names of all checks |
 //! | [`report`] | what is told: checks, outcome, exit code |
-//! | `patient` | what the checks share, read or asked once |
+//! | `subject` | what the checks share, read or asked once |
 //! | `examine` | running all checks at once, each within its time |
 //! | `checks` | the checks, one file per group |
+//! | `fix` | the commands that are printed, for this system and for how the agent runs |
 //! | [`bundle`] | the archive for support, without secrets |
 //!
 //! Everything ends within five seconds: every step has a time limit of its own, and what hangs is reported as such
@@ -17,10 +18,11 @@ pub mod bundle;
 pub mod check_id;
 mod checks;
 mod examine;
-mod patient;
+mod fix;
 pub mod report;
+mod subject;
 
 pub use check_id::CheckId;
 pub use examine::{Board, GroupBoard, examine};
-pub use patient::Patient;
 pub use report::{Check, Counts, Outcome, Report, SCHEMA_VERSION};
+pub use subject::Subject;

@@ -2,8 +2,10 @@
 //!
 //! [`write_private`] leaves either the old or the new content after a crash, never a part, and the file is its
 //! owner's alone from the first byte on. What root writes into another user's directory becomes that user's, as the
-//! service runs as a user of its own and `sudo dgon-agent enroll` does not. `cfg` of the operating system stays in this folder.
+//! service runs as a user of its own and `sudo dgon-agent enroll` does not. That user may rename what lies there at any
+//! moment, so root gives files away by descriptors, never by names. `cfg` of the operating system stays in this folder.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
@@ -17,6 +19,8 @@ mod other;
 #[cfg(not(unix))]
 use other as os;
 
+#[cfg(unix)]
+pub(crate) use os::{Account, give_tree, open_to_group, replace_program};
 pub use os::{free_bytes, is_superuser, open_to_others, writable_by_others};
 pub(crate) use os::{is_same, is_stderr, private};
 
@@ -31,12 +35,7 @@ pub fn create_private_dir(path: &Path) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
     }
-    os::make_private_dir(path)?;
-    os::follow_owner(path, path.parent())?;
-    match path.parent() {
-        Some(parent) => sync_dir(parent),
-        None => Ok(()),
-    }
+    os::make_private_dir(path)
 }
 
 /// Writes `content` with mode 0600: to a new file beside it, fsynced, renamed over it, directory fsynced.
@@ -44,7 +43,7 @@ pub fn create_private_dir(path: &Path) -> io::Result<()> {
 /// # Errors
 /// What the system says; the old file is then still there.
 pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
-    replace(path, content, os::private(&mut OpenOptions::new()))
+    replace(path, content, 0o600)
 }
 
 /// Like [`write_private`], but readable by all: for files without secrets.
@@ -52,7 +51,7 @@ pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
 /// # Errors
 /// What the system says; the old file is then still there.
 pub fn write_public(path: &Path, content: &[u8]) -> io::Result<()> {
-    replace(path, content, &mut OpenOptions::new())
+    replace(path, content, 0o666)
 }
 
 /// Makes a new file that only its owner can read.
@@ -63,38 +62,36 @@ pub fn create_private(path: &Path) -> io::Result<File> {
     os::private(OpenOptions::new().write(true).create_new(true)).open(path)
 }
 
-fn replace(path: &Path, content: &[u8], options: &mut OpenOptions) -> io::Result<()> {
+fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let (parent, name) = parent_and_name(path)?;
+    let folder = os::Folder::open(parent)?;
+    let mut fresh = name.to_owned();
+    fresh.push(format!(".new.{}", std::process::id()));
+    // A leftover of a crashed process with our id must not lend its mode to the new file.
+    folder.remove(&fresh)?;
+    let written = folder.create(&fresh, mode).and_then(|mut file: File| {
+        file.write_all(content)?;
+        folder.give_to_owner(&file)?;
+        file.sync_all()
+    });
+    if let Err(error) = written.and_then(|()| folder.rename(&fresh, name)) {
+        // The first error is the one to tell; the leftover is removed by the next write if not now.
+        drop(folder.remove(&fresh));
+        return Err(error);
+    }
+    folder.sync()
+}
+
+/// The directory that `path` lies in, and its name there.
+fn parent_and_name(path: &Path) -> io::Result<(&Path, &OsStr)> {
+    let name = path
+        .file_name()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"))?;
     let parent = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
-    let mut name = path
-        .file_name()
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"))?
-        .to_owned();
-    name.push(format!(".new.{}", std::process::id()));
-    let fresh = parent.join(name);
-    // A leftover of a crashed process with our id must not lend its mode to the new file.
-    match fs::remove_file(&fresh) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let written = options
-        .write(true)
-        .create_new(true)
-        .open(&fresh)
-        .and_then(|mut file: File| {
-            file.write_all(content)?;
-            os::follow_owner(&fresh, Some(parent))?;
-            file.sync_all()
-        })
-        .and_then(|()| fs::rename(&fresh, path));
-    if let Err(error) = written {
-        // The first error is the one to tell; the leftover is removed by the next write if not now.
-        drop(fs::remove_file(&fresh));
-        return Err(error);
-    }
-    sync_dir(parent)
+    Ok((parent, name))
 }
 
 /// Makes renames and creations in a directory durable.
@@ -159,5 +156,34 @@ mod tests {
             read_small(&path, 10).unwrap_err().kind(),
             io::ErrorKind::FileTooLarge
         );
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn what_root_writes_for_another_user_is_theirs_and_never_behind_their_link() {
+        use std::os::unix::fs::{MetadataExt as _, chown, symlink};
+        const OTHER: u32 = 65534;
+        if !is_superuser() {
+            println!("skipped: only root can write for others");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir(at("theirs")).unwrap();
+        fs::create_dir(at("roots")).unwrap();
+        chown(at("theirs"), Some(OTHER), Some(OTHER)).unwrap();
+        create_private_dir(&at("theirs/state")).unwrap();
+        write_private(&at("theirs/state/node.key"), b"x").unwrap();
+        for name in ["theirs/state", "theirs/state/node.key"] {
+            let facts = fs::metadata(at(name)).unwrap();
+            assert_eq!((facts.uid(), facts.gid()), (OTHER, OTHER), "{name}");
+        }
+        symlink(at("roots"), at("theirs/link")).unwrap();
+        let error = write_private(&at("theirs/link/node.key"), b"x").unwrap_err();
+        assert!(
+            error.to_string().contains("root does not follow it"),
+            "{error}"
+        );
+        assert_eq!(fs::read_dir(at("roots")).unwrap().count(), 0);
     }
 }

@@ -1,8 +1,9 @@
 //! Systems without Unix modes: the state directory lies in the user's profile, whose access list guards it.
 
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use sysinfo::Disks;
 
 /// Whether this process is root: there is none.
@@ -56,9 +57,42 @@ pub(super) fn sync_dir(_path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// There is no owner to follow.
-pub(super) fn follow_owner(_path: &Path, _dir: Option<&Path>) -> io::Result<()> {
-    Ok(())
+/// A folder by its name: an access list guards it, and no other user renames what lies in it.
+#[derive(Debug)]
+pub(super) struct Folder(PathBuf);
+
+impl Folder {
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self(path.to_owned()))
+    }
+
+    /// There are no modes.
+    pub(super) fn create(&self, name: &OsStr, _mode: u32) -> io::Result<File> {
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(self.0.join(name))
+    }
+
+    pub(super) fn remove(&self, name: &OsStr) -> io::Result<()> {
+        match std::fs::remove_file(self.0.join(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
+    pub(super) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        std::fs::rename(self.0.join(from), self.0.join(to))
+    }
+
+    pub(super) fn sync(&self) -> io::Result<()> {
+        sync_dir(&self.0)
+    }
+
+    /// There is no owner to follow.
+    pub(super) fn give_to_owner(&self, _file: &File) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Whether `path` still names the open file: an open file cannot be renamed here.

@@ -71,6 +71,7 @@ impl Finding {
     /// A finding about the machine.
     pub(super) fn of_machine(kind: FindingKind, cause: &str) -> Self {
         let (severity, message, fix) = sentence(kind, "the GPUs", cause);
+        let fix = fix.map(|fix| fix_here(kind, fix, cfg!(windows)));
         Self {
             kind,
             severity,
@@ -83,6 +84,7 @@ impl Finding {
     /// A finding about one card.
     pub(super) fn of_card(kind: FindingKind, index: u32, cause: &str) -> Self {
         let (severity, message, fix) = sentence(kind, &format!("GPU {index}"), cause);
+        let fix = fix.map(|fix| fix_here(kind, fix, cfg!(windows)));
         Self {
             kind,
             severity,
@@ -90,6 +92,31 @@ impl Finding {
             message,
             fix,
         }
+    }
+}
+
+/// The fix of a system that has the driver's tools and none of Linux' own; else the one that is given.
+fn fix_here(kind: FindingKind, of_linux: &'static str, is_windows: bool) -> &'static str {
+    if !is_windows {
+        return of_linux;
+    }
+    match kind {
+        FindingKind::DriverMissing => "Start-Process https://www.nvidia.com/drivers",
+        FindingKind::DriverNotLoaded
+        | FindingKind::VersionMismatch
+        | FindingKind::CardLost
+        | FindingKind::ResetRequired
+        | FindingKind::MemoryErrors
+        | FindingKind::Hangs => "Restart-Computer -Confirm",
+        FindingKind::NoPermission => "Start-Process powershell -Verb RunAs",
+        FindingKind::Xid => "Get-WinEvent -LogName System -MaxEvents 20",
+        FindingKind::NoDriver
+        | FindingKind::StaticBuild
+        | FindingKind::NoCard
+        | FindingKind::Hot
+        | FindingKind::Throttled
+        | FindingKind::Unsupported
+        | FindingKind::Unreadable => of_linux,
     }
 }
 
@@ -179,5 +206,32 @@ fn sentence(
             format!("the driver does not tell about {what}: {cause}"),
             Some("nvidia-smi"),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_gets_no_fix_of_linux() {
+        for kind in [
+            FindingKind::DriverMissing,
+            FindingKind::DriverNotLoaded,
+            FindingKind::VersionMismatch,
+            FindingKind::NoPermission,
+            FindingKind::CardLost,
+            FindingKind::ResetRequired,
+            FindingKind::Hangs,
+            FindingKind::Xid,
+            FindingKind::MemoryErrors,
+            FindingKind::Hot,
+            FindingKind::Throttled,
+            FindingKind::Unreadable,
+        ] {
+            let (_, _, fix) = sentence(kind, "GPU 0", "x");
+            let fix = fix_here(kind, fix.unwrap(), true);
+            assert!(!fix.contains("sudo") && !fix.contains('|'), "{fix}");
+        }
     }
 }

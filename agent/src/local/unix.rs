@@ -5,13 +5,16 @@ use super::{Answer, LocalError, Request, Responder};
 use dgon_agent_dataplane::accept::AcceptErrors;
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{UnixListener, UnixSocket, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+
+const OWNER_ONLY: rustix::fs::Mode = rustix::fs::Mode::RUSR.union(rustix::fs::Mode::WUSR);
+/// Connections that wait to be taken.
+const BACKLOG: u32 = 64;
 
 /// Listens until `stop`; the socket is gone afterwards. The caller holds the spool's lock, so that what lies at
 /// `path` belongs to no running agent and is replaced.
@@ -65,10 +68,25 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     fresh.push(".new");
     let fresh = Path::new(&fresh);
     drop(fs::remove_file(fresh));
-    let listener = UnixListener::bind(fresh)?;
-    fs::set_permissions(fresh, fs::Permissions::from_mode(0o600))?;
+    let listener = bind(fresh)?;
     fs::rename(fresh, path)?;
     Ok(listener)
+}
+
+/// Binds a socket that is its owner's alone. Never by `chmod` of the name, which another user may have put elsewhere
+/// by then.
+fn bind(path: &Path) -> io::Result<UnixListener> {
+    let socket = UnixSocket::new_stream()?;
+    // Linux makes the name with the mode that the socket has; elsewhere a socket has none.
+    #[cfg(target_os = "linux")]
+    rustix::fs::fchmod(&socket, OWNER_ONLY)?;
+    socket.bind(path)?;
+    #[cfg(not(target_os = "linux"))]
+    {
+        use rustix::fs::{AtFlags, CWD};
+        rustix::fs::chmodat(CWD, path, OWNER_ONLY, AtFlags::SYMLINK_NOFOLLOW)?;
+    }
+    socket.listen(BACKLOG)
 }
 
 /// Whether who connected may ask: the user who runs the agent, or root. The socket's mode says the same; this holds
@@ -109,6 +127,7 @@ pub async fn ask(path: &Path, request: Request) -> Result<Answer, LocalError> {
 mod tests {
     use super::*;
     use futures_util::future::BoxFuture;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     struct Echo;
@@ -160,5 +179,22 @@ mod tests {
         stop.cancel();
         server.await.unwrap().unwrap();
         assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_link_in_the_way_of_the_socket_changes_no_foreign_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, foreign) = (dir.path().join("agent.sock"), dir.path().join("foreign"));
+        fs::write(&foreign, "x").unwrap();
+        fs::set_permissions(&foreign, fs::Permissions::from_mode(0o644)).unwrap();
+        // Put there after the leftover was removed: binding must fail, and nothing be changed behind the link.
+        symlink(&foreign, &path).unwrap();
+        assert!(bind(&path).is_err());
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&foreign), 0o644);
+        fs::remove_file(&path).unwrap();
+        let _listener = bind(&path).unwrap();
+        // Already closed to others when it can be found first, whatever the umask.
+        assert_eq!(mode(&path), 0o600);
     }
 }

@@ -1,21 +1,29 @@
 //! Tells the service manager how the agent is: ready, well, stopping.
 //!
+//! Ready means that the proxy listens and that every runtime was looked for once: a client that comes right after the
+//! start finds those that run. What takes longer than [`FIRST_LOOK`] to answer holds the start up no further.
+//!
 //! The watchdog is fed by a task of the main runtime, and only while link and spool keep their word: a frozen
 //! process, a runtime whose threads are all blocked, or a stuck link goes unfed and is started anew. A control plane
 //! that is away changes nothing here.
 
 use crate::link::{LinkStatus, Phase};
 use crate::liveness::{self, LivenessSignal};
+use crate::runtime::Registry;
 use crate::service::notify::{self, Notifier};
 use dgon_agent_core::watchdog::{Verdict, Watchdog};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 const STOPPING_TEXT: &str = "stopping: running answers may end";
+
+/// How long the first look at the runtimes may hold up that the agent calls itself ready. One that answers does so in
+/// milliseconds.
+const FIRST_LOOK: Duration = Duration::from_secs(3);
 
 /// What is looked at to tell how the agent is.
 pub(super) struct Readiness {
@@ -30,6 +38,7 @@ pub(super) struct Readiness {
     pub(super) stop_within: Duration,
     /// Event loops on threads of their own, which must move, too.
     pub(super) loops: Loops,
+    pub(super) registry: Registry,
 }
 
 /// How long an event loop may take until it runs what it is given.
@@ -83,6 +92,7 @@ impl Readiness {
         if !self.notifier.is_heard() {
             return;
         }
+        self.runtimes_looked_for(&stop).await;
         let mut told = self.session();
         self.notifier
             .tell(&[notify::READY, &notify::status(&self.with_waiting(&told))]);
@@ -124,6 +134,19 @@ impl Readiness {
                 }
                 () = done.cancelled() => return,
             }
+        }
+    }
+
+    /// Waits for the first look at all runtimes, as long as it may take; not where the agent is to stop.
+    async fn runtimes_looked_for(&self, stop: &CancellationToken) {
+        tokio::select! {
+            looked = timeout(FIRST_LOOK, self.registry.looked_once()) => if looked.is_err() {
+                tracing::info!(
+                    within_s = FIRST_LOOK.as_secs(),
+                    "an address where a runtime may be has not answered yet; the agent is ready all the same"
+                );
+            },
+            () = stop.cancelled() => {}
         }
     }
 
@@ -199,6 +222,15 @@ mod tests {
         signs: Vec<LivenessSignal>,
         link: watch::Receiver<LinkStatus>,
     ) -> (Manager, Readiness) {
+        // Nobody looks, so that there is nothing to wait for.
+        readiness_with(Registry::fixed(Vec::new()), signs, link)
+    }
+
+    fn readiness_with(
+        registry: Registry,
+        signs: Vec<LivenessSignal>,
+        link: watch::Receiver<LinkStatus>,
+    ) -> (Manager, Readiness) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("notify");
         let socket = UnixDatagram::bind(&path).unwrap();
@@ -211,6 +243,7 @@ mod tests {
             spool: Arc::new(|| Ok(3)),
             stop_within: Duration::from_secs(35),
             loops: Loops::new(Vec::new),
+            registry,
         };
         (Manager { socket, _dir: dir }, readiness)
     }
@@ -269,6 +302,40 @@ mod tests {
         let manager = until(manager, "STOPPING=1\nEXTEND_TIMEOUT_USEC=35000000", "STUCK").await;
         // While it stops it is still watched.
         drop(until(manager, "WATCHDOG=1", "STUCK").await);
+        done.cancel();
+        task.await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn the_first_look_at_the_runtimes_comes_before_ready() {
+        let (registry, feed) = Registry::new();
+        let (_link, status) = watch::channel(LinkStatus::new(None));
+        let (manager, readiness) = readiness_with(registry, Vec::new(), status);
+        let done = CancellationToken::new();
+        let task = tokio::spawn(readiness.run(CancellationToken::new(), done.clone()));
+        manager
+            .socket
+            .set_read_timeout(Some(Duration::from_millis(300)))
+            .unwrap();
+        let mut message = [0; 4096];
+        assert!(manager.socket.recv(&mut message).is_err(), "told too early");
+        manager.socket.set_read_timeout(Some(WITHIN)).unwrap();
+        feed.looked.send_replace(true);
+        drop(until(manager, "READY=1", "STUCK").await);
+        done.cancel();
+        task.await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_look_that_does_not_end_holds_the_start_up_for_a_while_only() {
+        let (registry, _feed) = Registry::new();
+        let (_link, status) = watch::channel(LinkStatus::new(None));
+        let (manager, readiness) = readiness_with(registry, Vec::new(), status);
+        let done = CancellationToken::new();
+        let began = std::time::Instant::now();
+        let task = tokio::spawn(readiness.run(CancellationToken::new(), done.clone()));
+        drop(until(manager, "READY=1", "STUCK").await);
+        assert!(began.elapsed() >= FIRST_LOOK);
         done.cancel();
         task.await.unwrap();
     }

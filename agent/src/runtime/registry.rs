@@ -74,11 +74,19 @@ pub async fn discover(settings: &RegistrySettings) -> Vec<FoundRuntime> {
 }
 
 async fn keep_fresh(settings: RegistrySettings, feed: RegistryFeed) {
-    let RegistryFeed { list, asked } = feed;
-    let endpoints = WatchedEndpoint::all(&settings);
-    let found_list = FoundList {
-        seen: Mutex::new(vec![None; endpoints.len()]),
+    let RegistryFeed {
         list,
+        asked,
+        looked,
+    } = feed;
+    let endpoints = WatchedEndpoint::all(&settings);
+    if endpoints.is_empty() {
+        looked.send_replace(true);
+    }
+    let found_list = FoundList {
+        seen: Mutex::new(vec![Seen::NotYet; endpoints.len()]),
+        list,
+        looked,
     };
     let began = Instant::now();
     let looking = endpoints.into_iter().enumerate().map(|(at, endpoint)| {
@@ -100,25 +108,48 @@ fn next_tick(began: Instant, every: Duration, due: Instant) -> Instant {
     began + every.mul_f64(ticks.max(1.0))
 }
 
+/// What is known of an endpoint.
+#[derive(Clone, PartialEq)]
+enum Seen {
+    /// The first look at it has not ended.
+    NotYet,
+    /// What the last look found.
+    Found(Option<FoundRuntime>),
+}
+
+impl Seen {
+    fn runtime(&self) -> Option<&FoundRuntime> {
+        match self {
+            Self::NotYet => None,
+            Self::Found(found) => found.as_ref(),
+        }
+    }
+}
+
 /// What was last seen at every endpoint, in the order of the endpoints, and the list that is made of it.
 struct FoundList {
-    seen: Mutex<Vec<Option<FoundRuntime>>>,
+    seen: Mutex<Vec<Seen>>,
     list: watch::Sender<Arc<Vec<FoundRuntime>>>,
+    looked: watch::Sender<bool>,
 }
 
 impl FoundList {
     fn put(&self, at: usize, found: Option<&FoundRuntime>) {
+        let found = Seen::Found(found.cloned());
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(endpoint) = seen
-            .get_mut(at)
-            .filter(|endpoint| endpoint.as_ref() != found)
-        else {
+        let Some(endpoint) = seen.get_mut(at).filter(|endpoint| **endpoint != found) else {
             return;
         };
-        log_change(endpoint.as_ref(), found);
-        *endpoint = found.cloned();
-        let now: Vec<_> = seen.iter().flatten().cloned().collect();
-        self.list.send_replace(Arc::new(now));
+        let known = std::mem::replace(endpoint, found.clone());
+        if known.runtime() != found.runtime() {
+            log_change(known.runtime(), found.runtime());
+            let now: Vec<_> = seen.iter().filter_map(Seen::runtime).cloned().collect();
+            self.list.send_replace(Arc::new(now));
+        }
+        // After the list, so that who waited for the looks finds what they found.
+        if known == Seen::NotYet && !seen.contains(&Seen::NotYet) {
+            self.looked.send_replace(true);
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 //! | [`hosted`] | `run` below Windows' service manager |
 //! | [`template`] | unit and plist files with the places of this installation |
 //! | `systemd`, `launchd`, `windows`, `none` | one operating system's service manager each, behind this facade |
-//! | `account` | the system user `dgon` and what belongs to it (Linux) |
+//! | `account` | the system user and what belongs to it (Linux, macOS) |
 //!
 //! `cfg` of the operating system stays in this folder. Nothing here prints; the command does.
 
@@ -19,7 +19,7 @@ pub mod hosted;
 pub mod notify;
 pub mod template;
 
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", target_os = "macos"))]
 mod account;
 #[cfg(target_os = "linux")]
 mod systemd;
@@ -43,7 +43,9 @@ pub const NAME: &str = "dgon-agent";
 /// Its label for launchd.
 pub const LABEL: &str = "com.dgon.agent";
 /// The system user that it runs as on Linux.
-pub const USER: &str = "dgon";
+pub const LINUX_USER: &str = "dgon";
+/// The one on macOS, whose own service users begin with an underscore, too.
+pub const MACOS_USER: &str = "_dgon";
 
 /// Whose service it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -187,6 +189,15 @@ pub enum ServiceError {
         packaged: PathBuf,
         /// The program that was asked to install itself.
         this: PathBuf,
+    },
+    /// All numbers for users of services are taken.
+    #[error(
+        "no number from 200 to 399 is free for the system user {user}; remove a user that nobody needs any more (`dscl \
+         . -list /Users UniqueID` names them), or install a service of your own with --user"
+    )]
+    NoUserId {
+        /// Who was to get one.
+        user: &'static str,
     },
     /// A file or directory cannot be changed.
     #[error("cannot {what}")]

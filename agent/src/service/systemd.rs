@@ -10,8 +10,6 @@ use service_manager::{
 };
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 const MANAGER: &str = "systemd";
@@ -156,22 +154,12 @@ fn place_program(
     }
     let copy = Path::new(COPY);
     let is_foreign = copy.exists() && !was_copied;
-    copy_program(&places.program, copy)
+    crate::files::replace_program(&places.program, copy)
         .map_err(ServiceError::io(format!("copy {program} to {COPY}")))?;
     report.did(format!("copied {program} to {COPY}"));
     places.program = copy.to_owned();
     // What lay there before the first installation is its owner's, and stays at the end.
     Ok(!is_foreign)
-}
-
-/// Puts the new program in place of the old one in one step; the old one keeps running until it is restarted.
-fn copy_program(from: &Path, to: &Path) -> io::Result<()> {
-    let fresh = to.with_extension("new");
-    let _ = fs::remove_file(&fresh);
-    fs::copy(from, &fresh)?;
-    fs::set_permissions(&fresh, fs::Permissions::from_mode(0o755))?;
-    fs::File::open(&fresh)?.sync_all()?;
-    fs::rename(&fresh, to)
 }
 
 fn write_unit(

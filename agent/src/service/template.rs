@@ -15,6 +15,9 @@ pub const LAUNCHD_DAEMON: &str = include_str!("../../../launchd/com.dgon.agent.p
 /// The launch agent of one user.
 pub const LAUNCHD_AGENT: &str = include_str!("../../../launchd/user/com.dgon.agent.plist");
 
+/// What the launch daemon runs: a copy that only root can change, in a folder for such programs.
+pub const DAEMON_PROGRAM: &str = "/Library/PrivilegedHelperTools/dgon-agent";
+
 /// The section in an installed unit that says what the installer copied; systemd passes over sections with `X-`.
 const COPIED: &str = "\n[X-DGON]\nCopiedProgram=";
 
@@ -81,6 +84,7 @@ fn percents(path: &Path) -> String {
 pub fn plist(template: &str, places: &Places, home: Option<&Path>) -> String {
     let mut text = template
         .replace("/usr/local/bin/dgon-agent", &xml(&places.program))
+        .replace(DAEMON_PROGRAM, &xml(&places.program))
         .replace(
             "/Users/USER/Library/Application Support/DGON/agent.yaml",
             &xml(&places.config_file),
@@ -188,5 +192,24 @@ mod tests {
         assert!(text.contains("<string>/Users/ada/Library/Logs/DGON/agent.log</string>"));
         assert!(!text.contains("/Users/USER"));
         assert_eq!(plist_program(&text), Some(places.program));
+    }
+
+    #[test]
+    fn the_daemon_runs_a_copy_of_roots_as_its_own_user() {
+        let places = Places {
+            program: DAEMON_PROGRAM.into(),
+            state_dir: "/Library/Application Support/DGON".into(),
+            config_file: "/Library/Application Support/DGON/agent.yaml".into(),
+        };
+        let text = plist(LAUNCHD_DAEMON, &places, None);
+        // The file is complete as it is, so that packages can bring it.
+        assert_eq!(text, LAUNCHD_DAEMON);
+        assert_eq!(plist_program(&text), Some(DAEMON_PROGRAM.into()));
+        let user = super::super::MACOS_USER;
+        for key in ["UserName", "GroupName"] {
+            let entry = format!("<key>{key}</key>\n\t<string>{user}</string>");
+            assert!(text.contains(&entry), "{key}");
+            assert!(!LAUNCHD_AGENT.contains(key));
+        }
     }
 }

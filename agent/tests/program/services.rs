@@ -7,8 +7,10 @@
 )]
 
 use dgon_agent::config::{EXIT_CONFIG, PathFlags, Paths};
-use dgon_agent::service::template::{LAUNCHD_AGENT, LAUNCHD_DAEMON, SYSTEMD_SYSTEM, SYSTEMD_USER};
-use dgon_agent::service::{LABEL, Level, NAME, places};
+use dgon_agent::service::template::{
+    DAEMON_PROGRAM, LAUNCHD_AGENT, LAUNCHD_DAEMON, SYSTEMD_SYSTEM, SYSTEMD_USER,
+};
+use dgon_agent::service::{LABEL, LINUX_USER, Level, MACOS_USER, NAME, places};
 use plist::{Dictionary, Value};
 use std::path::{Path, PathBuf};
 
@@ -58,10 +60,7 @@ fn the_units_name_the_programs_own_places() {
         }
     }
     assert_eq!(setting(SYSTEMD_SYSTEM, "StateDirectory"), Some("dgon"));
-    assert_eq!(
-        setting(SYSTEMD_SYSTEM, "User"),
-        Some(dgon_agent::service::USER)
-    );
+    assert_eq!(setting(SYSTEMD_SYSTEM, "User"), Some(LINUX_USER));
     let defaults = include_str!("../../src/config/paths.rs");
     assert!(defaults.contains("\"/var/lib/dgon\"") && defaults.contains("\"/etc/dgon\""));
     assert!(defaults.contains("\".local/state\"") && defaults.contains("\".config\""));
@@ -131,7 +130,8 @@ mod systemd {
 /// What launchd.plist(5) knows of the keys that we use.
 fn kind_of(key: &str) -> &'static str {
     match key {
-        "Label" | "ProcessType" | "StandardErrorPath" | "StandardOutPath" | "UserName" => "string",
+        "Label" | "ProcessType" | "StandardErrorPath" | "StandardOutPath" | "UserName"
+        | "GroupName" => "string",
         "ProgramArguments" => "strings",
         "EnvironmentVariables" => "variables",
         "RunAtLoad" | "AbandonProcessGroup" => "boolean",
@@ -185,7 +185,15 @@ fn lint(text: &str) -> Result<Dictionary, String> {
 
 #[test]
 fn launchd_can_read_the_plists() {
-    for (text, home) in [(LAUNCHD_DAEMON, ""), (LAUNCHD_AGENT, "/Users/USER")] {
+    for (text, home, program, user) in [
+        (LAUNCHD_DAEMON, "", DAEMON_PROGRAM, Some(MACOS_USER)),
+        (
+            LAUNCHD_AGENT,
+            "/Users/USER",
+            "/usr/local/bin/dgon-agent",
+            None,
+        ),
+    ] {
         let plist = lint(text).unwrap();
         let string = |key: &str| plist.get(key).and_then(Value::as_string).unwrap();
         assert_eq!(string("Label"), LABEL);
@@ -195,7 +203,11 @@ fn launchd_can_read_the_plists() {
             .iter()
             .filter_map(Value::as_string)
             .collect();
-        assert_eq!(words, ["/usr/local/bin/dgon-agent", "run"]);
+        assert_eq!(words, [program, "run"]);
+        for key in ["UserName", "GroupName"] {
+            let name = plist.get(key).and_then(Value::as_string);
+            assert_eq!(name, user, "{key}");
+        }
         let variables = plist.get("EnvironmentVariables").unwrap().as_dictionary();
         let variable = |name: &str| variables.unwrap().get(name).and_then(Value::as_string);
         let place = format!("{home}/Library/Application Support/DGON");
@@ -240,6 +252,7 @@ mod running {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
     use dgon_agent::config::StateDir;
+    use dgon_testkit::fault::{FaultProxy, Weather};
     use dgon_testkit::runtime::{Kind, SimConfig, SimRuntime};
     use rustix::process::{Pid, Signal, kill_process};
     use std::io::{Read as _, Write as _};
@@ -377,6 +390,44 @@ mod running {
         );
         let status = agent.0.wait().unwrap();
         assert_eq!(status.code(), Some(0));
+    }
+
+    /// A runtime that takes its time to answer is there all the same when the agent calls itself ready.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_runtime_that_runs_is_known_when_the_agent_is_ready() {
+        let dir = tempfile::tempdir().unwrap();
+        let plane = plane();
+        enrol(dir.path(), &plane);
+        let sim = SimRuntime::start(SimConfig::new(Kind::Ollama))
+            .await
+            .unwrap();
+        let network = FaultProxy::start(sim.addr()).await.unwrap();
+        network.set(Weather {
+            delay: Duration::from_millis(40),
+            ..Weather::default()
+        });
+        let socket = dir.path().join("notify");
+        let manager = Manager::at(&socket);
+        let proxy = free_port();
+        let child = run(dir.path(), proxy, Some(network.address()))
+            .env("NOTIFY_SOCKET", &socket)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let agent = Running(child);
+        let models = tokio::task::spawn_blocking(move || {
+            manager.hear("READY=1");
+            let mut stream = TcpStream::connect(proxy).unwrap();
+            let request =
+                format!("GET /v1/models HTTP/1.1\r\nHost: {proxy}\r\nConnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).unwrap();
+            let mut text = String::new();
+            stream.read_to_string(&mut text).unwrap();
+            text
+        });
+        let models = models.await.unwrap();
+        assert!(models.starts_with("HTTP/1.1 200"), "{models}");
+        drop(agent);
     }
 
     /// A whole life with everything written down: none of it is secret.

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 pub struct Registry {
     found: watch::Receiver<Arc<Vec<FoundRuntime>>>,
     look_now: Arc<watch::Sender<LooksWanted>>,
+    looked: watch::Receiver<bool>,
 }
 
 /// How often looks were asked for before they were due.
@@ -38,6 +39,8 @@ pub struct RegistryFeed {
     pub list: watch::Sender<Arc<Vec<FoundRuntime>>>,
     /// Changes whenever somebody wants a look before the next one is due.
     pub asked: watch::Receiver<LooksWanted>,
+    /// To be set once every endpoint was looked at.
+    pub looked: watch::Sender<bool>,
 }
 
 impl Registry {
@@ -45,11 +48,18 @@ impl Registry {
     pub fn new() -> (Self, RegistryFeed) {
         let (list, found) = watch::channel(Arc::default());
         let (look_now, asked) = watch::channel(LooksWanted::default());
+        let (looked, looked_once) = watch::channel(false);
         let registry = Self {
             found,
             look_now: Arc::new(look_now),
+            looked: looked_once,
         };
-        (registry, RegistryFeed { list, asked })
+        let feed = RegistryFeed {
+            list,
+            asked,
+            looked,
+        };
+        (registry, feed)
     }
 
     /// A registry whose list never changes.
@@ -62,6 +72,12 @@ impl Registry {
     /// What is there now.
     pub fn current(&self) -> Arc<Vec<FoundRuntime>> {
         self.found.borrow().clone()
+    }
+
+    /// Waits until every endpoint was looked at once, so that an empty list means that no runtime is there; ends also
+    /// where nobody looks any more.
+    pub async fn looked_once(&self) {
+        drop(self.looked.clone().wait_for(|looked| *looked).await);
     }
 
     /// Tells of every change. Load figures change often; who cares for less compares what it cares for.

@@ -2,7 +2,7 @@
 
 use super::super::print;
 use crate::doctor::bundle::{self, Manifest};
-use crate::doctor::{Patient, Report};
+use crate::doctor::{Report, Subject};
 use anyhow::Result;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ pub(super) struct Written {
 }
 
 pub(super) async fn write(
-    patient: &Patient,
+    subject: &Subject,
     report: &Report,
     file: Option<&Path>,
 ) -> Result<Written> {
@@ -24,7 +24,7 @@ pub(super) async fn write(
         || format!("dgon-doctor-{}.tar.gz", crate::clock::unix_s()).into(),
         Path::to_owned,
     );
-    let manifest = bundle::write(patient, report, &path).await?;
+    let manifest = bundle::write(subject, report, &path).await?;
     Ok(Written {
         bundle: path,
         manifest,

@@ -6,7 +6,7 @@ mod text;
 
 use super::{Context, print, small_runtime};
 use crate::cli::Doctor;
-use crate::doctor::{Board, Patient, examine};
+use crate::doctor::{Board, Subject, examine};
 use anyhow::Result;
 use live::Live;
 use std::process::ExitCode;
@@ -14,21 +14,21 @@ use std::sync::Arc;
 
 pub(super) fn run(context: &Context, arguments: &Doctor) -> Result<ExitCode> {
     context.quiet_log();
-    let patient = Arc::new(Patient::new(
+    let subject = Arc::new(Subject::new(
         context.paths.clone(),
         context.load_config(Vec::new()),
         context.place_flags(),
     ));
     let mut screen = Screen::new(arguments.json);
     let runtime = small_runtime()?;
-    let report = runtime.block_on(examine(Arc::clone(&patient), |board| screen.show(board)));
+    let report = runtime.block_on(examine(Arc::clone(&subject), |board| screen.show(board)));
     screen.shown?;
     let code = ExitCode::from(report.exit_code(arguments.strict));
     let told = match &arguments.bundle {
         None if arguments.json => print::json(&report),
         None => print::out(&text::summary(&report, print::colour())),
         Some(file) => {
-            let written = runtime.block_on(bundle::write(&patient, &report, file.as_deref()));
+            let written = runtime.block_on(bundle::write(&subject, &report, file.as_deref()));
             written.and_then(|bundle| {
                 if arguments.json {
                     print::json(&bundle)

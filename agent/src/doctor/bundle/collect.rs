@@ -3,8 +3,8 @@
 use super::Collected;
 use crate::cli::VERSION;
 use crate::config::Config;
-use crate::doctor::patient::Asked;
-use crate::doctor::{Patient, Report};
+use crate::doctor::subject::Asked;
+use crate::doctor::{Report, Subject};
 use crate::gpu::{Detector, GpuAccess};
 use crate::host;
 use crate::runtime::{FoundRuntime, discover};
@@ -35,7 +35,7 @@ const JOURNAL_LINES: &str = "1000";
 type Absent = BTreeMap<&'static str, String>;
 
 /// Everything that there is.
-pub(super) async fn all(patient: &Patient, report: &Report) -> (Vec<Collected>, Absent) {
+pub(super) async fn all(subject: &Subject, report: &Report) -> (Vec<Collected>, Absent) {
     let mut absent = Absent::new();
     let mut files = vec![
         file("doctor.json", "what `dgon-agent doctor` found", report),
@@ -47,15 +47,15 @@ pub(super) async fn all(patient: &Patient, report: &Report) -> (Vec<Collected>, 
         file(
             "spool.json",
             "names and sizes of the spool's files, and why receipts were refused",
-            &spool(patient),
+            &spool(subject),
         ),
         file(
             "inventory.json",
             "GPUs, runtimes and models",
-            &inventory(patient).await,
+            &inventory(subject).await,
         ),
     ];
-    match &patient.config {
+    match &subject.config {
         Ok(loaded) => {
             let origins: BTreeMap<&String, String> = loaded
                 .origins
@@ -73,7 +73,7 @@ pub(super) async fn all(patient: &Patient, report: &Report) -> (Vec<Collected>, 
             absent.insert("config.json", chain(error));
         }
     }
-    match log_tail(patient).await {
+    match log_tail(subject).await {
         Ok(text) => files.push(Collected {
             name: "log.txt",
             what: "the end of the agent's log",
@@ -83,7 +83,7 @@ pub(super) async fn all(patient: &Patient, report: &Report) -> (Vec<Collected>, 
             absent.insert("log.txt", why);
         }
     }
-    match patient.asked().await.as_ref() {
+    match subject.asked().await.as_ref() {
         Asked::Runs(status) => {
             files.push(file(
                 "status.json",
@@ -119,8 +119,8 @@ fn versions() -> Value {
     })
 }
 
-fn spool(patient: &Patient) -> Value {
-    let state = &patient.paths.state;
+fn spool(subject: &Subject) -> Value {
+    let state = &subject.paths.state;
     let letters = DeadLetters::in_dir(state.path());
     let refused: Vec<Value> = letters
         .newest(LETTERS)
@@ -153,8 +153,8 @@ fn sizes(folder: &Path) -> BTreeMap<String, u64> {
 }
 
 /// The end of the log file, else of what the system's journal has of the service.
-async fn log_tail(patient: &Patient) -> Result<String, String> {
-    let file = patient.values().and_then(|config| config.log.file.clone());
+async fn log_tail(subject: &Subject) -> Result<String, String> {
+    let file = subject.values().and_then(|config| config.log.file.clone());
     let reading = tokio::task::spawn_blocking(move || match file {
         Some(file) => file_tail(&file).map_err(|error| format!("{}: {error}", file.display())),
         None => journal_tail(),
@@ -201,17 +201,17 @@ fn journal_tail() -> Result<String, String> {
     Ok(String::from_utf8_lossy(&said.stdout).into_owned())
 }
 
-async fn inventory(patient: &Patient) -> Value {
+async fn inventory(subject: &Subject) -> Value {
     let reads = |config: &Config| config.telemetry.read_gpus;
-    let gpus = GpuAccess::new(patient.values().is_none_or(reads));
-    if let Asked::Runs(status) = patient.asked().await.as_ref()
+    let gpus = GpuAccess::new(subject.values().is_none_or(reads));
+    if let Asked::Runs(status) = subject.asked().await.as_ref()
         && status.gpus_not_read.is_some()
     {
         gpus.release(None);
     }
     let surveying = tokio::task::spawn_blocking(move || Detector::with_access(gpus).survey());
     let runtimes = async {
-        match patient.values() {
+        match subject.values() {
             Some(config) => match crate::run::registry_settings(config) {
                 Ok(settings) => discover(&settings).await,
                 Err(_) => Vec::new(),

@@ -12,7 +12,7 @@
 mod collect;
 pub mod redact;
 
-use super::{Patient, Report};
+use super::{Report, Subject};
 use crate::files;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -77,7 +77,7 @@ struct Collected {
 /// # Errors
 /// [`BundleError`]; then there is no archive, or the one that was there.
 pub async fn write(
-    patient: &Patient,
+    subject: &Subject,
     report: &Report,
     path: &Path,
 ) -> Result<Manifest, BundleError> {
@@ -92,8 +92,8 @@ pub async fn write(
         }
     };
     let file = files::create_private(path).map_err(failed)?;
-    let (mut collected, absent) = collect::all(patient, report).await;
-    let mut redactor = Redactor::of(patient);
+    let (mut collected, absent) = collect::all(subject, report).await;
+    let mut redactor = Redactor::of(subject);
     let mut entries = Vec::new();
     for one in &mut collected {
         one.text = redactor.clean(&one.text);

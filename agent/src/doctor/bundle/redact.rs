@@ -4,7 +4,7 @@
 //! (a user before an address, `Bearer …`); and everything that looks random and is not a public key or a hash. The
 //! last one takes too much rather than too little.
 
-use crate::doctor::Patient;
+use crate::doctor::Subject;
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
@@ -33,9 +33,9 @@ pub struct Redactor {
 
 impl Redactor {
     /// Knows the secrets and paths of this machine.
-    pub(super) fn of(patient: &Patient) -> Self {
+    pub(super) fn of(subject: &Subject) -> Self {
         let mut this = Self::default();
-        let state = &patient.paths.state;
+        let state = &subject.paths.state;
         for file in [state.key_file(), state.secret_file()] {
             if let Ok(bytes) = crate::files::read_small(&file, FILE_BYTES) {
                 let bytes = Zeroizing::new(bytes);
@@ -47,7 +47,7 @@ impl Redactor {
                 this.know(&Zeroizing::new(value));
             }
         }
-        let config = patient.paths.config_file.parent();
+        let config = subject.paths.config_file.parent();
         let places = [
             (Some(state.path().to_owned()), "STATE_DIR"),
             (config.map(ToOwned::to_owned), "CONFIG_DIR"),

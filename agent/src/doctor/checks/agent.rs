@@ -1,9 +1,10 @@
 //! Group `agent`: does it run, is it the same version, does its link stand, can its proxy listen?
 
+use super::HERE;
 use crate::cli::VERSION;
 use crate::doctor::examine::{Examination, Told};
-use crate::doctor::patient::Asked;
-use crate::doctor::{Check, CheckId, Patient};
+use crate::doctor::subject::Asked;
+use crate::doctor::{Check, CheckId, Subject};
 use crate::link::Phase;
 use crate::local::Status;
 use std::sync::Arc;
@@ -17,56 +18,48 @@ pub(super) const EXAMINATION: Examination = Examination {
         CheckId::AgentServing,
         CheckId::AgentListen,
     ],
-    run: |patient, told| Box::pin(check(patient, told)),
+    run: |subject, told| Box::pin(check(subject, told)),
 };
 
-async fn check(patient: Arc<Patient>, told: Told) {
-    let socket = patient.paths.state.socket();
+async fn check(subject: Arc<Subject>, told: Told) {
+    let socket = subject.paths.state.socket();
     let running = Check::new(CheckId::AgentRunning, socket.display().to_string());
-    let stop = "kill -TERM $(pgrep -x dgon-agent)";
-    match patient.asked().await.as_ref() {
+    match subject.asked().await.as_ref() {
         Asked::Runs(status) => {
             told.tell(running.ok(format!("the agent runs, pid {}", status.pid)));
-            told.tell(version(&patient, status));
-            told.tell(link(&patient, status));
-            told.tell(serving(&patient, status));
+            told.tell(version(&subject, status).await);
+            told.tell(link(&subject, status).await);
+            told.tell(serving(&subject, status));
             told.rest("the agent runs and has the address");
         }
         Asked::Absent => {
-            told.tell(running.warn("the agent does not run", patient.command("run")));
-            told.tell(listen(&patient).await);
+            told.tell(running.warn("the agent does not run", subject.start_command().await));
+            told.tell(listen(&subject).await);
             told.rest("the agent does not run");
         }
         Asked::Unsupported => told.rest("the agent cannot be asked on this system"),
         Asked::Closed(why) => {
-            told.tell(running.fail(
-                why,
-                format!(
-                    "sudo -u \"$(stat -c %U {})\" {}",
-                    super::word(&socket),
-                    patient.command("doctor")
-                ),
-            ));
+            told.tell(running.fail(why, HERE.as_owner(&socket, &subject.command("doctor"))));
             told.rest("the agent cannot be asked");
         }
         Asked::OtherVersion => {
             told.tell(running.warn(
                 "the agent that runs is of another version and cannot be asked; restart it",
-                format!("{stop} && {}", patient.command("run")),
+                subject.update_command(None).await,
             ));
             told.rest("the agent that runs is of another version");
         }
         Asked::Silent => {
             told.tell(running.fail(
                 "the agent's socket is there, but the agent does not answer within 1.8 s",
-                format!("{stop} && {}", patient.command("run")),
+                subject.restart_command(None).await,
             ));
             told.rest("the agent does not answer");
         }
     }
 }
 
-fn version(patient: &Patient, status: &Status) -> Check {
+async fn version(subject: &Subject, status: &Status) -> Check {
     let check = Check::new(CheckId::AgentVersion, "the running agent and this program");
     if status.version == VERSION {
         check.ok(VERSION)
@@ -76,16 +69,12 @@ fn version(patient: &Patient, status: &Status) -> Check {
                 "the agent that runs is {}, this program is {VERSION}",
                 status.version
             ),
-            restart(patient, status),
+            subject.update_command(Some(status.pid)).await,
         )
     }
 }
 
-fn restart(patient: &Patient, status: &Status) -> String {
-    format!("kill -TERM {} && {}", status.pid, patient.command("run"))
-}
-
-fn link(patient: &Patient, status: &Status) -> Check {
+async fn link(subject: &Subject, status: &Status) -> Check {
     let check = Check::new(CheckId::AgentLink, "the WebSocket to the control plane");
     let error = status.link.last_error.as_ref();
     let why = error.map_or(String::new(), |error| format!(": {error}"));
@@ -94,35 +83,35 @@ fn link(patient: &Patient, status: &Status) -> Check {
         Phase::Off => check.skip("no control plane is named"),
         Phase::Connecting => check.warn(
             format!("the link is being made{why}"),
-            patient.command("status"),
+            subject.command("status"),
         ),
         Phase::Waiting => check.fail(
             format!("the link does not stand{why}; receipts wait in the spool"),
-            patient.command("status"),
+            subject.command("status"),
         ),
         Phase::Replaced => check.fail(
             format!("two machines use one identity{why}"),
-            patient.command("key rotate"),
+            subject.command("key rotate"),
         ),
-        Phase::Stopped => check.warn("the agent is stopping", patient.command("run")),
+        Phase::Stopped => check.warn("the agent is stopping", subject.start_command().await),
     }
 }
 
-fn serving(patient: &Patient, status: &Status) -> Check {
+fn serving(subject: &Subject, status: &Status) -> Check {
     let check = Check::new(CheckId::AgentServing, status.proxy.clone());
     match &status.spool.reason {
         None => check.ok("the proxy takes requests"),
         Some(reason) => check.fail(
             format!("the proxy refuses requests: {reason}"),
-            patient.command("status"),
+            subject.command("status"),
         ),
     }
 }
 
 /// Only while no agent runs: then the proxy's address must be free.
-async fn listen(patient: &Patient) -> Check {
+async fn listen(subject: &Subject) -> Check {
     let check = Check::new(CheckId::AgentListen, "proxy.listen");
-    let Some(config) = patient.values() else {
+    let Some(config) = subject.values() else {
         return check.skip("the configuration cannot be read");
     };
     let address = config.proxy.listen;
@@ -130,7 +119,7 @@ async fn listen(patient: &Patient) -> Check {
         Ok(_) => check.ok(format!("{address} is free")),
         Err(error) => check.fail(
             format!("the proxy cannot listen on {address}: {error}"),
-            format!("ss -ltnp 'sport = :{}'", address.port()),
+            HERE.who_listens(address.port()),
         ),
     }
 }

@@ -1,10 +1,10 @@
 //! Group `config`: can agent.yaml be read, and by whom written?
 
-use super::{chain, word};
+use super::{HERE, chain};
 use crate::config::plain_http;
-use crate::config::{Loaded, Origin};
+use crate::config::{BaseUrl, Loaded, Origin};
 use crate::doctor::examine::{Examination, Told};
-use crate::doctor::{Check, CheckId, Patient};
+use crate::doctor::{Check, CheckId, Subject};
 use crate::files;
 use std::io;
 use std::net::SocketAddr;
@@ -19,43 +19,43 @@ pub(super) const EXAMINATION: Examination = Examination {
         CheckId::ConfigStateMode,
         CheckId::ConfigListen,
     ],
-    run: |patient, told| Box::pin(check(patient, told)),
+    run: |subject, told| Box::pin(check(subject, told)),
 };
 
-async fn check(patient: Arc<Patient>, told: Told) {
-    told.tell(parse(&patient));
-    told.tell(insecure_http(&patient));
-    told.tell(listen(&patient));
+async fn check(subject: Arc<Subject>, told: Told) {
+    told.tell(parse(&subject));
+    told.tell(insecure_http(&subject));
+    told.tell(listen(&subject));
     // A disk that hangs blocks its thread, not the doctor.
     let looked = tokio::task::spawn_blocking(move || {
-        told.tell(file_mode(&patient));
-        told.tell(state_mode(&patient));
+        told.tell(file_mode(&subject));
+        told.tell(state_mode(&subject));
     });
     drop(looked.await);
 }
 
-fn parse(patient: &Patient) -> Check {
-    let file = &patient.paths.config_file;
+fn parse(subject: &Subject) -> Check {
+    let file = &subject.paths.config_file;
     let check = Check::new(CheckId::ConfigParse, file.display().to_string());
-    match &patient.config {
+    match &subject.config {
         Ok(loaded) if loaded.file.is_none() => check.warn(
             "there is no configuration file, so the defaults hold and no control plane is named unless the \
              environment names one",
-            patient.enrol_command(),
+            subject.enrol_command(),
         ),
         Ok(_) => check.ok("the configuration is valid"),
-        Err(error) => check.fail(chain(error), patient.command("config check")),
+        Err(error) => check.fail(chain(error), subject.command("config check")),
     }
 }
 
 /// What the owner allowed is told all the same: it is easily forgotten once there is TLS.
-fn insecure_http(patient: &Patient) -> Check {
+fn insecure_http(subject: &Subject) -> Check {
     let check = Check::new(CheckId::ConfigInsecureHttp, "control_plane.insecure_http");
-    let (Some(config), Some(api)) = (patient.values(), patient.api()) else {
+    let (Some(config), Some(api)) = (subject.values(), subject.api()) else {
         return check.skip("no control plane is named");
     };
     let is_exposed = plain_http::is_exposed(&api);
-    let https = format!("dgon-agent run --api https://{}", api.host());
+    let https = use_https(subject, &api);
     match (config.control_plane.insecure_http, is_exposed) {
         (false, false) => check.ok("nothing leaves this machine unencrypted"),
         (false, true) => check.fail(
@@ -71,18 +71,31 @@ fn insecure_http(patient: &Patient) -> Check {
         ),
         (true, false) => check.warn(
             "plain HTTP is allowed and not needed; remove it from agent.yaml or the environment",
-            patient.command("config show"),
+            subject.command("config show"),
         ),
     }
 }
 
+/// How the control plane is spoken to over TLS: by whatever set its address.
+pub(super) fn use_https(subject: &Subject, api: &BaseUrl) -> String {
+    let https = format!("https://{}", api.host());
+    let Ok(loaded) = &subject.config else {
+        return subject.command(&format!("run --api {https}"));
+    };
+    match loaded.origins.get("control_plane.api") {
+        Some(Origin::Environment(name)) => HERE.set_variable(name, &https),
+        Some(Origin::File) => HERE.set_key(&subject.paths.config_file, "api", &https),
+        Some(Origin::Flag) | None => subject.command(&format!("run --api {https}")),
+    }
+}
+
 /// Neither the proxy nor the metrics ask for a key: whoever reaches them may use them.
-fn listen(patient: &Patient) -> Check {
+fn listen(subject: &Subject) -> Check {
     let check = Check::new(
         CheckId::ConfigListen,
         "proxy.listen, telemetry.metrics_listen",
     );
-    let Ok(loaded) = &patient.config else {
+    let Ok(loaded) = &subject.config else {
         return check.skip("the configuration cannot be read");
     };
     let config = &loaded.config;
@@ -95,52 +108,51 @@ fn listen(patient: &Patient) -> Check {
                 "the proxy listens on {proxy}, where other machines reach it: whoever does uses the runtimes without a \
                  key, and counts as one of this machine's own users"
             ),
-            closed(patient, loaded, "proxy.listen", "listen", proxy),
+            closed(subject, loaded, "proxy.listen", "listen", proxy),
         );
     }
     if let Some(metrics) = metrics.filter(is_open) {
         return check.warn(
             format!("the metrics are on {metrics}, where other machines can read them without a password"),
-            closed(patient, loaded, "telemetry.metrics_listen", "metrics_listen", metrics),
+            closed(subject, loaded, "telemetry.metrics_listen", "metrics_listen", metrics),
         );
     }
     check.ok(format!("only this machine reaches the proxy ({proxy})"))
 }
 
 /// How a listener is put back on the loopback address: by whatever set it.
-fn closed(patient: &Patient, loaded: &Loaded, path: &str, key: &str, at: SocketAddr) -> String {
+fn closed(subject: &Subject, loaded: &Loaded, path: &str, key: &str, at: SocketAddr) -> String {
+    let value = format!("127.0.0.1:{}", at.port());
     match loaded.origins.get(path) {
-        Some(Origin::Environment(name)) => format!("export {name}=127.0.0.1:{}", at.port()),
-        Some(Origin::File | Origin::Flag) | None => format!(
-            "sed -i 's/^\\( *\\){key}:.*/\\1{key}: 127.0.0.1:{}/' {}",
-            at.port(),
-            word(&patient.paths.config_file)
-        ),
+        Some(Origin::Environment(name)) => HERE.set_variable(name, &value),
+        Some(Origin::File | Origin::Flag) | None => {
+            HERE.set_key(&subject.paths.config_file, key, &value)
+        }
     }
 }
 
 /// Who can write the file decides where receipts go and what the network may do here.
-fn file_mode(patient: &Patient) -> Check {
-    let file = &patient.paths.config_file;
+fn file_mode(subject: &Subject) -> Check {
+    let file = &subject.paths.config_file;
     let check = Check::new(CheckId::ConfigFileMode, file.display().to_string());
     match files::writable_by_others(file) {
         Ok(None) => check.ok("only its owner can change it"),
         Ok(Some(mode)) => check.fail(
             format!("others can change it (mode {mode:04o}), and with it what this agent does"),
-            format!("chmod go-w {}", word(file)),
+            HERE.close(file, "go-w"),
         ),
         Err(error) => unseen(check, file, &error, "there is no file to look at"),
     }
 }
 
-fn state_mode(patient: &Patient) -> Check {
-    let state = patient.paths.state.path();
+fn state_mode(subject: &Subject) -> Check {
+    let state = subject.paths.state.path();
     let check = Check::new(CheckId::ConfigStateMode, state.display().to_string());
     match files::open_to_others(state) {
         Ok(None) => check.ok("only its owner can enter the state directory"),
         Ok(Some(mode)) => check.warn(
             format!("others can look into the state directory (mode {mode:04o})"),
-            format!("chmod 700 {}", word(state)),
+            HERE.close(state, "700"),
         ),
         Err(error) => unseen(check, state, &error, "there is no state directory yet"),
     }
@@ -152,7 +164,7 @@ fn unseen(check: Check, path: &Path, error: &io::Error, absent: &str) -> Check {
     } else {
         check.fail(
             format!("it cannot be looked at: {error}"),
-            format!("ls -ld {}", word(path)),
+            HERE.show_owner(path),
         )
     }
 }

@@ -1,9 +1,9 @@
 //! Group `disk`: room, and writing.
 
-use super::word;
+use super::HERE;
 use crate::config::Config;
 use crate::doctor::examine::{Examination, Told};
-use crate::doctor::{Check, CheckId, Patient};
+use crate::doctor::{Check, CheckId, Subject};
 use crate::files;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,13 +18,13 @@ const LEAST_BYTES: u64 = 64 * MIB;
 
 pub(super) const EXAMINATION: Examination = Examination {
     makes: &[CheckId::DiskFree, CheckId::DiskWritable],
-    run: |patient, told| Box::pin(check(patient, told)),
+    run: |subject, told| Box::pin(check(subject, told)),
 };
 
-async fn check(patient: Arc<Patient>, told: Told) {
-    let state = patient.paths.state.path().to_owned();
+async fn check(subject: Arc<Subject>, told: Told) {
+    let state = subject.paths.state.path().to_owned();
     let defaults = Config::default();
-    let limit = patient.values().unwrap_or(&defaults).spool.max_mib;
+    let limit = subject.values().unwrap_or(&defaults).spool.max_mib;
     let (teller, dir) = (told.clone(), state.clone());
     // A disk that hangs blocks its thread, not the doctor.
     let looking = tokio::task::spawn_blocking(move || {
@@ -35,7 +35,7 @@ async fn check(patient: Arc<Patient>, told: Told) {
         let check = Check::new(CheckId::DiskWritable, state.display().to_string());
         told.tell(check.fail(
             "the disk of the state directory does not answer within 3 s",
-            "sudo dmesg | tail",
+            HERE.kernel_log(),
         ));
         told.rest("the disk does not answer");
     }
@@ -52,7 +52,7 @@ fn existing(path: &Path) -> PathBuf {
 fn free(state: &Path, spool_mib: u64) -> Check {
     let dir = existing(state);
     let check = Check::new(CheckId::DiskFree, dir.display().to_string());
-    let fix = format!("df -h {}", word(&dir));
+    let fix = HERE.free_space(&dir);
     match files::free_bytes(&dir) {
         Ok(Some(bytes)) => room(check, bytes, spool_mib, fix),
         Ok(None) => check.skip("this system does not tell the free space"),
@@ -87,13 +87,14 @@ fn writable(state: &Path) -> Check {
         Ok(()) => check.ok("files can be written and synced"),
         Err(error) if probe.is_dir() => check.fail(
             format!("the state directory cannot be written: {error}; a directory is in the way"),
-            format!("rm -r {}", word(&probe)),
+            HERE.remove_tree(&probe),
         ),
         Err(error) => check.fail(
             format!(
                 "the state directory cannot be written: {error}; the proxy would refuse every request"
             ),
-            format!("ls -ld {0} && df -h {0}", word(state)),
+            HERE.shell()
+                .both(&HERE.show_owner(state), &HERE.free_space(state)),
         ),
     }
 }

@@ -3,8 +3,8 @@
 //! The agent makes a receipt for it, as for all work: with source `local`, because that is what it is. The doctor
 //! has no way around the meter.
 
-use super::text_word;
-use crate::doctor::patient::Asked;
+use super::HERE;
+use crate::doctor::subject::Asked;
 use crate::doctor::{Check, CheckId};
 use crate::proxy::REQUEST_ID_HEADER;
 use crate::runtime::{FoundRuntime, RuntimeKind};
@@ -69,11 +69,7 @@ impl Ask {
 
     /// The same for a person to try.
     fn command(&self, proxy: &str) -> String {
-        format!(
-            "curl -sS {} -H 'Content-Type: application/json' -d {}",
-            text_word(&format!("{proxy}{}", self.path)),
-            text_word(&self.body)
-        )
+        HERE.post_json(&format!("{proxy}{}", self.path), &self.body)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Group `gpu`: the driver's findings, heat, throttling, memory errors and Xid faults.
 
+use super::HERE;
 use crate::doctor::examine::{Examination, Told};
-use crate::doctor::patient::{Asked, Patient};
+use crate::doctor::subject::{Asked, Subject};
 use crate::doctor::{Check, CheckId};
 use crate::gpu::{Card, Detector, Finding, FindingKind, Severity, Survey, why_not_read};
 use dgon_protocol::frame::GpusNotRead;
@@ -24,12 +25,12 @@ pub(super) const EXAMINATION: Examination = Examination {
         CheckId::GpuThrottling,
         CheckId::GpuFaults,
     ],
-    run: |patient, told| Box::pin(check(patient, told)),
+    run: |subject, told| Box::pin(check(subject, told)),
 };
 
-async fn check(patient: Arc<Patient>, told: Told) {
+async fn check(subject: Arc<Subject>, told: Told) {
     let driver = Check::new(CheckId::GpuDriver, DRIVER_LOOKED_AT);
-    if let Some(reason) = not_read(&patient).await {
+    if let Some(reason) = not_read(&subject).await {
         // Looking would open the driver that its owner wants closed.
         told.tell(driver.skip(why_not_read(reason)));
         told.rest("the GPUs are not read");
@@ -40,13 +41,13 @@ async fn check(patient: Arc<Patient>, told: Told) {
     match timeout(DRIVER, surveying).await {
         Ok(Ok(survey)) => tell(&survey, driver, &told),
         Ok(Err(_)) => {
-            told.tell(driver.fail("the driver's library failed", "nvidia-smi"));
+            told.tell(driver.fail("the driver's library failed", HERE.show_cards()));
             told.rest("the driver failed");
         }
         Err(_) => {
             told.tell(driver.fail(
                 "the driver does not answer within 4 s, so it hangs",
-                "sudo dmesg | grep -i -e nvrm -e amdgpu | tail; sudo reboot",
+                HERE.driver_hangs(),
             ));
             told.rest("the driver hangs");
         }
@@ -54,14 +55,14 @@ async fn check(patient: Arc<Patient>, told: Told) {
 }
 
 /// Why the owner does not want the GPUs read now.
-async fn not_read(patient: &Patient) -> Option<GpusNotRead> {
-    if patient
+async fn not_read(subject: &Subject) -> Option<GpusNotRead> {
+    if subject
         .values()
         .is_some_and(|config| !config.telemetry.read_gpus)
     {
         return Some(GpusNotRead::Off);
     }
-    match patient.asked().await.as_ref() {
+    match subject.asked().await.as_ref() {
         Asked::Runs(status) => status.gpus_not_read,
         Asked::Absent
         | Asked::OtherVersion
@@ -108,7 +109,7 @@ fn judged(check: Check, finding: &Finding) -> Check {
 fn card_checks(card: &Card) -> Vec<Check> {
     let index = card.gpu.index;
     let about = |id| Check::new(id, card.gpu.name.clone()).about(format!("GPU {index}"));
-    let watch = format!("nvidia-smi -q -i {index} -d TEMPERATURE,PERFORMANCE,POWER");
+    let watch = HERE.watch_card(index);
     vec![
         about(CheckId::GpuCard).ok(if card.asleep {
             format!("{} sleeps and is not woken", card.gpu.name)

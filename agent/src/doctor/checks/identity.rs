@@ -1,8 +1,8 @@
 //! Group `identity`: key and secret are there, are this user's alone, and are of the node that is configured.
 
-use super::{chain, word};
+use super::{HERE, chain};
 use crate::doctor::examine::Examination;
-use crate::doctor::{Check, CheckId, Patient};
+use crate::doctor::{Check, CheckId, Subject};
 use crate::identity::IdentityError;
 
 pub(super) const EXAMINATION: Examination = Examination {
@@ -11,56 +11,56 @@ pub(super) const EXAMINATION: Examination = Examination {
         CheckId::IdentitySecret,
         CheckId::IdentityNode,
     ],
-    run: |patient, told| {
+    run: |subject, told| {
         Box::pin(async move {
-            told.tell(key(&patient));
-            told.tell(secret(&patient));
-            told.tell(node(&patient));
+            told.tell(key(&subject));
+            told.tell(secret(&subject));
+            told.tell(node(&subject));
         })
     },
 };
 
-fn key(patient: &Patient) -> Check {
-    let file = patient.paths.state.key_file();
+fn key(subject: &Subject) -> Check {
+    let file = subject.paths.state.key_file();
     let check = Check::new(CheckId::IdentityKey, file.display().to_string());
-    match &patient.key {
+    match &subject.key {
         Ok(key) => check.ok(format!(
             "the receipt key is there, key id {}",
             key.public().key_id()
         )),
-        Err(error) => check.fail(chain(error), fix(patient, error)),
+        Err(error) => check.fail(chain(error), fix(subject, error)),
     }
 }
 
-fn secret(patient: &Patient) -> Check {
-    let file = patient.paths.state.secret_file();
+fn secret(subject: &Subject) -> Check {
+    let file = subject.paths.state.secret_file();
     let check = Check::new(CheckId::IdentitySecret, file.display().to_string());
-    match &patient.enrolment {
+    match &subject.enrolment {
         Ok(_) => check.ok("the node secret is there and this user's alone"),
-        Err(error) => check.fail(chain(error), fix(patient, error)),
+        Err(error) => check.fail(chain(error), fix(subject, error)),
     }
 }
 
-fn fix(patient: &Patient, error: &IdentityError) -> String {
+fn fix(subject: &Subject, error: &IdentityError) -> String {
     match error {
-        IdentityError::NotEnrolled(_) => patient.enrol_command(),
-        IdentityError::Exposed { path, .. } => format!("chmod 600 {}", word(path)),
-        IdentityError::Read { path, .. } => format!("ls -l {}", word(path)),
+        IdentityError::NotEnrolled(_) => subject.enrol_command(),
+        IdentityError::Exposed { path, .. } => HERE.close(path, "600"),
+        IdentityError::Read { path, .. } => HERE.show_owner(path),
         // Nothing is lost: a damaged file is put aside, and enrolment makes a new one.
         IdentityError::Damaged(path) => {
-            let path = word(path);
-            format!("mv {path} {path}.damaged && {}", patient.enrol_command())
+            let aside = HERE.put_aside(path, "damaged");
+            HERE.shell().both(&aside, &subject.enrol_command())
         }
-        _ => patient.bundle_command(),
+        _ => subject.bundle_command(),
     }
 }
 
-fn node(patient: &Patient) -> Check {
+fn node(subject: &Subject) -> Check {
     let check = Check::new(
         CheckId::IdentityNode,
         "node.id of the configuration and the enrolled name",
     );
-    let (Ok(enrolment), Some(config)) = (&patient.enrolment, patient.values()) else {
+    let (Ok(enrolment), Some(config)) = (&subject.enrolment, subject.values()) else {
         return check.skip("the identity or the configuration cannot be read");
     };
     match &config.node.id {
@@ -69,10 +69,10 @@ fn node(patient: &Patient) -> Check {
                 "the configuration says {id}, but this machine is enrolled as {}; the agent will not start",
                 enrolment.node_id
             ),
-            format!(
-                "sed -i 's/{id}/{}/' {}",
-                enrolment.node_id,
-                word(&patient.paths.config_file)
+            HERE.set_key(
+                &subject.paths.config_file,
+                "id",
+                enrolment.node_id.as_str(),
             ),
         ),
         _ => check.ok(format!("this machine is {}", enrolment.node_id)),

@@ -15,8 +15,11 @@ mod spool;
 mod websocket;
 
 use super::examine::Examination;
+use super::fix::System;
 use dgon_agent_core::error::chain;
-use std::path::Path;
+
+/// The system whose commands are printed.
+const HERE: System = System::here();
 
 /// All examinations. They run at once.
 pub(super) const EXAMINATIONS: &[Examination] = &[
@@ -31,27 +34,3 @@ pub(super) const EXAMINATIONS: &[Examination] = &[
     service::EXAMINATION,
     owner::EXAMINATION,
 ];
-
-/// A path as a word of a shell command.
-fn word(path: &Path) -> String {
-    text_word(&path.display().to_string())
-}
-
-/// Text as a word of a shell command.
-fn text_word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
-}
-
-/// The command that sets the clock of this system.
-fn set_clock() -> &'static str {
-    match std::env::consts::OS {
-        "macos" => "sudo sntp -sS time.apple.com",
-        "windows" => "w32tm /resync",
-        _ => "sudo timedatectl set-ntp true",
-    }
-}

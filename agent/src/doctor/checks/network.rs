@@ -1,10 +1,10 @@
 //! Group `network`: address, proxy, name, connection and encryption, each step only after the one before it; then
 //! what answers ([`super::plane`]) and the link's WebSocket ([`super::websocket`]) at once.
 
-use super::{chain, plane, set_clock, text_word, websocket, word};
+use super::{HERE, chain, config, plane, websocket};
 use crate::config::BaseUrl;
 use crate::doctor::examine::{Examination, Told};
-use crate::doctor::{Check, CheckId, Patient};
+use crate::doctor::{Check, CheckId, Subject};
 use crate::net::{
     self, ConnectError, Proxy, ProxyError, Stream, Target, TlsFault, TrustError, TrustSource,
 };
@@ -42,41 +42,41 @@ pub(super) const EXAMINATION: Examination = Examination {
         CheckId::ControlPlaneCredentials,
         CheckId::ControlPlaneStatus,
     ],
-    run: |patient, told| Box::pin(check(patient, told)),
+    run: |subject, told| Box::pin(check(subject, told)),
 };
 
-async fn check(patient: Arc<Patient>, told: Told) {
+async fn check(subject: Arc<Subject>, told: Told) {
     let end = Instant::now() + ALL;
     let address = Check::new(CheckId::NetworkAddress, "control_plane.api");
-    if patient.config.is_err() {
+    if subject.config.is_err() {
         return told.rest("the configuration cannot be read");
     }
-    let Some(api) = patient.api() else {
+    let Some(api) = subject.api() else {
         told.tell(address.warn(
             "no control plane is named: requests are metered and receipts kept, but nobody gets them",
-            patient.enrol_command(),
+            subject.enrol_command(),
         ));
         return told.rest("no control plane is named");
     };
     told.tell(address.ok(format!("the control plane is {api}")));
-    let Some(tcp) = reach(&patient, &api, &told).await else {
+    let Some(tcp) = reach(&subject, &api, &told).await else {
         return told.rest("there is no connection to the control plane");
     };
-    let Some(stream) = secure(&patient, &api, tcp, &told).await else {
+    let Some(stream) = secure(&subject, &api, tcp, &told).await else {
         return told.rest("there is no encrypted connection to the control plane");
     };
     tokio::join!(
-        plane::ask(&patient, &api, stream, &told),
-        websocket::handshake(&patient, &api, &told, end),
+        plane::ask(&subject, &api, stream, &told),
+        websocket::handshake(&subject, &api, &told, end),
     );
 }
 
-async fn reach(patient: &Patient, api: &BaseUrl, told: &Told) -> Option<TcpStream> {
+async fn reach(subject: &Subject, api: &BaseUrl, told: &Told) -> Option<TcpStream> {
     let check = Check::new(
         CheckId::NetworkProxy,
         "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY",
     );
-    match patient.network.proxy_for(api.target()) {
+    match subject.network.proxy_for(api.target()) {
         Ok(None) => {
             told.tell(check.ok("no proxy stands between this machine and the control plane"));
             reach_directly(api, told).await
@@ -110,7 +110,7 @@ async fn reach_through(
         }
         Err(_) => {
             let finding = format!("{proxy} makes no tunnel within 1.8 s");
-            told.tell(check.fail(finding, format!("unset {}", proxy.variable)));
+            told.tell(check.fail(finding, HERE.unset_variable(proxy.variable)));
             None
         }
     }
@@ -119,22 +119,21 @@ async fn reach_through(
 fn proxy_fault(check: Check, error: &ProxyError, target: &Target) -> Check {
     let finding = chain(error);
     match error {
-        ProxyError::Invalid { variable, .. } => check.fail(finding, format!("unset {variable}")),
+        ProxyError::Invalid { variable, .. } => check.fail(finding, HERE.unset_variable(variable)),
         ProxyError::Unreachable { proxy, .. } | ProxyError::NotAProxy { proxy } => check.fail(
             format!("{finding}; unset it where no proxy is needed"),
-            format!("unset {}", proxy.variable),
+            HERE.unset_variable(proxy.variable),
         ),
         ProxyError::Login { proxy, .. } => check.fail(
             finding,
-            format!(
-                "export {}=http://USER:PASSWORD@{}",
+            HERE.set_variable(
                 proxy.variable,
-                proxy.target()
+                &format!("http://USER:PASSWORD@{}", proxy.target()),
             ),
         ),
         ProxyError::Refused { .. } => check.fail(
             format!("{finding}; its owner must allow it, or the way goes around it"),
-            format!("export NO_PROXY={}", target.host),
+            HERE.set_variable("NO_PROXY", &target.host),
         ),
     }
 }
@@ -142,7 +141,7 @@ fn proxy_fault(check: Check, error: &ProxyError, target: &Target) -> Check {
 async fn reach_directly(api: &BaseUrl, told: &Told) -> Option<TcpStream> {
     let addresses = resolve(api, told).await?;
     let check = Check::new(CheckId::NetworkConnect, api.authority());
-    let fix = format!("curl -v {}", text_word(&api.at("/healthz")));
+    let fix = HERE.get_with_steps(&api.at("/healthz"));
     let began = Instant::now();
     match timeout(CONNECT, net::connect_to_any(api.target(), &addresses)).await {
         Ok(Ok(tcp)) => {
@@ -188,40 +187,38 @@ async fn resolve(api: &BaseUrl, told: &Told) -> Option<Vec<SocketAddr>> {
                     "{}; the name is wrong, or the name service is gone",
                     chain(&error)
                 ),
-                format!(
-                    "getent hosts {}; cat /etc/resolv.conf",
-                    text_word(api.host())
-                ),
+                HERE.resolve(api.host()),
             ));
             None
         }
         Err(_) => {
             told.tell(check.fail(
                 "the name service does not answer within 1 s",
-                "cat /etc/resolv.conf",
+                HERE.name_servers(),
             ));
             None
         }
     }
 }
 
-async fn secure(patient: &Patient, api: &BaseUrl, tcp: TcpStream, told: &Told) -> Option<Stream> {
+async fn secure(subject: &Subject, api: &BaseUrl, tcp: TcpStream, told: &Told) -> Option<Stream> {
     let check = Check::new(CheckId::NetworkTls, api.authority());
     if !api.is_https() {
         let peer = tcp.peer_addr().ok().map(|peer| peer.ip());
-        told.tell(plain(check, api, peer));
+        let fix = config::use_https(subject, api);
+        told.tell(plain(check, api, peer, fix));
         return Some(Stream::Plain(tcp));
     }
-    match timeout(TLS, patient.network.secure(tcp, api.target())).await {
+    match timeout(TLS, subject.network.secure(tcp, api.target())).await {
         Ok(Ok(stream)) => {
             told.tell(check.ok(format!(
                 "encrypted, and {} vouch for the server's name",
-                patient.network.trust().source()
+                subject.network.trust().source()
             )));
             Some(stream)
         }
         Ok(Err(error)) => {
-            told.tell(tls_fault(check, &error, patient, api));
+            told.tell(tls_fault(check, &error, subject, api));
             None
         }
         Err(_) => {
@@ -234,41 +231,36 @@ async fn secure(patient: &Patient, api: &BaseUrl, tcp: TcpStream, told: &Told) -
     }
 }
 
-fn plain(check: Check, api: &BaseUrl, peer: Option<IpAddr>) -> Check {
+fn plain(check: Check, api: &BaseUrl, peer: Option<IpAddr>, fix: String) -> Check {
     if peer.is_some_and(|ip| ip.is_loopback()) && api.target().is_this_machine() {
         check.ok("the control plane is on this machine; nothing leaves it")
     } else {
         check.warn(
             "the connection is not encrypted: others on the way can read what the node reports",
-            format!("dgon-agent run --api https://{}", api.host()),
+            fix,
         )
     }
 }
 
 fn look_at_certificate(api: &BaseUrl) -> String {
-    format!(
-        "openssl s_client -connect {0}:{1} -servername {0} </dev/null | openssl x509 -noout -subject -issuer \
-         -dates -ext subjectAltName",
-        api.host(),
-        api.port()
-    )
+    HERE.show_certificate(api.host(), api.port())
 }
 
-fn tls_fault(check: Check, error: &ConnectError, patient: &Patient, api: &BaseUrl) -> Check {
+fn tls_fault(check: Check, error: &ConnectError, subject: &Subject, api: &BaseUrl) -> Check {
     let finding = chain(error);
     let look = look_at_certificate(api);
     match error {
-        ConnectError::Trust(error) => trust_fault(check, error, patient),
+        ConnectError::Trust(error) => trust_fault(check, error, subject),
         ConnectError::Tls { fault, .. } => match fault {
             TlsFault::Expired { .. } => check.fail(
                 format!(
                     "{finding}; if this machine's clock is right, the control plane's owner must renew it"
                 ),
-                format!("date -u; {look}"),
+                format!("{}; {look}", HERE.show_clock()),
             ),
             TlsFault::NotYetValid => check.fail(
                 format!("{finding}; this machine's clock is most likely behind"),
-                set_clock(),
+                HERE.set_clock(),
             ),
             TlsFault::WrongHost { .. } => check.fail(
                 format!(
@@ -286,7 +278,7 @@ fn tls_fault(check: Check, error: &ConnectError, patient: &Patient, api: &BaseUr
             ),
             TlsFault::NotTls => check.fail(
                 format!("{finding}; the address may have to begin with http://"),
-                format!("curl -v http://{}/healthz", api.authority()),
+                HERE.get_with_steps(&format!("http://{}/healthz", api.authority())),
             ),
             TlsFault::Closed | TlsFault::Other(_) => check.fail(finding, look),
         },
@@ -302,20 +294,21 @@ fn trust_more() -> String {
     match store {
         Some(file) if std::env::var_os("SSL_CERT_FILE").is_none() => {
             format!(
-                "export SSL_CERT_FILE={file}  # or control_plane.ca_file with your authority's PEM file"
+                "{}  # or control_plane.ca_file with your authority's PEM file",
+                HERE.set_variable("SSL_CERT_FILE", file)
             )
         }
-        _ => "export DGON_CONTROL_PLANE_CA_FILE=CA.pem".to_owned(),
+        _ => HERE.set_variable("DGON_CONTROL_PLANE_CA_FILE", "CA.pem"),
     }
 }
 
-fn trust_fault(check: Check, error: &TrustError, patient: &Patient) -> Check {
-    let fix = match patient.network.trust().source() {
-        TrustSource::Environment(_) => "unset SSL_CERT_FILE".to_owned(),
-        TrustSource::Configured(file) => {
-            format!("ls -l {} && head -n 1 {0}", word(file))
-        }
-        TrustSource::BuiltIn => patient.bundle_command(),
+fn trust_fault(check: Check, error: &TrustError, subject: &Subject) -> Check {
+    let fix = match subject.network.trust().source() {
+        TrustSource::Environment(_) => HERE.unset_variable("SSL_CERT_FILE"),
+        TrustSource::Configured(file) => HERE
+            .shell()
+            .both(&HERE.show_owner(file), &HERE.first_line(file)),
+        TrustSource::BuiltIn => subject.bundle_command(),
     };
     check.fail(chain(error), fix)
 }
@@ -330,7 +323,7 @@ mod tests {
         let outcome = |api: &str, peer: &str| {
             let check = Check::new(CheckId::NetworkTls, "-");
             let api = BaseUrl::parse(api).unwrap();
-            plain(check, &api, Some(peer.parse().unwrap())).outcome
+            plain(check, &api, Some(peer.parse().unwrap()), "-".to_owned()).outcome
         };
         assert_eq!(outcome("http://localhost:8080", "127.0.0.1"), Outcome::Ok);
         assert_eq!(outcome("http://plane:8080", "192.0.2.7"), Outcome::Warn);

@@ -1,8 +1,8 @@
 //! Group `owner`: what the owner's orders and limits keep the node from, and limits that cannot be judged.
 
 use crate::doctor::examine::{Examination, Told};
-use crate::doctor::patient::Asked;
-use crate::doctor::{Check, CheckId, Patient};
+use crate::doctor::subject::Asked;
+use crate::doctor::{Check, CheckId, Subject};
 use crate::owner::{self, OwnerReport};
 use dgon_agent_core::owner::{Limit, Mode};
 use dgon_protocol::frame::PausedReason;
@@ -15,24 +15,24 @@ const LOOK: Duration = Duration::from_millis(2_000);
 
 pub(super) const EXAMINATION: Examination = Examination {
     makes: &[CheckId::OwnerWork, CheckId::OwnerLimits],
-    run: |patient, told| Box::pin(check(patient, told)),
+    run: |subject, told| Box::pin(check(subject, told)),
 };
 
-async fn check(patient: Arc<Patient>, told: Told) {
-    if let Asked::Runs(status) = patient.asked().await.as_ref() {
-        told.tell(work(&patient, &status.owner));
-        return told.tell(limits(&patient, &status.owner));
+async fn check(subject: Arc<Subject>, told: Told) {
+    if let Asked::Runs(status) = subject.asked().await.as_ref() {
+        told.tell(work(&subject, &status.owner));
+        return told.tell(limits(&subject, &status.owner));
     }
     let looked = {
-        let patient = Arc::clone(&patient);
+        let subject = Arc::clone(&subject);
         tokio::task::spawn_blocking(move || {
-            let config = patient.values()?.owner.clone();
-            Some(owner::examine(&config, &patient.paths.state, &[]))
+            let config = subject.values()?.owner.clone();
+            Some(owner::examine(&config, &subject.paths.state, &[]))
         })
     };
     match timeout(LOOK, looked).await {
         Ok(Ok(Some(report))) => {
-            told.tell(work(&patient, &report));
+            told.tell(work(&subject, &report));
             told.rest("limits are judged by the running agent, and none runs");
         }
         Ok(Ok(None)) => told.rest("the configuration cannot be read"),
@@ -40,7 +40,7 @@ async fn check(patient: Arc<Patient>, told: Told) {
     }
 }
 
-fn work(patient: &Patient, report: &OwnerReport) -> Check {
+fn work(subject: &Subject, report: &OwnerReport) -> Check {
     let check = Check::new(CheckId::OwnerWork, "the owner's orders and limits");
     let said = report.sentence();
     if report.mode == Mode::Serving {
@@ -51,10 +51,10 @@ fn work(patient: &Patient, report: &OwnerReport) -> Check {
         .iter()
         .any(|reason| matches!(reason, PausedReason::Owner | PausedReason::Draining));
     let fix = if by_order {
-        patient.command("resume")
+        subject.command("resume")
     } else {
         // Limits are the owner's will; who wants them otherwise sets them otherwise.
-        patient.command("config show")
+        subject.command("config show")
     };
     check.warn(
         format!("the node takes no work from the network: {said}"),
@@ -62,7 +62,7 @@ fn work(patient: &Patient, report: &OwnerReport) -> Check {
     )
 }
 
-fn limits(patient: &Patient, report: &OwnerReport) -> Check {
+fn limits(subject: &Subject, report: &OwnerReport) -> Check {
     let set: Vec<&str> = report.limits.iter().map(|one| key(one.limit)).collect();
     let check = Check::new(CheckId::OwnerLimits, "section owner of agent.yaml");
     let blind: Vec<String> = report
@@ -79,7 +79,7 @@ fn limits(patient: &Patient, report: &OwnerReport) -> Check {
                 "{} cannot be judged on this machine, and so stops nothing",
                 blind.join(", ")
             ),
-            patient.command("config show"),
+            subject.command("config show"),
         )
     }
 }

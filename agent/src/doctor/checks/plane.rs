@@ -1,10 +1,11 @@
 //! Groups `clock` and `control_plane`, and how long an answer takes: one signed request tells of all.
 
-use super::{chain, set_clock, text_word};
+use super::{HERE, chain};
 use crate::api::{Answer, Api, ApiError};
 use crate::config::BaseUrl;
 use crate::doctor::examine::Told;
-use crate::doctor::{Check, CheckId, Patient};
+use crate::doctor::subject::Asked as Running;
+use crate::doctor::{Check, CheckId, Subject};
 use crate::net::Stream;
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::LifecycleStatus;
@@ -20,9 +21,9 @@ const DRIFT_WARN: Duration = Duration::from_secs(15);
 const SLOW: Duration = Duration::from_millis(600);
 
 /// Asks as this node, or as nobody where it is not enrolled: what answers tells of itself by refusing, too.
-pub(super) async fn ask(patient: &Patient, api: &BaseUrl, stream: Stream, told: &Told) {
-    let node = patient.enrolment.as_ref().ok();
-    let client = Api::new(api.clone(), patient.network.clone());
+pub(super) async fn ask(subject: &Subject, api: &BaseUrl, stream: Stream, told: &Told) {
+    let node = subject.enrolment.as_ref().ok();
+    let client = Api::new(api.clone(), subject.network.clone());
     let began = Instant::now();
     let asked = timeout(ANSWER, client.get_over::<NodeSelf>(stream, SELF_PATH, node));
     let asked = asked.await.unwrap_or_else(|_| {
@@ -31,11 +32,11 @@ pub(super) async fn ask(patient: &Patient, api: &BaseUrl, stream: Stream, told: 
             within: ANSWER,
         })
     });
-    told.tell(answer(patient, api, &asked));
+    told.tell(answer(subject, api, &asked));
     told.tell(latency(api, &asked, began.elapsed()));
     told.tell(clock(&asked));
-    told.tell(credentials(patient, &asked));
-    told.tell(standing(patient, &asked));
+    told.tell(credentials(subject, &asked));
+    told.tell(standing(subject, &asked).await);
 }
 
 type Asked = Result<Answer<NodeSelf>, ApiError>;
@@ -45,9 +46,9 @@ fn is_ours(asked: &Asked) -> bool {
     matches!(asked, Ok(_) | Err(ApiError::Refused { .. }))
 }
 
-fn answer(patient: &Patient, api: &BaseUrl, asked: &Asked) -> Check {
+fn answer(subject: &Subject, api: &BaseUrl, asked: &Asked) -> Check {
     let check = Check::new(CheckId::ControlPlaneAnswer, api.at(SELF_PATH));
-    let look = format!("curl -sv -o /dev/null {}", text_word(&api.at("/healthz")));
+    let look = HERE.steps(&api.at("/healthz"));
     let error = match asked {
         Ok(_) | Err(ApiError::Refused { .. }) => {
             return check.ok("a DGON control plane answers");
@@ -55,19 +56,19 @@ fn answer(patient: &Patient, api: &BaseUrl, asked: &Asked) -> Check {
         Err(error) => error,
     };
     match error {
-        ApiError::NotOurs { stranger, .. } if stranger.looks_like_a_portal() => check.fail(
+        ApiError::NotOurs { unexpected, .. } if unexpected.looks_like_a_portal() => check.fail(
             format!(
                 "{}; the network may want somebody to sign in first (captive portal): open any http:// page in \
                  a browser on this machine",
                 chain(error)
             ),
-            format!("curl -sv {}", text_word(&api.at("/healthz"))),
+            HERE.get_with_steps(&api.at("/healthz")),
         ),
         ApiError::TimedOut { .. } => check.fail(
             "the control plane takes connections, but does not answer within 1.5 s",
             look,
         ),
-        ApiError::Entropy(_) => check.fail(chain(error), patient.bundle_command()),
+        ApiError::Entropy(_) => check.fail(chain(error), subject.bundle_command()),
         _ => check.fail(
             format!("{}; the address or port is of another program", chain(error)),
             look,
@@ -84,7 +85,7 @@ fn latency(api: &BaseUrl, asked: &Asked, took: Duration) -> Check {
     if took > SLOW {
         check.warn(
             format!("{took_ms} ms; the control plane is far away or busy, or the line is full"),
-            format!("ping -c 5 {}", text_word(api.host())),
+            HERE.ping(api.host()),
         )
     } else {
         check.ok(format!("{took_ms} ms"))
@@ -118,21 +119,21 @@ fn drift(check: Check, server: SystemTime) -> Check {
         let limit = CLOCK_SKEW.as_secs();
         check.fail(
             format!("{finding}; requests are refused from {limit} s on"),
-            set_clock(),
+            HERE.set_clock(),
         )
     } else if drift > DRIFT_WARN {
-        check.warn(finding, set_clock())
+        check.warn(finding, HERE.set_clock())
     } else {
         check.ok("within a few seconds of the control plane's")
     }
 }
 
-fn credentials(patient: &Patient, asked: &Asked) -> Check {
+fn credentials(subject: &Subject, asked: &Asked) -> Check {
     let check = Check::new(
         CheckId::ControlPlaneCredentials,
         "the node's secret, by a signed request",
     );
-    if patient.enrolment.is_err() {
+    if subject.enrolment.is_err() {
         return check.skip("this machine is not enrolled");
     }
     let detail = match asked {
@@ -143,7 +144,7 @@ fn credentials(patient: &Patient, asked: &Asked) -> Check {
     match detail.kind {
         ErrorType::StaleTimestamp => check.fail(
             "the control plane refuses requests with this machine's time",
-            set_clock(),
+            HERE.set_clock(),
         ),
         ErrorType::Unauthorized | ErrorType::Forbidden => check.fail(
             format!(
@@ -151,21 +152,21 @@ fn credentials(patient: &Patient, asked: &Asked) -> Check {
                  the state directory is of another network; enrolling again gives a new secret",
                 detail.message
             ),
-            format!("{} --force", patient.enrol_command()),
+            format!("{} --force", subject.enrol_command()),
         ),
         ErrorType::NotFound => check.skip("this control plane is too old to be asked"),
         ErrorType::RateLimited | ErrorType::Unavailable => check.warn(
             format!("the control plane does not answer this now: {}", detail.message),
-            patient.command("doctor"),
+            subject.command("doctor"),
         ),
         _ => check.fail(
             format!("the control plane refuses the request: {}", detail.message),
-            patient.bundle_command(),
+            subject.bundle_command(),
         ),
     }
 }
 
-fn standing(patient: &Patient, asked: &Asked) -> Check {
+async fn standing(subject: &Subject, asked: &Asked) -> Check {
     let check = Check::new(
         CheckId::ControlPlaneStatus,
         "the node's status at the control plane",
@@ -182,19 +183,31 @@ fn standing(patient: &Patient, asked: &Asked) -> Check {
         LifecycleStatus::Active => check.ok("the node is active"),
         LifecycleStatus::Pending => check.warn(
             format!("the node is pending{reason}; it becomes active when its first probe passes"),
-            patient.command("run"),
+            seen_by(subject).await,
         ),
         LifecycleStatus::Offline => check.warn(
             format!("the control plane takes the node for offline{reason}"),
-            patient.command("run"),
+            seen_by(subject).await,
         ),
         LifecycleStatus::Quarantine => check.fail(
             format!(
                 "the node is in quarantine{reason}; only a person of the network can release it, and this is \
                  what to send them"
             ),
-            patient.bundle_command(),
+            subject.bundle_command(),
         ),
+    }
+}
+
+/// How the control plane comes to see this node: by an agent that runs; why a running one is not seen says `status`.
+async fn seen_by(subject: &Subject) -> String {
+    match subject.asked().await.as_ref() {
+        Running::Absent => subject.start_command().await,
+        Running::Runs(_)
+        | Running::OtherVersion
+        | Running::Unsupported
+        | Running::Closed(_)
+        | Running::Silent => subject.command("status"),
     }
 }
 

@@ -1,8 +1,8 @@
 //! Groups `runtime` and `models`: one is found, it is ready, it has models, and a token comes through the proxy.
 
-use super::{chain, generation};
+use super::{HERE, chain, generation};
 use crate::doctor::examine::{Examination, Told};
-use crate::doctor::{Check, CheckId, Patient};
+use crate::doctor::{Check, CheckId, Subject};
 use crate::runtime::{FoundRuntime, Readiness, RuntimeKind, discover};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,29 +17,29 @@ pub(super) const EXAMINATION: Examination = Examination {
         CheckId::RuntimeGeneration,
         CheckId::ModelsServed,
     ],
-    run: |patient, told| Box::pin(check(patient, told)),
+    run: |subject, told| Box::pin(check(subject, told)),
 };
 
-async fn check(patient: Arc<Patient>, told: Told) {
+async fn check(subject: Arc<Subject>, told: Told) {
     let found = Check::new(
         CheckId::RuntimeFound,
         "default ports and runtimes.endpoints",
     );
-    let Some(config) = patient.values() else {
+    let Some(config) = subject.values() else {
         return told.rest("the configuration cannot be read");
     };
     let settings = match crate::run::registry_settings(config) {
         Ok(settings) => settings,
         Err(error) => {
-            told.tell(found.fail(chain(&error), patient.command("config show")));
+            told.tell(found.fail(chain(&error), subject.command("config show")));
             return told.rest("the runtimes that are named cannot be asked");
         }
     };
-    let (runtimes, asked) = tokio::join!(timeout(LOOK, discover(&settings)), patient.asked());
+    let (runtimes, asked) = tokio::join!(timeout(LOOK, discover(&settings)), subject.asked());
     let Ok(runtimes) = runtimes else {
         told.tell(found.fail(
             "what listens there does not answer within 2.3 s",
-            patient.command("runtimes"),
+            subject.command("runtimes"),
         ));
         return told.rest("no runtime answers");
     };
@@ -54,7 +54,7 @@ async fn check(patient: Arc<Patient>, told: Told) {
     told.tell(found.ok(names.join(", ")));
     for runtime in &runtimes {
         told.tell(ready(runtime));
-        told.tell(models(&patient, runtime));
+        told.tell(models(&subject, runtime));
     }
     told.tell(generation::check(&runtimes, &asked).await);
 }
@@ -73,14 +73,14 @@ fn start_one() -> &'static str {
     if has_ollama {
         "ollama serve"
     } else {
-        "curl -fsSL https://ollama.com/install.sh | sh"
+        HERE.install_runtime()
     }
 }
 
 fn ready(runtime: &FoundRuntime) -> Check {
     let check =
         Check::new(CheckId::RuntimeReady, runtime.endpoint.to_string()).about(name(runtime));
-    let look = format!("curl -s {}", runtime.endpoint);
+    let look = HERE.get(&runtime.endpoint.to_string());
     match &runtime.readiness {
         Readiness::Ready => check.ok("takes requests"),
         Readiness::Loading => check.warn(
@@ -93,20 +93,20 @@ fn ready(runtime: &FoundRuntime) -> Check {
     }
 }
 
-fn models(patient: &Patient, runtime: &FoundRuntime) -> Check {
+fn models(subject: &Subject, runtime: &FoundRuntime) -> Check {
     let check =
         Check::new(CheckId::ModelsServed, runtime.endpoint.to_string()).about(name(runtime));
     if runtime.asks_for_key {
         return check.fail(
             "asks for an API key, so its models are not known; put the key into a file and name it as api_key_file \
              of this address under runtimes.endpoints",
-            patient.command("config show"),
+            subject.command("config show"),
         );
     }
     if runtime.models.is_empty() {
         let fix = match runtime.kind {
             RuntimeKind::Ollama => "ollama pull llama3.2".to_owned(),
-            _ => format!("curl -s {}/v1/models", runtime.endpoint),
+            _ => HERE.get(&format!("{}/v1/models", runtime.endpoint)),
         };
         return check.fail("serves no model", fix);
     }

@@ -1,17 +1,13 @@
 //! Group `service`: does the agent start with the machine, and is it this program that starts?
 
-use super::{chain, word};
+use super::HERE;
 use crate::cli::VERSION;
 use crate::doctor::examine::{Examination, Told};
-use crate::doctor::patient::Asked;
-use crate::doctor::{Check, CheckId, Patient};
-use crate::service::{self, Level, ServiceState};
+use crate::doctor::fix::control;
+use crate::doctor::subject::{Asked, Service};
+use crate::doctor::{Check, CheckId, Subject};
+use crate::service::{Level, ServiceState};
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::timeout;
-
-/// How long the service manager and the program that it starts may take.
-const MANAGER: Duration = Duration::from_millis(2_500);
 
 pub(super) const EXAMINATION: Examination = Examination {
     makes: &[
@@ -20,36 +16,34 @@ pub(super) const EXAMINATION: Examination = Examination {
         CheckId::ServiceRunning,
         CheckId::ServiceVersion,
     ],
-    run: |patient, told| Box::pin(check(patient, told)),
+    run: |subject, told| Box::pin(check(subject, told)),
 };
 
-async fn check(patient: Arc<Patient>, told: Told) {
-    let asking = tokio::task::spawn_blocking(|| {
-        let state = service::inspect_any()?;
-        let version = state.program_version();
-        Ok::<_, service::ServiceError>((state, version))
-    });
-    let (state, version) = match timeout(MANAGER, asking).await {
-        Ok(Ok(Ok(asked))) => asked,
-        Ok(Ok(Err(error))) => return told.rest(chain(&error)),
-        Ok(Err(_)) => return told.rest("the service manager cannot be asked"),
-        Err(_) => return told.rest("the service manager does not answer within 2.5 s"),
+async fn check(subject: Arc<Subject>, told: Told) {
+    let asked = subject.service().await;
+    let Service { state, version } = match asked.as_ref() {
+        Ok(service) => service,
+        Err(why) => return told.rest(why.as_str()),
     };
     let Some(unit) = &state.installed else {
-        told.tell(absent(&patient, &state).await);
+        told.tell(absent(&subject, state).await);
         return told.rest("the service is not installed");
     };
     let about = |id| Check::new(id, unit.display().to_string());
     told.tell(about(CheckId::ServiceInstalled).ok(format!("{} has it", state.manager)));
-    told.tell(enabled(about(CheckId::ServiceEnabled), &state));
-    told.tell(running(about(CheckId::ServiceRunning), &state));
-    told.tell(same(about(CheckId::ServiceVersion), &state, version));
+    told.tell(enabled(about(CheckId::ServiceEnabled), state));
+    told.tell(running(about(CheckId::ServiceRunning), state));
+    told.tell(same(
+        about(CheckId::ServiceVersion),
+        state,
+        version.as_deref(),
+    ));
 }
 
 /// An agent that runs in a terminal or a container serves as well; it only does not come back by itself.
-async fn absent(patient: &Patient, state: &ServiceState) -> Check {
+async fn absent(subject: &Subject, state: &ServiceState) -> Check {
     let check = Check::new(CheckId::ServiceInstalled, state.manager);
-    let runs = matches!(patient.asked().await.as_ref(), Asked::Runs(_));
+    let runs = matches!(subject.asked().await.as_ref(), Asked::Runs(_));
     let finding = if runs {
         "the agent runs, but not as a service: after a restart of the machine it does not come back"
     } else {
@@ -60,12 +54,7 @@ async fn absent(patient: &Patient, state: &ServiceState) -> Check {
 
 /// The command that steers a service of this level.
 fn steer(level: Level, what: &str) -> String {
-    let sudo = if level == Level::System && cfg!(unix) {
-        "sudo "
-    } else {
-        ""
-    };
-    format!("{sudo}dgon-agent service {what}{}", level.flag())
+    control::service(HERE, level, what)
 }
 
 fn enabled(check: Check, state: &ServiceState) -> Check {
@@ -94,9 +83,12 @@ fn running(check: Check, state: &ServiceState) -> Check {
     }
 }
 
-fn same(check: Check, state: &ServiceState, version: Option<String>) -> Check {
+fn same(check: Check, state: &ServiceState, version: Option<&str>) -> Check {
     let program = state.program.as_deref();
-    let shown = program.map_or_else(|| "its program".to_owned(), word);
+    let shown = program.map_or_else(
+        || "its program".to_owned(),
+        |path| path.display().to_string(),
+    );
     match version {
         Some(version) if version == VERSION => check.ok(format!("{shown} is this version")),
         Some(version) => check.warn(

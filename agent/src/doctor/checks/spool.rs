@@ -1,10 +1,10 @@
 //! Group `spool`: what waits, and what was refused.
 
-use super::{chain, word};
+use super::{HERE, chain};
 use crate::config::Config;
 use crate::doctor::examine::{Examination, Told};
-use crate::doctor::patient::Asked;
-use crate::doctor::{Check, CheckId, Patient};
+use crate::doctor::subject::Asked;
+use crate::doctor::{Check, CheckId, Subject};
 use crate::spool::DeadLetters;
 use crate::spool::view::View;
 use std::sync::Arc;
@@ -16,27 +16,27 @@ const DISK: Duration = Duration::from_millis(2_500);
 
 pub(super) const EXAMINATION: Examination = Examination {
     makes: &[CheckId::SpoolDepth, CheckId::SpoolDeadLetters],
-    run: |patient, told| Box::pin(check(patient, told)),
+    run: |subject, told| Box::pin(check(subject, told)),
 };
 
-async fn check(patient: Arc<Patient>, told: Told) {
+async fn check(subject: Arc<Subject>, told: Told) {
     // The spool's own file lags behind by some seconds, to spare the disk.
-    let acked_seq = match patient.asked().await.as_ref() {
+    let acked_seq = match subject.asked().await.as_ref() {
         Asked::Runs(status) => status.spool.acked_seq,
         _ => 0,
     };
     let teller = told.clone();
     let looking = tokio::task::spawn_blocking(move || {
-        teller.tell(depth(&patient, acked_seq));
-        teller.tell(dead_letters(&patient));
+        teller.tell(depth(&subject, acked_seq));
+        teller.tell(dead_letters(&subject));
     });
     if timeout(DISK, looking).await.is_err() {
         told.rest("the disk does not answer within 2.5 s");
     }
 }
 
-fn depth(patient: &Patient, acked_seq: u64) -> Check {
-    let folder = patient.paths.state.spool_dir();
+fn depth(subject: &Subject, acked_seq: u64) -> Check {
+    let folder = subject.paths.state.spool_dir();
     let check = Check::new(CheckId::SpoolDepth, folder.display().to_string());
     let view = View::of(&folder);
     let newest = match view.newest(1) {
@@ -44,16 +44,16 @@ fn depth(patient: &Patient, acked_seq: u64) -> Check {
         Err(error) => {
             return check.fail(
                 format!("the spool cannot be read: {error}"),
-                format!("ls -la {}", word(&folder)),
+                HERE.list(&folder),
             );
         }
     };
     let waiting = newest.saturating_sub(view.acked_seq().max(acked_seq));
     let defaults = Config::default();
-    let limit = patient.values().unwrap_or(&defaults).spool.max_receipts;
+    let limit = subject.values().unwrap_or(&defaults).spool.max_receipts;
     let finding = format!("{waiting} receipts wait for the control plane, at most {limit} may");
     // They go as soon as the link stands; why it does not is what `status` says.
-    let fix = patient.command("status");
+    let fix = subject.command("status");
     if waiting >= limit {
         check.fail(
             format!("{finding}: the spool is full and the proxy refuses requests"),
@@ -66,12 +66,12 @@ fn depth(patient: &Patient, acked_seq: u64) -> Check {
     }
 }
 
-fn dead_letters(patient: &Patient) -> Check {
-    let state = &patient.paths.state;
+fn dead_letters(subject: &Subject) -> Check {
+    let state = &subject.paths.state;
     let file = state.dead_letters();
     let check = Check::new(CheckId::SpoolDeadLetters, file.display().to_string());
     let letters = DeadLetters::in_dir(state.path());
-    let put_aside = || format!("mv {0} {0}.seen", word(&file));
+    let put_aside = || HERE.put_aside(&file, "seen");
     match (letters.count(), letters.newest(1)) {
         (0, Ok(_)) => check.ok("no receipt was refused"),
         (count, Ok(_)) if letters.is_full() => check.fail(
@@ -90,9 +90,10 @@ fn dead_letters(patient: &Patient) -> Check {
             });
             check.warn(
                 format!("{count} receipts were refused by the control plane{why}"),
-                format!("tail -n 3 {0} && {1}", word(&file), put_aside()),
+                HERE.shell()
+                    .both(&HERE.last_lines(&file, 3), &put_aside()),
             )
         }
-        (_, Err(error)) => check.fail(chain(&error), format!("ls -l {}", word(&file))),
+        (_, Err(error)) => check.fail(chain(&error), HERE.show_owner(&file)),
     }
 }

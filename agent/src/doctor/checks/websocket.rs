@@ -1,9 +1,9 @@
 //! `network.websocket`: the way of the link up to the control plane's challenge. It disturbs no session that stands.
 
-use super::{chain, set_clock, text_word};
+use super::{HERE, chain};
 use crate::config::BaseUrl;
 use crate::doctor::examine::Told;
-use crate::doctor::{Check, CheckId, Patient};
+use crate::doctor::{Check, CheckId, Subject};
 use crate::link::{self, DialError, HandshakeProbeError};
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::{LINK_PATH, SUBPROTOCOL};
@@ -14,9 +14,9 @@ const UPGRADE: Duration = Duration::from_millis(1_600);
 const CHALLENGE: Duration = Duration::from_millis(900);
 
 /// Tries the handshake up to the challenge, and ends by `end`.
-pub(super) async fn handshake(patient: &Patient, api: &BaseUrl, told: &Told, end: Instant) {
+pub(super) async fn handshake(subject: &Subject, api: &BaseUrl, told: &Told, end: Instant) {
     let check = Check::new(CheckId::NetworkWebsocket, api.at(LINK_PATH));
-    let Some(settings) = patient.link_settings() else {
+    let Some(settings) = subject.link_settings() else {
         return told.tell(check.skip("this machine is not enrolled"));
     };
     let began = Instant::now();
@@ -28,28 +28,23 @@ pub(super) async fn handshake(patient: &Patient, api: &BaseUrl, told: &Told, end
                 "upgraded and challenged in {} ms",
                 began.elapsed().as_millis()
             )),
-            Err(error) => judge(check, &error, patient, api),
+            Err(error) => judge(check, &error, subject, api),
         },
     );
 }
 
-fn judge(check: Check, error: &HandshakeProbeError, patient: &Patient, api: &BaseUrl) -> Check {
+fn judge(check: Check, error: &HandshakeProbeError, subject: &Subject, api: &BaseUrl) -> Check {
     let finding = chain(error);
-    let look = format!(
-        "curl -sv --http1.1 -m 5 -o /dev/null -H 'Connection: Upgrade' -H 'Upgrade: websocket' \
-         -H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: ZG9jdG9yZG9jdG9yZG9jdA==' \
-         -H 'Sec-WebSocket-Protocol: {SUBPROTOCOL}' {}",
-        text_word(&api.at(LINK_PATH))
-    );
+    let look = HERE.upgrade(&api.at(LINK_PATH), SUBPROTOCOL);
     match error {
         HandshakeProbeError::Dial(DialError::Refused { kind, .. }) => match kind {
-            Some(ErrorType::StaleTimestamp) => check.fail(finding, set_clock()),
+            Some(ErrorType::StaleTimestamp) => check.fail(finding, HERE.set_clock()),
             Some(ErrorType::Unauthorized | ErrorType::Forbidden) => {
                 check.skip("the secret is not accepted, see control_plane.credentials")
             }
             Some(ErrorType::RateLimited | ErrorType::Unavailable) => check.warn(
                 format!("{finding}; the agent tries again by itself"),
-                patient.command("doctor"),
+                subject.command("doctor"),
             ),
             _ => check.fail(
                 format!(
@@ -74,7 +69,7 @@ fn judge(check: Check, error: &HandshakeProbeError, patient: &Patient, api: &Bas
                 look,
             ),
         HandshakeProbeError::Dial(DialError::Address { .. }) => {
-            check.fail(finding, patient.command("config show"))
+            check.fail(finding, subject.command("config show"))
         }
         HandshakeProbeError::Dial(
             DialError::Connect(_) | DialError::Broken { .. } | DialError::OtherProtocol,

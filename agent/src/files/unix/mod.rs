@@ -1,17 +1,28 @@
 //! Unix: modes, fsync of directories, free space.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `folder` | a directory that is held open, and what is made in it |
+//! | `hand_over` | giving files of root's to the user that a service runs as |
+//! | `program` | putting a program in place for a service |
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+mod folder;
+mod hand_over;
+mod program;
+
+pub(super) use folder::Folder;
+pub(crate) use hand_over::{Account, give_tree, open_to_group};
+pub(crate) use program::replace_program;
+
+use folder::OTHERS_WRITE;
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::{
-    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
-};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 /// Bits that let the group or others in.
 const OTHERS: u32 = 0o077;
-/// Bits that let them write.
-const OTHERS_WRITE: u32 = 0o022;
 
 /// Whether this process is root.
 pub fn is_superuser() -> bool {
@@ -50,28 +61,19 @@ pub(crate) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options.mode(0o600)
 }
 
+/// Makes a directory that is its owner's alone; one that root makes in another user's directory becomes that user's.
 pub(super) fn make_private_dir(path: &Path) -> io::Result<()> {
-    DirBuilder::new().mode(0o700).create(path)
+    let (parent, name) = super::parent_and_name(path)?;
+    let parent = Folder::open(parent)?;
+    parent.create_folder(name)?;
+    if let Some(owner) = parent.owner_for_new()? {
+        folder::give(parent.enter(name)?, owner)?;
+    }
+    parent.sync()
 }
 
 pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
-}
-
-/// Gives a new file of root's to the owner of the directory that it lies in.
-pub(super) fn follow_owner(path: &Path, dir: Option<&Path>) -> io::Result<()> {
-    if !is_superuser() {
-        return Ok(());
-    }
-    let Some(dir) = dir.filter(|dir| !dir.as_os_str().is_empty()) else {
-        return Ok(());
-    };
-    let facts = fs::metadata(dir)?;
-    // Root's own directories, and those that all may write to, say nothing of whom the file is for.
-    if facts.uid() == 0 || facts.permissions().mode() & OTHERS_WRITE != 0 {
-        return Ok(());
-    }
-    std::os::unix::fs::lchown(path, Some(facts.uid()), Some(facts.gid()))
 }
 
 /// Whether `path` still names the open file.

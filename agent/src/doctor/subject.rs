@@ -1,10 +1,14 @@
 //! What is examined: everything that the checks share, read or asked once.
 
+use super::fix::System;
+use super::fix::control::Control;
+use crate::cli::VERSION;
 use crate::config::{BaseUrl, Config, ConfigError, Loaded, Paths};
 use crate::identity::{self, Enrolment, Identity, IdentityError};
 use crate::link::LinkSettings;
 use crate::local::{self, Answer, LocalError, Request, Status};
 use crate::net::Network;
+use crate::service::{self, ServiceState};
 use dgon_agent_core::error::chain;
 use dgon_protocol::key::NodeKey;
 use futures_util::FutureExt as _;
@@ -15,6 +19,8 @@ use tokio::time::timeout;
 
 /// How long the running agent may take to say how it is.
 const ANSWER: Duration = Duration::from_millis(1_800);
+/// How long the service manager and the program that it starts may take.
+const MANAGER: Duration = Duration::from_millis(2_500);
 
 /// What the running agent says of itself.
 #[derive(Debug)]
@@ -33,8 +39,16 @@ pub(super) enum Asked {
     Silent,
 }
 
+/// The service, and the version of the program that it starts.
+#[derive(Debug)]
+pub(super) struct Service {
+    pub(super) state: ServiceState,
+    /// `None` where the program cannot be asked.
+    pub(super) version: Option<String>,
+}
+
 /// What is examined.
-pub struct Patient {
+pub struct Subject {
     /// Where the files are.
     pub paths: Paths,
     /// The configuration, or what is wrong with it.
@@ -48,17 +62,18 @@ pub struct Patient {
     /// The flags that name the places, for commands to copy.
     place_flags: String,
     asked: Shared<BoxFuture<'static, Arc<Asked>>>,
+    service: Shared<BoxFuture<'static, Arc<Result<Service, String>>>>,
 }
 
-impl std::fmt::Debug for Patient {
+impl std::fmt::Debug for Subject {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Patient")
+        f.debug_struct("Subject")
             .field("paths", &self.paths)
             .finish_non_exhaustive()
     }
 }
 
-impl Patient {
+impl Subject {
     /// Reads what the checks share.
     pub fn new(paths: Paths, config: Result<Loaded, ConfigError>, place_flags: String) -> Self {
         let ca_file = config
@@ -71,6 +86,7 @@ impl Patient {
             enrolment: identity::load_enrolment(&paths.state),
             network: Network::from_environment(ca_file.as_deref()),
             asked: async move { Arc::new(ask(&socket).await) }.boxed().shared(),
+            service: async { Arc::new(inspect().await) }.boxed().shared(),
             paths,
             config,
             place_flags,
@@ -108,6 +124,54 @@ impl Patient {
         self.asked.clone().await
     }
 
+    /// The service as its manager has it, or why that is not known. It is asked once for all checks.
+    pub(super) async fn service(&self) -> Arc<Result<Service, String>> {
+        self.service.clone().await
+    }
+
+    /// Who keeps the agent running, or would start it; `pid` is the running one's, where it is known.
+    pub(super) async fn control(&self, pid: Option<u32>) -> Control {
+        let asked = self.service().await;
+        let Ok(Service { state, .. }) = asked.as_ref() else {
+            return Control::ByHand(pid);
+        };
+        // Without an answer of the agent, the service is meant where it keeps its files where we look.
+        let is_ours = match pid {
+            Some(pid) => state.pid == Some(pid),
+            None => {
+                let own = service::places(state.level, &self.paths, Default::default());
+                own.state_dir == self.paths.state.path()
+            }
+        };
+        if state.installed.is_some() && is_ours {
+            Control::Service(state.level)
+        } else {
+            Control::ByHand(pid)
+        }
+    }
+
+    /// The command that starts the agent.
+    pub(super) async fn start_command(&self) -> String {
+        let how = self.control(None).await;
+        how.start(System::here(), &self.command("run"))
+    }
+
+    /// The command that restarts the agent that runs.
+    pub(super) async fn restart_command(&self, pid: Option<u32>) -> String {
+        let how = self.control(pid).await;
+        how.restart(System::here(), &self.command("run"))
+    }
+
+    /// The command after which the agent that runs is of this program's version.
+    pub(super) async fn update_command(&self, pid: Option<u32>) -> String {
+        let how = self.control(pid).await;
+        let service = self.service().await;
+        let version = service.as_ref().as_ref().ok();
+        let version = version.and_then(|service| service.version.as_deref());
+        let is_current = version == Some(VERSION);
+        how.update(System::here(), &self.command("run"), is_current)
+    }
+
     /// A command of this program for the same places, to copy.
     pub(super) fn command(&self, command: &str) -> String {
         format!("dgon-agent {command}{}", self.place_flags)
@@ -124,6 +188,19 @@ impl Patient {
     /// For what only other people can mend: what to send them.
     pub(super) fn bundle_command(&self) -> String {
         self.command("doctor --bundle")
+    }
+}
+
+async fn inspect() -> Result<Service, String> {
+    let asking = tokio::task::spawn_blocking(|| {
+        let state = service::inspect_any()?;
+        let version = state.program_version();
+        Ok::<_, service::ServiceError>(Service { state, version })
+    });
+    match timeout(MANAGER, asking).await {
+        Ok(Ok(asked)) => asked.map_err(|error| chain(&error)),
+        Ok(Err(_)) => Err("the service manager cannot be asked".to_owned()),
+        Err(_) => Err("the service manager does not answer within 2.5 s".to_owned()),
     }
 }
 
