@@ -6,6 +6,7 @@ import { ErrorCard } from '~/ui/states'
 import { Value } from '~/ui/Unknown'
 import { compact, count, ms, percent } from '~/util/format'
 import type { Search } from '~/util/path-builder'
+import { lackingText } from '~/util/tokens'
 
 type Figure = [name: string, text: (sum: ReceiptAggregate) => string, exact?: (sum: ReceiptAggregate) => string]
 
@@ -37,6 +38,7 @@ export function AggregateStrip({ filter }: { filter: Search }) {
         {sum.data && (
           <>
             {sum.data.complete ? 'Counts everything received up to' : 'More receipts match than are counted at once: these are the newest, up to'} <Time at={sum.data.indexed_to} />
+            {sum.data.tokens_not_counted > 0 && `. The token sums are too low: ${lackingText(sum.data.tokens_not_counted)}.`}
           </>
         )}
       </p>

@@ -34,8 +34,8 @@ pub struct ReceiptRow {
     /// Prompt tokens from a cache.
     pub tokens_cached: Option<i64>,
     /// What the counts are worth: `usage`, `partial_usage`, `chunks`, `unknown`, `unpaid`, `none`, or `other` for one
-    /// that this version does not know. `null`: the receipt does not say. With `unknown` the counts are 0 and mean
-    /// nothing, and so is the prompt's with `chunks`.
+    /// that this version does not know. `null`: the receipt does not say. With `unknown` both counts are 0 and mean
+    /// nothing; with `chunks` a prompt of 0 means nothing.
     pub tokens_source: Option<String>,
     /// Time to first token, ms.
     pub ttft_ms: Option<i64>,
