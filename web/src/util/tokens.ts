@@ -26,6 +26,9 @@ export function countKind({ tokens_source: source, tokens_input: input }: Counte
   return input === 0 ? 'unknown' : 'number'
 }
 
+/** A sum of tokens; `null` where it is 0 only because nobody counted. */
+export const tokenSum = (tokens: number, lackingReceipts: number) => (tokens === 0 && lackingReceipts > 0 ? null : tokens)
+
 /** What a sum of tokens must say beside itself; `null` where it has everything. */
 export function lackingText(receipts: number): string | null {
   if (receipts === 0) return null

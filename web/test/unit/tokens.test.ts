@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { gpusNotRead } from '~/util/gpus'
-import { countKind, lackingText, sourceSentence } from '~/util/tokens'
+import { countKind, lackingText, sourceSentence, tokenSum } from '~/util/tokens'
 
 const row = (source: string | null, input = 0) => ({ tokens_source: source, tokens_input: input, tokens_output: 7 })
 
@@ -28,6 +28,7 @@ test('a source is a sentence, also one that is not known here; no source is none
 
 test('a sum says what it lacks, and nothing where it lacks nothing', () => {
   expect(lackingText(0)).toBeNull()
+  expect([tokenSum(0, 0), tokenSum(0, 2), tokenSum(5, 2)]).toEqual([0, null, 5])
   expect(lackingText(1)).toBe('1 receipt is not fully counted')
   expect(lackingText(1200)).toBe('1,200 receipts are not fully counted')
 })
