@@ -1,8 +1,8 @@
 //! `dgon-agent run`: puts the parts together, waits for a signal, takes them apart again in order.
 //!
-//! Order of start: identity, spool, runtimes, proxy, local socket, link. The proxy serves before any control plane
-//! or runtime is there; the agent calls itself ready once every runtime was looked for. Order of stop: the proxy first, within its drain time, so that its receipts still come;
-//! then the link, which sends what it can and says `bye`; then the spool. An agent whose link or writer panicked stops
+//! Order of start: identity, spool, runtimes, local socket, link, proxy. Nothing waits for a control plane or a runtime
+//! to be there; the agent calls itself ready once every runtime was looked for. Order of stop: the proxy first, within its
+//! drain time, so that its receipts still come; then the link, which sends what it can and says `bye`; then the spool. An agent whose link or writer panicked stops
 //! in the same order, and says so by its exit code.
 
 use crate::cli::VERSION;
