@@ -916,8 +916,8 @@ export type PageReceiptRow = {
         tokens_output: number;
         /**
          * What the counts are worth: `usage`, `partial_usage`, `chunks`, `unknown`, `unpaid`, `none`, or `other` for one
-         * that this version does not know. `null`: the receipt does not say. With `unknown` the counts are 0 and mean
-         * nothing, and so is the prompt's with `chunks`.
+         * that this version does not know. `null`: the receipt does not say. With `unknown` both counts are 0 and mean
+         * nothing; with `chunks` a prompt of 0 means nothing.
          */
         tokens_source?: string | null;
         /**
@@ -1141,8 +1141,8 @@ export type ReceiptRow = {
     tokens_output: number;
     /**
      * What the counts are worth: `usage`, `partial_usage`, `chunks`, `unknown`, `unpaid`, `none`, or `other` for one
-     * that this version does not know. `null`: the receipt does not say. With `unknown` the counts are 0 and mean
-     * nothing, and so is the prompt's with `chunks`.
+     * that this version does not know. `null`: the receipt does not say. With `unknown` both counts are 0 and mean
+     * nothing; with `chunks` a prompt of 0 means nothing.
      */
     tokens_source?: string | null;
     /**
