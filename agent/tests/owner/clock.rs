@@ -8,7 +8,9 @@ use dgon_protocol::frame::PausedReason;
 use dgon_protocol::id::NodeId;
 use dgon_protocol::receipt::Receipt;
 use dgon_testkit::link_server::{Script, StubControlPlane};
+use dgon_testkit::runtime::{Kind, SimConfig};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -138,8 +140,18 @@ async fn receipts_and_the_days_count_survive_a_clock_that_jumps() {
 
 #[tokio::test]
 async fn a_clock_set_back_within_a_request_gives_no_receipt_that_ends_before_it_begins() {
-    let mut lied = Lied::start("", "@2026-06-10 12:00:00", "UTC").await;
-    let proxy = lied.node.until(|_| true).await.proxy;
+    let mut lied = Lied::prepared("", "UTC");
+    lied.say("@2026-06-10 12:00:00");
+    // Its answer takes long enough for the clock to be set within it.
+    let mut slow = SimConfig::new(Kind::Ollama);
+    slow.ttft = Duration::from_secs(3);
+    lied.node.with_runtime_like(slow).await;
+    lied.node.start();
+    let proxy = lied
+        .node
+        .until(|status| status.runtimes.iter().any(|runtime| runtime.ready))
+        .await
+        .proxy;
     let mut client = TcpStream::connect(proxy.trim_start_matches("http://"))
         .await
         .unwrap();
@@ -148,15 +160,13 @@ async fn a_clock_set_back_within_a_request_gives_no_receipt_that_ends_before_it_
         "messages": [{"role": "user", "content": "hello"}],
     })
     .to_string();
-    let head = format!(
-        "POST /api/chat HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+    let request = format!(
+        "POST /api/chat HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
-    client.write_all(head.as_bytes()).await.unwrap();
-    client.write_all(&body.as_bytes()[..10]).await.unwrap();
+    client.write_all(request.as_bytes()).await.unwrap();
     lied.node.until(|status| status.in_flight == 1).await;
     lied.say("@2026-06-09 12:00:00");
-    client.write_all(&body.as_bytes()[10..]).await.unwrap();
     let mut answer = String::new();
     client.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
