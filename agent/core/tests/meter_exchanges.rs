@@ -98,7 +98,7 @@ const ROWS: &[Row] = &[
     ("trtllm_chat.json", OpenAi, OK, STOP, 64, 4, Some(32), FromUsage),
     ("trtllm_chat_stream_usage.sse", OpenAi, OK, STOP, 64, 4, Some(32), FromUsage),
     ("trtllm_chat_stream_nousage.sse", OpenAi, OK, STOP, 0, 4, None, Chunks),
-    ("triton_generate.json", Triton, OK, None, 0, 1, None, Chunks),
+    ("triton_generate.json", Triton, OK, None, 0, 0, None, Unknown),
     ("triton_generate_stream.sse", Triton, OK, None, 0, 4, None, Chunks),
     ("triton_generate_stream_min.sse", Triton, OK, None, 0, 2, None, Chunks),
     ("triton_generate_stream_error_midway.sse", Triton, SAID, None, 0, 1, None, Chunks),

@@ -37,7 +37,7 @@ const ROWS: &[Row] = &[
     (RuntimeKind::Tgi, "/generate", "tgi_generate.json", JSON, Ok(()), 0, 5),
     (RuntimeKind::TensorrtLlm, "/v1/chat/completions", "trtllm_chat_stream_usage.sse", SSE, Ok(()), 64, 4),
     (RuntimeKind::Triton, "/v2/models/tiny/generate_stream", "triton_generate_stream.sse", SSE, Ok(()), 0, 4),
-    (RuntimeKind::Triton, "/v2/models/tiny/generate", "triton_generate.json", JSON, Ok(()), 0, 1),
+    (RuntimeKind::Triton, "/v2/models/tiny/generate", "triton_generate.json", JSON, Ok(()), 0, 0),
     (RuntimeKind::LlamaCpp, "/v1/chat/completions", "llamacpp-0c1e570_chat_stream.sse", SSE, Ok(()), 51, 6),
     (RuntimeKind::LlamaCpp, "/completion", "llamacpp-0c1e570_completion_native_stream.sse", SSE, Ok(()), 13, 3),
 ];

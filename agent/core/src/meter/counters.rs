@@ -278,23 +278,24 @@ impl Counters {
     fn raw_counts(&self, status: Status, body: Body) -> (TokensSource, Usage) {
         let usage = self.all_usage();
         let is_final = body.is_whole && !self.is_pending;
-        let with_chunks = Usage {
-            output: if usage.output == 0 {
-                self.chunks
+        let is_untold = usage.output == 0 && self.chunks > 0;
+        if is_untold {
+            // A text that came whole is one piece of any length.
+            return if body.is_stream {
+                let output = self.chunks;
+                (TokensSource::Chunks, Usage { output, ..usage })
             } else {
-                usage.output
-            },
-            ..usage
-        };
+                (TokensSource::Unknown, Usage::default())
+            };
+        }
         if !usage.is_zero() {
-            return match (is_final, usage.output == 0 && self.chunks > 0) {
-                (true, false) => (TokensSource::Usage, usage),
-                (true, true) => (TokensSource::Chunks, with_chunks),
-                (false, _) => (TokensSource::PartialUsage, with_chunks),
+            return if is_final {
+                (TokensSource::Usage, usage)
+            } else {
+                (TokensSource::PartialUsage, usage)
             };
         }
         let source = match status {
-            _ if self.chunks > 0 => return (TokensSource::Chunks, with_chunks),
             _ if body.is_no_answer => TokensSource::None,
             Status::Ok if self.is_load => TokensSource::None,
             // Something was served, and nobody says what it cost.
