@@ -1,5 +1,6 @@
 //! Printing: errors with their causes, JSON, tables, colour where a person looks.
 
+use dgon_protocol::receipt::TokensSource;
 use serde::Serialize;
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -91,6 +92,31 @@ pub(super) fn or_dash<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
+/// Prompt tokens as far as the receipt knows them; one that does not say where they come from is taken at its word.
+pub(super) fn input_tokens(source: Option<TokensSource>, count: i64) -> String {
+    match source {
+        // Pieces of an answer say nothing of the prompt.
+        Some(TokensSource::Chunks) if count == 0 => or_dash(None::<i64>),
+        source => told_tokens(source, count),
+    }
+}
+
+/// Generated tokens as far as the receipt knows them: "≈" before a count of pieces.
+pub(super) fn output_tokens(source: Option<TokensSource>, count: i64) -> String {
+    match source {
+        Some(TokensSource::Chunks) => format!("≈ {count}"),
+        source => told_tokens(source, count),
+    }
+}
+
+fn told_tokens(source: Option<TokensSource>, count: i64) -> String {
+    match source {
+        Some(TokensSource::Unknown) => or_dash(None::<i64>),
+        Some(TokensSource::Unpaid) => "unpaid".to_owned(),
+        _ => count.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,5 +131,26 @@ mod tests {
         let rows = [vec!["A", "LONG"], vec!["wide", "x"]]
             .map(|row| row.into_iter().map(str::to_owned).collect());
         assert_eq!(table(&rows), "A     LONG\nwide  x\n");
+    }
+
+    #[test]
+    fn counts_that_nobody_knows_are_no_zero() {
+        use TokensSource::{Chunks, None as Nothing, PartialUsage, Unknown, Unpaid, Usage};
+        let text = |source, input, output| {
+            format!(
+                "{} {}",
+                input_tokens(source, input),
+                output_tokens(source, output)
+            )
+        };
+        let dash = or_dash(None::<i64>);
+        assert_eq!(text(None, 0, 5), "0 5");
+        for source in [Usage, PartialUsage, Nothing] {
+            assert_eq!(text(Some(source), 3, 0), "3 0");
+        }
+        assert_eq!(text(Some(Chunks), 0, 5), format!("{dash} ≈ 5"));
+        assert_eq!(text(Some(Chunks), 7, 5), "7 ≈ 5");
+        assert_eq!(text(Some(Unknown), 0, 0), format!("{dash} {dash}"));
+        assert_eq!(text(Some(Unpaid), 0, 0), "unpaid unpaid");
     }
 }

@@ -234,6 +234,7 @@ fn row(one: &Item) -> Vec<String> {
         source,
         tokens_input,
         tokens_output,
+        tokens_source,
         ttft_ms,
         latency_ms,
         ..
@@ -245,8 +246,8 @@ fn row(one: &Item) -> Vec<String> {
         print::safe(&model_id),
         print::or_dash(status.map(|status| status.as_str())),
         print::or_dash(source.map(|source| source.as_str())),
-        tokens_input.to_string(),
-        tokens_output.to_string(),
+        print::input_tokens(tokens_source, tokens_input),
+        print::output_tokens(tokens_source, tokens_output),
         ms(ttft_ms),
         ms(latency_ms),
         network.to_owned(),
