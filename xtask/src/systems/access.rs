@@ -4,9 +4,10 @@
 //! for, and a changed mode stands for somebody who let others in.
 
 use super::bounded;
-use super::checks::{Bench, Check, diagnosis, outcome_of};
+use super::checks::{Bench, Check, check, diagnosis, expect};
 use super::wine::Others;
 use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
 use std::path::Path;
 
 pub(super) const CHECKS: [Check; 2] = [("a closed state directory", closed), ("an open one", open)];
@@ -22,7 +23,7 @@ fn closed(bench: &mut Bench) -> Result<String> {
     let Some(windows) = bench.guest.windows() else {
         bail!("this is no Windows");
     };
-    windows.boot(Others::In)?;
+    windows.serve(Others::In)?;
     let fresh = bench.folder.join("fresh state");
     let mut enrol = bench.agent(&["enroll", "--json", "--api", "http://127.0.0.1:9"]);
     enrol
@@ -35,7 +36,7 @@ fn closed(bench: &mut Bench) -> Result<String> {
             String::from_utf8_lossy(&said.stderr)
         )
     });
-    windows.boot(Others::Out)?;
+    windows.serve(Others::Out)?;
     let mode = mode?;
     ensure!(
         mode & OTHERS == 0,
@@ -54,29 +55,20 @@ fn open(bench: &mut Bench) -> Result<String> {
     told(&report, "config.state_mode")?;
     let report = diagnosis(bench)?;
     for id in ["identity.key", "config.state_mode"] {
-        let outcome = outcome_of(&report, id)?;
-        ensure!(
-            outcome == "ok",
-            "{id} is {outcome} once it is mended: {report:#}"
-        );
+        expect(&report, id, "ok")?;
     }
     Ok("a key and a directory that everybody may read are refused, with the icacls that closes them".to_owned())
 }
 
-fn told(report: &serde_json::Value, id: &str) -> Result<()> {
-    let outcome = outcome_of(report, id)?;
+fn told(report: &Value, id: &str) -> Result<()> {
+    let check = check(report, id)?;
+    let text = check.to_string();
     ensure!(
-        outcome != "ok",
-        "{id} is {outcome} though it is open: {report:#}"
+        check["outcome"] != "ok",
+        "it is well though it is open: {text}"
     );
-    let check = report["checks"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find(|check| check["id"] == id);
-    let text = check.map(ToString::to_string).unwrap_or_default();
     for word in [EVERYBODY, "icacls"] {
-        ensure!(text.contains(word), "{id} does not name {word}: {text}");
+        ensure!(text.contains(word), "{word} is not named: {text}");
     }
     Ok(())
 }

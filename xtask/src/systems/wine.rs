@@ -9,8 +9,11 @@ use std::process::{Child, Command};
 
 /// Where wine's loader is.
 pub(super) const LOADER: [&str; 2] = ["/usr/lib/wine/wine64", "wine64"];
-/// Where the program is that ends a Windows.
-const SERVER: [&str; 2] = ["/usr/lib/wine/wineserver", "wineserver"];
+/// Where its server is.
+const SERVER: [&str; 3] = ["/usr/lib/wine/wineserver64", "wineserver64", "wineserver"];
+/// How long a server without programs stays, seconds: one that went at once would take the next program's first words
+/// with it. Ours ends before, except where this process is killed.
+const STAYS: &str = "-p60";
 
 /// A Windows. What still runs in it ends with it.
 pub(super) struct Wine {
@@ -26,25 +29,26 @@ impl Wine {
             prefix: folder().join("wine/prefix"),
         };
         std::fs::create_dir_all(wine.home())?;
-        wine.end()?;
-        wine.boot(Others::Out)?;
+        std::fs::create_dir_all(&wine.prefix)?;
+        wine.serve(Others::Out)?;
+        // It warns of windows that cannot be drawn.
+        bounded::success(wine.command("wineboot.exe".as_ref()).arg("--init"))?;
         Ok(wine)
     }
 
-    /// Starts its server, anew where it runs: what the server makes has the mode of the umask that it was started
-    /// with. Wine knows no inheritance of rights, so this mask stands for it.
-    pub(super) fn boot(&self, others: Others) -> Result<()> {
+    /// Starts the server, anew where it runs. It is the one who makes files, so its umask counts.
+    pub(super) fn serve(&self, others: Others) -> Result<()> {
         self.end()?;
         let mask = match others {
             Others::In => "022",
             Others::Out => "077",
         };
-        let mut boot = shell::command("sh");
-        boot.args(["-c", "umask \"$1\" && shift && exec \"$@\"", "sh", mask])
-            .args([&self.loader, "wineboot.exe", "--init"]);
-        self.environment(&mut boot);
-        // It warns of windows that cannot be drawn.
-        bounded::success(&mut boot).map(drop)
+        let mut server = shell::command("sh");
+        server
+            .args(["-c", "umask \"$1\" && shift && exec \"$@\"", "sh", mask])
+            .args([&super::guest::first(&SERVER)?, STAYS]);
+        self.environment(&mut server);
+        bounded::success(&mut server).map(drop)
     }
 
     /// A command of a Windows program.
@@ -133,7 +137,8 @@ impl Drop for Wine {
     }
 }
 
-/// Whether files that are made without rights of their own let other users in.
+/// Whether files that are made without rights of their own let other users in. Wine knows no inheritance of rights; a
+/// umask stands for what a file would inherit.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Others {
     In,
