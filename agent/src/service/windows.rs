@@ -134,12 +134,11 @@ pub(super) fn install(level: Level, places: &Places) -> Result<Report, ServiceEr
 
 /// Puts a copy of the program where the service's account may run it and nobody but administrators may change it.
 fn place_program(program: &Path, report: &mut Report) -> Result<PathBuf, ServiceError> {
-    let programs = std::env::var_os("ProgramFiles").unwrap_or_else(|| r"C:\Program Files".into());
-    let programs = Path::new(&programs);
-    if program.starts_with(programs) {
+    let programs = programs();
+    if program.starts_with(&programs) {
         return Ok(program.to_owned());
     }
-    let copy = programs.join(r"DGON\dgon-agent.exe");
+    let copy = program_copy();
     let fresh = copy.with_extension("exe.new");
     fs::create_dir_all(programs.join("DGON"))
         .and_then(|()| fs::copy(program, &fresh))
@@ -155,6 +154,16 @@ fn place_program(program: &Path, report: &mut Report) -> Result<PathBuf, Service
         copy.display()
     ));
     Ok(copy)
+}
+
+fn programs() -> PathBuf {
+    std::env::var_os("ProgramFiles")
+        .unwrap_or_else(|| r"C:\Program Files".into())
+        .into()
+}
+
+fn program_copy() -> PathBuf {
+    programs().join(r"DGON\dgon-agent.exe")
 }
 
 /// What an administrator enrolled before becomes the service's.
@@ -183,6 +192,14 @@ pub(super) fn uninstall(
             .uninstall(ServiceUninstallCtx { label: label() })
             .map_err(ServiceError::io("remove the service"))?;
         report.did(format!("removed the service {NAME}"));
+        let copy = program_copy();
+        if copy.exists() {
+            // Windows lets no running program go, and this may be it.
+            report.note(format!(
+                "the program {} stays; delete it by hand",
+                copy.display()
+            ));
+        }
     } else {
         report.note("no service was installed");
     }
