@@ -127,6 +127,8 @@ pub(crate) fn run() -> Result<()> {
 
 /// The same for the systems whose name contains a text.
 pub(crate) fn run_only(text: &str) -> Result<()> {
+    // A second run would end the first one's Windows.
+    let _alone = needs::one_at_a_time("systems")?;
     let mut lines = Vec::new();
     let (mut skipped, mut failed) = (Vec::new(), Vec::new());
     for system in SYSTEMS.iter().filter(|system| system.name.contains(text)) {
