@@ -8,6 +8,10 @@ use crate::shell::Shell;
 use std::fmt;
 use std::path::Path;
 
+/// The account `NT SERVICE\dgon-agent`: Windows makes the number from the service's name, on every machine the same
+/// (`sc.exe showsid dgon-agent`).
+pub(super) const SERVICE_ACCOUNT: &str =
+    "S-1-5-80-2795710618-2625117533-2212848728-1181305041-3051679199";
 /// The system.
 const SYSTEM: &str = "S-1-5-18";
 /// The group of administrators.
@@ -207,6 +211,7 @@ fn mask(text: &str) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sha1::{Digest as _, Sha1};
 
     const ALICE: &str = "S-1-5-21-1-2-3-1001";
 
@@ -251,6 +256,29 @@ mod tests {
         let owner = "O:S-1-5-21-1-2-3-1002D:P(A;OICI;FA;;;SY)";
         assert_eq!(others(owner, ENTER), ["owner S-1-5-21-1-2-3-1002"]);
         assert_eq!(others("O:WDD:P", ENTER), ["owner Everyone (S-1-1-0)"]);
+    }
+
+    /// As Windows does it: the SHA-1 of the upper-case name in UTF-16, as five numbers.
+    fn account_of_service(name: &str) -> String {
+        let name: Vec<u8> = name
+            .to_uppercase()
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        let numbers: Vec<String> = Sha1::digest(&name)
+            .chunks(4)
+            .map(|part| u32::from_le_bytes(part.try_into().unwrap()).to_string())
+            .collect();
+        format!("S-1-5-80-{}", numbers.join("-"))
+    }
+
+    #[test]
+    fn the_service_has_the_account_that_windows_makes_for_its_name() {
+        assert_eq!(
+            account_of_service("TrustedInstaller"),
+            "S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464"
+        );
+        assert_eq!(account_of_service(crate::service::NAME), SERVICE_ACCOUNT);
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod security;
 pub(crate) use security::Descriptor;
 
 use super::Exposure;
-use super::access_list::{self, CHANGE, ENTER, Sid};
+use super::access_list::{self, CHANGE, ENTER, SERVICE_ACCOUNT, Sid};
 use security::{Inherits, LIST, OWNER_AND_LIST};
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
@@ -21,9 +21,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use sysinfo::Disks;
 
-/// The account `NT SERVICE\dgon-agent`: Windows makes the number from the service's name, on every machine the same
-/// (`sc.exe showsid dgon-agent`).
-const SERVICE_ACCOUNT: &str = "S-1-5-80-2795710618-2625117533-2212848728-1181305041-3051679199";
 /// Deepest folder that is looked at below a state directory.
 const DEPTH: u32 = 8;
 
