@@ -43,7 +43,7 @@ impl Guest {
     /// A command of the agent, told nothing of this machine's environment.
     pub(super) fn agent(&self) -> Command {
         match &self.runner {
-            Runner::Wine(wine) => wine.command(&self.program),
+            Runner::Wine(wine) => wine.run(&self.program),
             Runner::Qemu(qemu) => {
                 let mut command = shell::command(qemu);
                 command.args(["-L", ARM_ROOT]).arg(&self.program);

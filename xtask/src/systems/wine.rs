@@ -32,7 +32,7 @@ impl Wine {
         std::fs::create_dir_all(&wine.prefix)?;
         wine.serve(Others::Out)?;
         // It warns of windows that cannot be drawn.
-        bounded::success(wine.command("wineboot.exe".as_ref()).arg("--init"))?;
+        bounded::success(wine.run("wineboot.exe".as_ref()).arg("--init"))?;
         Ok(wine)
     }
 
@@ -52,7 +52,7 @@ impl Wine {
     }
 
     /// A command of a Windows program.
-    pub(super) fn command(&self, program: &Path) -> Command {
+    pub(super) fn run(&self, program: &Path) -> Command {
         let mut command = shell::command(&self.loader);
         command.arg(program);
         self.environment(&mut command);
@@ -80,10 +80,7 @@ impl Wine {
 
     /// Ends one program as Windows does it.
     pub(super) fn kill(&self, image: &str, child: &mut Child) -> Result<()> {
-        bounded::success(
-            self.command("taskkill.exe".as_ref())
-                .args(["/F", "/IM", image]),
-        )?;
+        bounded::success(self.run("taskkill.exe".as_ref()).args(["/F", "/IM", image]))?;
         ensure!(
             bounded::wait(child, PATIENCE)?.is_some(),
             "{image} runs on after its TerminateProcess"
