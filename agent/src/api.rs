@@ -78,12 +78,12 @@ pub enum ApiError {
         date: Option<SystemTime>,
     },
     /// Something else answers there.
-    #[error("{url} does not answer as a DGON control plane does: {stranger}; check the address")]
+    #[error("{url} does not answer as a DGON control plane does: {unexpected}; check the address")]
     NotOurs {
         /// What was called.
         url: String,
         /// What answers.
-        stranger: Stranger,
+        unexpected: Unexpected,
     },
     /// The system gives no randomness.
     #[error("the system gives no random bytes, so the request cannot be signed: {0}")]
@@ -92,7 +92,7 @@ pub enum ApiError {
 
 /// Something that answers HTTP and is no control plane.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stranger {
+pub enum Unexpected {
     /// It sends us elsewhere, as the sign-in page of a hotel or a company does.
     Redirect {
         /// HTTP status.
@@ -114,7 +114,7 @@ pub enum Stranger {
     },
 }
 
-impl fmt::Display for Stranger {
+impl fmt::Display for Unexpected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Redirect { status, to } => write!(f, "it redirects to {to} (status {status})"),
@@ -125,7 +125,7 @@ impl fmt::Display for Stranger {
     }
 }
 
-impl Stranger {
+impl Unexpected {
     /// Judges by the head of an answer.
     pub(crate) fn of(status: StatusCode, headers: &HeaderMap) -> Self {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
@@ -381,23 +381,23 @@ async fn exchange<T: DeserializeOwned>(
     let response = send.send_request(request).await.map_err(broken)?;
     let date = date(&response);
     let status = response.status();
-    let stranger = Stranger::of(status, response.headers());
-    let not_ours = |stranger| ApiError::NotOurs {
+    let unexpected = Unexpected::of(status, response.headers());
+    let not_ours = |unexpected| ApiError::NotOurs {
         url: url.clone(),
-        stranger,
+        unexpected,
     };
     let Some(body) = read_body(response.into_body()).await.map_err(broken)? else {
-        return Err(not_ours(Stranger::TooLarge));
+        return Err(not_ours(Unexpected::TooLarge));
     };
     if !status.is_success() {
-        let error: ErrorBody = serde_json::from_slice(&body).map_err(|_| not_ours(stranger))?;
+        let error: ErrorBody = serde_json::from_slice(&body).map_err(|_| not_ours(unexpected))?;
         return Err(ApiError::Refused {
             status: status.as_u16(),
             detail: Box::new(error.error),
             date,
         });
     }
-    let body = serde_json::from_slice(&body).map_err(|_| not_ours(stranger))?;
+    let body = serde_json::from_slice(&body).map_err(|_| not_ours(unexpected))?;
     Ok(Answer { body, date })
 }
 

@@ -1,8 +1,8 @@
 //! `dgon-agent run`: puts the parts together, waits for a signal, takes them apart again in order.
 //!
-//! Order of start: identity, spool, runtimes, proxy, local socket, link. The proxy serves before any control plane
-//! or runtime is there; the agent calls itself ready once every runtime was looked for. Order of stop: the proxy first, within its drain time, so that its receipts still come;
-//! then the link, which sends what it can and says `bye`; then the spool. An agent whose link or writer panicked stops
+//! Order of start: identity, spool, runtimes, local socket, link, proxy. Nothing waits for a control plane or a runtime
+//! to be there; the agent calls itself ready once every runtime was looked for. Order of stop: the proxy first, within its
+//! drain time, so that its receipts still come; then the link, which sends what it can and says `bye`; then the spool. An agent whose link or writer panicked stops
 //! in the same order, and says so by its exit code.
 
 use crate::cli::VERSION;
@@ -47,7 +47,7 @@ mod responder;
 mod signals;
 mod status_line;
 
-use linked::Linked;
+use linked::LinkSupervisor;
 use readiness::{Loops, Readiness};
 use responder::LocalResponder;
 
@@ -130,6 +130,8 @@ pub fn run(config: &Config, state: &StateDir, stop: CancellationToken) -> Result
     // Link, registry and local socket need little and share this thread; proxy, spool and drivers have their own.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .max_blocking_threads(BLOCKING_THREADS)
+        // Longer than the period of heartbeats, which ask drivers: no thread is begun anew for each.
+        .thread_keep_alive(Duration::from_secs(30))
         .thread_name("agent-drivers")
         .enable_all()
         .build()
@@ -163,7 +165,7 @@ pub async fn run_until(
     // Again, now that nobody else can change it.
     let identity = Identity::load(state).map_err(RunError::Identity)?;
     let receipts = open_receipts(config, state, &identity, lock)?;
-    let registry = runtime::keep_looking(registry_settings(config).map_err(RunError::Runtimes)?);
+    let registry = runtime::watch_endpoints(registry_settings(config).map_err(RunError::Runtimes)?);
     let counters = Counters::new(Arc::new(receipts.clone()));
     let sink = Arc::new(CountingSink(Arc::clone(&counters)));
     let mode = ModeSwitch::new(Orders {
@@ -293,12 +295,11 @@ pub async fn run_until(
             Box::pin(async move { heartbeats.take().await })
         }),
         prober: Arc::new(Arc::clone(&proxy)) as Arc<dyn link::Prober>,
-        probes: link::ProbePlaces::default(),
         mode,
         refresh,
         life: link_sign,
     };
-    let linked = Linked {
+    let linked = LinkSupervisor {
         config: config.clone(),
         state: state.clone(),
         identity,

@@ -1,6 +1,6 @@
 //! Commands that a person copies into a shell: the words of the shell that people of a system use.
 //!
-//! Nothing here runs anything. YAML has quotes of its own ([`crate::config::template`]).
+//! Nothing here runs anything. YAML has quotes of its own, where agent.yaml is written.
 
 use std::path::Path;
 

@@ -11,7 +11,9 @@ use dgon_protocol::chain::{Head, Judgement, Link, judge};
 use dgon_protocol::id::{NodeId, RequestId};
 use dgon_protocol::key::{NodeKey, PublicKey};
 use dgon_protocol::limits::{RECEIPT_BYTES, RECEIPT_DEPTH};
-use dgon_protocol::receipt::{Draft, Receipt, ReceiptError, Sha256Hash, Source, Status, Verdict};
+use dgon_protocol::receipt::{
+    Draft, Receipt, ReceiptError, Sha256Hash, Source, Status, TokensSource, Verdict,
+};
 use dgon_protocol::strict::{self, StrictErrorKind};
 use proptest::prelude::*;
 
@@ -90,6 +92,45 @@ fn fields_of_1_1_are_further_fields_in_1_0() {
         Receipt::parse(newer.as_bytes()),
         Err(ReceiptError::Field { name: "seq", .. })
     ));
+}
+
+#[test]
+fn what_the_counts_are_worth_is_a_known_name_or_another() {
+    let receipt = |source: &str| {
+        let text = r#"{"version":"1.1","request_id":"r","node_id":"n","ts_start":1,"ts_end":1,"model_id":"m","tokens_input":0,"tokens_output":0,"seq":1,"prev_hash":"PREV","tokens_source":SOURCE,"signature":""}"#;
+        let prev = Sha256Hash::ZERO.to_string();
+        let text = text.replace("PREV", &prev).replace("SOURCE", source);
+        Receipt::parse(text.as_bytes())
+            .unwrap()
+            .fields
+            .tokens_source
+            .unwrap()
+    };
+    for source in [
+        TokensSource::Usage,
+        TokensSource::PartialUsage,
+        TokensSource::Chunks,
+        TokensSource::Unknown,
+        TokensSource::Unpaid,
+        TokensSource::None,
+        TokensSource::Other,
+    ] {
+        assert_eq!(receipt(&format!("\"{}\"", source.as_str())), source);
+    }
+    // It describes the counts and refuses no receipt, whatever a node writes there.
+    for strange in ["\"<b>usage</b>\"", "\"Usage\"", "\"\"", "7", "null"] {
+        assert_eq!(receipt(strange), TokensSource::Other, "{strange}");
+    }
+    let old = draft_without_source().sign(&key());
+    let fields = Receipt::parse(&old.entry_bytes).unwrap().fields;
+    assert_eq!(fields.tokens_source, None);
+}
+
+fn draft_without_source() -> Draft {
+    Draft {
+        tokens_source: None,
+        ..draft(1, "m")
+    }
 }
 
 #[test]

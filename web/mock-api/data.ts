@@ -46,6 +46,7 @@ export function addReceipt(at = Date.now()): ReceiptRow {
   const owner = nodes[0] as NodeRow
   const before = receipts.at(-1)
   const status = seq % 23 === 0 ? 'error' : seq % 17 === 0 ? 'cancelled' : 'ok'
+  const tokensSource = seq % 11 === 0 ? 'unknown' : seq % 13 === 0 ? 'chunks' : seq % 19 === 0 ? 'unpaid' : 'usage'
   const fields = {
     cache_hit: seq % 3 === 0,
     hedged: false,
@@ -66,8 +67,9 @@ export function addReceipt(at = Date.now()): ReceiptRow {
     source: seq % 9 === 0 ? 'probe' : 'local',
     status,
     tokens_cached: seq % 3 === 0 ? 64 : 0,
-    tokens_input: 40 + ((seq * 53) % 3000),
-    tokens_output: 20 + ((seq * 31) % 900),
+    tokens_input: tokensSource === 'usage' ? 40 + ((seq * 53) % 3000) : 0,
+    tokens_output: tokensSource === 'usage' || tokensSource === 'chunks' ? 20 + ((seq * 31) % 900) : 0,
+    tokens_source: tokensSource,
     ts_end: Math.floor(at / 1000),
     ts_start: Math.floor(at / 1000) - 4,
     ttft_ms: 120 + ((seq * 97) % 1400),
@@ -101,7 +103,7 @@ export const summary = (): Summary => {
     p95_by_region: REGIONS.map((region, i) => ({ region, p95_ms: [412, 655, 1720, null][i] ?? null, requests: [120_412, 90_311, 41_900, 0][i] ?? 0 })),
     models_cached: 14,
     requests_24h: 252_623 + receipts.length,
-    tokens_24h: { input: 184_200_113, output: 61_904_777 },
+    tokens_24h: { input: 184_200_113, output: 61_904_777, not_counted: 312 },
     error_rate: 0.0041,
     as_of: iso(Date.now()),
   }

@@ -13,6 +13,16 @@ const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-l
 /// Memory that a target may use, MiB.
 const MEMORY_MIB: u32 = 1024;
 
+/// Requests to begin with: path, content type, content encoding and body, a line each.
+const REQUESTS: [&str; 5] = [
+    "/v1/chat/completions\napplication/json\n\n{\"model\":\"m\",\"stream\":true,\"messages\":[]}",
+    "//v1/%63ompletions\n\n\n{\"stream_options\":{\"include_usage\":false},\"stream\":1,\"model\":\"m\"}",
+    "/v1/completions\n\n\n{\"stream_options\":null,\"prompt\":[\"a\",\"b\"],\"n\":2,\"MODEL\":\"m\"}",
+    "/v1/audio/transcriptions\nmultipart/form-data; boundary=b\n\n--b\r\n\
+     Content-Disposition: form-data; name=\"model\"\r\n\r\nm\r\n--b--\r\n",
+    "/generate\napplication/x-www-form-urlencoded\ngzip\nmodel=m&stream=true",
+];
+
 /// Fuzzes each target for `seconds`.
 pub(crate) fn run(seconds: u32) -> Result<()> {
     let host = host_triple()?;
@@ -94,6 +104,11 @@ fn seed(target: &str, corpus: &Path) -> Result<()> {
         let vectors = std::fs::read_to_string(root.join("protocol/tests/data/receipts.jsonl"))?;
         for (i, line) in vectors.lines().enumerate() {
             std::fs::write(corpus.join(format!("vector-{i}")), line)?;
+        }
+    }
+    if target == "request" {
+        for (i, request) in REQUESTS.iter().enumerate() {
+            std::fs::write(corpus.join(format!("request-{i}")), request)?;
         }
     }
     let exchanges = root.join("testkit/exchanges");

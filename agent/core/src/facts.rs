@@ -111,3 +111,25 @@ pub struct RequestFacts {
     /// Hash of the gateway's work order.
     pub order_hash: Option<Sha256Hash>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::TokensSource;
+    use dgon_protocol::receipt::TokensSource as Read;
+
+    #[test]
+    fn readers_of_receipts_know_every_source() {
+        for source in [
+            TokensSource::Usage,
+            TokensSource::PartialUsage,
+            TokensSource::Chunks,
+            TokensSource::Unknown,
+            TokensSource::Unpaid,
+            TokensSource::None,
+        ] {
+            let read = Read::of_name(source.as_str());
+            assert_eq!(read.as_str(), source.as_str());
+            assert_ne!(read, Read::Other);
+        }
+    }
+}

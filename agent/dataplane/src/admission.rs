@@ -61,12 +61,12 @@ struct Shared {
     /// All of them; each has room in the spool for one receipt.
     all: AtomicU32,
     body_bytes: AtomicUsize,
-    door: watch::Sender<Door>,
+    state: watch::Sender<AdmissionState>,
 }
 
 /// What a stop looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Door {
+struct AdmissionState {
     is_closed: bool,
     /// Once it is closed: whether nothing is in flight any more.
     is_drained: bool,
@@ -94,7 +94,7 @@ impl Admission {
             counts: Default::default(),
             all: AtomicU32::new(0),
             body_bytes: AtomicUsize::new(0),
-            door: watch::Sender::new(Door {
+            state: watch::Sender::new(AdmissionState {
                 is_closed: false,
                 is_drained: false,
             }),
@@ -115,33 +115,48 @@ impl Admission {
         // Counted first and judged after, so that two at once never both take the last place.
         let (permit, all, of_source) = Permit::count(shared, source);
         // After counting: a stop that did not see this permit closed the door before, and is seen here.
-        if shared.door.borrow().is_closed {
-            return Err(Refused::Stopping);
-        }
-        if all > shared.limits.in_flight {
-            return Err(Refused::Busy);
-        }
+        shared.judge(all)?;
         if source == Source::Probe && of_source > shared.limits.probes {
             return Err(Refused::Probes);
-        }
-        let room = shared.sink.room().map_err(Refused::Spool)?;
-        if u64::from(all) > room {
-            return Err(Refused::Spool(shared.sink.full()));
         }
         Ok(permit)
     }
 
+    /// Whether a client would be let in now. Nothing is held: it is for a request whose body has still to come, which
+    /// is asked for again when it has.
+    ///
+    /// # Errors
+    /// [`Refused`] says why it would not be.
+    pub fn would_admit(&self) -> Result<(), Refused> {
+        self.0.judge(self.in_flight().saturating_add(1))
+    }
+
+    /// Memory for the body of a request.
+    pub fn body_share(&self) -> BodyShare {
+        BodyShare {
+            shared: Arc::clone(&self.0),
+            bytes: 0,
+        }
+    }
+
     /// Lets nothing in from now on.
     pub fn close(&self) {
-        self.0.door.send_modify(|door| door.is_closed = true);
+        self.0.state.send_modify(|state| state.is_closed = true);
         self.0.look_whether_drained();
+    }
+
+    /// Waits until nothing is let in any more.
+    pub async fn closed(&self) {
+        let mut state = self.0.state.subscribe();
+        // An error is a sender that is gone; this handle holds it.
+        drop(state.wait_for(|state| state.is_closed).await);
     }
 
     /// Waits until the door is closed and every request that came through it has its receipt.
     pub async fn drained(&self) {
-        let mut door = self.0.door.subscribe();
+        let mut state = self.0.state.subscribe();
         // An error is a sender that is gone; this handle holds it.
-        drop(door.wait_for(|door| door.is_drained).await);
+        drop(state.wait_for(|state| state.is_drained).await);
     }
 
     /// Requests in flight.
@@ -156,11 +171,31 @@ impl Admission {
 }
 
 impl Shared {
+    /// Whether so many, of all sources, may be in flight.
+    fn judge(&self, all: u32) -> Result<(), Refused> {
+        if self.state.borrow().is_closed {
+            return Err(Refused::Stopping);
+        }
+        if all > self.limits.in_flight {
+            return Err(Refused::Busy);
+        }
+        let room = self.sink.room().map_err(Refused::Spool)?;
+        if u64::from(all) > room {
+            return Err(Refused::Spool(self.sink.full()));
+        }
+        Ok(())
+    }
+
     fn look_whether_drained(&self) {
-        let is_drained = self.all.load(Ordering::SeqCst) == 0;
-        self.door.send_if_modified(|door| {
-            let drained_now = door.is_closed && is_drained && !door.is_drained;
-            door.is_drained |= drained_now;
+        // Most requests end while the door is open; who closes it looks again.
+        if !self.state.borrow().is_closed {
+            return;
+        }
+        self.state.send_if_modified(|state| {
+            // Counted under the door's lock: what was true before it closed says nothing.
+            let is_empty = self.all.load(Ordering::SeqCst) == 0;
+            let drained_now = state.is_closed && is_empty && !state.is_drained;
+            state.is_drained |= drained_now;
             drained_now
         });
     }
@@ -178,14 +213,6 @@ impl Permit {
     /// Who asks.
     pub fn source(&self) -> Source {
         self.source
-    }
-
-    /// Memory for the request's body; it may be given back before the permit.
-    pub fn body_share(&self) -> BodyShare {
-        BodyShare {
-            shared: Arc::clone(&self.shared),
-            bytes: 0,
-        }
     }
 }
 
@@ -324,12 +351,11 @@ mod tests {
     #[test]
     fn bodies_share_their_memory_and_give_it_back() {
         let (door, _) = door(3, 3, 100);
-        let permit = door.admit(Source::Local).unwrap_or_else(|_| panic!("one"));
-        let mut large = permit.body_share();
+        let mut large = door.body_share();
         assert!(large.grow(90));
-        assert!(!permit.body_share().grow(11));
-        assert!(permit.body_share().grow(10));
+        assert!(!door.body_share().grow(11));
+        assert!(door.body_share().grow(10));
         drop(large);
-        assert!(permit.body_share().grow(100));
+        assert!(door.body_share().grow(100));
     }
 }

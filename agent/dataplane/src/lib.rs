@@ -2,6 +2,7 @@
 //!
 //! | module | owns |
 //! |---|---|
+//! | [`accept`] | what a listener does when the system refuses it a connection |
 //! | [`admission`] | the one door for all work: limits, drain |
 //! | [`proxy`] | from a client's request to the runtime's answer, measured |
 //! | [`runtime`] | what is known of a runtime, and connecting to it |
@@ -16,6 +17,7 @@
 //! A crate of its own so that it is built for speed while the rest of the agent is built for size, and so that it
 //! knows nothing of commands, configuration, drivers or the control plane.
 
+pub mod accept;
 pub mod admission;
 pub mod clock;
 pub mod liveness;

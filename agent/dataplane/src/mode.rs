@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 /// The orders and findings in force, and what follows from them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stance {
+pub struct ModeState {
     /// What owner and control plane ordered.
     pub orders: Orders,
     /// What each limit that is set said last.
@@ -22,7 +22,7 @@ pub struct Stance {
     pub decision: Decision,
 }
 
-impl Stance {
+impl ModeState {
     fn new(orders: Orders, judgements: Vec<Judgement>) -> Self {
         let decision = decide(orders, &judgements);
         Self {
@@ -35,7 +35,7 @@ impl Stance {
 
 /// The stance, shared by link, local socket and heartbeat.
 #[derive(Debug, Clone)]
-pub struct ModeSwitch(Arc<watch::Sender<Stance>>);
+pub struct ModeSwitch(Arc<watch::Sender<ModeState>>);
 
 impl Default for ModeSwitch {
     fn default() -> Self {
@@ -46,7 +46,7 @@ impl Default for ModeSwitch {
 impl ModeSwitch {
     /// A switch with these orders in force and no limit judged yet.
     pub fn new(orders: Orders) -> Self {
-        Self(Arc::new(watch::Sender::new(Stance::new(
+        Self(Arc::new(watch::Sender::new(ModeState::new(
             orders,
             Vec::new(),
         ))))
@@ -58,7 +58,7 @@ impl ModeSwitch {
     }
 
     /// Everything that is in force.
-    pub fn stance(&self) -> Stance {
+    pub fn state(&self) -> ModeState {
         self.0.borrow().clone()
     }
 
@@ -84,11 +84,11 @@ impl ModeSwitch {
 
     /// What the limits say now.
     pub fn judged(&self, judgements: Vec<Judgement>) {
-        self.change(|orders, _| Stance::new(*orders, judgements));
+        self.change(|orders, _| ModeState::new(*orders, judgements));
     }
 
     /// Tells of every change of the decision.
-    pub fn watch(&self) -> watch::Receiver<Stance> {
+    pub fn watch(&self) -> watch::Receiver<ModeState> {
         self.0.subscribe()
     }
 
@@ -96,11 +96,11 @@ impl ModeSwitch {
         self.change(|orders, judgements| {
             let mut orders = *orders;
             give(&mut orders);
-            Stance::new(orders, judgements.to_vec())
+            ModeState::new(orders, judgements.to_vec())
         });
     }
 
-    fn change(&self, next: impl FnOnce(&Orders, &[Judgement]) -> Stance) {
+    fn change(&self, next: impl FnOnce(&Orders, &[Judgement]) -> ModeState) {
         self.0.send_if_modified(|current| {
             let before = std::mem::replace(current, next(&current.orders, &current.judgements));
             // A temperature that moved is kept, but nobody needs to be woken for it.

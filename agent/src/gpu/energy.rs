@@ -112,7 +112,7 @@ impl EnergyMeter {
         };
         std::thread::Builder::new()
             .name("energy".to_owned())
-            .spawn(move || keep_book(&inbox, read, tell))?;
+            .spawn(move || keep_accounts(&inbox, read, tell))?;
         Ok(Self(shared))
     }
 
@@ -200,12 +200,12 @@ impl Drop for EnergyUse {
     }
 }
 
-fn keep_book(
+fn keep_accounts(
     inbox: &Receiver<Note>,
     mut read: impl FnMut() -> Vec<EnergyReading>,
     tell: impl Fn(bool),
 ) {
-    let mut book = Book::default();
+    let mut accounts = EnergyAccounts::default();
     while let Ok(first) = inbox.recv() {
         // One reading serves all who came meanwhile.
         let notes: Vec<Note> = std::iter::once(first)
@@ -215,16 +215,16 @@ fn keep_book(
         if readings.is_empty() || notes.iter().any(|note| matches!(note, Note::Seek)) {
             tell(!readings.is_empty());
         }
-        book.advance(&readings);
+        accounts.advance(&readings);
         for note in notes {
             match note {
                 Note::Seek => {}
                 // Who waited too long is gone.
                 Note::Settle(out) => drop(out.send(())),
-                Note::Begun(id) => book.begin(id),
-                Note::Gone(id) => drop(book.end(id)),
+                Note::Begun(id) => accounts.begin(id),
+                Note::Gone(id) => drop(accounts.end(id)),
                 Note::Ended(id, out) => {
-                    if let Some(mwh) = book.end(id) {
+                    if let Some(mwh) = accounts.end(id) {
                         // Who waited too long is gone.
                         let _ = out.send(mwh);
                     }
@@ -236,7 +236,7 @@ fn keep_book(
 
 /// Who ran while energy was used.
 #[derive(Debug, Default)]
-struct Book {
+struct EnergyAccounts {
     last: BTreeMap<u32, u64>,
     /// What one request that ran all the time would have got, mJ.
     share_mj: f64,
@@ -244,7 +244,7 @@ struct Book {
     running: HashMap<u64, Option<f64>>,
 }
 
-impl Book {
+impl EnergyAccounts {
     /// Shares what was used since the last reading. A card that was not read before counts from now on.
     #[expect(
         clippy::cast_precision_loss,
@@ -301,37 +301,37 @@ mod tests {
 
     #[test]
     fn requests_share_what_was_used_while_they_ran() {
-        let mut book = Book::default();
-        book.advance(&[card(0, 10.0), card(1, 20.0)]);
-        book.begin(1);
+        let mut accounts = EnergyAccounts::default();
+        accounts.advance(&[card(0, 10.0), card(1, 20.0)]);
+        accounts.begin(1);
         // Alone for 2 Wh, then with another for 4 Wh on two cards.
-        book.advance(&[card(0, 12.0), card(1, 20.0)]);
-        book.begin(2);
-        book.advance(&[card(0, 15.0), card(1, 21.0)]);
-        assert_eq!(book.end(1), Some(4_000));
-        book.advance(&[card(0, 16.0), card(1, 21.0)]);
-        assert_eq!(book.end(2), Some(3_000));
+        accounts.advance(&[card(0, 12.0), card(1, 20.0)]);
+        accounts.begin(2);
+        accounts.advance(&[card(0, 15.0), card(1, 21.0)]);
+        assert_eq!(accounts.end(1), Some(4_000));
+        accounts.advance(&[card(0, 16.0), card(1, 21.0)]);
+        assert_eq!(accounts.end(2), Some(3_000));
         // Nobody pays for what was used while nobody ran.
-        book.advance(&[card(0, 99.0), card(1, 21.0)]);
-        book.begin(3);
-        book.advance(&[card(0, 99.0), card(1, 21.0)]);
-        assert_eq!(book.end(3), Some(0));
-        assert_eq!(book.end(3), None);
+        accounts.advance(&[card(0, 99.0), card(1, 21.0)]);
+        accounts.begin(3);
+        accounts.advance(&[card(0, 99.0), card(1, 21.0)]);
+        assert_eq!(accounts.end(3), Some(0));
+        assert_eq!(accounts.end(3), None);
     }
 
     #[test]
     fn a_card_that_comes_late_or_starts_anew_adds_nothing_wrong() {
-        let mut book = Book::default();
-        book.advance(&[card(0, 10.0)]);
-        book.begin(1);
-        book.advance(&[card(0, 11.0), card(1, 500.0)]);
-        book.advance(&[card(0, 0.5), card(1, 501.0)]);
-        assert_eq!(book.end(1), Some(2_000));
+        let mut accounts = EnergyAccounts::default();
+        accounts.advance(&[card(0, 10.0)]);
+        accounts.begin(1);
+        accounts.advance(&[card(0, 11.0), card(1, 500.0)]);
+        accounts.advance(&[card(0, 0.5), card(1, 501.0)]);
+        assert_eq!(accounts.end(1), Some(2_000));
         // Cards that stopped telling leave the request without a number, not with a part of it.
-        book.begin(2);
-        book.advance(&[]);
-        book.advance(&[card(0, 1.0)]);
-        assert_eq!(book.end(2), None);
+        accounts.begin(2);
+        accounts.advance(&[]);
+        accounts.advance(&[card(0, 1.0)]);
+        assert_eq!(accounts.end(2), None);
     }
 
     /// Long enough for a thread to get its turn on a busy machine.

@@ -4,7 +4,7 @@
 //! kilobytes, not the 128 KiB that the library takes by itself.
 
 use super::LinkSettings;
-use crate::api::Stranger;
+use crate::api::Unexpected;
 use crate::net::{ConnectError, Stream, Target};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -65,7 +65,7 @@ pub enum DialError {
     #[error("what answers is no control plane: {stranger}")]
     NotOurs {
         /// What it does.
-        stranger: Stranger,
+        stranger: Unexpected,
     },
     /// It speaks WebSocket, but not our protocol in it.
     #[error(
@@ -214,7 +214,7 @@ fn refused(response: &http::Response<Option<Vec<u8>>>) -> DialError {
     let is_away = response.status().is_server_error() || retry_after.is_some();
     if detail.is_none() && !is_away {
         return DialError::NotOurs {
-            stranger: Stranger::of(response.status(), response.headers()),
+            stranger: Unexpected::of(response.status(), response.headers()),
         };
     }
     let kind = detail.as_ref().map(|detail| detail.kind);

@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::Message;
 const MESSAGES: usize = 32;
 
 /// A session with a control plane that has proven itself.
-pub(super) struct Proven {
+pub(super) struct Authenticated {
     pub(super) socket: Socket,
     pub(super) welcome: Welcome,
     /// This machine's clock less the control plane's, ms.
@@ -28,11 +28,11 @@ pub(super) struct Proven {
 }
 
 /// Goes through the handshake on a fresh connection.
-pub(super) async fn shake_hands(
+pub(super) async fn authenticate_session(
     settings: &LinkSettings,
     parts: &Parts,
     dialled: Dialled,
-) -> Result<Proven, Ended> {
+) -> Result<Authenticated, Ended> {
     let Dialled { mut socket, host } = dialled;
     let challenge = match next_frame(&mut socket).await? {
         ToAgent::Challenge(challenge) => challenge,
@@ -52,7 +52,7 @@ pub(super) async fn shake_hands(
     let welcome = open(settings, &sealed, &challenge.nonce, &agent_nonce)?;
     let ahead = ahead(settings, parts, &welcome)?;
     let now = i64::try_from(now_ms()).unwrap_or(i64::MAX);
-    Ok(Proven {
+    Ok(Authenticated {
         socket,
         welcome,
         clock_ahead_ms: now.saturating_sub(challenge.server_time_ms),

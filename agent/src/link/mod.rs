@@ -28,7 +28,7 @@ pub mod status;
 
 pub use dial::DialError;
 pub use handshake_probe::{HandshakeProbeError, probe_handshake};
-pub use requests::{ProbePlaces, Prober};
+pub use requests::Prober;
 pub use status::{LinkStatus, Phase};
 
 use crate::liveness::LivenessSignal;
@@ -96,8 +96,6 @@ pub struct Parts {
     pub heartbeat: TakeHeartbeat,
     /// Serves probes.
     pub prober: Arc<dyn Prober>,
-    /// How many probes run at once, over all sessions.
-    pub probes: ProbePlaces,
     /// Whether the node takes work.
     pub mode: ModeSwitch,
     /// Rung when the control plane wants the inventory looked at again.

@@ -2,7 +2,7 @@
 //!
 //! Only what the owner's `allow` names is done; the rest is refused with a reason. Probes run beside the session, so
 //! that a slow runtime never delays anything. How many run at once, and how large and long each may be, are limits of
-//! the agent: a control plane that connects again finds the places taken as it left them.
+//! the proxy's admission: a control plane that connects again finds the places taken as it left them.
 
 use super::Parts;
 use super::log::LinkLog;
@@ -16,45 +16,20 @@ use dgon_protocol::frame::{
 use dgon_protocol::relay::{Kind, RelayFrame};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
-
-/// Probes served at once.
-const PROBES: usize = 4;
-/// Most tokens that a probe may ask for.
-const PROBE_TOKENS: u32 = 256;
-/// Longest that a probe may run, ms.
-const PROBE_MS: u32 = 60_000;
-/// A prober that does not keep its own time is cut off after this.
-const PROBE_GRACE: Duration = Duration::from_secs(5);
-
-/// The places for probes, of the agent and not of a session. Clones share them.
-#[derive(Debug, Clone)]
-pub struct ProbePlaces(Arc<Semaphore>);
-
-impl Default for ProbePlaces {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(PROBES)))
-    }
-}
-
-impl ProbePlaces {
-    /// A place for as long as the permit is held; `None` where all are taken.
-    fn take(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.0).try_acquire_owned().ok()
-    }
-}
 
 /// Serves probes on the path that clients' requests take.
 pub trait Prober: Send + Sync + 'static {
-    /// Serves one.
-    fn probe(&self, probe: Probe) -> BoxFuture<'_, ProbeResult>;
+    /// Lets one in; the future serves it within its time.
+    ///
+    /// # Errors
+    /// The result of a probe that is not let in.
+    fn probe(&self, probe: Probe) -> Result<BoxFuture<'static, ProbeResult>, Box<ProbeResult>>;
 }
 
 impl Prober for Arc<Proxy> {
-    fn probe(&self, probe: Probe) -> BoxFuture<'_, ProbeResult> {
-        Box::pin(self.run_probe(probe))
+    fn probe(&self, probe: Probe) -> Result<BoxFuture<'static, ProbeResult>, Box<ProbeResult>> {
+        let served = self.begin_probe(probe)?;
+        Ok(Box::pin(served))
     }
 }
 
@@ -81,8 +56,8 @@ impl Requests {
         }
     }
 
-    /// Serves a probe in one of the agent's places, or says why not.
-    pub(super) fn probe(&self, mut probe: Probe) -> Option<ToControlPlane> {
+    /// Serves a probe, or says why not.
+    pub(super) fn probe(&self, probe: Probe) -> Option<ToControlPlane> {
         if !self.allow.contains(&Permission::Probe) {
             let reason = "the owner of this node does not allow probes";
             return Some(refused_probe(&probe, reason));
@@ -90,21 +65,13 @@ impl Requests {
         if let Some(reason) = self.not_serving() {
             return Some(refused_probe(&probe, &reason));
         }
-        let Some(permit) = self.parts.probes.take() else {
-            return Some(refused_probe(
-                &probe,
-                "this node serves as many probes as it can already",
-            ));
+        let served = match self.parts.prober.probe(probe) {
+            Ok(served) => served,
+            Err(result) => return Some(ToControlPlane::ProbeResult(*result)),
         };
-        probe.max_tokens = probe.max_tokens.clamp(1, PROBE_TOKENS);
-        probe.timeout_ms = probe.timeout_ms.clamp(1, PROBE_MS);
-        let within = Duration::from_millis(probe.timeout_ms.into()) + PROBE_GRACE;
-        let late = late_probe(&probe);
-        let prober = Arc::clone(&self.parts.prober);
         let outbox = self.outbox.clone();
         tokio::spawn(async move {
-            let result = timeout(within, prober.probe(probe)).await.unwrap_or(late);
-            drop(permit);
+            let result = served.await;
             outbox.result(&ToControlPlane::ProbeResult(result)).await;
         });
         None
@@ -178,27 +145,15 @@ impl Requests {
 }
 
 fn refused_probe(probe: &Probe, reason: &str) -> ToControlPlane {
-    ToControlPlane::ProbeResult(unserved(probe, ProbeOutcome::Refused, reason))
-}
-
-fn late_probe(probe: &Probe) -> ProbeResult {
-    unserved(
-        probe,
-        ProbeOutcome::Timeout,
-        "the probe was cut off: it did not end in its time",
-    )
-}
-
-fn unserved(probe: &Probe, outcome: ProbeOutcome, reason: &str) -> ProbeResult {
-    ProbeResult {
+    ToControlPlane::ProbeResult(ProbeResult {
         probe_id: probe.probe_id.clone(),
         request_id: None,
-        outcome,
+        outcome: ProbeOutcome::Refused,
         message: Some(reason.to_owned()),
         model: probe.model.clone(),
         tokens_input: 0,
         tokens_output: 0,
         ttft_ms: None,
         latency_ms: 0,
-    }
+    })
 }

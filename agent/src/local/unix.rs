@@ -2,6 +2,7 @@
 
 use super::exchange::{self, CONNECTIONS, WITHIN};
 use super::{Answer, LocalError, Request, Responder};
+use dgon_agent_dataplane::accept::AcceptErrors;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -30,13 +31,22 @@ pub async fn serve(
         source,
     })?;
     let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut errors = AcceptErrors::of("a command");
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = stop.cancelled() => break,
         };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                errors.refused(&error).await;
+                continue;
+            }
+        };
+        errors.accepted();
         // Who finds no room hangs up and may ask again.
-        if let (Ok((stream, _)), Ok(permit)) = (accepted, Arc::clone(&room).try_acquire_owned()) {
+        if let Ok(permit) = Arc::clone(&room).try_acquire_owned() {
             let responder = Arc::clone(&responder);
             tokio::spawn(async move {
                 // The other side went away or was too slow; it is its own loss.

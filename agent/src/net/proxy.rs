@@ -1,15 +1,16 @@
 //! The proxy of the environment: which one stands before a target, and the tunnel through it.
 //!
-//! Names in lower case win over those in capitals, as with curl. Only plain HTTP proxies with `CONNECT` are spoken
-//! to; Basic is the one way to log in. A tunnel is used for unencrypted targets too, because the link is a
+//! Names in lower case win over those in capitals, as with curl; what the values mean is hyper-util's matcher's to say.
+//! An address that it cannot use is an error here and never a reason to go without the proxy. Only plain HTTP proxies
+//! with `CONNECT` are spoken to; Basic is the one way to log in. A tunnel is used for unencrypted targets too, because the link is a
 //! WebSocket and needs one. A proxy's address is shown without its user and password, always.
 
 use super::{Target, resolve};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use http::header::HeaderValue;
+use http::uri::{Scheme, Uri};
+use hyper_util::client::proxy::matcher::Matcher;
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use zeroize::Zeroizing;
@@ -74,8 +75,8 @@ pub struct Proxy {
     pub host: String,
     /// TCP port.
     pub port: u16,
-    /// `user:password`, decoded.
-    login: Option<Zeroizing<String>>,
+    /// What the header for it says, user and password in it.
+    login: Option<HeaderValue>,
 }
 
 impl fmt::Display for Proxy {
@@ -91,28 +92,34 @@ impl fmt::Debug for Proxy {
 }
 
 impl Proxy {
-    fn parse(variable: &'static str, text: &str) -> Result<Self, ProxyError> {
+    fn parse(variable: &'static str, value: &str) -> Result<Self, ProxyError> {
         let refuse = |why| ProxyError::Invalid { variable, why };
-        let text = text.trim();
-        let rest = match text.split_once("://") {
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
-            Some(_) => return Err(refuse("only http:// proxies are supported")),
-            None => text,
-        };
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let (login, place) = match authority.rsplit_once('@') {
-            Some((login, place)) => (Some(Zeroizing::new(decoded(login))), place),
-            None => (None, authority),
-        };
-        let (host, port) = split_port(place).ok_or(refuse("the port is no number"))?;
+        let matcher = Matcher::builder().all(value.trim()).build();
+        let found = matcher
+            .intercept(&Uri::from_static("http://any.invalid/"))
+            .ok_or(refuse("it is no address of a proxy"))?;
+        let uri = found.uri();
+        if uri.scheme() != Some(&Scheme::HTTP) {
+            return Err(refuse("only http:// proxies are supported"));
+        }
+        let host = uri.host().unwrap_or_default();
         if host.is_empty() {
             return Err(refuse("it names no host"));
         }
+        // The matcher lets pass what stands for a port and is none.
+        let after = uri
+            .authority()
+            .and_then(|place| place.as_str().strip_prefix(host));
+        let port = match after.and_then(|after| after.strip_prefix(':')) {
+            None => DEFAULT_PORT,
+            Some(port) => port.parse().map_err(|_| refuse("the port is no number"))?,
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
         Ok(Self {
             variable,
             host: host.to_owned(),
-            port: port.unwrap_or(DEFAULT_PORT),
-            login: login.filter(|login| !login.is_empty()),
+            port,
+            login: found.basic_auth().cloned(),
         })
     }
 
@@ -140,18 +147,17 @@ impl Proxy {
             source,
         };
         let mut tcp = self.connect().await.map_err(unreachable)?;
-        let mut request =
-            Zeroizing::new(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"));
+        let mut request = Zeroizing::new(Vec::with_capacity(512));
+        request.extend_from_slice(
+            format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n").as_bytes(),
+        );
         if let Some(login) = &self.login {
-            let encoded = Zeroizing::new(STANDARD.encode(login.as_bytes()));
-            request.push_str("Proxy-Authorization: Basic ");
-            request.push_str(&encoded);
-            request.push_str("\r\n");
+            request.extend_from_slice(b"Proxy-Authorization: ");
+            request.extend_from_slice(login.as_bytes());
+            request.extend_from_slice(b"\r\n");
         }
-        request.push_str("\r\n");
-        tcp.write_all(request.as_bytes())
-            .await
-            .map_err(unreachable)?;
+        request.extend_from_slice(b"\r\n");
+        tcp.write_all(&request).await.map_err(unreachable)?;
         match self.answer(&mut tcp).await? {
             200..=299 => Ok(tcp),
             407 => Err(ProxyError::Login {
@@ -212,21 +218,12 @@ impl Proxy {
 }
 
 /// What the environment says about proxies, as it was when this was read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ProxyVariables {
     https: Option<Result<Proxy, (&'static str, &'static str)>>,
     http: Option<Result<Proxy, (&'static str, &'static str)>>,
-    direct: Vec<Direct>,
-}
-
-/// A target that needs no proxy.
-#[derive(Debug, PartialEq, Eq)]
-enum Direct {
-    Everything,
-    /// The name itself and all below it.
-    Name(String, Option<u16>),
-    /// Addresses with these leading bits.
-    Network(IpAddr, u8),
+    /// Knows what NO_PROXY names; everything else it sends to some proxy.
+    direct: Matcher,
 }
 
 impl ProxyVariables {
@@ -244,17 +241,20 @@ impl ProxyVariables {
                 }))
             })
         };
-        let no_proxy = ["no_proxy", "NO_PROXY"]
-            .into_iter()
-            .find_map(environment)
-            .unwrap_or_default();
+        let no_proxy = ["no_proxy", "NO_PROXY"].into_iter().find_map(environment);
+        // Spaces between entries, brackets and `*.` are read by other programs too, but not by the matcher.
+        let no_proxy = no_proxy
+            .unwrap_or_default()
+            .replace(['[', ']'], "")
+            .replace("*.", ".")
+            .replace(' ', ",");
         Self {
             https: first(["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]),
             http: first(["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]),
-            direct: no_proxy
-                .split([',', ' '])
-                .filter_map(Direct::parse)
-                .collect(),
+            direct: Matcher::builder()
+                .all("http://any.invalid")
+                .no(no_proxy)
+                .build(),
         }
     }
 
@@ -263,7 +263,7 @@ impl ProxyVariables {
     /// # Errors
     /// [`ProxyError::Invalid`].
     pub fn proxy_for(&self, target: &Target) -> Result<Option<&Proxy>, ProxyError> {
-        if target.is_this_machine() || self.direct.iter().any(|direct| direct.covers(target)) {
+        if target.is_this_machine() || self.goes_direct(target) {
             return Ok(None);
         }
         let chosen = if target.tls { &self.https } else { &self.http };
@@ -273,87 +273,18 @@ impl ProxyVariables {
             Some(Err((variable, why))) => Err(ProxyError::Invalid { variable, why }),
         }
     }
-}
 
-impl Direct {
-    fn parse(text: &str) -> Option<Self> {
-        let text = text.trim();
-        if text == "*" {
-            return Some(Self::Everything);
-        }
-        if let Some((address, bits)) = text.split_once('/') {
-            return Some(Self::Network(address.parse().ok()?, bits.parse().ok()?));
-        }
-        if let Ok(address) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
-            let bits = if address.is_ipv4() { 32 } else { 128 };
-            return Some(Self::Network(address, bits));
-        }
-        let (name, port) = split_port(text)?;
-        let name = name.trim_start_matches("*.").trim_matches('.');
-        (!name.is_empty()).then(|| Self::Name(name.to_ascii_lowercase(), port))
-    }
-
-    fn covers(&self, target: &Target) -> bool {
-        match self {
-            Self::Everything => true,
-            Self::Name(name, port) => {
-                let host = target.host.trim_end_matches('.').to_ascii_lowercase();
-                let is_below = host
-                    .strip_suffix(name.as_str())
-                    .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-                is_below && port.is_none_or(|port| port == target.port)
-            }
-            Self::Network(network, bits) => target
-                .host
-                .parse()
-                .is_ok_and(|host| shares_bits(*network, host, *bits)),
-        }
+    /// Whether NO_PROXY names the target. One that is no address is not named.
+    fn goes_direct(&self, target: &Target) -> bool {
+        let uri = format!("http://{target}/").parse::<Uri>();
+        uri.is_ok_and(|uri| self.direct.intercept(&uri).is_none())
     }
 }
 
-fn shares_bits(network: IpAddr, host: IpAddr, bits: u8) -> bool {
-    let wide = |address: IpAddr| match address {
-        IpAddr::V4(v4) => (u128::from(v4.to_bits()) << 96, 32),
-        IpAddr::V6(v6) => (v6.to_bits(), 128),
-    };
-    let ((network, size), (host, host_size)) = (wide(network), wide(host));
-    let shift = 128 - u32::from(bits.min(size));
-    size == host_size && network.checked_shr(shift) == host.checked_shr(shift)
-}
-
-/// Host without brackets, and the port where there is one; `None` where the port is no number.
-fn split_port(place: &str) -> Option<(&str, Option<u16>)> {
-    if let Some(rest) = place.strip_prefix('[') {
-        let (host, after) = rest.split_once(']')?;
-        return match after.strip_prefix(':') {
-            Some(port) => Some((host, Some(port.parse().ok()?))),
-            None => after.is_empty().then_some((host, None)),
-        };
+impl Default for ProxyVariables {
+    fn default() -> Self {
+        Self::read(&|_| None)
     }
-    match place.split_once(':') {
-        Some((host, port)) => Some((host, Some(port.parse().ok()?))),
-        None => Some((place, None)),
-    }
-}
-
-/// Undoes the percent signs of a user and password.
-fn decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        let hex = |digits: &[u8]| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok();
-        match after.get(..2).filter(|_| first == b'%').and_then(hex) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]
@@ -435,6 +366,7 @@ mod tests {
             "socks5://u:hunter2@h:1",
             "http://u:hunter2@:1",
             "http://u:hunter2@h:x",
+            "http://u:hunter2@h h",
         ] {
             let proxies = variables(&[("HTTPS_PROXY", bad)]);
             let error = proxies.proxy_for(&target("x.example", true)).unwrap_err();
@@ -449,7 +381,8 @@ mod tests {
     #[test]
     fn a_login_is_decoded_and_never_shown() {
         let proxy = Proxy::parse("HTTPS_PROXY", "http://me:p%40ss%3a@h:3128/").unwrap();
-        assert_eq!(proxy.login.as_ref().unwrap().as_str(), "me:p@ss:");
+        // `me:p@ss:` as RFC 7617 writes it.
+        assert_eq!(proxy.login.as_ref().unwrap(), "Basic bWU6cEBzczo=");
         assert_eq!((proxy.host.as_str(), proxy.port), ("h", 3128));
         let shown = format!("{proxy} {proxy:?}");
         assert!(!shown.contains("me") && !shown.contains("ss"), "{shown}");

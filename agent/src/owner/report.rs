@@ -3,7 +3,7 @@
 use super::observer::{self, limits_of};
 use super::saved;
 use crate::config::{self, StateDir};
-use crate::mode::Stance;
+use crate::mode::ModeState;
 use dgon_agent_core::owner::orders::describe;
 use dgon_agent_core::owner::{
     Activity, Input, Judge, Judgement, Mode, Observation, Orders, Verdict, decide,
@@ -24,7 +24,7 @@ pub struct OwnerReport {
 
 impl OwnerReport {
     /// The stance of a running agent.
-    pub fn of(stance: Stance) -> Self {
+    pub fn of(stance: ModeState) -> Self {
         Self {
             mode: stance.decision.mode,
             reasons: stance.decision.reasons,

@@ -11,7 +11,7 @@ use crate::identity::Identity;
 use crate::link::{self, LinkStatus, Parts};
 use crate::net::Network;
 use crate::proxy::HashKey;
-use crate::receipts::{HandedOver, Receipts, Signer};
+use crate::receipts::{Detached, Receipts, Signer};
 use crate::rotation::change::{self, Changed};
 use crate::rotation::tail::Tail;
 use crate::rotation::{AskError, Asked, Record, ask, files};
@@ -31,7 +31,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 pub(super) type KeyChangeRequest = oneshot::Sender<Result<Changed, String>>;
 
 /// The link, and what a change of keys touches.
-pub(super) struct Linked {
+pub(super) struct LinkSupervisor {
     pub(super) config: Config,
     pub(super) state: StateDir,
     pub(super) identity: Identity,
@@ -50,7 +50,7 @@ enum Next {
     Change(Box<Record>, Option<KeyChangeRequest>),
 }
 
-impl Linked {
+impl LinkSupervisor {
     /// Runs until `stop`.
     ///
     /// # Errors
@@ -217,7 +217,7 @@ impl Linked {
     /// Opens the spool of the key in use; tries until it can or the agent stops.
     async fn start_again(
         &mut self,
-        handed: HandedOver,
+        handed: Detached,
         stop: &CancellationToken,
     ) -> Result<(), String> {
         loop {
@@ -296,7 +296,6 @@ mod tests {
     use super::*;
     use crate::config::BaseUrl;
     use crate::identity::{Enrolment, NodeSecret, create_key, store_enrolment};
-    use crate::link::ProbePlaces;
     use crate::mode::ModeSwitch;
     use crate::proxy::Settings;
     use crate::spool::Lock;
@@ -311,13 +310,16 @@ mod tests {
     struct NoProber;
 
     impl link::Prober for NoProber {
-        fn probe(&self, _probe: Probe) -> BoxFuture<'_, ProbeResult> {
-            Box::pin(std::future::pending())
+        fn probe(
+            &self,
+            _probe: Probe,
+        ) -> Result<BoxFuture<'static, ProbeResult>, Box<ProbeResult>> {
+            Ok(Box::pin(std::future::pending()))
         }
     }
 
     /// A node that is enrolled with the stub, and of which one part panics as soon as the link stands.
-    async fn panicking(dir: &std::path::Path) -> (StubControlPlane, Linked) {
+    async fn panicking(dir: &std::path::Path) -> (StubControlPlane, LinkSupervisor) {
         let state = StateDir::new(dir.join("state"));
         let node_id = NodeId::parse("rig-7").unwrap();
         let stub = StubControlPlane::start(node_id.clone(), &[5; 32], Script::default());
@@ -340,12 +342,11 @@ mod tests {
             inventory: watch::channel(Arc::new(Inventory::default())).1,
             heartbeat: Arc::new(|| Box::pin(async { panic!("a fault in the program") })),
             prober: Arc::new(NoProber),
-            probes: ProbePlaces::default(),
             mode: ModeSwitch::default(),
             refresh: Arc::default(),
             life: crate::liveness::LivenessSignal::new("link"),
         };
-        let linked = Linked {
+        let linked = LinkSupervisor {
             hash_key: Settings::with_hash_key([0; 32]).hash_key,
             config,
             state,

@@ -3,8 +3,8 @@
 //! Ready means that the proxy listens and that every runtime was looked for once: a client that comes right after the
 //! start finds those that run. What takes longer than [`FIRST_LOOK`] to answer holds the start up no further.
 //!
-//! The watchdog is fed by a task of the main runtime, and only while link and spool keep their word: a frozen
-//! process, a runtime whose threads are all blocked, or a stuck link goes unfed and is started anew. A control plane
+//! The watchdog is fed by a task of the main thread, and only while link, spool and the proxy's event loops keep their
+//! promises: a frozen process, a thread that is blocked, or a stuck link goes unfed and is started anew. A control plane
 //! that is away changes nothing here.
 
 use crate::link::{LinkStatus, Phase};

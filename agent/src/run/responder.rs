@@ -106,7 +106,7 @@ impl LocalResponder {
             pid: std::process::id(),
             uptime_s: self.heartbeats.uptime_s(),
             proxy: self.proxy_address.clone(),
-            owner: OwnerReport::of(self.mode.stance()),
+            owner: OwnerReport::of(self.mode.state()),
             in_flight: self.proxy.in_flight(),
             in_flight_local: self.proxy.in_flight_local(),
             tokens_per_second: self.counters.tokens_per_second(),
@@ -142,7 +142,7 @@ impl LocalResponder {
     /// Kept first: a node that would be paused again by a restart is not resumed.
     async fn resume(&self) -> Result<(), String> {
         let _ordering = self.ordering.lock().await;
-        if self.mode.stance().orders.owner_paused {
+        if self.mode.state().orders.owner_paused {
             self.save(false).await.map_err(|error| {
                 format!("the node stays paused, because the order cannot be saved: {error}")
             })?;
@@ -217,7 +217,7 @@ impl Responder for LocalResponder {
             }
             .map_or_else(
                 |message| Answer::Refused { message },
-                |()| Answer::Owner(OwnerReport::of(self.mode.stance())),
+                |()| Answer::Owner(OwnerReport::of(self.mode.state())),
             )
         })
     }

@@ -77,7 +77,7 @@ fn session(responder: &LocalResponder) -> String {
 
 /// Nothing while the node serves: that is what it is for.
 fn mode(responder: &LocalResponder) -> String {
-    let decision = responder.mode.stance().decision;
+    let decision = responder.mode.state().decision;
     let mode = match decision.mode {
         Mode::Serving => return String::new(),
         Mode::Paused => "paused",

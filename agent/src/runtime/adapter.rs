@@ -1,7 +1,7 @@
 //! What every kind of runtime must answer for itself. A new kind is a new file, its name in [`RuntimeKind`] and a
 //! line in [`ADAPTERS`].
 
-use super::visit::{Seen, Visit};
+use super::client::{EndpointClient, Reply};
 use super::{FoundRuntime, Readiness, RuntimeKind};
 use super::{llama_cpp, ollama, openai_compatible, tensorrt_llm, tgi, triton, vllm};
 use dgon_protocol::frame::Model;
@@ -14,12 +14,12 @@ pub(super) trait Adapter: Sync {
     fn kind(&self) -> RuntimeKind;
 
     /// Whether the endpoint is this kind beyond doubt. Weak signals never decide.
-    fn recognise<'v>(&'v self, visit: &'v mut Visit) -> BoxFuture<'v, bool>;
+    fn recognise<'v>(&'v self, client: &'v mut EndpointClient) -> BoxFuture<'v, bool>;
 
     /// What the runtime is like now; `None` where it no longer answers as this kind.
     fn inspect<'v>(
         &'v self,
-        visit: &'v mut Visit,
+        client: &'v mut EndpointClient,
         depth: Depth,
     ) -> BoxFuture<'v, Option<Inspection>>;
 }
@@ -70,14 +70,14 @@ impl Inspection {
     pub(super) fn found(
         self,
         kind: RuntimeKind,
-        visit: &Visit,
+        client: &EndpointClient,
         depth: Depth,
         last: Option<&FoundRuntime>,
     ) -> FoundRuntime {
         let last = last.filter(|last| depth == Depth::Shallow && last.kind == kind);
         FoundRuntime {
             kind,
-            endpoint: visit.endpoint().clone(),
+            endpoint: client.endpoint().clone(),
             version: self
                 .version
                 .or_else(|| last.and_then(|last| last.version.clone())),
@@ -90,7 +90,7 @@ impl Inspection {
                 .kv_cache
                 .or_else(|| last.and_then(|last| last.kv_cache)),
             asks_for_key: self.asks_for_key,
-            access: visit.access().clone(),
+            access: client.access().clone(),
         }
     }
 }
@@ -168,9 +168,9 @@ struct Complaint {
 /// Longest complaint that is repeated, characters.
 const COMPLAINT_CHARS: usize = 120;
 
-fn complaint(seen: &Seen) -> String {
-    let said = serde_json::from_slice::<Complaint>(&seen.body).map_or_else(
-        |_| String::from_utf8_lossy(&seen.body).into_owned(),
+fn complaint(reply: &Reply) -> String {
+    let said = serde_json::from_slice::<Complaint>(&reply.body).map_or_else(
+        |_| String::from_utf8_lossy(&reply.body).into_owned(),
         |said| said.error,
     );
     let line = said.trim().lines().next().unwrap_or_default();
@@ -187,11 +187,11 @@ fn complaint(seen: &Seen) -> String {
 }
 
 /// Readiness from a health route that answers 200 or an error.
-pub(super) async fn health(visit: &mut Visit, path: &str) -> Readiness {
-    match visit.get(path).await {
-        Some(seen) if seen.status == 200 => Readiness::Ready,
-        Some(seen) => Readiness::Unready {
-            reason: format!("{path} answers {}{}", seen.status, complaint(&seen)),
+pub(super) async fn health(client: &mut EndpointClient, path: &str) -> Readiness {
+    match client.get(path).await {
+        Some(reply) if reply.status == 200 => Readiness::Ready,
+        Some(reply) => Readiness::Unready {
+            reason: format!("{path} answers {}{}", reply.status, complaint(&reply)),
         },
         None => Readiness::Unready {
             reason: format!("{path} does not answer"),

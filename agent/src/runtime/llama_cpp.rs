@@ -5,7 +5,7 @@
 //! file is not hashed: that would read tens of gigabytes from the owner's disk for one line of a receipt.
 
 use super::adapter::{Adapter, Depth, Inspection, ModelList};
-use super::visit::{Seen, Visit};
+use super::client::{EndpointClient, Reply};
 use super::{Readiness, RuntimeKind};
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
@@ -39,8 +39,8 @@ struct NextToken {
     n_decoded: u64,
 }
 
-fn is_llama(seen: &Seen) -> bool {
-    seen.server.as_deref() == Some(SERVER)
+fn is_llama(reply: &Reply) -> bool {
+    reply.server.as_deref() == Some(SERVER)
 }
 
 impl Adapter for LlamaCpp {
@@ -48,24 +48,24 @@ impl Adapter for LlamaCpp {
         RuntimeKind::LlamaCpp
     }
 
-    fn recognise<'v>(&'v self, visit: &'v mut Visit) -> BoxFuture<'v, bool> {
+    fn recognise<'v>(&'v self, client: &'v mut EndpointClient) -> BoxFuture<'v, bool> {
         Box::pin(async move {
-            if visit.get("/").await.is_some_and(|seen| is_llama(&seen)) {
+            if client.get("/").await.is_some_and(|reply| is_llama(&reply)) {
                 return true;
             }
             // A reverse proxy may have rewritten the header.
-            let list: Option<ModelList> = visit.get_json("/v1/models").await;
+            let list: Option<ModelList> = client.get_json("/v1/models").await;
             list.is_some_and(|list| list.owner() == "llamacpp")
         })
     }
 
     fn inspect<'v>(
         &'v self,
-        visit: &'v mut Visit,
+        client: &'v mut EndpointClient,
         depth: Depth,
     ) -> BoxFuture<'v, Option<Inspection>> {
         Box::pin(async move {
-            let health = visit.get("/health").await?;
+            let health = client.get("/health").await?;
             let readiness = match health.status {
                 200 => Readiness::Ready,
                 503 => Readiness::Loading,
@@ -76,7 +76,7 @@ impl Adapter for LlamaCpp {
             if readiness == Readiness::Loading {
                 return is_llama(&health).then(|| Inspection::new(readiness, Vec::new()));
             }
-            let list = visit.get("/v1/models").await?;
+            let list = client.get("/v1/models").await?;
             let known = is_llama(&list);
             let models: Option<ModelList> = list.json();
             if !known
@@ -91,9 +91,9 @@ impl Adapter for LlamaCpp {
             let mut inspection = Inspection::new(readiness, models);
             inspection.asks_for_key = list.status == 401;
             if depth == Depth::Deep && !inspection.asks_for_key {
-                let props: Option<Props> = visit.get_json("/props").await;
+                let props: Option<Props> = client.get_json("/props").await;
                 inspection.version = props.and_then(|props| props.build_info);
-                let slots: Option<Vec<Slot>> = visit.get_json("/slots").await;
+                let slots: Option<Vec<Slot>> = client.get_json("/slots").await;
                 inspection.running = slots.as_deref().map(busy);
                 inspection.kv_cache = slots.as_deref().and_then(fill);
             }

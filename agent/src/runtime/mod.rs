@@ -4,8 +4,8 @@
 //! |---|---|
 //! | [`access`] | API keys and certificates of endpoints that the owner named |
 //! | [`registry`] | keeps the list of runtimes fresh |
-//! | `look` | one look at one endpoint |
-//! | `visit` | asking an endpoint questions, under bounds |
+//! | `detection` | one look at one endpoint |
+//! | `client` | asking an endpoint questions, under bounds |
 //! | `metrics` | a few gauges out of a Prometheus text |
 //! | `adapter` | what every kind of runtime answers for itself |
 //! | `ollama`, `vllm`, `tgi`, `tensorrt_llm`, `triton`, `llama_cpp`, `openai_compatible` | one kind each |
@@ -16,23 +16,23 @@
 
 pub mod access;
 mod adapter;
+mod client;
+mod detection;
 mod llama_cpp;
-mod look;
 mod metrics;
 mod ollama;
 mod openai_compatible;
-mod pace;
+mod poll_backoff;
 pub mod registry;
 mod tensorrt_llm;
 mod tgi;
 mod triton;
-mod visit;
 mod vllm;
 
 pub use access::{AccessError, NamedEndpoint, load_access};
 pub use dgon_agent_dataplane::runtime::{
     Access, Endpoint, EndpointError, FoundRuntime, Readiness, Registry, RuntimeKind,
 };
-pub use registry::{RegistrySettings, discover, keep_looking};
+pub use registry::{RegistrySettings, discover, watch_endpoints};
 
 pub(crate) use dgon_agent_dataplane::runtime::connect;

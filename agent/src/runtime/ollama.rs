@@ -4,7 +4,7 @@
 //! proxy sees. `/api/ps` tells what is loaded.
 
 use super::adapter::{Adapter, Depth, Inspection, VersionAnswer};
-use super::visit::Visit;
+use super::client::EndpointClient;
 use super::{Readiness, RuntimeKind};
 use dgon_agent_core::request::ollama_name::is_cloud_name;
 use dgon_protocol::frame::Model;
@@ -33,9 +33,9 @@ struct Tag {
 }
 
 /// Whether the root page is Ollama's.
-async fn says_so(visit: &mut Visit) -> bool {
-    let root = visit.get("/").await;
-    root.is_some_and(|seen| seen.status == 200 && seen.body.trim_ascii() == b"Ollama is running")
+async fn says_so(client: &mut EndpointClient) -> bool {
+    let root = client.get("/").await;
+    root.is_some_and(|reply| reply.status == 200 && reply.body.trim_ascii() == b"Ollama is running")
 }
 
 impl Adapter for Ollama {
@@ -43,10 +43,10 @@ impl Adapter for Ollama {
         RuntimeKind::Ollama
     }
 
-    fn recognise<'v>(&'v self, visit: &'v mut Visit) -> BoxFuture<'v, bool> {
+    fn recognise<'v>(&'v self, client: &'v mut EndpointClient) -> BoxFuture<'v, bool> {
         Box::pin(async move {
-            says_so(visit).await
-                && visit
+            says_so(client).await
+                && client
                     .get_json::<VersionAnswer>("/api/version")
                     .await
                     .is_some()
@@ -55,18 +55,18 @@ impl Adapter for Ollama {
 
     fn inspect<'v>(
         &'v self,
-        visit: &'v mut Visit,
+        client: &'v mut EndpointClient,
         depth: Depth,
     ) -> BoxFuture<'v, Option<Inspection>> {
         Box::pin(async move {
-            let seen = visit.get("/api/tags").await?;
+            let reply = client.get("/api/tags").await?;
             // Ollama names no server. A gateway in front of it may; or something else, that imitates its lists, has
             // taken the port.
-            if seen.server.is_some() && !says_so(visit).await {
+            if reply.server.is_some() && !says_so(client).await {
                 return None;
             }
-            let tags: Tags = seen.json()?;
-            let loaded: Tags = visit.get_json("/api/ps").await?;
+            let tags: Tags = reply.json()?;
+            let loaded: Tags = client.get_json("/api/ps").await?;
             let loaded = loaded.models.unwrap_or_default();
             // Remote models run on somebody else's machine: they are not this node's.
             let (remote, local): (Vec<_>, Vec<_>) = tags
@@ -78,7 +78,7 @@ impl Adapter for Ollama {
             let mut inspection = Inspection::new(Readiness::Ready, models);
             inspection.remote_models = remote.into_iter().map(|tag| tag.name).collect();
             if depth == Depth::Deep {
-                let version: VersionAnswer = visit.get_json("/api/version").await?;
+                let version: VersionAnswer = client.get_json("/api/version").await?;
                 inspection.version = Some(version.version);
             }
             Some(inspection)

@@ -2,7 +2,7 @@
 //! llama.cpp's default port and may one day list models too.
 
 use super::adapter::{Adapter, Depth, Inspection, ModelList};
-use super::visit::Visit;
+use super::client::EndpointClient;
 use super::{Readiness, RuntimeKind};
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
@@ -16,8 +16,8 @@ struct ControlPlane {
     _setup_needed: bool,
 }
 
-async fn models(visit: &mut Visit) -> Option<ModelList> {
-    let list: ModelList = visit.get_json("/v1/models").await?;
+async fn models(client: &mut EndpointClient) -> Option<ModelList> {
+    let list: ModelList = client.get_json("/v1/models").await?;
     let is_ours = list.owner().starts_with("dgon");
     (!is_ours && !list.data.is_empty()).then_some(list)
 }
@@ -27,10 +27,10 @@ impl Adapter for OpenAiCompatible {
         RuntimeKind::OpenAiCompatible
     }
 
-    fn recognise<'v>(&'v self, visit: &'v mut Visit) -> BoxFuture<'v, bool> {
+    fn recognise<'v>(&'v self, client: &'v mut EndpointClient) -> BoxFuture<'v, bool> {
         Box::pin(async move {
-            models(visit).await.is_some()
-                && visit
+            models(client).await.is_some()
+                && client
                     .get_json::<ControlPlane>("/api/v1/auth/state")
                     .await
                     .is_none()
@@ -39,11 +39,11 @@ impl Adapter for OpenAiCompatible {
 
     fn inspect<'v>(
         &'v self,
-        visit: &'v mut Visit,
+        client: &'v mut EndpointClient,
         _depth: Depth,
     ) -> BoxFuture<'v, Option<Inspection>> {
         Box::pin(async move {
-            let models = models(visit).await?.loaded();
+            let models = models(client).await?.loaded();
             Some(Inspection::new(Readiness::Ready, models))
         })
     }

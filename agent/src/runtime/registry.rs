@@ -9,8 +9,8 @@
 //! something else does, and at once when somebody wants a look.
 
 use super::adapter::Depth;
-use super::look::{Look, look};
-use super::pace::Pace;
+use super::detection::{Detection, detect};
+use super::poll_backoff::PollBackoff;
 use super::{Endpoint, FoundRuntime, NamedEndpoint, Registry};
 use dgon_agent_dataplane::runtime::{LooksWanted, RegistryFeed};
 use futures_util::future::join_all;
@@ -52,7 +52,7 @@ impl Default for RegistrySettings {
 }
 
 /// Starts to look, in a task of its own; it ends when the last handle on the list is dropped.
-pub fn keep_looking(settings: RegistrySettings) -> Registry {
+pub fn watch_endpoints(settings: RegistrySettings) -> Registry {
     let (registry, feed) = Registry::new();
     tokio::spawn(keep_fresh(settings, feed));
     registry
@@ -60,9 +60,17 @@ pub fn keep_looking(settings: RegistrySettings) -> Registry {
 
 /// Looks once.
 pub async fn discover(settings: &RegistrySettings) -> Vec<FoundRuntime> {
-    let mut places = Place::all(settings);
-    join_all(places.iter_mut().map(|place| place.look(Depth::Deep))).await;
-    places.into_iter().filter_map(|place| place.last).collect()
+    let mut endpoints = WatchedEndpoint::all(settings);
+    join_all(
+        endpoints
+            .iter_mut()
+            .map(|endpoint| endpoint.look(Depth::Deep)),
+    )
+    .await;
+    endpoints
+        .into_iter()
+        .filter_map(|endpoint| endpoint.last)
+        .collect()
 }
 
 async fn keep_fresh(settings: RegistrySettings, feed: RegistryFeed) {
@@ -71,26 +79,36 @@ async fn keep_fresh(settings: RegistrySettings, feed: RegistryFeed) {
         asked,
         looked,
     } = feed;
-    let places = Place::all(&settings);
-    if places.is_empty() {
+    let endpoints = WatchedEndpoint::all(&settings);
+    if endpoints.is_empty() {
         looked.send_replace(true);
     }
-    let board = Board {
-        seen: Mutex::new(vec![Seen::NotYet; places.len()]),
+    let found_list = FoundList {
+        seen: Mutex::new(vec![Seen::NotYet; endpoints.len()]),
         list,
         looked,
     };
-    let looking = places
-        .into_iter()
-        .enumerate()
-        .map(|(at, place)| place.keep_looking(at, &board, settings.every, asked.clone()));
+    let began = Instant::now();
+    let looking = endpoints.into_iter().enumerate().map(|(at, endpoint)| {
+        endpoint.watch(at, &found_list, (began, settings.every), asked.clone())
+    });
     tokio::select! {
         _ = join_all(looking) => {}
-        () = board.list.closed() => {}
+        () = found_list.list.closed() => {}
     }
 }
 
-/// What is known of a place.
+/// The tick of all endpoints that is nearest to `due` and not long before it: endpoints that are looked at together wake
+/// an idle machine once.
+fn next_tick(began: Instant, every: Duration, due: Instant) -> Instant {
+    if every.is_zero() {
+        return due;
+    }
+    let ticks = due.duration_since(began).div_duration_f64(every).round();
+    began + every.mul_f64(ticks.max(1.0))
+}
+
+/// What is known of an endpoint.
 #[derive(Clone, PartialEq)]
 enum Seen {
     /// The first look at it has not ended.
@@ -108,21 +126,21 @@ impl Seen {
     }
 }
 
-/// What was last seen at every place, in the order of the places, and the list that is made of it.
-struct Board {
+/// What was last seen at every endpoint, in the order of the endpoints, and the list that is made of it.
+struct FoundList {
     seen: Mutex<Vec<Seen>>,
     list: watch::Sender<Arc<Vec<FoundRuntime>>>,
     looked: watch::Sender<bool>,
 }
 
-impl Board {
+impl FoundList {
     fn put(&self, at: usize, found: Option<&FoundRuntime>) {
         let found = Seen::Found(found.cloned());
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(place) = seen.get_mut(at).filter(|place| **place != found) else {
+        let Some(endpoint) = seen.get_mut(at).filter(|endpoint| **endpoint != found) else {
             return;
         };
-        let known = std::mem::replace(place, found.clone());
+        let known = std::mem::replace(endpoint, found.clone());
         if known.runtime() != found.runtime() {
             log_change(known.runtime(), found.runtime());
             let now: Vec<_> = seen.iter().filter_map(Seen::runtime).cloned().collect();
@@ -136,16 +154,16 @@ impl Board {
 }
 
 /// One endpoint and what was last seen there.
-struct Place {
+struct WatchedEndpoint {
     named: NamedEndpoint,
     /// The owner named it, so that it is asked often whatever listens there.
     is_named: bool,
     last: Option<FoundRuntime>,
     misses: u32,
-    pace: Pace,
+    backoff: PollBackoff,
 }
 
-impl Place {
+impl WatchedEndpoint {
     /// What the owner named first, then the well-known ports; each once, without the excluded ones.
     fn all(settings: &RegistrySettings) -> Vec<Self> {
         let excluded: Vec<_> = settings.exclude.iter().map(Endpoint::normalised).collect();
@@ -171,20 +189,20 @@ impl Place {
                 named,
                 last: None,
                 misses: 0,
-                pace: Pace::default(),
+                backoff: PollBackoff::default(),
             })
             .collect()
     }
 
-    async fn keep_looking(
+    async fn watch(
         mut self,
         at: usize,
-        board: &Board,
-        every: Duration,
+        found_list: &FoundList,
+        (began, every): (Instant, Duration),
         mut asked: watch::Receiver<LooksWanted>,
     ) {
         let mut answered = asked.borrow_and_update().at(&self.named.endpoint);
-        let mut due = Instant::now();
+        let mut due = began;
         for number in 0u32.. {
             loop {
                 tokio::select! {
@@ -204,26 +222,31 @@ impl Place {
                 Depth::Shallow
             };
             self.look(depth).await;
-            board.put(at, self.last.as_ref());
-            due = Instant::now() + self.pace.pause(every);
+            found_list.put(at, self.last.as_ref());
+            due = next_tick(began, every, Instant::now() + self.backoff.pause(every));
         }
     }
 
     async fn look(&mut self, depth: Depth) {
-        let seen = look(&self.named, self.last.as_ref(), depth).await;
+        let seen = detect(&self.named, self.last.as_ref(), depth).await;
         match &seen {
-            Look::Stranger(face) if !self.is_named => self.pace.saw_stranger(*face),
-            Look::Found(_) | Look::Nothing | Look::NoAnswer | Look::Stranger(_) => {
-                self.pace.saw_other();
+            Detection::Unrelated(fingerprint) if !self.is_named => {
+                self.backoff.saw_unrelated(*fingerprint)
+            }
+            Detection::Found(_)
+            | Detection::Nothing
+            | Detection::NoAnswer
+            | Detection::Unrelated(_) => {
+                self.backoff.saw_other();
             }
         }
         match seen {
-            Look::Found(found) => {
+            Detection::Found(found) => {
                 self.misses = 0;
                 self.last = Some(found);
             }
-            Look::Nothing | Look::Stranger(_) => self.last = None,
-            Look::NoAnswer => {
+            Detection::Nothing | Detection::Unrelated(_) => self.last = None,
+            Detection::NoAnswer => {
                 self.misses += 1;
                 if self.misses > MISSES {
                     self.last = None;
@@ -256,8 +279,18 @@ mod tests {
     }
 
     #[test]
-    fn places_are_looked_at_once_and_never_where_we_listen_ourselves() {
-        let places = Place::all(&RegistrySettings {
+    fn looks_that_are_due_at_about_the_same_time_are_due_at_once() {
+        let (began, every) = (Instant::now(), Duration::from_secs(4));
+        let tick = |ms| next_tick(began, every, began + Duration::from_millis(ms)) - began;
+        for (due_ms, tick_s) in [(1, 4), (4_010, 4), (4_900, 4), (7_990, 8), (68_003, 68)] {
+            assert_eq!(tick(due_ms), Duration::from_secs(tick_s), "{due_ms}");
+        }
+        assert_eq!(next_tick(began, Duration::ZERO, began), began);
+    }
+
+    #[test]
+    fn endpoints_are_looked_at_once_and_never_where_we_listen_ourselves() {
+        let endpoints = WatchedEndpoint::all(&RegistrySettings {
             endpoints: vec![
                 Endpoint::new("gpu-box", 8000).into(),
                 Endpoint::new("localhost", 8000).into(),
@@ -265,9 +298,9 @@ mod tests {
             exclude: vec![Endpoint::new("localhost", 8080)],
             ..RegistrySettings::default()
         });
-        let seen: Vec<_> = places
+        let seen: Vec<_> = endpoints
             .iter()
-            .map(|place| place.named.endpoint.authority())
+            .map(|endpoint| endpoint.named.endpoint.authority())
             .collect();
         assert_eq!(
             seen,

@@ -4,8 +4,8 @@
 
 use super::RuntimeKind;
 use super::adapter::{Adapter, Depth, Inspection, health};
+use super::client::EndpointClient;
 use super::metrics::Metrics;
-use super::visit::Visit;
 use dgon_protocol::frame::Model;
 use dgon_protocol::receipt::Sha256Hash;
 use futures_util::future::BoxFuture;
@@ -23,8 +23,8 @@ struct Info {
     version: Option<String>,
 }
 
-async fn info(visit: &mut Visit) -> Option<Info> {
-    let info: Info = visit.get_json("/info").await?;
+async fn info(client: &mut EndpointClient) -> Option<Info> {
+    let info: Info = client.get_json("/info").await?;
     (info.router == "text-generation-router").then_some(info)
 }
 
@@ -33,17 +33,17 @@ impl Adapter for Tgi {
         RuntimeKind::Tgi
     }
 
-    fn recognise<'v>(&'v self, visit: &'v mut Visit) -> BoxFuture<'v, bool> {
-        Box::pin(async move { info(visit).await.is_some() })
+    fn recognise<'v>(&'v self, client: &'v mut EndpointClient) -> BoxFuture<'v, bool> {
+        Box::pin(async move { info(client).await.is_some() })
     }
 
     fn inspect<'v>(
         &'v self,
-        visit: &'v mut Visit,
+        client: &'v mut EndpointClient,
         depth: Depth,
     ) -> BoxFuture<'v, Option<Inspection>> {
         Box::pin(async move {
-            let info = info(visit).await?;
+            let info = info(client).await?;
             let model = Model {
                 digest: info
                     .model_sha
@@ -52,11 +52,11 @@ impl Adapter for Tgi {
                 size_bytes: None,
                 loaded: Some(true),
             };
-            let mut inspection = Inspection::new(health(visit, "/health").await, vec![model]);
+            let mut inspection = Inspection::new(health(client, "/health").await, vec![model]);
             inspection.version = info.version;
             if depth == Depth::Deep {
-                let seen = visit.get("/metrics").await.filter(|m| m.status == 200);
-                if let Some(metrics) = seen.as_ref().and_then(|seen| Metrics::read(&seen.body)) {
+                let reply = client.get("/metrics").await.filter(|m| m.status == 200);
+                if let Some(metrics) = reply.as_ref().and_then(|reply| Metrics::read(&reply.body)) {
                     inspection.running = metrics.count("tgi_batch_current_size");
                     inspection.queue = metrics.count("tgi_queue_size");
                     inspection.kv_cache = fill(&metrics);

@@ -5,8 +5,8 @@
 
 use super::Endpoint;
 use super::adapter::{Adapter, Depth, Inspection, ModelList, health};
+use super::client::EndpointClient;
 use super::metrics::Metrics;
-use super::visit::Visit;
 use super::{Readiness, RuntimeKind};
 use dgon_protocol::frame::Model;
 use futures_util::future::BoxFuture;
@@ -41,8 +41,8 @@ impl Indexed {
     }
 }
 
-async fn server(visit: &mut Visit) -> Option<Server> {
-    let server: Server = visit.get_json("/v2").await?;
+async fn server(client: &mut EndpointClient) -> Option<Server> {
+    let server: Server = client.get_json("/v2").await?;
     (server.name == "triton").then_some(server)
 }
 
@@ -51,22 +51,22 @@ impl Adapter for Triton {
         RuntimeKind::Triton
     }
 
-    fn recognise<'v>(&'v self, visit: &'v mut Visit) -> BoxFuture<'v, bool> {
-        Box::pin(async move { server(visit).await.is_some() })
+    fn recognise<'v>(&'v self, client: &'v mut EndpointClient) -> BoxFuture<'v, bool> {
+        Box::pin(async move { server(client).await.is_some() })
     }
 
     fn inspect<'v>(
         &'v self,
-        visit: &'v mut Visit,
+        client: &'v mut EndpointClient,
         depth: Depth,
     ) -> BoxFuture<'v, Option<Inspection>> {
         Box::pin(async move {
-            let server = server(visit).await?;
-            let ready = visit.get("/v2/health/ready").await;
-            let index: Option<Vec<Indexed>> = visit.post_json("/v2/repository/index").await;
+            let server = server(client).await?;
+            let ready = client.get("/v2/health/ready").await;
+            let index: Option<Vec<Indexed>> = client.post_json("/v2/repository/index").await;
             let index = index.unwrap_or_default();
             let readiness = match ready {
-                Some(seen) if seen.status == 200 => Readiness::Ready,
+                Some(reply) if reply.status == 200 => Readiness::Ready,
                 // Readiness is strict: one model that is not there makes the server not ready.
                 _ if index.iter().any(|model| model.is("LOADING")) => Readiness::Loading,
                 Some(_) => Readiness::Unready {
@@ -88,22 +88,22 @@ impl Adapter for Triton {
             let mut inspection = Inspection::new(readiness, models.collect());
             inspection.version = server.version;
             if depth == Depth::Deep {
-                read_load(visit, &mut inspection).await;
+                read_load(client, &mut inspection).await;
             }
             Some(inspection)
         })
     }
 }
 
-async fn read_load(visit: &Visit, inspection: &mut Inspection) {
-    let Some(port) = visit.endpoint().port().checked_add(METRICS_OFFSET) else {
+async fn read_load(client: &EndpointClient, inspection: &mut Inspection) {
+    let Some(port) = client.endpoint().port().checked_add(METRICS_OFFSET) else {
         return;
     };
     // The metrics port speaks plain HTTP and takes no key.
-    let endpoint = Endpoint::new(visit.endpoint().host(), port);
-    let mut visit = Visit::new(endpoint, Default::default());
-    let seen = visit.get("/metrics").await.filter(|m| m.status == 200);
-    let Some(metrics) = seen.as_ref().and_then(|seen| Metrics::read(&seen.body)) else {
+    let endpoint = Endpoint::new(client.endpoint().host(), port);
+    let mut client = EndpointClient::new(endpoint, Default::default());
+    let reply = client.get("/metrics").await.filter(|m| m.status == 200);
+    let Some(metrics) = reply.as_ref().and_then(|reply| Metrics::read(&reply.body)) else {
         return;
     };
     let requests = |kind| metrics.count_of("nv_trt_llm_request_metrics", kind);
@@ -135,24 +135,24 @@ impl Adapter for OpenAiFrontend {
         RuntimeKind::TritonOpenAi
     }
 
-    fn recognise<'v>(&'v self, visit: &'v mut Visit) -> BoxFuture<'v, bool> {
-        Box::pin(async move { frontend_models(visit).await.is_some() })
+    fn recognise<'v>(&'v self, client: &'v mut EndpointClient) -> BoxFuture<'v, bool> {
+        Box::pin(async move { frontend_models(client).await.is_some() })
     }
 
     fn inspect<'v>(
         &'v self,
-        visit: &'v mut Visit,
+        client: &'v mut EndpointClient,
         _depth: Depth,
     ) -> BoxFuture<'v, Option<Inspection>> {
         Box::pin(async move {
-            let models = frontend_models(visit).await?.loaded();
-            let readiness = health(visit, "/health/ready").await;
+            let models = frontend_models(client).await?.loaded();
+            let readiness = health(client, "/health/ready").await;
             Some(Inspection::new(readiness, models))
         })
     }
 }
 
-async fn frontend_models(visit: &mut Visit) -> Option<ModelList> {
-    let list: ModelList = visit.get_json("/v1/models").await?;
+async fn frontend_models(client: &mut EndpointClient) -> Option<ModelList> {
+    let list: ModelList = client.get_json("/v1/models").await?;
     (list.owner() == "Triton Inference Server").then_some(list)
 }

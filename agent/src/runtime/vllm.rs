@@ -3,8 +3,8 @@
 
 use super::RuntimeKind;
 use super::adapter::{Adapter, Depth, Inspection, ModelList, VersionAnswer, health};
+use super::client::EndpointClient;
 use super::metrics::Metrics;
-use super::visit::Visit;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 
@@ -21,13 +21,13 @@ impl Adapter for Vllm {
         RuntimeKind::Vllm
     }
 
-    fn recognise<'v>(&'v self, visit: &'v mut Visit) -> BoxFuture<'v, bool> {
+    fn recognise<'v>(&'v self, client: &'v mut EndpointClient) -> BoxFuture<'v, bool> {
         Box::pin(async move {
-            match visit.get("/v1/models").await {
-                Some(seen) if seen.status == 200 => seen
+            match client.get("/v1/models").await {
+                Some(reply) if reply.status == 200 => reply
                     .json()
                     .is_some_and(|list: ModelList| list.owner() == "vllm"),
-                Some(_) => visit.get_json::<Load>("/load").await.is_some(),
+                Some(_) => client.get_json::<Load>("/load").await.is_some(),
                 None => false,
             }
         })
@@ -35,23 +35,23 @@ impl Adapter for Vllm {
 
     fn inspect<'v>(
         &'v self,
-        visit: &'v mut Visit,
+        client: &'v mut EndpointClient,
         depth: Depth,
     ) -> BoxFuture<'v, Option<Inspection>> {
         Box::pin(async move {
-            if !self.recognise(visit).await {
+            if !self.recognise(client).await {
                 return None;
             }
-            let list: Option<ModelList> = visit.get_json("/v1/models").await;
+            let list: Option<ModelList> = client.get_json("/v1/models").await;
             let models = list.map(ModelList::loaded).unwrap_or_default();
-            let mut inspection = Inspection::new(health(visit, "/health").await, models);
-            inspection.asks_for_key = visit.is_closed("/v1/models").await;
+            let mut inspection = Inspection::new(health(client, "/health").await, models);
+            inspection.asks_for_key = client.is_closed("/v1/models").await;
             if depth == Depth::Deep {
-                let version: Option<VersionAnswer> = visit.get_json("/version").await;
+                let version: Option<VersionAnswer> = client.get_json("/version").await;
                 inspection.version = version.map(|version| version.version);
-                let seen = visit.get("/metrics").await;
-                let seen = seen.filter(|seen| seen.status == 200);
-                if let Some(metrics) = seen.as_ref().and_then(|seen| Metrics::read(&seen.body)) {
+                let reply = client.get("/metrics").await;
+                let reply = reply.filter(|reply| reply.status == 200);
+                if let Some(metrics) = reply.as_ref().and_then(|reply| Metrics::read(&reply.body)) {
                     inspection.running = metrics.count("vllm:num_requests_running");
                     inspection.queue = metrics.count("vllm:num_requests_waiting");
                     // The second name is that of 2025 and before.

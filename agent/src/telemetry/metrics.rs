@@ -89,7 +89,7 @@ impl Metrics {
             "Since the agent started.",
             self.heartbeats.uptime_s(),
         );
-        let decision = self.mode.stance().decision;
+        let decision = self.mode.state().decision;
         page.single(
             "dgon_agent_serving",
             Kind::Gauge,

@@ -5,6 +5,7 @@
 use super::exposition::CONTENT_TYPE;
 use crate::proxy::names_this_machine;
 use bytes::Bytes;
+use dgon_agent_dataplane::accept::AcceptErrors;
 use futures_util::future::BoxFuture;
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
@@ -29,8 +30,6 @@ const HEAD_BYTES: usize = 16 * 1024;
 const HEAD_WITHIN: Duration = Duration::from_secs(60);
 /// Longest life of one connection.
 const LIFE: Duration = Duration::from_secs(3600);
-/// How long to wait after the machine refused a connection.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Writes the page.
 pub type WritePage = Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>;
@@ -56,6 +55,7 @@ pub async fn serve(
     let address = listener.local_addr().unwrap_or(address);
     tracing::info!(metrics = %format!("http://{address}/metrics"), "Prometheus can read metrics");
     let room = Arc::new(Semaphore::new(READERS));
+    let mut errors = AcceptErrors::of("a reader of metrics");
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -63,6 +63,7 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, _)) => {
+                errors.accepted();
                 if let Ok(permit) = Arc::clone(&room).try_acquire_owned() {
                     let reader =
                         converse(stream, Arc::clone(&page), Arc::clone(&hosts), stop.clone());
@@ -72,10 +73,7 @@ pub async fn serve(
                     });
                 }
             }
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a reader of metrics");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
+            Err(error) => errors.refused(&error).await,
         }
     }
 }

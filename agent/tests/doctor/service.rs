@@ -116,6 +116,14 @@ fn the_service_is_examined_and_mended() {
     assert!(fixed.status.success(), "{fixed:?}");
     played.assert("service.running", "ok", "active (running)");
 
+    // An agent of other places than the service's is a person's.
+    let fix = played.assert("agent.running", "warn", "does not run");
+    assert!(fix.unwrap().starts_with("dgon-agent run"));
+    let service = json(&played.inside("dgon-agent doctor --json --state-dir /var/lib/dgon"));
+    let (_, finding, fix) = worst(&service, "agent.running");
+    assert!(finding.contains("does not run"), "{finding}");
+    assert_eq!(fix.unwrap(), "sudo dgon-agent service start");
+
     played.unit("active", "running", "disabled", &played.program());
     let fix = played.assert("service.enabled", "warn", "does not start with the machine");
     assert_eq!(fix.unwrap(), "sudo dgon-agent service install");

@@ -1,22 +1,19 @@
 //! A control plane that lies, floods, or does not know the node's secret: it harms its own link, and nothing else.
 
 use crate::setup::{Agent, WITHIN, assert_whole, control_plane, own_receipt, signed_receipt};
-use dgon_agent::link::{LinkStatus, Phase, Prober};
+use dgon_agent::link::{LinkStatus, Phase};
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::{
-    Ack, LifecycleStatus, LinkError, Need, NodeStatus, Permission, Probe, ProbeOutcome,
-    ProbeResult, Refused, ToAgent,
+    Ack, LifecycleStatus, LinkError, Need, NodeStatus, Permission, Refused, ToAgent,
 };
 use dgon_protocol::id::RequestId;
 use dgon_protocol::key::NodeKey;
 use dgon_protocol::relay::{Kind, RelayFrame};
 use dgon_testkit::fault::{FaultProxy, Weather};
 use dgon_testkit::link_server::{Script, StubControlPlane, WelcomeFault};
-use futures_util::future::BoxFuture;
 use std::io;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use tokio::sync::Notify;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Counts what the link logs, on the thread that all of a test's tasks share.
 #[derive(Clone, Default)]
@@ -442,79 +439,6 @@ async fn a_driver_that_hangs_delays_neither_acknowledgements_nor_answers() {
         .unwrap();
     assert_whole(&seen, 20);
     assert_eq!(seen.heartbeats, 0);
-    agent.stop().await;
-}
-
-/// Holds every probe until it is let go, and keeps what was asked.
-#[derive(Default)]
-struct Held {
-    running: AtomicUsize,
-    most: AtomicUsize,
-    asked: Mutex<Vec<(u32, u32)>>,
-    go: Notify,
-}
-
-impl Prober for Held {
-    fn probe(&self, probe: Probe) -> BoxFuture<'_, ProbeResult> {
-        Box::pin(async move {
-            let now = self.running.fetch_add(1, Ordering::SeqCst) + 1;
-            self.most.fetch_max(now, Ordering::SeqCst);
-            let asked = (probe.max_tokens, probe.timeout_ms);
-            self.asked.lock().unwrap().push(asked);
-            self.go.notified().await;
-            self.running.fetch_sub(1, Ordering::SeqCst);
-            ProbeResult {
-                probe_id: probe.probe_id,
-                request_id: None,
-                outcome: ProbeOutcome::Ok,
-                message: None,
-                model: None,
-                tokens_input: 0,
-                tokens_output: 0,
-                ttft_ms: None,
-                latency_ms: 0,
-            }
-        })
-    }
-}
-
-#[tokio::test]
-async fn connecting_again_makes_no_new_places_for_probes() {
-    let stub = control_plane(Script::default()).await;
-    let held = Arc::new(Held::default());
-    let prober = Arc::clone(&held);
-    let agent = Agent::start_with(stub.address(), 0, &[Permission::Probe], |parts| {
-        parts.prober = prober;
-    })
-    .await;
-    for session in 1..=3 {
-        stub.until(|seen| seen.connected && seen.sessions == session)
-            .await
-            .unwrap();
-        let before = stub.seen().probes.len();
-        for n in 0..8 {
-            let probe = Probe {
-                probe_id: format!("{session}-{n}"),
-                request_id: RequestId::parse(format!("r_{session}_{n}")).unwrap(),
-                model: None,
-                prompt: "hello".to_owned(),
-                max_tokens: u32::MAX,
-                timeout_ms: u32::MAX,
-            };
-            stub.send(ToAgent::Probe(probe)).await;
-        }
-        let refused = if session == 1 { 4 } else { 8 };
-        let seen = stub
-            .until(|seen| seen.probes.len() == before + refused)
-            .await
-            .unwrap();
-        let is_refused = |probe: &ProbeResult| probe.outcome == ProbeOutcome::Refused;
-        assert!(seen.probes.iter().all(is_refused));
-        stub.cut();
-    }
-    assert_eq!(held.most.load(Ordering::SeqCst), 4);
-    assert_eq!(*held.asked.lock().unwrap(), [(256, 60_000); 4]);
-    held.go.notify_waiters();
     agent.stop().await;
 }
 

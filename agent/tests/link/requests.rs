@@ -1,7 +1,7 @@
 //! What the control plane may ask for, and what it may not.
 
 use crate::setup::{Agent, control_plane};
-use dgon_agent::mode::{Mode, Stance};
+use dgon_agent::mode::{Mode, ModeState};
 use dgon_protocol::frame::{
     Control, Inventory, Job, LifecycleStatus, NodeStatus, PausedReason, Permission, Probe,
     ProbeOutcome, ToAgent,
@@ -71,7 +71,7 @@ async fn the_control_plane_never_lifts_the_owners_pause() {
         .unwrap();
     stub.send(ToAgent::Control(Control::Resume)).await;
     agent.mode.watch().wait_for(is(Mode::Paused)).await.unwrap();
-    assert_eq!(agent.mode.stance().decision.reasons, [PausedReason::Owner]);
+    assert_eq!(agent.mode.state().decision.reasons, [PausedReason::Owner]);
     stub.send(probe("1")).await;
     let seen = stub.until(|seen| seen.probes.len() == 1).await.unwrap();
     assert_eq!(seen.probes[0].outcome, ProbeOutcome::Refused);
@@ -89,7 +89,7 @@ async fn the_control_plane_never_lifts_the_owners_pause() {
     assert_eq!(agent.mode.reason(), Some(PausedReason::ControlPlane));
 }
 
-fn is(mode: Mode) -> impl FnMut(&Stance) -> bool {
+fn is(mode: Mode) -> impl FnMut(&ModeState) -> bool {
     move |stance| stance.decision.mode == mode
 }
 

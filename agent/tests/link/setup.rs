@@ -1,6 +1,6 @@
 //! An agent's link and spool without the rest of the agent: real files, real sockets.
 
-use dgon_agent::link::{self, LinkSettings, LinkStatus, Parts, ProbePlaces, Prober};
+use dgon_agent::link::{self, LinkSettings, LinkStatus, Parts, Prober};
 use dgon_agent::liveness::LivenessSignal;
 use dgon_agent::mode::ModeSwitch;
 use dgon_agent::net::Network;
@@ -33,8 +33,8 @@ pub(crate) const WITHIN: Duration = Duration::from_secs(30);
 struct Echo;
 
 impl Prober for Echo {
-    fn probe(&self, probe: Probe) -> BoxFuture<'_, ProbeResult> {
-        Box::pin(async move {
+    fn probe(&self, probe: Probe) -> Result<BoxFuture<'static, ProbeResult>, Box<ProbeResult>> {
+        Ok(Box::pin(async move {
             ProbeResult {
                 probe_id: probe.probe_id,
                 request_id: Some(probe.request_id),
@@ -46,7 +46,7 @@ impl Prober for Echo {
                 ttft_ms: Some(1),
                 latency_ms: 1,
             }
-        })
+        }))
     }
 }
 
@@ -115,7 +115,6 @@ impl Agent {
             inventory: inventory_in,
             heartbeat: heartbeat(sink.clone(), mode.clone()),
             prober: Arc::new(Echo),
-            probes: ProbePlaces::default(),
             mode: mode.clone(),
             refresh: Arc::clone(&refresh),
             life: LivenessSignal::new("link"),

@@ -225,7 +225,7 @@ async fn a_body_that_dribbles_is_given_up() {
     })
     .await;
     assert_eq!(reply.status, 408);
-    assert_eq!(sink.only().await.failure, Some(Failure::BadRequest));
+    assert!(sink.all().is_empty(), "nothing was asked of a runtime");
     idle(&running).await;
     assert_eq!(upstream.connections(), 0);
 }
@@ -297,11 +297,7 @@ async fn a_body_that_is_too_large_is_refused_and_its_client_reads_why() {
         reply.status, 413,
         "a client that asks first is told at once"
     );
-    let all = sink.wait_for(3).await;
-    assert!(
-        all.iter()
-            .all(|facts| facts.failure == Some(Failure::BadRequest))
-    );
+    assert!(sink.all().is_empty(), "nothing was asked of a runtime");
     assert_eq!(upstream.connections(), 0);
 }
 

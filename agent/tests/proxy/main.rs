@@ -22,5 +22,6 @@ mod memory;
 mod odd;
 mod probe;
 mod routes;
+mod slow_bodies;
 mod support;
 mod worker_threads;

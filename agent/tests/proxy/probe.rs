@@ -3,7 +3,7 @@
 use super::support::*;
 use dgon_agent::proxy::{Proxy, ReceiptSink, Settings};
 use dgon_agent::runtime::{Readiness, Registry, RuntimeKind};
-use dgon_protocol::frame::{Probe, ProbeOutcome};
+use dgon_protocol::frame::{Probe, ProbeOutcome, ProbeResult};
 use dgon_protocol::id::RequestId;
 use dgon_protocol::receipt::{Source, Status};
 use std::sync::Arc;
@@ -22,13 +22,20 @@ fn probe(model: Option<&str>, timeout_ms: u32) -> Probe {
     }
 }
 
+async fn run_probe(proxy: &Arc<Proxy>, probe: Probe) -> ProbeResult {
+    match proxy.begin_probe(probe) {
+        Ok(served) => served.await,
+        Err(refused) => *refused,
+    }
+}
+
 #[tokio::test]
 async fn a_probe_is_served_and_recorded() {
     let body = exchange("vllm_chat_stream_usage.sse");
     let upstream = Upstream::play(answer(Wire::Chunked, "text/event-stream", &body, 90)).await;
     let sink = MemorySink::open();
     let proxy = proxy(vec![runtime(RuntimeKind::Vllm, upstream.addr, "m")], &sink).await;
-    let result = soon(proxy.proxy.run_probe(probe(None, 5000))).await;
+    let result = soon(run_probe(&proxy.proxy, probe(None, 5000))).await;
     assert_eq!(result.outcome, ProbeOutcome::Ok);
     assert_eq!(result.model.as_deref(), Some("m"));
     assert_eq!((result.tokens_input, result.tokens_output), (48, 6));
@@ -45,7 +52,7 @@ async fn a_probe_that_takes_too_long_is_cancelled() {
     let upstream = Upstream::play(vec![Step::UntilClosed]).await;
     let sink = MemorySink::open();
     let proxy = proxy(vec![runtime(RuntimeKind::Vllm, upstream.addr, "m")], &sink).await;
-    let result = soon(proxy.proxy.run_probe(probe(Some("m"), 50))).await;
+    let result = soon(run_probe(&proxy.proxy, probe(Some("m"), 50))).await;
     assert_eq!(result.outcome, ProbeOutcome::Timeout);
     upstream.closed().await;
     assert_eq!(sink.only().await.status, Status::Cancelled);
@@ -59,7 +66,7 @@ async fn a_probe_needs_a_ready_runtime_with_the_model() {
     loading.readiness = Readiness::Loading;
     let proxy = proxy(vec![loading], &sink).await;
     for model in [None, Some("m"), Some("other")] {
-        let result = proxy.proxy.run_probe(probe(model, 1000)).await;
+        let result = run_probe(&proxy.proxy, probe(model, 1000)).await;
         assert_eq!(result.outcome, ProbeOutcome::NoRuntime);
         assert_eq!(result.request_id, None);
     }
@@ -71,7 +78,7 @@ async fn a_probe_tells_how_the_runtime_failed() {
     let upstream = Upstream::play(vec![]).await;
     let sink = MemorySink::open();
     let proxy = proxy(vec![runtime(RuntimeKind::Vllm, upstream.addr, "m")], &sink).await;
-    let result = soon(proxy.proxy.run_probe(probe(None, 5000))).await;
+    let result = soon(run_probe(&proxy.proxy, probe(None, 5000))).await;
     assert_eq!(result.outcome, ProbeOutcome::Failed);
     assert_eq!(result.message.as_deref(), Some("the answer broke off"));
     assert_eq!(sink.only().await.status, Status::Error);
@@ -85,10 +92,19 @@ async fn a_probe_asks_for_no_more_than_it_may() {
     let proxy = proxy(vec![runtime(RuntimeKind::Vllm, upstream.addr, "m")], &sink).await;
     let mut greedy = probe(None, u32::MAX);
     greedy.max_tokens = 1_000_000;
-    let result = soon(proxy.proxy.run_probe(greedy)).await;
+    let result = soon(run_probe(&proxy.proxy, greedy)).await;
     assert_eq!(result.outcome, ProbeOutcome::Ok);
     let request = upstream.request().await;
     assert!(request.contains("\"max_tokens\":256"), "{request}");
+    // None at all means no limit to some runtimes.
+    let mut unlimited = probe(None, 5000);
+    unlimited.max_tokens = 0;
+    soon(run_probe(&proxy.proxy, unlimited)).await;
+    let request = upstream.request().await;
+    assert!(
+        request.contains("\"max_tokens\":1,") || request.contains("\"max_tokens\":1}"),
+        "{request}"
+    );
 }
 
 #[tokio::test]
@@ -99,13 +115,13 @@ async fn probes_have_few_places_whoever_sends_them() {
     let running: Vec<_> = (0..settings().max_probes)
         .map(|_| {
             let proxy = Arc::clone(&proxy.proxy);
-            tokio::spawn(async move { proxy.run_probe(probe(Some("m"), 60_000)).await })
+            tokio::spawn(async move { run_probe(&proxy, probe(Some("m"), 60_000)).await })
         })
         .collect();
     for _ in &running {
         upstream.request().await;
     }
-    let result = soon(proxy.proxy.run_probe(probe(Some("m"), 60_000))).await;
+    let result = soon(run_probe(&proxy.proxy, probe(Some("m"), 60_000))).await;
     assert_eq!(result.outcome, ProbeOutcome::Refused);
     assert!(result.message.unwrap().contains("as many probes"));
     running.iter().for_each(tokio::task::JoinHandle::abort);
@@ -120,7 +136,7 @@ async fn a_probe_of_a_paused_node_is_refused() {
     paused.max_probes = 1;
     let found = vec![runtime(RuntimeKind::Vllm, upstream.addr, "m")];
     let proxy = proxy_with(found, &sink, paused).await;
-    let result = soon(proxy.proxy.run_probe(probe(Some("m"), 1000))).await;
+    let result = soon(run_probe(&proxy.proxy, probe(Some("m"), 1000))).await;
     assert_eq!(result.outcome, ProbeOutcome::Refused);
     assert_eq!(sink.all().len(), 0);
 }
@@ -153,7 +169,7 @@ async fn a_stop_waits_for_the_receipts_of_probes() {
             tokio::spawn(Arc::clone(&proxy).serve_on_threads(vec![listener], stop.clone()));
         let running = tokio::spawn({
             let proxy = Arc::clone(&proxy);
-            async move { proxy.run_probe(probe(Some("m"), 60_000)).await }
+            async move { run_probe(&proxy, probe(Some("m"), 60_000)).await }
         });
         upstream.request().await;
         stop.cancel();

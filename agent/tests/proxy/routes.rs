@@ -196,8 +196,8 @@ async fn bodies_are_bounded() {
     assert_eq!(ask(proxy.addr, "/v1/completions", &large).await.status, 413);
     // The memory of finished requests is given back.
     assert_eq!(ask(proxy.addr, "/v1/completions", &fits).await.status, 200);
-    let all = sink.wait_for(3).await;
-    assert_eq!(all[1].failure, Some(Failure::BadRequest));
+    // Nothing was asked of a runtime by the one that was too large.
+    assert_eq!(sink.wait_for(2).await.len(), 2);
 }
 
 #[tokio::test]
@@ -216,7 +216,7 @@ async fn a_client_that_is_too_slow_is_let_go() {
     body.send(b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{")
         .await;
     assert_eq!(body.reply().await.status, 408);
-    assert_eq!(sink.only().await.failure, Some(Failure::BadRequest));
+    assert!(sink.all().is_empty());
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 use super::support::*;
 use dgon_agent::proxy::{Proxy, ReceiptSink, Settings};
 use dgon_agent::runtime::{
-    Endpoint, NamedEndpoint, RegistrySettings, RuntimeKind, discover, keep_looking, load_access,
+    Endpoint, NamedEndpoint, RegistrySettings, RuntimeKind, discover, load_access, watch_endpoints,
 };
 use dgon_agent_core::facts::RequestFacts;
 use dgon_protocol::frame::{Probe, ProbeOutcome};
@@ -115,7 +115,7 @@ impl ReceiptSink for Facts {
 
 /// A proxy over what `settings` find; its address.
 async fn proxy_over(settings: RegistrySettings) -> (Arc<Proxy>, SocketAddr) {
-    let registry = keep_looking(settings);
+    let registry = watch_endpoints(settings);
     until(&registry, |found| !found.is_empty()).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
@@ -174,8 +174,8 @@ async fn a_key_opens_the_list_of_models_and_is_for_the_agents_own_questions_alon
         assert!(known.starts_with("HTTP/1.1 200"), "{kind}: {known}");
         assert!(!stranger.contains(KEY) && !known.contains(KEY));
         // The control plane's probe has no client, so it has the owner's key.
-        let probe = proxy
-            .run_probe(Probe {
+        let served = proxy
+            .begin_probe(Probe {
                 probe_id: "p1".to_owned(),
                 request_id: RequestId::generate(1, 1),
                 model: Some(model),
@@ -183,7 +183,8 @@ async fn a_key_opens_the_list_of_models_and_is_for_the_agents_own_questions_alon
                 max_tokens: 2,
                 timeout_ms: 10_000,
             })
-            .await;
+            .unwrap();
+        let probe = served.await;
         assert_eq!(probe.outcome, ProbeOutcome::Ok, "{kind}: {probe:?}");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::support::*;
 use dgon_agent::proxy::{Proxy, Settings};
-use dgon_agent::runtime::{Endpoint, Readiness, RuntimeKind, keep_looking};
+use dgon_agent::runtime::{Endpoint, Readiness, RuntimeKind, watch_endpoints};
 use dgon_testkit::runtime::{Kind, SimConfig, SimRuntime};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -17,7 +17,7 @@ async fn a_runtime_that_comes_goes_and_changes_is_noticed() {
     let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = free.local_addr().unwrap();
     drop(free);
-    let registry = keep_looking(only(&[addr]));
+    let registry = watch_endpoints(only(&[addr]));
     assert!(registry.current().is_empty());
 
     let server = Pages::serve_at(
@@ -66,7 +66,7 @@ async fn several_runtimes_are_kept_in_the_order_they_were_named() {
     let llama = SimRuntime::start(SimConfig::new(Kind::LlamaCpp))
         .await
         .unwrap();
-    let registry = keep_looking(only(&[tgi.addr(), ollama.addr(), llama.addr()]));
+    let registry = watch_endpoints(only(&[tgi.addr(), ollama.addr(), llama.addr()]));
     let found = until(&registry, |found| found.len() == 3).await;
     let kinds: Vec<_> = found.iter().map(|runtime| runtime.kind).collect();
     assert_eq!(
@@ -99,7 +99,7 @@ async fn an_endpoint_that_hangs_holds_up_no_other() {
     let mut settings = only(&[hanging, sim.addr()]);
     // No second look comes to help.
     settings.every = std::time::Duration::from_secs(3600);
-    let registry = keep_looking(settings);
+    let registry = watch_endpoints(settings);
     until(&registry, |found| found.len() == 1).await;
     let mut so_far = Vec::new();
     while let Ok(line) = asked.try_recv() {
@@ -121,7 +121,7 @@ async fn who_saw_a_runtime_fail_can_ask_for_a_look() {
         .unwrap();
     let mut settings = only(&[sim.addr()]);
     settings.every = std::time::Duration::from_secs(3600);
-    let registry = keep_looking(settings);
+    let registry = watch_endpoints(settings);
     until(&registry, |found| found.len() == 1).await;
     drop(sim);
     registry.look_now();
@@ -134,7 +134,7 @@ async fn an_endpoint_that_failed_is_looked_at_alone() {
     let (failed, other) = (Pages::serve(&pages).await, Pages::serve(&pages).await);
     let mut settings = only(&[failed.addr, other.addr]);
     settings.every = std::time::Duration::from_secs(3600);
-    let registry = keep_looking(settings);
+    let registry = watch_endpoints(settings);
     until(&registry, |found| found.len() == 2).await;
     let at = failed.addr;
     let asked_before = other.asked().len();
@@ -158,7 +158,7 @@ async fn a_stranger_on_a_well_known_port_is_asked_less_and_less_and_a_runtime_in
     settings.detect = true;
     settings.well_known = vec![endpoint(stranger.addr)];
     settings.every = std::time::Duration::from_millis(10);
-    let registry = keep_looking(settings);
+    let registry = watch_endpoints(settings);
     let looks = |pages: &Pages| {
         pages
             .asked()
@@ -189,7 +189,7 @@ async fn loading_ends_in_readiness() {
     let mut config = SimConfig::new(Kind::LlamaCpp);
     config.loading = std::time::Duration::from_secs(2);
     let sim = SimRuntime::start(config).await.unwrap();
-    let registry = keep_looking(only(&[sim.addr()]));
+    let registry = watch_endpoints(only(&[sim.addr()]));
     until(&registry, |found| {
         found.iter().any(|r| r.readiness == Readiness::Loading)
     })
@@ -201,7 +201,7 @@ async fn loading_ends_in_readiness() {
 async fn an_unchanged_runtime_wakes_nobody() {
     let pages = [("/v1/models", models("a", "vllm")), ("/health", page(""))];
     let server = Pages::serve(&pages).await;
-    let registry = keep_looking(only(&[server.addr]));
+    let registry = watch_endpoints(only(&[server.addr]));
     until(&registry, |found| found.len() == 1).await;
     let mut changes = registry.subscribe();
     changes.mark_unchanged();
@@ -221,7 +221,7 @@ async fn the_proxy_in_front_of_a_runtime_is_no_runtime_itself() {
     let sim = SimRuntime::start(SimConfig::new(Kind::Ollama))
         .await
         .unwrap();
-    let behind = keep_looking(only(&[sim.addr()]));
+    let behind = watch_endpoints(only(&[sim.addr()]));
     until(&behind, |found| found.len() == 1).await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();

@@ -45,6 +45,8 @@ pub struct ReceiptFacts {
     pub tokens_input: i64,
     /// Generated tokens.
     pub tokens_output: i64,
+    /// A count of 0 among them is one that nobody knows.
+    pub lacks_a_count: bool,
     /// Time to first token, ms.
     pub ttft_ms: Option<i64>,
     /// Total time, ms.
@@ -66,6 +68,8 @@ pub struct Sums {
     pub tokens_input: i64,
     /// Generated tokens.
     pub tokens_output: i64,
+    /// Receipts of which a token count is not known: the sums of tokens are without it.
+    pub tokens_not_counted: i64,
     /// Times to first token.
     pub ttft: Sketch,
     /// Total times.
@@ -113,6 +117,8 @@ impl Sums {
         self.cache_known = self.cache_known.saturating_add(known);
         self.tokens_input = self.tokens_input.saturating_add(facts.tokens_input);
         self.tokens_output = self.tokens_output.saturating_add(facts.tokens_output);
+        let lacking = i64::from(facts.lacks_a_count);
+        self.tokens_not_counted = self.tokens_not_counted.saturating_add(lacking);
         if facts.ending == Ending::Whole {
             self.ttft.extend(duration(facts.ttft_ms));
             self.latency.extend(duration(facts.latency_ms));
@@ -127,6 +133,9 @@ impl Sums {
         self.cache_known = self.cache_known.saturating_add(other.cache_known);
         self.tokens_input = self.tokens_input.saturating_add(other.tokens_input);
         self.tokens_output = self.tokens_output.saturating_add(other.tokens_output);
+        self.tokens_not_counted = self
+            .tokens_not_counted
+            .saturating_add(other.tokens_not_counted);
         self.ttft.merge(&other.ttft);
         self.latency.merge(&other.latency);
     }
@@ -205,6 +214,7 @@ mod tests {
                     cache_hit: hit,
                     tokens_input: tokens,
                     tokens_output: tokens / 2,
+                    lacks_a_count: tokens % 3 == 0,
                     ttft_ms: ttft,
                     latency_ms: latency,
                 },
@@ -253,6 +263,7 @@ mod tests {
                 cache_hit: None,
                 tokens_input: 1,
                 tokens_output: 1,
+                lacks_a_count: false,
                 ttft_ms,
                 latency_ms: Some(-1),
             });

@@ -8,7 +8,7 @@ use crate::scope::Scope;
 use crate::statement::{Statement, after_prefix};
 use crate::{Store, StoreError, on_read};
 use dgon_control_plane_model::rollup::{Ending, ReceiptFacts, Sums};
-use dgon_protocol::receipt::{Source, Status};
+use dgon_protocol::receipt::{Source, Status, TokensSource};
 
 const OP_LIST: &str = "receipt.list";
 const OP_SCAN: &str = "receipt.scan";
@@ -76,6 +76,8 @@ pub struct ReceiptListRow {
     pub tokens_output: i64,
     /// Prompt tokens from a cache.
     pub tokens_cached: Option<i64>,
+    /// What the counts are worth; `None` where the receipt does not say.
+    pub tokens_source: Option<String>,
     /// Time to first token, ms.
     pub ttft_ms: Option<i64>,
     /// Total time, ms.
@@ -126,7 +128,7 @@ pub struct ReceiptScan {
 }
 
 const COLUMNS: &str = "r.id, r.request_id, r.node_id, r.region, r.model_id, r.runtime, r.source, r.status, r.ts_start, \
-     r.ts_end, r.tokens_input, r.tokens_output, r.tokens_cached, r.ttft_ms, r.latency_ms, r.p95_ms, \
+     r.ts_end, r.tokens_input, r.tokens_output, r.tokens_cached, r.tokens_source, r.ttft_ms, r.latency_ms, r.p95_ms, \
      r.cache_hit, r.hedged, r.seq, r.received_at_ms, r.version";
 
 /// Received orders that a range of time can lie between.
@@ -142,6 +144,7 @@ struct ScanRow {
     status: Option<String>,
     tokens_input: i64,
     tokens_output: i64,
+    tokens_source: Option<String>,
     ttft_ms: Option<i64>,
     latency_ms: Option<i64>,
 }
@@ -156,6 +159,11 @@ impl ScanRow {
             cache_hit: self.cache_hit,
             tokens_input: self.tokens_input,
             tokens_output: self.tokens_output,
+            lacks_a_count: self
+                .tokens_source
+                .as_deref()
+                .map(TokensSource::of_name)
+                .is_some_and(|source| source.lacks_a_count(self.tokens_input)),
             ttft_ms: self.ttft_ms,
             latency_ms: self.latency_ms,
         }
@@ -336,8 +344,8 @@ impl Store {
             return Ok(scan);
         };
         let mut statement = Statement::new(
-            "SELECT r.cache_hit, r.status, r.tokens_input, r.tokens_output, r.ttft_ms, r.latency_ms \
-             FROM receipts r WHERE r.id > 0",
+            "SELECT r.cache_hit, r.status, r.tokens_input, r.tokens_output, r.tokens_source, r.ttft_ms, \
+             r.latency_ms FROM receipts r WHERE r.id > 0",
         );
         push_filter(&mut statement, filter, bounds);
         let fetch = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);

@@ -30,6 +30,7 @@ struct RollupRow {
     cache_known: i64,
     tokens_input: i64,
     tokens_output: i64,
+    tokens_not_counted: i64,
     ttft: Vec<u8>,
     latency: Vec<u8>,
 }
@@ -72,6 +73,7 @@ fn convert(op: &'static str, row: RollupRow) -> Result<(RowKey, Sums), StoreErro
         cache_known: row.cache_known,
         tokens_input: row.tokens_input,
         tokens_output: row.tokens_output,
+        tokens_not_counted: row.tokens_not_counted,
         ttft: sketch(op, &row.ttft)?,
         latency: sketch(op, &row.latency)?,
     };
@@ -128,7 +130,7 @@ macro_rules! apply {
             for rows in chunks(rows) {
                 let mut query = QueryBuilder::<$database>::new(
                     "INSERT INTO rollups (node_id, minute, region, requests, errors, cache_hits, \
-                     cache_known, tokens_input, tokens_output, ttft, latency) ",
+                     cache_known, tokens_input, tokens_output, tokens_not_counted, ttft, latency) ",
                 );
                 query.push_values(rows, |mut values, (key, sums)| {
                     values
@@ -141,6 +143,7 @@ macro_rules! apply {
                         .push_bind(sums.cache_known)
                         .push_bind(sums.tokens_input)
                         .push_bind(sums.tokens_output)
+                        .push_bind(sums.tokens_not_counted)
                         .push_bind(sums.ttft.encode())
                         .push_bind(sums.latency.encode());
                 });
@@ -148,6 +151,7 @@ macro_rules! apply {
                     " ON CONFLICT (node_id, minute, region) DO UPDATE SET requests = excluded.requests, \
                      errors = excluded.errors, cache_hits = excluded.cache_hits, \
                      cache_known = excluded.cache_known, tokens_input = excluded.tokens_input, tokens_output = excluded.tokens_output, \
+                     tokens_not_counted = excluded.tokens_not_counted, \
                      ttft = excluded.ttft, latency = excluded.latency",
                 );
                 query

@@ -35,6 +35,17 @@ pub enum GpusNotRead {
     Unknown,
 }
 
+impl GpusNotRead {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Released => "released",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// The machine of a node.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Host {

@@ -42,6 +42,62 @@ pub enum Source {
     Job,
 }
 
+/// What the token counts of a receipt are worth. It only describes them: a value that is not known here refuses no receipt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TokensSource {
+    /// The runtime's own, final.
+    Usage,
+    /// The runtime's own as far as they came.
+    PartialUsage,
+    /// Output chunks, counted by the agent; the prompt counts 0 where the runtime did not tell it.
+    Chunks,
+    /// Not known: the counts are 0 and mean nothing.
+    Unknown,
+    /// Work that nobody pays: the counts are 0.
+    Unpaid,
+    /// Nothing was generated: the counts are 0 as a fact.
+    None,
+    /// Something that this version does not know.
+    Other,
+}
+
+impl TokensSource {
+    /// The name in receipts.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Usage => "usage",
+            Self::PartialUsage => "partial_usage",
+            Self::Chunks => "chunks",
+            Self::Unknown => "unknown",
+            Self::Unpaid => "unpaid",
+            Self::None => "none",
+            Self::Other => "other",
+        }
+    }
+
+    /// Reads a name. It is text of a node, so nothing but a known name is kept.
+    pub fn of_name(name: &str) -> Self {
+        match name {
+            "usage" => Self::Usage,
+            "partial_usage" => Self::PartialUsage,
+            "chunks" => Self::Chunks,
+            "unknown" => Self::Unknown,
+            "unpaid" => Self::Unpaid,
+            "none" => Self::None,
+            _ => Self::Other,
+        }
+    }
+
+    /// Whether a count of 0 beside it stands for one that nobody knows.
+    pub const fn lacks_a_count(self, tokens_input: i64) -> bool {
+        match self {
+            Self::Unknown => true,
+            Self::Chunks => tokens_input == 0,
+            Self::Usage | Self::PartialUsage | Self::Unpaid | Self::None | Self::Other => false,
+        }
+    }
+}
+
 impl Status {
     /// The name on the wire.
     pub const fn as_str(self) -> &'static str {
@@ -117,6 +173,8 @@ pub struct Fields {
     pub source: Option<Source>,
     /// Prompt tokens served from the runtime's cache.
     pub tokens_cached: Option<i64>,
+    /// What the token counts are worth; `None` where the receipt does not say.
+    pub tokens_source: Option<TokensSource>,
     /// Keyed hash of the output: `blake3:` and hex.
     pub output_hash: Option<String>,
     /// Energy, thousandths of a watt-hour.
@@ -276,6 +334,7 @@ impl Fields {
             runtime: None,
             source: None,
             tokens_cached: None,
+            tokens_source: None,
             output_hash: None,
             energy_mwh: None,
             order_hash: None,
@@ -319,6 +378,9 @@ impl Fields {
                 }
             })?;
         self.tokens_cached = table.optional("tokens_cached", INT, int)?;
+        self.tokens_source = table
+            .get("tokens_source")
+            .map(|value| text(value).map_or(TokensSource::Other, TokensSource::of_name));
         self.output_hash = table.optional("output_hash", BLAKE3, hash_text("blake3:"))?;
         self.energy_mwh = table.optional("energy_mwh", INT, int)?;
         self.order_hash = table.optional("order_hash", SHA256, |v| Sha256Hash::parse(text(v)?))?;

@@ -10,7 +10,7 @@ mod fields;
 mod parse;
 
 pub use draft::{Draft, Signed};
-pub use fields::{Fields, Source, Status, Version};
+pub use fields::{Fields, Source, Status, TokensSource, Version};
 pub use parse::{Receipt, ReceiptError};
 
 use serde::{Deserialize, Serialize};

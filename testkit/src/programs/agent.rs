@@ -21,6 +21,8 @@ pub struct AgentSetup {
     pub runtimes: Vec<String>,
     /// Lines added to agent.yaml.
     pub yaml: String,
+    /// A machine with NVIDIA cards to play, as `testkit/fake-nvml` reads it; `None` has no card.
+    pub nvml: Option<Value>,
 }
 
 /// An agent, running or not; its port and its state stay.
@@ -30,7 +32,14 @@ pub struct AgentProcess {
     log: PathBuf,
     listen: String,
     runtimes: usize,
+    nvml: Option<PathBuf>,
     process: Option<Process>,
+}
+
+/// The library that plays the driver: cargo builds it beside the programs.
+fn fake_nvml(bin: &Path) -> PathBuf {
+    let (before, after) = (std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+    bin.with_file_name(format!("{before}dgon_fake_nvml{after}"))
 }
 
 impl AgentProcess {
@@ -50,10 +59,20 @@ impl AgentProcess {
         };
         let state = dir.join(name);
         std::fs::create_dir_all(&state).map_err(io("the agent's folder cannot be made"))?;
+        let nvml = match &setup.nvml {
+            None => None,
+            Some(machine) => {
+                let file = dir.join(format!("{name}-machine.json"));
+                std::fs::write(&file, machine.to_string())
+                    .map_err(io("the machine to play cannot be written"))?;
+                Some(file)
+            }
+        };
         let agent = Self {
             bin: agent_bin()?,
             log: dir.join(format!("{name}.log")),
             state,
+            nvml,
             listen: format!("127.0.0.1:{}", free_port()?),
             runtimes: setup.runtimes.len(),
             process: None,
@@ -107,6 +126,13 @@ impl AgentProcess {
             .env("DGON_STATE_DIR", &self.state)
             .env_remove("DGON_CONFIG")
             .env_remove("DGON_API");
+        // The machine of the test has cards or not; the agent's has those of the test alone.
+        match &self.nvml {
+            Some(file) => command
+                .env("DGON_NVML_LIB", fake_nvml(&self.bin))
+                .env("DGON_FAKE_NVML", file),
+            None => command.env("DGON_NVML_LIB", "/nowhere/libnvidia-ml.so"),
+        };
         command
     }
 

@@ -58,6 +58,7 @@ fn route(sim: &Sim, call: &Call) -> Answer {
         .into(),
         ("/v1/chat/completions" | "/v1/completions", false) => generate(sim, call),
         ("/v1/embeddings", false) => embeddings(sim, call),
+        ("/tokenize", false) => tokenize(sim, call),
         (
             "/health"
             | "/ping"
@@ -67,7 +68,8 @@ fn route(sim: &Sim, call: &Call) -> Answer {
             | "/metrics"
             | "/v1/chat/completions"
             | "/v1/completions"
-            | "/v1/embeddings",
+            | "/v1/embeddings"
+            | "/tokenize",
             _,
         ) => Plain::json(405, "{\"detail\":\"Method Not Allowed\"}").into(),
         _ => Plain::json(404, "{\"detail\":\"Not Found\"}").into(),
@@ -460,10 +462,17 @@ fn embeddings(sim: &Sim, call: &Call) -> Answer {
         return refused;
     }
     let (count, model, created) = (prompt.len(), js(&model), unix_now().as_secs());
+    let usage = if sim.faults().no_usage {
+        String::new()
+    } else {
+        format!(
+            ",\"usage\":{{\"prompt_tokens\":{count},\"total_tokens\":{count},\"completion_tokens\":0,\
+             \"prompt_tokens_details\":null}}"
+        )
+    };
     let written = format!(
         "{{\"id\":\"embd-{}\",\"object\":\"list\",\"created\":{created},\"model\":{model},\"data\":[{{\"index\":0,\
-         \"object\":\"embedding\",\"embedding\":[0.5,-0.5,0.5,-0.5]}}],\"usage\":{{\"prompt_tokens\":{count},\
-         \"total_tokens\":{count},\"completion_tokens\":0,\"prompt_tokens_details\":null}}}}",
+         \"object\":\"embedding\",\"embedding\":[0.5,-0.5,0.5,-0.5]}}]{usage}}}",
         &hex64(&model)[..32]
     );
     let tokens = Vec::new();
@@ -480,6 +489,20 @@ fn embeddings(sim: &Sim, call: &Call) -> Answer {
         Reply::Whole(Plain::json(200, written)),
         false,
     )
+}
+
+fn tokenize(sim: &Sim, call: &Call) -> Answer {
+    let (body, _) = match accept(sim, call, "prompt") {
+        Ok(accepted) => accepted,
+        Err(refused) => return refused,
+    };
+    let (count, context) = (Prompt::of_prompt(&body["prompt"]).len(), sim.config.context);
+    let tokens: Vec<String> = (1..=count).map(|token| token.to_string()).collect();
+    let written = format!(
+        "{{\"count\":{count},\"max_model_len\":{context},\"tokens\":[{}],\"token_strs\":null}}",
+        tokens.join(",")
+    );
+    Plain::json(200, written).into()
 }
 
 fn metrics(sim: &Sim) -> String {

@@ -23,6 +23,11 @@ pub(crate) struct Stack {
 
 impl Stack {
     pub(crate) async fn start(configs: Vec<SimConfig>, yaml: &str) -> Self {
+        Self::start_on(configs, yaml, None).await
+    }
+
+    /// The agent's machine has the cards of `nvml`.
+    pub(crate) async fn start_on(configs: Vec<SimConfig>, yaml: &str, nvml: Option<Value>) -> Self {
         let http = http_client().unwrap();
         let dir = tempfile::tempdir().unwrap();
         let mut runtimes = Vec::new();
@@ -34,6 +39,7 @@ impl Stack {
             name: String::new(),
             runtimes: runtimes.iter().map(SimRuntime::url).collect(),
             yaml: yaml.to_owned(),
+            nvml,
         };
         let agent = AgentProcess::start(dir.path(), &plane, &setup)
             .await

@@ -360,7 +360,7 @@ async fn of_two_agents_with_one_identity_the_older_serves_on_and_says_why() {
             .iter()
             .map(dgon_testkit::runtime::SimRuntime::url)
             .collect(),
-        yaml: String::new(),
+        ..AgentSetup::default()
     };
     let mut twin = AgentProcess::enrol(stack.dir.path(), &stack.plane, &setup)
         .await

@@ -16,3 +16,4 @@ mod identity;
 mod plane_away;
 mod proxy_bytes;
 mod runtime_faults;
+mod unknown;

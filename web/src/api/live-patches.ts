@@ -7,7 +7,12 @@ export function patchNode(client: QueryClient, row: NodeRow): void {
     if (!page?.items.some((item) => item.node_id === row.node_id)) return page
     return { ...page, items: page.items.map((item) => (item.node_id === row.node_id ? { ...item, ...row } : item)) }
   })
-  client.setQueryData<NodeDetail>(['node', row.node_id], (detail) => detail && { ...detail, ...row })
+  client.setQueryData<NodeDetail>(['node', row.node_id], (detail) => {
+    if (!detail) return detail
+    // Numbers from before the GPUs were let go are not those of now.
+    const gpuDetails = row.gpus_not_read ? detail.gpu_details?.map((gpu) => ({ ...gpu, load: null })) : detail.gpu_details
+    return { ...detail, ...row, gpu_details: gpuDetails }
+  })
 }
 
 /** A heartbeat as the live socket tells it: of the node's detail what moves with every beat. */
@@ -24,8 +29,9 @@ export function patchHeartbeat(client: QueryClient, { node_id: nodeId, gpus, ...
   })
   client.setQueryData<NodeDetail>(['node', nodeId], (detail) => {
     if (!detail) return detail
-    const loads = new Map(gpus?.map((load) => [load.index, load]))
-    const gpuDetails = detail.gpu_details.map((gpu) => ({ ...gpu, load: loads.get(gpu.index) ?? gpu.load }))
+    // A beat tells all loads: one that is missing is not known any more.
+    const loads = gpus && new Map(gpus.map((load) => [load.index, load]))
+    const gpuDetails = detail.gpu_details.map((gpu) => (loads ? { ...gpu, load: loads.get(gpu.index) ?? null } : gpu))
     return { ...detail, ...fresh, heartbeat, gpu_details: gpuDetails }
   })
 }

@@ -6,13 +6,14 @@ import { ErrorCard } from '~/ui/states'
 import { Value } from '~/ui/Unknown'
 import { compact, count, ms, percent } from '~/util/format'
 import type { Search } from '~/util/path-builder'
+import { lackingText, tokenSum } from '~/util/tokens'
 
 type Figure = [name: string, text: (sum: ReceiptAggregate) => string, exact?: (sum: ReceiptAggregate) => string]
 
 const FIGURES: Figure[] = [
   ['Receipts', (sum) => compact(sum.count), (sum) => count(sum.count)],
-  ['Tokens in', (sum) => compact(sum.tokens_input), (sum) => count(sum.tokens_input)],
-  ['Tokens out', (sum) => compact(sum.tokens_output), (sum) => count(sum.tokens_output)],
+  ['Tokens in', (sum) => compact(tokenSum(sum.tokens_input, sum.tokens_not_counted)), (sum) => count(sum.tokens_input)],
+  ['Tokens out', (sum) => compact(tokenSum(sum.tokens_output, sum.tokens_not_counted)), (sum) => count(sum.tokens_output)],
   ['Cache hits', (sum) => percent(sum.cache_hit_share)],
   ['Failures', (sum) => compact(sum.failures), (sum) => count(sum.failures)],
   ['p50 first token', (sum) => ms(sum.p50_ms)],
@@ -37,6 +38,7 @@ export function AggregateStrip({ filter }: { filter: Search }) {
         {sum.data && (
           <>
             {sum.data.complete ? 'Counts everything received up to' : 'More receipts match than are counted at once: these are the newest, up to'} <Time at={sum.data.indexed_to} />
+            {sum.data.tokens_not_counted > 0 && `. The token sums are too low: ${lackingText(sum.data.tokens_not_counted)}.`}
           </>
         )}
       </p>

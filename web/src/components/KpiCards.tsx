@@ -8,6 +8,7 @@ import { ErrorCard } from '~/ui/states'
 import { Unknown, Value } from '~/ui/Unknown'
 import { compact, count, ms, percent, plural, signedPercent } from '~/util/format'
 import { path } from '~/util/path-builder'
+import { lackingText, tokenSum } from '~/util/tokens'
 import { hourlyChange } from '~/util/trend'
 
 interface Props {
@@ -53,8 +54,9 @@ const CARDS: Card[] = [
   {
     title: 'Tokens, 24 h',
     href: path.receipts({ status: 'ok' }),
-    value: ({ tokens_24h: { input, output } }) => <span title={count(input + output)}>{compact(input + output)}</span>,
-    note: ({ tokens_24h: { input, output } }) => `${compact(input)} in, ${compact(output)} out`,
+    value: ({ tokens_24h: { input, output, not_counted: lacking } }) => <Value text={compact(tokenSum(input + output, lacking))} title={count(input + output)} why="Not counted" />,
+    note: ({ tokens_24h: { input, output, not_counted: lacking } }) =>
+      [`${compact(tokenSum(input, lacking))} in, ${compact(tokenSum(output, lacking))} out`, lackingText(lacking)].filter(Boolean).join('; '),
     series: 'tokens',
     kind: 'sum',
   },

@@ -1,12 +1,15 @@
 import type { GpuDetail, NodeDetail } from '~/api/types'
 import { type Fact, Facts } from '~/components/Facts'
+import { Icon } from '~/ui/Icon'
 import { EmptyState } from '~/ui/states'
-import { count, disk, memory, withUnit, yesNo } from '~/util/format'
+import { DASH, count, disk, memory, withUnit, yesNo } from '~/util/format'
+import { gpusNotRead } from '~/util/gpus'
 
 const isMac = (node: NodeDetail) => node.os === 'macos'
 
 export function NodeHardware({ node }: { node: NodeDetail }) {
-  const why = isMac(node) ? 'Not reported by this Mac' : 'Not reported'
+  const notRead = node.gpus_not_read ? gpusNotRead(node.gpus_not_read) : null
+  const why = notRead ?? (isMac(node) ? 'Not reported by this Mac' : 'Not reported')
   const host: Fact[] = [
     ['System', [node.host.os_version ?? node.os, node.arch].filter(Boolean).join(', ')],
     ['CPU', node.host.cpu],
@@ -19,8 +22,15 @@ export function NodeHardware({ node }: { node: NodeDetail }) {
         <h3>Machine</h3>
         <Facts facts={host} />
       </section>
+      {notRead && node.gpu_details.length > 0 && (
+        <p className="notice notice-amber">
+          <Icon name="warning" size={16} /> {notRead}. The cards are shown as they were known before.
+        </p>
+      )}
       {node.gpu_details.length === 0 ? (
-        <EmptyState title="No GPU reported">The node serves from its CPU, or its driver is not installed.</EmptyState>
+        <EmptyState title={notRead ?? 'No GPU reported'}>
+          {notRead ? 'Which GPUs the machine has is not known.' : 'The node serves from its CPU, or its driver is not installed.'}
+        </EmptyState>
       ) : (
         node.gpu_details.map((gpu) => (
           <section key={gpu.index}>
@@ -50,11 +60,17 @@ export function NodeHardware({ node }: { node: NodeDetail }) {
   )
 }
 
+function gpuMemory({ load, vram_mib: total, unified_memory: isUnified }: GpuDetail): string {
+  const size = typeof load?.vram_used_mib === 'number' ? `${memory(load.vram_used_mib)} of ${memory(total)}` : memory(total)
+  if (!isUnified) return size
+  return size === DASH ? 'Unified with the machine' : `${size}, unified`
+}
+
 function gpuFacts(gpu: GpuDetail, why: string): Fact[] {
   const { load } = gpu
   return [
     ['Use', withUnit(load?.util_pct, '%'), why],
-    ['Memory', typeof load?.vram_used_mib === 'number' ? `${memory(load.vram_used_mib)} of ${memory(gpu.vram_mib)}` : memory(gpu.vram_mib), why],
+    ['Memory', gpuMemory(gpu), why],
     ['Temperature', withUnit(load?.temp_c, '°C'), why],
     ['Power', withUnit(load?.power_w, 'W'), why],
     ['Driver', gpu.driver, why],

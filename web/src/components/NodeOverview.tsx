@@ -4,6 +4,7 @@ import { sentence } from '~/components/NodeView'
 import { Time } from '~/ui/Time'
 import { Unknown } from '~/ui/Unknown'
 import { count, duration, ms, plural, withUnit, yesNo } from '~/util/format'
+import { gpusNotRead } from '~/util/gpus'
 
 function Models({ models }: { models: string[] }) {
   return (
@@ -74,6 +75,7 @@ export function NodeOverview({ node }: { node: NodeDetail }) {
     ['Queue', count(heartbeat?.queue)],
     ['Spool', typeof heartbeat?.spool_depth === 'number' ? plural(heartbeat.spool_depth, 'receipt') : null],
     ['CPU', withUnit(heartbeat?.cpu_pct, '%')],
+    ...(node.gpus_not_read ? [['GPUs', gpusNotRead(node.gpus_not_read)] satisfies Fact] : []),
     ['Agent up for', duration(heartbeat?.uptime_s)],
     ['Paused', paused(heartbeat)],
     ['Last probe', <LastProbe key="probe" probe={node.last_probe} />],

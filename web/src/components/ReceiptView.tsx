@@ -4,6 +4,7 @@ import type { ReceiptDetail } from '~/api/types'
 import { type Fact, Facts } from '~/components/Facts'
 import { JsonViewer } from '~/components/JsonViewer'
 import { ReceiptStatusChip } from '~/components/StatusChip'
+import { TokenCount } from '~/components/TokenCount'
 import { VerifyPanel } from '~/components/VerifyPanel'
 import { showToast } from '~/stores/toasts'
 import { AppLink } from '~/ui/AppLink'
@@ -13,6 +14,7 @@ import { Time } from '~/ui/Time'
 import { download } from '~/util/clipboard'
 import { count, ms, yesNo } from '~/util/format'
 import { path } from '~/util/path-builder'
+import { sourceSentence } from '~/util/tokens'
 
 const VERDICTS: Record<string, string> = {
   valid: 'The control plane checked the signature',
@@ -36,9 +38,10 @@ export function ReceiptView({ detail }: { detail: ReceiptDetail }) {
     ['Source', receipt.source],
   ]
   const figures: Fact[] = [
-    ['Tokens in', count(receipt.tokens_input)],
+    ['Tokens in', <TokenCount key="in" row={receipt} side="input" />],
     ['Tokens cached', count(receipt.tokens_cached)],
-    ['Tokens out', count(receipt.tokens_output)],
+    ['Tokens out', <TokenCount key="out" row={receipt} side="output" />],
+    ['Token counts', sourceSentence(receipt.tokens_source), 'The receipt does not say where they come from'],
     ['First token', ms(receipt.ttft_ms), 'Not measured'],
     ['Total', ms(receipt.latency_ms), 'Not measured'],
     ['p95 of the gaps', ms(receipt.p95_ms), 'Not measured'],

@@ -6,6 +6,7 @@ import { Time } from '~/ui/Time'
 import { Truncate } from '~/ui/Truncate'
 import { Unknown, Value } from '~/ui/Unknown'
 import { count, ms } from '~/util/format'
+import { gpusNotRead } from '~/util/gpus'
 
 /** The first of many by name, the rest by number. */
 function Several({ items, why }: { items: string[]; why: string }) {
@@ -40,7 +41,7 @@ export const nodeColumns = (hrefOf: (row: NodeRow) => string): Column<NodeRow>[]
   { id: 'region', title: 'Region', sort: 'region', cell: (row) => <span className="clip" title={row.region}>
         <Value text={row.region} />
       </span> },
-  { id: 'gpu', title: 'GPU', cell: (row) => <Several items={groupedGpus(row.gpus)} why="No GPU reported" />, className: 'col-mid' },
+  { id: 'gpu', title: 'GPU', cell: (row) => <Several items={groupedGpus(row.gpus)} why={row.gpus_not_read ? gpusNotRead(row.gpus_not_read) : 'No GPU reported'} />, className: 'col-mid' },
   { id: 'models', title: 'Models', cell: (row) => <Several items={row.models} why="No model reported" /> },
   {
     id: 'runtime',

@@ -1,11 +1,12 @@
 import type { ReceiptRow } from '~/api/types'
 import { ReceiptStatusChip } from '~/components/StatusChip'
+import { TokenCount } from '~/components/TokenCount'
 import type { Column } from '~/table/DataTable'
 import { AppLink } from '~/ui/AppLink'
 import { Time } from '~/ui/Time'
 import { Truncate } from '~/ui/Truncate'
 import { Value } from '~/ui/Unknown'
-import { count, ms } from '~/util/format'
+import { ms } from '~/util/format'
 import { path } from '~/util/path-builder'
 
 export const receiptColumns = (): Column<ReceiptRow>[] => [
@@ -39,8 +40,8 @@ export const receiptColumns = (): Column<ReceiptRow>[] => [
   },
   { id: 'region', title: 'Region', cell: (row) => <Value text={row.region} />, className: 'col-wide' },
   { id: 'source', title: 'Source', cell: (row) => <Value text={row.source} />, className: 'col-wide' },
-  { id: 'in', title: 'Tokens in', isNumeric: true, cell: (row) => count(row.tokens_input) },
-  { id: 'out', title: 'Tokens out', isNumeric: true, cell: (row) => count(row.tokens_output) },
+  { id: 'in', title: 'Tokens in', isNumeric: true, cell: (row) => <TokenCount row={row} side="input" /> },
+  { id: 'out', title: 'Tokens out', isNumeric: true, cell: (row) => <TokenCount row={row} side="output" /> },
   { id: 'ttft', title: 'First token', isNumeric: true, cell: (row) => <Value text={ms(row.ttft_ms)} why="Not measured" /> },
   { id: 'latency', title: 'Total', isNumeric: true, cell: (row) => <Value text={ms(row.latency_ms)} why="Not measured" />, className: 'col-wide' },
   { id: 'received', title: 'Received', isNumeric: true, cell: (row) => <Time at={row.received_at} /> },

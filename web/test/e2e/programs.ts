@@ -1,7 +1,8 @@
 // The real programs, started and stopped by the tests.
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { createWriteStream, existsSync } from 'node:fs'
-import { join } from 'node:path'
+import { createServer } from 'node:net'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { BASE_URL, PLACE } from './place'
@@ -18,6 +19,8 @@ function program(name: string, variable: string): string {
 export const controlPlane = () => program('dgon-control-plane', 'DGON_CONTROL_PLANE_BIN')
 export const agent = () => program('dgon-agent', 'DGON_AGENT_BIN')
 export const simulator = () => program('dgon-sim', 'DGON_SIM_BIN')
+/** The library that plays an NVIDIA driver; cargo builds it beside the programs. */
+export const fakeNvml = () => join(dirname(agent()), 'libdgon_fake_nvml.so')
 export const DATA_DIR = join(PLACE, 'data')
 
 export interface Running {
@@ -69,6 +72,20 @@ export function start(name: string, command: string, args: string[], env: Record
 }
 
 const run = promisify(execFile)
+
+/** Runs a command of the agent to its end. */
+export const tellAgent = (args: string[], env: Record<string, string>) => run(agent(), args, { env: { ...process.env, ...env } })
+
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer()
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0))
+    })
+  })
+}
 
 /** An enrolment token, made by the command line beside the running server. */
 export async function enrolmentToken(uses: number, region: string): Promise<string> {

@@ -1,26 +1,14 @@
 // The whole way of a new operator: the command on the page, the real agent, a simulated runtime, the first receipt.
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { expect, rowIds, settled, test } from './fixtures'
 import { BASE_URL, PLACE } from './place'
-import { type Running, agent, simulator, start } from './programs'
+import { type Running, agent, freePort, simulator, start } from './programs'
 
 const running: Running[] = []
 test.afterAll(async () => {
   for (const program of running.toReversed()) await program.stop()
 })
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0))
-    })
-  })
-}
 
 test('from the command on the page to the first receipt, live', async ({ page, context }) => {
   test.setTimeout(120_000)

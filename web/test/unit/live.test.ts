@@ -40,6 +40,19 @@ test('a heartbeat renews the age and leaves the rest', () => {
   })
 })
 
+test('no load stays on screen that is not of now', () => {
+  const client = new QueryClient()
+  const beat = { node_id: 'a', at: '2026-11-21T03:00:00.000Z', uptime_s: 5, in_flight: 0, spool_depth: 0, paused: false }
+  const loads = () => (client.getQueryData(['node', 'a']) as { gpu_details: { load: unknown }[] }).gpu_details.map(({ load }) => load)
+  const busy = { ...row('a'), heartbeat: null, gpu_details: [{ index: 0, load: { index: 0, util_pct: 90 } }] }
+  client.setQueryData(['node', 'a'], busy)
+  patchHeartbeat(client, { ...beat, gpus: [] })
+  expect(loads()).toEqual([null])
+  client.setQueryData(['node', 'a'], busy)
+  patchNode(client, { ...row('a'), gpus_not_read: 'released' })
+  expect(loads()).toEqual([null])
+})
+
 test('new receipts go on top, once, newest first', () => {
   const page: Page<ReceiptRow> = { items: [receipt('2'), receipt('1')], next_cursor: null, total: 2 }
   const next = prependReceipts(page, [receipt('2'), receipt('3'), receipt('4')], 3)

@@ -24,10 +24,14 @@ struct Ended {
     outcome: Result<()>,
 }
 
-/// Runs the stages; with `all` the slow ones too, with `only` the steps whose name contains it.
+/// Runs the stages; with `all` the slow ones too, with `only` the steps of both whose name contains it.
 pub(super) fn run(only: Option<&str>, all: bool) -> Result<()> {
     let wanted = |step: &&Step| only.is_none_or(|only| step.name.contains(only));
-    let slow: &[Stage] = if all { stages::SLOW } else { &[] };
+    let slow: &[Stage] = if all || only.is_some() {
+        stages::SLOW
+    } else {
+        &[]
+    };
     let began = Instant::now();
     let stop = AtomicBool::new(false);
     let mut ended: Vec<Ended> = Vec::new();
@@ -43,12 +47,21 @@ pub(super) fn run(only: Option<&str>, all: bool) -> Result<()> {
                 .map(|track| scope.spawn(|| run_track(track, &stop)))
                 .collect();
             for track in running {
-                ended.extend(track.join().unwrap_or_default());
+                match track.join() {
+                    Ok(steps) => ended.extend(steps),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
             }
         });
         if stop.load(Ordering::Relaxed) {
             break;
         }
+    }
+    if ended.is_empty() {
+        bail!(
+            "no step is called {:?}; `cargo xtask ci --list` names them",
+            only.unwrap_or_default()
+        );
     }
     report(&ended, began.elapsed(), all)
 }

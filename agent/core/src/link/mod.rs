@@ -11,5 +11,5 @@ pub mod window;
 pub use backoff::{Backoff, Takeovers};
 pub use issues::Issues;
 pub use liveness::{Liveness, Verdict};
-pub use rate::{Bucket, Cost, Flood, Intake};
+pub use rate::{Bucket, Cost, RateExceeded, RateLimiter};
 pub use window::{Span, Window};

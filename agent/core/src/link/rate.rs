@@ -44,7 +44,7 @@ pub enum Cost {
 
 /// Why a peer's frames are too many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Flood {
+pub enum RateExceeded {
     /// Too many frames.
     #[error("it sends more frames than the agent reads")]
     Frames,
@@ -58,13 +58,13 @@ pub enum Flood {
 
 /// What one session reads. A control plane at work stays far below each of these; beyond them the session ends.
 #[derive(Debug, Clone)]
-pub struct Intake {
+pub struct RateLimiter {
     frames: Bucket,
     kib: Bucket,
     orders: Bucket,
 }
 
-impl Default for Intake {
+impl Default for RateLimiter {
     /// Bursts of 4,096 frames, 32 MiB and 256 orders; 1,000 frames, 4 MiB and 20 orders a second.
     fn default() -> Self {
         Self {
@@ -75,18 +75,18 @@ impl Default for Intake {
     }
 }
 
-impl Intake {
+impl RateLimiter {
     /// A frame came in at `now`.
     ///
     /// # Errors
-    /// [`Flood`] when that is one too many.
-    pub fn frame(&mut self, now: Duration, bytes: usize) -> Result<(), Flood> {
+    /// [`RateExceeded`] when that is one too many.
+    pub fn frame(&mut self, now: Duration, bytes: usize) -> Result<(), RateExceeded> {
         let kib = u32::try_from(bytes / 1_024).unwrap_or(u32::MAX);
         if !self.frames.take(now, 1) {
-            return Err(Flood::Frames);
+            return Err(RateExceeded::Frames);
         }
         if !self.kib.take(now, kib) {
-            return Err(Flood::Bytes);
+            return Err(RateExceeded::Bytes);
         }
         Ok(())
     }
@@ -94,12 +94,12 @@ impl Intake {
     /// The frame that came in at `now` costs this.
     ///
     /// # Errors
-    /// [`Flood::Orders`].
-    pub fn cost(&mut self, now: Duration, cost: Cost) -> Result<(), Flood> {
+    /// [`RateExceeded::Orders`].
+    pub fn cost(&mut self, now: Duration, cost: Cost) -> Result<(), RateExceeded> {
         match cost {
             Cost::Small => Ok(()),
             Cost::Order if self.orders.take(now, 1) => Ok(()),
-            Cost::Order => Err(Flood::Orders),
+            Cost::Order => Err(RateExceeded::Orders),
         }
     }
 }
@@ -133,26 +133,26 @@ mod tests {
 
     #[test]
     fn a_control_plane_at_work_is_no_flood() {
-        let mut intake = Intake::default();
+        let mut limiter = RateLimiter::default();
         for at in 0..100_000_u64 {
             // Five hundred acknowledgements a second, and an order now and then.
-            assert_eq!(intake.frame(ms(at * 2), 120), Ok(()));
+            assert_eq!(limiter.frame(ms(at * 2), 120), Ok(()));
             if at % 500 == 0 {
-                assert_eq!(intake.cost(ms(at * 2), Cost::Order), Ok(()));
+                assert_eq!(limiter.cost(ms(at * 2), Cost::Order), Ok(()));
             }
         }
     }
 
     #[test]
     fn a_flood_is_cut_at_each_of_its_kinds() {
-        let mut intake = Intake::default();
-        let frames = (0..10_000).take_while(|_| intake.frame(ms(0), 10).is_ok());
+        let mut limiter = RateLimiter::default();
+        let frames = (0..10_000).take_while(|_| limiter.frame(ms(0), 10).is_ok());
         assert_eq!(frames.count(), 4_096);
-        let mut intake = Intake::default();
-        let large = (0..100).take_while(|_| intake.frame(ms(0), 1024 * 1024).is_ok());
+        let mut limiter = RateLimiter::default();
+        let large = (0..100).take_while(|_| limiter.frame(ms(0), 1024 * 1024).is_ok());
         assert_eq!(large.count(), 32);
-        let mut intake = Intake::default();
-        let orders = (0..1_000).take_while(|_| intake.cost(ms(0), Cost::Order).is_ok());
+        let mut limiter = RateLimiter::default();
+        let orders = (0..1_000).take_while(|_| limiter.cost(ms(0), Cost::Order).is_ok());
         assert_eq!(orders.count(), 256);
     }
 }

@@ -4,7 +4,7 @@ use super::dialect::Dialect;
 use super::event::{Event, Finish, Usage};
 use super::output::Output;
 use super::schema::{COUNTS, Count, Flag, Place, Rule, Text, Word};
-use super::text::Short;
+use super::text::InlineBytes;
 
 /// Longest token of TGI whose text waits for the word whether it is special, bytes.
 const TOKEN_BYTES: usize = 4096;
@@ -236,7 +236,7 @@ impl Collector {
     }
 
     /// A short text.
-    pub(super) fn word(&mut self, rule: Rule, word: &Short) {
+    pub(super) fn word(&mut self, rule: Rule, word: &InlineBytes) {
         let bytes = word.bytes();
         match rule {
             Rule::Flag(flag) if !bytes.is_empty() => self.fields.set(flag),
@@ -286,7 +286,7 @@ impl Collector {
     }
 
     /// A number, or `true`, `false`, `null`.
-    pub(super) fn scalar(&mut self, rule: Rule, word: &Short) {
+    pub(super) fn scalar(&mut self, rule: Rule, word: &InlineBytes) {
         match (rule, word.bytes()) {
             (_, b"null") => {}
             (Rule::Flag(flag), b"false") => self.fields.cleared |= 1 << flag as u8,
@@ -302,7 +302,7 @@ impl Collector {
 }
 
 /// Any JSON number as a count: negatives and what is none as 0.
-fn number(word: &Short) -> u64 {
+fn number(word: &InlineBytes) -> u64 {
     let Ok(text) = std::str::from_utf8(word.bytes()) else {
         return 0;
     };

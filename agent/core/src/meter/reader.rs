@@ -45,7 +45,7 @@ pub struct Release {
 
 /// What happens to the bytes of one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Now {
+enum StepAction {
     Pass,
     Wait,
     Drop,
@@ -53,7 +53,7 @@ enum Now {
 
 /// What happens to the bytes that come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum Disposition {
     /// They pass.
     Pass,
     /// They belong to an event of which it is not known what it is.
@@ -68,30 +68,30 @@ enum Fate {
     DropLineFeed,
 }
 
-impl Fate {
+impl Disposition {
     /// What happens to the bytes of a step, and to those after it. `held` is the length of the event so far.
-    fn judge(self, step: Step, held: usize) -> (Now, Self) {
+    fn judge(self, step: Step, held: usize) -> (StepAction, Self) {
         let is_usage = step.outcome == Some(Outcome::UsageOnly) && step.role == Role::Line;
         let is_end = matches!(step.role, Role::Blank | Role::Outside) || step.outcome.is_some();
         let is_first = step.begins && step.role == Role::Line;
         match (self, step.role) {
-            (Self::DropLine, Role::LineEnd) => (Now::Drop, Self::DropBlank),
-            (Self::DropLine, _) => (Now::Drop, Self::DropLine),
-            (Self::DropBlank, Role::LineFeed) => (Now::Drop, Self::DropBlank),
-            (Self::DropBlank, Role::Blank) => (Now::Drop, Self::DropLineFeed),
-            (Self::DropLineFeed, Role::LineFeed) => (Now::Drop, Self::Pass),
-            (Self::PassEvent, _) if is_end => (Now::Pass, Self::Pass),
-            (Self::PassEvent, _) => (Now::Pass, Self::PassEvent),
-            (Self::Wait, _) if held > HELD_BYTES && is_end => (Now::Pass, Self::Pass),
-            (Self::Wait, _) if held > HELD_BYTES => (Now::Pass, Self::PassEvent),
-            (Self::Wait, _) if is_usage => (Now::Drop, Self::DropLine),
-            (Self::Wait, _) if is_end => (Now::Pass, Self::Pass),
-            (Self::Wait, _) => (Now::Wait, Self::Wait),
+            (Self::DropLine, Role::LineEnd) => (StepAction::Drop, Self::DropBlank),
+            (Self::DropLine, _) => (StepAction::Drop, Self::DropLine),
+            (Self::DropBlank, Role::LineFeed) => (StepAction::Drop, Self::DropBlank),
+            (Self::DropBlank, Role::Blank) => (StepAction::Drop, Self::DropLineFeed),
+            (Self::DropLineFeed, Role::LineFeed) => (StepAction::Drop, Self::Pass),
+            (Self::PassEvent, _) if is_end => (StepAction::Pass, Self::Pass),
+            (Self::PassEvent, _) => (StepAction::Pass, Self::PassEvent),
+            (Self::Wait, _) if held > HELD_BYTES && is_end => (StepAction::Pass, Self::Pass),
+            (Self::Wait, _) if held > HELD_BYTES => (StepAction::Pass, Self::PassEvent),
+            (Self::Wait, _) if is_usage => (StepAction::Drop, Self::DropLine),
+            (Self::Wait, _) if is_end => (StepAction::Pass, Self::Pass),
+            (Self::Wait, _) => (StepAction::Wait, Self::Wait),
             // What began in this very step.
-            _ if is_first && held <= HELD_BYTES && is_usage => (Now::Drop, Self::DropLine),
-            _ if is_first && !is_end && held <= HELD_BYTES => (Now::Wait, Self::Wait),
-            _ if is_first && !is_end => (Now::Pass, Self::PassEvent),
-            _ => (Now::Pass, Self::Pass),
+            _ if is_first && held <= HELD_BYTES && is_usage => (StepAction::Drop, Self::DropLine),
+            _ if is_first && !is_end && held <= HELD_BYTES => (StepAction::Wait, Self::Wait),
+            _ if is_first && !is_end => (StepAction::Pass, Self::PassEvent),
+            _ => (StepAction::Pass, Self::Pass),
         }
     }
 }
@@ -104,7 +104,7 @@ pub struct Meter {
     has_unread: bool,
     /// Whether a usage event is to be taken out.
     drops: bool,
-    fate: Fate,
+    disposition: Disposition,
     /// Length of the event that waits, with its part in the chunk at hand.
     held: usize,
     /// Earlier chunks' part of an event that waits.
@@ -127,7 +127,7 @@ impl Meter {
             stream,
             has_unread: false,
             drops: settings.drop_usage_event,
-            fate: Fate::Pass,
+            disposition: Disposition::Pass,
             held: 0,
             waiting: Vec::new(),
             tail: None,
@@ -223,25 +223,27 @@ impl Meter {
                 let may_pass = end + self.end(&chunk[end..]);
                 return self.hold(release, &chunk.slice(..may_pass), from, at);
             }
-            if self.fate != Fate::Wait {
+            if self.disposition != Disposition::Wait {
                 self.held = 0;
             }
             self.held += step.used;
-            let (now, next) = self.fate.judge(step, self.held);
+            let (now, next) = self.disposition.judge(step, self.held);
             match now {
-                Now::Pass if self.fate == Fate::Wait => release.append(self.take_waiting()),
-                Now::Pass => {}
-                Now::Wait | Now::Drop if self.fate == Fate::Wait => {}
-                Now::Wait | Now::Drop => {
+                StepAction::Pass if self.disposition == Disposition::Wait => {
+                    release.append(self.take_waiting())
+                }
+                StepAction::Pass => {}
+                StepAction::Wait | StepAction::Drop if self.disposition == Disposition::Wait => {}
+                StepAction::Wait | StepAction::Drop => {
                     release.append(chunk.slice(from..at));
                     from = at;
                 }
             }
-            if now == Now::Drop {
+            if now == StepAction::Drop {
                 self.waiting.clear();
                 from = end;
             }
-            self.fate = next;
+            self.disposition = next;
             at = end;
         }
         self.rest(release, chunk.slice(from..))
@@ -249,7 +251,11 @@ impl Meter {
 
     /// The answer looks finished with the step at `at`: its line is held, and what waits.
     fn hold(&mut self, mut release: Release, chunk: &Bytes, from: usize, at: usize) -> Release {
-        let begun = if self.fate == Fate::Wait { from } else { at };
+        let begun = if self.disposition == Disposition::Wait {
+            from
+        } else {
+            at
+        };
         release.append(chunk.slice(from..begun));
         let held = self.take_waiting();
         release.hold = Some(if held.is_empty() {
@@ -266,10 +272,10 @@ impl Meter {
 
     /// Keeps or releases the end of a chunk.
     fn rest(&mut self, mut release: Release, rest: Bytes) -> Release {
-        match self.fate {
-            Fate::Pass | Fate::PassEvent => release.append(rest),
-            Fate::Wait => self.waiting.extend_from_slice(&rest),
-            Fate::DropLine | Fate::DropBlank | Fate::DropLineFeed => {}
+        match self.disposition {
+            Disposition::Pass | Disposition::PassEvent => release.append(rest),
+            Disposition::Wait => self.waiting.extend_from_slice(&rest),
+            Disposition::DropLine | Disposition::DropBlank | Disposition::DropLineFeed => {}
         }
         release
     }

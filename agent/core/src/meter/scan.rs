@@ -5,7 +5,7 @@
 
 use super::collect::Collector;
 use super::schema::{Node, Place, Rule, Text};
-use super::text::{Escapes, Short};
+use super::text::{Escapes, InlineBytes};
 use memchr::memchr3;
 
 /// Objects and arrays that are looked into at once. No dialect needs more.
@@ -66,7 +66,7 @@ pub(super) struct Scanner {
     /// Open brackets of what is skipped.
     skipped: u64,
     is_raw: bool,
-    word: Short,
+    word: InlineBytes,
     escapes: Escapes,
     /// Behind a backslash in a text that is skipped.
     is_escaped: bool,
@@ -107,7 +107,7 @@ impl Scanner {
             rule: Rule::Node(root),
             skipped: 0,
             is_raw: false,
-            word: Short::new(),
+            word: InlineBytes::new(),
             escapes: Escapes::new(),
             is_escaped: false,
             is_one_line: false,

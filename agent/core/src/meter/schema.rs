@@ -160,7 +160,7 @@ pub(super) enum Count {
 /// How many [`Count`]s there are.
 pub(super) const COUNTS: usize = 9;
 
-/// Short texts.
+/// InlineBytes texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Word {
     /// Why the model stopped.

@@ -9,7 +9,7 @@ use super::collect::Collector;
 use super::counters::{Body, Counters, Ending, Measured};
 use super::dialect::Dialect;
 use super::scan::{Progress, Scanner};
-use super::text::Short;
+use super::text::InlineBytes;
 use memchr::{memchr, memchr2};
 
 const DONE: &[u8] = b"[DONE]";
@@ -87,7 +87,7 @@ pub(super) struct Stream {
     scanner: Scanner,
     collector: Collector,
     pub(super) counters: Counters,
-    name: Short,
+    name: InlineBytes,
     is_event_stream: bool,
     /// Whether a line ended with CR, so that an LF belongs to it.
     after_cr: bool,
@@ -116,7 +116,7 @@ impl Stream {
             scanner: Scanner::new(dialect.schema()),
             collector: Collector::new(dialect, hash_key),
             counters: Counters::new(dialect),
-            name: Short::new(),
+            name: InlineBytes::new(),
             is_event_stream,
             after_cr: false,
             in_line: false,

@@ -4,13 +4,13 @@
 const KEPT: usize = 48;
 
 /// A short text as it comes in.
-pub(super) struct Short {
+pub(super) struct InlineBytes {
     bytes: [u8; KEPT],
     len: usize,
     is_longer: bool,
 }
 
-impl Short {
+impl InlineBytes {
     pub(super) const fn new() -> Self {
         Self {
             bytes: [0; KEPT],
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_short_text_is_bounded() {
-        let mut short = Short::new();
+        let mut short = InlineBytes::new();
         short.push(b"usage");
         assert_eq!(short.whole(), Some(&b"usage"[..]));
         short.push(&[b'x'; 100]);

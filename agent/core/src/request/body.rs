@@ -5,7 +5,7 @@
 //! cannot be read says [`Model::Unclear`]: such a request is never work of some other model.
 
 use super::form::{self, Field};
-use super::inflate::Packing;
+use super::inflate::ContentCoding;
 use super::scan::{Member, Scanned, Scanner, Value, unescape};
 use super::text::Decoder;
 use super::usage::Options;
@@ -58,7 +58,7 @@ struct Reading {
 pub struct Body {
     exact: Reading,
     folded: Reading,
-    /// Where a member may be added; `None` where the body is not plain JSON that was understood to the last byte.
+    /// Where a member may be added; `None` where the body is not plain text that was understood to the last byte.
     end: Option<End>,
 }
 
@@ -75,10 +75,10 @@ impl Body {
     /// Reads a body under its `content-type` and `content-encoding`. It never fails; what cannot be read is unclear.
     pub fn read(body: &[u8], content_type: Option<&str>, content_encoding: Option<&str>) -> Self {
         let content_type = content_type.unwrap_or_default();
-        let packing = Packing::of(content_encoding);
+        let coding = ContentCoding::of(content_encoding);
         if let Some(boundary) = form::boundary(content_type) {
-            return match packing {
-                Packing::None => Self::of_form(form::read_parts(
+            return match coding {
+                ContentCoding::None => Self::of_form(form::read_parts(
                     body,
                     boundary,
                     ["model", "stream"],
@@ -87,10 +87,10 @@ impl Body {
                 _ => Self::unclear(),
             };
         }
-        if packing == Packing::None && form::is_line(content_type) && !looks_like_json(body) {
+        if coding == ContentCoding::None && form::is_line(content_type) && !looks_like_json(body) {
             return Self::of_form(form::read_line(body, ["model", "stream"], VALUE_BYTES));
         }
-        Self::of_json(body, packing)
+        Self::of_json(body, coding)
     }
 
     /// The model that servers of a family read.
@@ -156,13 +156,13 @@ impl Body {
         }
     }
 
-    fn of_json(body: &[u8], packing: Packing) -> Self {
+    fn of_json(body: &[u8], coding: ContentCoding) -> Self {
         let mut decoder = Decoder::default();
         let mut scanner = Scanner::new(
             ["model", "stream", "stream_options", "n", "n_cmpl", "prompt"],
             VALUE_BYTES,
         );
-        let is_unpacked = packing.unpack(body, &mut |part| {
+        let is_unpacked = coding.unpack(body, &mut |part| {
             decoder.feed(part, |text| scanner.feed(text));
         });
         decoder.finish(|text| scanner.feed(text));
@@ -170,8 +170,8 @@ impl Body {
         if !is_unpacked || !scanned.is_whole {
             return Self::unclear();
         }
-        let is_plain = packing == Packing::None && decoder.is_plain();
-        let end = end(&scanned, is_plain && is_json(body));
+        let is_plain = coding == ContentCoding::None && decoder.is_plain();
+        let end = end(&scanned, is_plain);
         let [model, stream, options, n, n_cmpl, prompt] = scanned.members;
         Self {
             exact: Reading {
@@ -251,10 +251,6 @@ fn folded_options(options: &Member) -> Options {
         return Options::Unclear;
     }
     Options::read(options.folded.as_ref(), Keys::Folded)
-}
-
-fn is_json(body: &[u8]) -> bool {
-    serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
 }
 
 fn looks_like_json(body: &[u8]) -> bool {
@@ -487,11 +483,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_panics(body: Vec<u8>, kind in 0usize..4, packing in 0usize..4) {
+        fn nothing_panics(body: Vec<u8>, kind in 0usize..4, coding in 0usize..4) {
             let kinds = [None, Some("application/json"), Some("multipart/form-data; boundary=a"),
                 Some("application/x-www-form-urlencoded")];
             let packings = [None, Some("gzip"), Some("deflate"), Some("br")];
-            Body::read(&body, kinds[kind], packings[packing]);
+            Body::read(&body, kinds[kind], packings[coding]);
         }
     }
 }

@@ -8,7 +8,7 @@ const UNPACKED_BYTES: usize = 16 << 20;
 
 /// How a body is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Packing {
+pub(super) enum ContentCoding {
     /// Not at all.
     None,
     /// `gzip`
@@ -19,7 +19,7 @@ pub(super) enum Packing {
     Other,
 }
 
-impl Packing {
+impl ContentCoding {
     /// Reads a `content-encoding`.
     pub(super) fn of(content_encoding: Option<&str>) -> Self {
         let name = content_encoding.unwrap_or_default().trim();
@@ -100,7 +100,7 @@ mod tests {
     fn unpack(encoding: &str, body: &[u8]) -> (Vec<u8>, bool) {
         let mut out = Vec::new();
         let whole =
-            Packing::of(Some(encoding)).unpack(body, &mut |part| out.extend_from_slice(part));
+            ContentCoding::of(Some(encoding)).unpack(body, &mut |part| out.extend_from_slice(part));
         (out, whole)
     }
 

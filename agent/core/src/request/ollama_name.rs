@@ -17,15 +17,21 @@ pub fn is_cloud_name(name: &str) -> bool {
 /// Whether two names are of one model. Ollama fills in what a name leaves out (registry, namespace, tag) and ignores
 /// the case of all of it.
 pub fn is_same_model(one: &str, other: &str) -> bool {
-    one == other || whole_name(one) == whole_name(other)
+    one == other || whole_name(one).eq(whole_name(other))
 }
 
-fn whole_name(name: &str) -> String {
-    let lower = name.trim().to_ascii_lowercase();
-    let path = lower
-        .strip_prefix("https://")
-        .or_else(|| lower.strip_prefix("http://"))
-        .unwrap_or(&lower);
+/// The bytes of the whole name, without making it: a request is compared with each model of a list.
+fn whole_name(name: &str) -> impl Iterator<Item = u8> {
+    let name = name.trim();
+    let path = ["https://", "http://"]
+        .into_iter()
+        .find_map(|scheme| {
+            let start = name.get(..scheme.len())?;
+            start
+                .eq_ignore_ascii_case(scheme)
+                .then(|| name.get(scheme.len()..))?
+        })
+        .unwrap_or(name);
     let last = path.rsplit('/').next().unwrap_or_default();
     let tag = if last.contains(':') { "" } else { ":latest" };
     let before = match path.matches('/').count() {
@@ -33,7 +39,8 @@ fn whole_name(name: &str) -> String {
         1 => "registry.ollama.ai/",
         _ => "",
     };
-    format!("{before}{path}{tag}")
+    let lower = path.bytes().map(|byte| byte.to_ascii_lowercase());
+    before.bytes().chain(lower).chain(tag.bytes())
 }
 
 #[cfg(test)]

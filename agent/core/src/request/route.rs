@@ -34,14 +34,18 @@ pub struct Route {
 }
 
 impl Class {
-    /// What a request of `method` to the path of a request target is. A path that cannot be read is work.
-    pub fn of(method: &str, raw_path: &str) -> Self {
-        let path = Path::read(raw_path);
+    /// What a request of `method` to a request target, its query too, is. A path that cannot be read is work.
+    pub fn of(method: &str, target: &str) -> Self {
+        let path = Path::read(target);
         let is_read = matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "DELETE");
-        if is_read || path.as_ref().is_some_and(is_control) {
+        if is_read || (!may_hide_a_path(target) && path.as_ref().is_some_and(is_control)) {
             return Self::Control;
         }
-        Self::Work(path.as_ref().map_or(Route::UNKNOWN, Route::of))
+        let route = path.as_ref().map_or(Route::UNKNOWN, Route::of);
+        if route.is_unpaid && may_hide_a_path(target) {
+            return Self::Work(Route::UNKNOWN);
+        }
+        Self::Work(route)
     }
 }
 
@@ -180,6 +184,12 @@ impl Route {
     }
 }
 
+/// Whether there is a query that could be read as a path: some servers look at how the whole target ends.
+fn may_hide_a_path(target: &str) -> bool {
+    let query = target.split_once('?').map(|(_, query)| query);
+    query.is_some_and(|query| query.contains(['/', '%', '\\']))
+}
+
 /// Routes that are known not to be work. Only a path that every server reads alike is one of them.
 fn is_control(path: &Path) -> bool {
     const EXACT: [&str; 52] = [
@@ -243,36 +253,35 @@ fn is_control(path: &Path) -> bool {
         "/v1/models",
         "/metrics",
     ];
-    const BELOW: [&str; 5] = [
-        "/api/blobs/",
-        "/slots/",
-        "/v2/repository/models/",
-        "/v2/systemsharedmemory/",
-        "/v2/cudasharedmemory/",
-    ];
     let text = path.as_str();
-    path.is_plain()
-        && (EXACT.contains(&text)
-            || BELOW.iter().any(|below| {
-                text.strip_prefix(below)
-                    .is_some_and(|rest| !rest.is_empty())
-            })
-            || is_cancel(text)
-            || is_trace_setting(text))
+    path.is_plain() && (EXACT.contains(&text) || is_control_of_one(text))
 }
 
-/// `/v1/responses/ID/cancel`
-fn is_cancel(text: &str) -> bool {
-    text.strip_prefix("/v1/responses/")
-        .and_then(|rest| rest.strip_suffix("/cancel"))
-        .is_some_and(|id| !id.is_empty() && !id.contains('/'))
-}
-
-/// `/v2/models/NAME/trace/setting`
-fn is_trace_setting(text: &str) -> bool {
-    text.strip_prefix("/v2/models/")
-        .and_then(|rest| rest.strip_suffix("/trace/setting"))
-        .is_some_and(|name| !name.is_empty() && !name.contains('/'))
+/// Routes that name one thing: a blob, a slot, a model, a region of memory, a response. Their whole shape counts, for
+/// some servers look only at how a path ends.
+fn is_control_of_one(text: &str) -> bool {
+    let parts: Vec<&str> = text.trim_start_matches('/').split('/').collect();
+    let is_done_to_memory = |word| matches!(word, "status" | "register" | "unregister");
+    match parts[..] {
+        // Ollama
+        ["api", "blobs", digest] => digest.starts_with("sha256"),
+        // llama.cpp
+        ["slots", number] => number.parse::<u32>().is_ok(),
+        // Responses of vLLM and others
+        ["v1", "responses", id, "cancel"] => !id.is_empty(),
+        // Triton
+        ["v2", "repository", "models", name, "load" | "unload"]
+        | ["v2", "models", name, "trace", "setting"] => !name.is_empty(),
+        ["v2", "systemsharedmemory" | "cudasharedmemory", word]
+        | [
+            "v2",
+            "systemsharedmemory" | "cudasharedmemory",
+            "region",
+            _,
+            word,
+        ] => is_done_to_memory(word),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -312,6 +321,9 @@ mod tests {
             "/v1/chat/completions/../../../api/show",
             "/api/%2573how",
             "/api/blobs/",
+            "/slots/x",
+            "/v1/models?/v1/chat/completions",
+            "/api/show?x=%2Fv1%2Fchat%2Fcompletions",
             "/%zz",
             "*",
             "",
@@ -429,6 +441,21 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn nothing_behind_a_control_path_makes_work_of_it_unseen(
+            control in prop_oneof![
+                Just("/v1/models"), Just("/api/show"), Just("/slots/0"), Just("/api/blobs/sha256:a"), Just("/tokenize"),
+                Just("/v2/repository/models/m/load"), Just("/v1/responses/r/cancel"), Just("/sleep"),
+            ],
+            between in prop_oneof![Just(""), Just("/"), Just("?"), Just("?x="), Just("//"), Just("/x"), Just("?a&b=")],
+            work in prop_oneof![Just("/v1/chat/completions"), Just("/api/generate"), Just("%2fv1%2fcompletions")],
+        ) {
+            let Class::Work(route) = Class::of("POST", &format!("{control}{between}{work}")) else {
+                panic!("{control}{between}{work} is work");
+            };
+            prop_assert!(!route.is_unpaid);
+        }
+
         #[test]
         fn no_spelling_turns_work_into_control(
             path in prop_oneof![Just("/v1/chat/completions"), Just("/api/generate"), Just("/rerank")],

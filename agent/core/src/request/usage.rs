@@ -99,7 +99,8 @@ impl Body {
 
     /// The body with usage asked for; `None` where nothing can be added without a doubt.
     pub fn with_usage(&self, body: &Bytes, keys: Keys, repeats: Repeats) -> Option<Bytes> {
-        let end = self.end()?;
+        // The scanner is more tolerant than servers are; nothing is put into what one of them might read otherwise.
+        let end = self.end().filter(|_| is_json(body))?;
         let once = match repeats {
             Repeats::Never => "",
             Repeats::Always => ",\"continuous_usage_stats\":false",
@@ -143,6 +144,10 @@ impl Body {
             }
         }
     }
+}
+
+fn is_json(body: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
 }
 
 fn put(body: &Bytes, at: Range<usize>, text: &str) -> Option<Bytes> {

@@ -1,84 +1,33 @@
-//! Reading a request body under its limits: size, time, and its share of the memory of all bodies.
+//! Reading a request body under its limits: size, and its share of the memory of all bodies.
 
+use super::client_body::ClientBody;
 use super::reply::Refusal;
 use crate::admission::BodyShare;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use hyper::body::{Body as _, Incoming};
-use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
+use hyper::body::Body as _;
 
-/// A body that comes slower than this for longer than the pause that is allowed is given up, bytes per second. One that
-/// moves is not, however long it takes: a large picture over a thin line is no stall.
-const SLOWEST: u64 = 1024;
-/// How long the rest of a body that is too large is read and thrown away, so that its client gets to read why.
-const DISCARD_WITHIN: Duration = Duration::from_secs(5);
-/// How much of it, in bodies of the largest size.
-const DISCARD_BODIES: usize = 4;
-
-/// Limits of one body.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
-    /// Largest body, bytes.
-    pub(super) max_bytes: usize,
-    /// Longest pause of the client.
-    pub(super) pause: Duration,
-    /// Whether the client waits for a word before it sends its body.
-    pub(super) asks_first: bool,
-}
-
-/// When a body must go on. What moves is never too late, however long it takes; but what came fast at first earns no
-/// rest: a client that dribbles holds no place and no memory for ever.
-struct Clock {
-    pause: Duration,
-    due: Instant,
-}
-
-impl Clock {
-    fn new(pause: Duration) -> Self {
-        Self {
-            pause,
-            due: Instant::now() + pause,
-        }
-    }
-
-    fn moved(&mut self, bytes: usize) {
-        let earned = Duration::from_millis((bytes as u64).saturating_mul(1000) / SLOWEST);
-        self.due = (self.due + earned).min(Instant::now() + self.pause);
-    }
-}
-
-/// Reads the whole body. The share lasts as long as the body must be held.
+/// Reads the whole body, of `max_bytes` at most. The share lasts as long as the body must be held.
 pub(super) async fn read_body(
-    mut body: Incoming,
+    mut body: ClientBody,
     mut share: BodyShare,
-    limits: &Limits,
+    max_bytes: usize,
 ) -> Result<(Bytes, BodyShare), Refusal> {
-    if body.size_hint().lower() > limits.max_bytes as u64 {
-        if !limits.asks_first {
-            discard(body, limits).await;
-        }
+    if body.size_hint().lower() > max_bytes as u64 {
         return Err(Refusal::TooLarge);
     }
-    let mut clock = Clock::new(limits.pause);
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
-    while let Some(frame) = timeout_at(clock.due, body.frame())
-        .await
-        .map_err(|_| Refusal::ClientTimeout)?
-    {
-        let Ok(data) = frame.map_err(|_| Refusal::BadRequest)?.into_data() else {
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|error| Refusal::unread(&error))?.into_data() else {
             continue;
         };
-        if first.len() + all.len() + data.len() > limits.max_bytes {
-            drop((first, all, share));
-            discard(body, limits).await;
+        if first.len() + all.len() + data.len() > max_bytes {
             return Err(Refusal::TooLarge);
         }
         if !share.grow(data.len()) {
             return Err(Refusal::Busy);
         }
-        clock.moved(data.len());
         // Most bodies come in one piece, which then is not copied.
         if first.is_empty() && all.is_empty() {
             first = data;
@@ -91,21 +40,4 @@ pub(super) async fn read_body(
     }
     let body = if all.is_empty() { first } else { all.freeze() };
     Ok((body, share))
-}
-
-/// Reads what is left, within bounds, and keeps nothing. A connection that is closed with bytes unread may lose
-/// the answer on its way to the client.
-async fn discard(mut body: Incoming, limits: &Limits) {
-    let most = limits.max_bytes.saturating_mul(DISCARD_BODIES);
-    let mut bytes = 0usize;
-    let rest = async {
-        while let Some(Ok(frame)) = body.frame().await {
-            bytes = bytes.saturating_add(frame.data_ref().map_or(0, Bytes::len));
-            if bytes > most {
-                return;
-            }
-        }
-    };
-    // Late or early, the client is answered now.
-    drop(tokio::time::timeout(DISCARD_WITHIN, rest).await);
 }

@@ -1,37 +1,30 @@
-//! One request from its head to the head of its answer.
+//! Work whose body is in memory, up to the head of its answer.
 
 use super::Proxy;
 use super::answer::{Answer, Measuring};
-use super::body_reader::{Limits, read_body};
 use super::headers::{
-    DETECT_HEADER, REQUEST_ID_HEADER, keep_redirects, prepare_request, prepare_work,
-    strip_hop_by_hop,
+    REQUEST_ID_HEADER, keep_redirects, prepare_request, prepare_work, strip_hop_by_hop,
 };
-use super::in_flight::{InFlightRequest, Origin, mark_remote};
-use super::model_list::List;
+use super::in_flight::{InFlightRequest, mark_remote};
 use super::reply::Refusal;
-use super::route::{Asked, choose_to_pass};
+use super::route::WorkRequest;
 use super::upstream::{AnswerBody, RequestBody, UpstreamError};
-use crate::admission::Permit;
 use crate::runtime::{FoundRuntime, RuntimeKind, StreamUsage};
 use bytes::Bytes;
 use dgon_agent_core::error::chain;
 use dgon_agent_core::facts::Failure;
 use dgon_agent_core::meter::{Dialect, Ending, Label, Meter, MeterSettings, Usage};
 use dgon_agent_core::request::usage::{REFUSAL_BYTES, Repeats, is_refused, may_be_refused};
-use dgon_agent_core::request::{Body, Class, Model, Path, Route};
+use dgon_agent_core::request::{Body, Model, Path, Route};
 use dgon_protocol::receipt::Source;
 use http::header::{
-    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderMap, HeaderValue,
-    UPGRADE,
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue,
 };
-use http::{Method, Request, Response, Version, request, response};
-use hyper::body::Incoming;
-use std::sync::Arc;
+use http::{Request, Response, Version, request, response};
 use std::time::Duration;
 
 /// What an answer must be read as.
-struct Job {
+struct AnswerPlan {
     dialect: Dialect,
     /// Whether a usage event was asked for that the client does not want.
     drop_usage_event: bool,
@@ -42,100 +35,6 @@ struct Job {
 }
 
 impl Proxy {
-    /// Serves one request of a client.
-    pub(super) async fn handle(&self, request: Request<Incoming>) -> Response<Answer> {
-        let path = request.uri().path();
-        if request.headers().contains_key(DETECT_HEADER) {
-            return Refusal::NotARuntime.reply(path, "this is the agent's own proxy");
-        }
-        let wants_websocket = request
-            .headers()
-            .get(UPGRADE)
-            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
-        if wants_websocket || request.method() == Method::CONNECT {
-            return Refusal::NotSupported.reply(
-                path,
-                "the proxy passes no upgraded connections; use plain HTTP",
-            );
-        }
-        match Class::of(request.method().as_str(), path) {
-            Class::Work(route) => self.serve_work(route, request).await,
-            Class::Control => self.pass(request).await,
-        }
-    }
-
-    /// Passes a request through that is no work.
-    async fn pass(&self, request: Request<Incoming>) -> Response<Answer> {
-        let (mut head, body) = request.into_parts();
-        let path = head.uri.path().to_owned();
-        let found = self.registry.current();
-        if let Some(list) = List::of(&head.method, &path) {
-            let speakers = list.speakers(&found);
-            if speakers.len() > 1 {
-                return self.list(list, &speakers, head).await;
-            }
-        }
-        let read = Path::read(&path);
-        let read = read.as_ref().map_or(path.as_str(), Path::as_str);
-        let Some(runtime) = choose_to_pass(&found, read) else {
-            return Refusal::NoRuntime.reply(&path, NO_RUNTIME);
-        };
-        prepare_request(&mut head.headers, &runtime.endpoint);
-        match self.forward(runtime, head, RequestBody::Stream(body)).await {
-            Err((refusal, message, _)) => refusal.reply(&path, &message),
-            Ok(answer) => {
-                let (mut head, body) = answer.into_parts();
-                strip_hop_by_hop(&mut head.headers);
-                let answer = Answer::passed(body, None, self.settings.stall_timeout, false);
-                Response::from_parts(head, answer)
-            }
-        }
-    }
-
-    /// Reads the work of a client and serves it.
-    async fn serve_work(&self, route: Route, request: Request<Incoming>) -> Response<Answer> {
-        let path = request.uri().path().to_owned();
-        let permit = match self.admission.admit(Source::Local) {
-            Ok(permit) => permit,
-            Err(refused) => return Refusal::of(&refused).reply(&path, &chain(&refused)),
-        };
-        let share = permit.body_share();
-        let in_flight = self.begin(permit, Origin::default());
-        let (head, body) = request.into_parts();
-        let limits = Limits {
-            max_bytes: self.settings.max_body_bytes,
-            pause: self.settings.client_timeout,
-            // Such a client sends nothing of its body once it is told that it will not be read.
-            asks_first: head.headers.contains_key(EXPECT),
-        };
-        let read = read_body(body, share, &limits);
-        match read.await {
-            Ok((body, share)) => {
-                let answer = self.work(route, in_flight, head, body).await;
-                drop(share);
-                answer
-            }
-            Err(refusal) => {
-                let message = match refusal {
-                    Refusal::TooLarge => "the request body is larger than this proxy reads",
-                    Refusal::Busy => "too many large requests at once; try again",
-                    _ => "the request body did not come to its end",
-                };
-                refuse(in_flight, Failure::BadRequest, refusal, &path, message).await
-            }
-        }
-    }
-
-    /// Opens the receipt of a request.
-    pub(super) fn begin(&self, permit: Permit, origin: Origin) -> InFlightRequest {
-        let energy = self
-            .settings
-            .energy
-            .as_ref()
-            .and_then(|meter| meter.begin());
-        InFlightRequest::new(Arc::clone(&self.sink), permit, origin, energy)
-    }
-
     /// Serves work whose body is in memory.
     pub(super) async fn work(
         &self,
@@ -145,12 +44,10 @@ impl Proxy {
         body: Bytes,
     ) -> Response<Answer> {
         let path = head.uri.path().to_owned();
-        // What `Connection` names does not reach the runtime, so it says nothing about the body either.
-        strip_hop_by_hop(&mut head.headers);
         let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
         let content_type = text(CONTENT_TYPE).filter(|_| route.takes_forms);
         let read = Body::read(&body, content_type, text(CONTENT_ENCODING));
-        let asked = Asked {
+        let asked = WorkRequest {
             route: &route,
             body: &read,
         };
@@ -168,19 +65,29 @@ impl Proxy {
         {
             head.headers.insert(AUTHORIZATION, key.clone());
         }
-        let mut job = Job {
+        let mut plan = AnswerPlan {
             dialect: route.dialect.unwrap_or(Dialect::Other),
             drop_usage_event: false,
             hold_last: head.version == Version::HTTP_10,
             answers: asked.body.answers(runtime.kind.behaviour().keys),
         };
-        let sent = match self.with_usage(&asked, runtime, &body) {
+        // The body with usage asked for is a copy, and takes its share of the memory too.
+        let mut copy = self.admission.body_share();
+        let with_usage = match self.usage_to_ask(&asked, runtime) {
+            Some(_) if !copy.grow(body.len()) => {
+                let (failure, refusal) = (Failure::BadRequest, Refusal::Busy);
+                return refuse(in_flight, failure, refusal, &path, TOO_MANY_LARGE).await;
+            }
+            Some(repeats) => read.with_usage(&body, runtime.kind.behaviour().keys, repeats),
+            None => None,
+        };
+        let sent = match with_usage {
             None => self.send_work(runtime, head, body).await,
             Some(with_usage) => {
                 let first = self.send_work(runtime, head.clone(), with_usage).await;
                 match self.unless_refused(first).await {
                     Some(sent) => {
-                        job.drop_usage_event = true;
+                        plan.drop_usage_event = true;
                         sent
                     }
                     None => self.ask_without_usage(runtime, head, body).await,
@@ -188,15 +95,15 @@ impl Proxy {
             }
         };
         match sent {
-            Ok(answer) => self.measure(job, in_flight, answer).await,
+            Ok(answer) => self.measure(plan, in_flight, answer).await,
             Err((refusal, message, failure)) => {
                 refuse(in_flight, failure, refusal, &path, &message).await
             }
         }
     }
 
-    /// The body with usage asked for, where a stream would not tell it otherwise.
-    fn with_usage(&self, asked: &Asked<'_>, runtime: &FoundRuntime, body: &Bytes) -> Option<Bytes> {
+    /// How usage must be asked for, where a stream would not tell it otherwise.
+    fn usage_to_ask(&self, asked: &WorkRequest<'_>, runtime: &FoundRuntime) -> Option<Repeats> {
         let behaviour = runtime.kind.behaviour();
         let repeats = match behaviour.stream_usage {
             StreamUsage::Always => return None,
@@ -208,9 +115,7 @@ impl Proxy {
             && read.is_stream(keys)
             && !read.wants_usage(keys, repeats)
             && !self.usage_refusals.has(runtime);
-        is_wanted
-            .then(|| read.with_usage(body, keys, repeats))
-            .flatten()
+        is_wanted.then_some(repeats)
     }
 
     async fn send_work(
@@ -261,7 +166,7 @@ impl Proxy {
     fn describe(
         &self,
         in_flight: &mut InFlightRequest,
-        asked: &Asked<'_>,
+        asked: &WorkRequest<'_>,
         body: &[u8],
         runtime: Option<&FoundRuntime>,
     ) {
@@ -318,12 +223,14 @@ impl Proxy {
                 Err((Refusal::RuntimeTimeout, error.to_string(), Failure::Stalled))
             }
             Err(error) => {
+                if let Some(unsent) = error.unsent() {
+                    let refusal = Refusal::unread(unsent);
+                    return Err((refusal, unsent.to_string(), Failure::BadRequest));
+                }
                 self.registry.look_at(&runtime.endpoint);
                 let failure = match error {
                     UpstreamError::Connect { .. } => Failure::Unreachable,
-                    UpstreamError::Broken { .. } | UpstreamError::Silent { .. } => {
-                        Failure::Incomplete
-                    }
+                    _ => Failure::Incomplete,
                 };
                 tracing::debug!(error = %chain(&error), "runtime failed");
                 Err((Refusal::RuntimeFailed, chain(&error), failure))
@@ -334,25 +241,25 @@ impl Proxy {
     /// Puts the meter on an answer.
     async fn measure(
         &self,
-        job: Job,
+        plan: AnswerPlan,
         in_flight: InFlightRequest,
         answer: Response<AnswerBody>,
     ) -> Response<Answer> {
         let (mut head, body) = answer.into_parts();
         strip_hop_by_hop(&mut head.headers);
         let label = label(&head);
-        let drop_usage_event = job.drop_usage_event && label.is_readable();
+        let drop_usage_event = plan.drop_usage_event && label.is_readable();
         if drop_usage_event {
             // One event less goes out than comes in, so the length that was announced does not hold.
             head.headers.remove(CONTENT_LENGTH);
         }
         let meter = Meter::new(MeterSettings {
-            dialect: job.dialect,
+            dialect: plan.dialect,
             label,
             hash_key: self.settings.hash_key.get(),
             drop_usage_event,
-            header_usage: header_usage(job.dialect, &head.headers),
-            answers: job.answers,
+            header_usage: header_usage(plan.dialect, &head.headers),
+            answers: plan.answers,
         });
         if let Some(id) = in_flight.request_id()
             && let Ok(id) = HeaderValue::from_str(id.as_str())
@@ -381,7 +288,7 @@ impl Proxy {
             bytes_left,
         };
         let stall = self.settings.stall_timeout;
-        let answer = Answer::passed(body, Some(measuring), stall, job.hold_last);
+        let answer = Answer::passed(body, Some(measuring), stall, plan.hold_last);
         Response::from_parts(head, answer)
     }
 }
@@ -395,7 +302,9 @@ const UNKNOWN_MODEL: &str = "unknown";
 /// How long a runtime may take for the body of a refusal.
 const REFUSAL_WITHIN: Duration = Duration::from_secs(10);
 
-const NO_RUNTIME: &str = "no LLM runtime was found on this machine; start one, or name it in agent.yaml under \
+pub(super) const TOO_MANY_LARGE: &str = "too many large requests at once; try again";
+
+pub(super) const NO_RUNTIME: &str = "no LLM runtime was found on this machine; start one, or name it in agent.yaml under \
                           runtimes.endpoints";
 
 /// Records a failed request, then says so.

@@ -44,9 +44,8 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Makes a client's headers fit for a runtime.
+/// Makes a client's headers, which hold none that are meant for its connection, fit for a runtime.
 pub(super) fn prepare_request(headers: &mut HeaderMap, endpoint: &Endpoint) {
-    strip_hop_by_hop(headers);
     // The server side of the proxy has answered the expectation already.
     headers.remove(EXPECT);
     match HeaderValue::from_str(&endpoint.authority()) {
@@ -176,6 +175,7 @@ mod tests {
         ] {
             headers.insert(name, HeaderValue::from_static(value));
         }
+        strip_hop_by_hop(&mut headers);
         prepare_request(&mut headers, &Endpoint::new("127.0.0.1", 11434));
         let mut left: Vec<_> = headers
             .iter()

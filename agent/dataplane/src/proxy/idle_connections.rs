@@ -1,6 +1,7 @@
 //! Which clients' connections idle, so that the one that has idled longest makes room for a client with work.
 //!
-//! A connection idles until its next request has come and after its answer is whole. One that has idled for less than
+//! A connection idles until its next request has come, while the client is slow to send the body, and after the answer
+//! is whole. One that has idled for less than
 //! [`FRESH`] is left alone: its request may be on its way.
 
 use std::collections::HashMap;
@@ -51,6 +52,10 @@ struct Inner {
     id: u64,
     close: CancellationToken,
     is_busy: AtomicBool,
+    /// Whether an answer goes out: a body that the client still sends does not matter then.
+    is_answered: AtomicBool,
+    /// Whether a request was answered whose body did not come whole: the connection ends with that answer.
+    is_unread: AtomicBool,
 }
 
 impl IdleConnections {
@@ -61,8 +66,10 @@ impl IdleConnections {
             id: self.0.next.fetch_add(1, Ordering::Relaxed),
             close: CancellationToken::new(),
             is_busy: AtomicBool::new(false),
+            is_answered: AtomicBool::new(false),
+            is_unread: AtomicBool::new(false),
         }));
-        connection.idles();
+        connection.idles(Instant::now());
         connection
     }
 
@@ -101,25 +108,55 @@ impl IdleConnections {
 }
 
 impl Connection {
-    /// A request has come.
+    /// A request has come, or more of its body.
     pub(super) fn works(&self) {
         self.0.is_busy.store(true, Ordering::Relaxed);
         self.0.all.lock().remove(&self.0.id);
     }
 
-    /// Its answer is whole.
-    pub(super) fn idles(&self) {
+    /// More of a body is waited for, as good as since `since`.
+    pub(super) fn waits(&self, since: Instant) {
+        if !self.0.is_answered.load(Ordering::Relaxed) {
+            self.idles(since);
+        }
+    }
+
+    /// An answer begins to go out.
+    pub(super) fn answers(&self) {
+        self.0.is_answered.store(true, Ordering::Relaxed);
+        if !self.is_busy() {
+            self.works();
+        }
+    }
+
+    /// The answer is whole, or there will be none.
+    pub(super) fn ends(&self) {
+        self.0.is_answered.store(false, Ordering::Relaxed);
+        self.idles(Instant::now());
+    }
+
+    fn idles(&self, since: Instant) {
         let inner = &self.0;
         inner.is_busy.store(false, Ordering::Relaxed);
         let idle = Idle {
-            since: Instant::now(),
+            since,
             close: inner.close.clone(),
         };
         inner.all.lock().insert(inner.id, idle);
         inner.all.0.one_idles.notify_waiters();
     }
 
-    /// Whether a request is being served.
+    /// A body was given up before it came whole.
+    pub(super) fn leaves_a_body_unread(&self) {
+        self.0.is_unread.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a body was given up before it came whole.
+    pub(super) fn left_a_body_unread(&self) -> bool {
+        self.0.is_unread.load(Ordering::Relaxed)
+    }
+
+    /// Whether a request is being served and the client is not waited for.
     pub(super) fn is_busy(&self) -> bool {
         self.0.is_busy.load(Ordering::Relaxed)
     }
@@ -154,19 +191,35 @@ mod tests {
         first.works();
         assert!(first.is_busy());
         tokio::time::advance(FRESH).await;
-        first.idles();
+        first.ends();
         tokio::time::advance(FRESH).await;
         assert_eq!(all.close_oldest(), Closed::One);
         second.asked_to_close().await;
         first.works();
         drop(second);
         assert_eq!(all.close_oldest(), Closed::None);
-        first.idles();
+        first.ends();
         drop(first);
         assert_eq!(
             all.close_oldest(),
             Closed::None,
             "who is gone does not idle"
         );
+    }
+    #[tokio::test(start_paused = true)]
+    async fn who_is_slow_to_send_a_body_idles_until_it_is_answered() {
+        let all = IdleConnections::default();
+        let slow = all.add();
+        slow.works();
+        slow.waits(Instant::now());
+        slow.answers();
+        slow.waits(Instant::now());
+        tokio::time::advance(FRESH).await;
+        assert_eq!(all.close_oldest(), Closed::None, "an answer goes out");
+        slow.ends();
+        slow.works();
+        slow.waits(Instant::now());
+        tokio::time::advance(FRESH).await;
+        assert_eq!(all.close_oldest(), Closed::One);
     }
 }

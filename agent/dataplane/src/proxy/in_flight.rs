@@ -47,6 +47,7 @@ struct Open {
 pub(super) struct Recording(JoinHandle<Result<u64, SinkError>>);
 
 impl InFlightRequest {
+    /// A request whose body is whole: its times count from now, for a client's slow upload is not the node's latency.
     /// `energy` measures the request where the cards tell what they use.
     pub(super) fn new(
         sink: Arc<dyn ReceiptSink>,

@@ -2,37 +2,43 @@
 
 use super::Proxy;
 use super::answer::Answer;
+use super::client_body::ClientBody;
 use super::headers::{is_local_origin, names_this_machine};
 use super::idle_connections::{Closed, Connection, IdleConnections};
 use super::reply::Refusal;
+use super::wait_budget::WaitBudget;
+use crate::accept::AcceptErrors;
 use http::Response;
 use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Largest request head, and how much of a body is read at once.
 const BUFFER_BYTES: usize = 64 * 1024;
-/// A client that reads slower than this for longer than its patience is let go, bytes per second.
-const SLOWEST: u64 = 1024;
 /// How long a stop waits for the receipts of what it cut off.
 const RECORDS_WITHIN: Duration = Duration::from_secs(5);
-/// How long to wait after the machine refused a connection, such as for want of file handles.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long to wait for somebody to end or idle, where nobody can make room.
+const ROOM_PAUSE: Duration = Duration::from_millis(100);
+/// How long a client that was answered before its request came whole may pause in sending the rest.
+const UNREAD_PAUSE: Duration = Duration::from_secs(5);
+/// How long the rest of such a request is read, so that its client gets to read the answer.
+const UNREAD_WITHIN: Duration = Duration::from_secs(30);
 /// How long a connection that is to make room may take to end by itself.
 const LEAVE_WITHIN: Duration = Duration::from_millis(200);
 
@@ -92,47 +98,60 @@ impl Proxy {
         let _ = stream.set_nodelay(true);
         let cut = self.cut.clone();
         let header_timeout = self.settings.header_timeout;
-        let io = Watched::new(stream, self.settings.client_timeout);
+        let io = TimedWrites::new(stream, self.settings.client_timeout);
         let is_blocked = Arc::clone(&io.is_blocked);
         let state = place.clone();
-        let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
             let proxy = Arc::clone(&self);
-            let busy = Busy::of(&state);
-            async move {
+            let guard = RequestGuard::of(&state);
+            let longest = proxy.settings.client_timeout;
+            let request = request.map(|body| ClientBody::new(body, state.clone(), longest));
+            Box::pin(async move {
                 let path = request.uri().path();
                 if !names_this_machine(&request, &proxy.settings.hosts) {
                     let message = "this is no name of this machine; use localhost or its IP address, or have its \
                                    owner allow the name in agent.yaml under proxy.hosts";
                     let reply = Refusal::ForeignHost.reply(path, message);
-                    return Ok::<_, Infallible>(busy.until_end_of(reply));
+                    return Ok::<_, Infallible>(guard.until_end_of(reply));
                 }
                 if !is_local_origin(request.headers(), &proxy.settings.origins) {
                     let message = "a web page of another site asks; the owner of this machine can allow its origin \
                                    in agent.yaml under proxy.origins";
-                    return Ok(busy.until_end_of(Refusal::ForeignOrigin.reply(path, message)));
+                    return Ok(guard.until_end_of(Refusal::ForeignOrigin.reply(path, message)));
                 }
-                Ok(busy.until_end_of(Box::pin(proxy.handle(request)).await))
-            }
+                Ok(guard.until_end_of(proxy.handle(request).await))
+            })
         });
-        let connection = http1::Builder::new()
+        let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(header_timeout)
             .max_buf_size(BUFFER_BYTES)
             .auto_date_header(false)
             .serve_connection(TokioIo::new(io), service);
-        let mut connection = pin!(connection);
-        tokio::select! {
+        let first_look = tokio::select! {
             biased;
-            _ = connection.as_mut() => return,
-            () = shutdown.cancelled() => connection.as_mut().graceful_shutdown(),
-            () = place.asked_to_close() => connection.as_mut().graceful_shutdown(),
-        }
-        // Who has sent a part of a head, and is to make room, idles still.
+            ended = poll_fn(|cx| connection.poll_without_shutdown(cx)) => {
+                if ended.is_ok() && place.left_a_body_unread() {
+                    let stream = connection.into_parts().io.into_inner();
+                    tokio::select! {
+                        () = read_the_rest(stream) => {}
+                        () = place.asked_to_close() => {}
+                        () = cut.cancelled() => {}
+                    }
+                }
+                return;
+            }
+            // Whose body is waited for is told that the agent stops.
+            () = shutdown.cancelled() => LEAVE_WITHIN,
+            () = place.asked_to_close() => Duration::ZERO,
+        };
+        Pin::new(&mut connection).graceful_shutdown();
+        // Who has sent a part of a head or of a body, and is to make room, idles still.
         let idles_on = async {
-            while {
+            tokio::time::sleep(first_look).await;
+            while place.is_busy() || is_blocked.load(Ordering::Relaxed) {
                 tokio::time::sleep(LEAVE_WITHIN).await;
-                place.is_busy() || is_blocked.load(Ordering::Relaxed)
-            } {}
+            }
         };
         tokio::select! {
             biased;
@@ -141,6 +160,20 @@ impl Proxy {
             () = idles_on => {}
         }
     }
+}
+
+/// Takes what a client still sends, and keeps nothing of it: a connection that is closed with bytes unread may lose the
+/// answer on its way to the client.
+async fn read_the_rest(mut stream: TimedWrites) {
+    if stream.shutdown().await.is_err() {
+        return;
+    }
+    let mut rest = vec![0; BUFFER_BYTES];
+    let reading = async {
+        while let Ok(Ok(1..)) = tokio::time::timeout(UNREAD_PAUSE, stream.read(&mut rest)).await {}
+    };
+    // Late or early, the client has its answer.
+    drop(tokio::time::timeout(UNREAD_WITHIN, reading).await);
 }
 
 /// Accepts clients on all addresses of one thread.
@@ -153,7 +186,7 @@ struct Acceptor {
 
 impl Acceptor {
     async fn accept(&self, listeners: Vec<TcpListener>) {
-        let mut is_told = false;
+        let mut errors = AcceptErrors::of("a client");
         loop {
             let next = async {
                 // Where there is no place, a client is accepted only if somebody can make room: another thread may have
@@ -177,7 +210,7 @@ impl Acceptor {
             };
             match accepted {
                 Ok((stream, _)) => {
-                    is_told = false;
+                    errors.accepted();
                     let connection = Arc::clone(&self.proxy).connection(
                         stream,
                         self.idle.add(),
@@ -189,12 +222,8 @@ impl Acceptor {
                     });
                 }
                 Err(error) => {
-                    if !is_told {
-                        tracing::warn!(%error, "cannot accept a client; idle connections are closed to make room");
-                        is_told = true;
-                    }
                     self.idle.close_oldest();
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    errors.refused(&error).await;
                 }
             }
         }
@@ -211,7 +240,7 @@ impl Acceptor {
                 Closed::One => Instant::now() + LEAVE_WITHIN * 2,
                 Closed::NotBefore(at) => at,
                 // Who idled works now; one of them ends or idles again.
-                Closed::None => Instant::now() + ACCEPT_PAUSE,
+                Closed::None => Instant::now() + ROOM_PAUSE,
             };
             tokio::select! {
                 biased;
@@ -232,32 +261,33 @@ async fn accept_any(listeners: &[TcpListener]) -> io::Result<(TcpStream, SocketA
 }
 
 /// A request that is served; its connection idles when its answer is whole.
-struct Busy(Connection);
+struct RequestGuard(Connection);
 
-impl Busy {
+impl RequestGuard {
     fn of(connection: &Connection) -> Self {
         connection.works();
         Self(connection.clone())
     }
 
     fn until_end_of(self, response: Response<Answer>) -> Response<Served> {
+        self.0.answers();
         response.map(|answer| Served {
             answer,
-            _busy: self,
+            _guard: self,
         })
     }
 }
 
-impl Drop for Busy {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
-        self.0.idles();
+        self.0.ends();
     }
 }
 
 /// An answer whose connection works until it is whole.
 struct Served {
     answer: Answer,
-    _busy: Busy,
+    _guard: RequestGuard,
 }
 
 impl Body for Served {
@@ -281,35 +311,18 @@ impl Body for Served {
 }
 
 /// A client's connection that fails where the client reads too slowly for too long.
-///
-/// All the time that the client lets the agent wait counts: each byte that it takes earns it a little more, so a
-/// client that takes a byte now and then is let go too.
-struct Watched {
+struct TimedWrites {
     stream: TcpStream,
-    limit: Duration,
-    /// Bytes that the client took.
-    written: u64,
-    /// How long it let us wait for that.
-    waited: Duration,
-    blocked: Option<Blocked>,
+    budget: WaitBudget,
     /// Whether bytes wait for the client to read.
     is_blocked: Arc<AtomicBool>,
 }
 
-/// A wait for the client to read.
-struct Blocked {
-    since: Instant,
-    timer: Pin<Box<Sleep>>,
-}
-
-impl Watched {
-    fn new(stream: TcpStream, limit: Duration) -> Self {
+impl TimedWrites {
+    fn new(stream: TcpStream, longest: Duration) -> Self {
         Self {
             stream,
-            limit,
-            written: 0,
-            waited: Duration::ZERO,
-            blocked: None,
+            budget: WaitBudget::new(longest),
             is_blocked: Arc::default(),
         }
     }
@@ -319,34 +332,23 @@ impl Watched {
         cx: &mut Context<'_>,
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(written) = written {
-            if let Some(blocked) = self.blocked.take() {
-                self.waited += blocked.since.elapsed();
-                self.is_blocked.store(false, Ordering::Relaxed);
+        self.is_blocked
+            .store(written.is_pending(), Ordering::Relaxed);
+        match written {
+            Poll::Ready(written) => {
+                self.budget
+                    .moved(written.as_ref().map_or(0, |count| *count));
+                Poll::Ready(written)
             }
-            if let Ok(count) = written {
-                self.written = self.written.saturating_add(count as u64);
+            Poll::Pending => {
+                let spent = self.budget.poll_spent(cx);
+                spent.map(|()| Err(io::ErrorKind::TimedOut.into()))
             }
-            return Poll::Ready(written);
         }
-        self.is_blocked.store(true, Ordering::Relaxed);
-        let blocked = self.blocked.get_or_insert_with(|| {
-            let earned = Duration::from_millis(self.written.saturating_mul(1000) / SLOWEST);
-            let left = (self.limit + earned).saturating_sub(self.waited);
-            Blocked {
-                since: Instant::now(),
-                timer: Box::pin(tokio::time::sleep(left.min(self.limit))),
-            }
-        });
-        blocked
-            .timer
-            .as_mut()
-            .poll(cx)
-            .map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
-impl AsyncRead for Watched {
+impl AsyncRead for TimedWrites {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -356,7 +358,7 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl AsyncWrite for TimedWrites {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -3,11 +3,13 @@
 //! | module | owns |
 //! |---|---|
 //! | [`settings`] | limits |
-//! | `listener` | accepting clients, their limits, stopping |
+//! | `listener`, `idle_connections`, `wait_budget` | accepting clients, their limits, stopping |
 //! | `worker_threads` | serving on threads of the proxy's own |
 //! | `route` | which runtime a request is for |
-//! | `exchange` | one request from its head to the head of its answer |
-//! | `body_reader`, `headers`, `reply` | request bodies, headers, the proxy's own answers |
+//! | `serve` | what a request is, and its body |
+//! | `exchange` | work whose body is in memory, up to the head of its answer |
+//! | `client_body`, `body_reader` | request bodies: the client's time, size and memory |
+//! | `headers`, `reply` | headers, the proxy's own answers |
 //! | `model_list` | lists of models over several runtimes |
 //! | `answer` | the body that a client gets, with its end held until the receipt is durable |
 //! | `in_flight` | a request in progress and the promise that it ends in a receipt |
@@ -16,11 +18,12 @@
 //! | `probe` | the control plane's known prompt |
 //!
 //! Invariants: answers pass through unchanged and unbuffered; no work looks finished to its client before its
-//! receipt is durable; every request for work ends in exactly one receipt, also where it fails or the client goes
-//! away; prompts and outputs are neither stored nor logged; memory per connection is bounded.
+//! receipt is durable; every request for work that was let in ends in exactly one receipt, also where it fails or the
+//! client goes away; prompts and outputs are neither stored nor logged; memory per connection is bounded.
 
 mod answer;
 mod body_reader;
+mod client_body;
 mod exchange;
 mod headers;
 mod idle_connections;
@@ -30,9 +33,11 @@ mod model_list;
 mod probe;
 mod reply;
 mod route;
+mod serve;
 pub mod settings;
 mod upstream;
 mod usage_refusals;
+mod wait_budget;
 mod wake_filter;
 mod worker_threads;
 

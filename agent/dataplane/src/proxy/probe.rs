@@ -24,13 +24,21 @@ const MAX_TOKENS: u32 = 256;
 const LONGEST: Duration = Duration::from_secs(60);
 
 impl Proxy {
-    /// Serves the control plane's known prompt on the path that clients' requests take, and on their threads.
+    /// Lets in the control plane's known prompt; the future serves it on the path that clients' requests take, and on
+    /// their threads. Who is not let in costs no task and no memory.
     ///
     /// What the control plane asks for is cut to 256 tokens and a minute.
-    pub async fn run_probe(self: &Arc<Self>, mut probe: Probe) -> ProbeResult {
-        probe.max_tokens = probe.max_tokens.min(MAX_TOKENS);
+    ///
+    /// # Errors
+    /// The result of a probe that is not let in.
+    pub fn begin_probe(
+        self: &Arc<Self>,
+        mut probe: Probe,
+    ) -> Result<impl Future<Output = ProbeResult> + Send + use<>, Box<ProbeResult>> {
+        // None at all means no limit to some runtimes.
+        probe.max_tokens = probe.max_tokens.clamp(1, MAX_TOKENS);
         let longest_ms = u32::try_from(LONGEST.as_millis()).unwrap_or(u32::MAX);
-        probe.timeout_ms = probe.timeout_ms.min(longest_ms);
+        probe.timeout_ms = probe.timeout_ms.clamp(1, longest_ms);
         let mut result = nothing_yet(&probe);
         let permit = match self.admission.admit(Source::Probe) {
             Ok(permit) => permit,
@@ -40,14 +48,18 @@ impl Proxy {
                     _ => ProbeOutcome::Refused,
                 };
                 result.message = Some(chain(&refused));
-                return result;
+                return Err(Box::new(result));
             }
         };
-        let served = self.on_a_worker(|proxy| async move { proxy.probe_here(permit, probe).await });
-        served.await.unwrap_or_else(|| {
-            result.outcome = ProbeOutcome::Failed;
-            result.message = Some("the probe was cut off".to_owned());
-            result
+        let proxy = Arc::clone(self);
+        Ok(async move {
+            let served =
+                proxy.on_a_worker(|proxy| async move { proxy.probe_here(permit, probe).await });
+            served.await.unwrap_or_else(|| {
+                result.outcome = ProbeOutcome::Failed;
+                result.message = Some("the probe was cut off".to_owned());
+                result
+            })
         })
     }
 

@@ -1,6 +1,7 @@
 //! The proxy's own answers, in the form that the client of a route expects.
 
 use super::answer::Answer;
+use super::client_body::BodyError;
 use crate::admission::Refused;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, SERVER};
@@ -47,6 +48,14 @@ impl Refusal {
             Refused::Spool(_) => Self::SpoolUnavailable,
             Refused::Stopping => Self::Stopping,
             Refused::Paused(_) | Refused::Busy | Refused::Probes => Self::Busy,
+        }
+    }
+
+    /// Why a request body was not read.
+    pub(super) fn unread(error: &BodyError) -> Self {
+        match error {
+            BodyError::TooSlow => Self::ClientTimeout,
+            BodyError::Broken(_) => Self::BadRequest,
         }
     }
 

@@ -5,12 +5,12 @@ use dgon_agent_core::meter::Dialect;
 use dgon_agent_core::request::{Body, Model, Path, Route};
 
 /// Work that was read.
-pub(super) struct Asked<'a> {
+pub(super) struct WorkRequest<'a> {
     pub(super) route: &'a Route,
     pub(super) body: &'a Body,
 }
 
-impl Asked<'_> {
+impl WorkRequest<'_> {
     /// The model that a kind of runtime reads in the request; what the path names comes first.
     pub(super) fn model(&self, kind: RuntimeKind) -> Model {
         match &self.route.model {
@@ -25,7 +25,7 @@ impl Asked<'_> {
         found: &'f [FoundRuntime],
         path: Option<&Path>,
     ) -> Option<&'f FoundRuntime> {
-        choose(found, |runtime| Wish {
+        choose(found, |runtime| Criteria {
             speaks: match self.route.spoken_by {
                 Some(dialect) => runtime.kind.behaviour().speaks.contains(&dialect),
                 None => path.is_none_or(|path| runtime.kind.answers(path.as_str())),
@@ -40,7 +40,7 @@ pub(super) fn choose_to_pass<'f>(
     found: &'f [FoundRuntime],
     path: &str,
 ) -> Option<&'f FoundRuntime> {
-    choose(found, |runtime| Wish {
+    choose(found, |runtime| Criteria {
         speaks: if path.starts_with("/v1/") {
             let spoken = runtime.kind.behaviour().speaks;
             spoken.contains(&Dialect::OpenAi)
@@ -52,7 +52,7 @@ pub(super) fn choose_to_pass<'f>(
 }
 
 /// What a request wants of a runtime.
-struct Wish {
+struct Criteria {
     /// Whether the runtime has the route.
     speaks: bool,
     /// The model that the runtime reads in it.
@@ -63,17 +63,20 @@ struct Wish {
 /// weight; the first listed among equals. A runtime that has none of these still gets the request, for its own
 /// answer tells the client more than ours could. Where a runtime has the model served elsewhere, only runtimes that
 /// have the model are asked: such a request is never turned into work of another.
-fn choose(found: &[FoundRuntime], wish: impl Fn(&FoundRuntime) -> Wish) -> Option<&FoundRuntime> {
+fn choose(
+    found: &[FoundRuntime],
+    criteria: impl Fn(&FoundRuntime) -> Criteria,
+) -> Option<&FoundRuntime> {
     let mut best: Option<(&FoundRuntime, [bool; 4])> = None;
     for runtime in found {
-        let wish = wish(runtime);
-        let named = |has: &dyn Fn(&str) -> bool| wish.model.as_deref().is_some_and(has);
+        let criteria = criteria(runtime);
+        let named = |has: &dyn Fn(&str) -> bool| criteria.model.as_deref().is_some_and(has);
         let lists = named(&|name| runtime.model(name).is_some());
         let rank = [
             // The same for all where the model is nowhere served elsewhere.
             named(&|name| runtime.is_remote(name))
                 || lists && named(&|name| found.iter().any(|one| one.is_remote(name))),
-            wish.speaks,
+            criteria.speaks,
             lists || named(&|name| runtime.lists_remote(name)),
             runtime.is_ready(),
         ];
@@ -113,7 +116,7 @@ mod tests {
             panic!("{path} is work");
         };
         let body = serde_json::json!({ "model": model }).to_string();
-        let asked = Asked {
+        let asked = WorkRequest {
             route: &route,
             body: &Body::read(body.as_bytes(), None, None),
         };

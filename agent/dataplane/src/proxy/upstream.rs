@@ -5,6 +5,7 @@
 //! once, which is what makes runtimes stop working. Idle connections are kept for less than the five seconds
 //! after which runtimes close them, and a request is sent again only if nothing of it had been sent.
 
+use super::client_body::{BodyError, ClientBody};
 use super::wake_filter::WakeFilter;
 use crate::runtime::{Access, Endpoint, FoundRuntime, connect};
 use crate::stream::Stream;
@@ -15,6 +16,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1};
 use hyper_util::rt::TokioIo;
 use std::collections::HashMap;
+use std::error::Error as _;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
@@ -35,7 +37,7 @@ pub(super) enum RequestBody {
     /// In memory, so that it can be sent again.
     Whole(Bytes),
     /// Straight from the client.
-    Stream(Incoming),
+    Stream(ClientBody),
 }
 
 /// Why no answer came.
@@ -58,6 +60,16 @@ pub(super) enum UpstreamError {
     /// Neither did the request move nor did an answer begin.
     #[error("the runtime at {endpoint} did not answer in time")]
     Silent { endpoint: Endpoint },
+}
+
+impl UpstreamError {
+    /// Why the request was not sent whole, where that was the client's doing.
+    pub(super) fn unsent(&self) -> Option<&BodyError> {
+        match self {
+            Self::Broken { source, .. } => source.source()?.downcast_ref(),
+            _ => None,
+        }
+    }
 }
 
 /// One connection and the handle to send on it.
@@ -435,12 +447,12 @@ impl Drop for AnswerBody {
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             Self::Whole(body) if body.is_empty() => Poll::Ready(None),
             Self::Whole(body) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(body))))),

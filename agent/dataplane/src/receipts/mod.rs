@@ -14,7 +14,7 @@ mod signer;
 mod writer;
 
 pub use signer::Signer;
-pub use writer::HandedOver;
+pub use writer::Detached;
 pub use writer::letter;
 
 use crate::clock::{unix_ms, unix_s};
@@ -177,7 +177,7 @@ impl Receipts {
         let told = panicked.clone();
         let (writer, status) = Writer::new(spool, signer, dead_letters, lock, life.clone(), told);
         writer.start(queue)?;
-        tokio::spawn(keep_tidy(commands.downgrade(), status.clone()));
+        tokio::spawn(maintain(commands.downgrade(), status.clone()));
         Ok(Self {
             commands,
             status,
@@ -244,9 +244,9 @@ impl Receipts {
             .await;
     }
 
-    /// Takes the spool from its writer; until [`HandedOver::resume`] everything that is asked waits. `None` where the
+    /// Takes the spool from its writer; until [`Detached::resume`] everything that is asked waits. `None` where the
     /// agent is stopping.
-    pub async fn hand_over(&self) -> Option<HandedOver> {
+    pub async fn hand_over(&self) -> Option<Detached> {
         self.ask(|reply| Command::HandOver { reply }).await
     }
 
@@ -332,7 +332,7 @@ fn sink_error(reason: &NotReady, status: &SpoolStatus) -> SinkError {
 }
 
 /// Wakes the writer for what no request does: saving the position, trying a broken disk, trimming.
-async fn keep_tidy(commands: mpsc::WeakSender<Command>, mut status: watch::Receiver<SpoolStatus>) {
+async fn maintain(commands: mpsc::WeakSender<Command>, mut status: watch::Receiver<SpoolStatus>) {
     loop {
         let wait = if status.borrow_and_update().unsettled {
             SETTLE
@@ -350,7 +350,7 @@ async fn keep_tidy(commands: mpsc::WeakSender<Command>, mut status: watch::Recei
             let Some(commands) = commands.upgrade() else {
                 return;
             };
-            if commands.send(Command::Tidy).await.is_err() {
+            if commands.send(Command::Maintain).await.is_err() {
                 return;
             }
         }

@@ -58,10 +58,10 @@ pub(super) enum Command {
         letters: Vec<DeadLetter>,
         reply: oneshot::Sender<io::Result<()>>,
     },
-    Tidy,
+    Maintain,
     /// The spool is taken from the writer, which ends; what comes in waits for the next one.
     HandOver {
-        reply: oneshot::Sender<HandedOver>,
+        reply: oneshot::Sender<Detached>,
     },
     Close {
         reply: oneshot::Sender<()>,
@@ -70,7 +70,7 @@ pub(super) enum Command {
 
 /// What outlives a writer: everything but its spool and its key.
 #[derive(Debug)]
-pub struct HandedOver {
+pub struct Detached {
     /// Where the chain ends; `None` where the spool does not know its end.
     pub end: Option<ChainEnd>,
     /// The control plane has more of the chain than the spool.
@@ -85,7 +85,7 @@ pub struct HandedOver {
     lock: Option<Lock>,
 }
 
-impl HandedOver {
+impl Detached {
     /// Starts a writer that goes on with this spool and this key; who waited for it meanwhile is served.
     ///
     /// # Errors
@@ -240,17 +240,16 @@ impl<D: Disk> Writer<D> {
                 }
             }
             self.write_batch();
-            self.publish();
             self.life.rest();
         }
         self.save_acked();
     }
 
-    fn hand_over(self, queue: mpsc::Receiver<Command>) -> HandedOver {
+    fn hand_over(self, queue: mpsc::Receiver<Command>) -> Detached {
         let is_certain = self.ahead.is_none()
             && self.spool.fault().is_none()
             && self.spool.certain_seq() == self.spool.index().last_seq();
-        HandedOver {
+        Detached {
             end: is_certain.then(|| ChainEnd {
                 last_seq: self.spool.index().last_seq(),
                 last_hash: self.spool.head(),
@@ -287,7 +286,11 @@ impl<D: Disk> Writer<D> {
                 max_bytes,
                 reply,
             } => {
+                let damaged = self.spool.damaged();
                 let _ = reply.send(self.spool.read(from, max_count, max_bytes));
+                if self.spool.damaged() != damaged {
+                    self.publish();
+                }
             }
             Command::Ack {
                 ack,
@@ -307,10 +310,11 @@ impl<D: Disk> Writer<D> {
                 self.publish();
                 let _ = reply.send(());
             }
-            Command::Tidy => {
+            Command::Maintain => {
                 self.spool.repair(unix_s());
                 self.save_acked();
                 self.trim();
+                self.publish();
             }
             Command::DeadLetter { letters, reply } => {
                 let _ = reply.send(self.keep_letters(&letters));

@@ -39,7 +39,7 @@ pub struct RegistryFeed {
     pub list: watch::Sender<Arc<Vec<FoundRuntime>>>,
     /// Changes whenever somebody wants a look before the next one is due.
     pub asked: watch::Receiver<LooksWanted>,
-    /// To be set once every place was looked at.
+    /// To be set once every endpoint was looked at.
     pub looked: watch::Sender<bool>,
 }
 
@@ -74,7 +74,7 @@ impl Registry {
         self.found.borrow().clone()
     }
 
-    /// Waits until every place was looked at once, so that an empty list means that no runtime is there; ends also
+    /// Waits until every endpoint was looked at once, so that an empty list means that no runtime is there; ends also
     /// where nobody looks any more.
     pub async fn looked_once(&self) {
         drop(self.looked.clone().wait_for(|looked| *looked).await);

@@ -56,7 +56,7 @@ fn answer(subject: &Subject, api: &BaseUrl, asked: &Asked) -> Check {
         Err(error) => error,
     };
     match error {
-        ApiError::NotOurs { stranger, .. } if stranger.looks_like_a_portal() => check.fail(
+        ApiError::NotOurs { unexpected, .. } if unexpected.looks_like_a_portal() => check.fail(
             format!(
                 "{}; the network may want somebody to sign in first (captive portal): open any http:// page in \
                  a browser on this machine",

@@ -5,14 +5,14 @@
 //! | `reader` | reads frames as fast as the session's budget allows, and waits for nothing but the network |
 //! | `writer` | sends what waits, the most urgent first, each within a deadline |
 //! | `receipts` | fills the writer's queue of receipts and applies acknowledgements |
-//! | `news` | heartbeats, and what changes about the node |
+//! | `node_reports` | heartbeats, and what changes about the node |
 //! | this one | pings, and ends all of them together |
 //!
 //! So a slow disk, a driver that hangs or a peer that does not read never delays what comes in, and a cancel is never
 //! behind receipts. A panic of any of them is a panic of the link.
 
 mod mail;
-mod news;
+mod node_reports;
 mod outbox;
 mod reader;
 mod receipts;
@@ -22,7 +22,7 @@ pub(super) use outbox::Outbox;
 
 use super::dial::dial;
 use super::ended::Ended;
-use super::handshake::{Proven, shake_hands};
+use super::handshake::{Authenticated, authenticate_session};
 use super::log::LinkLog;
 use super::requests::Requests;
 use super::{LinkSettings, LinkStatus, Parts, STEP_WITHIN, now_ms};
@@ -80,7 +80,7 @@ pub(super) async fn run(
 ) -> Ended {
     let connecting = timeout(HANDSHAKE, async {
         let dialled = dial(settings).await?;
-        shake_hands(settings, parts, dialled).await
+        authenticate_session(settings, parts, dialled).await
     });
     let proven = tokio::select! {
         connected = connecting => match connected {
@@ -101,7 +101,7 @@ async fn live(
     parts: &Parts,
     status: &watch::Sender<LinkStatus>,
     log: &Arc<LinkLog>,
-    proven: Proven,
+    proven: Authenticated,
     stop: &CancellationToken,
 ) -> Ended {
     let (window, in_step) = begin(parts, log, &proven).await;
@@ -142,9 +142,9 @@ async fn live(
         leaving.clone(),
     ));
     let period = heartbeat_period(proven.welcome.heartbeat_s);
-    tasks.spawn(news::heartbeats(Arc::clone(&shared), period));
-    tasks.spawn(news::inventories(Arc::clone(&shared)));
-    tasks.spawn(news::issues(Arc::clone(&shared)));
+    tasks.spawn(node_reports::heartbeats(Arc::clone(&shared), period));
+    tasks.spawn(node_reports::inventories(Arc::clone(&shared)));
+    tasks.spawn(node_reports::issues(Arc::clone(&shared)));
 
     let mut leave_at: Option<Instant> = None;
     let mut liveness = Liveness::new(Duration::ZERO, now_ms());
@@ -202,8 +202,8 @@ fn outcome(joined: Result<Ended, JoinError>) -> Ended {
 }
 
 /// Sets the receipts up from what the control plane says that it has; the window, and whether receipts may be sent.
-async fn begin(parts: &Parts, log: &LinkLog, proven: &Proven) -> (Window, bool) {
-    let Proven { welcome, ahead, .. } = proven;
+async fn begin(parts: &Parts, log: &LinkLog, proven: &Authenticated) -> (Window, bool) {
+    let Authenticated { welcome, ahead, .. } = proven;
     let receipts = &parts.receipts;
     let known = receipts.status();
     let from = match ahead {

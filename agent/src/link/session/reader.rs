@@ -6,7 +6,7 @@ use crate::link::ended::Ended;
 use crate::link::handshake::{unexpected, unreadable};
 use crate::link::now_ms;
 use crate::link::requests::Requests;
-use dgon_agent_core::link::{Cost, Flood, Intake};
+use dgon_agent_core::link::{Cost, RateExceeded, RateLimiter};
 use dgon_protocol::frame::{Ack, Incoming, NodeStatus, ToAgent};
 use futures_util::StreamExt as _;
 use futures_util::stream::SplitStream;
@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::Message;
 struct Reader {
     shared: Arc<Shared>,
     requests: Requests,
-    intake: Intake,
+    limiter: RateLimiter,
 }
 
 /// Reads until the session ends.
@@ -29,7 +29,7 @@ pub(super) async fn run(
     let mut reader = Reader {
         shared,
         requests,
-        intake: Intake::default(),
+        limiter: RateLimiter::default(),
     };
     loop {
         let message = match stream.next().await {
@@ -45,7 +45,7 @@ pub(super) async fn run(
     }
 }
 
-fn flood(flood: Flood) -> Ended {
+fn flood(flood: RateExceeded) -> Ended {
     Ended::fault(format!("the control plane is not listened to: {flood}"))
 }
 
@@ -54,11 +54,11 @@ impl Reader {
         let now = self.shared.origin.elapsed();
         let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         self.shared.heard_ms.store(now_ms, Ordering::Relaxed);
-        self.intake.frame(now, message.len()).map_err(flood)?;
+        self.limiter.frame(now, message.len()).map_err(flood)?;
         match message {
             Message::Text(text) => match ToAgent::decode(&text) {
                 Ok(Incoming::Known(frame)) => {
-                    self.intake.cost(now, cost(&frame)).map_err(flood)?;
+                    self.limiter.cost(now, cost(&frame)).map_err(flood)?;
                     self.handle(frame)
                 }
                 Ok(Incoming::Unknown(_)) => {
@@ -72,7 +72,7 @@ impl Reader {
                 // rest is counted like any unknown frame.
                 match self.requests.relay(&bytes) {
                     Some(refusal) => {
-                        self.intake.cost(now, Cost::Order).map_err(flood)?;
+                        self.limiter.cost(now, Cost::Order).map_err(flood)?;
                         self.shared.outbox.urgent(refusal);
                     }
                     None => self.count_unknown(),

@@ -174,6 +174,7 @@ impl App {
             count: sums.requests,
             tokens_input: sums.tokens_input,
             tokens_output: sums.tokens_output,
+            tokens_not_counted: sums.tokens_not_counted,
             cache_hit_share: sums.cache_hit_share(),
             failures: sums.errors,
             p50_ms: sums.ttft.p50(),

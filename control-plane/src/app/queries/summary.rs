@@ -116,6 +116,7 @@ impl App {
             tokens_24h: TokenCounts {
                 input: total.tokens_input,
                 output: total.tokens_output,
+                not_counted: total.tokens_not_counted,
             },
             error_rate: total.error_rate(),
             as_of: time(now_ms),

@@ -3,7 +3,7 @@
 use super::{ReceiptRow, time};
 use crate::presence::NodePresence;
 use dgon_control_plane_store::node_queries::{NodeDetailRow, NodeListRow};
-use dgon_protocol::frame::{GpuLoad, Heartbeat, Inventory};
+use dgon_protocol::frame::{GpuLoad, GpusNotRead, Heartbeat, Inventory};
 use dgon_protocol::key::PublicKey;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -54,6 +54,9 @@ pub struct NodeRow {
     pub models: Vec<String>,
     /// Names of its GPUs.
     pub gpus: Vec<String>,
+    /// Why its GPUs are not read: `off`, `released`, or `unknown` for a reason that this version does not know. The list
+    /// of GPUs is then as they were known before, and an empty one means nothing. `null`: they are read.
+    pub gpus_not_read: Option<String>,
     /// 95th percentile of the time to first token over 24 h, ms.
     pub p95_ms: Option<i64>,
     /// Receipts over 24 h.
@@ -135,15 +138,17 @@ pub struct GpuView {
     pub name: String,
     /// Vendor's stable id.
     pub uuid: Option<String>,
-    /// Memory, MiB.
+    /// Memory, MiB. Where it is unified, what the GPU may use of the machine's.
     pub vram_mib: Option<u64>,
+    /// Whether its memory is the machine's; `null` where nobody says.
+    pub unified_memory: Option<bool>,
     /// Driver version.
     pub driver: Option<String>,
     /// CUDA version.
     pub cuda: Option<String>,
     /// What read it.
     pub backend: String,
-    /// From the last heartbeat.
+    /// From the last heartbeat; `null` while the GPUs are not read.
     pub load: Option<GpuLoadView>,
 }
 
@@ -319,6 +324,9 @@ impl NodeRow {
                 .collect(),
             models: models.into_iter().cloned().collect(),
             gpus: inventory.gpus.iter().map(|gpu| gpu.name.clone()).collect(),
+            gpus_not_read: inventory
+                .gpus_not_read
+                .map(|why| GpusNotRead::as_str(why).to_owned()),
             p95_ms: row.p95_ms,
             requests_24h: row.requests_24h,
             last_heartbeat_at: seen_ms.map(time),
@@ -368,9 +376,17 @@ impl HeartbeatEvent {
         Self {
             node_id: node_id.to_owned(),
             heartbeat: HeartbeatView::of(at_ms, beat),
-            gpus: beat.gpus.iter().map(load_view).collect(),
+            gpus: loads(beat).iter().map(load_view).collect(),
         }
     }
+}
+
+/// What a heartbeat tells of the GPUs: nothing where it says that they are not read.
+fn loads(beat: &Heartbeat) -> &[GpuLoad] {
+    if beat.gpus_not_read.is_some() {
+        return &[];
+    }
+    &beat.gpus
 }
 
 fn models_detail(inventory: &Inventory) -> Vec<ModelView> {
@@ -387,12 +403,15 @@ fn models_detail(inventory: &Inventory) -> Vec<ModelView> {
 }
 
 fn gpu_details(inventory: &Inventory, beat: Option<&Heartbeat>) -> Vec<GpuView> {
-    let loads = beat.map(|beat| beat.gpus.as_slice()).unwrap_or_default();
+    // An inventory comes at once, the next heartbeat later: until then the last one tells of GPUs as they were.
+    let beat = beat.filter(|_| inventory.gpus_not_read.is_none());
+    let loads = beat.map(loads).unwrap_or_default();
     let gpus = inventory.gpus.iter().map(|gpu| GpuView {
         index: gpu.index,
         name: gpu.name.clone(),
         uuid: gpu.uuid.clone(),
         vram_mib: gpu.vram_mib,
+        unified_memory: gpu.unified_memory,
         driver: gpu.driver.clone(),
         cuda: gpu.cuda.clone(),
         backend: gpu.backend.clone(),

@@ -2,7 +2,7 @@
 
 use super::{time, time_of_seconds};
 use dgon_control_plane_store::receipt_queries::ReceiptListRow;
-use dgon_protocol::receipt::{Fields, Source, Status, Version};
+use dgon_protocol::receipt::{Fields, Source, Status, TokensSource, Version};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -33,6 +33,10 @@ pub struct ReceiptRow {
     pub tokens_output: i64,
     /// Prompt tokens from a cache.
     pub tokens_cached: Option<i64>,
+    /// What the counts are worth: `usage`, `partial_usage`, `chunks`, `unknown`, `unpaid`, `none`, or `other` for one
+    /// that this version does not know. `null`: the receipt does not say. With `unknown` both counts are 0 and mean
+    /// nothing; with `chunks` a prompt of 0 means nothing.
+    pub tokens_source: Option<String>,
     /// Time to first token, ms.
     pub ttft_ms: Option<i64>,
     /// Total time, ms.
@@ -67,6 +71,7 @@ impl ReceiptRow {
             tokens_input: row.tokens_input,
             tokens_output: row.tokens_output,
             tokens_cached: row.tokens_cached,
+            tokens_source: row.tokens_source,
             ttft_ms: row.ttft_ms,
             latency_ms: row.latency_ms,
             p95_ms: row.p95_ms,
@@ -101,6 +106,9 @@ impl ReceiptRow {
             tokens_input: fields.tokens_input,
             tokens_output: fields.tokens_output,
             tokens_cached: fields.tokens_cached,
+            tokens_source: fields
+                .tokens_source
+                .map(|source| TokensSource::as_str(source).to_owned()),
             ttft_ms: fields.ttft_ms,
             latency_ms: fields.latency_ms,
             p95_ms: fields.p95_ms,
@@ -163,6 +171,8 @@ pub struct ReceiptAggregate {
     pub tokens_input: i64,
     /// Generated tokens.
     pub tokens_output: i64,
+    /// Receipts of which a token count is not known: the sums of tokens are without it.
+    pub tokens_not_counted: i64,
     /// Share that a cache helped, 0 to 1.
     pub cache_hit_share: Option<f64>,
     /// Failed requests.

@@ -57,6 +57,8 @@ pub struct TokenCounts {
     pub input: i64,
     /// Generated tokens.
     pub output: i64,
+    /// Receipts of which a token count is not known: the sums are without it.
+    pub not_counted: i64,
 }
 
 /// `GET /summary/trends`: 24 hours, the oldest first.

@@ -3,14 +3,14 @@
 
 use super::{NewReceipt, Tx};
 use dgon_protocol::chain::Head;
-use dgon_protocol::receipt::{Source, Status};
+use dgon_protocol::receipt::{Source, Status, TokensSource};
 use sqlx::Error;
 use std::sync::LazyLock;
 
 const COLUMNS: &str = "request_id, node_id, node_key_id, seq, received_at_ms, version, region, model_id, runtime, \
      source, status, ts_start, ts_end, tokens_input, tokens_output, tokens_cached, ttft_ms, latency_ms, p95_ms, \
-     cache_hit, hedged, entry_hash, entry";
-const COLUMN_COUNT: usize = 23;
+     cache_hit, hedged, entry_hash, entry, tokens_source";
+const COLUMN_COUNT: usize = 24;
 
 /// Rows per statement. Few sizes, so that each statement is prepared once and kept.
 const CHUNKS: [usize; 3] = [64, 8, 1];
@@ -69,7 +69,8 @@ async fn insert_sqlite(
                     .bind(f.cache_hit)
                     .bind(f.hedged)
                     .bind(receipt.entry_hash.0.as_slice())
-                    .bind(receipt.entry);
+                    .bind(receipt.entry)
+                    .bind(f.tokens_source.map(TokensSource::as_str));
             }
             inserted += query.execute(&mut *tx).await?.rows_affected();
         }
@@ -88,11 +89,11 @@ async fn insert_postgres(
     }
     let sql = "INSERT INTO receipts (request_id, node_id, node_key_id, seq, received_at_ms, version, region, \
          model_id, runtime, source, status, ts_start, ts_end, tokens_input, tokens_output, tokens_cached, ttft_ms, \
-         latency_ms, p95_ms, cache_hit, hedged, entry_hash, entry) \
+         latency_ms, p95_ms, cache_hit, hedged, entry_hash, entry, tokens_source) \
          SELECT * FROM UNNEST($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], \
          $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::bigint[], $13::bigint[], $14::bigint[], \
          $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::boolean[], $21::boolean[], \
-         $22::bytea[], $23::bytea[]) ON CONFLICT DO NOTHING";
+         $22::bytea[], $23::bytea[], $24::text[]) ON CONFLICT DO NOTHING";
     let done = sqlx::query(sql)
         .bind(column!(r => r.fields.request_id.as_str()))
         .bind(column!(r => r.fields.node_id.as_str()))
@@ -117,6 +118,7 @@ async fn insert_postgres(
         .bind(column!(r => r.fields.hedged))
         .bind(column!(r => r.entry_hash.0.as_slice()))
         .bind(column!(r => r.entry))
+        .bind(column!(r => r.fields.tokens_source.map(TokensSource::as_str)))
         .execute(&mut *tx)
         .await?;
     Ok(done.rows_affected())

@@ -47,6 +47,9 @@ impl NewReceipt<'_> {
             cache_hit: fields.cache_hit,
             tokens_input: fields.tokens_input,
             tokens_output: fields.tokens_output,
+            lacks_a_count: fields
+                .tokens_source
+                .is_some_and(|source| source.lacks_a_count(fields.tokens_input)),
             ttft_ms: fields.ttft_ms,
             latency_ms: fields.latency_ms,
         }

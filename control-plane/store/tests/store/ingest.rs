@@ -33,6 +33,7 @@ fn fields(request_id: &str) -> Fields {
         runtime: Some("ollama".into()),
         source: None,
         tokens_cached: None,
+        tokens_source: None,
         output_hash: None,
         energy_mwh: None,
         order_hash: None,

@@ -2,10 +2,12 @@
 
 #![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
 
+use dgon_control_plane_model::rollup::{minute_of, quarter_of};
 use dgon_control_plane_store::receipt_queries::ReceiptFilter;
+use dgon_control_plane_store::rollups::RollupRange;
 use dgon_control_plane_store::{NewReceipt, Scope, Store};
 use dgon_protocol::id::RequestId;
-use dgon_protocol::receipt::{Sha256Hash, Source, Status};
+use dgon_protocol::receipt::{Fields, Sha256Hash, Source, Status, TokensSource};
 use dgon_testkit::seed::{Seed, Seeded, seed};
 
 const END_MS: i64 = 1_800_000_000_000;
@@ -160,6 +162,78 @@ async fn every_filter_gives_what_it_says_in_pages_of_any_size() {
                 .sum();
             assert_eq!(scan.sums.tokens_input, input, "{filter:?}");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_the_counts_are_worth_is_kept_and_sums_say_what_they_lack() {
+    crate::support::on_both(|store| async move {
+        let all = seeded(&store).await;
+        let key = store.node_key_current(&all[0].fields.node_id).await;
+        let node_key_id = key.expect("key").expect("some").id;
+        let cases = [
+            (Some(TokensSource::Usage), 7),
+            (Some(TokensSource::Unknown), 0),
+            (Some(TokensSource::Chunks), 0),
+            (Some(TokensSource::Chunks), 7),
+            (Some(TokensSource::Unpaid), 0),
+            (Some(TokensSource::None), 0),
+            (Some(TokensSource::Other), 0),
+            (None, 0),
+        ];
+        let fields: Vec<Fields> = (0..)
+            .zip(cases)
+            .map(|(n, (tokens_source, tokens_input))| {
+                let mut fields = all[0].fields.clone();
+                fields.request_id = RequestId::parse(format!("case-{n}")).expect("id");
+                (fields.tokens_source, fields.tokens_input) = (tokens_source, tokens_input);
+                fields
+            })
+            .collect();
+        let rows: Vec<NewReceipt<'_>> = fields
+            .iter()
+            .map(|fields| NewReceipt {
+                node_key_id,
+                seq: None,
+                fields,
+                entry_hash: Sha256Hash::of(b"{}"),
+                entry: b"{}",
+                received_at_ms: END_MS + 1,
+            })
+            .collect();
+        let mut tx = store.ingest_begin().await.expect("begin");
+        assert_eq!(tx.insert(&rows).await.expect("insert"), 8);
+        tx.rollups(&rows).await.expect("rollups");
+        tx.commit().await.expect("commit");
+
+        let filter = ReceiptFilter {
+            request_id_prefix: Some("case-".to_owned()),
+            ..ReceiptFilter::default()
+        };
+        let mut listed = store.receipts_list(&filter, None, 50).await.expect("list");
+        listed.reverse();
+        let told: Vec<Option<&str>> = listed
+            .iter()
+            .map(|row| row.tokens_source.as_deref())
+            .collect();
+        let kept: Vec<Option<&str>> = cases
+            .iter()
+            .map(|case| case.0.map(TokensSource::as_str))
+            .collect();
+        assert_eq!(told, kept);
+        let scan = store.receipts_scan(&filter, 50).await.expect("scan");
+        assert_eq!(scan.sums.tokens_not_counted, 2);
+        let minute = minute_of(END_MS + 1);
+        let range = RollupRange {
+            node_id: None,
+            region: None,
+            from_minute: quarter_of(minute),
+            to_minute: i64::MAX,
+        };
+        let kept = store.rollups_range(&range).await.expect("rollups");
+        let lacking: i64 = kept.iter().map(|(_, sums)| sums.tokens_not_counted).sum();
+        assert_eq!(lacking, 2);
     })
     .await;
 }

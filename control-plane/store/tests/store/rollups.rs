@@ -23,6 +23,7 @@ fn receipts(count: i64) -> Vec<ReceiptFacts> {
             cache_hit: Some(n % 4 == 0),
             tokens_input: n % 700,
             tokens_output: n % 90,
+            lacks_a_count: n % 13 == 0,
             ttft_ms: (n % 5 != 0).then_some(20 + n * 7 % 900),
             latency_ms: Some(200 + n * 13 % 9_000),
         })

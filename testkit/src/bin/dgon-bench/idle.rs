@@ -133,12 +133,12 @@ fn tell(report: &mut Report, used: &[Used]) {
             reached: value <= most && in_share,
         });
     };
-    add("resident memory", "MiB", 10.0, Some(1.0), |used| {
+    add("resident memory", "MiB", 7.0, Some(1.0), |used| {
         mib(used.memory.resident)
     });
-    add("private memory (RssAnon)", "MiB", 2.0, None, |used| {
+    add("private memory (RssAnon)", "MiB", 1.0, None, |used| {
         mib(used.memory.private)
     });
-    add("CPU in a minute", "ms", 30.0, Some(0.5), |used| used.cpu_ms);
-    add("wake-ups a second", "/s", 2.0, None, |used| used.wakeups);
+    add("CPU in a minute", "ms", 10.0, Some(0.5), |used| used.cpu_ms);
+    add("wake-ups a second", "/s", 1.0, None, |used| used.wakeups);
 }

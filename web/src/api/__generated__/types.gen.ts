@@ -275,11 +275,15 @@ export type GpuView = {
      */
     name: string;
     /**
+     * Whether its memory is the machine's; `null` where nobody says.
+     */
+    unified_memory?: boolean | null;
+    /**
      * Vendor's stable id.
      */
     uuid?: string | null;
     /**
-     * Memory, MiB.
+     * Memory, MiB. Where it is unified, what the GPU may use of the machine's.
      */
     vram_mib?: number | null;
 };
@@ -618,6 +622,11 @@ export type NodeRow = {
      */
     gpus: Array<string>;
     /**
+     * Why its GPUs are not read: `off`, `released`, or `unknown` for a reason that this version does not know. The list
+     * of GPUs is then as they were known before, and an empty one means nothing. `null`: they are read.
+     */
+    gpus_not_read?: string | null;
+    /**
      * Last heartbeat.
      */
     last_heartbeat_at?: string | null;
@@ -774,6 +783,11 @@ export type PageNodeRow = {
          */
         gpus: Array<string>;
         /**
+         * Why its GPUs are not read: `off`, `released`, or `unknown` for a reason that this version does not know. The list
+         * of GPUs is then as they were known before, and an empty one means nothing. `null`: they are read.
+         */
+        gpus_not_read?: string | null;
+        /**
          * Last heartbeat.
          */
         last_heartbeat_at?: string | null;
@@ -901,6 +915,12 @@ export type PageReceiptRow = {
          */
         tokens_output: number;
         /**
+         * What the counts are worth: `usage`, `partial_usage`, `chunks`, `unknown`, `unpaid`, `none`, or `other` for one
+         * that this version does not know. `null`: the receipt does not say. With `unknown` both counts are 0 and mean
+         * nothing; with `chunks` a prompt of 0 means nothing.
+         */
+        tokens_source?: string | null;
+        /**
          * When it ended.
          */
         ts_end: string;
@@ -985,6 +1005,10 @@ export type ReceiptAggregate = {
      * Prompt tokens.
      */
     tokens_input: number;
+    /**
+     * Receipts of which a token count is not known: the sums of tokens are without it.
+     */
+    tokens_not_counted: number;
     /**
      * Generated tokens.
      */
@@ -1115,6 +1139,12 @@ export type ReceiptRow = {
      * Generated tokens.
      */
     tokens_output: number;
+    /**
+     * What the counts are worth: `usage`, `partial_usage`, `chunks`, `unknown`, `unpaid`, `none`, or `other` for one
+     * that this version does not know. `null`: the receipt does not say. With `unknown` both counts are 0 and mean
+     * nothing; with `chunks` a prompt of 0 means nothing.
+     */
+    tokens_source?: string | null;
     /**
      * When it ended.
      */
@@ -1252,6 +1282,10 @@ export type TokenCounts = {
      * Prompt tokens.
      */
     input: number;
+    /**
+     * Receipts of which a token count is not known: the sums are without it.
+     */
+    not_counted: number;
     /**
      * Generated tokens.
      */

@@ -1,7 +1,7 @@
 //! What the agent tells of the node by itself: heartbeats, inventories, issues. Each has a task of its own, so that a
 //! driver that hangs delays nothing but the reading of it.
 
-use super::{LOOK_AT_CLOCKS, Shared};
+use super::Shared;
 use crate::link::ended::Ended;
 use crate::receipts::NotReady;
 use dgon_agent_core::link::Issues;
@@ -56,7 +56,6 @@ pub(super) async fn issues(shared: Arc<Shared>) -> Ended {
         tokio::select! {
             Ok(()) = spool.changed() => {}
             Ok(()) = inventory.changed() => {}
-            () = tokio::time::sleep(LOOK_AT_CLOCKS) => {}
         }
     }
 }

@@ -2,69 +2,73 @@
 
 use super::FoundRuntime;
 use super::adapter::{ADAPTERS, Adapter, Depth};
-use super::visit::{Seen, Visit};
+use super::client::{EndpointClient, Reply};
 use super::{NamedEndpoint, RuntimeKind};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 /// What a look came to.
 #[derive(Debug)]
-pub(super) enum Look {
+pub(super) enum Detection {
     /// A runtime answers.
     Found(FoundRuntime),
     /// Nobody listens, or a program of ours does.
     Nothing,
     /// Something answers that is no runtime; what it looks like.
-    Stranger(u64),
+    Unrelated(u64),
     /// Somebody listens and does not answer in time: a busy runtime does that.
     NoAnswer,
 }
 
 /// Looks at an endpoint where `last` was found before.
-pub(super) async fn look(place: &NamedEndpoint, last: Option<&FoundRuntime>, depth: Depth) -> Look {
-    let mut visit = Visit::new(place.endpoint.clone(), place.access.clone());
-    let known = place.kind.or(last.map(|last| last.kind));
+pub(super) async fn detect(
+    named: &NamedEndpoint,
+    last: Option<&FoundRuntime>,
+    depth: Depth,
+) -> Detection {
+    let mut client = EndpointClient::new(named.endpoint.clone(), named.access.clone());
+    let known = named.kind.or(last.map(|last| last.kind));
     if let Some(adapter) = known.and_then(adapter_of)
-        && let Some(found) = inspect(adapter, &mut visit, depth, last).await
+        && let Some(found) = inspect(adapter, &mut client, depth, last).await
     {
-        return Look::Found(found);
+        return Detection::Found(found);
     }
     // The port's first answer tells whether it is worth more questions.
-    let Some(root) = visit.get("/").await else {
-        return nothing(&visit, last);
+    let Some(root) = client.get("/").await else {
+        return nothing(&client, last);
     };
-    if place.kind.is_some() {
+    if named.kind.is_some() {
         // What the owner named is nothing else.
-        return nothing(&visit, last);
+        return nothing(&client, last);
     }
     for adapter in ADAPTERS {
-        if visit.is_ours() {
-            return Look::Nothing;
+        if client.is_ours() {
+            return Detection::Nothing;
         }
-        if adapter.recognise(&mut visit).await
-            && let Some(found) = inspect(adapter, &mut visit, Depth::Deep, None).await
+        if adapter.recognise(&mut client).await
+            && let Some(found) = inspect(adapter, &mut client, Depth::Deep, None).await
         {
-            return Look::Found(found);
+            return Detection::Found(found);
         }
     }
-    if visit.missed_an_answer() || visit.is_ours() {
-        return nothing(&visit, last);
+    if client.missed_an_answer() || client.is_ours() {
+        return nothing(&client, last);
     }
-    Look::Stranger(face(&root))
+    Detection::Unrelated(fingerprint(&root))
 }
 
 /// What a program looks like from outside. Its page may change with every answer; its name and status do not.
-fn face(root: &Seen) -> u64 {
+fn fingerprint(root: &Reply) -> u64 {
     let mut hasher = DefaultHasher::new();
     (root.status, &root.server).hash(&mut hasher);
     hasher.finish()
 }
 
 /// A busy runtime misses questions; that alone does not make it go away.
-fn nothing(visit: &Visit, last: Option<&FoundRuntime>) -> Look {
-    if last.is_some() && visit.missed_an_answer() && !visit.is_refused() {
-        Look::NoAnswer
+fn nothing(client: &EndpointClient, last: Option<&FoundRuntime>) -> Detection {
+    if last.is_some() && client.missed_an_answer() && !client.is_refused() {
+        Detection::NoAnswer
     } else {
-        Look::Nothing
+        Detection::Nothing
     }
 }
 
@@ -74,12 +78,12 @@ fn adapter_of(kind: RuntimeKind) -> Option<&'static dyn Adapter> {
 
 async fn inspect(
     adapter: &dyn Adapter,
-    visit: &mut Visit,
+    client: &mut EndpointClient,
     depth: Depth,
     last: Option<&FoundRuntime>,
 ) -> Option<FoundRuntime> {
     // The first look at a runtime is a deep one: a shallow one has nothing to add to.
     let depth = if last.is_some() { depth } else { Depth::Deep };
-    let inspection = adapter.inspect(visit, depth).await?;
-    Some(inspection.found(adapter.kind(), visit, depth, last))
+    let inspection = adapter.inspect(client, depth).await?;
+    Some(inspection.found(adapter.kind(), client, depth, last))
 }

@@ -14,20 +14,20 @@ use std::io;
 use std::time::Duration;
 use tokio::task::AbortHandle;
 
-/// How long one question may take.
-const QUESTION: Duration = Duration::from_millis(1500);
+/// How long one request may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_millis(1500);
 /// Most of an answer that is read, bytes. Tag lists and metrics of large installations stay well below.
 const ANSWER_BYTES: usize = 2 << 20;
 
 /// One answer.
 #[derive(Debug, Clone)]
-pub(super) struct Seen {
+pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) server: Option<String>,
     pub(super) body: Bytes,
 }
 
-impl Seen {
+impl Reply {
     /// The body of a 200 as JSON.
     pub(super) fn json<T: DeserializeOwned>(&self) -> Option<T> {
         (self.status == 200)
@@ -44,11 +44,11 @@ impl Seen {
 }
 
 /// Questions to one endpoint. Each path is asked once; later questions get the same answer.
-pub(super) struct Visit {
+pub(super) struct EndpointClient {
     endpoint: Endpoint,
     access: Access,
     connection: Option<Connection>,
-    seen: HashMap<String, Option<Seen>>,
+    replies: HashMap<String, Option<Reply>>,
     is_refused: bool,
     missed_an_answer: bool,
     is_ours: bool,
@@ -65,20 +65,20 @@ impl Drop for Connection {
     }
 }
 
-impl Visit {
+impl EndpointClient {
     pub(super) fn new(endpoint: Endpoint, access: Access) -> Self {
         Self {
             endpoint,
             access,
             connection: None,
-            seen: HashMap::new(),
+            replies: HashMap::new(),
             is_refused: false,
             missed_an_answer: false,
             is_ours: false,
         }
     }
 
-    /// The endpoint that is visited.
+    /// The endpoint that is asked.
     pub(super) fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
@@ -104,7 +104,7 @@ impl Visit {
     }
 
     /// Asks for `path`; `None` where no answer came in time.
-    pub(super) async fn get(&mut self, path: &str) -> Option<Seen> {
+    pub(super) async fn get(&mut self, path: &str) -> Option<Reply> {
         self.ask(Method::GET, path).await
     }
 
@@ -115,8 +115,8 @@ impl Visit {
 
     /// Whether `path` asks for a key that was not given, or refuses the given one.
     pub(super) async fn is_closed(&mut self, path: &str) -> bool {
-        let seen = self.get(path).await;
-        seen.is_some_and(|seen| matches!(seen.status, 401 | 403))
+        let reply = self.get(path).await;
+        reply.is_some_and(|reply| matches!(reply.status, 401 | 403))
     }
 
     /// Posts nothing to `path`, for the one runtime whose list of models is read by a POST.
@@ -124,18 +124,18 @@ impl Visit {
         self.ask(Method::POST, path).await?.json()
     }
 
-    async fn ask(&mut self, method: Method, path: &str) -> Option<Seen> {
-        if let Some(known) = self.seen.get(path) {
+    async fn ask(&mut self, method: Method, path: &str) -> Option<Reply> {
+        if let Some(known) = self.replies.get(path) {
             return known.clone();
         }
         if self.is_refused || self.is_ours {
             return None;
         }
-        let seen = tokio::time::timeout(QUESTION, self.fetch(method, path))
+        let reply = tokio::time::timeout(REQUEST_TIMEOUT, self.fetch(method, path))
             .await
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-        let seen = match seen {
-            Ok(seen) => Some(seen),
+        let reply = match reply {
+            Ok(reply) => Some(reply),
             Err(error) => {
                 self.connection = None;
                 self.is_refused |= error.kind() == io::ErrorKind::ConnectionRefused;
@@ -143,12 +143,12 @@ impl Visit {
                 None
             }
         };
-        self.is_ours |= seen.as_ref().is_some_and(Seen::is_ours);
-        self.seen.insert(path.to_owned(), seen.clone());
-        seen
+        self.is_ours |= reply.as_ref().is_some_and(Reply::is_ours);
+        self.replies.insert(path.to_owned(), reply.clone());
+        reply
     }
 
-    async fn fetch(&mut self, method: Method, path: &str) -> io::Result<Seen> {
+    async fn fetch(&mut self, method: Method, path: &str) -> io::Result<Reply> {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -173,7 +173,7 @@ impl Visit {
             .await
             .map_err(io::Error::other)?
             .to_bytes();
-        Ok(Seen {
+        Ok(Reply {
             status,
             server,
             body,
