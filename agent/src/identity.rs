@@ -1,11 +1,11 @@
 //! Who this node is: the receipt key, the enrolled name, the HMAC secret.
 //!
 //! `node.key` holds the private key and exists before the control plane hears of the public one. `node.secret`
-//! holds what enrolment gave. Both are mode 0600; a file that others can read is refused, because its secret
+//! holds what enrolment gave. Both are their owner's alone; a file that others can read is refused, because its secret
 //! may be known already. Nothing here is ever printed but public keys.
 
 use crate::config::{BaseUrl, StateDir};
-use crate::files;
+use crate::files::{self, Exposure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use dgon_protocol::frame::LINK_PATH;
@@ -44,16 +44,16 @@ pub enum IdentityError {
     },
     /// Others can read a secret.
     #[error(
-        "{} can be read by others (mode {mode:04o}), so its secret may be known; close it with `chmod 600 {}`, \
+        "{} can be read by others ({exposure}), so its secret may be known; close it with `{}`, \
          and enrol anew if the machine is shared",
         path.display(),
-        path.display()
+        exposure.command()
     )]
     Exposed {
-        /// The file.
+        /// The file, or the folder that should keep others from it.
         path: PathBuf,
-        /// Its mode.
-        mode: u32,
+        /// Whom it lets in.
+        exposure: Exposure,
     },
     /// A file is not what this program writes.
     #[error("{} is damaged; restore it from a backup, or move it away and enrol anew", .0.display())]
@@ -261,10 +261,14 @@ fn read_secret_file(path: &Path) -> Result<Zeroizing<String>, IdentityError> {
             }
         }
     };
-    if let Some(mode) = files::open_to_others(path).map_err(failed)? {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let of_file = files::open_to_others(path).map_err(failed)?;
+    let of_folder = files::folder_open_to_others(folder).map_err(failed)?;
+    let exposed = of_file.map(|exposure| (path, exposure));
+    if let Some((path, exposure)) = exposed.or(of_folder.map(|exposure| (folder, exposure))) {
         return Err(IdentityError::Exposed {
             path: path.to_owned(),
-            mode,
+            exposure,
         });
     }
     let content = files::read_small(path, FILE_BYTES).map_err(failed)?;
@@ -324,8 +328,10 @@ mod tests {
         create_key(&state).unwrap();
         std::fs::set_permissions(state.key_file(), std::fs::Permissions::from_mode(0o640)).unwrap();
         let error = load_key(&state).unwrap_err();
-        assert!(matches!(error, IdentityError::Exposed { mode: 0o640, .. }));
-        assert!(error.to_string().contains("chmod 600"), "{error}");
+        assert!(matches!(error, IdentityError::Exposed { .. }));
+        let said = error.to_string();
+        assert!(said.contains("(mode 0640)"), "{said}");
+        assert!(said.contains("`chmod 600 /"), "{said}");
     }
 
     #[test]

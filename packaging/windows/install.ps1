@@ -13,24 +13,21 @@ $exe = Join-Path $program 'dgon-agent.exe'
 $service = Get-Service -Name 'dgon-agent' -ErrorAction SilentlyContinue
 if ($service -and $service.Status -ne 'Stopped') { Stop-Service -Name 'dgon-agent' }
 
-New-Item -ItemType Directory -Force -Path $program, $state | Out-Null
+New-Item -ItemType Directory -Force -Path $program | Out-Null
 Copy-Item -Force -Path (Join-Path $here 'dgon-agent.exe') -Destination $exe
 Copy-Item -Force -Path (Join-Path $here 'dgon-agent.ps1') -Destination $program
-
-# Only administrators and the system may read the machine's key.
-icacls $state /inheritance:r /grant '*S-1-5-32-544:(OI)(CI)F' '*S-1-5-18:(OI)(CI)F' | Out-Null
 
 $path = [Environment]::GetEnvironmentVariable('Path', 'Machine')
 if (($path -split ';') -notcontains $program) {
     [Environment]::SetEnvironmentVariable('Path', "$path;$program", 'Machine')
 }
 
-if (-not $service) { & $exe service install }
+# It makes the folder of the machine's key, closed to all but administrators and the service; also for an upgrade.
+& $exe service install
 if ($LASTEXITCODE) { throw "dgon-agent service install failed ($LASTEXITCODE)" }
 
 Write-Host "dgon-agent is installed in $program."
 if (Test-Path (Join-Path $state 'node.secret')) {
-    Start-Service -Name 'dgon-agent'
     Write-Host 'The service runs.'
 } else {
     Write-Host 'This machine is not enrolled yet. In a new elevated window:'

@@ -52,7 +52,11 @@ enum Command {
     /// Type-check the agent for macOS, Windows and other processors.
     Cross(cross::Options),
     /// Run the agent for Windows (wine) and arm64 Linux (qemu) here, and link it for macOS.
-    Systems,
+    Systems {
+        /// Only systems whose name contains this: `Windows`, `arm64`, `macOS`.
+        #[arg(long, default_value = "")]
+        only: String,
+    },
     /// Fuzz every parser of remote bytes.
     Fuzz {
         /// Seconds for each target.
@@ -91,7 +95,7 @@ fn main() -> ExitCode {
         Command::Ci(options) => gate::run(&options),
         Command::Step { name } => return ended(gate::step(&name)),
         Command::Cross(options) => cross::run(&options),
-        Command::Systems => systems::run(),
+        Command::Systems { only } => systems::run_only(&only),
         Command::Fuzz { seconds } => fuzz::run(seconds),
         Command::Openapi => generated::write(),
         Command::Schemas => generated::write_schemas(),

@@ -180,9 +180,9 @@ fn missing_packages(missing: &[&&Need], packages: &[&str]) -> anyhow::Error {
     )
 }
 
-/// Waits until no other step installs by the same means: steps run beside each other as processes of their own, and
+/// Waits until no other step works by the same means: steps run beside each other as processes of their own, and
 /// apt waits for the lock of its packages but not for that of its lists. Holds until the file is dropped.
-fn one_at_a_time(means: &str) -> Result<std::fs::File> {
+pub(crate) fn one_at_a_time(means: &str) -> Result<std::fs::File> {
     let path = shell::target_dir().join(format!("{means}.lock"));
     let lock = std::fs::create_dir_all(shell::target_dir())
         .and_then(|()| std::fs::File::create(&path))

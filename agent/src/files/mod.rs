@@ -10,27 +10,34 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
+#[cfg(any(windows, test))]
+mod access_list;
+mod exposure;
 #[cfg(unix)]
 mod unix;
 #[cfg(unix)]
 use unix as os;
-#[cfg(not(unix))]
-mod other;
-#[cfg(not(unix))]
-use other as os;
+#[cfg(windows)]
+mod windows;
+#[cfg(windows)]
+use windows as os;
+
+pub use exposure::Exposure;
 
 #[cfg(unix)]
 pub(crate) use os::{Account, give_tree, open_to_group, replace_program};
-pub use os::{free_bytes, is_superuser, open_to_others, writable_by_others};
+#[cfg(windows)]
+pub(crate) use os::{Descriptor, close_tree, service_folder};
+pub use os::{folder_open_to_others, free_bytes, is_superuser, open_to_others, writable_by_others};
 pub(crate) use os::{is_same, is_stderr, private};
 
-/// Makes a directory that only its owner can enter, and its parents.
+/// Makes a directory that only its owner can enter, and its parents. One that is there stays as it is.
 ///
 /// # Errors
-/// What the system says.
+/// What the system says; also where what is put into the directory would be open to others.
 pub fn create_private_dir(path: &Path) -> io::Result<()> {
     if path.is_dir() {
-        return Ok(());
+        return os::check_private_dir(path);
     }
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;

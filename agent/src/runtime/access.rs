@@ -80,9 +80,9 @@ pub fn load_access(
                 path: path.to_owned(),
                 source,
             })?;
-            if let Ok(Some(_)) = files::open_to_others(path) {
-                let path = path.display();
-                tracing::warn!(%path, "the key of a runtime can be read by others; `chmod 600` it");
+            if let Ok(Some(exposure)) = files::open_to_others(path) {
+                let (path, fix) = (path.display(), exposure.command());
+                tracing::warn!(%path, who = %exposure, "the key of a runtime can be read by others; `{fix}` closes it");
             }
             Some(bearer(path, &content)?)
         }

@@ -1,20 +1,28 @@
 //! Windows' service manager, through `sc.exe`. There are no services of one user.
+//!
+//! The service runs as a virtual account of its own, which Windows makes with the service: no password, no rights but
+//! those of every user, and no privilege but to pass through folders. So its program lies where such an account may
+//! run it, and its folder is closed to all but it, administrators and the system ([`crate::files`]).
 
 use super::{
     Level, NAME, Places, Report, ServiceError, ServiceState, command, delete, hosted, is_enrolled,
     kept,
 };
 use service_manager::{
-    RestartPolicy, ScServiceManager, ServiceInstallCtx, ServiceLabel, ServiceManager as _,
-    ServiceStartCtx, ServiceStopCtx, ServiceUninstallCtx,
+    RestartPolicy, ScConfig, ScInstallConfig, ScServiceManager, ServiceInstallCtx, ServiceLabel,
+    ServiceManager as _, ServiceStartCtx, ServiceStopCtx, ServiceUninstallCtx, WindowsStartType,
 };
+use std::fs;
 use std::path::{Path, PathBuf};
 
 const MANAGER: &str = "windows";
+/// The service's account. Its number is known to [`crate::files`].
+const ACCOUNT: &str = r"NT SERVICE\dgon-agent";
+/// The one privilege that it keeps, which every process needs.
+const PRIVILEGES: &str = "SeChangeNotifyPrivilege";
 
 pub(super) fn system_places(program: PathBuf) -> Places {
-    let data = std::env::var_os("ProgramData").unwrap_or_else(|| r"C:\ProgramData".into());
-    let folder = Path::new(&data).join("DGON");
+    let folder = crate::files::service_folder();
     Places {
         program,
         config_file: folder.join("agent.yaml"),
@@ -74,14 +82,12 @@ pub(super) fn install(level: Level, places: &Places) -> Result<Report, ServiceEr
             .uninstall(ServiceUninstallCtx { label: label() })
             .map_err(ServiceError::io("replace the service"))?;
     }
-    crate::files::create_private_dir(&places.state_dir).map_err(ServiceError::io(format!(
-        "make the state directory {}",
-        places.state_dir.display()
-    )))?;
+    let program = place_program(&places.program, &mut report)?;
+    close_folder(&places.state_dir)?;
     manager()
         .install(ServiceInstallCtx {
             label: label(),
-            program: places.program.clone(),
+            program,
             args: vec![
                 "run".into(),
                 hosted::FLAG.into(),
@@ -94,10 +100,14 @@ pub(super) fn install(level: Level, places: &Places) -> Result<Report, ServiceEr
             username: None,
             working_directory: None,
             environment: None,
-            autostart: true,
+            autostart: false,
             restart_policy: RestartPolicy::Never,
         })
         .map_err(ServiceError::io("install the service"))?;
+    // It is made as the system's own and starts by itself only once it is not.
+    let account = ["obj=", ACCOUNT, "password=", "", "start=", "auto"];
+    command("sc.exe", &[&["config", NAME], &account[..]].concat())?;
+    command("sc.exe", &["privs", NAME, PRIVILEGES])?;
     let restarts = "restart/5000/restart/5000/restart/60000";
     command(
         "sc.exe",
@@ -107,7 +117,7 @@ pub(super) fn install(level: Level, places: &Places) -> Result<Report, ServiceEr
     let what = "DGON agent: meters the LLM runtime of this machine and signs receipts";
     command("sc.exe", &["description", NAME, what])?;
     report.did(format!(
-        "installed the service {NAME}; it starts with the machine"
+        "installed the service {NAME}; it starts with the machine and runs as {ACCOUNT}"
     ));
     if is_enrolled(&places.state_dir) {
         start(level)?;
@@ -120,6 +130,50 @@ pub(super) fn install(level: Level, places: &Places) -> Result<Report, ServiceEr
         ));
     }
     Ok(report)
+}
+
+/// Puts a copy of the program where the service's account may run it and nobody but administrators may change it.
+fn place_program(program: &Path, report: &mut Report) -> Result<PathBuf, ServiceError> {
+    let programs = programs();
+    if program.starts_with(&programs) {
+        return Ok(program.to_owned());
+    }
+    let copy = program_copy();
+    let fresh = copy.with_extension("exe.new");
+    fs::create_dir_all(programs.join("DGON"))
+        .and_then(|()| fs::copy(program, &fresh))
+        .and_then(|_| fs::rename(&fresh, &copy))
+        .map_err(ServiceError::io(format!(
+            "copy {} to {}",
+            program.display(),
+            copy.display()
+        )))?;
+    report.did(format!(
+        "copied {} to {}",
+        program.display(),
+        copy.display()
+    ));
+    Ok(copy)
+}
+
+fn programs() -> PathBuf {
+    std::env::var_os("ProgramFiles")
+        .unwrap_or_else(|| r"C:\Program Files".into())
+        .into()
+}
+
+fn program_copy() -> PathBuf {
+    programs().join(r"DGON\dgon-agent.exe")
+}
+
+/// What an administrator enrolled before becomes the service's.
+fn close_folder(folder: &Path) -> Result<(), ServiceError> {
+    crate::files::create_private_dir(folder)
+        .and_then(|()| crate::files::close_tree(folder))
+        .map_err(ServiceError::io(format!(
+            "keep {} for the service's account",
+            folder.display()
+        )))
 }
 
 pub(super) fn uninstall(
@@ -138,6 +192,14 @@ pub(super) fn uninstall(
             .uninstall(ServiceUninstallCtx { label: label() })
             .map_err(ServiceError::io("remove the service"))?;
         report.did(format!("removed the service {NAME}"));
+        let copy = program_copy();
+        if copy.exists() {
+            // Windows lets no running program go, and this may be it.
+            report.note(format!(
+                "the program {} stays; delete it by hand",
+                copy.display()
+            ));
+        }
     } else {
         report.note("no service was installed");
     }
@@ -211,5 +273,10 @@ fn label() -> ServiceLabel {
 }
 
 fn manager() -> ScServiceManager {
-    ScServiceManager::system()
+    ScServiceManager::system().with_config(ScConfig {
+        install: ScInstallConfig {
+            start_type: WindowsStartType::Demand,
+            ..ScInstallConfig::default()
+        },
+    })
 }

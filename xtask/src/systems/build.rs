@@ -7,8 +7,8 @@ use anyhow::{Context as _, Result};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What Rust's library wants from a DLL that wine lacks.
-const STAND_IN: &str = "xtask/systems/bcryptprimitives.c";
+/// DLLs that wine lacks or aborts in.
+const STAND_INS: [&str; 2] = ["bcryptprimitives", "pdh"];
 
 /// The programs of this machine that the others are checked against; the same choice of packages as the tests'.
 pub(super) fn native() -> Result<()> {
@@ -26,7 +26,7 @@ pub(super) fn native() -> Result<()> {
     ]))
 }
 
-/// The Windows program in a folder of its own, with the DLL that wine lacks beside it.
+/// The Windows program in a folder of its own, with what stands in for DLLs of Windows beside it.
 pub(super) fn windows() -> Result<PathBuf> {
     const TARGET: &str = "x86_64-pc-windows-gnu";
     const GCC: &str = "x86_64-w64-mingw32-gcc";
@@ -48,12 +48,14 @@ pub(super) fn windows() -> Result<PathBuf> {
     std::fs::create_dir_all(&bin)?;
     let program = bin.join("dgon-agent.exe");
     copy(&built(TARGET, "dgon-agent.exe"), &program)?;
-    shell::check(
-        shell::command(GCC)
-            .args(["-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-o"])
-            .arg(bin.join("bcryptprimitives.dll"))
-            .args([STAND_IN, "-ladvapi32"]),
-    )?;
+    for name in STAND_INS {
+        shell::check(
+            shell::command(GCC)
+                .args(["-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-o"])
+                .arg(bin.join(format!("{name}.dll")))
+                .args([&format!("xtask/systems/{name}.c"), "-ladvapi32"]),
+        )?;
+    }
     Ok(program)
 }
 

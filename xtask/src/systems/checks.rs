@@ -1,30 +1,36 @@
-//! The eight checks that every system's agent passes.
+//! The eight checks that every system's agent passes; what only one system has comes after them ([`access`]).
 
+use super::access;
+use super::bounded::{self, until};
 use super::folder;
 use super::guest::Guest;
-use super::plane::{MODEL, Plane, Program, curl, free_port, native, until};
+use super::plane::{MODEL, Plane, Program, curl, free_port, native};
 use crate::shell;
 use anyhow::{Context as _, Result, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 const VECTORS: &str = "protocol/tests/data/receipts.jsonl";
 
 /// An agent of another system in a place of its own.
-struct Bench {
-    guest: Guest,
-    folder: PathBuf,
+pub(super) struct Bench {
+    pub(super) guest: Guest,
+    pub(super) folder: PathBuf,
     plane: Plane,
     proxy: u16,
     public_key: String,
+    requests: Vec<String>,
     agent: Option<Program>,
 }
 
-type Check = (&'static str, fn(&mut Bench) -> Result<String>);
+pub(super) type Check = (&'static str, fn(&mut Bench) -> Result<String>);
 
 /// In this order: each builds on those before it.
 const CHECKS: [Check; 8] = [
@@ -40,7 +46,11 @@ const CHECKS: [Check; 8] = [
 
 /// Runs all of them.
 pub(super) fn run(guest: Guest) -> Result<()> {
-    let name = if guest.is_windows() { "wine" } else { "qemu" };
+    let name = if guest.windows().is_some() {
+        "wine"
+    } else {
+        "qemu"
+    };
     // A folder with a space in its name: nothing may take it for two words.
     let place = folder().join(name).join("a place");
     if place.exists() {
@@ -53,25 +63,46 @@ pub(super) fn run(guest: Guest) -> Result<()> {
         folder: place,
         proxy: free_port()?,
         public_key: String::new(),
+        requests: Vec::new(),
         agent: None,
     };
     bench.write_config()?;
-    let result = CHECKS.iter().try_for_each(|(name, check)| {
-        let said = check(&mut bench).with_context(|| format!("the check \"{name}\" failed"))?;
-        println!("  ok  {name}: {said}");
-        Ok(())
-    });
-    if result.is_err() {
-        println!("  its files and logs are in {}", bench.folder.display());
-    }
-    if let Some(agent) = &mut bench.agent {
-        // It may have ended already.
-        let _ = bench.guest.kill(&mut agent.0);
-    }
-    result
+    let checked = bench.check_all();
+    let ended = bench.end();
+    checked.and(ended)
 }
 
 impl Bench {
+    fn check_all(&mut self) -> Result<()> {
+        let own: &[Check] = match self.guest.windows() {
+            Some(_) => &access::CHECKS,
+            None => &[],
+        };
+        for (name, check) in CHECKS.iter().chain(own) {
+            let began = Instant::now();
+            let said = check(self).with_context(|| {
+                format!(
+                    "the check \"{name}\" failed; its files and logs are in {}",
+                    self.folder.display()
+                )
+            })?;
+            println!(
+                "  ok  {:>5.1} s  {name}: {said}",
+                began.elapsed().as_secs_f64()
+            );
+        }
+        Ok(())
+    }
+
+    /// Leaves no process behind.
+    pub(super) fn end(&mut self) -> Result<()> {
+        if let Some(mut agent) = self.agent.take() {
+            // It may have ended already.
+            drop(self.guest.kill(&mut agent.0));
+        }
+        self.guest.end()
+    }
+
     fn write_config(&self) -> Result<()> {
         let yaml = format!(
             "control_plane:\n  api: {}\nruntimes:\n  detect: false\n  endpoints:\n    - {}\nproxy:\n  listen: 127.0.0.1:{}\n",
@@ -83,7 +114,7 @@ impl Bench {
     }
 
     /// A command of the agent with its own places.
-    fn agent(&self, arguments: &[&str]) -> Command {
+    pub(super) fn agent(&self, arguments: &[&str]) -> Command {
         let mut command = self.guest.agent();
         command
             .args(arguments)
@@ -114,44 +145,55 @@ impl Bench {
         })
     }
 
-    /// A streamed request through the agent's proxy, to its end.
-    fn request(&self) -> Result<()> {
+    /// A streamed request through the agent's proxy, to its end; its id is in a header.
+    fn request(&mut self) -> Result<()> {
         let url = format!("http://127.0.0.1:{}/v1/chat/completions", self.proxy);
         let body = json!({
             "model": MODEL, "stream": true, "messages": [{"role": "user", "content": "Say hello."}],
         });
-        let answer = curl(&url, &[], Some(&body))?;
+        let head = self.folder.join("head");
+        let answer = curl(
+            &url,
+            &["--dump-header", &head.display().to_string()],
+            Some(&body),
+        )?;
         let text = String::from_utf8_lossy(&answer);
         ensure!(
             text.trim_end().ends_with("data: [DONE]"),
             "the answer broke off: {text}"
         );
+        let head = std::fs::read_to_string(head)?;
+        let id = head
+            .lines()
+            .find_map(|line| line.strip_prefix("x-dgon-request-id: "));
+        self.requests
+            .push(id.context("the answer names no request")?.trim().to_owned());
         Ok(())
     }
 
-    /// Waits until the control plane has so many receipts, numbered without a gap.
-    fn stored(&self, count: u64) -> Result<Vec<(u64, String)>> {
-        until("every receipt", || {
+    /// Waits until the control plane has the receipts of all requests, each once, and its numbers have no gap. It has
+    /// more than those: the doctor and the control plane ask, too.
+    fn stored(&self) -> Result<()> {
+        until("the receipts", || {
             let receipts = self.plane.receipts()?;
             let numbers: Vec<u64> = receipts.iter().map(|(seq, _)| *seq).collect();
+            let expected: Vec<u64> = (1..).take(numbers.len()).collect();
             ensure!(
-                numbers == (1..=count).collect::<Vec<_>>(),
-                "the control plane has the numbers {numbers:?}, not 1 to {count}"
+                numbers == expected,
+                "the control plane has the numbers {numbers:?}"
             );
-            Ok(receipts)
+            for wanted in &self.requests {
+                let count = receipts.iter().filter(|(_, id)| id == wanted).count();
+                ensure!(count == 1, "{wanted} has {count} receipts");
+            }
+            Ok(())
         })
     }
 }
 
-fn output(mut command: Command) -> Result<Output> {
-    let shown = format!("{:?}", command.get_program());
-    command
-        .output()
-        .with_context(|| format!("{shown} could not be started"))
-}
-
-fn json_of(command: Command) -> Result<Value> {
-    let output = output(command)?;
+/// What a command printed as JSON, whatever it ended with.
+pub(super) fn json_of(mut command: Command) -> Result<Value> {
+    let output = bounded::output(&mut command)?;
     serde_json::from_slice(&output.stdout).with_context(|| {
         format!(
             "no JSON ({}): {}",
@@ -162,19 +204,19 @@ fn json_of(command: Command) -> Result<Value> {
 }
 
 fn version(bench: &mut Bench) -> Result<String> {
-    let said = shell::output(&mut bench.agent(&["--version"]))?;
+    let said = bounded::success(&mut bench.agent(&["--version"]))?;
     let wanted = format!("dgon-agent {}", env!("CARGO_PKG_VERSION"));
     ensure!(said.starts_with(&wanted), "it says {said}");
     Ok(said.trim().to_owned())
 }
 
 fn config(bench: &mut Bench) -> Result<String> {
-    shell::output(&mut bench.agent(&["config", "check"]))?;
+    bounded::success(&mut bench.agent(&["config", "check"]))?;
     let broken = bench.folder.join("broken.yaml");
     std::fs::write(&broken, "proxy:\n  listn: 127.0.0.1:1\n")?;
     let mut check = bench.agent(&["config", "check"]);
     check.env("DGON_CONFIG", bench.guest.path(&broken));
-    let status = output(check)?.status;
+    let status = bounded::output(&mut check)?.status;
     ensure!(
         status.code() == Some(64),
         "a wrong key ended with {status}, not 64"
@@ -235,15 +277,8 @@ fn vectors(bench: &mut Bench) -> Result<String> {
 
 fn doctor(bench: &mut Bench) -> Result<String> {
     let report = diagnosis(bench)?;
-    let outcome = outcome_of(&report, "identity.key")?;
-    ensure!(
-        outcome == "fail",
-        "a machine without identity is {outcome}: {report:#}"
-    );
-    ensure!(
-        outcome_of(&report, "network.connect")? == "ok",
-        "{report:#}"
-    );
+    expect(&report, "identity.key", "fail")?;
+    expect(&report, "network.connect", "ok")?;
     Ok(format!(
         "{} checks made, none broke",
         report["checks"].as_array().map_or(0, Vec::len)
@@ -251,7 +286,7 @@ fn doctor(bench: &mut Bench) -> Result<String> {
 }
 
 /// The doctor's report; a check that is itself at fault is an error.
-fn diagnosis(bench: &Bench) -> Result<Value> {
+pub(super) fn diagnosis(bench: &Bench) -> Result<Value> {
     let report = json_of(bench.agent(&["doctor", "--json"]))?;
     let checks = report["checks"]
         .as_array()
@@ -263,11 +298,18 @@ fn diagnosis(bench: &Bench) -> Result<Value> {
     Ok(report)
 }
 
-fn outcome_of<'a>(report: &'a Value, id: &str) -> Result<&'a str> {
+/// The check with this id.
+pub(super) fn check<'a>(report: &'a Value, id: &str) -> Result<&'a Value> {
     let mut checks = report["checks"].as_array().into_iter().flatten();
     let check = checks.find(|check| check["id"] == id);
-    let outcome = check.and_then(|check| check["outcome"].as_str());
-    outcome.with_context(|| format!("the doctor made no check {id}"))
+    check.with_context(|| format!("the doctor made no check {id}"))
+}
+
+/// Fails where a check has another outcome.
+pub(super) fn expect(report: &Value, id: &str, outcome: &str) -> Result<()> {
+    let check = check(report, id)?;
+    ensure!(check["outcome"] == outcome, "it is not {outcome}: {check}");
+    Ok(())
 }
 
 fn enrol(bench: &mut Bench) -> Result<String> {
@@ -286,11 +328,7 @@ fn enrol(bench: &mut Bench) -> Result<String> {
         "config.state_mode",
         "control_plane.credentials",
     ] {
-        let outcome = outcome_of(&report, id)?;
-        ensure!(
-            outcome == "ok",
-            "{id} is {outcome} after enrolment: {report:#}"
-        );
+        expect(&report, id, "ok")?;
     }
     Ok(format!("as {}", said["node_id"].as_str().unwrap_or("?")))
 }
@@ -302,18 +340,14 @@ fn run_agent(bench: &mut Bench) -> Result<String> {
     }
     let report = diagnosis(bench)?;
     for id in ["agent.running", "agent.link", "agent.serving"] {
-        let outcome = outcome_of(&report, id)?;
-        ensure!(
-            outcome == "ok",
-            "{id} is {outcome} while it runs: {report:#}"
-        );
+        expect(&report, id, "ok")?;
     }
     Ok("it finds the runtime, its proxy streams, its local socket and its link stand".to_owned())
 }
 
 fn receipt(bench: &mut Bench) -> Result<String> {
-    let stored = bench.stored(3)?;
-    for (_, request) in &stored {
+    bench.stored()?;
+    for request in &bench.requests {
         let file = bench.folder.join("receipt.json");
         std::fs::write(&file, bench.plane.get(&format!("/receipts/{request}/raw"))?)?;
         let mut verify = shell::command(native("dgon-agent"));
@@ -337,6 +371,20 @@ fn receipt(bench: &mut Bench) -> Result<String> {
     Ok("three requests, three receipts, each verified by this machine's own agent".to_owned())
 }
 
+/// Waits until nobody listens on a port any more: only a refusal says so, as a process that hangs takes connections.
+fn refused(port: u16) -> Result<()> {
+    const WITHIN: Duration = Duration::from_secs(2);
+    let address = (Ipv4Addr::LOCALHOST, port).into();
+    until(
+        "the end of the killed agent's proxy",
+        || match TcpStream::connect_timeout(&address, WITHIN) {
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(()),
+            Err(error) => bail!("it neither answers nor refuses: {error}"),
+            Ok(_) => bail!("it still takes connections"),
+        },
+    )
+}
+
 /// What a client saw end has its receipt, also where the agent was killed before anybody else had it.
 fn kill_and_recover(bench: &mut Bench) -> Result<String> {
     bench.plane.kill();
@@ -347,17 +395,12 @@ fn kill_and_recover(bench: &mut Bench) -> Result<String> {
         bail!("the agent does not run");
     };
     bench.guest.kill(&mut agent.0)?;
-    let gone = curl(
-        &format!("http://127.0.0.1:{}/", bench.proxy),
-        &["--max-time", "2"],
-        None,
-    );
-    ensure!(gone.is_err(), "the killed agent still answers");
+    refused(bench.proxy)?;
     bench.start_agent()?;
     for _ in 0..2 {
         bench.request()?;
     }
     bench.plane.resume()?;
-    bench.stored(8)?;
-    Ok("killed with three receipts that nobody else had; all eight are stored, 1 to 8".to_owned())
+    bench.stored()?;
+    Ok("killed with three receipts that nobody else had; none is lost, none is doubled".to_owned())
 }

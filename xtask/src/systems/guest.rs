@@ -1,13 +1,12 @@
 //! A program of another system, and what runs it here.
 
-use super::folder;
+use super::bounded::{self, PATIENCE};
+use super::wine::Wine;
 use crate::shell;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 
-/// Where wine's loader is.
-pub(super) const WINE: [&str; 2] = ["/usr/lib/wine/wine64", "wine64"];
 /// The emulators of arm64 programs.
 pub(super) const QEMU: [&str; 2] = ["qemu-aarch64", "qemu-aarch64-static"];
 /// Arm64's C library.
@@ -15,107 +14,95 @@ const ARM_ROOT: &str = "/usr/aarch64-linux-gnu";
 
 /// The agent for another system.
 pub(super) struct Guest {
-    runner: Vec<String>,
     program: PathBuf,
-    prefix: Option<PathBuf>,
+    runner: Runner,
+}
+
+enum Runner {
+    Wine(Wine),
+    Qemu(String),
 }
 
 impl Guest {
     /// A Windows program, with a Windows of its own around it.
     pub(super) fn wine(program: &Path) -> Result<Self> {
-        let prefix = folder().join("wine/prefix");
-        std::fs::create_dir_all(&prefix)?;
-        let guest = Self {
-            runner: vec![first(&WINE)?],
+        Ok(Self {
             program: program.to_owned(),
-            prefix: Some(prefix),
-        };
-        // The first start makes a Windows' files; it warns of windows that cannot be drawn.
-        shell::output(guest.run("wineboot.exe".as_ref()).arg("--init"))?;
-        Ok(guest)
+            runner: Runner::Wine(Wine::start()?),
+        })
     }
 
     /// An arm64 program.
     pub(super) fn qemu(program: &Path) -> Result<Self> {
         Ok(Self {
-            runner: vec![first(&QEMU)?, "-L".to_owned(), ARM_ROOT.to_owned()],
             program: program.to_owned(),
-            prefix: None,
+            runner: Runner::Qemu(first(&QEMU)?),
         })
     }
 
     /// A command of the agent, told nothing of this machine's environment.
     pub(super) fn agent(&self) -> Command {
-        self.run(&self.program)
-    }
-
-    fn run(&self, program: &Path) -> Command {
-        let (loader, options) = self
-            .runner
-            .split_first()
-            .map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
-        let mut command = shell::command(loader);
-        command.args(options).arg(program).env_clear();
-        for name in ["PATH", "HOME", "USER", "LANG"] {
-            if let Some(value) = std::env::var_os(name) {
-                command.env(name, value);
+        match &self.runner {
+            Runner::Wine(wine) => wine.run(&self.program),
+            Runner::Qemu(qemu) => {
+                let mut command = shell::command(qemu);
+                command.args(["-L", ARM_ROOT]).arg(&self.program);
+                forget_environment(&mut command);
+                command
             }
         }
-        if let Some(prefix) = &self.prefix {
-            command
-                .env("WINEPREFIX", prefix)
-                .env("WINEDEBUG", "-all")
-                // No runtime of .NET and no browser is offered for installation.
-                .env("WINEDLLOVERRIDES", "mscoree,mshtml=");
-        }
-        command.stdin(Stdio::null());
-        command
     }
 
     /// A path of this machine as the program names it.
     pub(super) fn path(&self, path: &Path) -> String {
         let text = path.display().to_string();
-        if self.prefix.is_some() {
-            format!("Z:{}", text.replace('/', "\\"))
-        } else {
-            text
+        match self.windows() {
+            Some(_) => format!("Z:{}", text.replace('/', "\\")),
+            None => text,
         }
     }
 
-    /// Whether it is Windows.
-    pub(super) fn is_windows(&self) -> bool {
-        self.prefix.is_some()
+    /// The Windows that it runs in, where it is one.
+    pub(super) fn windows(&self) -> Option<&Wine> {
+        match &self.runner {
+            Runner::Wine(wine) => Some(wine),
+            Runner::Qemu(_) => None,
+        }
     }
 
     /// Ends a program at once, as its system does it: TerminateProcess or SIGKILL.
     pub(super) fn kill(&self, child: &mut Child) -> Result<()> {
-        if self.prefix.is_some() {
-            let mut kill = self.run("taskkill.exe".as_ref());
-            shell::output(kill.args(["/F", "/IM", "dgon-agent.exe"]))?;
-        } else {
-            child.kill()?;
+        match &self.runner {
+            Runner::Wine(wine) => wine.kill("dgon-agent.exe", child),
+            Runner::Qemu(_) => {
+                child.kill()?;
+                ensure!(
+                    bounded::wait(child, PATIENCE)?.is_some(),
+                    "the killed program did not end"
+                );
+                Ok(())
+            }
         }
-        child.wait().context("the killed program did not end")?;
-        Ok(())
+    }
+
+    /// Ends what runs around it.
+    pub(super) fn end(&self) -> Result<()> {
+        self.windows().map_or(Ok(()), Wine::end)
     }
 }
 
-impl Drop for Guest {
-    fn drop(&mut self) {
-        if let Some(prefix) = &self.prefix {
-            for server in ["/usr/lib/wine/wineserver", "wineserver"] {
-                let mut end = Command::new(server);
-                // What runs in this Windows ends with it; there may be nothing.
-                if end.arg("-k").env("WINEPREFIX", prefix).status().is_ok() {
-                    break;
-                }
-            }
+/// Leaves a command only what every program needs.
+pub(super) fn forget_environment(command: &mut Command) {
+    command.env_clear();
+    for name in ["PATH", "HOME", "USER", "LANG"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
         }
     }
 }
 
 /// The first program of these that is there.
-fn first(names: &[&str]) -> Result<String> {
+pub(super) fn first(names: &[&str]) -> Result<String> {
     names
         .iter()
         .find(|name| Path::new(name).is_file() || shell::exists(name))

@@ -1,5 +1,6 @@
 //! What the other system's agent speaks to, run natively: a control plane, a simulated runtime, a client.
 
+use super::bounded::{self, until};
 use crate::shell;
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
@@ -8,11 +9,6 @@ use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-
-/// Longest wait for anything; programs under an emulator are slow on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(90);
-const LOOK: Duration = Duration::from_millis(100);
 
 /// A program that is killed with its handle.
 pub(super) struct Program(pub(super) Child);
@@ -43,20 +39,6 @@ pub(super) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
         .local_addr()?
         .port())
-}
-
-/// Looks until `look` gives something; what went wrong at last where it never does.
-pub(super) fn until<T>(what: &str, mut look: impl FnMut() -> Result<T>) -> Result<T> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match look() {
-            Ok(found) => return Ok(found),
-            Err(error) if Instant::now() > deadline => {
-                return Err(error.context(format!("{what} did not come within {PATIENCE:?}")));
-            }
-            Err(_) => std::thread::sleep(LOOK),
-        }
-    }
 }
 
 /// A native program of this build.
@@ -156,7 +138,7 @@ impl Plane {
 
     /// A new enrolment token.
     pub(super) fn token(&self) -> Result<String> {
-        let printed = shell::output(
+        let printed = bounded::success(
             self.command()
                 .args(["token", "create", "--uses", "1", "--json"]),
         )?;
@@ -170,7 +152,8 @@ impl Plane {
     }
 
     fn sign_in(&self) -> Result<()> {
-        let printed = shell::output(self.command().args(["user", "link", "--url", &self.url()]))?;
+        let printed =
+            bounded::success(self.command().args(["user", "link", "--url", &self.url()]))?;
         let (_, token) = printed
             .split_whitespace()
             .find_map(|word| word.split_once("#token="))

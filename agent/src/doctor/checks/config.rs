@@ -137,9 +137,9 @@ fn file_mode(subject: &Subject) -> Check {
     let check = Check::new(CheckId::ConfigFileMode, file.display().to_string());
     match files::writable_by_others(file) {
         Ok(None) => check.ok("only its owner can change it"),
-        Ok(Some(mode)) => check.fail(
-            format!("others can change it (mode {mode:04o}), and with it what this agent does"),
-            HERE.close(file, "go-w"),
+        Ok(Some(exposure)) => check.fail(
+            format!("others can change it ({exposure}), and with it what this agent does"),
+            exposure.command(),
         ),
         Err(error) => unseen(check, file, &error, "there is no file to look at"),
     }
@@ -150,9 +150,9 @@ fn state_mode(subject: &Subject) -> Check {
     let check = Check::new(CheckId::ConfigStateMode, state.display().to_string());
     match files::open_to_others(state) {
         Ok(None) => check.ok("only its owner can enter the state directory"),
-        Ok(Some(mode)) => check.warn(
-            format!("others can look into the state directory (mode {mode:04o})"),
-            HERE.close(state, "700"),
+        Ok(Some(exposure)) => check.warn(
+            format!("others can look into the state directory ({exposure})"),
+            exposure.command(),
         ),
         Err(error) => unseen(check, state, &error, "there is no state directory yet"),
     }

@@ -44,7 +44,7 @@ fn secret(subject: &Subject) -> Check {
 fn fix(subject: &Subject, error: &IdentityError) -> String {
     match error {
         IdentityError::NotEnrolled(_) => subject.enrol_command(),
-        IdentityError::Exposed { path, .. } => HERE.close(path, "600"),
+        IdentityError::Exposed { exposure, .. } => exposure.command().to_owned(),
         IdentityError::Read { path, .. } => HERE.show_owner(path),
         // Nothing is lost: a damaged file is put aside, and enrolment makes a new one.
         IdentityError::Damaged(path) => {

@@ -71,15 +71,6 @@ impl System {
         }
     }
 
-    /// Lets a file or directory be its owner's alone as far as `mode` says, such as `600` or `go-w`. Windows has no
-    /// modes, and no check that asks for one.
-    pub(in crate::doctor) fn close(self, path: &Path, mode: &str) -> String {
-        match self {
-            Self::Linux | Self::Macos => format!("chmod {mode} {}", self.path(path)),
-            Self::Windows => self.show_owner(path),
-        }
-    }
-
     /// Runs a command as the user who owns a file.
     pub(in crate::doctor) fn as_owner(self, path: &Path, command: &str) -> String {
         let path = self.path(path);

@@ -96,7 +96,6 @@ fn all(here: super::System) -> Vec<String> {
         here.put_aside(path, "seen"),
         here.last_lines(path, 3),
         here.first_line(path),
-        here.close(path, "600"),
         here.as_owner(path, "dgon-agent doctor"),
         here.set_key(path, "listen", "127.0.0.1:1"),
         here.set_clock().to_owned(),

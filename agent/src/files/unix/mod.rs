@@ -14,6 +14,8 @@ pub(super) use folder::Folder;
 pub(crate) use hand_over::{Account, give_tree, open_to_group};
 pub(crate) use program::replace_program;
 
+use super::Exposure;
+use crate::shell::Shell;
 use folder::OTHERS_WRITE;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -29,22 +31,38 @@ pub fn is_superuser() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// The mode of a file or directory where it lets others in, `None` where only its owner can.
+/// Whom a file or directory lets in, `None` where only its owner.
 ///
 /// # Errors
 /// What the system says.
-pub fn open_to_others(path: &Path) -> io::Result<Option<u32>> {
-    let mode = fs::metadata(path)?.permissions().mode() & 0o7777;
-    Ok((mode & OTHERS != 0).then_some(mode))
+pub fn open_to_others(path: &Path) -> io::Result<Option<Exposure>> {
+    let facts = fs::metadata(path)?;
+    let closed = if facts.is_dir() { "700" } else { "600" };
+    Ok(exposure(path, &facts, OTHERS, closed))
 }
 
-/// The mode of a file where it lets others write, `None` where only its owner can.
+/// The same for a folder that alone keeps others from the files in it: here each file's own mode does.
+///
+/// # Errors
+/// None.
+pub fn folder_open_to_others(_path: &Path) -> io::Result<Option<Exposure>> {
+    Ok(None)
+}
+
+/// Who else may write a file, `None` where only its owner may.
 ///
 /// # Errors
 /// What the system says.
-pub fn writable_by_others(path: &Path) -> io::Result<Option<u32>> {
-    let mode = fs::metadata(path)?.permissions().mode() & 0o7777;
-    Ok((mode & OTHERS_WRITE != 0).then_some(mode))
+pub fn writable_by_others(path: &Path) -> io::Result<Option<Exposure>> {
+    Ok(exposure(path, &fs::metadata(path)?, OTHERS_WRITE, "go-w"))
+}
+
+fn exposure(path: &Path, facts: &fs::Metadata, bits: u32, closed: &str) -> Option<Exposure> {
+    let mode = facts.permissions().mode() & 0o7777;
+    (mode & bits != 0).then(|| {
+        let path = Shell::Posix.path(path);
+        Exposure::new(format!("mode {mode:04o}"), format!("chmod {closed} {path}"))
+    })
 }
 
 /// Bytes that this user can still write on the file system of `path`.
@@ -70,6 +88,11 @@ pub(super) fn make_private_dir(path: &Path) -> io::Result<()> {
         folder::give(parent.enter(name)?, owner)?;
     }
     parent.sync()
+}
+
+/// A directory that is there may be as open as its owner likes: each private file in it is closed by its own mode.
+pub(super) fn check_private_dir(_path: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
