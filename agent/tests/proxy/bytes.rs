@@ -96,8 +96,11 @@ async fn answers_pass_unchanged_and_are_measured() {
             );
             let hash = blake3::keyed_hash(&[7; 32], BODY.as_bytes()).to_hex();
             assert_eq!(facts.prompt_hash, Some(format!("blake3:{hash}")));
-            // That recording has three tokens that make no text.
-            let says_something = output > 0 && !file.contains("completion_native");
+            // One recording has three tokens that make no text, another a text that nobody counted.
+            let says_something = match file {
+                "triton_generate.json" => true,
+                _ => output > 0 && !file.contains("completion_native"),
+            };
             assert_eq!(facts.output_hash.is_some(), says_something, "{what}");
             assert!(facts.ended_ms >= facts.started_ms);
         }

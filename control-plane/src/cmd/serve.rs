@@ -39,10 +39,11 @@ pub(super) async fn run(common: &Common, options: &Options) -> Result<(), Failur
     let listener = listen(&config).await?;
     let app = open::app(&config).await?;
     app.load().await?;
+    let stop = CancellationToken::new();
+    // Before anybody is told that it runs, and may stop it.
+    stop_on_signal(stop.clone())?;
     announce(&config, &app).await?;
 
-    let stop = CancellationToken::new();
-    stop_on_signal(stop.clone())?;
     let tasks = tasks::spawn(&app, &stop);
     tokio::spawn(housekeeping(Arc::clone(&app), stop.clone()));
     let state = HttpState::new(Arc::clone(&app), config.http_settings());
