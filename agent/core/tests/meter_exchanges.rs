@@ -11,7 +11,6 @@ use dgon_agent_core::meter::{
     Dialect, Ending, Finish, Label, Measured, Meter, MeterSettings, Usage,
 };
 use dgon_protocol::receipt::Status;
-use proptest::prelude::*;
 use std::path::PathBuf;
 
 use Dialect::{Llama, Ollama, OpenAi, Tgi, Triton};
@@ -27,6 +26,8 @@ use TokensSource::{Chunks, None as NoTokens, PartialUsage, Unknown, Usage as Fro
 mod odd;
 #[path = "meter_exchanges/odd_exchanges.rs"]
 mod odd_exchanges;
+#[path = "meter_exchanges/properties.rs"]
+mod properties;
 
 const KEY: [u8; 32] = [7; 32];
 const OK: Result<(), Failure> = Ok(());
@@ -156,6 +157,8 @@ struct Run {
     before_hold: Option<Vec<u8>>,
     seen: Vec<u8>,
     measured: Measured,
+    /// Whether the answer went on after its end, so that the rest was kept back.
+    goes_on: bool,
 }
 
 fn run<'c>(settings: MeterSettings, chunks: impl Iterator<Item = &'c [u8]>) -> Run {
@@ -174,12 +177,14 @@ fn run<'c>(settings: MeterSettings, chunks: impl Iterator<Item = &'c [u8]>) -> R
             seen.extend_from_slice(&held);
         }
     }
+    let goes_on = meter.tail().is_some_and(|tail| tail.is_over());
     let (measured, rest) = meter.finish(Ending::Complete);
     seen.extend_from_slice(&rest);
     Run {
         before_hold,
         seen,
         measured,
+        goes_on,
     }
 }
 
@@ -489,122 +494,4 @@ fn broken_utf8_and_lone_surrogates_are_content() {
     let run = run(settings("x.sse", OpenAi, false), body.chunks(9));
     assert_eq!(run.measured.tokens_output, 2);
     assert_eq!(run.measured.status, Status::Ok);
-}
-
-/// What answers are made of, and what breaks them.
-const FRAGMENTS: &[&str] = &[
-    "data: ",
-    "data:",
-    "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2}}",
-    "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\\u00e9\"},\"finish_reason\":null}]}\n\n",
-    "data: {\"choices\":[{\"index\":1,\"delta\":{},\"finish_reason\":\"stop\"}]}\r\n\r\n",
-    "data: [DONE]\n\n",
-    "{\"response\":\"x\",\"done\":false}\n",
-    "{\"response\":\"\",\"done\":true,\"eval_count\":3}\n",
-    "{\"index\":0,\"content\":\"x\",\"stop\":true,\"tokens_predicted\":3}",
-    "{\"text_output\":\"ab\"}",
-    "{\"token\":{\"text\":\" a\",\"special\":false},\"generated_text\":null}",
-    "{\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":2}}",
-    "\"usage\":{\"prompt_tokens\":9}",
-    "\"choices\":[]",
-    "event: error\n",
-    "event: usage\r",
-    "error: {\"code\":1}\n",
-    "id: 1\n",
-    ": comment\n",
-    "text\n",
-    "[DONE]",
-    "[",
-    "]",
-    "{",
-    "}",
-    ",",
-    "\"",
-    "\\",
-    "\\ud83d",
-    "1e3",
-    "null",
-    "\n",
-    "\r",
-    "\r\n",
-    "\n\n",
-    " ",
-    "\u{feff}",
-];
-
-proptest! {
-    #[test]
-    fn any_chunking_gives_the_same_result(row in 0..ROWS.len(), cuts in prop::collection::vec(1usize..400, 1..40), drops: bool) {
-        let (file, dialect, ..) = ROWS[row];
-        let body = load(file);
-        let once = run(settings(file, dialect, drops), std::iter::once(body.as_slice()));
-        let mut rest = body.as_slice();
-        let mut sizes = cuts.iter().cycle();
-        let chunks = std::iter::from_fn(|| {
-            let size = (*sizes.next()?).min(rest.len());
-            let (chunk, tail) = rest.split_at(size);
-            rest = tail;
-            (!chunk.is_empty()).then_some(chunk)
-        });
-        let cut = run(settings(file, dialect, drops), chunks);
-        prop_assert_eq!(&cut.measured, &once.measured);
-        prop_assert_eq!(&cut.seen, &once.seen);
-        if !drops || dialect != OpenAi {
-            prop_assert_eq!(cut.seen, body);
-        }
-    }
-
-    #[test]
-    fn no_bytes_panic_and_none_is_lost(
-        chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..20),
-        dialect in prop::sample::select(vec![OpenAi, Dialect::Responses, Dialect::Messages, Ollama, Tgi, Llama, Triton, Dialect::Other]),
-        label in prop::sample::select(vec![Label::Readable, Label::EventStream, Label::Encoded, Label::NoAnswer]),
-        drops: bool,
-    ) {
-        let mut settings = settings("x.sse", dialect, drops);
-        settings.label = label;
-        let run = run(settings, chunks.iter().map(Vec::as_slice));
-        prop_assert_eq!(run.seen, chunks.concat());
-    }
-
-    #[test]
-    fn fragments_of_answers_read_alike_in_any_chunks(
-        fragments in prop::collection::vec(prop::sample::select(FRAGMENTS), 0..24),
-        cuts in prop::collection::vec(1usize..9, 1..12),
-        label in prop::sample::select(vec![Label::Readable, Label::EventStream]),
-        drops: bool,
-    ) {
-        let body = fragments.concat().into_bytes();
-        for dialect in [OpenAi, Dialect::Responses, Dialect::Messages, Ollama, Tgi, Llama, Triton, Dialect::Other] {
-            let mut settings = settings("x.sse", dialect, drops);
-            settings.label = label;
-            let once = run(settings.clone(), std::iter::once(body.as_slice()));
-            let mut rest = body.as_slice();
-            let mut sizes = cuts.iter().cycle();
-            let chunks = std::iter::from_fn(|| {
-                let size = (*sizes.next()?).min(rest.len());
-                let (chunk, tail) = rest.split_at(size);
-                rest = tail;
-                (!chunk.is_empty()).then_some(chunk)
-            });
-            let cut = run(settings, chunks);
-            prop_assert_eq!(&cut.measured, &once.measured);
-            prop_assert_eq!(&cut.seen, &once.seen);
-            if !drops {
-                // All of it, or up to where it goes on after its end.
-                prop_assert!(body.starts_with(&cut.seen));
-            }
-        }
-    }
-
-    #[test]
-    fn json_like_noise_does_not_panic(text in r#"(data: ?)?[\[{]("(choices|usage|message|done|token|response|type)":[0-9a-z\[\]{}",:]{0,20},?){0,4}[\]}]?\n{0,2}"#, drops: bool) {
-        for dialect in [OpenAi, Dialect::Responses, Dialect::Messages, Ollama, Tgi, Llama, Triton, Dialect::Other] {
-            for label in [Label::Readable, Label::EventStream] {
-                let mut settings = settings("x.sse", dialect, drops);
-                settings.label = label;
-                let _ = run(settings, text.as_bytes().chunks(3));
-            }
-        }
-    }
 }

@@ -1,9 +1,11 @@
 //! Clients that are slow to send their request bodies harm nobody else.
 
 use super::support::*;
+use dgon_agent::proxy::Settings;
 use dgon_agent::runtime::{Registry, RuntimeKind};
 use dgon_agent_core::facts::Failure;
 use dgon_protocol::receipt::Status;
+use std::sync::Arc;
 use std::time::Duration;
 
 const WORK: &str = r#"{"model":"m"}"#;
@@ -23,14 +25,19 @@ fn ok() -> Vec<Step> {
     )
 }
 
-#[tokio::test]
-async fn silent_bodies_hold_no_place_that_work_waits_for() {
+/// A proxy with these settings before a runtime that answers.
+async fn serving(settings: Settings) -> (Running, Arc<MemorySink>, Upstream) {
     let upstream = Upstream::play(ok()).await;
     let sink = MemorySink::open();
+    let found = vec![runtime(RuntimeKind::Ollama, upstream.addr, "m")];
+    (proxy_with(found, &sink, settings).await, sink, upstream)
+}
+
+#[tokio::test]
+async fn silent_bodies_hold_no_place_that_work_waits_for() {
     let mut few = settings();
     few.max_in_flight = 2;
-    let found = vec![runtime(RuntimeKind::Ollama, upstream.addr, "m")];
-    let running = proxy_with(found, &sink, few).await;
+    let (running, sink, _upstream) = serving(few).await;
     let mut silent = Vec::new();
     for _ in 0..8 {
         let mut client = Client::connect(running.addr).await;
@@ -44,12 +51,9 @@ async fn silent_bodies_hold_no_place_that_work_waits_for() {
 
 #[tokio::test]
 async fn silent_bodies_make_room_for_a_client_with_work() {
-    let upstream = Upstream::play(ok()).await;
-    let sink = MemorySink::open();
     let mut few = settings();
     few.max_connections = 4;
-    let found = vec![runtime(RuntimeKind::Ollama, upstream.addr, "m")];
-    let running = proxy_with(found, &sink, few).await;
+    let (running, _sink, _upstream) = serving(few).await;
     let mut silent = Vec::new();
     for request in [SILENT_WORK, SILENT_CONTROL].repeat(4) {
         let mut client = Client::connect(running.addr).await;
@@ -64,12 +68,9 @@ async fn silent_bodies_make_room_for_a_client_with_work() {
 
 #[tokio::test]
 async fn a_body_that_stops_on_its_way_through_is_the_clients_fault() {
-    let upstream = Upstream::play(ok()).await;
-    let sink = MemorySink::open();
     let mut quick = settings();
     quick.client_timeout = Duration::from_millis(200);
-    let found = vec![runtime(RuntimeKind::Ollama, upstream.addr, "m")];
-    let running = proxy_with(found, &sink, quick).await;
+    let (running, sink, _upstream) = serving(quick).await;
     let mut client = Client::connect(running.addr).await;
     client.send(SILENT_CONTROL).await;
     let reply = client.reply().await;
@@ -124,12 +125,9 @@ async fn the_copy_that_asks_for_usage_takes_its_share_of_the_memory() {
 
 #[tokio::test]
 async fn bodies_that_dribble_make_room_too() {
-    let upstream = Upstream::play(ok()).await;
-    let sink = MemorySink::open();
     let mut few = settings();
     few.max_connections = 4;
-    let found = vec![runtime(RuntimeKind::Ollama, upstream.addr, "m")];
-    let running = proxy_with(found, &sink, few).await;
+    let (running, _sink, _upstream) = serving(few).await;
     let mut dribbling = tokio::task::JoinSet::new();
     for request in [SILENT_WORK, SILENT_CONTROL].repeat(2) {
         let mut client = Client::connect(running.addr).await;

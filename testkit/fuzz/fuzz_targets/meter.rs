@@ -18,7 +18,8 @@ const DIALECTS: [Dialect; 8] = [
 ];
 const LABELS: [Label; 4] = [Label::Readable, Label::EventStream, Label::Encoded, Label::NoAnswer];
 
-fn play(choice: u8, step: usize, body: &[u8]) -> (Measured, Vec<u8>) {
+/// What was measured, what came out, and whether the answer went on after its end.
+fn play(choice: u8, step: usize, body: &[u8]) -> (Measured, Vec<u8>, bool) {
     let mut meter = Meter::new(MeterSettings {
         dialect: DIALECTS[usize::from(choice) % DIALECTS.len()],
         label: LABELS[usize::from(choice / 8) % LABELS.len()],
@@ -38,23 +39,25 @@ fn play(choice: u8, step: usize, body: &[u8]) -> (Measured, Vec<u8>) {
             out.extend_from_slice(&held);
         }
     }
+    let goes_on = meter.tail().is_some_and(|tail| tail.is_over());
     let (measured, rest) = meter.finish(Ending::Complete);
     out.extend_from_slice(&rest);
     assert!(holds <= 1);
-    (measured, out)
+    (measured, out, goes_on)
 }
 
 fuzz_target!(|input: &[u8]| {
     let Some((&[choice, step], body)) = input.split_first_chunk::<2>() else { return };
-    let (measured, out) = play(choice, usize::from(step).max(1), body);
+    let (measured, out, goes_on) = play(choice, usize::from(step).max(1), body);
     if choice & 0x80 != 0 {
         assert!(out.len() <= body.len());
     } else {
         // Only what goes on after the end of an answer is held back.
         assert!(body.starts_with(&out));
+        assert!(goes_on || out == body);
     }
     let limit = i64::MAX as u64;
     assert!(measured.tokens_input <= limit && measured.tokens_output <= limit);
-    let (whole, out_whole) = play(choice, body.len().max(1), body);
+    let (whole, out_whole, _) = play(choice, body.len().max(1), body);
     assert_eq!((measured, out), (whole, out_whole));
 });
