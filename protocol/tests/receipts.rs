@@ -44,7 +44,7 @@ fn draft(seq: u64, model_id: &str) -> Draft {
         output_hash: None,
         energy_mwh: None,
         order_hash: None,
-        tokens_source: Some("usage"),
+        tokens_source: Some(TokensSource::Usage),
         error: None,
     }
 }

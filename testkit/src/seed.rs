@@ -10,7 +10,7 @@ use dgon_protocol::chain::Head;
 use dgon_protocol::frame::{Gpu, Inventory, Model, Runtime};
 use dgon_protocol::id::{NodeId, RequestId};
 use dgon_protocol::key::NodeKey;
-use dgon_protocol::receipt::{Draft, Fields, Receipt, Sha256Hash, Source, Status};
+use dgon_protocol::receipt::{Draft, Fields, Receipt, Sha256Hash, Source, Status, TokensSource};
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 use std::collections::BTreeSet;
@@ -277,7 +277,7 @@ fn receipt(
         output_hash: None,
         energy_mwh: None,
         order_hash: None,
-        tokens_source: Some("usage"),
+        tokens_source: Some(TokensSource::Usage),
         error: None,
     };
     let signed = draft.sign(&node.key);

@@ -3,36 +3,7 @@
 use dgon_protocol::id::RequestId;
 use dgon_protocol::receipt::{Sha256Hash, Source, Status};
 
-/// Where the token counts of a receipt come from, best first. Written into the receipt as `tokens_source`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TokensSource {
-    /// The runtime's final usage or its native counters.
-    Usage,
-    /// Running usage of a stream that ended early.
-    PartialUsage,
-    /// Output chunks were counted; the prompt counts what the runtime said, else 0.
-    Chunks,
-    /// Something was served, and its tokens are not known: the counts are 0 and mean nothing. Not paid.
-    Unknown,
-    /// A route whose work nobody pays, such as counting tokens: the counts are 0.
-    Unpaid,
-    /// Nothing was generated, so there was nothing to count.
-    None,
-}
-
-impl TokensSource {
-    /// The name in the receipt.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Usage => "usage",
-            Self::PartialUsage => "partial_usage",
-            Self::Chunks => "chunks",
-            Self::Unknown => "unknown",
-            Self::Unpaid => "unpaid",
-            Self::None => "none",
-        }
-    }
-}
+pub use dgon_protocol::receipt::TokensSource;
 
 /// Why a request failed, as the receipt names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,26 +81,4 @@ pub struct RequestFacts {
     pub energy_mwh: Option<u64>,
     /// Hash of the gateway's work order.
     pub order_hash: Option<Sha256Hash>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::TokensSource;
-    use dgon_protocol::receipt::TokensSource as Read;
-
-    #[test]
-    fn readers_of_receipts_know_every_source() {
-        for source in [
-            TokensSource::Usage,
-            TokensSource::PartialUsage,
-            TokensSource::Chunks,
-            TokensSource::Unknown,
-            TokensSource::Unpaid,
-            TokensSource::None,
-        ] {
-            let read = Read::of_name(source.as_str());
-            assert_eq!(read.as_str(), source.as_str());
-            assert_ne!(read, Read::Other);
-        }
-    }
 }

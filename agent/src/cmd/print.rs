@@ -95,8 +95,7 @@ pub(super) fn or_dash<T: ToString>(value: Option<T>) -> String {
 /// Prompt tokens as far as the receipt knows them; one that does not say where they come from is taken at its word.
 pub(super) fn input_tokens(source: Option<TokensSource>, count: i64) -> String {
     match source {
-        // Pieces of an answer say nothing of the prompt.
-        Some(TokensSource::Chunks) if count == 0 => or_dash(None::<i64>),
+        Some(source) if source.lacks_a_count(count) => or_dash(None::<i64>),
         source => told_tokens(source, count),
     }
 }

@@ -1,6 +1,6 @@
 //! Making a receipt of version 1.1.
 
-use super::{Sha256Hash, Source, Status};
+use super::{Sha256Hash, Source, Status, TokensSource};
 use crate::id::{NodeId, RequestId};
 use crate::key::{NodeKey, signature_text};
 use crate::limits::INTEGER_MAX;
@@ -60,7 +60,7 @@ pub struct Draft {
     /// Hash of the gateway's work order.
     pub order_hash: Option<Sha256Hash>,
     /// Where the token counts come from, such as `usage` or `chunks`. A further field of ours.
-    pub tokens_source: Option<&'static str>,
+    pub tokens_source: Option<TokensSource>,
     /// Why the request failed, from a closed list. A further field of ours.
     pub error: Option<&'static str>,
 }
@@ -176,7 +176,7 @@ impl Draft {
         w.int("tokens_input", self.tokens_input);
         w.int("tokens_output", self.tokens_output);
         if let Some(source) = self.tokens_source {
-            w.text("tokens_source", source);
+            w.text("tokens_source", source.as_str());
         }
         w.int("ts_end", self.ts_end.max(self.ts_start));
         w.int("ts_start", self.ts_start);

@@ -10,7 +10,7 @@ use dgon_protocol::enrol::{RegisterNonce, RegisterRequest, RegisterResponse, pro
 use dgon_protocol::frame::{Hello, Host, Inventory, Model, Permission, Runtime, link_proof_bytes};
 use dgon_protocol::id::{NodeId, RequestId};
 use dgon_protocol::key::{NodeKey, hex, signature_text};
-use dgon_protocol::receipt::{Draft, Signed, Source, Status};
+use dgon_protocol::receipt::{Draft, Signed, Source, Status, TokensSource};
 use dgon_protocol::rotate::{Closing, Rotation};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -226,7 +226,7 @@ impl SimAgent {
             output_hash: None,
             energy_mwh: None,
             order_hash: None,
-            tokens_source: Some("usage"),
+            tokens_source: Some(TokensSource::Usage),
             error: None,
         })
     }

@@ -52,7 +52,7 @@ impl Signer {
             energy_mwh: facts.energy_mwh,
             order_hash: facts.order_hash,
             // Always: a receipt that says nothing of its counts would pass them off as facts.
-            tokens_source: Some(facts.tokens_source.as_str()),
+            tokens_source: Some(facts.tokens_source),
             error: facts.failure.map(|failure| failure.as_str()),
         }
         .sign(&self.key)

@@ -3,7 +3,7 @@
 use crate::report::{Report, Row, quantile};
 use dgon_protocol::id::{NodeId, RequestId};
 use dgon_protocol::key::{NodeKey, parse_signature};
-use dgon_protocol::receipt::{Draft, Receipt, Sha256Hash, Source, Status};
+use dgon_protocol::receipt::{Draft, Receipt, Sha256Hash, Source, Status, TokensSource};
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -37,7 +37,7 @@ fn draft() -> Option<Draft> {
         output_hash: Some(format!("blake3:{}", "ef".repeat(32))),
         energy_mwh: None,
         order_hash: None,
-        tokens_source: Some("usage"),
+        tokens_source: Some(TokensSource::Usage),
         error: None,
     })
 }
