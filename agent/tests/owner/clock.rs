@@ -165,7 +165,7 @@ async fn a_clock_set_back_within_a_request_gives_no_receipt_that_ends_before_it_
         body.len()
     );
     client.write_all(request.as_bytes()).await.unwrap();
-    lied.node.until(|status| status.in_flight == 1).await;
+    lied.node.until_runtime_works().await;
     lied.say("@2026-06-09 12:00:00");
     let mut answer = String::new();
     client.read_to_string(&mut answer).await.unwrap();

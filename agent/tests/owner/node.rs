@@ -125,6 +125,16 @@ impl Node {
         }
     }
 
+    /// Waits until a request has come through to the runtime, so that it has surely begun.
+    pub(crate) async fn until_runtime_works(&mut self) {
+        loop {
+            self.until(|status| status.in_flight > 0).await;
+            if self.runtime.as_ref().unwrap().stats().running > 0 {
+                return;
+            }
+        }
+    }
+
     /// Asks the runtime something, as a program on this machine does.
     pub(crate) async fn chat(&self, proxy: &str) -> u16 {
         let body = serde_json::json!({
