@@ -4,7 +4,7 @@
 //! holds what enrolment gave. Both are their owner's alone; a file that others can read is refused, because its secret
 //! may be known already. Nothing here is ever printed but public keys.
 
-use crate::config::{BaseUrl, StateDir};
+use crate::config::{BaseUrl, Config, StateDir};
 use crate::files::{self, Exposure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -79,6 +79,12 @@ impl Enrolment {
         // ws becomes http, wss becomes https.
         BaseUrl::parse(&base.replacen("ws", "http", 1)).ok()
     }
+}
+
+/// The control plane of a node: as its configuration says, else the one that enrolled it. `None` where neither names one.
+pub fn control_plane(config: &Config, enrolment: Option<&Enrolment>) -> Option<BaseUrl> {
+    let configured = config.control_plane.api.clone();
+    configured.or_else(|| enrolment?.api())
 }
 
 /// The HMAC secret. Wiped on drop, never printed.

@@ -2,6 +2,7 @@
 
 pub mod error;
 pub mod facts;
+pub mod host;
 pub mod link;
 pub mod meter;
 pub mod owner;

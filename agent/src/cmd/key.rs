@@ -3,7 +3,7 @@
 use super::{Context, print};
 use crate::api::Api;
 use crate::cli::{Key, Output};
-use crate::identity::{self, Identity, IdentityError};
+use crate::identity::{self, Identity, IdentityError, control_plane};
 use crate::local::{self, Answer, LocalError, Request};
 use crate::net::Network;
 use crate::rotation::change::{self, Changed};
@@ -123,11 +123,7 @@ async fn without_agent(context: &Context) -> Result<Changed> {
     let lock = Lock::take(state.path())?;
     files::settle(state)?;
     let identity = Identity::load(state)?;
-    let base = config
-        .control_plane
-        .api
-        .clone()
-        .or_else(|| identity.enrolment.api())
+    let base = control_plane(&config, Some(&identity.enrolment))
         .context("no control plane is known; name it in agent.yaml, control_plane.api")?;
     let network = Network::from_environment(config.control_plane.ca_file.as_deref());
     let api = Api::new(base, network);

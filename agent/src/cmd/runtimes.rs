@@ -3,6 +3,7 @@
 use super::print::{self, or_dash};
 use super::{Context, small_runtime};
 use crate::cli::Output;
+use crate::identity::{control_plane, load_enrolment};
 use crate::runtime::{FoundRuntime, Readiness, discover};
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -17,7 +18,9 @@ const KEY: &str = "it asks for an API key; name it under runtimes.endpoints";
 fn look(context: &Context) -> Result<Vec<FoundRuntime>> {
     context.quiet_log();
     let config = context.load_config(Vec::new())?.config;
-    let settings = crate::run::registry_settings(&config)?;
+    let enrolment = load_enrolment(&context.paths.state).ok();
+    let control_plane = control_plane(&config, enrolment.as_ref());
+    let settings = crate::run::registry_settings(&config, control_plane.as_ref())?;
     Ok(small_runtime()?.block_on(discover(&settings)))
 }
 

@@ -4,7 +4,7 @@ use super::fix::System;
 use super::fix::control::Control;
 use crate::cli::VERSION;
 use crate::config::{BaseUrl, Config, ConfigError, Loaded, Paths};
-use crate::identity::{self, Enrolment, Identity, IdentityError};
+use crate::identity::{self, Enrolment, Identity, IdentityError, control_plane};
 use crate::link::LinkSettings;
 use crate::local::{self, Answer, LocalError, Request, Status};
 use crate::net::Network;
@@ -100,8 +100,7 @@ impl Subject {
 
     /// The control plane: as configured, else as enrolled.
     pub(super) fn api(&self) -> Option<BaseUrl> {
-        let configured = self.values()?.control_plane.api.clone();
-        configured.or_else(|| self.enrolment.as_ref().ok()?.api())
+        control_plane(self.values()?, self.enrolment.as_ref().ok())
     }
 
     /// The whole identity, where there is one.

@@ -16,9 +16,10 @@ pub use dgon_agent_dataplane::stream::Stream;
 pub use proxy::{Proxy, ProxyError, ProxyVariables};
 pub use tls::{TlsFault, Trust, TrustError, TrustSource};
 
+use dgon_agent_core::host::is_this_machine;
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +43,7 @@ pub struct Target {
 impl Target {
     /// Whether this is the machine that the agent runs on.
     pub fn is_this_machine(&self) -> bool {
-        self.host == "localhost" || self.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        is_this_machine(&self.host)
     }
 }
 

@@ -4,10 +4,12 @@
 //! link, takes the spool from its writer for the moment of the change, and starts both again with the new key;
 //! requests that end meanwhile wait for the new writer. Receipts of old chains go home beside the link.
 
-use super::{RunError, open_spool, region};
+use super::RunError;
+use super::opened::open_spool;
+use super::settings::region;
 use crate::api::Api;
 use crate::config::{Config, StateDir};
-use crate::identity::Identity;
+use crate::identity::{Identity, control_plane};
 use crate::link::{self, LinkStatus, Parts};
 use crate::net::Network;
 use crate::proxy::HashKey;
@@ -267,7 +269,7 @@ impl LinkSupervisor {
             api: api(&self.config, &self.identity)?,
             node: self.identity.enrolment.clone(),
             receipts: self.receipts.clone(),
-            limits: super::limits(&self.config),
+            limits: super::settings::spool_limits(&self.config),
         })
     }
 }
@@ -282,11 +284,7 @@ fn is_overdue(record: &Record, now_s: u64) -> bool {
 
 /// A client of the control plane, through the address that is known to work.
 fn api(config: &Config, identity: &Identity) -> Option<Api> {
-    let base = config
-        .control_plane
-        .api
-        .clone()
-        .or_else(|| identity.enrolment.api())?;
+    let base = control_plane(config, Some(&identity.enrolment))?;
     let network = Network::from_environment(config.control_plane.ca_file.as_deref());
     Some(Api::new(base, network))
 }
@@ -336,7 +334,8 @@ mod tests {
         let mut config = Config::default();
         config.control_plane.api = BaseUrl::parse(&format!("http://{}", stub.address())).ok();
         let lock = Lock::take(state.path()).unwrap();
-        let receipts = super::super::open_receipts(&config, &state, &identity, lock).unwrap();
+        let receipts =
+            super::super::opened::open_receipts(&config, &state, &identity, lock).unwrap();
         let parts = Parts {
             receipts: receipts.clone(),
             inventory: watch::channel(Arc::new(Inventory::default())).1,

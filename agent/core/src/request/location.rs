@@ -4,7 +4,7 @@
 //! proxy, and its work would go unmeasured. Such a reference becomes one to the same path on whatever address the
 //! client used. References to other machines are not touched.
 
-use std::net::IpAddr;
+use crate::host::is_this_machine;
 
 /// Where a server is.
 #[derive(Debug, Clone, Copy)]
@@ -65,13 +65,6 @@ fn split(authority: &str) -> Option<(&str, &str)> {
         }
         None => Some(authority.split_once(':').unwrap_or((authority, ""))),
     }
-}
-
-fn is_this_machine(host: &str) -> bool {
-    host.trim_end_matches('.').eq_ignore_ascii_case("localhost")
-        || host
-            .parse::<IpAddr>()
-            .is_ok_and(|ip| ip.to_canonical().is_loopback() || ip.is_unspecified())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Headers that belong to one connection, and those that the proxy must set.
 
 use crate::runtime::Endpoint;
+use dgon_agent_core::host::is_this_machine;
 use dgon_agent_core::request::location::{Server, without_own_authority};
 use http::Request;
 use http::header::{
@@ -133,13 +134,9 @@ fn without_port(host: &str) -> &str {
     }
 }
 
+/// Whether a page came from a program on this machine; browsers take every name below `localhost` for it.
 fn is_loopback_name(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    name == "localhost"
-        || name.ends_with(".localhost")
-        || name
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|ip| ip.is_loopback() || ip.is_unspecified())
+    is_this_machine(name) || name.to_ascii_lowercase().ends_with(".localhost")
 }
 
 /// Whether a name is an address, a name without a domain, or in a domain that only local networks have.

@@ -1,7 +1,8 @@
 //! Addresses of runtimes: the well-known ports and what the owner named.
 
+use dgon_agent_core::host::is_this_machine;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 
 /// Ports that runtimes listen on by default, on the loopback address.
 const DEFAULT_PORTS: [u16; 5] = [11434, 8000, 8080, 3000, 80];
@@ -118,12 +119,7 @@ impl Endpoint {
     /// The same place with its host spelled in one way, so that `localhost` equals `127.0.0.1`. One port speaks
     /// one protocol, so the scheme is left out.
     pub fn normalised(&self) -> Self {
-        let is_local = self.host.eq_ignore_ascii_case("localhost")
-            || self
-                .host
-                .parse::<IpAddr>()
-                .is_ok_and(|ip| ip.is_loopback() || ip.is_unspecified());
-        let host = if is_local {
+        let host = if is_this_machine(&self.host) {
             Ipv4Addr::LOCALHOST.to_string()
         } else {
             self.host.to_ascii_lowercase()

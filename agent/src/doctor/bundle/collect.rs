@@ -212,7 +212,7 @@ async fn inventory(subject: &Subject) -> Value {
     let surveying = tokio::task::spawn_blocking(move || Detector::with_access(gpus).survey());
     let runtimes = async {
         match subject.values() {
-            Some(config) => match crate::run::registry_settings(config) {
+            Some(config) => match crate::run::registry_settings(config, subject.api().as_ref()) {
                 Ok(settings) => discover(&settings).await,
                 Err(_) => Vec::new(),
             },

@@ -28,7 +28,7 @@ async fn check(subject: Arc<Subject>, told: Told) {
     let Some(config) = subject.values() else {
         return told.rest("the configuration cannot be read");
     };
-    let settings = match crate::run::registry_settings(config) {
+    let settings = match crate::run::registry_settings(config, subject.api().as_ref()) {
         Ok(settings) => settings,
         Err(error) => {
             told.tell(found.fail(chain(&error), subject.command("config show")));
