@@ -194,7 +194,7 @@ async fn begin(
         prober: Arc::new(opened.proxy) as Arc<dyn link::Prober>,
         mode: opened.mode,
         refresh,
-        life: link_sign,
+        liveness: link_sign,
     };
     let linked = LinkSupervisor {
         config: config.clone(),

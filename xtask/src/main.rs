@@ -81,7 +81,7 @@ enum Command {
     Real,
     /// Measure the figures.
     Bench {
-        /// Measure only what has this in its name.
+        /// Measure only what has one of these in its name: `first_byte,size`.
         #[arg(long)]
         only: Option<String>,
     },

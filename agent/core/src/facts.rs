@@ -36,6 +36,15 @@ impl Failure {
     }
 }
 
+/// A hash of a prompt or an answer as a receipt names it: `blake3:` and 64 hexadecimal digits.
+pub fn hash_text(hash: &blake3::Hash) -> String {
+    const NAME: &str = "blake3:";
+    let mut text = String::with_capacity(NAME.len() + 2 * blake3::OUT_LEN);
+    text.push_str(NAME);
+    text.push_str(&hash.to_hex());
+    text
+}
+
 /// One finished, failed or cancelled request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestFacts {

@@ -127,8 +127,8 @@ pub(super) fn judge(sddl: &str, rights: u32, trusted: &[Sid]) -> Option<Finding>
     (!others.is_empty()).then_some(Finding::Others(others))
 }
 
-/// What a finding is for a person, and the command that mends it for `keeper`.
-pub(super) fn exposure(finding: &Finding, path: &Path, keeper: &Sid) -> Exposure {
+/// What a finding is for a person, and the command that mends it for `trustee`.
+pub(super) fn exposure(finding: &Finding, path: &Path, trustee: &Sid) -> Exposure {
     let shell = Shell::PowerShell;
     let file = shell.path(path);
     let word = |sid: &Sid, what: &str| shell.word(&format!("*{}{what}", sid.number()));
@@ -140,14 +140,14 @@ pub(super) fn exposure(finding: &Finding, path: &Path, keeper: &Sid) -> Exposure
         Finding::Others(others) => {
             // Files in a directory get their rights from it.
             let all = if path.is_dir() { ":(OI)(CI)F" } else { ":F" };
-            let keepers = [&Sid::new("SY"), &Sid::new("BA"), keeper].map(|sid| word(sid, all));
+            let trustees = [&Sid::new("SY"), &Sid::new("BA"), trustee].map(|sid| word(sid, all));
             let removed: Vec<String> = others.iter().map(|sid| word(sid, "")).collect();
             let names: Vec<String> = others.iter().map(Sid::to_string).collect();
             Exposure::new(
                 names.join(", "),
                 format!(
                     "icacls {file} /inheritance:r /grant:r {} /remove:g {}",
-                    keepers.join(" "),
+                    trustees.join(" "),
                     removed.join(" ")
                 ),
             )
@@ -155,11 +155,11 @@ pub(super) fn exposure(finding: &Finding, path: &Path, keeper: &Sid) -> Exposure
     }
 }
 
-/// The list that closes a directory to all but the system, administrators and `keeper`, and hands that down to what
+/// The list that closes a directory to all but the system, administrators and `trustee`, and hands that down to what
 /// lies in it; nothing comes from the directory above.
-pub(super) fn closed(keeper: &Sid) -> String {
-    let keeper = keeper.number();
-    format!("D:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;{keeper})")
+pub(super) fn closed(trustee: &Sid) -> String {
+    let trustee = trustee.number();
+    format!("D:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;{trustee})")
 }
 
 /// Owner and list.
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_of_a_new_directory_is_closed_for_its_keeper_alone() {
+    fn the_list_of_a_new_directory_is_closed_for_its_trustee_alone() {
         let list = closed(&Sid::new(ALICE));
         assert_eq!(others(&list, ENTER), [""; 0]);
         let finding = judge(&list, ENTER, &[]).unwrap();

@@ -101,7 +101,7 @@ pub struct Parts {
     /// Rung when the control plane wants the inventory looked at again.
     pub refresh: Arc<Notify>,
     /// Tells the watchdog that the link moves.
-    pub life: LivenessSignal,
+    pub liveness: LivenessSignal,
 }
 
 /// The longest that one step of the link may take: more than any timeout within it, and a slow disk on top.
@@ -123,7 +123,7 @@ pub async fn run(
     let (mut backoff, mut takeovers) = (settings.backoff.clone(), Takeovers::default());
     let log = Arc::new(log::LinkLog::default());
     while !stop.is_cancelled() {
-        parts.life.within(STEP_WITHIN);
+        parts.liveness.within(STEP_WITHIN);
         let began = Instant::now();
         let ended = session::run(&settings, &parts, &status, &log, &stop).await;
         let lived = began.elapsed();
@@ -149,14 +149,14 @@ pub async fn run(
         }
         status.send_modify(|status| status.waiting(phase, reason, wait));
         // Waiting is what a link without a control plane has to do.
-        parts.life.within(wait + STEP_WITHIN);
+        parts.liveness.within(wait + STEP_WITHIN);
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             () = stop.cancelled() => break,
         }
     }
     status.send_modify(|status| status.phase = Phase::Stopped);
-    parts.life.rest();
+    parts.liveness.rest();
 }
 
 fn now_ms() -> u64 {

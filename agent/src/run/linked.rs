@@ -343,7 +343,7 @@ mod tests {
             prober: Arc::new(NoProber),
             mode: ModeSwitch::default(),
             refresh: Arc::default(),
-            life: crate::liveness::LivenessSignal::new("link"),
+            liveness: crate::liveness::LivenessSignal::new("link"),
         };
         let linked = LinkSupervisor {
             hash_key: Settings::with_hash_key([0; 32]).hash_key,

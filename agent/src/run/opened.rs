@@ -151,7 +151,7 @@ impl Opened {
         Readiness {
             notifier: Notifier::from_environment(&environment),
             every: notify::watchdog_every(&environment),
-            signs: vec![link_sign, self.receipts.life()],
+            signs: vec![link_sign, self.receipts.liveness()],
             link: link.clone(),
             spool: Arc::new(move || {
                 let spool = receipts.status();

@@ -117,7 +117,7 @@ impl Agent {
             prober: Arc::new(Echo),
             mode: mode.clone(),
             refresh: Arc::clone(&refresh),
-            life: LivenessSignal::new("link"),
+            liveness: LivenessSignal::new("link"),
         };
         change(&mut parts);
         let link = tokio::spawn(link::run(settings, parts, status_out, stop.clone()));

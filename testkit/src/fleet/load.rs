@@ -50,9 +50,9 @@ struct Counts {
 
 /// What all nodes of a fleet count together.
 #[derive(Default)]
-pub(super) struct Tally(Mutex<Counts>);
+pub(super) struct Counters(Mutex<Counts>);
 
-impl Tally {
+impl Counters {
     fn counts(&self) -> MutexGuard<'_, Counts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -199,7 +199,7 @@ pub fn restore(saved: &[SavedAgent]) -> Result<Vec<SimAgent>, SimError> {
 
 /// Lets the fleet work; gives the agents back with their chains moved on.
 pub async fn run(agents: Vec<SimAgent>, load: &Load) -> (Report, Vec<SimAgent>) {
-    let tally = Arc::new(Tally::default());
+    let counters = Arc::new(Counters::default());
     let (stop, give_up) = (CancellationToken::new(), CancellationToken::new());
     let nodes = agents.len();
     let interval = (load.rate > 0.0).then(|| Duration::from_secs_f64(nodes as f64 / load.rate));
@@ -219,7 +219,7 @@ pub async fn run(agents: Vec<SimAgent>, load: &Load) -> (Report, Vec<SimAgent>) 
                     phase,
                     linger: load.linger,
                 },
-                Arc::clone(&tally),
+                Arc::clone(&counters),
             );
             tokio::spawn(node.run(stop.clone(), give_up.clone()))
         })
@@ -240,11 +240,11 @@ pub async fn run(agents: Vec<SimAgent>, load: &Load) -> (Report, Vec<SimAgent>) 
         }
     }
     drain.abort();
-    (report(&tally, nodes, begin), back)
+    (report(&counters, nodes, begin), back)
 }
 
-fn report(tally: &Tally, nodes: usize, begin: Instant) -> Report {
-    let mut counts = tally.counts();
+fn report(counters: &Counters, nodes: usize, begin: Instant) -> Report {
+    let mut counts = counters.counts();
     counts.latencies_us.sort_unstable();
     let sorted = &counts.latencies_us;
     let quantile = |q: f64| {

@@ -3,7 +3,7 @@
 use super::SimError;
 use super::agent::{SimAgent, SimReceipt, unix_now};
 use super::link::{Event, SimLink};
-use super::load::Tally;
+use super::load::Counters;
 use dgon_protocol::frame::{
     Ack, Heartbeat, Need, Probe, ProbeOutcome, ProbeResult, ToAgent, ToControlPlane,
 };
@@ -35,19 +35,19 @@ struct Pending {
 pub(super) struct Node {
     pub agent: SimAgent,
     pub habit: Habit,
-    pub tally: Arc<Tally>,
+    pub counters: Arc<Counters>,
     pending: VecDeque<Pending>,
     due: Instant,
     started: Instant,
 }
 
 impl Node {
-    pub(super) fn new(agent: SimAgent, habit: Habit, tally: Arc<Tally>) -> Self {
+    pub(super) fn new(agent: SimAgent, habit: Habit, counters: Arc<Counters>) -> Self {
         let now = Instant::now();
         Self {
             agent,
             habit,
-            tally,
+            counters,
             pending: VecDeque::new(),
             due: now + habit.phase,
             started: now,
@@ -69,18 +69,18 @@ impl Node {
             match connected {
                 Ok(link) => {
                     backoff = BACKOFF_BASE;
-                    self.tally.connected();
+                    self.counters.connected();
                     let ended = tokio::select! {
                         ended = self.session(link, &stop) => ended,
                         () = give_up.cancelled() => break,
                     };
                     match ended {
                         Ok(()) => break,
-                        Err(fault) => self.tally.fault(&fault),
+                        Err(fault) => self.counters.fault(&fault),
                     }
-                    self.tally.disconnected();
+                    self.counters.disconnected();
                 }
-                Err(fault) => self.tally.fault(&fault),
+                Err(fault) => self.counters.fault(&fault),
             }
             tokio::select! {
                 () = tokio::time::sleep(backoff) => {}
@@ -88,7 +88,7 @@ impl Node {
             }
             backoff = (backoff * 2).min(BACKOFF_CAP);
         }
-        self.tally.left_over(self.pending.len());
+        self.counters.left_over(self.pending.len());
         self.agent
     }
 
@@ -130,7 +130,7 @@ impl Node {
                 () = sleep_until(beat) => {
                     beat += heartbeat;
                     link.send(&ToControlPlane::Heartbeat(self.heartbeat())).await?;
-                    self.tally.heartbeat();
+                    self.counters.heartbeat();
                 }
                 () = stop.cancelled(), if !stopped => {}
             }
@@ -159,7 +159,7 @@ impl Node {
                 receipt,
                 sent: None,
             });
-            self.tally.made();
+            self.counters.made();
             self.due += interval;
         }
         if now.saturating_duration_since(self.due) > Duration::from_secs(1) {
@@ -192,10 +192,10 @@ impl Node {
             if first.receipt.seq > ack.acked_seq {
                 break;
             }
-            self.tally.acked(first.sent.map(|sent| now - sent));
+            self.counters.acked(first.sent.map(|sent| now - sent));
             self.pending.pop_front();
         }
-        self.tally.refused(&ack.refused);
+        self.counters.refused(&ack.refused);
     }
 
     async fn handle(&mut self, link: &mut SimLink, frame: ToAgent) -> Result<(), SimError> {
@@ -204,7 +204,7 @@ impl Node {
             ToAgent::Need(need) => self.resend(link, need).await?,
             ToAgent::Probe(probe) => self.answer_probe(link, probe).await?,
             ToAgent::Error(error) => return Err(SimError::Link(error)),
-            ToAgent::Status(status) => self.tally.status(status.status),
+            ToAgent::Status(status) => self.counters.status(status.status),
             ToAgent::Challenge(_)
             | ToAgent::Welcome(_)
             | ToAgent::Job(_)
@@ -237,7 +237,7 @@ impl Node {
             draft.ts_end = unix_now().as_secs();
             draft.tokens_output = u64::from(probe.max_tokens.min(8));
         })?;
-        self.tally.made();
+        self.counters.made();
         self.pending.push_back(Pending {
             receipt,
             sent: None,

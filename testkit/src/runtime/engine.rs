@@ -92,19 +92,19 @@ impl Sim {
     }
 
     /// Opens the books for one generation request.
-    pub(crate) fn open(self: &Arc<Self>, path: &str, request: &Bytes) -> Ticket {
+    pub(crate) fn open(self: &Arc<Self>, path: &str, request: &Bytes) -> InFlight {
         let number = self.log().open(path, request);
-        Ticket {
+        InFlight {
             sim: Arc::clone(self),
             number,
-            state: TicketState::Open,
+            state: InFlightState::Open,
             slot: None,
         }
     }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum TicketState {
+enum InFlightState {
     Open,
     Waiting,
     Running,
@@ -112,14 +112,14 @@ enum TicketState {
 }
 
 /// One generation request in the books. Dropping it unfinished means that the client went away.
-pub(crate) struct Ticket {
+pub(crate) struct InFlight {
     sim: Arc<Sim>,
     pub number: u64,
-    state: TicketState,
+    state: InFlightState,
     slot: Option<OwnedSemaphorePermit>,
 }
 
-impl Ticket {
+impl InFlight {
     /// Takes a slot, or waits for one; false where too many wait already.
     pub(crate) async fn admit(&mut self) -> bool {
         let slots = Arc::clone(&self.sim.slots);
@@ -133,12 +133,12 @@ impl Ticket {
                     return false;
                 }
                 log.stats.waiting += 1;
-                self.state = TicketState::Waiting;
+                self.state = InFlightState::Waiting;
             }
             self.slot = slots.acquire_owned().await.ok();
             self.sim.log().stats.waiting -= 1;
         }
-        self.state = TicketState::Running;
+        self.state = InFlightState::Running;
         self.sim.log().stats.running += 1;
         true
     }
@@ -167,10 +167,10 @@ impl Ticket {
     fn leave(&mut self, outcome: Outcome) {
         let mut log = self.sim.log();
         match self.state {
-            TicketState::Closed => return,
-            TicketState::Waiting => log.stats.waiting -= 1,
-            TicketState::Running => log.stats.running -= 1,
-            TicketState::Open => {}
+            InFlightState::Closed => return,
+            InFlightState::Waiting => log.stats.waiting -= 1,
+            InFlightState::Running => log.stats.running -= 1,
+            InFlightState::Open => {}
         }
         match outcome {
             Outcome::Finished => log.stats.finished += 1,
@@ -178,11 +178,11 @@ impl Ticket {
             Outcome::Cancelled | Outcome::Running => log.stats.cancelled += 1,
         }
         log.close(self.number, outcome);
-        self.state = TicketState::Closed;
+        self.state = InFlightState::Closed;
     }
 }
 
-impl Drop for Ticket {
+impl Drop for InFlight {
     fn drop(&mut self) {
         self.leave(Outcome::Cancelled);
     }

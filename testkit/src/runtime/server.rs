@@ -5,7 +5,7 @@
 
 use super::answer::{Answer, Call, Job, Piece, Plain, Reply};
 use super::config::{Faults, Kind};
-use super::engine::{Sim, Ticket};
+use super::engine::{InFlight, Sim};
 use super::stats::Outcome;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -153,9 +153,9 @@ async fn handle(
     match super::dialect(sim.config.kind)(&sim, &call) {
         Answer::Now(plain) => whole(&plain, false),
         Answer::Refused(plain) => {
-            let ticket = sim.open(&call.path, &call.body);
+            let in_flight = sim.open(&call.path, &call.body);
             sim.log().stats.refused += 1;
-            refuse(ticket, &plain)
+            refuse(in_flight, &plain)
         }
         Answer::Generate(job) => generate(&sim, &call, *job).await,
     }
@@ -182,16 +182,16 @@ fn whole(plain: &Plain, cut: bool) -> Result<Response, Cut> {
     head.body(Body::Played(pieces)).map_err(|_| Cut)
 }
 
-fn refuse(ticket: Ticket, plain: &Plain) -> Result<Response, Cut> {
-    ticket.head(plain.status);
-    ticket.sent(&plain.body);
-    ticket.close(Outcome::Finished);
+fn refuse(in_flight: InFlight, plain: &Plain) -> Result<Response, Cut> {
+    in_flight.head(plain.status);
+    in_flight.sent(&plain.body);
+    in_flight.close(Outcome::Finished);
     whole(plain, false)
 }
 
 async fn generate(sim: &Arc<Sim>, call: &Call, job: Job) -> Result<Response, Cut> {
     let faults = sim.faults();
-    let mut ticket = sim.open(&call.path, &call.body);
+    let mut in_flight = sim.open(&call.path, &call.body);
     let fails_inside = matches!(
         job.reply,
         Reply::Stream {
@@ -199,14 +199,14 @@ async fn generate(sim: &Arc<Sim>, call: &Call, job: Job) -> Result<Response, Cut
             ..
         }
     );
-    let admitted = ticket.admit().await;
-    let hit = sim.is_hit_by_error_rate(ticket.number, faults.error_rate);
+    let admitted = in_flight.admit().await;
+    let hit = sim.is_hit_by_error_rate(in_flight.number, faults.error_rate);
     if !admitted && !fails_inside {
-        return refuse(ticket, &job.overloaded);
+        return refuse(in_flight, &job.overloaded);
     }
     if hit && !fails_inside {
         sim.log().stats.failed += 1;
-        return refuse(ticket, &job.failed);
+        return refuse(in_flight, &job.failed);
     }
     let clock = Clock::start(sim, job.load);
     match job.reply {
@@ -222,19 +222,19 @@ async fn generate(sim: &Arc<Sim>, call: &Call, job: Job) -> Result<Response, Cut
             }
             if faults.error_after.is_some() {
                 sim.log().stats.failed += 1;
-                return refuse(ticket, &job.failed);
+                return refuse(in_flight, &job.failed);
             }
-            ticket.count(&job.generation, job.output_tokens);
-            ticket.head(plain.status);
+            in_flight.count(&job.generation, job.output_tokens);
+            in_flight.head(plain.status);
             let cut = faults.disconnect_after.is_some();
-            ticket.sent(
+            in_flight.sent(
                 &plain.body[..if cut {
                     plain.body.len() / 2
                 } else {
                     plain.body.len()
                 }],
             );
-            ticket.close(if cut { Outcome::Cut } else { Outcome::Finished });
+            in_flight.close(if cut { Outcome::Cut } else { Outcome::Finished });
             whole(&plain, cut)
         }
         Reply::Stream {
@@ -244,7 +244,7 @@ async fn generate(sim: &Arc<Sim>, call: &Call, job: Job) -> Result<Response, Cut
             error,
             ..
         } => {
-            ticket.head(head.status);
+            in_flight.head(head.status);
             let pieces = if !admitted || hit { Vec::new() } else { pieces };
             let error = if admitted {
                 error
@@ -259,7 +259,7 @@ async fn generate(sim: &Arc<Sim>, call: &Call, job: Job) -> Result<Response, Cut
                     ..Faults::default()
                 }
             };
-            ticket.count(
+            in_flight.count(
                 &job.generation,
                 if pieces.is_empty() {
                     0
@@ -270,7 +270,7 @@ async fn generate(sim: &Arc<Sim>, call: &Call, job: Job) -> Result<Response, Cut
             let (sender, receiver) = mpsc::channel(1);
             let (started, first) = oneshot::channel();
             let player = Player {
-                ticket,
+                in_flight,
                 pieces,
                 error,
                 faults,
@@ -322,7 +322,7 @@ async fn cut_after_flush(sender: &mpsc::Sender<Result<Bytes, Cut>>) {
 
 /// Plays one stream.
 struct Player {
-    ticket: Ticket,
+    in_flight: InFlight,
     pieces: Vec<Piece>,
     error: Vec<Bytes>,
     faults: Faults,
@@ -338,19 +338,19 @@ impl Player {
         for piece in std::mem::take(&mut self.pieces) {
             let at = piece.at.max(1);
             if reached(self.faults.stall_after, at) {
-                // Silence, until the client gives up: dropping the ticket books it as cancelled.
+                // Silence, until the client gives up: dropping the in_flight books it as cancelled.
                 self.start();
                 return self.sender.closed().await;
             }
             if reached(self.faults.disconnect_after, at) {
                 self.start();
                 cut_after_flush(&self.sender).await;
-                return self.ticket.close(Outcome::Cut);
+                return self.in_flight.close(Outcome::Cut);
             }
             let truncated = piece.terminal && self.faults.truncate_after.is_some();
             if truncated || reached(self.faults.truncate_after, at) {
                 self.start();
-                return self.ticket.close(Outcome::Finished);
+                return self.in_flight.close(Outcome::Finished);
             }
             if reached(self.faults.error_after, at) {
                 failed = true;
@@ -369,7 +369,7 @@ impl Player {
             if self.error.is_empty() {
                 self.start();
                 cut_after_flush(&self.sender).await;
-                return self.ticket.close(Outcome::Cut);
+                return self.in_flight.close(Outcome::Cut);
             }
             for bytes in std::mem::take(&mut self.error) {
                 if !self.send(bytes).await {
@@ -378,7 +378,7 @@ impl Player {
             }
         }
         self.start();
-        self.ticket.close(Outcome::Finished);
+        self.in_flight.close(Outcome::Finished);
     }
 
     fn start(&mut self) {
@@ -390,7 +390,7 @@ impl Player {
 
     async fn send(&mut self, bytes: Bytes) -> bool {
         self.start();
-        self.ticket.sent(&bytes);
+        self.in_flight.sent(&bytes);
         self.sender.send(Ok(bytes)).await.is_ok()
     }
 }

@@ -1,11 +1,14 @@
 //! The keyed hash over the text of an answer.
 
+use crate::facts::hash_text;
+
 /// Longest text that is remembered to tell new text from all of the text so far, bytes.
 const REMEMBERED: usize = 1 << 20;
 
 /// Running hash of an answer's text: reasoning, content and tool calls in the order that they came.
 pub(super) struct Output {
-    hasher: blake3::Hasher,
+    /// On the heap, for it is large and its owners are moved several times before the first byte.
+    hasher: Box<blake3::Hasher>,
     any: bool,
     growing: Option<Box<Growing>>,
 }
@@ -29,7 +32,7 @@ struct Growing {
 impl Output {
     pub(super) fn new(key: &[u8; 32]) -> Self {
         Self {
-            hasher: blake3::Hasher::new_keyed(key),
+            hasher: Box::new(blake3::Hasher::new_keyed(key)),
             any: false,
             growing: None,
         }
@@ -46,7 +49,7 @@ impl Output {
         let hasher = &self.hasher;
         let growing = self.growing.get_or_insert_with(|| {
             Box::new(Growing {
-                all_new: hasher.clone(),
+                all_new: blake3::Hasher::clone(hasher),
                 new_texts: 0,
                 longer_texts: 0,
                 so_far: Some(Vec::new()),
@@ -115,8 +118,7 @@ impl Output {
             Some(growing) if growing.so_far.is_none() => &growing.all_new,
             _ => &self.hasher,
         };
-        self.any
-            .then(|| format!("blake3:{}", hasher.finalize().to_hex()))
+        self.any.then(|| hash_text(&hasher.finalize()))
     }
 }
 

@@ -12,7 +12,7 @@ use super::upstream::{AnswerBody, RequestBody, UpstreamError};
 use crate::runtime::{FoundRuntime, RuntimeKind, StreamUsage};
 use bytes::Bytes;
 use dgon_agent_core::error::chain;
-use dgon_agent_core::facts::Failure;
+use dgon_agent_core::facts::{Failure, hash_text};
 use dgon_agent_core::meter::{Dialect, Ending, Label, Meter, MeterSettings, Usage};
 use dgon_agent_core::request::usage::{REFUSAL_BYTES, Repeats, is_refused, may_be_refused};
 use dgon_agent_core::request::{Body, Model, Path, Route};
@@ -90,7 +90,8 @@ impl Proxy {
                         plan.drop_usage_event = true;
                         sent
                     }
-                    None => self.ask_without_usage(runtime, head, body).await,
+                    // Rare, and no part of the future of all others.
+                    None => Box::pin(self.ask_without_usage(runtime, head, body)).await,
                 }
             }
         };
@@ -191,7 +192,7 @@ impl Proxy {
                 .to_owned();
             facts.model_hash = listed.and_then(|model| model.digest.clone());
             facts.runtime = runtime.map(|runtime| runtime.kind.as_str().to_owned());
-            facts.prompt_hash = Some(format!("blake3:{}", hash.to_hex()));
+            facts.prompt_hash = Some(hash_text(&hash));
             if is_remote {
                 mark_remote(facts);
             }
@@ -208,7 +209,8 @@ impl Proxy {
         head: request::Parts,
         body: RequestBody,
     ) -> Sent {
-        let mut request = Request::new(body);
+        // On the heap, for it passes through several futures, each of which would have room for it.
+        let mut request = Box::new(Request::new(body));
         *request.method_mut() = head.method;
         *request.uri_mut() = origin_form(&head.uri);
         *request.headers_mut() = head.headers;

@@ -29,7 +29,8 @@ pub(super) struct Origin {
 
 /// A request in progress. Dropped without an end it was cancelled: the client went away.
 pub(super) struct InFlightRequest {
-    open: Option<Open>,
+    /// On the heap, for the request passes through many hands before its first byte.
+    open: Option<Box<Open>>,
     started: Instant,
 }
 
@@ -80,14 +81,14 @@ impl InFlightRequest {
             order_hash: origin.order_hash,
         };
         Self {
-            open: Some(Open {
+            open: Some(Box::new(Open {
                 sink,
                 facts,
                 observer: origin.observer,
                 energy,
                 is_unpaid: false,
                 _permit: permit,
-            }),
+            })),
             started: Instant::now(),
         }
     }
@@ -189,7 +190,7 @@ impl Drop for InFlightRequest {
 }
 
 impl Open {
-    async fn record(mut self) -> Result<u64, SinkError> {
+    async fn record(mut self: Box<Self>) -> Result<u64, SinkError> {
         // Without a runtime no card did anything for it.
         let energy = self.energy.take().filter(|_| self.facts.runtime.is_some());
         if let Some(energy) = energy {

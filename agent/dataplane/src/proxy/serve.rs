@@ -43,7 +43,7 @@ impl Proxy {
         strip_hop_by_hop(request.headers_mut());
         match class {
             Class::Work(route) => self.serve_work(route, request).await,
-            Class::Control => self.pass(request).await,
+            Class::Control => Box::pin(self.pass(request)).await,
         }
     }
 
@@ -55,7 +55,7 @@ impl Proxy {
         if let Some(list) = List::of(&head.method, &path) {
             let speakers = list.speakers(&found);
             if speakers.len() > 1 {
-                return self.list(list, &speakers, head).await;
+                return Box::pin(self.list(list, &speakers, head)).await;
             }
         }
         let read = Path::read(&path);

@@ -120,7 +120,7 @@ impl Pool {
     pub(super) async fn send(
         self: &Arc<Self>,
         runtime: &FoundRuntime,
-        mut request: Request<RequestBody>,
+        mut request: Box<Request<RequestBody>>,
         connect_timeout: Duration,
         first_byte_timeout: Duration,
     ) -> Result<Response<AnswerBody>, UpstreamError> {
@@ -130,7 +130,10 @@ impl Pool {
             let is_fresh = pooled.is_none();
             let mut connection = match pooled {
                 Some(connection) => connection,
-                None => Connection::connect(endpoint, &runtime.access, connect_timeout).await?,
+                None => {
+                    let access = &runtime.access;
+                    Box::pin(Connection::connect(endpoint, access, connect_timeout)).await?
+                }
             };
             let Some(sent) = connection.send_within(request, first_byte_timeout).await else {
                 return Err(UpstreamError::Silent {
@@ -153,7 +156,7 @@ impl Pool {
                 }
                 Err(mut error) => match error.take_message() {
                     // A pooled connection that had died: nothing was sent.
-                    Some(unsent) if !is_fresh => request = unsent,
+                    Some(unsent) if !is_fresh => request = Box::new(unsent),
                     _ => {
                         return Err(UpstreamError::Broken {
                             endpoint: endpoint.clone(),
@@ -257,7 +260,7 @@ impl Connection {
     /// Sends a request; `None` where for as long as `limit` the runtime neither took a byte nor answered.
     async fn send_within(
         &mut self,
-        request: Request<RequestBody>,
+        request: Box<Request<RequestBody>>,
         limit: Duration,
     ) -> Option<Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> {
         let taken = Arc::clone(&self.taken);
@@ -277,9 +280,9 @@ impl Connection {
 
     async fn send(
         &mut self,
-        request: Request<RequestBody>,
+        request: Box<Request<RequestBody>>,
     ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
-        let mut answer = pin!(self.send.try_send_request(request));
+        let mut answer = pin!(self.send.try_send_request(*request));
         std::future::poll_fn(|cx| {
             // As with the body: the connection's socket wakes this task, the answer itself need not.
             let mut quiet = Context::from_waker(Waker::noop());
@@ -516,7 +519,7 @@ mod tests {
             stream.write_all(b"0\r\n\r\n").await.unwrap();
         });
         let runtime = FoundRuntime::new(RuntimeKind::Vllm, Endpoint::new("127.0.0.1", port));
-        let request = Request::new(RequestBody::Whole(Bytes::new()));
+        let request = Box::new(Request::new(RequestBody::Whole(Bytes::new())));
         let pool = Pool::keeping(1);
         let limit = Duration::from_secs(5);
         let answer = pool.send(&runtime, request, limit, limit).await;

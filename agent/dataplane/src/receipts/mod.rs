@@ -156,7 +156,7 @@ impl std::fmt::Display for NotReady {
 pub struct Receipts {
     commands: mpsc::Sender<Command>,
     status: watch::Receiver<SpoolStatus>,
-    life: LivenessSignal,
+    liveness: LivenessSignal,
     panicked: CancellationToken,
 }
 
@@ -172,23 +172,24 @@ impl Receipts {
         lock: Option<Lock>,
     ) -> io::Result<Self> {
         let (commands, queue) = mpsc::channel(QUEUE);
-        let life = LivenessSignal::new("spool");
+        let liveness = LivenessSignal::new("spool");
         let panicked = CancellationToken::new();
         let told = panicked.clone();
-        let (writer, status) = Writer::new(spool, signer, dead_letters, lock, life.clone(), told);
+        let (writer, status) =
+            Writer::new(spool, signer, dead_letters, lock, liveness.clone(), told);
         writer.start(queue)?;
         tokio::spawn(maintain(commands.downgrade(), status.clone()));
         Ok(Self {
             commands,
             status,
-            life,
+            liveness,
             panicked,
         })
     }
 
     /// What the watchdog is told of the writer.
-    pub fn life(&self) -> LivenessSignal {
-        self.life.clone()
+    pub fn liveness(&self) -> LivenessSignal {
+        self.liveness.clone()
     }
 
     /// Cancelled when the writer's thread panicked: then no receipt can be made any more, and the agent must end.

@@ -80,7 +80,7 @@ pub struct Detached {
     dead_letters: DeadLetters,
     dead_letter_count: u64,
     today: Today,
-    life: LivenessSignal,
+    liveness: LivenessSignal,
     panicked: CancellationToken,
     lock: Option<Lock>,
 }
@@ -101,7 +101,7 @@ impl Detached {
             dead_letter_count: self.dead_letter_count,
             today: self.today,
             batch: Vec::new(),
-            life: self.life,
+            liveness: self.liveness,
             panicked: self.panicked,
             lock: self.lock,
         };
@@ -122,7 +122,7 @@ pub(super) struct Writer<D: Disk> {
     dead_letter_count: u64,
     today: Today,
     batch: Vec<(Box<RequestFacts>, RecordReply)>,
-    life: LivenessSignal,
+    liveness: LivenessSignal,
     panicked: CancellationToken,
     lock: Option<Lock>,
 }
@@ -151,7 +151,7 @@ impl<D: Disk> Writer<D> {
         signer: Signer,
         dead_letters: DeadLetters,
         lock: Option<Lock>,
-        life: LivenessSignal,
+        liveness: LivenessSignal,
         panicked: CancellationToken,
     ) -> (Self, watch::Receiver<SpoolStatus>) {
         let day = unix_s() / DAY_S;
@@ -184,7 +184,7 @@ impl<D: Disk> Writer<D> {
             dead_letter_count,
             today,
             batch: Vec::new(),
-            life,
+            liveness,
             panicked,
             lock,
         };
@@ -206,7 +206,7 @@ impl<D: Disk> Writer<D> {
 
     fn run(mut self, mut queue: mpsc::Receiver<Command>) {
         while let Some(first) = queue.blocking_recv() {
-            self.life.within(TURN_WITHIN);
+            self.liveness.within(TURN_WITHIN);
             let mut next = Some(first);
             while let Some(command) = next.take() {
                 match command {
@@ -220,7 +220,7 @@ impl<D: Disk> Writer<D> {
                         queue.close();
                         self.write_batch();
                         self.close(&mut queue);
-                        self.life.rest();
+                        self.liveness.rest();
                         drop(self);
                         let _ = reply.send(());
                         return;
@@ -228,7 +228,7 @@ impl<D: Disk> Writer<D> {
                     Command::HandOver { reply } => {
                         self.write_batch();
                         self.save_acked();
-                        self.life.rest();
+                        self.liveness.rest();
                         // Who asked is gone with its answer only when the agent ends.
                         drop(reply.send(self.hand_over(queue)));
                         return;
@@ -240,7 +240,7 @@ impl<D: Disk> Writer<D> {
                 }
             }
             self.write_batch();
-            self.life.rest();
+            self.liveness.rest();
         }
         self.save_acked();
     }
@@ -260,7 +260,7 @@ impl<D: Disk> Writer<D> {
             dead_letters: self.dead_letters,
             dead_letter_count: self.dead_letter_count,
             today: self.today,
-            life: self.life,
+            liveness: self.liveness,
             panicked: self.panicked,
             lock: self.lock,
         }

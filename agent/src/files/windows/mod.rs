@@ -1,7 +1,7 @@
 //! Windows: access lists, free space. There are no modes.
 //!
 //! A private directory is closed by a list of its own that takes nothing from the directory above: the system,
-//! administrators, and its keeper get in. What lies in it inherits that. The keeper is the user who made it; below the
+//! administrators, and its trustee get in. What lies in it inherits that. The trustee is the user who made it; below the
 //! service's folder it is the service's account, so that what an administrator makes there is the service's.
 //!
 //! | module | owns |
@@ -43,7 +43,7 @@ pub(crate) fn service_folder() -> PathBuf {
     Path::new(&data).join("DGON")
 }
 
-/// Whom a file or directory lets in, `None` where only its keeper. A directory's owner counts, too: a user may have
+/// Whom a file or directory lets in, `None` where only its trustee. A directory's owner counts, too: a user may have
 /// made it in good time, to get at what is put there later.
 ///
 /// # Errors
@@ -65,7 +65,7 @@ pub fn folder_open_to_others(path: &Path) -> io::Result<Option<Exposure>> {
     open_to_others(path)
 }
 
-/// Who else may write a file, `None` where only its keeper may.
+/// Who else may write a file, `None` where only its trustee may.
 ///
 /// # Errors
 /// What the system says.
@@ -85,12 +85,12 @@ fn exposure(path: &Path, descriptor: &Descriptor, rights: u32) -> io::Result<Opt
     ];
     let finding = access_list::judge(&descriptor.text()?, rights, &trusted);
     finding
-        .map(|finding| Ok(access_list::exposure(&finding, path, &keeper(path)?)))
+        .map(|finding| Ok(access_list::exposure(&finding, path, &trustee(path)?)))
         .transpose()
 }
 
 /// Whose a file or directory at this place is.
-fn keeper(path: &Path) -> io::Result<Sid> {
+fn trustee(path: &Path) -> io::Result<Sid> {
     if std::path::absolute(path)?.starts_with(service_folder()) {
         return Ok(Sid::new(SERVICE_ACCOUNT));
     }
@@ -100,13 +100,13 @@ fn keeper(path: &Path) -> io::Result<Sid> {
 /// List, and where it matters owner, of a private directory at this place. What an administrator makes for the service
 /// is not that person's: an owner may change the list.
 fn closed(path: &Path) -> io::Result<Descriptor> {
-    let keeper = keeper(path)?;
-    let is_mine = keeper.number() == security::current_user()?;
+    let trustee = trustee(path)?;
+    let is_mine = trustee.number() == security::current_user()?;
     let owner = if is_mine { "" } else { "O:BA" };
-    Descriptor::parse(&format!("{owner}{}", access_list::closed(&keeper)))
+    Descriptor::parse(&format!("{owner}{}", access_list::closed(&trustee)))
 }
 
-/// Makes a directory that only its keeper can enter.
+/// Makes a directory that only its trustee can enter.
 pub(super) fn make_private_dir(path: &Path) -> io::Result<()> {
     closed(path)?.make_directory(path)
 }

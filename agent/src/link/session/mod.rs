@@ -150,7 +150,7 @@ async fn live(
     let mut liveness = Liveness::new(Duration::ZERO, now_ms());
     let mut heard = Duration::ZERO;
     let ended = loop {
-        parts.life.within(STEP_WITHIN);
+        parts.liveness.within(STEP_WITHIN);
         let heard_now = Duration::from_millis(shared.heard_ms.load(Ordering::Relaxed));
         if heard_now > heard {
             heard = heard_now;

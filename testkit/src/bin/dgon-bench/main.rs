@@ -43,19 +43,17 @@ struct Options {
     /// Where to write the JSON.
     #[arg(long)]
     json: PathBuf,
-    /// Measure only what has this in its name.
-    #[arg(long)]
-    only: Option<String>,
+    /// Measure only what has one of these in its name: `stream` or `first_byte,size`.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let options = Options::parse();
     let wanted = |name: &str| {
-        options
-            .only
-            .as_ref()
-            .is_none_or(|only| name.contains(only.as_str()))
+        let only = &options.only;
+        only.is_empty() || only.iter().any(|one| name.contains(one.as_str()))
     };
     let (bin, mut report) = (options.bin.as_path(), report::Report::default());
     report.note(machine());
