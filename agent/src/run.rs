@@ -2,8 +2,10 @@
 //!
 //! Order of start: identity, spool, runtimes, local socket, link, proxy. Nothing waits for a control plane or a runtime
 //! to be there; the agent calls itself ready once every runtime was looked for. Order of stop: the proxy first, within its
-//! drain time, so that its receipts still come; then the link, which sends what it can and says `bye`; then the spool. An agent whose link or writer panicked stops
-//! in the same order, and says so by its exit code.
+//! drain time, so that its receipts still come; then the link, which sends what it can and says `bye`; then the local
+//! socket and the metrics; then the spool, which gives the lock of the state directory back: who gets that lock finds
+//! every port and the socket's name free. An agent whose link or writer panicked stops in the same order, and says so
+//! by its exit code.
 
 use crate::cli::VERSION;
 use crate::config::plain_http::{self, PlainHttp};
@@ -38,7 +40,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 mod linked;
@@ -55,6 +57,8 @@ use responder::LocalResponder;
 const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 /// How long a stop may take after running answers have ended: the flush, and a slow disk.
 const STOP_BEYOND_DRAIN: Duration = Duration::from_secs(15);
+/// How long parts that write nothing may take to end.
+const REST_WITHIN: Duration = Duration::from_secs(5);
 /// How long a starting agent waits for one that is ending.
 const LOCK_WITHIN: Duration = Duration::from_secs(3);
 const LOCK_AGAIN: Duration = Duration::from_millis(50);
@@ -202,6 +206,7 @@ pub async fn run_until(
     let url = link_settings(config, &identity).url;
     let (link_out, link_status) = watch::channel(LinkStatus::new(Some(url)));
     let (key_changes_out, key_changes) = mpsc::channel(1);
+    let stop_within = Duration::from_secs(config.proxy.drain_s) + STOP_BEYOND_DRAIN;
     let responder = Arc::new(LocalResponder {
         node_id: identity.node_id().to_string(),
         region: region(config, &identity),
@@ -219,6 +224,8 @@ pub async fn run_until(
         key_changes: key_changes_out,
         gpus,
         energy,
+        stop: stop.clone(),
+        stop_within,
     });
     let observer = Observer {
         heartbeats: heartbeats.clone(),
@@ -266,7 +273,7 @@ pub async fn run_until(
                     .map_or_else(|| Ok(spool.depth()), |reason| Err(reason.to_string()))
             }
         }),
-        stop_within: Duration::from_secs(config.proxy.drain_s) + STOP_BEYOND_DRAIN,
+        stop_within,
         loops: Loops::new({
             let proxy = Arc::clone(&proxy);
             move || proxy.loops()
@@ -333,9 +340,12 @@ pub async fn run_until(
     halt.cancel();
     let ended = kept.await;
     drop(halts.await);
-    receipts.close().await;
     stop_rest.cancel();
-    while rest.join_next().await.is_some() {}
+    let ending = async { while rest.join_next().await.is_some() {} };
+    // A driver that hangs must keep neither the process nor the lock.
+    drop(timeout(REST_WITHIN, ending).await);
+    // Last, for it frees the lock: an agent that starts then must not lose its socket to this one.
+    receipts.close().await;
     verdict(ended, receipts.panicked().is_cancelled())?;
     tracing::info!("the agent has stopped; every receipt is on disk");
     Ok(())

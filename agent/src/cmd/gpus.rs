@@ -79,7 +79,7 @@ fn order(context: &Context, request: Request, told: &str, json: bool) -> Result<
         Answer::Done if json => print::json(&json!({"done": true}))?,
         Answer::Done => print::out(&format!("{told}\n"))?,
         Answer::Refused { message } => bail!(message),
-        Answer::KeyRotated(_) | Answer::Owner(_) | Answer::Status(_) => {
+        Answer::KeyRotated(_) | Answer::Owner(_) | Answer::Stopping(_) | Answer::Status(_) => {
             return Err(LocalError::Answer.into());
         }
     }

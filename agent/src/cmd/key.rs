@@ -104,7 +104,7 @@ fn rotate(context: &Context, Output { json: as_json }: Output) -> Result<ExitCod
             valid_from_ms: done.valid_from_ms,
         },
         Ok(Answer::Refused { message }) => bail!("{message}"),
-        Ok(Answer::Status(_) | Answer::Done | Answer::Owner(_)) => {
+        Ok(Answer::Status(_) | Answer::Done | Answer::Owner(_) | Answer::Stopping(_)) => {
             return Err(LocalError::Answer.into());
         }
         Err(LocalError::NotRunning(_) | LocalError::Unsupported) => {

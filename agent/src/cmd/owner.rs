@@ -87,7 +87,7 @@ fn order(context: &Context, request: Request, json: bool) -> Result<Result<Owner
     match small_runtime()?.block_on(local::ask(&socket, request)) {
         Ok(Answer::Owner(report)) => Ok(Ok(report)),
         Ok(Answer::Refused { message }) => bail!(message),
-        Ok(Answer::Done | Answer::KeyRotated(_) | Answer::Status(_)) => {
+        Ok(Answer::Done | Answer::KeyRotated(_) | Answer::Status(_) | Answer::Stopping(_)) => {
             Err(LocalError::Answer.into())
         }
         Err(error @ LocalError::NotRunning(_)) if json => {
@@ -114,7 +114,7 @@ async fn until_drained(socket: &Path, wait: Duration) -> Result<Status> {
         let status = match local::ask(socket, Request::Status).await? {
             Answer::Status(status) => *status,
             Answer::Refused { message } => bail!(message),
-            Answer::Done | Answer::KeyRotated(_) | Answer::Owner(_) => {
+            Answer::Done | Answer::KeyRotated(_) | Answer::Owner(_) | Answer::Stopping(_) => {
                 return Err(LocalError::Answer.into());
             }
         };

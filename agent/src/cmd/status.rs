@@ -18,7 +18,7 @@ pub(super) fn run(context: &Context, output: Output) -> Result<ExitCode> {
     let status = match answer {
         Ok(Answer::Status(status)) => status,
         Ok(Answer::Refused { message }) => bail!("the running agent does not answer: {message}"),
-        Ok(Answer::Done | Answer::KeyRotated(_) | Answer::Owner(_)) => {
+        Ok(Answer::Done | Answer::KeyRotated(_) | Answer::Owner(_) | Answer::Stopping(_)) => {
             return Err(LocalError::Answer.into());
         }
         Err(error @ LocalError::NotRunning(_)) if output.json => {

@@ -7,15 +7,15 @@
 #[cfg(unix)]
 mod unix;
 #[cfg(unix)]
-pub use unix::{ask, serve};
+pub use unix::{ask, listener_pid, serve};
 #[cfg(windows)]
 mod windows;
 #[cfg(windows)]
-pub use windows::{ask, serve};
+pub use windows::{ask, listener_pid, serve};
 #[cfg(not(any(unix, windows)))]
 mod other;
 #[cfg(not(any(unix, windows)))]
-pub use other::{ask, serve};
+pub use other::{ask, listener_pid, serve};
 
 #[cfg(any(unix, windows))]
 mod exchange;
@@ -42,6 +42,8 @@ pub enum Request {
     Resume,
     /// Finish what runs, take no more; until it is resumed or the agent ends.
     Drain,
+    /// Stop as after a SIGTERM: take no more requests, let running answers end, write, end.
+    Stop,
     /// Look at GPUs, runtimes and models again.
     Refresh,
     /// Change the node's key.
@@ -65,6 +67,8 @@ pub enum Answer {
     Done,
     /// To [`Request::Pause`], [`Request::Resume`] and [`Request::Drain`]: what is in force now.
     Owner(OwnerReport),
+    /// To [`Request::Stop`]: it begins to end.
+    Stopping(Stopping),
     /// To [`Request::RotateKey`]: the key was changed.
     KeyRotated(Box<KeyRotated>),
     /// The request could not be read.
@@ -72,6 +76,19 @@ pub enum Answer {
         /// Why.
         message: String,
     },
+}
+
+/// A stop that has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopping {
+    /// Process id of the agent that ends.
+    pub pid: u32,
+    /// Requests that are being served, and may end.
+    pub in_flight: u32,
+    /// Receipts that wait for the control plane; they are on disk.
+    pub receipts_waiting: u64,
+    /// How long the stop may take, s.
+    pub within_s: u64,
 }
 
 /// A change of keys that is done.
@@ -189,7 +206,13 @@ pub enum LocalError {
 pub async fn acked_seq(socket: &std::path::Path) -> Option<u64> {
     match ask(socket, Request::Status).await {
         Ok(Answer::Status(status)) => Some(status.spool.acked_seq),
-        Ok(Answer::Refused { .. } | Answer::Done | Answer::KeyRotated(_) | Answer::Owner(_))
+        Ok(
+            Answer::Refused { .. }
+            | Answer::Done
+            | Answer::KeyRotated(_)
+            | Answer::Owner(_)
+            | Answer::Stopping(_),
+        )
         | Err(_) => None,
     }
 }

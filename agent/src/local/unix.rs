@@ -123,6 +123,13 @@ pub async fn ask(path: &Path, request: Request) -> Result<Answer, LocalError> {
     serde_json::from_str(&line).map_err(|_| LocalError::Answer)
 }
 
+/// Process id of the agent that listens, as the system has it: also of one that is frozen and answers nothing.
+pub async fn listener_pid(path: &Path) -> Option<u32> {
+    let stream = timeout(WITHIN, UnixStream::connect(path)).await.ok()?;
+    let pid = stream.ok()?.peer_cred().ok()?.pid()?;
+    u32::try_from(pid).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,7 @@ use crate::config::StateDir;
 use crate::gpu::{EnergyMeter, GpuAccess, why_not_read};
 use crate::heartbeat::HeartbeatSource;
 use crate::link::LinkStatus;
-use crate::local::{Answer, KeyRotated, Request, Responder, SpoolReport, Status};
+use crate::local::{Answer, KeyRotated, Request, Responder, SpoolReport, Status, Stopping};
 use crate::mode::ModeSwitch;
 use crate::owner::{OwnerReport, saved};
 use crate::proxy::Proxy;
@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 /// How long who asks for a new key waits; the change goes on without him.
 const CHANGE_WITHIN: Duration = Duration::from_secs(8);
@@ -44,6 +45,10 @@ pub(super) struct LocalResponder {
     pub(super) key_changes: mpsc::Sender<KeyChangeRequest>,
     pub(super) gpus: GpuAccess,
     pub(super) energy: Option<EnergyMeter>,
+    /// Asks the agent to stop, as a signal does.
+    pub(super) stop: CancellationToken,
+    /// How long a stop may take.
+    pub(super) stop_within: Duration,
 }
 
 impl LocalResponder {
@@ -93,6 +98,20 @@ impl LocalResponder {
                     .to_owned(),
             },
         }
+    }
+
+    /// Stops as the first signal does; a second signal still ends the agent at once.
+    fn stop(&self) -> Answer {
+        if !self.stop.is_cancelled() {
+            tracing::info!("stopping, as its owner asked: running answers may end");
+        }
+        self.stop.cancel();
+        Answer::Stopping(Stopping {
+            pid: std::process::id(),
+            in_flight: self.proxy.in_flight(),
+            receipts_waiting: self.receipts.status().depth(),
+            within_s: self.stop_within.as_secs(),
+        })
     }
 
     async fn status(&self) -> Status {
@@ -209,6 +228,7 @@ impl Responder for LocalResponder {
                     self.mode.drain_by_owner(true);
                     Ok(())
                 }
+                Request::Stop => return self.stop(),
                 Request::RotateKey => return self.rotate_key().await,
                 Request::ReleaseGpus { for_s } => {
                     return self.release_gpus(for_s.map(Duration::from_secs)).await;

@@ -45,6 +45,23 @@ impl Lock {
             Err(TryLockError::Error(error)) => Err(LockError::Io(error)),
         }
     }
+
+    /// Whether a process has the lock of the state directory at `folder`. Makes no file and changes none: it is asked
+    /// by commands of other users, too.
+    ///
+    /// # Errors
+    /// When the lock file is there and cannot be looked at.
+    pub fn is_taken(folder: &Path) -> io::Result<bool> {
+        let file = match File::open(folder.join("lock")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            other => other?,
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -54,9 +71,15 @@ mod tests {
     #[test]
     fn a_second_agent_is_turned_away_until_the_first_is_gone() {
         let folder = tempfile::tempdir().unwrap();
+        assert!(
+            !Lock::is_taken(folder.path()).unwrap(),
+            "there is no file yet"
+        );
         let first = Lock::take(folder.path()).unwrap();
         assert!(matches!(Lock::take(folder.path()), Err(LockError::Taken)));
+        assert!(Lock::is_taken(folder.path()).unwrap());
         drop(first);
+        assert!(!Lock::is_taken(folder.path()).unwrap());
         assert!(Lock::take(folder.path()).is_ok());
     }
 }
