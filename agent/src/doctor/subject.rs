@@ -1,7 +1,7 @@
 //! What is examined: everything that the checks share, read or asked once.
 
 use super::fix::System;
-use super::fix::control::Control;
+use super::fix::control::{ByHand, Control};
 use crate::cli::VERSION;
 use crate::config::{BaseUrl, Config, ConfigError, Loaded, Paths};
 use crate::identity::{self, Enrolment, Identity, IdentityError};
@@ -19,6 +19,8 @@ use tokio::time::timeout;
 
 /// How long the running agent may take to say how it is.
 const ANSWER: Duration = Duration::from_millis(1_800);
+/// How long the system may take to say whose the socket is.
+const LISTENER: Duration = Duration::from_millis(200);
 /// How long the service manager and the program that it starts may take.
 const MANAGER: Duration = Duration::from_millis(2_500);
 
@@ -36,7 +38,10 @@ pub(super) enum Asked {
     /// It cannot be asked, and why.
     Closed(String),
     /// It took the question and does not answer.
-    Silent,
+    Silent {
+        /// Its process id, where the system tells it.
+        pid: Option<u32>,
+    },
 }
 
 /// The service, and the version of the program that it starts.
@@ -133,7 +138,7 @@ impl Subject {
     pub(super) async fn control(&self, pid: Option<u32>) -> Control {
         let asked = self.service().await;
         let Ok(Service { state, .. }) = asked.as_ref() else {
-            return Control::ByHand(pid);
+            return Control::ByHand;
         };
         // Without an answer of the agent, the service is meant where it keeps its files where we look.
         let is_ours = match pid {
@@ -146,20 +151,27 @@ impl Subject {
         if state.installed.is_some() && is_ours {
             Control::Service(state.level)
         } else {
-            Control::ByHand(pid)
+            Control::ByHand
         }
     }
 
     /// The command that starts the agent.
     pub(super) async fn start_command(&self) -> String {
         let how = self.control(None).await;
-        how.start(System::here(), &self.command("run"))
+        how.start(System::here(), &self.by_hand())
     }
 
-    /// The command that restarts the agent that runs.
-    pub(super) async fn restart_command(&self, pid: Option<u32>) -> String {
+    /// The command that ends an agent that does not answer, and starts it again.
+    pub(super) async fn replace_frozen_command(&self, pid: Option<u32>) -> String {
         let how = self.control(pid).await;
-        how.restart(System::here(), &self.command("run"))
+        how.replace_frozen(System::here(), &self.by_hand(), pid)
+    }
+
+    fn by_hand(&self) -> ByHand {
+        ByHand {
+            run: self.command("run"),
+            stop: self.command("stop"),
+        }
     }
 
     /// The command after which the agent that runs is of this program's version.
@@ -169,7 +181,7 @@ impl Subject {
         let version = service.as_ref().as_ref().ok();
         let version = version.and_then(|service| service.version.as_deref());
         let is_current = version == Some(VERSION);
-        how.update(System::here(), &self.command("run"), is_current)
+        how.update(System::here(), &self.by_hand(), is_current)
     }
 
     /// A command of this program for the same places, to copy.
@@ -211,6 +223,10 @@ async fn ask(socket: &std::path::Path) -> Asked {
         Ok(Err(LocalError::NotRunning(_))) => Asked::Absent,
         Ok(Err(LocalError::Unsupported)) => Asked::Unsupported,
         Ok(Err(error)) => Asked::Closed(chain(&error)),
-        Err(_) => Asked::Silent,
+        Err(_) => Asked::Silent {
+            pid: timeout(LISTENER, local::listener_pid(socket))
+                .await
+                .unwrap_or_default(),
+        },
     }
 }

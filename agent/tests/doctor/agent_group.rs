@@ -30,20 +30,13 @@ fn not_running() -> Ill {
     Ill::new(machine, "the agent does not run", Cure::Start)
 }
 
+/// Halted as by Ctrl-Z: it takes connections and answers none.
 fn frozen() -> Ill {
     let machine = Machine::enrolled("http://127.0.0.1:9");
-    let socket = machine.state.socket();
-    let listener = UnixListener::bind(&socket).unwrap();
-    let mend = move |machine: &mut Machine| {
-        std::fs::remove_file(socket).unwrap();
-        start(machine);
-    };
-    Ill::new(
-        machine,
-        "does not answer within 1.8 s",
-        Cure::ByHand(Box::new(mend)),
-    )
-    .keep(listener)
+    let agent = Running::agent(&machine);
+    until(&machine, |status| status["running"] == true);
+    agent.halt();
+    Ill::new(machine, "does not answer within 1.8 s", Cure::Start).keep(agent)
 }
 
 /// Starts the agent of a machine; it runs as long as the machine is there.
@@ -70,16 +63,7 @@ fn other_version() -> Ill {
             drop(change_version(client, &moved));
         }
     });
-    let mend = move |_: &mut Machine| {
-        // The agent of this version is asked again.
-        std::fs::rename(real, socket).unwrap();
-    };
-    Ill::new(
-        machine,
-        "the agent that runs is 0.0.1",
-        Cure::ByHand(Box::new(mend)),
-    )
-    .keep(agent)
+    Ill::new(machine, "the agent that runs is 0.0.1", Cure::Start).keep(agent)
 }
 
 fn change_version(client: UnixStream, real: &std::path::Path) -> std::io::Result<()> {

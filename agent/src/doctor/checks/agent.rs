@@ -49,10 +49,14 @@ async fn check(subject: Arc<Subject>, told: Told) {
             ));
             told.rest("the agent that runs is of another version");
         }
-        Asked::Silent => {
+        Asked::Silent { pid } => {
+            let pid_text = pid.map_or(String::new(), |pid| format!(" (pid {pid})"));
             told.tell(running.fail(
-                "the agent's socket is there, but the agent does not answer within 1.8 s",
-                subject.restart_command(None).await,
+                format!(
+                    "the agent's socket is there, but the agent{pid_text} does not answer within 1.8 s; it may be \
+                     halted (Ctrl-Z, SIGSTOP) or hang"
+                ),
+                subject.replace_frozen_command(*pid).await,
             ));
             told.rest("the agent does not answer");
         }

@@ -68,7 +68,7 @@ async fn not_read(subject: &Subject) -> Option<GpusNotRead> {
         | Asked::OtherVersion
         | Asked::Unsupported
         | Asked::Closed(_)
-        | Asked::Silent => None,
+        | Asked::Silent { .. } => None,
     }
 }
 

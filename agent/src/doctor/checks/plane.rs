@@ -207,7 +207,7 @@ async fn seen_by(subject: &Subject) -> String {
         | Running::OtherVersion
         | Running::Unsupported
         | Running::Closed(_)
-        | Running::Silent => subject.command("status"),
+        | Running::Silent { .. } => subject.command("status"),
     }
 }
 
