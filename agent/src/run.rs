@@ -169,7 +169,8 @@ pub async fn run_until(
     // Again, now that nobody else can change it.
     let identity = Identity::load(state).map_err(RunError::Identity)?;
     let receipts = open_receipts(config, state, &identity, lock)?;
-    let registry = runtime::watch_endpoints(registry_settings(config).map_err(RunError::Runtimes)?);
+    let settings = registry_settings(config).map_err(RunError::Runtimes)?;
+    let (registry, endpoints) = runtime::watch_and_report(settings);
     let counters = Counters::new(Arc::new(receipts.clone()));
     let sink = Arc::new(CountingSink(Arc::clone(&counters)));
     let mode = ModeSwitch::new(Orders {
@@ -203,8 +204,9 @@ pub async fn run_until(
         gpus.clone(),
     );
     let (inventory_out, inventory) = watch::channel(Arc::new(Inventory::default()));
-    let url = link_settings(config, &identity).url;
-    let (link_out, link_status) = watch::channel(LinkStatus::new(Some(url)));
+    let link_settings = link_settings(config, &identity);
+    let http_proxy = link_settings.http_proxy();
+    let (link_out, link_status) = watch::channel(LinkStatus::new(Some(link_settings.url)));
     let (key_changes_out, key_changes) = mpsc::channel(1);
     let stop_within = Duration::from_secs(config.proxy.drain_s) + STOP_BEYOND_DRAIN;
     let responder = Arc::new(LocalResponder {
@@ -215,6 +217,9 @@ pub async fn run_until(
         receipts: receipts.clone(),
         heartbeats: heartbeats.clone(),
         inventory: inventory.clone(),
+        endpoints,
+        configuration: serde_json::to_value(config).unwrap_or_default(),
+        http_proxy,
         link: link_status,
         mode: mode.clone(),
         refresh: Arc::clone(&refresh),

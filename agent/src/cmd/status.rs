@@ -120,6 +120,12 @@ fn text(status: &Status) -> String {
     if status.runtimes.is_empty() {
         lines.push(("runtimes", "none answers".to_owned()));
     }
+    for endpoint in &status.endpoints {
+        if let Some(why) = endpoint.why_away() {
+            let url = &endpoint.url;
+            lines.push(("", format!("AWAY: {url}; {}", print::safe(why))));
+        }
+    }
     lines
         .into_iter()
         .map(|(name, value)| format!("{name:9} {value}\n"))

@@ -103,6 +103,20 @@ impl Subject {
         self.config.as_ref().ok().map(|loaded| &loaded.config)
     }
 
+    /// The values by which the running agent works; those of this shell where none runs, or it does not tell.
+    pub(super) async fn values_in_force(&self) -> Option<Config> {
+        match self.asked().await.as_ref() {
+            Asked::Runs(status) => serde_json::from_value(status.configuration.clone())
+                .ok()
+                .or_else(|| self.values().cloned()),
+            Asked::Absent
+            | Asked::OtherVersion
+            | Asked::Unsupported
+            | Asked::Closed(_)
+            | Asked::Silent { .. } => self.values().cloned(),
+        }
+    }
+
     /// The control plane: as configured, else as enrolled.
     pub(super) fn api(&self) -> Option<BaseUrl> {
         let configured = self.values()?.control_plane.api.clone();
@@ -159,6 +173,12 @@ impl Subject {
     pub(super) async fn start_command(&self) -> String {
         let how = self.control(None).await;
         how.start(System::here(), &self.by_hand())
+    }
+
+    /// The command that restarts the agent that runs.
+    pub(super) async fn restart_command(&self, pid: Option<u32>) -> String {
+        let how = self.control(pid).await;
+        how.restart(System::here(), &self.by_hand())
     }
 
     /// The command that ends an agent that does not answer, and starts it again.

@@ -178,6 +178,11 @@ fn authenticate(
     add(auth::HEADER_AUTH, &signed)
 }
 
+/// Where a link of this address connects.
+pub(super) fn target_of(url: &str) -> Option<Target> {
+    target(&url.into_client_request().ok()?)
+}
+
 /// Where to connect.
 fn target<T>(request: &Request<T>) -> Option<Target> {
     let uri = request.uri();

@@ -22,6 +22,7 @@ mod exchange;
 
 use crate::link::LinkStatus;
 use crate::owner::OwnerReport;
+use crate::runtime::EndpointReport;
 use crate::telemetry::Tokens;
 use dgon_protocol::frame::{Gpu, GpuLoad, GpusNotRead, Runtime};
 use dgon_protocol::key::PublicKey;
@@ -143,6 +144,16 @@ pub struct Status {
     pub gpus_not_read: Option<GpusNotRead>,
     /// The runtimes that answer.
     pub runtimes: Vec<Runtime>,
+    /// Every endpoint that the owner named, and every other one where a runtime answers, as last looked at.
+    #[serde(default)]
+    pub endpoints: Vec<EndpointReport>,
+    /// The HTTP proxy before the control plane, as the agent's environment names it.
+    #[serde(default)]
+    pub http_proxy: Option<String>,
+    /// Every value in force, in the form of agent.yaml; null where the agent is too old to tell. Not typed, as another
+    /// version may know other keys.
+    #[serde(default)]
+    pub configuration: serde_json::Value,
 }
 
 /// The spool, as `status` shows it.

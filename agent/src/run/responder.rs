@@ -11,6 +11,7 @@ use crate::mode::ModeSwitch;
 use crate::owner::{OwnerReport, saved};
 use crate::proxy::Proxy;
 use crate::receipts::Receipts;
+use crate::runtime::EndpointReports;
 use crate::telemetry::{Counters, Tokens};
 use dgon_protocol::frame::{GpusNotRead, Inventory};
 use futures_util::future::BoxFuture;
@@ -35,6 +36,10 @@ pub(super) struct LocalResponder {
     pub(super) receipts: Receipts,
     pub(super) heartbeats: HeartbeatSource,
     pub(super) inventory: watch::Receiver<Arc<Inventory>>,
+    pub(super) endpoints: EndpointReports,
+    /// Every value in force.
+    pub(super) configuration: serde_json::Value,
+    pub(super) http_proxy: Option<String>,
     pub(super) link: watch::Receiver<LinkStatus>,
     pub(super) mode: ModeSwitch,
     pub(super) refresh: Arc<Notify>,
@@ -137,6 +142,9 @@ impl LocalResponder {
             gpu_loads,
             gpus_not_read: self.heartbeats.gpus_not_read(),
             runtimes: inventory.runtimes.clone(),
+            endpoints: self.endpoints.borrow().to_vec(),
+            http_proxy: self.http_proxy.clone(),
+            configuration: self.configuration.clone(),
         }
     }
 }

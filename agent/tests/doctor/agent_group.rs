@@ -13,6 +13,11 @@ pub(crate) const CASES: &[Case] = &[
     (CheckId::AgentRunning, "none runs", not_running),
     (CheckId::AgentRunning, "it does not answer", frozen),
     (CheckId::AgentVersion, "another one runs", other_version),
+    (
+        CheckId::AgentSettings,
+        "the shell has others",
+        other_settings,
+    ),
     (CheckId::AgentLink, "it cannot be made", no_link),
     (CheckId::AgentServing, "the spool is full", not_serving),
     (CheckId::AgentListen, "the address is taken", taken),
@@ -76,6 +81,15 @@ fn change_version(client: UnixStream, real: &std::path::Path) -> std::io::Result
     let mut answer: Value = serde_json::from_str(&answer)?;
     answer["version"] = Value::from("0.0.1");
     (&client).write_all(format!("{answer}\n").as_bytes())
+}
+
+fn other_settings() -> Ill {
+    let mut machine = Machine::enrolled("http://127.0.0.1:9");
+    let agent = Running::agent(&machine);
+    until(&machine, |status| status["running"] == true);
+    machine.set("DGON_PROXY_DRAIN_S", "7");
+    let says = "the running agent has proxy.drain_s 20, this shell's configuration says 7";
+    Ill::new(machine, says, Cure::Start).keep(agent)
 }
 
 fn no_link() -> Ill {

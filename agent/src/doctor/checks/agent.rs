@@ -1,6 +1,6 @@
 //! Group `agent`: does it run, is it the same version, does its link stand, can its proxy listen?
 
-use super::HERE;
+use super::{HERE, settings};
 use crate::cli::VERSION;
 use crate::doctor::examine::{Examination, Told};
 use crate::doctor::subject::Asked;
@@ -14,6 +14,7 @@ pub(super) const EXAMINATION: Examination = Examination {
     makes: &[
         CheckId::AgentRunning,
         CheckId::AgentVersion,
+        CheckId::AgentSettings,
         CheckId::AgentLink,
         CheckId::AgentServing,
         CheckId::AgentListen,
@@ -28,6 +29,7 @@ async fn check(subject: Arc<Subject>, told: Told) {
         Asked::Runs(status) => {
             told.tell(running.ok(format!("the agent runs, pid {}", status.pid)));
             told.tell(version(&subject, status).await);
+            told.tell(settings::check(&subject, status).await);
             told.tell(link(&subject, status).await);
             told.tell(serving(&subject, status));
             told.rest("the agent runs and has the address");
