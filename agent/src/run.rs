@@ -20,6 +20,7 @@ use crate::local;
 use crate::mode::{ModeSwitch, Orders};
 use crate::net::Network;
 use crate::open_files::{self, Share};
+use crate::own_command::own_command;
 use crate::owner::{self, LimitsTask, Observer};
 use crate::proxy::{Proxy, Settings};
 use crate::receipts::{Receipts, Signer};
@@ -427,7 +428,8 @@ async fn serve_local(state: StateDir, responder: Arc<LocalResponder>, stop: Canc
         tracing::warn!(
             error = %error,
             source = std::error::Error::source(&error).map(ToString::to_string),
-            "`dgon-agent status` will not work"
+            "`{}` will not work",
+            own_command("status")
         );
     }
 }

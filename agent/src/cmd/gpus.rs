@@ -21,9 +21,9 @@ pub(super) fn run(context: impl FnOnce() -> Result<Context>, arguments: Gpus) ->
     match arguments.command {
         None => list(not_read(context), arguments.json),
         Some(GpusCommand::Release { for_s, json }) => {
-            let told =
-                "the agent has let go of the GPUs; `dgon-agent gpus resume` has it read them again";
-            order(&context()?, Request::ReleaseGpus { for_s }, told, json)
+            let context = context()?;
+            let told = gpu::why_not_read(GpusNotRead::Released);
+            order(&context, Request::ReleaseGpus { for_s }, &told, json)
         }
         Some(GpusCommand::Resume(output)) => {
             let told = "the agent reads the GPUs again";

@@ -3,6 +3,7 @@
 use super::{Context, print, small_runtime};
 use crate::cli::{Drain, Output};
 use crate::local::{self, Answer, LocalError, Request, Status};
+use crate::own_command::own_command;
 use crate::owner::OwnerReport;
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
@@ -21,8 +22,10 @@ pub(super) fn pause(context: &Context, output: Output) -> Result<ExitCode> {
     tell(
         &report,
         output.json,
-        "this node takes no work from the network until `dgon-agent resume`, also after a restart; your own clients \
-         are served",
+        &format!(
+            "this node takes no work from the network until `{}`, also after a restart; your own clients are served",
+            own_command("resume")
+        ),
     )
 }
 

@@ -96,7 +96,7 @@ fn text(status: &Status) -> String {
         ));
     }
     match status.gpus_not_read {
-        Some(reason) => lines.push(("gpus", why_not_read(reason).to_owned())),
+        Some(reason) => lines.push(("gpus", why_not_read(reason))),
         None if status.gpus.is_empty() => {
             lines.push(("gpus", "none; models run on the CPU".to_owned()));
         }

@@ -8,6 +8,7 @@ use crate::identity::{self, Enrolment, Identity, IdentityError};
 use crate::link::LinkSettings;
 use crate::local::{self, Answer, LocalError, Request, Status};
 use crate::net::Network;
+use crate::own_command::own_command;
 use crate::service::{self, ServiceState};
 use dgon_agent_core::error::chain;
 use dgon_protocol::key::NodeKey;
@@ -64,8 +65,6 @@ pub struct Subject {
     pub enrolment: Result<Enrolment, IdentityError>,
     /// How the control plane is reached.
     pub(super) network: Network,
-    /// The flags that name the places, for commands to copy.
-    place_flags: String,
     asked: Shared<BoxFuture<'static, Arc<Asked>>>,
     service: Shared<BoxFuture<'static, Arc<Result<Service, String>>>>,
 }
@@ -80,7 +79,7 @@ impl std::fmt::Debug for Subject {
 
 impl Subject {
     /// Reads what the checks share.
-    pub fn new(paths: Paths, config: Result<Loaded, ConfigError>, place_flags: String) -> Self {
+    pub fn new(paths: Paths, config: Result<Loaded, ConfigError>) -> Self {
         let ca_file = config
             .as_ref()
             .ok()
@@ -94,7 +93,6 @@ impl Subject {
             service: async { Arc::new(inspect().await) }.boxed().shared(),
             paths,
             config,
-            place_flags,
         }
     }
 
@@ -206,7 +204,7 @@ impl Subject {
 
     /// A command of this program for the same places, to copy.
     pub(super) fn command(&self, command: &str) -> String {
-        format!("dgon-agent {command}{}", self.place_flags)
+        own_command(command)
     }
 
     /// The command that enrols this machine, with the address where it is known.

@@ -21,6 +21,7 @@ pub use other::{ask, listener_pid, serve};
 mod exchange;
 
 use crate::link::LinkStatus;
+use crate::own_command::own_command;
 use crate::owner::OwnerReport;
 use crate::runtime::EndpointReport;
 use crate::telemetry::Tokens;
@@ -191,7 +192,7 @@ pub trait Responder: Send + Sync + 'static {
 #[derive(Debug, thiserror::Error)]
 pub enum LocalError {
     /// Nobody listens.
-    #[error("no agent runs with the state directory of {}; start one with `dgon-agent run`", .0.display())]
+    #[error("no agent runs with the state directory of {}; start one with `{}`", .0.display(), own_command("run"))]
     NotRunning(PathBuf),
     /// The socket cannot be used.
     #[error("the agent's socket {} cannot be used; run this command as the user who runs the agent", path.display())]

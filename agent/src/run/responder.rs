@@ -8,6 +8,7 @@ use crate::heartbeat::HeartbeatSource;
 use crate::link::LinkStatus;
 use crate::local::{Answer, KeyRotated, Request, Responder, SpoolReport, Status, Stopping};
 use crate::mode::ModeSwitch;
+use crate::own_command::own_command;
 use crate::owner::{OwnerReport, saved};
 use crate::proxy::Proxy;
 use crate::receipts::Receipts;
@@ -99,8 +100,10 @@ impl LocalResponder {
                 message: "the agent is stopping".to_owned(),
             },
             Err(_) => Answer::Refused {
-                message: "the change is under way and has no answer yet; `dgon-agent key show` tells when it is done"
-                    .to_owned(),
+                message: format!(
+                    "the change is under way and has no answer yet; `{}` tells when it is done",
+                    own_command("key show")
+                ),
             },
         }
     }
@@ -215,7 +218,7 @@ impl LocalResponder {
         match self.gpus.refused() {
             None => Answer::Done,
             Some(reason) => Answer::Refused {
-                message: why_not_read(reason).to_owned(),
+                message: why_not_read(reason),
             },
         }
     }

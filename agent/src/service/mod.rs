@@ -346,6 +346,14 @@ fn sudo(level: Level) -> &'static str {
     }
 }
 
+/// The command that enrols this machine for a service of this level: the system's has places of its own.
+pub fn enrol_command(level: Level) -> String {
+    match level {
+        Level::System => format!("{}dgon-agent enroll --api URL", sudo(level)),
+        Level::User => crate::own_command::own_command("enroll --api URL"),
+    }
+}
+
 /// Notes what an uninstalled service leaves, and how to delete it; `further` is named along with it.
 fn kept(level: Level, places: &Places, further: &str, report: &mut Report) {
     let kept: Vec<String> = [

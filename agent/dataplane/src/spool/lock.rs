@@ -3,6 +3,7 @@
 //! The system drops the lock with the process, however it ends, so that nothing stale ever has to be cleaned up.
 
 use super::disk::owner_only;
+use crate::own_command::own_command;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
@@ -12,7 +13,9 @@ use std::path::Path;
 pub enum LockError {
     /// Another process has it.
     #[error(
-        "another dgon-agent uses this state directory; stop it first, or give this one its own with --state-dir"
+        "another dgon-agent uses this state directory; stop it first with `{}`, or give this one its own with \
+         --state-dir",
+        own_command("stop")
     )]
     Taken,
     /// The lock file cannot be made or locked.
