@@ -41,11 +41,7 @@ enum StopError {
         pid_text(*pid),
         end_text(*pid)
     )]
-    Silent {
-        pid: Option<u32>,
-        #[source]
-        source: LocalError,
-    },
+    Silent { pid: Option<u32> },
     /// It is of another version.
     #[error(
         "the agent{} is of a version that does not know this command ({message}){}",
@@ -152,9 +148,8 @@ async fn find(state: &StateDir) -> Result<Option<Status>> {
                 let state = state.path().to_owned();
                 return Err(StopError::NoSocket { state }.into());
             }
-            LocalError::Io { ref source, .. } if source.kind() == std::io::ErrorKind::TimedOut => {
-                let pid = local::listener_pid(&socket).await;
-                return Err(StopError::Silent { pid, source: error }.into());
+            LocalError::Silent { pid, .. } => {
+                return Err(StopError::Silent { pid }.into());
             }
             LocalError::Answer => {
                 let (pid, message) = (local::listener_pid(&socket).await, error.to_string());

@@ -31,6 +31,7 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What a command asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,11 +167,14 @@ pub struct SpoolReport {
     pub max_receipts: u64,
     /// Bytes on disk, those of acknowledged receipts included.
     pub bytes: u64,
-    /// Last receipt that was made.
+    /// Last receipt that was made with the key in use: each key has a chain of its own, which begins with 1.
     pub last_seq: u64,
-    /// Last receipt that the control plane has.
+    /// Last receipt of the key in use that the control plane has.
     pub acked_seq: u64,
-    /// Receipts made since midnight UTC.
+    /// Receipts of former keys that wait for the control plane; absent where their spools cannot be read.
+    #[serde(default)]
+    pub former_waiting: Option<u64>,
+    /// Receipts made since midnight UTC, under whatever key.
     pub receipts_today: u64,
     /// Refused receipts in the dead-letter file.
     pub dead_letters: u64,
@@ -202,6 +206,20 @@ pub enum LocalError {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// Somebody listens, and no answer comes.
+    #[error(
+        "the agent{} takes the question and does not answer within {} s; it may be halted (Ctrl-Z, SIGSTOP) or hang, and \
+         `{}` says how to end it",
+        pid.map_or(String::new(), |pid| format!(" (pid {pid})")),
+        within.as_secs(),
+        own_command("doctor")
+    )]
+    Silent {
+        /// Its process id, where the system tells it.
+        pid: Option<u32>,
+        /// How long it was waited for.
+        within: Duration,
     },
     /// The answer is none of ours.
     #[error(

@@ -12,6 +12,7 @@ use crate::own_command::own_command;
 use crate::owner::{OwnerReport, saved};
 use crate::proxy::Proxy;
 use crate::receipts::Receipts;
+use crate::rotation::tail::former_waiting;
 use crate::runtime::EndpointReports;
 use crate::telemetry::{Counters, Tokens};
 use dgon_protocol::frame::{GpusNotRead, Inventory};
@@ -67,6 +68,7 @@ impl LocalResponder {
             bytes: status.bytes,
             last_seq: status.last_seq,
             acked_seq: status.acked_seq,
+            former_waiting: None,
             receipts_today: self
                 .counters
                 .today
@@ -125,6 +127,7 @@ impl LocalResponder {
     async fn status(&self) -> Status {
         let gpu_loads = self.heartbeats.gpu_loads().await;
         let today = self.today().await;
+        let former_waiting = self.former_waiting().await;
         let inventory = self.inventory.borrow().clone();
         Status {
             node_id: self.node_id.clone(),
@@ -138,7 +141,10 @@ impl LocalResponder {
             in_flight_local: self.proxy.in_flight_local(),
             tokens_per_second: self.counters.tokens_per_second(),
             link: self.link.borrow().clone(),
-            spool: self.spool(),
+            spool: SpoolReport {
+                former_waiting,
+                ..self.spool()
+            },
             today,
             earnings_today_usd: None,
             gpus: inventory.gpus.clone(),
@@ -153,10 +159,17 @@ impl LocalResponder {
 }
 
 impl LocalResponder {
+    /// Receipts of former keys that wait for the control plane.
+    async fn former_waiting(&self) -> Option<u64> {
+        let state = self.state.clone();
+        let counting = tokio::task::spawn_blocking(move || former_waiting(&state));
+        counting.await.ok()?.ok()
+    }
+
     /// Receipts and tokens of the day.
-    async fn today(&self) -> Option<Tokens> {
-        let (counters, spool) = (Arc::clone(&self.counters), self.state.spool_dir());
-        let counting = tokio::task::spawn_blocking(move || counters.today.get_or_count(&spool));
+    pub(super) async fn today(&self) -> Option<Tokens> {
+        let (counters, state) = (Arc::clone(&self.counters), self.state.clone());
+        let counting = tokio::task::spawn_blocking(move || counters.today.get_or_count(&state));
         counting.await.ok()?.ok()
     }
 

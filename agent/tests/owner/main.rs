@@ -10,6 +10,7 @@ mod limits;
 mod metrics;
 mod node;
 mod orders;
+mod status;
 mod stop;
 #[path = "../support/mod.rs"]
 mod support;

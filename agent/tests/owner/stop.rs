@@ -142,11 +142,19 @@ async fn an_agent_that_was_not_taught_to_stop_is_named() {
 async fn a_halted_agent_is_named_by_its_process_id() {
     let node = Node::serving("").await;
     let id = signal(&node, Signal::STOP);
-    let said = beside(&node, &["stop"]).await;
-    assert_eq!(said.status.code(), Some(1));
-    let text = stderr(&said);
+    let (stop, status) = tokio::join!(beside(&node, &["stop"]), beside(&node, &["status"]));
+    assert_eq!(
+        (stop.status.code(), status.status.code()),
+        (Some(1), Some(1))
+    );
+    let text = stderr(&stop);
     assert!(text.contains("halted"), "{text}");
     assert!(text.contains(&format!("kill -KILL {id}")), "{text}");
+    let text = stderr(&status);
+    assert!(
+        text.contains(&format!("(pid {id}) takes the question")),
+        "{text}"
+    );
 }
 
 #[tokio::test]
