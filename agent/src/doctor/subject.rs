@@ -185,6 +185,36 @@ impl Subject {
         how.replace_frozen(System::here(), &self.by_hand(), pid)
     }
 
+    /// The command that makes this machine a node of its own, where it has the identity of another one: what was copied
+    /// goes aside, agent.yaml with it, as it may name the other node.
+    pub(super) async fn own_node_command(&self, pid: u32) -> String {
+        let (system, state) = (System::here(), self.paths.state.path());
+        let mut steps = vec![system.put_aside(state, "copied")];
+        let config = &self.paths.config_file;
+        if config.exists() && !config.starts_with(state) {
+            steps.push(system.put_aside(config, "copied"));
+        }
+        steps.push(self.enrol_command());
+        let how = self.control(Some(pid)).await;
+        how.while_stopped(system, &self.by_hand(), &steps)
+    }
+
+    /// The command that gives this node a new secret. An agent that runs holds the files, and is started again with it.
+    pub(super) async fn enrol_again_command(&self) -> String {
+        let enrol = format!("{} --force", self.enrol_command());
+        match self.asked().await.as_ref() {
+            Asked::Runs(status) => {
+                let how = self.control(Some(status.pid)).await;
+                how.while_stopped(System::here(), &self.by_hand(), &[enrol])
+            }
+            Asked::Absent
+            | Asked::OtherVersion
+            | Asked::Unsupported
+            | Asked::Closed(_)
+            | Asked::Silent { .. } => enrol,
+        }
+    }
+
     fn by_hand(&self) -> ByHand {
         ByHand {
             run: self.command("run"),

@@ -96,8 +96,11 @@ async fn link(subject: &Subject, status: &Status) -> Check {
             subject.command("status"),
         ),
         Phase::Replaced => check.fail(
-            format!("two machines use one identity{why}"),
-            subject.command("key rotate"),
+            format!(
+                "two machines use one identity, as where a state directory was copied{why}; the fix is for the machine \
+                 that has the copy, and makes it a node of its own"
+            ),
+            subject.own_node_command(status.pid).await,
         ),
         Phase::Stopped => check.warn("the agent is stopping", subject.start_command().await),
     }

@@ -59,6 +59,26 @@ impl Control {
         }
     }
 
+    /// Does `steps` while the agent does not run, and starts it again. The files of the machine's service are root's.
+    pub(in crate::doctor) fn while_stopped(
+        self,
+        system: System,
+        by_hand: &ByHand,
+        steps: &[String],
+    ) -> String {
+        let (stop, sudo) = match self {
+            Self::Service(level) => (service(system, level, "stop"), sudo(system, level)),
+            Self::ByHand => (by_hand.stop.clone(), ""),
+        };
+        let last = self.start(system, by_hand);
+        let steps = steps.iter().map(|step| format!("{sudo}{step}"));
+        let all: Vec<String> = std::iter::once(stop).chain(steps).collect();
+        let shell = system.shell();
+        all.iter()
+            .rev()
+            .fold(last, |then, first| shell.both(first, &then))
+    }
+
     /// Has the agent that runs be of this program's version. A service may start another program than this one;
     /// `is_current` says that it starts one of this version.
     pub(in crate::doctor) fn update(
@@ -76,9 +96,14 @@ impl Control {
 
 /// The command that steers a service of this level.
 pub(in crate::doctor) fn service(system: System, level: Level, what: &str) -> String {
-    let sudo = match (system, level) {
+    let sudo = sudo(system, level);
+    format!("{sudo}dgon-agent service {what}{}", level.flag())
+}
+
+/// What goes before a command that changes a service of this level, or its files.
+fn sudo(system: System, level: Level) -> &'static str {
+    match (system, level) {
         (System::Linux | System::Macos, Level::System) => "sudo ",
         (System::Windows, _) | (_, Level::User) => "",
-    };
-    format!("{sudo}dgon-agent service {what}{}", level.flag())
+    }
 }

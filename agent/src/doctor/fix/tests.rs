@@ -108,6 +108,28 @@ fn a_frozen_agent_is_ended_alone() {
     }
 }
 
+#[test]
+fn what_needs_a_stopped_agent_is_done_between_its_stop_and_its_start() {
+    let steps = ["mv a b".to_owned(), "dgon-agent enroll".to_owned()];
+    let all = |here, how: Control| how.while_stopped(here, &by_hand(), &steps);
+    assert_eq!(
+        all(Linux, Control::ByHand),
+        "dgon-agent stop && mv a b && dgon-agent enroll && dgon-agent run"
+    );
+    assert_eq!(
+        all(Macos, Control::Service(Level::System)),
+        "sudo dgon-agent service stop && sudo mv a b && sudo dgon-agent enroll && sudo dgon-agent service start"
+    );
+    assert_eq!(
+        all(Linux, Control::Service(Level::User)),
+        "dgon-agent service stop --user && mv a b && dgon-agent enroll && dgon-agent service start --user"
+    );
+    assert_eq!(
+        all(Windows, Control::ByHand),
+        "dgon-agent stop; if ($?) { mv a b; if ($?) { dgon-agent enroll; if ($?) { dgon-agent run } } }"
+    );
+}
+
 /// Every command that is printed on a system, with words that need quotes there.
 fn all(here: super::System) -> Vec<String> {
     let path = match here {
