@@ -120,6 +120,13 @@ impl fmt::Display for Unexpected {
             Self::Redirect { status, to } => write!(f, "it redirects to {to} (status {status})"),
             Self::Page { status } => write!(f, "it shows a web page (status {status})"),
             Self::TooLarge => f.write_str("its answer does not end"),
+            Self::Other {
+                status: status @ (401 | 407),
+            } => write!(
+                f,
+                "something before the control plane asks for a login (status {status}), which nodes do not have; its \
+                 owner must let /api/v1/nodes through"
+            ),
             Self::Other { status } => write!(f, "its answer is none of ours (status {status})"),
         }
     }

@@ -66,6 +66,13 @@ pub enum Command {
     /// Take no more work from the network and wait until what runs is finished, before a stop or an update (exit 1:
     /// it is not finished in time)
     Drain(Drain),
+    /// Stop the running agent and wait until another one can start: what runs is finished, as after a SIGTERM (exit 1:
+    /// none runs, or it has not ended in time)
+    ///
+    /// What runs may take as long as proxy.drain_s; then the last receipts are sent. A second SIGTERM, or `stop` and then a
+    /// SIGTERM, ends the agent at once. An agent that the service manager keeps running is not stopped by this command,
+    /// but by `dgon-agent service stop`; a supervisor of another kind (a container's, for one) may start it again.
+    Stop(Output),
     /// Check this machine and say how to mend what is wrong (exit 1: a check fails; 2: warnings with --strict)
     Doctor(Doctor),
     /// List the GPUs and their load, or have the running agent let go of them

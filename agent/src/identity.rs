@@ -6,6 +6,7 @@
 
 use crate::config::{BaseUrl, Config, StateDir};
 use crate::files::{self, Exposure};
+use crate::own_command::own_command;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use dgon_protocol::frame::LINK_PATH;
@@ -28,9 +29,9 @@ const PROMPT_CONTEXT: &str = "dgon prompt_hash v1";
 pub enum IdentityError {
     /// This machine is not enrolled.
     #[error(
-        "this machine is not enrolled ({} is missing); run `dgon-agent enroll --api URL` with a token from the \
-         console's page Run a Node",
-        .0.display()
+        "this machine is not enrolled ({} is missing); run `{}` with a token from the console's page Run a Node",
+        .0.display(),
+        own_command("enroll --api URL")
     )]
     NotEnrolled(PathBuf),
     /// A file cannot be read.

@@ -28,4 +28,4 @@ pub mod shell;
 pub mod telemetry;
 pub mod terminal;
 
-pub use dgon_agent_dataplane::{clock, liveness, mode, proxy, receipts, sink, spool};
+pub use dgon_agent_dataplane::{clock, liveness, mode, own_command, proxy, receipts, sink, spool};

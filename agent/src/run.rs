@@ -2,14 +2,17 @@
 //!
 //! Order of start: identity, spool, runtimes, local socket, link, proxy. Nothing waits for a control plane or a runtime
 //! to be there; the agent calls itself ready once every runtime was looked for. Order of stop: the proxy first, within its
-//! drain time, so that its receipts still come; then the link, which sends what it can and says `bye`; then the spool. An
-//! agent whose link or writer panicked stops in the same order, and says so by its exit code.
+//! drain time, so that its receipts still come; then the link, which sends what it can and says `bye`; then the local
+//! socket and the metrics; then the spool, which gives the lock of the state directory back: who gets that lock finds
+//! every port and the socket's name free. An agent whose link or writer panicked stops in the same order, and says so
+//! by its exit code.
 
 use crate::cli::VERSION;
 use crate::config::{Config, StateDir};
-use crate::link::{self, Parts};
+use crate::link::{self, LinkStatus, Parts};
 use crate::liveness::LivenessSignal;
 use crate::local;
+use crate::own_command::own_command;
 use crate::owner::{self, LimitsTask};
 use crate::telemetry::{self, Metrics};
 use dgon_protocol::frame::Inventory;
@@ -17,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 mod error;
@@ -34,12 +38,14 @@ pub(crate) use settings::{link_settings, registry_settings};
 use linked::LinkSupervisor;
 use opened::Opened;
 use responder::LocalResponder;
-use settings::region;
+use settings::{region, stop_within};
 
 /// How long a stopping agent waits for its last acknowledgements.
 const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 /// How long a stop may take after running answers have ended: the flush, and a slow disk.
 const STOP_BEYOND_DRAIN: Duration = Duration::from_secs(15);
+/// How long parts that write nothing may take to end.
+const REST_WITHIN: Duration = Duration::from_secs(5);
 /// How long a starting agent waits for one that is ending.
 const LOCK_WITHIN: Duration = Duration::from_secs(3);
 const LOCK_AGAIN: Duration = Duration::from_millis(50);
@@ -90,8 +96,13 @@ pub async fn run_until(
     let (receipts, proxy) = (opened.receipts.clone(), Arc::clone(&opened.proxy));
     // Each stage has its own token, so that they can be stopped one after the other.
     let (stop_link, stop_rest) = (CancellationToken::new(), CancellationToken::new());
-    let halt = stop.child_token();
-    let (linked, mut rest) = begin(opened, config, state, &halt, &stop_rest).await;
+    let tokens = Tokens {
+        halt: stop.child_token(),
+        stop,
+        stop_rest: stop_rest.clone(),
+    };
+    let halt = tokens.halt.clone();
+    let (linked, mut rest) = begin(opened, config, state, tokens).await;
     let kept = tokio::spawn({
         let (stop_link, halt) = (stop_link.clone(), halt.clone());
         async move {
@@ -116,26 +127,45 @@ pub async fn run_until(
     halt.cancel();
     let ended = kept.await;
     drop(halts.await);
-    receipts.close().await;
     stop_rest.cancel();
-    while rest.join_next().await.is_some() {}
+    let ending = async { while rest.join_next().await.is_some() {} };
+    // A driver that hangs must keep neither the process nor the lock.
+    drop(timeout(REST_WITHIN, ending).await);
+    // Last, for it frees the lock: an agent that starts then must not lose its socket to this one.
+    receipts.close().await;
     verdict(ended, receipts.panicked().is_cancelled())?;
     tracing::info!("the agent has stopped; every receipt is on disk");
     Ok(())
 }
 
-/// Begins what runs beside the proxy: everything until `stop_rest`, and the link, which is handed back to be run.
+/// How the stages are told to end.
+struct Tokens {
+    /// The request to stop, of a signal or of `dgon-agent stop`.
+    stop: CancellationToken,
+    /// The same, or a fault.
+    halt: CancellationToken,
+    /// When proxy and link have ended.
+    stop_rest: CancellationToken,
+}
+
+/// Begins what runs beside the proxy, and hands back the link, which is yet to be run.
 async fn begin(
     opened: Opened,
     config: &Config,
     state: &StateDir,
-    halt: &CancellationToken,
-    stop_rest: &CancellationToken,
+    tokens: Tokens,
 ) -> (LinkSupervisor, JoinSet<()>) {
+    let Tokens {
+        stop,
+        halt,
+        stop_rest,
+    } = tokens;
     let heartbeats = opened.heartbeats();
     let refresh = Arc::new(Notify::new());
     let (inventory_out, inventory) = watch::channel(Arc::new(Inventory::default()));
-    let (link_out, link_status) = watch::channel(opened.link_status(config));
+    let link_settings = link_settings(config, &opened.identity);
+    let http_proxy = link_settings.http_proxy();
+    let (link_out, link_status) = watch::channel(LinkStatus::new(Some(link_settings.url)));
     let (key_changes_out, key_changes) = mpsc::channel(1);
     let observer = opened.observer(&heartbeats);
     let mut limits_task = LimitsTask::new(
@@ -150,7 +180,7 @@ async fn begin(
     rest.spawn(limits_task.run(stop_rest.clone()));
     let link_sign = LivenessSignal::new("link");
     let readiness = opened.readiness(config, link_sign.clone(), &link_status);
-    rest.spawn(readiness.run(halt.clone(), stop_rest.clone()));
+    rest.spawn(readiness.run(halt, stop_rest.clone()));
     if let Some(address) = config.telemetry.metrics_listen {
         let metrics = opened.metrics(&heartbeats, &inventory, &link_status);
         rest.spawn(telemetry::server::serve(
@@ -172,6 +202,9 @@ async fn begin(
         receipts: opened.receipts.clone(),
         heartbeats: heartbeats.clone(),
         inventory: inventory.clone(),
+        endpoints: opened.endpoints,
+        configuration: serde_json::to_value(config).unwrap_or_default(),
+        http_proxy,
         link: link_status,
         mode: opened.mode.clone(),
         refresh: Arc::clone(&refresh),
@@ -181,6 +214,8 @@ async fn begin(
         key_changes: key_changes_out,
         gpus: opened.gpus,
         energy: opened.energy,
+        stop,
+        stop_within: stop_within(config),
     });
     rest.spawn(status_line::show(Arc::clone(&responder), stop_rest.clone()));
     rest.spawn(serve_local(state.clone(), responder, stop_rest.clone()));
@@ -239,7 +274,8 @@ async fn serve_local(state: StateDir, responder: Arc<LocalResponder>, stop: Canc
         tracing::warn!(
             error = %error,
             source = std::error::Error::source(&error).map(ToString::to_string),
-            "`dgon-agent status` will not work"
+            "`{}` will not work",
+            own_command("status")
         );
     }
 }

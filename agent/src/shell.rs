@@ -61,6 +61,14 @@ impl Shell {
         self.word(&path.display().to_string())
     }
 
+    /// Ends a process at once, whatever it does.
+    pub fn kill(self, pid: u32) -> String {
+        match self {
+            Self::Posix => format!("kill -KILL {pid}"),
+            Self::PowerShell => format!("Stop-Process -Force -Id {pid}"),
+        }
+    }
+
     /// The second command only where the first one worked.
     pub fn both(self, first: &str, then: &str) -> String {
         match self {

@@ -12,6 +12,7 @@
 //! | [`mode`] | whether the node takes work from the network |
 //! | [`liveness`] | what parts promise to the watchdog |
 //! | [`stream`] | a connection, encrypted or not, as one type |
+//! | [`mod@own_command`] | how messages spell a command of this program |
 //! | [`clock`] | the wall clock as the numbers that receipts and frames carry |
 //!
 //! A crate of its own so that it is built for speed while the rest of the agent is built for size, and so that it
@@ -22,6 +23,7 @@ pub mod admission;
 pub mod clock;
 pub mod liveness;
 pub mod mode;
+pub mod own_command;
 pub mod proxy;
 pub mod receipts;
 pub mod runtime;

@@ -5,6 +5,7 @@ use crate::config::plain_http::PlainHttp;
 use crate::config::{
     ConfigError, EXIT_CONFIG, Loaded, Log, LogLevel, Overrides, PathFlags, Paths, PathsError,
 };
+use crate::own_command::name_places;
 use crate::run::RunError;
 use crate::shell::Shell;
 use anyhow::Result;
@@ -39,7 +40,9 @@ impl Context {
             config: global.config.clone(),
         };
         let paths = Paths::resolve(&flags, &environment)?;
-        Ok(Self { paths, global })
+        let this = Self { paths, global };
+        name_places(this.place_flags());
+        Ok(this)
     }
 
     /// Reads the configuration with further flags of the command laid over it.

@@ -8,6 +8,7 @@ use crate::enrol::{self, Wish};
 use crate::files;
 use crate::identity::{self, Enrolment, IdentityError};
 use crate::net::Network;
+use crate::own_command::own_command;
 use crate::service;
 use crate::spool::Lock;
 use anyhow::{Context as _, Result, bail};
@@ -124,9 +125,10 @@ fn already(
     if brings_token && !wrote {
         bail!(
             "this machine is enrolled already, as {}; nothing was changed and the token was not used. To give the \
-             same node a new secret, stop the agent and add --force; to make another node, use an empty state \
+             same node a new secret, stop the agent (`{}`) and add --force; to make another node, use an empty state \
              directory (--state-dir)",
-            enrolment.node_id
+            enrolment.node_id,
+            own_command("stop")
         );
     }
     tell(
@@ -170,7 +172,8 @@ fn may_enrol_again(
 
 fn other_name(context: &Context, enrolled: &NodeId, wanted: &NodeId) -> String {
     format!(
-        "this machine is enrolled as {enrolled}, not as {wanted}; to start anew, stop the agent and move {} away",
+        "this machine is enrolled as {enrolled}, not as {wanted}; to start anew, stop the agent (`{}`) and move {} away",
+        own_command("stop"),
         context.paths.state.path().display()
     )
 }
@@ -213,7 +216,7 @@ fn next_step(context: &Context) -> String {
     if is_for_service {
         "dgon-agent service restart".to_owned()
     } else {
-        format!("dgon-agent run{flags}")
+        own_command("run")
     }
 }
 

@@ -21,9 +21,9 @@ pub(super) fn run(context: impl FnOnce() -> Result<Context>, arguments: Gpus) ->
     match arguments.command {
         None => list(not_read(context), arguments.json),
         Some(GpusCommand::Release { for_s, json }) => {
-            let told =
-                "the agent has let go of the GPUs; `dgon-agent gpus resume` has it read them again";
-            order(&context()?, Request::ReleaseGpus { for_s }, told, json)
+            let context = context()?;
+            let told = gpu::why_not_read(GpusNotRead::Released);
+            order(&context, Request::ReleaseGpus { for_s }, &told, json)
         }
         Some(GpusCommand::Resume(output)) => {
             let told = "the agent reads the GPUs again";
@@ -79,7 +79,7 @@ fn order(context: &Context, request: Request, told: &str, json: bool) -> Result<
         Answer::Done if json => print::json(&json!({"done": true}))?,
         Answer::Done => print::out(&format!("{told}\n"))?,
         Answer::Refused { message } => bail!(message),
-        Answer::KeyRotated(_) | Answer::Owner(_) | Answer::Status(_) => {
+        Answer::KeyRotated(_) | Answer::Owner(_) | Answer::Stopping(_) | Answer::Status(_) => {
             return Err(LocalError::Answer.into());
         }
     }

@@ -6,6 +6,7 @@ use crate::cli::{Key, Output};
 use crate::identity::{self, Identity, IdentityError, control_plane};
 use crate::local::{self, Answer, LocalError, Request};
 use crate::net::Network;
+use crate::own_command::own_command;
 use crate::rotation::change::{self, Changed};
 use crate::rotation::{Record, files, tail};
 use crate::spool::Lock;
@@ -51,8 +52,9 @@ fn show(context: &Context, Output { json: as_json }: Output) -> Result<ExitCode>
     );
     if let Some(next) = next {
         text.push_str(&format!(
-            "next key    {} (the change is not done; a running agent goes on with it, else `dgon-agent key rotate`)\n",
-            next.key_id()
+            "next key    {} (the change is not done; a running agent goes on with it, else `{}`)\n",
+            next.key_id(),
+            own_command("key rotate")
         ));
     }
     for record in &line {
@@ -104,7 +106,7 @@ fn rotate(context: &Context, Output { json: as_json }: Output) -> Result<ExitCod
             valid_from_ms: done.valid_from_ms,
         },
         Ok(Answer::Refused { message }) => bail!("{message}"),
-        Ok(Answer::Status(_) | Answer::Done | Answer::Owner(_)) => {
+        Ok(Answer::Status(_) | Answer::Done | Answer::Owner(_) | Answer::Stopping(_)) => {
             return Err(LocalError::Answer.into());
         }
         Err(LocalError::NotRunning(_) | LocalError::Unsupported) => {

@@ -15,6 +15,7 @@ mod run;
 mod runtimes;
 mod service;
 mod status;
+mod stop;
 
 pub use context::{Context, UsageError};
 
@@ -49,6 +50,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Runtimes(output) => runtimes::runtimes(&context()?, output),
         Command::Service(command) => service::run(&context()?, &command),
         Command::Status(output) => status::run(&context()?, output),
+        Command::Stop(output) => stop::run(&context()?, output),
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{Context, print, small_runtime};
 use crate::cli::{Drain, Output};
 use crate::local::{self, Answer, LocalError, Request, Status};
+use crate::own_command::own_command;
 use crate::owner::OwnerReport;
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
@@ -21,8 +22,10 @@ pub(super) fn pause(context: &Context, output: Output) -> Result<ExitCode> {
     tell(
         &report,
         output.json,
-        "this node takes no work from the network until `dgon-agent resume`, also after a restart; your own clients \
-         are served",
+        &format!(
+            "this node takes no work from the network until `{}`, also after a restart; your own clients are served",
+            own_command("resume")
+        ),
     )
 }
 
@@ -87,7 +90,7 @@ fn order(context: &Context, request: Request, json: bool) -> Result<Result<Owner
     match small_runtime()?.block_on(local::ask(&socket, request)) {
         Ok(Answer::Owner(report)) => Ok(Ok(report)),
         Ok(Answer::Refused { message }) => bail!(message),
-        Ok(Answer::Done | Answer::KeyRotated(_) | Answer::Status(_)) => {
+        Ok(Answer::Done | Answer::KeyRotated(_) | Answer::Status(_) | Answer::Stopping(_)) => {
             Err(LocalError::Answer.into())
         }
         Err(error @ LocalError::NotRunning(_)) if json => {
@@ -114,7 +117,7 @@ async fn until_drained(socket: &Path, wait: Duration) -> Result<Status> {
         let status = match local::ask(socket, Request::Status).await? {
             Answer::Status(status) => *status,
             Answer::Refused { message } => bail!(message),
-            Answer::Done | Answer::KeyRotated(_) | Answer::Owner(_) => {
+            Answer::Done | Answer::KeyRotated(_) | Answer::Owner(_) | Answer::Stopping(_) => {
                 return Err(LocalError::Answer.into());
             }
         };

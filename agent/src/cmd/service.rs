@@ -72,8 +72,9 @@ fn steer(
         report.done.push(format!("the service is {done}"));
     } else {
         report.notes.push(format!(
-            "the service is {}; it runs once this machine is enrolled: `dgon-agent enroll --api URL`",
-            state.detail
+            "the service is {}; it runs once this machine is enrolled: `{}`",
+            state.detail,
+            service::enrol_command(level)
         ));
     }
     tell(level, &report, as_json)

@@ -6,6 +6,7 @@ use crate::cli::Output;
 use crate::gpu::why_not_read;
 use crate::link::{LinkStatus, Phase};
 use crate::local::{self, Answer, LocalError, Request, Status};
+use crate::mode::Mode;
 use anyhow::{Result, bail};
 use dgon_agent_core::owner::Verdict;
 use serde_json::{Value, json};
@@ -18,7 +19,7 @@ pub(super) fn run(context: &Context, output: Output) -> Result<ExitCode> {
     let status = match answer {
         Ok(Answer::Status(status)) => status,
         Ok(Answer::Refused { message }) => bail!("the running agent does not answer: {message}"),
-        Ok(Answer::Done | Answer::KeyRotated(_) | Answer::Owner(_)) => {
+        Ok(Answer::Done | Answer::KeyRotated(_) | Answer::Owner(_) | Answer::Stopping(_)) => {
             return Err(LocalError::Answer.into());
         }
         Err(error @ LocalError::NotRunning(_)) if output.json => {
@@ -57,7 +58,7 @@ fn text(status: &Status) -> String {
         ),
         ("network", network(status)),
         ("session", session(&status.link)),
-        ("mode", print::safe(&status.owner.sentence())),
+        ("mode", print::safe(&mode(status))),
         (
             "proxy",
             format!(
@@ -96,7 +97,7 @@ fn text(status: &Status) -> String {
         ));
     }
     match status.gpus_not_read {
-        Some(reason) => lines.push(("gpus", why_not_read(reason).to_owned())),
+        Some(reason) => lines.push(("gpus", why_not_read(reason))),
         None if status.gpus.is_empty() => {
             lines.push(("gpus", "none; models run on the CPU".to_owned()));
         }
@@ -119,6 +120,12 @@ fn text(status: &Status) -> String {
     }
     if status.runtimes.is_empty() {
         lines.push(("runtimes", "none answers".to_owned()));
+    }
+    for endpoint in &status.endpoints {
+        if let Some(why) = endpoint.why_away() {
+            let url = &endpoint.url;
+            lines.push(("", format!("AWAY: {url}; {}", print::safe(why))));
+        }
     }
     lines
         .into_iter()
@@ -186,16 +193,28 @@ fn today(status: &Status) -> String {
 fn receipts(status: &Status) -> String {
     let spool = &status.spool;
     let mut text = format!(
-        "{} today, {} waiting of at most {}, {} acknowledged",
+        "{} today, {} waiting of at most {}, acknowledged up to number {} of this key's chain",
         spool.receipts_today, spool.depth, spool.max_receipts, spool.acked_seq
     );
+    if let Some(many @ 1..) = spool.former_waiting {
+        text.push_str(&format!(", {many} of former keys waiting"));
+    }
     if spool.dead_letters > 0 {
         text.push_str(&format!(", {} refused", spool.dead_letters));
     }
-    if let Some(reason) = &spool.reason {
-        text.push_str(&format!("; NOT SERVING: {}", print::safe(reason)));
-    }
     text
+}
+
+/// One line of all that keeps requests away: what keeps those of the network away, and what keeps all.
+fn mode(status: &Status) -> String {
+    let owner = status.owner.sentence();
+    match (&status.spool.reason, status.owner.mode) {
+        (None, _) => owner,
+        (Some(reason), Mode::Serving) => format!("NOT SERVING: {reason}"),
+        (Some(reason), Mode::Paused | Mode::Draining) => {
+            format!("NOT SERVING: {reason}; also {owner}")
+        }
+    }
 }
 
 /// Seconds as people say them.

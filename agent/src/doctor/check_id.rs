@@ -99,6 +99,8 @@ checks! {
     AgentRunning = "agent.running",
     /// Are the running agent and this program of one version?
     AgentVersion = "agent.version",
+    /// Has the running agent the settings that this shell would give it?
+    AgentSettings = "agent.settings",
     /// Does the running agent's link stand?
     AgentLink = "agent.link",
     /// Does the running agent's proxy take requests?

@@ -3,6 +3,7 @@
 use super::checks::EXAMINATIONS;
 use super::fix::System;
 use super::{Check, CheckId, Report, Subject};
+use crate::own_command::own_command;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -146,7 +147,7 @@ impl Ledger {
                 ),
                 (Ending::Broken(error), 0) => check.fail(
                     format!("the check itself failed, which is a fault of this program: {error}"),
-                    "dgon-agent doctor --bundle",
+                    own_command("doctor --bundle"),
                 ),
                 (Ending::Hung | Ending::Broken(_), _) => {
                     check.skip("the check before it did not end")

@@ -1,13 +1,14 @@
 //! What is examined: everything that the checks share, read or asked once.
 
 use super::fix::System;
-use super::fix::control::Control;
+use super::fix::control::{ByHand, Control};
 use crate::cli::VERSION;
 use crate::config::{BaseUrl, Config, ConfigError, Loaded, Paths};
 use crate::identity::{self, Enrolment, Identity, IdentityError, control_plane};
 use crate::link::LinkSettings;
 use crate::local::{self, Answer, LocalError, Request, Status};
 use crate::net::Network;
+use crate::own_command::own_command;
 use crate::service::{self, ServiceState};
 use dgon_agent_core::error::chain;
 use dgon_protocol::key::NodeKey;
@@ -19,6 +20,8 @@ use tokio::time::timeout;
 
 /// How long the running agent may take to say how it is.
 const ANSWER: Duration = Duration::from_millis(1_800);
+/// How long the system may take to say whose the socket is.
+const LISTENER: Duration = Duration::from_millis(200);
 /// How long the service manager and the program that it starts may take.
 const MANAGER: Duration = Duration::from_millis(2_500);
 
@@ -36,7 +39,10 @@ pub(super) enum Asked {
     /// It cannot be asked, and why.
     Closed(String),
     /// It took the question and does not answer.
-    Silent,
+    Silent {
+        /// Its process id, where the system tells it.
+        pid: Option<u32>,
+    },
 }
 
 /// The service, and the version of the program that it starts.
@@ -59,8 +65,6 @@ pub struct Subject {
     pub enrolment: Result<Enrolment, IdentityError>,
     /// How the control plane is reached.
     pub(super) network: Network,
-    /// The flags that name the places, for commands to copy.
-    place_flags: String,
     asked: Shared<BoxFuture<'static, Arc<Asked>>>,
     service: Shared<BoxFuture<'static, Arc<Result<Service, String>>>>,
 }
@@ -75,7 +79,7 @@ impl std::fmt::Debug for Subject {
 
 impl Subject {
     /// Reads what the checks share.
-    pub fn new(paths: Paths, config: Result<Loaded, ConfigError>, place_flags: String) -> Self {
+    pub fn new(paths: Paths, config: Result<Loaded, ConfigError>) -> Self {
         let ca_file = config
             .as_ref()
             .ok()
@@ -89,13 +93,26 @@ impl Subject {
             service: async { Arc::new(inspect().await) }.boxed().shared(),
             paths,
             config,
-            place_flags,
         }
     }
 
     /// The values in force, where they can be read.
     pub(super) fn values(&self) -> Option<&Config> {
         self.config.as_ref().ok().map(|loaded| &loaded.config)
+    }
+
+    /// The values by which the running agent works; those of this shell where none runs, or it does not tell.
+    pub(super) async fn values_in_force(&self) -> Option<Config> {
+        match self.asked().await.as_ref() {
+            Asked::Runs(status) => serde_json::from_value(status.configuration.clone())
+                .ok()
+                .or_else(|| self.values().cloned()),
+            Asked::Absent
+            | Asked::OtherVersion
+            | Asked::Unsupported
+            | Asked::Closed(_)
+            | Asked::Silent { .. } => self.values().cloned(),
+        }
     }
 
     /// The control plane: as configured, else as enrolled.
@@ -132,7 +149,7 @@ impl Subject {
     pub(super) async fn control(&self, pid: Option<u32>) -> Control {
         let asked = self.service().await;
         let Ok(Service { state, .. }) = asked.as_ref() else {
-            return Control::ByHand(pid);
+            return Control::ByHand;
         };
         // Without an answer of the agent, the service is meant where it keeps its files where we look.
         let is_ours = match pid {
@@ -145,20 +162,63 @@ impl Subject {
         if state.installed.is_some() && is_ours {
             Control::Service(state.level)
         } else {
-            Control::ByHand(pid)
+            Control::ByHand
         }
     }
 
     /// The command that starts the agent.
     pub(super) async fn start_command(&self) -> String {
         let how = self.control(None).await;
-        how.start(System::here(), &self.command("run"))
+        how.start(System::here(), &self.by_hand())
     }
 
     /// The command that restarts the agent that runs.
     pub(super) async fn restart_command(&self, pid: Option<u32>) -> String {
         let how = self.control(pid).await;
-        how.restart(System::here(), &self.command("run"))
+        how.restart(System::here(), &self.by_hand())
+    }
+
+    /// The command that ends an agent that does not answer, and starts it again.
+    pub(super) async fn replace_frozen_command(&self, pid: Option<u32>) -> String {
+        let how = self.control(pid).await;
+        how.replace_frozen(System::here(), &self.by_hand(), pid)
+    }
+
+    /// The command that makes this machine a node of its own, where it has the identity of another one: what was copied
+    /// goes aside, agent.yaml with it, as it may name the other node.
+    pub(super) async fn own_node_command(&self, pid: u32) -> String {
+        let (system, state) = (System::here(), self.paths.state.path());
+        let mut steps = vec![system.put_aside(state, "copied")];
+        let config = &self.paths.config_file;
+        if config.exists() && !config.starts_with(state) {
+            steps.push(system.put_aside(config, "copied"));
+        }
+        steps.push(self.enrol_command());
+        let how = self.control(Some(pid)).await;
+        how.while_stopped(system, &self.by_hand(), &steps)
+    }
+
+    /// The command that gives this node a new secret. An agent that runs holds the files, and is started again with it.
+    pub(super) async fn enrol_again_command(&self) -> String {
+        let enrol = format!("{} --force", self.enrol_command());
+        match self.asked().await.as_ref() {
+            Asked::Runs(status) => {
+                let how = self.control(Some(status.pid)).await;
+                how.while_stopped(System::here(), &self.by_hand(), &[enrol])
+            }
+            Asked::Absent
+            | Asked::OtherVersion
+            | Asked::Unsupported
+            | Asked::Closed(_)
+            | Asked::Silent { .. } => enrol,
+        }
+    }
+
+    fn by_hand(&self) -> ByHand {
+        ByHand {
+            run: self.command("run"),
+            stop: self.command("stop"),
+        }
     }
 
     /// The command after which the agent that runs is of this program's version.
@@ -168,12 +228,12 @@ impl Subject {
         let version = service.as_ref().as_ref().ok();
         let version = version.and_then(|service| service.version.as_deref());
         let is_current = version == Some(VERSION);
-        how.update(System::here(), &self.command("run"), is_current)
+        how.update(System::here(), &self.by_hand(), is_current)
     }
 
     /// A command of this program for the same places, to copy.
     pub(super) fn command(&self, command: &str) -> String {
-        format!("dgon-agent {command}{}", self.place_flags)
+        own_command(command)
     }
 
     /// The command that enrols this machine, with the address where it is known.
@@ -210,6 +270,10 @@ async fn ask(socket: &std::path::Path) -> Asked {
         Ok(Err(LocalError::NotRunning(_))) => Asked::Absent,
         Ok(Err(LocalError::Unsupported)) => Asked::Unsupported,
         Ok(Err(error)) => Asked::Closed(chain(&error)),
-        Err(_) => Asked::Silent,
+        Err(_) => Asked::Silent {
+            pid: timeout(LISTENER, local::listener_pid(socket))
+                .await
+                .unwrap_or_default(),
+        },
     }
 }

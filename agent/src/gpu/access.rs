@@ -4,6 +4,7 @@
 //! virtual machine. Every [`Detector`](super::Detector) of a process asks here before it touches a driver, so that one
 //! word closes all of them, and none opens a driver again behind the owner's back.
 
+use crate::own_command::own_command;
 use dgon_protocol::frame::GpusNotRead;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -71,13 +72,16 @@ impl GpuAccess {
 }
 
 /// The same for a person.
-pub fn why_not_read(reason: GpusNotRead) -> &'static str {
+pub fn why_not_read(reason: GpusNotRead) -> String {
     match reason {
-        GpusNotRead::Off => "reading the GPUs is switched off in agent.yaml (telemetry.read_gpus)",
-        GpusNotRead::Released => {
-            "the agent has let go of the GPUs; `dgon-agent gpus resume` has it read them again"
+        GpusNotRead::Off => {
+            "reading the GPUs is switched off in agent.yaml (telemetry.read_gpus)".to_owned()
         }
-        GpusNotRead::Unknown => "the agent does not read the GPUs",
+        GpusNotRead::Released => {
+            let resume = own_command("gpus resume");
+            format!("the agent has let go of the GPUs; `{resume}` has it read them again")
+        }
+        GpusNotRead::Unknown => "the agent does not read the GPUs".to_owned(),
     }
 }
 

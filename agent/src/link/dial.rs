@@ -6,6 +6,7 @@
 use super::LinkSettings;
 use crate::api::Unexpected;
 use crate::net::{ConnectError, Stream, Target};
+use crate::own_command::own_command;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use dgon_protocol::auth;
@@ -61,6 +62,22 @@ pub enum DialError {
         /// How long to stay away.
         retry_after: Option<Duration>,
     },
+    /// The control plane does not know this node by its name and secret.
+    #[error(
+        "the control plane does not accept this node's name and secret (status {status}): the node was removed or revoked \
+         there, a later enrolment gave it another secret, or this is another control plane than the one that it was \
+         enrolled with. Check control_plane.api; else stop the agent and enrol again with a token of the network (`{}`, \
+         which keeps the node and gives it a new secret). The control plane says: {message}",
+        own_command("enroll --force")
+    )]
+    Unknown {
+        /// HTTP status.
+        status: StatusCode,
+        /// Its own words.
+        message: String,
+        /// How long to stay away.
+        retry_after: Option<Duration>,
+    },
     /// Something else answers there.
     #[error("what answers is no control plane: {stranger}")]
     NotOurs {
@@ -80,7 +97,7 @@ pub enum DialError {
 impl DialError {
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Refused { retry_after, .. } => *retry_after,
+            Self::Refused { retry_after, .. } | Self::Unknown { retry_after, .. } => *retry_after,
             Self::Address { .. }
             | Self::Connect(_)
             | Self::Broken { .. }
@@ -178,6 +195,11 @@ fn authenticate(
     add(auth::HEADER_AUTH, &signed)
 }
 
+/// Where a link of this address connects.
+pub(super) fn target_of(url: &str) -> Option<Target> {
+    target(&url.into_client_request().ok()?)
+}
+
 /// Where to connect.
 fn target<T>(request: &Request<T>) -> Option<Target> {
     let uri = request.uri();
@@ -222,11 +244,15 @@ fn refused(response: &http::Response<Option<Vec<u8>>>) -> DialError {
         || "it gave no reason".to_owned(),
         |detail| detail.message.chars().take(300).collect(),
     );
+    if kind == Some(ErrorType::Unauthorized) {
+        return DialError::Unknown {
+            status: response.status(),
+            message,
+            retry_after,
+        };
+    }
     let advice = match kind {
         Some(ErrorType::StaleTimestamp) => "; set this machine's clock",
-        Some(ErrorType::Unauthorized) => {
-            "; enrol this machine again if it was removed from the network"
-        }
         _ => "",
     };
     DialError::Refused {
@@ -304,6 +330,26 @@ mod tests {
         let error = refused(&response);
         assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
         assert!(error.to_string().contains("too many sessions"), "{error}");
+    }
+
+    #[test]
+    fn a_node_that_is_not_known_is_told_what_that_means_and_what_to_do() {
+        let body = br#"{"error":{"type":"unauthorized","message":"check X-Node-Auth"}}"#;
+        let response = http::Response::builder().status(401);
+        let text = refused(&response.body(Some(body.to_vec())).unwrap()).to_string();
+        for part in [
+            "removed or revoked",
+            "a later enrolment",
+            "another control plane",
+            "dgon-agent enroll --force",
+            "says: check X-Node-Auth",
+        ] {
+            assert!(text.contains(part), "{part:?} in: {text}");
+        }
+        // What has no words of ours stands before the control plane.
+        let gate = http::Response::builder().status(401).body(None).unwrap();
+        let text = refused(&gate).to_string();
+        assert!(text.contains("asks for a login"), "{text}");
     }
 
     #[test]

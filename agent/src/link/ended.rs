@@ -1,6 +1,7 @@
 //! How a session ends.
 
 use super::dial::DialError;
+use crate::own_command::own_command;
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::LinkError;
 use std::time::Duration;
@@ -9,10 +10,16 @@ use std::time::Duration;
 const AFTER_FAULT: Duration = Duration::from_secs(60);
 
 /// What a node can do whose link another one has.
-pub(super) const REPLACED: &str = "another agent with the identity of this node took the link over. A node runs on one \
-    machine: stop the agent on the other one, or give this machine an empty state directory and enrol it as a node of \
-    its own. If the other one is not yours, somebody has a copy of this state directory: run `dgon-agent key rotate` \
-    here. This machine's own users are served, and the link is tried again by itself";
+fn replaced() -> String {
+    format!(
+        "another agent with the identity of this node took the link over. A node runs on one machine: stop the agent \
+         on the other one, or give this machine an empty state directory and enrol it as a node of its own (`{}` says \
+         how). If the other one is not yours, somebody has a copy of this state directory: run `{}` here. This \
+         machine's own users are served, and the link is tried again by itself",
+        own_command("doctor"),
+        own_command("key rotate")
+    )
+}
 
 /// How a session ended.
 #[derive(Debug)]
@@ -74,7 +81,7 @@ impl std::fmt::Display for Ended {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Stopped => f.write_str("this agent stops"),
-            Self::Replaced => f.write_str(REPLACED),
+            Self::Replaced => f.write_str(&replaced()),
             Self::Failed { reason, .. } => f.write_str(reason),
         }
     }

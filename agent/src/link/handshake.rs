@@ -6,6 +6,7 @@
 use super::dial::{Dialled, Socket};
 use super::ended::Ended;
 use super::{LinkSettings, Parts, now_ms};
+use crate::own_command::own_command;
 use dgon_protocol::frame::{
     Challenge, Hello, Incoming, SealedWelcome, ToAgent, ToControlPlane, Welcome, link_proof_bytes,
 };
@@ -101,9 +102,10 @@ fn open(
         Ended::failed(format!(
             "what answers at {} is not this node's control plane: {}. Check control_plane.api in agent.yaml; a control \
              plane that is older than this agent must be updated; if this node's control plane was set up anew, enrol \
-             this machine again (`dgon-agent enroll --force`)",
+             this machine again (`{}`)",
             settings.url,
-            dgon_agent_core::error::chain(&error)
+            dgon_agent_core::error::chain(&error),
+            own_command("enroll --force")
         ))
     })
 }

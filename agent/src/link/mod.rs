@@ -73,6 +73,18 @@ pub struct LinkSettings {
     pub network: Network,
 }
 
+impl LinkSettings {
+    /// The HTTP proxy before the control plane, without user and password, or why it cannot be used; `None` where none
+    /// stands between.
+    pub fn http_proxy(&self) -> Option<String> {
+        let target = dial::target_of(&self.url)?;
+        match self.network.proxy_for(&target) {
+            Ok(proxy) => proxy.map(ToString::to_string),
+            Err(error) => Some(error.to_string()),
+        }
+    }
+}
+
 impl std::fmt::Debug for LinkSettings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("LinkSettings")

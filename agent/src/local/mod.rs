@@ -7,21 +7,23 @@
 #[cfg(unix)]
 mod unix;
 #[cfg(unix)]
-pub use unix::{ask, serve};
+pub use unix::{ask, listener_pid, serve};
 #[cfg(windows)]
 mod windows;
 #[cfg(windows)]
-pub use windows::{ask, serve};
+pub use windows::{ask, listener_pid, serve};
 #[cfg(not(any(unix, windows)))]
 mod other;
 #[cfg(not(any(unix, windows)))]
-pub use other::{ask, serve};
+pub use other::{ask, listener_pid, serve};
 
 #[cfg(any(unix, windows))]
 mod exchange;
 
 use crate::link::LinkStatus;
+use crate::own_command::own_command;
 use crate::owner::OwnerReport;
+use crate::runtime::EndpointReport;
 use crate::telemetry::Tokens;
 use dgon_protocol::frame::{Gpu, GpuLoad, GpusNotRead, Runtime};
 use dgon_protocol::key::PublicKey;
@@ -29,6 +31,7 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What a command asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +45,8 @@ pub enum Request {
     Resume,
     /// Finish what runs, take no more; until it is resumed or the agent ends.
     Drain,
+    /// Stop as after a SIGTERM: take no more requests, let running answers end, write, end.
+    Stop,
     /// Look at GPUs, runtimes and models again.
     Refresh,
     /// Change the node's key.
@@ -65,6 +70,8 @@ pub enum Answer {
     Done,
     /// To [`Request::Pause`], [`Request::Resume`] and [`Request::Drain`]: what is in force now.
     Owner(OwnerReport),
+    /// To [`Request::Stop`]: it begins to end.
+    Stopping(Stopping),
     /// To [`Request::RotateKey`]: the key was changed.
     KeyRotated(Box<KeyRotated>),
     /// The request could not be read.
@@ -72,6 +79,19 @@ pub enum Answer {
         /// Why.
         message: String,
     },
+}
+
+/// A stop that has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopping {
+    /// Process id of the agent that ends.
+    pub pid: u32,
+    /// Requests that are being served, and may end.
+    pub in_flight: u32,
+    /// Receipts that wait for the control plane; they are on disk.
+    pub receipts_waiting: u64,
+    /// How long the stop may take, s.
+    pub within_s: u64,
 }
 
 /// A change of keys that is done.
@@ -126,6 +146,16 @@ pub struct Status {
     pub gpus_not_read: Option<GpusNotRead>,
     /// The runtimes that answer.
     pub runtimes: Vec<Runtime>,
+    /// Every endpoint that the owner named, and every other one where a runtime answers, as last looked at.
+    #[serde(default)]
+    pub endpoints: Vec<EndpointReport>,
+    /// The HTTP proxy before the control plane, as the agent's environment names it.
+    #[serde(default)]
+    pub http_proxy: Option<String>,
+    /// Every value in force, in the form of agent.yaml; null where the agent is too old to tell. Not typed, as another
+    /// version may know other keys.
+    #[serde(default)]
+    pub configuration: serde_json::Value,
 }
 
 /// The spool, as `status` shows it.
@@ -137,11 +167,14 @@ pub struct SpoolReport {
     pub max_receipts: u64,
     /// Bytes on disk, those of acknowledged receipts included.
     pub bytes: u64,
-    /// Last receipt that was made.
+    /// Last receipt that was made with the key in use: each key has a chain of its own, which begins with 1.
     pub last_seq: u64,
-    /// Last receipt that the control plane has.
+    /// Last receipt of the key in use that the control plane has.
     pub acked_seq: u64,
-    /// Receipts made since midnight UTC.
+    /// Receipts of former keys that wait for the control plane; absent where their spools cannot be read.
+    #[serde(default)]
+    pub former_waiting: Option<u64>,
+    /// Receipts made since midnight UTC, under whatever key.
     pub receipts_today: u64,
     /// Refused receipts in the dead-letter file.
     pub dead_letters: u64,
@@ -163,7 +196,7 @@ pub trait Responder: Send + Sync + 'static {
 #[derive(Debug, thiserror::Error)]
 pub enum LocalError {
     /// Nobody listens.
-    #[error("no agent runs with the state directory of {}; start one with `dgon-agent run`", .0.display())]
+    #[error("no agent runs with the state directory of {}; start one with `{}`", .0.display(), own_command("run"))]
     NotRunning(PathBuf),
     /// The socket cannot be used.
     #[error("the agent's socket {} cannot be used; run this command as the user who runs the agent", path.display())]
@@ -173,6 +206,20 @@ pub enum LocalError {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// Somebody listens, and no answer comes.
+    #[error(
+        "the agent{} takes the question and does not answer within {} s; it may be halted (Ctrl-Z, SIGSTOP) or hang, and \
+         `{}` says how to end it",
+        pid.map_or(String::new(), |pid| format!(" (pid {pid})")),
+        within.as_secs(),
+        own_command("doctor")
+    )]
+    Silent {
+        /// Its process id, where the system tells it.
+        pid: Option<u32>,
+        /// How long it was waited for.
+        within: Duration,
     },
     /// The answer is none of ours.
     #[error(
@@ -189,7 +236,13 @@ pub enum LocalError {
 pub async fn acked_seq(socket: &std::path::Path) -> Option<u64> {
     match ask(socket, Request::Status).await {
         Ok(Answer::Status(status)) => Some(status.spool.acked_seq),
-        Ok(Answer::Refused { .. } | Answer::Done | Answer::KeyRotated(_) | Answer::Owner(_))
+        Ok(
+            Answer::Refused { .. }
+            | Answer::Done
+            | Answer::KeyRotated(_)
+            | Answer::Owner(_)
+            | Answer::Stopping(_),
+        )
         | Err(_) => None,
     }
 }

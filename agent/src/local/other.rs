@@ -18,6 +18,11 @@ pub async fn serve(
     Ok(())
 }
 
+/// Never known here.
+pub async fn listener_pid(_path: &Path) -> Option<u32> {
+    None
+}
+
 /// Says that nobody can be asked.
 ///
 /// # Errors

@@ -7,12 +7,15 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::{UnixListener, UnixSocket, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 const OWNER_ONLY: rustix::fs::Mode = rustix::fs::Mode::RUSR.union(rustix::fs::Mode::WUSR);
+/// How long connecting may take, which waits for nobody unless the backlog is full.
+const CONNECT: Duration = Duration::from_secs(1);
 /// Connections that wait to be taken.
 const BACKLOG: u32 = 64;
 
@@ -116,11 +119,22 @@ pub async fn ask(path: &Path, request: Request) -> Result<Answer, LocalError> {
         let (read, write) = UnixStream::connect(path).await?.into_split();
         exchange::ask(read, write, &request).await
     };
-    let line = timeout(WITHIN, asking)
-        .await
-        .map_err(|_| failed(io::ErrorKind::TimedOut.into()))?
-        .map_err(failed)?;
+    let Ok(asked) = timeout(WITHIN, asking).await else {
+        let pid = listener_pid(path).await;
+        return Err(LocalError::Silent {
+            pid,
+            within: WITHIN,
+        });
+    };
+    let line = asked.map_err(failed)?;
     serde_json::from_str(&line).map_err(|_| LocalError::Answer)
+}
+
+/// Process id of the agent that listens, as the system has it: also of one that is frozen and answers nothing.
+pub async fn listener_pid(path: &Path) -> Option<u32> {
+    let stream = timeout(CONNECT, UnixStream::connect(path)).await.ok()?;
+    let pid = stream.ok()?.peer_cred().ok()?.pid()?;
+    u32::try_from(pid).ok()
 }
 
 #[cfg(test)]

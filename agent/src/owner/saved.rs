@@ -5,6 +5,7 @@
 
 use crate::config::StateDir;
 use crate::files;
+use crate::own_command::own_command;
 use serde::{Deserialize, Serialize};
 use std::io;
 
@@ -28,7 +29,8 @@ pub fn paused(state: &StateDir) -> bool {
             tracing::error!(
                 %error,
                 file = %state.owner_file().display(),
-                "the owner's last order cannot be read, so the node is paused; `dgon-agent resume` writes it anew"
+                "the owner's last order cannot be read, so the node is paused; `{}` writes it anew",
+                own_command("resume")
             );
             true
         }

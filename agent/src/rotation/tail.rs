@@ -22,6 +22,7 @@ use dgon_protocol::rotate::{CLOSE_PATH, Closing};
 use serde::Deserialize;
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -279,6 +280,34 @@ impl Tail {
 pub(crate) fn waiting(view: &View) -> io::Result<u64> {
     let last = view.newest(1)?.first().map_or(0, |stored| stored.seq);
     Ok(last.saturating_sub(view.acked_seq()))
+}
+
+/// The spools of keys that were given up, those that are being removed left out.
+///
+/// # Errors
+/// When their folder cannot be read.
+pub(crate) fn retired_spools(state: &StateDir) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(state.retired_root()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    let mut folders = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension() != Some("gone".as_ref()) {
+            folders.push(path);
+        }
+    }
+    Ok(folders)
+}
+
+/// Receipts of all former keys that the control plane is not known to have.
+///
+/// # Errors
+/// When a spool cannot be read.
+pub(crate) fn former_waiting(state: &StateDir) -> io::Result<u64> {
+    let folders = retired_spools(state)?;
+    folders.iter().map(|one| waiting(&View::of(one))).sum()
 }
 
 fn size(dir: &std::path::Path) -> io::Result<u64> {

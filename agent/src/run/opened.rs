@@ -1,8 +1,8 @@
 //! What the agent opens before it takes anybody in, and the parts that are made of it.
 
 use super::readiness::{Loops, Readiness};
-use super::settings::{link_settings, proxy_settings, region, registry_settings, spool_limits};
-use super::{LOCK_AGAIN, LOCK_WITHIN, RunError, STOP_BEYOND_DRAIN};
+use super::settings::{proxy_settings, region, registry_settings, spool_limits, stop_within};
+use super::{LOCK_AGAIN, LOCK_WITHIN, RunError};
 use crate::config::plain_http;
 use crate::config::{Config, StateDir};
 use crate::gpu::{Detector, EnergyMeter, GpuAccess};
@@ -15,7 +15,7 @@ use crate::owner::{self, Observer};
 use crate::proxy::{HashKey, Proxy};
 use crate::receipts::{Receipts, Signer};
 use crate::rotation::files;
-use crate::runtime::{self, Registry};
+use crate::runtime::{self, EndpointReports, Registry};
 use crate::service::notify::{self, Notifier};
 use crate::spool::{DeadLetters, Folder, Lock, LockError, Spool};
 use crate::telemetry::counters::CountingSink;
@@ -24,7 +24,6 @@ use dgon_protocol::frame::Inventory;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -34,6 +33,7 @@ pub(super) struct Opened {
     pub(super) identity: Identity,
     pub(super) receipts: Receipts,
     pub(super) registry: Registry,
+    pub(super) endpoints: EndpointReports,
     pub(super) counters: Arc<Counters>,
     pub(super) mode: ModeSwitch,
     pub(super) gpus: GpuAccess,
@@ -63,7 +63,7 @@ impl Opened {
         let identity = Identity::load(state).map_err(RunError::Identity)?;
         let receipts = open_receipts(config, state, &identity, lock)?;
         let settings = registry_settings(config, api.as_ref()).map_err(RunError::Runtimes)?;
-        let registry = runtime::watch_endpoints(settings);
+        let (registry, endpoints) = runtime::watch_and_report(settings);
         let counters = Counters::new(Arc::new(receipts.clone()));
         let sink = Arc::new(CountingSink(Arc::clone(&counters)));
         let mode = ModeSwitch::new(Orders {
@@ -84,6 +84,7 @@ impl Opened {
             identity,
             receipts,
             registry,
+            endpoints,
             counters,
             mode,
             gpus,
@@ -104,11 +105,6 @@ impl Opened {
             self.mode.clone(),
             self.gpus.clone(),
         )
-    }
-
-    /// A link that has not begun yet.
-    pub(super) fn link_status(&self, config: &Config) -> LinkStatus {
-        LinkStatus::new(Some(link_settings(config, &self.identity).url))
     }
 
     /// What the owner's limits are held against.
@@ -160,7 +156,7 @@ impl Opened {
                     .as_ref()
                     .map_or_else(|| Ok(spool.depth()), |reason| Err(reason.to_string()))
             }),
-            stop_within: Duration::from_secs(config.proxy.drain_s) + STOP_BEYOND_DRAIN,
+            stop_within: stop_within(config),
             loops: Loops::new(move || proxy.loops()),
             registry: self.registry.clone(),
         }

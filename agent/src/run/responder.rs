@@ -6,11 +6,14 @@ use crate::config::StateDir;
 use crate::gpu::{EnergyMeter, GpuAccess, why_not_read};
 use crate::heartbeat::HeartbeatSource;
 use crate::link::LinkStatus;
-use crate::local::{Answer, KeyRotated, Request, Responder, SpoolReport, Status};
+use crate::local::{Answer, KeyRotated, Request, Responder, SpoolReport, Status, Stopping};
 use crate::mode::ModeSwitch;
+use crate::own_command::own_command;
 use crate::owner::{OwnerReport, saved};
 use crate::proxy::Proxy;
 use crate::receipts::Receipts;
+use crate::rotation::tail::former_waiting;
+use crate::runtime::EndpointReports;
 use crate::telemetry::{Counters, Tokens};
 use dgon_protocol::frame::{GpusNotRead, Inventory};
 use futures_util::future::BoxFuture;
@@ -18,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 /// How long who asks for a new key waits; the change goes on without him.
 const CHANGE_WITHIN: Duration = Duration::from_secs(8);
@@ -34,6 +38,10 @@ pub(super) struct LocalResponder {
     pub(super) receipts: Receipts,
     pub(super) heartbeats: HeartbeatSource,
     pub(super) inventory: watch::Receiver<Arc<Inventory>>,
+    pub(super) endpoints: EndpointReports,
+    /// Every value in force.
+    pub(super) configuration: serde_json::Value,
+    pub(super) http_proxy: Option<String>,
     pub(super) link: watch::Receiver<LinkStatus>,
     pub(super) mode: ModeSwitch,
     pub(super) refresh: Arc<Notify>,
@@ -44,6 +52,10 @@ pub(super) struct LocalResponder {
     pub(super) key_changes: mpsc::Sender<KeyChangeRequest>,
     pub(super) gpus: GpuAccess,
     pub(super) energy: Option<EnergyMeter>,
+    /// Asks the agent to stop, as a signal does.
+    pub(super) stop: CancellationToken,
+    /// How long a stop may take.
+    pub(super) stop_within: Duration,
 }
 
 impl LocalResponder {
@@ -56,6 +68,7 @@ impl LocalResponder {
             bytes: status.bytes,
             last_seq: status.last_seq,
             acked_seq: status.acked_seq,
+            former_waiting: None,
             receipts_today: self
                 .counters
                 .today
@@ -89,15 +102,32 @@ impl LocalResponder {
                 message: "the agent is stopping".to_owned(),
             },
             Err(_) => Answer::Refused {
-                message: "the change is under way and has no answer yet; `dgon-agent key show` tells when it is done"
-                    .to_owned(),
+                message: format!(
+                    "the change is under way and has no answer yet; `{}` tells when it is done",
+                    own_command("key show")
+                ),
             },
         }
+    }
+
+    /// Stops as the first signal does; a second signal still ends the agent at once.
+    fn stop(&self) -> Answer {
+        if !self.stop.is_cancelled() {
+            tracing::info!("stopping, as its owner asked: running answers may end");
+        }
+        self.stop.cancel();
+        Answer::Stopping(Stopping {
+            pid: std::process::id(),
+            in_flight: self.proxy.in_flight(),
+            receipts_waiting: self.receipts.status().depth(),
+            within_s: self.stop_within.as_secs(),
+        })
     }
 
     async fn status(&self) -> Status {
         let gpu_loads = self.heartbeats.gpu_loads().await;
         let today = self.today().await;
+        let former_waiting = self.former_waiting().await;
         let inventory = self.inventory.borrow().clone();
         Status {
             node_id: self.node_id.clone(),
@@ -111,22 +141,35 @@ impl LocalResponder {
             in_flight_local: self.proxy.in_flight_local(),
             tokens_per_second: self.counters.tokens_per_second(),
             link: self.link.borrow().clone(),
-            spool: self.spool(),
+            spool: SpoolReport {
+                former_waiting,
+                ..self.spool()
+            },
             today,
             earnings_today_usd: None,
             gpus: inventory.gpus.clone(),
             gpu_loads,
             gpus_not_read: self.heartbeats.gpus_not_read(),
             runtimes: inventory.runtimes.clone(),
+            endpoints: self.endpoints.borrow().to_vec(),
+            http_proxy: self.http_proxy.clone(),
+            configuration: self.configuration.clone(),
         }
     }
 }
 
 impl LocalResponder {
+    /// Receipts of former keys that wait for the control plane.
+    async fn former_waiting(&self) -> Option<u64> {
+        let state = self.state.clone();
+        let counting = tokio::task::spawn_blocking(move || former_waiting(&state));
+        counting.await.ok()?.ok()
+    }
+
     /// Receipts and tokens of the day.
-    async fn today(&self) -> Option<Tokens> {
-        let (counters, spool) = (Arc::clone(&self.counters), self.state.spool_dir());
-        let counting = tokio::task::spawn_blocking(move || counters.today.get_or_count(&spool));
+    pub(super) async fn today(&self) -> Option<Tokens> {
+        let (counters, state) = (Arc::clone(&self.counters), self.state.clone());
+        let counting = tokio::task::spawn_blocking(move || counters.today.get_or_count(&state));
         counting.await.ok()?.ok()
     }
 
@@ -188,7 +231,7 @@ impl LocalResponder {
         match self.gpus.refused() {
             None => Answer::Done,
             Some(reason) => Answer::Refused {
-                message: why_not_read(reason).to_owned(),
+                message: why_not_read(reason),
             },
         }
     }
@@ -209,6 +252,7 @@ impl Responder for LocalResponder {
                     self.mode.drain_by_owner(true);
                     Ok(())
                 }
+                Request::Stop => return self.stop(),
                 Request::RotateKey => return self.rotate_key().await,
                 Request::ReleaseGpus { for_s } => {
                     return self.release_gpus(for_s.map(Duration::from_secs)).await;

@@ -1,6 +1,6 @@
 //! What the configuration and the identity mean for each part.
 
-use super::FLUSH_WITHIN;
+use super::{FLUSH_WITHIN, STOP_BEYOND_DRAIN};
 use crate::config::{BaseUrl, Config};
 use crate::gpu::EnergyMeter;
 use crate::host;
@@ -16,6 +16,11 @@ use dgon_agent_core::spool::Limits;
 use dgon_protocol::frame::LINK_PATH;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How long a stop may take.
+pub(super) fn stop_within(config: &Config) -> Duration {
+    Duration::from_secs(config.proxy.drain_s) + STOP_BEYOND_DRAIN
+}
 
 /// What the spool may hold.
 pub(super) fn spool_limits(config: &Config) -> Limits {

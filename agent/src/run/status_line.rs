@@ -19,6 +19,8 @@ pub(super) async fn show(responder: Arc<LocalResponder>, stop: CancellationToken
     if !terminal::is_live() {
         return;
     }
+    // So that the line shows all of the day from the first on, whatever key its receipts have.
+    let _ = responder.today().await;
     let mut ticks = tokio::time::interval(EVERY);
     loop {
         tokio::select! {

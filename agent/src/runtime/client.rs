@@ -3,6 +3,7 @@
 use super::{Access, Endpoint, connect};
 use crate::proxy::{DETECT_HEADER, SERVER_NAME};
 use bytes::Bytes;
+use dgon_agent_core::error::chain;
 use http::header::{ACCEPT, AUTHORIZATION, HOST, SERVER};
 use http::{Method, Request};
 use http_body_util::{BodyExt, Empty, Limited};
@@ -51,6 +52,8 @@ pub(super) struct EndpointClient {
     replies: HashMap<String, Option<Reply>>,
     is_refused: bool,
     missed_an_answer: bool,
+    /// Why the last question that had no answer had none.
+    why_missed: Option<String>,
     is_ours: bool,
 }
 
@@ -74,6 +77,7 @@ impl EndpointClient {
             replies: HashMap::new(),
             is_refused: false,
             missed_an_answer: false,
+            why_missed: None,
             is_ours: false,
         }
     }
@@ -96,6 +100,11 @@ impl EndpointClient {
     /// Whether a question had no answer in time, or none that could be read.
     pub(super) fn missed_an_answer(&self) -> bool {
         self.missed_an_answer
+    }
+
+    /// Why no answer came, in a few words.
+    pub(super) fn why_missed(&self) -> Option<&str> {
+        self.why_missed.as_deref()
     }
 
     /// Whether a program of ours listens there.
@@ -140,6 +149,7 @@ impl EndpointClient {
                 self.connection = None;
                 self.is_refused |= error.kind() == io::ErrorKind::ConnectionRefused;
                 self.missed_an_answer = true;
+                self.why_missed = Some(why_missed(&error));
                 None
             }
         };
@@ -202,5 +212,16 @@ impl EndpointClient {
             Some(connection) => Ok(&mut connection.send),
             None => Err(io::ErrorKind::NotConnected.into()),
         }
+    }
+}
+
+fn why_missed(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::TimedOut => format!(
+            "it does not answer within {:.1} s",
+            REQUEST_TIMEOUT.as_secs_f32()
+        ),
+        io::ErrorKind::ConnectionRefused => "nothing listens there (connection refused)".to_owned(),
+        _ => chain(error),
     }
 }

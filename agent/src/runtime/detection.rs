@@ -11,12 +11,17 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 pub(super) enum Detection {
     /// A runtime answers.
     Found(FoundRuntime),
-    /// Nobody listens, or a program of ours does.
-    Nothing,
-    /// Something answers that is no runtime; what it looks like.
-    Unrelated(u64),
-    /// Somebody listens and does not answer in time: a busy runtime does that.
-    NoAnswer,
+    /// Nobody listens, or a program of ours does; in a few words.
+    Nothing(String),
+    /// Something answers that is no runtime.
+    Unrelated {
+        /// What it looks like.
+        fingerprint: u64,
+        /// HTTP status of its front page.
+        status: u16,
+    },
+    /// Somebody listens and does not answer in time: a busy runtime does that. In a few words.
+    NoAnswer(String),
 }
 
 /// Looks at an endpoint where `last` was found before.
@@ -36,13 +41,20 @@ pub(super) async fn detect(
     let Some(root) = client.get("/").await else {
         return nothing(&client, last);
     };
-    if named.kind.is_some() {
+    if let Some(kind) = named.kind {
         // What the owner named is nothing else.
-        return nothing(&client, last);
+        return match nothing(&client, last) {
+            Detection::Nothing(_) if !client.is_ours() => Detection::Nothing(format!(
+                "what answers is no {} (status {})",
+                kind.as_str(),
+                root.status
+            )),
+            other => other,
+        };
     }
     for adapter in ADAPTERS {
         if client.is_ours() {
-            return Detection::Nothing;
+            return nothing(&client, last);
         }
         if adapter.recognise(&mut client).await
             && let Some(found) = inspect(adapter, &mut client, Depth::Deep, None).await
@@ -53,7 +65,10 @@ pub(super) async fn detect(
     if client.missed_an_answer() || client.is_ours() {
         return nothing(&client, last);
     }
-    Detection::Unrelated(fingerprint(&root))
+    Detection::Unrelated {
+        fingerprint: fingerprint(&root),
+        status: root.status,
+    }
 }
 
 /// What a program looks like from outside. Its page may change with every answer; its name and status do not.
@@ -65,10 +80,19 @@ fn fingerprint(root: &Reply) -> u64 {
 
 /// A busy runtime misses questions; that alone does not make it go away.
 fn nothing(client: &EndpointClient, last: Option<&FoundRuntime>) -> Detection {
+    if client.is_ours() {
+        return Detection::Nothing(
+            "a program of DGON listens there, which is no runtime".to_owned(),
+        );
+    }
+    let why = client
+        .why_missed()
+        .unwrap_or("no runtime answers")
+        .to_owned();
     if last.is_some() && client.missed_an_answer() && !client.is_refused() {
-        Detection::NoAnswer
+        Detection::NoAnswer(why)
     } else {
-        Detection::Nothing
+        Detection::Nothing(why)
     }
 }
 

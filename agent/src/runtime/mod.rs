@@ -5,6 +5,7 @@
 //! | [`access`] | API keys and certificates of endpoints that the owner named |
 //! | [`registry`] | keeps the list of runtimes fresh |
 //! | `detection` | one look at one endpoint |
+//! | [`report`] | what a look came to, for people |
 //! | `client` | asking an endpoint questions, under bounds |
 //! | `metrics` | a few gauges out of a Prometheus text |
 //! | `adapter` | what every kind of runtime answers for itself |
@@ -24,6 +25,7 @@ mod ollama;
 mod openai_compatible;
 mod poll_backoff;
 pub mod registry;
+pub mod report;
 mod tensorrt_llm;
 mod tgi;
 mod triton;
@@ -33,6 +35,9 @@ pub use access::{AccessError, NamedEndpoint, load_access};
 pub use dgon_agent_dataplane::runtime::{
     Access, Endpoint, EndpointError, FoundRuntime, Readiness, Registry, RuntimeKind,
 };
-pub use registry::{RegistrySettings, discover, watch_endpoints};
+pub use registry::{
+    EndpointReports, RegistrySettings, discover, look_once, watch_and_report, watch_endpoints,
+};
+pub use report::{EndpointReport, EndpointState, RuntimeReport};
 
 pub(crate) use dgon_agent_dataplane::runtime::connect;

@@ -11,7 +11,7 @@
 use super::adapter::Depth;
 use super::detection::{Detection, detect};
 use super::poll_backoff::PollBackoff;
-use super::{Endpoint, FoundRuntime, NamedEndpoint, Registry};
+use super::{Endpoint, EndpointReport, EndpointState, FoundRuntime, NamedEndpoint, Registry};
 use dgon_agent_dataplane::runtime::{LooksWanted, RegistryFeed};
 use futures_util::future::join_all;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -51,15 +51,43 @@ impl Default for RegistrySettings {
     }
 }
 
+/// What is known of every endpoint that the owner named, and of every other one where a runtime answers.
+pub type EndpointReports = watch::Receiver<Arc<Vec<EndpointReport>>>;
+
 /// Starts to look, in a task of its own; it ends when the last handle on the list is dropped.
 pub fn watch_endpoints(settings: RegistrySettings) -> Registry {
-    let (registry, feed) = Registry::new();
-    tokio::spawn(keep_fresh(settings, feed));
-    registry
+    watch_and_report(settings).0
 }
 
-/// Looks once.
+/// The same, and what the looks come to.
+pub fn watch_and_report(settings: RegistrySettings) -> (Registry, EndpointReports) {
+    let (registry, feed) = Registry::new();
+    let (reports_out, reports) = watch::channel(Arc::default());
+    tokio::spawn(keep_fresh(settings, feed, reports_out));
+    (registry, reports)
+}
+
+/// Looks once; the runtimes that answer.
 pub async fn discover(settings: &RegistrySettings) -> Vec<FoundRuntime> {
+    let endpoints = looked_at(settings).await;
+    endpoints
+        .into_iter()
+        .filter_map(|endpoint| endpoint.last)
+        .collect()
+}
+
+/// Looks once; what is told of it.
+pub async fn look_once(settings: &RegistrySettings) -> Vec<EndpointReport> {
+    let endpoints = looked_at(settings).await;
+    let mut reports = never_asked(settings);
+    reports.extend(endpoints.iter().filter_map(|endpoint| {
+        let (named, seen) = (endpoint.told_as(), endpoint.seen());
+        report(&named, &seen)
+    }));
+    reports
+}
+
+async fn looked_at(settings: &RegistrySettings) -> Vec<WatchedEndpoint> {
     let mut endpoints = WatchedEndpoint::all(settings);
     join_all(
         endpoints
@@ -68,12 +96,51 @@ pub async fn discover(settings: &RegistrySettings) -> Vec<FoundRuntime> {
     )
     .await;
     endpoints
-        .into_iter()
-        .filter_map(|endpoint| endpoint.last)
+}
+
+/// What the owner named and is no place for a runtime.
+fn never_asked(settings: &RegistrySettings) -> Vec<EndpointReport> {
+    let excluded: Vec<_> = settings.exclude.iter().map(Endpoint::normalised).collect();
+    settings
+        .endpoints
+        .iter()
+        .filter(|named| excluded.contains(&named.endpoint.normalised()))
+        .map(|named| EndpointReport {
+            url: named.endpoint.to_string(),
+            is_named: true,
+            state: EndpointState::Away {
+                reason: "it is the agent's own proxy, or the control plane, and is never asked"
+                    .to_owned(),
+            },
+        })
         .collect()
 }
 
-async fn keep_fresh(settings: RegistrySettings, feed: RegistryFeed) {
+/// How an endpoint is told of: its address, and whether it is named.
+type ToldAs = (String, bool);
+
+/// Of a place that nobody named only a runtime is worth telling.
+fn report((url, is_named): &ToldAs, seen: &Seen) -> Option<EndpointReport> {
+    let state = match seen {
+        Seen::NotYet => EndpointState::NotLookedAt,
+        Seen::Away(reason) => EndpointState::Away {
+            reason: reason.clone(),
+        },
+        Seen::Found(found) => EndpointState::Found((&**found).into()),
+    };
+    let is_told = *is_named || matches!(seen, Seen::Found(_));
+    is_told.then(|| EndpointReport {
+        url: url.clone(),
+        is_named: *is_named,
+        state,
+    })
+}
+
+async fn keep_fresh(
+    settings: RegistrySettings,
+    feed: RegistryFeed,
+    reports: watch::Sender<Arc<Vec<EndpointReport>>>,
+) {
     let RegistryFeed {
         list,
         asked,
@@ -85,9 +152,13 @@ async fn keep_fresh(settings: RegistrySettings, feed: RegistryFeed) {
     }
     let found_list = FoundList {
         seen: Mutex::new(vec![Seen::NotYet; endpoints.len()]),
+        told_as: endpoints.iter().map(WatchedEndpoint::told_as).collect(),
+        never_asked: never_asked(&settings),
         list,
+        reports,
         looked,
     };
+    found_list.tell(&vec![Seen::NotYet; endpoints.len()]);
     let began = Instant::now();
     let looking = endpoints.into_iter().enumerate().map(|(at, endpoint)| {
         endpoint.watch(at, &found_list, (began, settings.every), asked.clone())
@@ -113,15 +184,17 @@ fn next_tick(began: Instant, every: Duration, due: Instant) -> Instant {
 enum Seen {
     /// The first look at it has not ended.
     NotYet,
-    /// What the last look found.
-    Found(Option<FoundRuntime>),
+    /// No runtime answers, and why.
+    Away(String),
+    /// One does.
+    Found(Box<FoundRuntime>),
 }
 
 impl Seen {
     fn runtime(&self) -> Option<&FoundRuntime> {
         match self {
-            Self::NotYet => None,
-            Self::Found(found) => found.as_ref(),
+            Self::NotYet | Self::Away(_) => None,
+            Self::Found(found) => Some(found),
         }
     }
 }
@@ -129,13 +202,16 @@ impl Seen {
 /// What was last seen at every endpoint, in the order of the endpoints, and the list that is made of it.
 struct FoundList {
     seen: Mutex<Vec<Seen>>,
+    /// In the same order.
+    told_as: Vec<ToldAs>,
+    never_asked: Vec<EndpointReport>,
     list: watch::Sender<Arc<Vec<FoundRuntime>>>,
+    reports: watch::Sender<Arc<Vec<EndpointReport>>>,
     looked: watch::Sender<bool>,
 }
 
 impl FoundList {
-    fn put(&self, at: usize, found: Option<&FoundRuntime>) {
-        let found = Seen::Found(found.cloned());
+    fn put(&self, at: usize, found: Seen) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(endpoint) = seen.get_mut(at).filter(|endpoint| **endpoint != found) else {
             return;
@@ -146,10 +222,18 @@ impl FoundList {
             let now: Vec<_> = seen.iter().filter_map(Seen::runtime).cloned().collect();
             self.list.send_replace(Arc::new(now));
         }
+        self.tell(&seen);
         // After the list, so that who waited for the looks finds what they found.
         if known == Seen::NotYet && !seen.contains(&Seen::NotYet) {
             self.looked.send_replace(true);
         }
+    }
+
+    fn tell(&self, seen: &[Seen]) {
+        let mut reports = self.never_asked.clone();
+        let told = self.told_as.iter().zip(seen);
+        reports.extend(told.filter_map(|(told_as, seen)| report(told_as, seen)));
+        self.reports.send_replace(Arc::new(reports));
     }
 }
 
@@ -159,6 +243,8 @@ struct WatchedEndpoint {
     /// The owner named it, so that it is asked often whatever listens there.
     is_named: bool,
     last: Option<FoundRuntime>,
+    /// Why there is none; what it says of one that is there counts for nothing.
+    why_away: String,
     misses: u32,
     backoff: PollBackoff,
 }
@@ -188,6 +274,7 @@ impl WatchedEndpoint {
                 is_named: is_named(&named.endpoint),
                 named,
                 last: None,
+                why_away: String::new(),
                 misses: 0,
                 backoff: PollBackoff::default(),
             })
@@ -222,21 +309,32 @@ impl WatchedEndpoint {
                 Depth::Shallow
             };
             self.look(depth).await;
-            found_list.put(at, self.last.as_ref());
+            found_list.put(at, self.seen());
             due = next_tick(began, every, Instant::now() + self.backoff.pause(every));
+        }
+    }
+
+    fn told_as(&self) -> ToldAs {
+        (self.named.endpoint.to_string(), self.is_named)
+    }
+
+    fn seen(&self) -> Seen {
+        match &self.last {
+            Some(found) => Seen::Found(Box::new(found.clone())),
+            None => Seen::Away(self.why_away.clone()),
         }
     }
 
     async fn look(&mut self, depth: Depth) {
         let seen = detect(&self.named, self.last.as_ref(), depth).await;
         match &seen {
-            Detection::Unrelated(fingerprint) if !self.is_named => {
+            Detection::Unrelated { fingerprint, .. } if !self.is_named => {
                 self.backoff.saw_unrelated(*fingerprint)
             }
             Detection::Found(_)
-            | Detection::Nothing
-            | Detection::NoAnswer
-            | Detection::Unrelated(_) => {
+            | Detection::Nothing(_)
+            | Detection::NoAnswer(_)
+            | Detection::Unrelated { .. } => {
                 self.backoff.saw_other();
             }
         }
@@ -245,9 +343,18 @@ impl WatchedEndpoint {
                 self.misses = 0;
                 self.last = Some(found);
             }
-            Detection::Nothing | Detection::Unrelated(_) => self.last = None,
-            Detection::NoAnswer => {
+            Detection::Nothing(why) => {
+                self.last = None;
+                self.why_away = why;
+            }
+            Detection::Unrelated { status, .. } => {
+                self.last = None;
+                self.why_away =
+                    format!("something answers that is no LLM runtime (status {status})");
+            }
+            Detection::NoAnswer(why) => {
                 self.misses += 1;
+                self.why_away = why;
                 if self.misses > MISSES {
                     self.last = None;
                 }

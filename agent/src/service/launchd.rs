@@ -5,7 +5,7 @@
 
 use super::{
     LABEL, Level, MACOS_USER, Places, Report, ServiceError, ServiceState, account, command, delete,
-    is_enrolled, kept, sudo, template,
+    enrol_command, is_enrolled, kept, sudo, template,
 };
 use service_manager::{
     LaunchdServiceManager, RestartPolicy, ServiceInstallCtx, ServiceLabel, ServiceManager as _,
@@ -127,8 +127,9 @@ pub(super) fn install(level: Level, places: &Places) -> Result<Report, ServiceEr
     } else {
         stop(level)?;
         report.note(format!(
-            "this machine is not enrolled yet, so nothing runs; next: `{sudo}dgon-agent enroll --api URL`, then \
+            "this machine is not enrolled yet, so nothing runs; next: `{enroll}`, then \
              `{sudo}dgon-agent service start{flag}`",
+            enroll = enrol_command(level),
             sudo = sudo(level),
             flag = level.flag(),
         ));

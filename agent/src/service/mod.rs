@@ -250,6 +250,18 @@ pub fn inspect_any() -> Result<ServiceState, ServiceError> {
     }
 }
 
+/// The service whose manager keeps the process `pid` running; `None` where none is known to.
+pub fn keeper(pid: u32) -> Option<Level> {
+    [Level::System, Level::User].into_iter().find(|level| {
+        os::inspect(*level).is_ok_and(|state| state.installed.is_some() && state.pid == Some(pid))
+    })
+}
+
+/// The command that steers a service of this level, for a person to copy.
+pub fn command_to_copy(level: Level, what: &str) -> String {
+    format!("{}dgon-agent service {what}{}", sudo(level), level.flag())
+}
+
 /// Where a service of this level keeps its files; `own` are the places of the caller.
 pub fn places(level: Level, own: &crate::config::Paths, program: PathBuf) -> Places {
     match level {
@@ -331,6 +343,14 @@ fn sudo(level: Level) -> &'static str {
     match level {
         Level::System if cfg!(unix) => "sudo ",
         Level::System | Level::User => "",
+    }
+}
+
+/// The command that enrols this machine for a service of this level: the system's has places of its own.
+pub fn enrol_command(level: Level) -> String {
+    match level {
+        Level::System => format!("{}dgon-agent enroll --api URL", sudo(level)),
+        Level::User => crate::own_command::own_command("enroll --api URL"),
     }
 }
 

@@ -1,8 +1,8 @@
 //! systemd: the machine's and a user's own.
 
 use super::{
-    Level, NAME, Places, Report, ServiceError, ServiceState, account, command, delete, is_enrolled,
-    kept, sudo, template,
+    Level, NAME, Places, Report, ServiceError, ServiceState, account, command, delete,
+    enrol_command, is_enrolled, kept, sudo, template,
 };
 use service_manager::{
     RestartPolicy, ServiceInstallCtx, ServiceLabel, ServiceManager as _, ServiceStartCtx,
@@ -101,8 +101,9 @@ pub(super) fn install(level: Level, places: &Places) -> Result<Report, ServiceEr
         report.did("started the service, and it is ready");
     } else {
         report.note(format!(
-            "this machine is not enrolled yet, so nothing runs; next: `{sudo}dgon-agent enroll --api URL`, then \
+            "this machine is not enrolled yet, so nothing runs; next: `{enroll}`, then \
              `{sudo}dgon-agent service start{flag}`",
+            enroll = enrol_command(level),
             sudo = sudo(level),
             flag = level.flag(),
         ));

@@ -4,11 +4,12 @@
 //! than before, forward or back. So a clock that jumped to tomorrow and came home finds today's numbers again.
 
 use crate::clock::unix_ms;
+use crate::config::StateDir;
+use crate::rotation::tail::retired_spools;
 use crate::spool::view::View;
 use dgon_protocol::receipt::Receipt;
 use serde::{Deserialize, Serialize};
 use std::io;
-use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const DAY_S: u64 = 24 * 3600;
@@ -79,14 +80,14 @@ impl Today {
     ///
     /// # Errors
     /// When the spool cannot be read.
-    pub fn get_or_count(&self, spool: &Path) -> io::Result<Tokens> {
+    pub fn get_or_count(&self, state: &StateDir) -> io::Result<Tokens> {
         let _counting = self.counting.lock();
         if let Some(counts) = self.get() {
             return Ok(counts);
         }
         let day = today();
         self.state().meanwhile = Some(Vec::new());
-        let counted = count(&View::of(spool), day);
+        let counted = count_all(state, day);
         let mut state = self.state();
         let meanwhile = state.meanwhile.take().unwrap_or_default();
         let (last_seq, mut counts) = counted?;
@@ -105,6 +106,18 @@ impl Today {
 
 fn today() -> u64 {
     unix_ms() / 1000 / DAY_S
+}
+
+/// The newest `seq` of the key in use, and the counts of a day under all keys: a day does not begin anew with a key.
+fn count_all(state: &StateDir, day: u64) -> io::Result<(u64, Tokens)> {
+    let (last_seq, mut all) = count(&View::of(&state.spool_dir()), day)?;
+    for folder in retired_spools(state)? {
+        let (_, one) = count(&View::of(&folder), day)?;
+        all.receipts += one.receipts;
+        all.input = all.input.saturating_add(one.input);
+        all.output = all.output.saturating_add(one.output);
+    }
+    Ok((last_seq, all))
 }
 
 /// The newest `seq` and the counts of a day.

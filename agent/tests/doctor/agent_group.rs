@@ -3,7 +3,8 @@
 use crate::case::{Case, Cure, Ill, Running, status, until};
 use crate::net;
 use crate::network::whole_plane;
-use crate::support::machine::{Machine, fill_spool};
+use crate::support::StandIn;
+use crate::support::machine::{Machine, error, fill_spool};
 use dgon_agent::doctor::CheckId;
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -13,6 +14,11 @@ pub(crate) const CASES: &[Case] = &[
     (CheckId::AgentRunning, "none runs", not_running),
     (CheckId::AgentRunning, "it does not answer", frozen),
     (CheckId::AgentVersion, "another one runs", other_version),
+    (
+        CheckId::AgentSettings,
+        "the shell has others",
+        other_settings,
+    ),
     (CheckId::AgentLink, "it cannot be made", no_link),
     (CheckId::AgentServing, "the spool is full", not_serving),
     (CheckId::AgentListen, "the address is taken", taken),
@@ -30,20 +36,13 @@ fn not_running() -> Ill {
     Ill::new(machine, "the agent does not run", Cure::Start)
 }
 
+/// Halted as by Ctrl-Z: it takes connections and answers none.
 fn frozen() -> Ill {
     let machine = Machine::enrolled("http://127.0.0.1:9");
-    let socket = machine.state.socket();
-    let listener = UnixListener::bind(&socket).unwrap();
-    let mend = move |machine: &mut Machine| {
-        std::fs::remove_file(socket).unwrap();
-        start(machine);
-    };
-    Ill::new(
-        machine,
-        "does not answer within 1.8 s",
-        Cure::ByHand(Box::new(mend)),
-    )
-    .keep(listener)
+    let agent = Running::agent(&machine);
+    until(&machine, |status| status["running"] == true);
+    agent.halt();
+    Ill::new(machine, "does not answer within 1.8 s", Cure::Start).keep(agent)
 }
 
 /// Starts the agent of a machine; it runs as long as the machine is there.
@@ -54,7 +53,7 @@ fn start(machine: &mut Machine) {
 }
 
 /// A running agent whose answer is changed on the way to who asks.
-fn other_version() -> Ill {
+fn changed(change: fn(&mut Value)) -> (Machine, Running) {
     let machine = Machine::enrolled("http://127.0.0.1:9");
     let agent = Running::agent(&machine);
     until(&machine, |status| status["running"] == true);
@@ -64,25 +63,19 @@ fn other_version() -> Ill {
     );
     std::fs::rename(&socket, &real).unwrap();
     let listener = UnixListener::bind(&socket).unwrap();
-    let moved = real.clone();
     std::thread::spawn(move || {
         for client in listener.incoming().flatten() {
-            drop(change_version(client, &moved));
+            drop(pass_on(client, &real, change));
         }
     });
-    let mend = move |_: &mut Machine| {
-        // The agent of this version is asked again.
-        std::fs::rename(real, socket).unwrap();
-    };
-    Ill::new(
-        machine,
-        "the agent that runs is 0.0.1",
-        Cure::ByHand(Box::new(mend)),
-    )
-    .keep(agent)
+    (machine, agent)
 }
 
-fn change_version(client: UnixStream, real: &std::path::Path) -> std::io::Result<()> {
+fn pass_on(
+    client: UnixStream,
+    real: &std::path::Path,
+    change: fn(&mut Value),
+) -> std::io::Result<()> {
     let mut question = String::new();
     BufReader::new(client.try_clone()?).read_line(&mut question)?;
     let mut agent = UnixStream::connect(real)?;
@@ -90,8 +83,22 @@ fn change_version(client: UnixStream, real: &std::path::Path) -> std::io::Result
     let mut answer = String::new();
     BufReader::new(agent).read_line(&mut answer)?;
     let mut answer: Value = serde_json::from_str(&answer)?;
-    answer["version"] = Value::from("0.0.1");
+    change(&mut answer);
     (&client).write_all(format!("{answer}\n").as_bytes())
+}
+
+fn other_version() -> Ill {
+    let (machine, agent) = changed(|answer| answer["version"] = Value::from("0.0.1"));
+    Ill::new(machine, "the agent that runs is 0.0.1", Cure::Start).keep(agent)
+}
+
+fn other_settings() -> Ill {
+    let mut machine = Machine::enrolled("http://127.0.0.1:9");
+    let agent = Running::agent(&machine);
+    until(&machine, |status| status["running"] == true);
+    machine.set("DGON_PROXY_DRAIN_S", "7");
+    let says = "the running agent has proxy.drain_s 20, this shell's configuration says 7";
+    Ill::new(machine, says, Cure::Start).keep(agent)
 }
 
 fn no_link() -> Ill {
@@ -204,4 +211,72 @@ fn a_healthy_node_passes_every_check() {
     // A knock at the door takes the session from nobody.
     assert_eq!(plane.link.seen().sessions, 1);
     assert_eq!(plane.link.seen().violations, Vec::<String>::new());
+}
+
+/// A copied state directory makes two agents of one node: a new key would leave them that.
+#[test]
+fn a_machine_with_a_copied_state_directory_becomes_a_node_of_its_own() {
+    let (machine, _agent) = changed(|answer| answer["link"]["phase"] = Value::from("replaced"));
+    let (outcome, finding, fix) = machine.check("agent.link");
+    assert_eq!(outcome, "fail", "{finding}");
+    assert!(
+        finding.contains("the machine that has the copy"),
+        "{finding}"
+    );
+    let fix = fix.unwrap();
+    let state = machine.state.path().display();
+    let steps: Vec<&str> = fix.split(" && ").collect();
+    let expected = [
+        format!("dgon-agent stop --state-dir {state}"),
+        format!("mv {state} {state}.copied"),
+        format!("dgon-agent enroll --api http://127.0.0.1:9 --state-dir {state}"),
+        format!("dgon-agent run --state-dir {state}"),
+    ];
+    assert_eq!(steps, expected);
+}
+
+/// Enrolling again needs the lock that a running agent holds.
+#[test]
+fn a_running_agent_is_stopped_to_be_enrolled_again() {
+    let plane = StandIn::start(|_| (401, error("unauthorized")));
+    let machine = Machine::enrolled(&plane.url());
+    let _agent = Running::agent(&machine);
+    until(&machine, |status| status["running"] == true);
+    let (outcome, finding, fix) = machine.check("control_plane.credentials");
+    assert_eq!(outcome, "fail", "{finding}");
+    let fix = fix.unwrap();
+    let steps: Vec<&str> = fix.split(" && ").collect();
+    assert_eq!(steps.len(), 3, "{fix}");
+    assert!(steps[0].starts_with("dgon-agent stop"), "{fix}");
+    assert!(
+        steps[1].starts_with("dgon-agent enroll") && steps[1].contains("--force"),
+        "{fix}"
+    );
+    assert!(steps[2].starts_with("dgon-agent run"), "{fix}");
+}
+
+#[test]
+fn a_halted_agent_is_not_taken_for_one_that_does_not_run() {
+    let runtime = crate::network::runtime()
+        .block_on(dgon_testkit::runtime::SimRuntime::start(
+            dgon_testkit::runtime::SimConfig::new(dgon_testkit::runtime::Kind::Ollama),
+        ))
+        .unwrap();
+    let mut machine = Machine::enrolled("http://127.0.0.1:9");
+    machine.set("DGON_RUNTIMES_ENDPOINTS", runtime.url());
+    let agent = Running::agent(&machine);
+    until(&machine, |status| status["running"] == true);
+    agent.halt();
+    let report = machine.report();
+    for id in ["owner.work", "owner.limits", "runtime.generation"] {
+        let (outcome, finding, _) = crate::case::worst(&report, id);
+        assert_eq!(outcome, "skip", "{id}: {finding}");
+    }
+    for check in report["checks"].as_array().unwrap() {
+        let finding = check["finding"].as_str().unwrap();
+        let is_wrong = ["does not run", "none runs", "no agent runs"]
+            .iter()
+            .any(|wrong| finding.contains(wrong));
+        assert!(check["group"] == "service" || !is_wrong, "{check:#}");
+    }
 }

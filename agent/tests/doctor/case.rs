@@ -6,6 +6,7 @@
 use crate::support::agent;
 use crate::support::machine::Machine;
 use dgon_agent::doctor::CheckId;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::any::Any;
 use std::process::{Child, Command, Output, Stdio};
@@ -102,9 +103,12 @@ fn one(id: &str, ill: Ill) {
         }
         Cure::Start => {
             // A shell that stayed between would leave the agent behind when it is killed.
-            let alone = format!("exec {fix}");
-            started = Some(Running::of(&mut shell(&machine, &alone)));
-            until(&machine, |status| status["running"] == true);
+            let alone = fix.replace("dgon-agent run", "exec dgon-agent run");
+            let agent = Running::of(&mut shell(&machine, &alone));
+            // Not the one before, which may take a moment to end.
+            let pid = Value::from(agent.0.id());
+            started = Some(agent);
+            until(&machine, |status| status["pid"] == pid);
             machine.report()
         }
         Cure::Shows(what, mend) => {
@@ -203,6 +207,12 @@ impl Running {
         )
     }
 
+    /// Halts it where it is, as Ctrl-Z does.
+    pub(crate) fn halt(&self) {
+        let pid = Pid::from_raw(self.0.id().cast_signed()).unwrap();
+        kill_process(pid, Signal::STOP).unwrap();
+    }
+
     /// Resident memory, KiB; `None` where the process has ended.
     pub(crate) fn resident_kib(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).ok()?;
@@ -230,10 +240,13 @@ pub(crate) fn status(machine: &Machine) -> Value {
 pub(crate) fn until(machine: &Machine, wanted: impl Fn(&Value) -> bool) -> Value {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let status = status(machine);
-        if wanted(&status) {
-            return status;
+        let output = agent(machine.dir.path(), &["status", "--json"])
+            .output()
+            .unwrap();
+        // An agent that ends while it is asked gives no answer.
+        match serde_json::from_slice(&output.stdout) {
+            Ok(status) if wanted(&status) => return status,
+            _ => assert!(Instant::now() < deadline, "{output:?}"),
         }
-        assert!(Instant::now() < deadline, "{status:#}");
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 pub(crate) const CASES: &[Case] = &[
     (CheckId::RuntimeFound, "none answers", none),
+    (CheckId::RuntimeFound, "a named one is away", named_away),
     (CheckId::RuntimeReady, "it is loading", loading),
     (CheckId::ModelsServed, "it has none", no_models),
     (CheckId::RuntimeGeneration, "the runtime fails", failing),
@@ -43,6 +44,29 @@ fn replaced() -> Cure {
 fn none() -> Ill {
     let machine = Machine::enrolled("http://127.0.0.1:9");
     Ill::new(machine, "no LLM runtime answers", replaced())
+}
+
+/// The agent serves one runtime, and another one that its owner named is not there.
+fn named_away() -> Ill {
+    let (mut machine, runtime) = with(SimConfig::new(Kind::Ollama));
+    let mut absent = SimConfig::new(Kind::Vllm);
+    absent.bind = crate::net::nowhere();
+    let both = format!("{},http://{}", runtime.url(), absent.bind);
+    machine.set("DGON_RUNTIMES_ENDPOINTS", both);
+    let agent = Running::agent(&machine);
+    until(&machine, |status| {
+        status["endpoints"][0]["state"] == "found" && status["endpoints"][1]["state"] == "away"
+    });
+    let shown = crate::case::shell(&machine, "dgon-agent status").output();
+    let shown = crate::support::stdout(&shown.unwrap());
+    let line = format!("AWAY: http://{}; nothing listens there", absent.bind);
+    assert!(shown.contains(&line), "{shown}");
+    let mend = move |machine: &mut Machine| {
+        machine.residents.push(Box::new(sim(absent)));
+        until(machine, |status| status["endpoints"][1]["state"] == "found");
+    };
+    let cure = Cure::ByHand(Box::new(mend));
+    Ill::new(machine, "nothing listens there", cure).keep((runtime, agent))
 }
 
 fn loading() -> Ill {
@@ -90,6 +114,32 @@ fn heal(machine: &mut Machine) {
     let (fresh, runtime, agent) = served(SimConfig::new(Kind::Ollama));
     *machine = fresh;
     machine.residents.push(Box::new((agent, runtime)));
+}
+
+/// The shell may know of other runtimes than the agent: what counts is what the agent serves.
+#[test]
+fn the_runtimes_of_the_running_agent_are_judged_and_not_those_of_the_shell() {
+    let (mut machine, runtime, _agent) = served(SimConfig::new(Kind::Ollama));
+    machine.set("DGON_RUNTIMES_ENDPOINTS", "http://127.0.0.1:9");
+    let report = machine.report();
+    let (outcome, finding, _) = crate::case::worst(&report, "runtime.found");
+    assert_eq!(outcome, "ok", "{finding}");
+    assert!(finding.contains(&runtime.url()), "{finding}");
+    let (outcome, finding, _) = crate::case::worst(&report, "agent.settings");
+    assert_eq!(outcome, "warn", "{finding}");
+    let agents = format!("runtimes.endpoints {}", runtime.url());
+    assert!(finding.contains(&agents), "{finding}");
+    assert!(finding.contains("says http://127.0.0.1:9"), "{finding}");
+
+    // The other way around: a listener that is open although the shell's is closed.
+    let mut machine = Machine::enrolled("http://127.0.0.1:9");
+    machine.set("DGON_PROXY_LISTEN", "0.0.0.0:0");
+    let _agent = Running::agent(&machine);
+    until(&machine, |status| status["running"] == true);
+    machine.set("DGON_PROXY_LISTEN", "127.0.0.1:0");
+    let (outcome, finding, fix) = machine.check("config.listen");
+    assert_eq!(outcome, "warn", "{finding}");
+    assert!(fix.unwrap().starts_with("dgon-agent stop"), "{finding}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! tested on the clean machines of testkit/machine.
 #![cfg(target_os = "linux")]
 
-use crate::case::{shell, worst};
+use crate::case::{Running, shell, until as status_until, worst};
 use crate::support::json;
 use crate::support::machine::Machine;
 use serde_json::Value;
@@ -115,6 +115,20 @@ fn the_service_is_examined_and_mended() {
     let fixed = played.inside(&fix.unwrap());
     assert!(fixed.status.success(), "{fixed:?}");
     played.assert("service.running", "ok", "active (running)");
+
+    // An agent that the manager keeps running is stopped by the manager.
+    let agent = Running::agent(&played.machine);
+    let pid = status_until(&played.machine, |status| status["running"] == true)["pid"].clone();
+    let unit = std::fs::read_to_string(played.folder.join("unit")).unwrap();
+    let main_pid = unit.replace("MainPID=7", &format!("MainPID={pid}"));
+    std::fs::write(played.folder.join("unit"), main_pid).unwrap();
+    let said = played.inside("dgon-agent stop");
+    assert_eq!(said.status.code(), Some(1), "{said:?}");
+    let text = crate::support::stderr(&said);
+    assert!(text.contains("`sudo dgon-agent service stop`"), "{text}");
+    assert_eq!(crate::case::status(&played.machine)["pid"], pid);
+    drop(agent);
+    played.unit("active", "running", "enabled", &played.program());
 
     // An agent of other places than the service's is a person's.
     let fix = played.assert("agent.running", "warn", "does not run");

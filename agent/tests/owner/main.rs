@@ -10,6 +10,8 @@ mod limits;
 mod metrics;
 mod node;
 mod orders;
+mod status;
+mod stop;
 #[path = "../support/mod.rs"]
 mod support;
 mod terminal;

@@ -137,22 +137,27 @@ impl Node {
 
     /// Asks the runtime something, as a program on this machine does.
     pub(crate) async fn chat(&self, proxy: &str) -> u16 {
-        let body = serde_json::json!({
-            "model": "sim-chat:1b",
-            "stream": false,
-            "messages": [{"role": "user", "content": "hello"}],
-        });
-        let response = http_client()
-            .unwrap()
-            .post(format!("{proxy}/api/chat"))
-            .body(body.to_string())
-            .send()
-            .await
-            .unwrap();
-        let status = response.status().as_u16();
-        response.bytes().await.unwrap();
-        status
+        chat(proxy).await
     }
+}
+
+/// Asks the runtime behind a proxy something; the status of the answer.
+pub(crate) async fn chat(proxy: &str) -> u16 {
+    let body = serde_json::json!({
+        "model": "sim-chat:1b",
+        "stream": false,
+        "messages": [{"role": "user", "content": "hello"}],
+    });
+    let response = http_client()
+        .unwrap()
+        .post(format!("{proxy}/api/chat"))
+        .body(body.to_string())
+        .send()
+        .await
+        .unwrap();
+    let status = response.status().as_u16();
+    response.bytes().await.unwrap();
+    status
 }
 
 impl Drop for Node {

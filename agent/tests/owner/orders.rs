@@ -10,7 +10,7 @@ use std::process::Command;
 #[tokio::test]
 async fn without_an_agent_every_order_says_so() {
     let node = Node::new("");
-    for order in ["pause", "resume", "drain", "status"] {
+    for order in ["pause", "resume", "drain", "status", "stop"] {
         let said = node.run(&[order]);
         assert_eq!(said.status.code(), Some(1), "{order}");
         assert!(

@@ -2,6 +2,7 @@
 
 mod config;
 mod enroll;
+mod places;
 mod receipt_verify;
 mod receipts_local;
 mod run;

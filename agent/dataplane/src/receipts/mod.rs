@@ -19,6 +19,7 @@ pub use writer::letter;
 
 use crate::clock::{unix_ms, unix_s};
 use crate::liveness::LivenessSignal;
+use crate::own_command::own_command;
 use crate::sink::{ReceiptSink, SinkError};
 use crate::spool::{DeadLetter, DeadLetters, Lock, Spool, Stored, disk::Disk};
 use dgon_agent_core::facts::RequestFacts;
@@ -145,7 +146,8 @@ impl std::fmt::Display for NotReady {
                 f,
                 "the control plane has receipts of this key up to {acked_seq} and this machine's spool ends at \
                  {last_seq}, so the spool was lost or put back from an older copy; a chain is never begun again: \
-                 restore the spool folder, or rotate the key with `dgon-agent key rotate`"
+                 restore the spool folder, or rotate the key with `{}`",
+                own_command("key rotate")
             ),
         }
     }

@@ -3,9 +3,11 @@
 use super::{Access, Endpoint, RuntimeKind};
 use dgon_agent_core::request::ollama_name::{is_cloud_name, is_same_model};
 use dgon_protocol::frame;
+use serde::{Deserialize, Serialize};
 
 /// Whether a runtime takes requests now.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Readiness {
     /// It does.
     Ready,

@@ -3,6 +3,7 @@
 //! The system drops the lock with the process, however it ends, so that nothing stale ever has to be cleaned up.
 
 use super::disk::owner_only;
+use crate::own_command::own_command;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
@@ -12,7 +13,9 @@ use std::path::Path;
 pub enum LockError {
     /// Another process has it.
     #[error(
-        "another dgon-agent uses this state directory; stop it first, or give this one its own with --state-dir"
+        "another dgon-agent uses this state directory; stop it first with `{}`, or give this one its own with \
+         --state-dir",
+        own_command("stop")
     )]
     Taken,
     /// The lock file cannot be made or locked.
@@ -45,6 +48,23 @@ impl Lock {
             Err(TryLockError::Error(error)) => Err(LockError::Io(error)),
         }
     }
+
+    /// Whether a process has the lock of the state directory at `folder`. Makes no file and changes none: it is asked
+    /// by commands of other users, too.
+    ///
+    /// # Errors
+    /// When the lock file is there and cannot be looked at.
+    pub fn is_taken(folder: &Path) -> io::Result<bool> {
+        let file = match File::open(folder.join("lock")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            other => other?,
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -54,9 +74,15 @@ mod tests {
     #[test]
     fn a_second_agent_is_turned_away_until_the_first_is_gone() {
         let folder = tempfile::tempdir().unwrap();
+        assert!(
+            !Lock::is_taken(folder.path()).unwrap(),
+            "there is no file yet"
+        );
         let first = Lock::take(folder.path()).unwrap();
         assert!(matches!(Lock::take(folder.path()), Err(LockError::Taken)));
+        assert!(Lock::is_taken(folder.path()).unwrap());
         drop(first);
+        assert!(!Lock::is_taken(folder.path()).unwrap());
         assert!(Lock::take(folder.path()).is_ok());
     }
 }

@@ -5,6 +5,7 @@
 
 use super::disk::Disk;
 use super::store::ACKED;
+use crate::own_command::own_command;
 use dgon_agent_core::spool::segment::{HEADER_BYTES, file_name, parse_file_name};
 use dgon_agent_core::spool::{Header, SegmentInfo, record};
 use dgon_protocol::receipt::Sha256Hash;
@@ -31,7 +32,8 @@ pub enum OpenError {
     #[error(
         "the spool has lost the end of its chain: {made} receipts were made with this key and the last ones are \
          not there; a chain is never begun again, so restore the folder, or rotate the key with \
-         `dgon-agent key rotate`"
+         `{}`",
+        own_command("key rotate")
     )]
     ChainLost {
         /// How many were made, at least.

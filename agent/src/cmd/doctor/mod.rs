@@ -17,7 +17,6 @@ pub(super) fn run(context: &Context, arguments: &Doctor) -> Result<ExitCode> {
     let subject = Arc::new(Subject::new(
         context.paths.clone(),
         context.load_config(Vec::new()),
-        context.place_flags(),
     ));
     let mut screen = Screen::new(arguments.json);
     let runtime = small_runtime()?;

@@ -6,6 +6,7 @@ use crate::cli::Export;
 use crate::evidence;
 use crate::files;
 use crate::identity::Identity;
+use crate::own_command::own_command;
 use anyhow::{Context as _, Result};
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -27,9 +28,12 @@ pub(super) fn run(context: &Context, arguments: &Export) -> Result<ExitCode> {
         since::now_s(),
     )?;
     // What is handed out has been through the same check that its reader will make.
-    let proof = evidence::verify::verify(&bundle, None).context(
-        "the spool holds receipts that do not prove themselves; `dgon-agent doctor` looks closer",
-    )?;
+    let proof = evidence::verify::verify(&bundle, None).with_context(|| {
+        format!(
+            "the spool holds receipts that do not prove themselves; `{}` looks closer",
+            own_command("doctor")
+        )
+    })?;
     let Some(path) = arguments
         .output
         .as_ref()

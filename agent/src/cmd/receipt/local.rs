@@ -5,6 +5,7 @@ use super::super::{Context, UsageError, print};
 use super::since;
 use crate::cli::{List, ReceiptStatus};
 use crate::identity;
+use crate::own_command::own_command;
 use crate::rotation::archive::{self, Chain};
 use crate::spool::Stored;
 use anyhow::{Context as _, Result, bail};
@@ -125,8 +126,9 @@ pub(super) fn show(context: &Context, id: &str, raw: bool, as_json: bool) -> Res
     let Some(one) = find(&chains, &acked, id).context(UNREADABLE)? else {
         bail!(
             "the spool has no receipt {}; acknowledged receipts are kept for spool.keep_days, and \
-             `dgon-agent receipt list` shows what is there",
-            print::safe(id)
+             `{}` shows what is there",
+            print::safe(id),
+            own_command("receipt list")
         );
     };
     if raw {

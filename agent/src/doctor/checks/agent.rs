@@ -1,6 +1,6 @@
 //! Group `agent`: does it run, is it the same version, does its link stand, can its proxy listen?
 
-use super::HERE;
+use super::{HERE, settings};
 use crate::cli::VERSION;
 use crate::doctor::examine::{Examination, Told};
 use crate::doctor::subject::Asked;
@@ -14,6 +14,7 @@ pub(super) const EXAMINATION: Examination = Examination {
     makes: &[
         CheckId::AgentRunning,
         CheckId::AgentVersion,
+        CheckId::AgentSettings,
         CheckId::AgentLink,
         CheckId::AgentServing,
         CheckId::AgentListen,
@@ -28,6 +29,7 @@ async fn check(subject: Arc<Subject>, told: Told) {
         Asked::Runs(status) => {
             told.tell(running.ok(format!("the agent runs, pid {}", status.pid)));
             told.tell(version(&subject, status).await);
+            told.tell(settings::check(&subject, status).await);
             told.tell(link(&subject, status).await);
             told.tell(serving(&subject, status));
             told.rest("the agent runs and has the address");
@@ -49,10 +51,14 @@ async fn check(subject: Arc<Subject>, told: Told) {
             ));
             told.rest("the agent that runs is of another version");
         }
-        Asked::Silent => {
+        Asked::Silent { pid } => {
+            let pid_text = pid.map_or(String::new(), |pid| format!(" (pid {pid})"));
             told.tell(running.fail(
-                "the agent's socket is there, but the agent does not answer within 1.8 s",
-                subject.restart_command(None).await,
+                format!(
+                    "the agent's socket is there, but the agent{pid_text} does not answer within 1.8 s; it may be \
+                     halted (Ctrl-Z, SIGSTOP) or hang"
+                ),
+                subject.replace_frozen_command(*pid).await,
             ));
             told.rest("the agent does not answer");
         }
@@ -90,8 +96,11 @@ async fn link(subject: &Subject, status: &Status) -> Check {
             subject.command("status"),
         ),
         Phase::Replaced => check.fail(
-            format!("two machines use one identity{why}"),
-            subject.command("key rotate"),
+            format!(
+                "two machines use one identity, as where a state directory was copied{why}; the fix is for the machine \
+                 that has the copy, and makes it a node of its own"
+            ),
+            subject.own_node_command(status.pid).await,
         ),
         Phase::Stopped => check.warn("the agent is stopping", subject.start_command().await),
     }

@@ -4,6 +4,7 @@ use super::{HERE, chain};
 use crate::config::plain_http;
 use crate::config::{BaseUrl, Loaded, Origin};
 use crate::doctor::examine::{Examination, Told};
+use crate::doctor::subject::Asked;
 use crate::doctor::{Check, CheckId, Subject};
 use crate::files;
 use std::io;
@@ -25,12 +26,15 @@ pub(super) const EXAMINATION: Examination = Examination {
 async fn check(subject: Arc<Subject>, told: Told) {
     told.tell(parse(&subject));
     told.tell(insecure_http(&subject));
-    told.tell(listen(&subject));
     // A disk that hangs blocks its thread, not the doctor.
-    let looked = tokio::task::spawn_blocking(move || {
-        told.tell(file_mode(&subject));
-        told.tell(state_mode(&subject));
+    let looked = tokio::task::spawn_blocking({
+        let (subject, told) = (Arc::clone(&subject), told.clone());
+        move || {
+            told.tell(file_mode(&subject));
+            told.tell(state_mode(&subject));
+        }
     });
+    told.tell(listen(&subject).await);
     drop(looked.await);
 }
 
@@ -90,15 +94,14 @@ pub(super) fn use_https(subject: &Subject, api: &BaseUrl) -> String {
 }
 
 /// Neither the proxy nor the metrics ask for a key: whoever reaches them may use them.
-fn listen(subject: &Subject) -> Check {
+async fn listen(subject: &Subject) -> Check {
     let check = Check::new(
         CheckId::ConfigListen,
         "proxy.listen, telemetry.metrics_listen",
     );
-    let Ok(loaded) = &subject.config else {
+    let (Ok(loaded), Some(config)) = (&subject.config, subject.values_in_force().await) else {
         return check.skip("the configuration cannot be read");
     };
-    let config = &loaded.config;
     let proxy = config.proxy.listen;
     let metrics = config.telemetry.metrics_listen;
     let is_open = |at: &SocketAddr| !at.ip().to_canonical().is_loopback();
@@ -108,16 +111,34 @@ fn listen(subject: &Subject) -> Check {
                 "the proxy listens on {proxy}, where other machines reach it: whoever does uses the runtimes without a \
                  key, and counts as one of this machine's own users"
             ),
-            closed(subject, loaded, "proxy.listen", "listen", proxy),
+            match is_open(&loaded.config.proxy.listen) {
+                true => closed(subject, loaded, "proxy.listen", "listen", proxy),
+                // Closed since by file or variable; the running agent does not know yet.
+                false => restart(subject).await,
+            },
         );
     }
     if let Some(metrics) = metrics.filter(is_open) {
         return check.warn(
             format!("the metrics are on {metrics}, where other machines can read them without a password"),
-            closed(subject, loaded, "telemetry.metrics_listen", "metrics_listen", metrics),
+            match loaded.config.telemetry.metrics_listen.as_ref().is_some_and(is_open) {
+                true => closed(subject, loaded, "telemetry.metrics_listen", "metrics_listen", metrics),
+                false => restart(subject).await,
+            },
         );
     }
     check.ok(format!("only this machine reaches the proxy ({proxy})"))
+}
+
+async fn restart(subject: &Subject) -> String {
+    match subject.asked().await.as_ref() {
+        Asked::Runs(status) => subject.restart_command(Some(status.pid)).await,
+        Asked::Absent
+        | Asked::OtherVersion
+        | Asked::Unsupported
+        | Asked::Closed(_)
+        | Asked::Silent { .. } => subject.restart_command(None).await,
+    }
 }
 
 /// How a listener is put back on the loopback address: by whatever set it.

@@ -7,7 +7,7 @@ use super::HERE;
 use crate::doctor::subject::Asked;
 use crate::doctor::{Check, CheckId};
 use crate::proxy::REQUEST_ID_HEADER;
-use crate::runtime::{FoundRuntime, RuntimeKind};
+use crate::runtime::{RuntimeKind, RuntimeReport};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST};
 use http::{Request, StatusCode};
@@ -35,7 +35,7 @@ struct Ask {
 
 impl Ask {
     /// A loaded model before one that is only on disk; of runtimes that are ready.
-    fn choose(runtimes: &[FoundRuntime]) -> Option<Self> {
+    fn choose(runtimes: &[&RuntimeReport]) -> Option<Self> {
         let all = || {
             runtimes
                 .iter()
@@ -44,13 +44,13 @@ impl Ask {
                     runtime
                         .models
                         .iter()
-                        .map(move |model| (runtime.kind, model))
+                        .map(move |model| (runtime.kind(), model))
                 })
         };
         // A runtime that does not tell serves what it lists.
         let loaded = all().find(|(_, model)| model.loaded != Some(false));
         let (kind, model) = loaded.or_else(|| all().next())?;
-        let (path, body) = if kind == RuntimeKind::Triton {
+        let (path, body) = if kind == Some(RuntimeKind::Triton) {
             let body = serde_json::json!({"text_input": "Say ok.", "max_tokens": 1, "parameters": {"max_tokens": 1}});
             (format!("/v2/models/{}/generate", model.id), body)
         } else {
@@ -79,7 +79,7 @@ enum Came {
     Refusal { status: StatusCode, why: String },
 }
 
-pub(super) async fn check(runtimes: &[FoundRuntime], asked: &Asked) -> Check {
+pub(super) async fn check(runtimes: &[&RuntimeReport], asked: &Asked) -> Check {
     let check = Check::new(
         CheckId::RuntimeGeneration,
         "one token through the agent's proxy; it makes a receipt of source local",
@@ -87,8 +87,14 @@ pub(super) async fn check(runtimes: &[FoundRuntime], asked: &Asked) -> Check {
     let Some(ask) = Ask::choose(runtimes) else {
         return check.skip("no ready runtime has a model");
     };
-    let Asked::Runs(status) = asked else {
-        return check.skip("the agent does not run, so its proxy cannot be asked");
+    let status = match asked {
+        Asked::Runs(status) => status,
+        Asked::Absent => {
+            return check.skip("the agent does not run, so its proxy cannot be asked");
+        }
+        Asked::OtherVersion | Asked::Unsupported | Asked::Closed(_) | Asked::Silent { .. } => {
+            return check.skip("the agent does not say where its proxy is");
+        }
     };
     let check = check.about(ask.model.clone());
     let fix = ask.command(&status.proxy);

@@ -5,6 +5,7 @@ use crate::doctor::examine::{Examination, Told};
 use crate::doctor::subject::{Asked, Subject};
 use crate::doctor::{Check, CheckId};
 use crate::gpu::{Card, Detector, Finding, FindingKind, Severity, Survey, why_not_read};
+use crate::own_command::own_command;
 use dgon_protocol::frame::GpusNotRead;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,7 +69,7 @@ async fn not_read(subject: &Subject) -> Option<GpusNotRead> {
         | Asked::OtherVersion
         | Asked::Unsupported
         | Asked::Closed(_)
-        | Asked::Silent => None,
+        | Asked::Silent { .. } => None,
     }
 }
 
@@ -98,7 +99,9 @@ fn tell(survey: &Survey, driver: Check, told: &Told) {
 }
 
 fn judged(check: Check, finding: &Finding) -> Check {
-    let fix = finding.fix.map_or("dgon-agent gpus", |fix| fix);
+    let fix = finding
+        .fix
+        .map_or_else(|| own_command("gpus"), str::to_owned);
     match finding.severity {
         Severity::Info => check.ok(&finding.message),
         Severity::Warn => check.warn(&finding.message, fix),
@@ -164,7 +167,8 @@ fn faults(check: Check, card: &Card) -> Check {
         .collect();
     if let Some(first) = found.first() {
         let messages: Vec<&str> = found.iter().map(|one| one.message.as_str()).collect();
-        return check.fail(messages.join("; "), first.fix.unwrap_or("dgon-agent gpus"));
+        let fix = first.fix.map_or_else(|| own_command("gpus"), str::to_owned);
+        return check.fail(messages.join("; "), fix);
     }
     match (card.ecc_uncorrected, &card.faults) {
         (None, None) => check.skip("this card does not tell its faults"),

@@ -11,6 +11,7 @@ mod owner;
 mod plane;
 mod runtime;
 mod service;
+mod settings;
 mod spool;
 mod websocket;
 

@@ -19,9 +19,16 @@ pub(super) const EXAMINATION: Examination = Examination {
 };
 
 async fn check(subject: Arc<Subject>, told: Told) {
-    if let Asked::Runs(status) = subject.asked().await.as_ref() {
-        told.tell(work(&subject, &status.owner));
-        return told.tell(limits(&subject, &status.owner));
+    match subject.asked().await.as_ref() {
+        Asked::Runs(status) => {
+            told.tell(work(&subject, &status.owner));
+            return told.tell(limits(&subject, &status.owner));
+        }
+        // Its orders may be of this run alone, so that only it knows them.
+        Asked::OtherVersion | Asked::Closed(_) | Asked::Silent { .. } => {
+            return told.rest("the agent that runs does not say what it takes");
+        }
+        Asked::Absent | Asked::Unsupported => {}
     }
     let looked = {
         let subject = Arc::clone(&subject);
@@ -32,8 +39,10 @@ async fn check(subject: Arc<Subject>, told: Told) {
     };
     match timeout(LOOK, looked).await {
         Ok(Ok(Some(report))) => {
-            told.tell(work(&subject, &report));
-            told.rest("limits are judged by the running agent, and none runs");
+            if report.mode != Mode::Serving {
+                told.tell(work(&subject, &report));
+            }
+            told.rest("no agent runs, and only a running one takes work and judges limits");
         }
         Ok(Ok(None)) => told.rest("the configuration cannot be read"),
         Ok(Err(_)) | Err(_) => told.rest("the machine does not tell how it is used"),
@@ -44,7 +53,7 @@ fn work(subject: &Subject, report: &OwnerReport) -> Check {
     let check = Check::new(CheckId::OwnerWork, "the owner's orders and limits");
     let said = report.sentence();
     if report.mode == Mode::Serving {
-        return check.ok("the node takes work from the network");
+        return check.ok("no order and no limit of its owner keeps work away");
     }
     let by_order = report
         .reasons

@@ -35,7 +35,7 @@ pub(super) async fn ask(subject: &Subject, api: &BaseUrl, stream: Stream, told: 
     told.tell(answer(subject, api, &asked));
     told.tell(latency(api, &asked, began.elapsed()));
     told.tell(clock(&asked));
-    told.tell(credentials(subject, &asked));
+    told.tell(credentials(subject, &asked).await);
     told.tell(standing(subject, &asked).await);
 }
 
@@ -128,7 +128,7 @@ fn drift(check: Check, server: SystemTime) -> Check {
     }
 }
 
-fn credentials(subject: &Subject, asked: &Asked) -> Check {
+async fn credentials(subject: &Subject, asked: &Asked) -> Check {
     let check = Check::new(
         CheckId::ControlPlaneCredentials,
         "the node's secret, by a signed request",
@@ -152,7 +152,7 @@ fn credentials(subject: &Subject, asked: &Asked) -> Check {
                  the state directory is of another network; enrolling again gives a new secret",
                 detail.message
             ),
-            format!("{} --force", subject.enrol_command()),
+            subject.enrol_again_command().await,
         ),
         ErrorType::NotFound => check.skip("this control plane is too old to be asked"),
         ErrorType::RateLimited | ErrorType::Unavailable => check.warn(
@@ -207,7 +207,7 @@ async fn seen_by(subject: &Subject) -> String {
         | Running::OtherVersion
         | Running::Unsupported
         | Running::Closed(_)
-        | Running::Silent => subject.command("status"),
+        | Running::Silent { .. } => subject.command("status"),
     }
 }
 

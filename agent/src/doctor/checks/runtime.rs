@@ -2,8 +2,9 @@
 
 use super::{HERE, chain, generation};
 use crate::doctor::examine::{Examination, Told};
+use crate::doctor::subject::Asked;
 use crate::doctor::{Check, CheckId, Subject};
-use crate::runtime::{FoundRuntime, Readiness, RuntimeKind, discover};
+use crate::runtime::{EndpointReport, Readiness, RuntimeKind, RuntimeReport, look_once};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -21,46 +22,93 @@ pub(super) const EXAMINATION: Examination = Examination {
 };
 
 async fn check(subject: Arc<Subject>, told: Told) {
-    let found = Check::new(
-        CheckId::RuntimeFound,
-        "default ports and runtimes.endpoints",
-    );
-    let Some(config) = subject.values() else {
-        return told.rest("the configuration cannot be read");
+    let asked = subject.asked().await;
+    let endpoints = match asked.as_ref() {
+        Asked::Runs(status) => status.endpoints.clone(),
+        // None runs, or it does not say what it looks at: then what one would find that is started from here.
+        Asked::Absent
+        | Asked::OtherVersion
+        | Asked::Unsupported
+        | Asked::Closed(_)
+        | Asked::Silent { .. } => match look(&subject, &told).await {
+            Some(endpoints) => endpoints,
+            None => return,
+        },
     };
-    let settings = match crate::run::registry_settings(config, subject.api().as_ref()) {
-        Ok(settings) => settings,
-        Err(error) => {
-            told.tell(found.fail(chain(&error), subject.command("config show")));
-            return told.rest("the runtimes that are named cannot be asked");
+    for endpoint in &endpoints {
+        if let Some(why) = endpoint.why_away() {
+            told.tell(away(&endpoint.url, why));
         }
-    };
-    let (runtimes, asked) = tokio::join!(timeout(LOOK, discover(&settings)), subject.asked());
-    let Ok(runtimes) = runtimes else {
-        told.tell(found.fail(
-            "what listens there does not answer within 2.3 s",
-            subject.command("runtimes"),
-        ));
-        return told.rest("no runtime answers");
-    };
+    }
+    let runtimes: Vec<(&str, &RuntimeReport)> = endpoints
+        .iter()
+        .filter_map(|endpoint| Some((endpoint.url.as_str(), endpoint.runtime()?)))
+        .collect();
     if runtimes.is_empty() {
-        told.tell(found.fail(
+        told.tell(found().fail(
             "no LLM runtime answers, so there is nothing to serve",
             start_one(),
         ));
         return told.rest("no runtime answers");
     }
-    let names: Vec<String> = runtimes.iter().map(name).collect();
-    told.tell(found.ok(names.join(", ")));
-    for runtime in &runtimes {
-        told.tell(ready(runtime));
-        told.tell(models(&subject, runtime));
+    let names: Vec<String> = runtimes.iter().map(|(url, one)| name(url, one)).collect();
+    told.tell(found().ok(names.join(", ")));
+    for (url, runtime) in &runtimes {
+        told.tell(ready(url, runtime));
+        told.tell(models(&subject, url, runtime));
     }
+    let runtimes: Vec<&RuntimeReport> = runtimes.into_iter().map(|(_, one)| one).collect();
     told.tell(generation::check(&runtimes, &asked).await);
 }
 
-fn name(runtime: &FoundRuntime) -> String {
-    format!("{} at {}", runtime.kind.as_str(), runtime.endpoint)
+/// Looks where an agent would look that is started from here.
+async fn look(subject: &Subject, told: &Told) -> Option<Vec<EndpointReport>> {
+    let Some(config) = subject.values() else {
+        told.rest("the configuration cannot be read");
+        return None;
+    };
+    let settings = match crate::run::registry_settings(config, subject.api().as_ref()) {
+        Ok(settings) => settings,
+        Err(error) => {
+            told.tell(found().fail(chain(&error), subject.command("config show")));
+            told.rest("the runtimes that are named cannot be asked");
+            return None;
+        }
+    };
+    let Ok(endpoints) = timeout(LOOK, look_once(&settings)).await else {
+        told.tell(found().fail(
+            "what listens there does not answer within 2.3 s",
+            subject.command("runtimes"),
+        ));
+        told.rest("no runtime answers");
+        return None;
+    };
+    Some(endpoints)
+}
+
+fn found() -> Check {
+    Check::new(
+        CheckId::RuntimeFound,
+        "default ports and runtimes.endpoints",
+    )
+}
+
+/// A place that the owner named, where no runtime answers.
+fn away(url: &str, why: &str) -> Check {
+    Check::new(CheckId::RuntimeFound, "runtimes.endpoints")
+        .about(url.to_owned())
+        .warn(
+            format!("{url} is named under runtimes.endpoints, and no runtime answers there: {why}"),
+            HERE.get_with_steps(url),
+        )
+}
+
+fn name(url: &str, runtime: &RuntimeReport) -> String {
+    let kind = match runtime.kind() {
+        Some(kind) => kind.as_str(),
+        None => &runtime.kind,
+    };
+    format!("{kind} at {url}")
 }
 
 fn start_one() -> &'static str {
@@ -77,10 +125,9 @@ fn start_one() -> &'static str {
     }
 }
 
-fn ready(runtime: &FoundRuntime) -> Check {
-    let check =
-        Check::new(CheckId::RuntimeReady, runtime.endpoint.to_string()).about(name(runtime));
-    let look = HERE.get(&runtime.endpoint.to_string());
+fn ready(url: &str, runtime: &RuntimeReport) -> Check {
+    let check = Check::new(CheckId::RuntimeReady, url.to_owned()).about(name(url, runtime));
+    let look = HERE.get(url);
     match &runtime.readiness {
         Readiness::Ready => check.ok("takes requests"),
         Readiness::Loading => check.warn(
@@ -93,9 +140,8 @@ fn ready(runtime: &FoundRuntime) -> Check {
     }
 }
 
-fn models(subject: &Subject, runtime: &FoundRuntime) -> Check {
-    let check =
-        Check::new(CheckId::ModelsServed, runtime.endpoint.to_string()).about(name(runtime));
+fn models(subject: &Subject, url: &str, runtime: &RuntimeReport) -> Check {
+    let check = Check::new(CheckId::ModelsServed, url.to_owned()).about(name(url, runtime));
     if runtime.asks_for_key {
         return check.fail(
             "asks for an API key, so its models are not known; put the key into a file and name it as api_key_file \
@@ -104,9 +150,9 @@ fn models(subject: &Subject, runtime: &FoundRuntime) -> Check {
         );
     }
     if runtime.models.is_empty() {
-        let fix = match runtime.kind {
-            RuntimeKind::Ollama => "ollama pull llama3.2".to_owned(),
-            _ => HERE.get(&format!("{}/v1/models", runtime.endpoint)),
+        let fix = match runtime.kind() {
+            Some(RuntimeKind::Ollama) => "ollama pull llama3.2".to_owned(),
+            _ => HERE.get(&format!("{url}/v1/models")),
         };
         return check.fail("serves no model", fix);
     }

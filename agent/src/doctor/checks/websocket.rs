@@ -37,9 +37,12 @@ fn judge(check: Check, error: &HandshakeProbeError, subject: &Subject, api: &Bas
     let finding = chain(error);
     let look = HERE.upgrade(&api.at(LINK_PATH), SUBPROTOCOL);
     match error {
+        HandshakeProbeError::Dial(DialError::Unknown { .. }) => {
+            check.skip("the secret is not accepted, see control_plane.credentials")
+        }
         HandshakeProbeError::Dial(DialError::Refused { kind, .. }) => match kind {
             Some(ErrorType::StaleTimestamp) => check.fail(finding, HERE.set_clock()),
-            Some(ErrorType::Unauthorized | ErrorType::Forbidden) => {
+            Some(ErrorType::Forbidden) => {
                 check.skip("the secret is not accepted, see control_plane.credentials")
             }
             Some(ErrorType::RateLimited | ErrorType::Unavailable) => check.warn(

@@ -38,6 +38,15 @@ impl System {
         }
     }
 
+    /// The agents that run, with their command lines.
+    pub(in crate::doctor) fn list_agents(self) -> &'static str {
+        match self {
+            Self::Linux => "pgrep -a -x dgon-agent",
+            Self::Macos => "pgrep -l -f dgon-agent",
+            Self::Windows => "Get-CimInstance Win32_Process -Filter \"Name='dgon-agent.exe'\"",
+        }
+    }
+
     /// How a card is.
     pub(in crate::doctor) fn watch_card(self, index: u32) -> String {
         match self {

@@ -1,18 +1,23 @@
 //! Every command on every system, whatever system runs the tests.
 
 use super::System::{Linux, Macos, Windows};
-use super::control::Control;
+use super::control::{ByHand, Control};
 use crate::service::Level;
 use std::path::Path;
 
-const RUN: &str = "dgon-agent run";
+fn by_hand() -> ByHand {
+    ByHand {
+        run: "dgon-agent run".to_owned(),
+        stop: "dgon-agent stop".to_owned(),
+    }
+}
 
 #[test]
 fn the_agent_is_restarted_by_whoever_keeps_it_running() {
     let system = Control::Service(Level::System);
     let user = Control::Service(Level::User);
-    let known = Control::ByHand(Some(7));
-    let unknown = Control::ByHand(None);
+    let person = Control::ByHand;
+    let hand = by_hand();
     for (here, how, start, restart) in [
         (
             Linux,
@@ -44,42 +49,85 @@ fn the_agent_is_restarted_by_whoever_keeps_it_running() {
             "dgon-agent service start --user",
             "dgon-agent service restart --user",
         ),
-        (Linux, known, RUN, "kill -TERM 7 && dgon-agent run"),
-        (Macos, known, RUN, "kill -TERM 7 && dgon-agent run"),
-        (
-            Windows,
-            known,
-            RUN,
-            "Stop-Process -Id 7; if ($?) { dgon-agent run }",
-        ),
         (
             Linux,
-            unknown,
-            RUN,
-            "pkill -TERM -x dgon-agent && dgon-agent run",
+            person,
+            "dgon-agent run",
+            "dgon-agent stop && dgon-agent run",
         ),
         (
             Macos,
-            unknown,
-            RUN,
-            "pkill -TERM -x dgon-agent && dgon-agent run",
+            person,
+            "dgon-agent run",
+            "dgon-agent stop && dgon-agent run",
         ),
         (
             Windows,
-            unknown,
-            RUN,
-            "Stop-Process -Name dgon-agent; if ($?) { dgon-agent run }",
+            person,
+            "dgon-agent run",
+            "dgon-agent stop; if ($?) { dgon-agent run }",
         ),
     ] {
-        assert_eq!(how.start(here, RUN), start, "{here:?} {how:?}");
-        assert_eq!(how.restart(here, RUN), restart, "{here:?} {how:?}");
-        assert_eq!(how.update(here, RUN, true), restart, "{here:?} {how:?}");
-        let older = how.update(here, RUN, false);
+        assert_eq!(how.start(here, &hand), start, "{here:?} {how:?}");
+        assert_eq!(how.restart(here, &hand), restart, "{here:?} {how:?}");
+        assert_eq!(how.update(here, &hand, true), restart, "{here:?} {how:?}");
+        let older = how.update(here, &hand, false);
         match how {
             Control::Service(_) => assert_eq!(older, restart.replace("restart", "install")),
-            Control::ByHand(_) => assert_eq!(older, restart),
+            Control::ByHand => assert_eq!(older, restart),
         }
     }
+}
+
+/// One that does not listen is ended by its own id: others may run on the machine.
+#[test]
+fn a_frozen_agent_is_ended_alone() {
+    let hand = by_hand();
+    let frozen = |here, how: Control, pid| how.replace_frozen(here, &hand, pid);
+    let service = Control::Service(Level::System);
+    assert_eq!(
+        frozen(Linux, service, Some(7)),
+        "sudo dgon-agent service restart"
+    );
+    for here in [Linux, Macos] {
+        assert_eq!(
+            frozen(here, Control::ByHand, Some(7)),
+            "kill -KILL 7 && dgon-agent run"
+        );
+    }
+    assert_eq!(
+        frozen(Windows, Control::ByHand, Some(7)),
+        "Stop-Process -Force -Id 7; if ($?) { dgon-agent run }"
+    );
+    for here in [Linux, Macos, Windows] {
+        let look = frozen(here, Control::ByHand, None);
+        assert!(
+            !look.contains("kill") && !look.contains("Stop-Process"),
+            "{look}"
+        );
+    }
+}
+
+#[test]
+fn what_needs_a_stopped_agent_is_done_between_its_stop_and_its_start() {
+    let steps = ["mv a b".to_owned(), "dgon-agent enroll".to_owned()];
+    let all = |here, how: Control| how.while_stopped(here, &by_hand(), &steps);
+    assert_eq!(
+        all(Linux, Control::ByHand),
+        "dgon-agent stop && mv a b && dgon-agent enroll && dgon-agent run"
+    );
+    assert_eq!(
+        all(Macos, Control::Service(Level::System)),
+        "sudo dgon-agent service stop && sudo mv a b && sudo dgon-agent enroll && sudo dgon-agent service start"
+    );
+    assert_eq!(
+        all(Linux, Control::Service(Level::User)),
+        "dgon-agent service stop --user && mv a b && dgon-agent enroll && dgon-agent service start --user"
+    );
+    assert_eq!(
+        all(Windows, Control::ByHand),
+        "dgon-agent stop; if ($?) { mv a b; if ($?) { dgon-agent enroll; if ($?) { dgon-agent run } } }"
+    );
 }
 
 /// Every command that is printed on a system, with words that need quotes there.
@@ -116,8 +164,10 @@ fn all(here: super::System) -> Vec<String> {
         here.steps("http://h/"),
         here.upgrade("http://h/", "x"),
         here.post_json("http://h/", "{\"a\": 1}"),
-        Control::Service(Level::System).restart(here, RUN),
-        Control::ByHand(None).restart(here, RUN),
+        Control::Service(Level::System).restart(here, &by_hand()),
+        Control::ByHand.restart(here, &by_hand()),
+        Control::ByHand.replace_frozen(here, &by_hand(), Some(7)),
+        Control::ByHand.replace_frozen(here, &by_hand(), None),
     ]
 }
 
