@@ -200,7 +200,7 @@ impl HeartbeatSource {
         let mut not_read = self.gpus_not_read();
         let next = |looked: bool| {
             let after = if looked { SURVEY_EVERY } else { SURVEY_AGAIN };
-            Instant::now() + after
+            crate::timer_borders::at_or_before(Instant::now() + after)
         };
         let mut survey_at = next(machine.is_some());
         loop {

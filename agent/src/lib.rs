@@ -27,5 +27,6 @@ pub mod service;
 pub mod shell;
 pub mod telemetry;
 pub mod terminal;
+mod timer_borders;
 
 pub use dgon_agent_dataplane::{clock, liveness, mode, own_command, proxy, receipts, sink, spool};

@@ -15,6 +15,7 @@ use crate::local;
 use crate::own_command::own_command;
 use crate::owner::{self, LimitsTask};
 use crate::telemetry::{self, Metrics};
+use crate::timer_borders;
 use dgon_protocol::frame::Inventory;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,6 +59,7 @@ const BLOCKING_THREADS: usize = 4;
 /// [`RunError`] when it cannot start.
 pub fn run(config: &Config, state: &StateDir, stop: CancellationToken) -> Result<(), RunError> {
     // Link, registry and local socket need little and share this thread; proxy, spool and drivers have their own.
+    timer_borders::begin();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .max_blocking_threads(BLOCKING_THREADS)
         // Longer than the period of heartbeats, which ask drivers: no thread is begun anew for each.

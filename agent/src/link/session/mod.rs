@@ -26,6 +26,7 @@ use super::handshake::{Authenticated, authenticate_session};
 use super::log::LinkLog;
 use super::requests::Requests;
 use super::{LinkSettings, LinkStatus, Parts, STEP_WITHIN, now_ms};
+use crate::timer_borders;
 use dgon_agent_core::link::{Liveness, Verdict, Window};
 use dgon_protocol::frame::{Bye, ToControlPlane};
 use dgon_protocol::limits::{HANDSHAKE, HEARTBEAT};
@@ -156,7 +157,8 @@ async fn live(
             heard = heard_now;
             liveness.heard(heard);
         }
-        let look = (Instant::now() + LOOK_AT_CLOCKS).min(shared.origin + liveness.deadline());
+        let look = timer_borders::at_or_before(Instant::now() + LOOK_AT_CLOCKS)
+            .min(shared.origin + liveness.deadline());
         let look = leave_at.map_or(look, |at| look.min(at));
         tokio::select! {
             Some(joined) = tasks.join_next() => break outcome(joined),

@@ -4,22 +4,22 @@
 use super::Shared;
 use crate::link::ended::Ended;
 use crate::receipts::NotReady;
+use crate::timer_borders;
 use dgon_agent_core::link::Issues;
 use dgon_agent_core::link::issues::View;
 use dgon_protocol::frame::ToControlPlane;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, sleep_until};
 
 /// Takes and sends a heartbeat every `period`, and whenever the node's mode changes.
 pub(super) async fn heartbeats(shared: Arc<Shared>, period: Duration) -> Ended {
     let mut mode = shared.parts.mode.watch();
     mode.mark_unchanged();
-    let mut ticks = interval(period);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut due = Instant::now();
     loop {
         tokio::select! {
-            _ = ticks.tick() => {}
+            () = sleep_until(due) => due = timer_borders::at_or_before(Instant::now() + period),
             Ok(()) = mode.changed() => {}
         }
         let heartbeat = (shared.parts.heartbeat)().await;
