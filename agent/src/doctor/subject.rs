@@ -267,7 +267,7 @@ async fn ask(socket: &std::path::Path) -> Asked {
     match timeout(ANSWER, local::ask(socket, Request::Status)).await {
         Ok(Ok(Answer::Status(status))) => Asked::Runs(status),
         Ok(Ok(_)) | Ok(Err(LocalError::Answer)) => Asked::OtherVersion,
-        Ok(Err(LocalError::NotRunning(_))) => Asked::Absent,
+        Ok(Err(LocalError::NotRunning(_) | LocalError::HungUp)) => Asked::Absent,
         Ok(Err(LocalError::Unsupported)) => Asked::Unsupported,
         Ok(Err(error)) => Asked::Closed(chain(&error)),
         Err(_) => Asked::Silent {

@@ -1,13 +1,13 @@
 //! One exchange over any stream: a request and an answer, each a line of JSON, both of bounded length.
 
-use super::{Answer, Request, Responder};
+use super::{Answer, LocalError, Request, Responder};
 use std::io;
 use std::time::Duration;
 use tokio::io::{
     AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
 };
 
-/// Connections served at once.
+/// Connections served at once; others wait for their turn.
 pub(super) const CONNECTIONS: usize = 8;
 /// How long one exchange may take.
 pub(super) const WITHIN: Duration = Duration::from_secs(10);
@@ -40,6 +40,23 @@ pub(super) async fn answer(
     text.push(b'\n');
     write.write_all(&text).await?;
     write.shutdown().await
+}
+
+/// What the line that came back says; `failed` names what went wrong where none came.
+pub(super) fn read(
+    line: io::Result<String>,
+    failed: impl FnOnce(io::Error) -> LocalError,
+) -> Result<Answer, LocalError> {
+    match line {
+        Ok(line) if line.is_empty() => Err(LocalError::HungUp),
+        Ok(line) => serde_json::from_str(&line).map_err(|_| LocalError::Answer),
+        Err(error) => Err(match error.kind() {
+            io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe => LocalError::HungUp,
+            _ => failed(error),
+        }),
+    }
 }
 
 /// Sends a request and reads the line that comes back.

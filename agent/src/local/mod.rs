@@ -146,6 +146,10 @@ pub struct Status {
     pub gpus_not_read: Option<GpusNotRead>,
     /// The runtimes that answer.
     pub runtimes: Vec<Runtime>,
+    /// Whether every endpoint was looked at once, so that one which is missing below is away; also false where the agent
+    /// is too old to tell.
+    #[serde(default)]
+    pub has_looked: bool,
     /// Every endpoint that the owner named, and every other one where a runtime answers, as last looked at.
     #[serde(default)]
     pub endpoints: Vec<EndpointReport>,
@@ -221,6 +225,9 @@ pub enum LocalError {
         /// How long it was waited for.
         within: Duration,
     },
+    /// The agent ended while it was asked.
+    #[error("the agent ended before it answered; ask again")]
+    HungUp,
     /// The answer is none of ours.
     #[error(
         "the running agent gave an answer that this version cannot read; restart it after an update"

@@ -36,8 +36,13 @@ pub async fn serve(
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     let mut errors = AcceptErrors::of("a command");
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        // Room first: who finds none waits among those that are not taken yet.
+        let next = async {
+            let permit = Arc::clone(&room).acquire_owned().await;
+            (permit, listener.accept().await)
+        };
+        let (permit, accepted) = tokio::select! {
+            next = next => next,
             () = stop.cancelled() => break,
         };
         let stream = match accepted {
@@ -48,18 +53,15 @@ pub async fn serve(
             }
         };
         errors.accepted();
-        // Who finds no room hangs up and may ask again.
-        if let Ok(permit) = Arc::clone(&room).try_acquire_owned() {
-            let responder = Arc::clone(&responder);
-            tokio::spawn(async move {
-                // The other side went away or was too slow; it is its own loss.
-                let may_ask = is_owner(&stream);
-                let (read, write) = stream.into_split();
-                let exchange = exchange::answer(read, write, may_ask, responder.as_ref());
-                drop(timeout(WITHIN, exchange).await);
-                drop(permit);
-            });
-        }
+        let responder = Arc::clone(&responder);
+        tokio::spawn(async move {
+            // The other side went away or was too slow; it is its own loss.
+            let may_ask = is_owner(&stream);
+            let (read, write) = stream.into_split();
+            let exchange = exchange::answer(read, write, may_ask, responder.as_ref());
+            drop(timeout(WITHIN, exchange).await);
+            drop(permit);
+        });
     }
     drop(fs::remove_file(path));
     Ok(())
@@ -126,8 +128,7 @@ pub async fn ask(path: &Path, request: Request) -> Result<Answer, LocalError> {
             within: WITHIN,
         });
     };
-    let line = asked.map_err(failed)?;
-    serde_json::from_str(&line).map_err(|_| LocalError::Answer)
+    exchange::read(asked, failed)
 }
 
 /// Process id of the agent that listens, as the system has it: also of one that is frozen and answers nothing.
@@ -193,6 +194,48 @@ mod tests {
         stop.cancel();
         server.await.unwrap().unwrap();
         assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn who_finds_no_room_waits_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("agent.sock");
+        let serving = serve(&path, Arc::new(Echo), CancellationToken::new());
+        let asking = async {
+            until_there(&path).await;
+            let mut silent = Vec::new();
+            for _ in 0..CONNECTIONS {
+                silent.push(UnixStream::connect(&path).await.unwrap());
+            }
+            let one_goes = async {
+                tokio::task::yield_now().await;
+                drop(silent.pop());
+            };
+            let (answer, ()) = tokio::join!(ask(&path, Request::Pause), one_goes);
+            assert!(matches!(answer, Ok(Answer::Refused { .. })), "{answer:?}");
+        };
+        tokio::select! {
+            _ = serving => panic!("it ended"),
+            () = asking => {}
+        }
+    }
+
+    #[tokio::test]
+    async fn who_is_hung_up_on_knows_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("agent.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let hanging_up = async {
+            loop {
+                drop(listener.accept().await.unwrap());
+            }
+        };
+        tokio::select! {
+            () = hanging_up => {}
+            answer = ask(&path, Request::Status) => {
+                assert!(matches!(answer, Err(LocalError::HungUp)), "{answer:?}");
+            }
+        }
     }
 
     #[tokio::test]

@@ -86,8 +86,7 @@ pub async fn ask(path: &Path, request: Request) -> Result<Answer, LocalError> {
             within: WITHIN,
         });
     };
-    let line = asked.map_err(failed)?;
-    serde_json::from_str(&line).map_err(|_| LocalError::Answer)
+    exchange::read(asked, failed)
 }
 
 /// Not known here: Windows tells the process behind a pipe only to code that we do not have.
