@@ -101,7 +101,7 @@ fn open(dir: &Path, limits: Limits) -> Result<Receipts> {
         spool,
         signer,
         DeadLetters::in_dir(dir),
-        Some(lock),
+        Some(lock.into()),
     )?)
 }
 

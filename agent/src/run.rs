@@ -96,6 +96,7 @@ pub async fn run_until(
         "the agent runs; point clients of your runtime to the proxy"
     );
     let (receipts, proxy) = (opened.receipts.clone(), Arc::clone(&opened.proxy));
+    let lock = Arc::clone(&opened.lock);
     // Each stage has its own token, so that they can be stopped one after the other.
     let (stop_link, stop_rest) = (CancellationToken::new(), CancellationToken::new());
     let tokens = Tokens {
@@ -133,8 +134,9 @@ pub async fn run_until(
     let ending = async { while rest.join_next().await.is_some() {} };
     // A driver that hangs must keep neither the process nor the lock.
     drop(timeout(REST_WITHIN, ending).await);
-    // Last, for it frees the lock: an agent that starts then must not lose its socket to this one.
     receipts.close().await;
+    // Last: an agent that starts then must not lose its socket to this one.
+    drop(lock);
     verdict(ended, receipts.panicked().is_cancelled())?;
     tracing::info!("the agent has stopped; every receipt is on disk");
     Ok(())
@@ -204,6 +206,7 @@ async fn begin(
         receipts: opened.receipts.clone(),
         heartbeats: heartbeats.clone(),
         inventory: inventory.clone(),
+        registry: opened.registry,
         endpoints: opened.endpoints,
         configuration: serde_json::to_value(config).unwrap_or_default(),
         http_proxy,

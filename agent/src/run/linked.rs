@@ -335,7 +335,7 @@ mod tests {
         config.control_plane.api = BaseUrl::parse(&format!("http://{}", stub.address())).ok();
         let lock = Lock::take(state.path()).unwrap();
         let receipts =
-            super::super::opened::open_receipts(&config, &state, &identity, lock).unwrap();
+            super::super::opened::open_receipts(&config, &state, &identity, lock.into()).unwrap();
         let parts = Parts {
             receipts: receipts.clone(),
             inventory: watch::channel(Arc::new(Inventory::default())).1,

@@ -30,6 +30,8 @@ use tokio::time::Instant;
 
 /// Identity, spool, runtimes and proxy of this node: all that serves requests.
 pub(super) struct Opened {
+    /// Also held by the writer of receipts, so that neither frees the state directory before the other has ended.
+    pub(super) lock: Arc<Lock>,
     pub(super) identity: Identity,
     pub(super) receipts: Receipts,
     pub(super) registry: Registry,
@@ -57,11 +59,11 @@ impl Opened {
         if let Some(api) = &api {
             plain_http::check(config, api).map_err(RunError::PlainHttp)?;
         }
-        let lock = lock_state(state).await?;
+        let lock = Arc::new(lock_state(state).await?);
         files::settle(state).map_err(RunError::Files)?;
         // Again, now that nobody else can change it.
         let identity = Identity::load(state).map_err(RunError::Identity)?;
-        let receipts = open_receipts(config, state, &identity, lock)?;
+        let receipts = open_receipts(config, state, &identity, Arc::clone(&lock))?;
         let settings = registry_settings(config, api.as_ref()).map_err(RunError::Runtimes)?;
         let (registry, endpoints) = runtime::watch_and_report(settings);
         let counters = Counters::new(Arc::new(receipts.clone()));
@@ -81,6 +83,7 @@ impl Opened {
             .and_then(|listener| listener.local_addr().ok())
             .unwrap_or(config.proxy.listen);
         Ok(Self {
+            lock,
             identity,
             receipts,
             registry,
@@ -191,7 +194,7 @@ pub(super) fn open_receipts(
     config: &Config,
     state: &StateDir,
     identity: &Identity,
-    lock: Lock,
+    lock: Arc<Lock>,
 ) -> Result<Receipts, RunError> {
     let spool = open_spool(config, state, identity)?;
     let signer = Signer::new(

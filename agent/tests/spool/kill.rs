@@ -25,7 +25,8 @@ async fn append_until_killed(dir: &Path) {
     let lock = Lock::take(&folder).unwrap();
     let spool = Spool::open(disk, &key().public().key_id(), Limits::default(), 0).unwrap();
     let signer = Signer::new(key(), NodeId::parse("n-1").unwrap(), None);
-    let receipts = Receipts::start(spool, signer, DeadLetters::in_dir(dir), Some(lock)).unwrap();
+    let receipts =
+        Receipts::start(spool, signer, DeadLetters::in_dir(dir), Some(lock.into())).unwrap();
     let mut requests = tokio::task::JoinSet::new();
     for _ in 0..8 {
         let receipts = receipts.clone();

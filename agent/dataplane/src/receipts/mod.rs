@@ -171,7 +171,7 @@ impl Receipts {
         spool: Spool<D>,
         signer: Signer,
         dead_letters: DeadLetters,
-        lock: Option<Lock>,
+        lock: Option<Arc<Lock>>,
     ) -> io::Result<Self> {
         let (commands, queue) = mpsc::channel(QUEUE);
         let liveness = LivenessSignal::new("spool");

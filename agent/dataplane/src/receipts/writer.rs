@@ -16,6 +16,7 @@ use dgon_protocol::receipt::Signed;
 use serde_json::value::RawValue;
 use std::collections::{BTreeSet, HashMap};
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -82,7 +83,7 @@ pub struct Detached {
     today: Today,
     liveness: LivenessSignal,
     panicked: CancellationToken,
-    lock: Option<Lock>,
+    lock: Option<Arc<Lock>>,
 }
 
 impl Detached {
@@ -124,7 +125,7 @@ pub(super) struct Writer<D: Disk> {
     batch: Vec<(Box<RequestFacts>, RecordReply)>,
     liveness: LivenessSignal,
     panicked: CancellationToken,
-    lock: Option<Lock>,
+    lock: Option<Arc<Lock>>,
 }
 
 /// Tells that the writer's thread panicked: nobody joins it.
@@ -150,7 +151,7 @@ impl<D: Disk> Writer<D> {
         spool: Spool<D>,
         signer: Signer,
         dead_letters: DeadLetters,
-        lock: Option<Lock>,
+        lock: Option<Arc<Lock>>,
         liveness: LivenessSignal,
         panicked: CancellationToken,
     ) -> (Self, watch::Receiver<SpoolStatus>) {
