@@ -2,6 +2,7 @@
 
 use super::RuntimeEndpoint;
 use super::model::Config;
+use crate::runtime::Endpoint;
 
 /// Longest region that receipts carry without being a nuisance, characters.
 const REGION_CHARS: usize = 64;
@@ -111,22 +112,20 @@ pub(super) fn broken_rules(config: &Config) -> Vec<String> {
 fn broken_endpoint(i: usize, named: &RuntimeEndpoint, config: &Config) -> Vec<String> {
     let mut broken = Vec::new();
     let endpoint = &named.url;
-    if let Err(error) = crate::runtime::Endpoint::parse(&endpoint.to_string()) {
-        broken.push(format!("runtimes.endpoints[{i}]: {error}"));
+    let here = Endpoint::new(
+        config.proxy.listen.ip().to_string(),
+        config.proxy.listen.port(),
+    );
+    match Endpoint::parse(&endpoint.to_string()) {
+        Err(error) => broken.push(format!("runtimes.endpoints[{i}]: {error}")),
+        Ok(there) if there.normalised() == here.normalised() => broken.push(format!(
+            "runtimes.endpoints[{i}]: is the proxy's own address (proxy.listen), which would go in a circle"
+        )),
+        Ok(_) => {}
     }
     if named.ca_file.is_some() && !endpoint.is_https() {
         broken.push(format!(
             "runtimes.endpoints[{i}].ca_file: is of use with an https address alone"
-        ));
-    }
-    let here = config.proxy.listen;
-    let host = endpoint.host();
-    if endpoint.port() == here.port()
-        && (host == here.ip().to_string()
-            || (here.ip().is_loopback() && matches!(host, "localhost" | "::1" | "[::1]")))
-    {
-        broken.push(format!(
-            "runtimes.endpoints[{i}]: is the proxy's own address (proxy.listen), which would go in a circle"
         ));
     }
     broken

@@ -145,8 +145,12 @@ fn broken_files_are_told_apart_from_missing_ones() {
 
 #[test]
 fn a_circle_of_proxy_and_runtime_is_refused() {
-    let dir = with_file("runtimes:\n  endpoints:\n    - http://localhost:11435\n");
-    assert!(refused(dir.path(), &[]).contains("circle"));
+    for host in ["localhost", "LOCALHOST.", "127.0.0.2", "0.0.0.0", "[::1]"] {
+        let dir = with_file(&format!(
+            "runtimes:\n  endpoints:\n    - http://{host}:11435\n"
+        ));
+        assert!(refused(dir.path(), &[]).contains("circle"), "{host}");
+    }
     let dir = with_file("runtimes:\n  endpoints:\n    - {url: http://gpu-box, ca_file: ca.pem}\n");
     assert!(refused(dir.path(), &[]).contains("https address alone"));
 }
