@@ -61,6 +61,14 @@ impl Shell {
         self.word(&path.display().to_string())
     }
 
+    /// Asks a process to end; Windows has no such request to a program without a window, and ends it at once.
+    pub fn end(self, pid: u32) -> String {
+        match self {
+            Self::Posix => format!("kill -TERM {pid}"),
+            Self::PowerShell => format!("Stop-Process -Id {pid}"),
+        }
+    }
+
     /// Ends a process at once, whatever it does.
     pub fn kill(self, pid: u32) -> String {
         match self {

@@ -17,6 +17,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
+/// How long the service manager may take to say whether it runs the agent.
+const MANAGER: Duration = Duration::from_secs(5);
 /// How often the lock is looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How long an agent may have the lock and no socket: one that starts, or one at its very end.
@@ -46,9 +48,19 @@ enum StopError {
     #[error(
         "the agent{} is of a version that does not know this command ({message}){}",
         pid_text(*pid),
-        end_text(*pid)
+        pid.map_or(String::new(), |pid| format!("; `{}` asks it to end", Shell::here().end(pid)))
     )]
     OtherVersion { pid: Option<u32>, message: String },
+    /// Nobody knows whether it would be started again.
+    #[error(
+        "{source}, so it is not known whether a service keeps the agent (pid {pid}) running; `{}` asks the agent itself to \
+         end, and a service would start it again",
+        Shell::here().end(*pid)
+    )]
+    Manager {
+        pid: u32,
+        source: service::ServiceError,
+    },
     /// The lock is taken and nobody listens.
     #[error(
         "a dgon-agent has the lock of {} and does not listen to commands, for {} s now; it starts or ends, or another \
@@ -88,9 +100,11 @@ pub(super) fn run(context: &Context, output: Output) -> Result<ExitCode> {
     let Some(running) = runtime.block_on(find(state))? else {
         return not_running(state, output.json);
     };
-    if let Some(level) = service::keeper(running.pid) {
+    let pid = running.pid;
+    let service = service::of_process(pid, MANAGER);
+    if let Some(level) = service.map_err(|source| StopError::Manager { pid, source })? {
         return Err(StopError::Service {
-            pid: running.pid,
+            pid,
             level,
             command: service::command_to_copy(level, "stop"),
         }
@@ -140,11 +154,15 @@ async fn find(state: &StateDir) -> Result<Option<Status>> {
         };
         match error {
             // A lock that may not be looked at is somebody else's: nothing of ours runs there.
-            LocalError::NotRunning(_) if !Lock::is_taken(state.path()).unwrap_or(false) => {
+            LocalError::NotRunning(_) | LocalError::HungUp
+                if !Lock::is_taken(state.path()).unwrap_or(false) =>
+            {
                 return Ok(None);
             }
-            LocalError::NotRunning(_) if Instant::now() < give_up => sleep(LOOK_AGAIN).await,
-            LocalError::NotRunning(_) => {
+            LocalError::NotRunning(_) | LocalError::HungUp if Instant::now() < give_up => {
+                sleep(LOOK_AGAIN).await;
+            }
+            LocalError::NotRunning(_) | LocalError::HungUp => {
                 let state = state.path().to_owned();
                 return Err(StopError::NoSocket { state }.into());
             }
@@ -172,7 +190,7 @@ async fn ask(state: &StateDir, running: &Status) -> Result<Stopping> {
             Err(LocalError::Answer.into())
         }
         // Somebody else has stopped it meanwhile: it may still hold the lock.
-        Err(LocalError::NotRunning(_)) => Ok(Stopping {
+        Err(LocalError::NotRunning(_) | LocalError::HungUp) => Ok(Stopping {
             pid: running.pid,
             in_flight: 0,
             receipts_waiting: running.spool.depth,
@@ -219,7 +237,8 @@ async fn until_ended(state: &StateDir, stopping: &Stopping) -> Result<(), StopEr
 
 async fn what_keeps_it(state: &StateDir, pid: u32) -> String {
     let end = Shell::here().kill(pid);
-    match local::ask(&state.socket(), Request::Status).await {
+    let socket = state.socket();
+    match local::ask(&socket, Request::Status).await {
         Ok(Answer::Status(status)) if status.pid != pid => format!(
             "it has ended, and another one (pid {}) was started at once; stop what starts it",
             status.pid
@@ -229,9 +248,13 @@ async fn what_keeps_it(state: &StateDir, pid: u32) -> String {
              it has made on disk",
             status.in_flight
         ),
-        Ok(_) | Err(_) => format!(
+        Ok(_) | Err(_) if local::listener_pid(&socket).await == Some(pid) => format!(
             "it does not say what it does; `{end}` ends it at once, with every receipt that it has made on disk"
         ),
+        // A process id that is not known to be the agent's still is nobody's to end.
+        Ok(_) | Err(_) => {
+            "it takes no commands any more, and it or another command has the lock of the state directory".to_owned()
+        }
     }
 }
 

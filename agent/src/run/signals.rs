@@ -17,12 +17,13 @@ pub(super) fn cancel_on_signal(stop: CancellationToken) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::spawn(async move {
+        let mut signals = Signals::default();
         loop {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
-            asked(&stop);
+            signals.take(&stop);
         }
     });
     Ok(())
@@ -35,17 +36,27 @@ pub(super) fn cancel_on_signal(stop: CancellationToken) -> io::Result<()> {
 #[cfg(not(unix))]
 pub(super) fn cancel_on_signal(stop: CancellationToken) -> io::Result<()> {
     tokio::spawn(async move {
+        let mut signals = Signals::default();
         while tokio::signal::ctrl_c().await.is_ok() {
-            asked(&stop);
+            signals.take(&stop);
         }
     });
     Ok(())
 }
 
-fn asked(stop: &CancellationToken) {
-    if stop.is_cancelled() {
-        std::process::exit(EXIT_INTERRUPTED);
+/// The signals so far. Only they are counted: an agent that was asked to stop in another way takes its first signal
+/// for the same request.
+#[derive(Default)]
+struct Signals {
+    is_second: bool,
+}
+
+impl Signals {
+    fn take(&mut self, stop: &CancellationToken) {
+        if std::mem::replace(&mut self.is_second, true) {
+            std::process::exit(EXIT_INTERRUPTED);
+        }
+        tracing::info!("stopping: running answers may end; stop again to end at once");
+        stop.cancel();
     }
-    tracing::info!("stopping: running answers may end; stop again to end at once");
-    stop.cancel();
 }

@@ -14,6 +14,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 pub mod hosted;
 pub mod notify;
@@ -162,6 +163,12 @@ pub enum ServiceError {
          for a system service"
     )]
     UserAsRoot,
+    /// The managers do not answer.
+    #[error("the service manager does not answer within {} s", within.as_secs())]
+    Silent {
+        /// How long it was waited for.
+        within: Duration,
+    },
     /// No service manager of a known kind.
     #[error("{0}")]
     NoManager(String),
@@ -251,10 +258,22 @@ pub fn inspect_any() -> Result<ServiceState, ServiceError> {
 }
 
 /// The service whose manager keeps the process `pid` running; `None` where none is known to.
-pub fn keeper(pid: u32) -> Option<Level> {
-    [Level::System, Level::User].into_iter().find(|level| {
+///
+/// # Errors
+/// [`ServiceError::Silent`] where the managers do not answer `within` this.
+pub fn of_process(pid: u32, within: Duration) -> Result<Option<Level>, ServiceError> {
+    let keeps = move |level: &Level| {
         os::inspect(*level).is_ok_and(|state| state.installed.is_some() && state.pid == Some(pid))
-    })
+    };
+    let (told, answer) = std::sync::mpsc::channel();
+    // A thread of its own: a manager that hangs keeps it, and the process ends all the same.
+    std::thread::spawn(move || {
+        // Who gave up does not listen any more.
+        let _ = told.send([Level::System, Level::User].into_iter().find(keeps));
+    });
+    answer
+        .recv_timeout(within)
+        .map_err(|_| ServiceError::Silent { within })
 }
 
 /// The command that steers a service of this level, for a person to copy.

@@ -4,11 +4,10 @@ use crate::case::{Case, Cure, Ill, Running, status, until};
 use crate::net;
 use crate::network::whole_plane;
 use crate::support::StandIn;
+use crate::support::between::between;
 use crate::support::machine::{Machine, error, fill_spool};
 use dgon_agent::doctor::CheckId;
 use serde_json::Value;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::net::{UnixListener, UnixStream};
 
 pub(crate) const CASES: &[Case] = &[
     (CheckId::AgentRunning, "none runs", not_running),
@@ -57,34 +56,11 @@ fn changed(change: fn(&mut Value)) -> (Machine, Running) {
     let machine = Machine::enrolled("http://127.0.0.1:9");
     let agent = Running::agent(&machine);
     until(&machine, |status| status["running"] == true);
-    let (socket, real) = (
-        machine.state.socket(),
-        machine.state.path().join("real.sock"),
-    );
-    std::fs::rename(&socket, &real).unwrap();
-    let listener = UnixListener::bind(&socket).unwrap();
-    std::thread::spawn(move || {
-        for client in listener.incoming().flatten() {
-            drop(pass_on(client, &real, change));
-        }
+    between(&machine.state.socket(), move |mut answer| {
+        change(&mut answer);
+        Some(answer)
     });
     (machine, agent)
-}
-
-fn pass_on(
-    client: UnixStream,
-    real: &std::path::Path,
-    change: fn(&mut Value),
-) -> std::io::Result<()> {
-    let mut question = String::new();
-    BufReader::new(client.try_clone()?).read_line(&mut question)?;
-    let mut agent = UnixStream::connect(real)?;
-    agent.write_all(question.as_bytes())?;
-    let mut answer = String::new();
-    BufReader::new(agent).read_line(&mut answer)?;
-    let mut answer: Value = serde_json::from_str(&answer)?;
-    change(&mut answer);
-    (&client).write_all(format!("{answer}\n").as_bytes())
 }
 
 fn other_version() -> Ill {

@@ -1,14 +1,12 @@
 //! `stop`: it waits for what runs, and for the moment at which another agent can start.
 
 use crate::node::{Node, WITHIN, chat};
+use crate::support::between::between;
 use crate::support::{json, stderr, stdout};
+use dgon_agent::local::{self, Request};
 use dgon_agent::spool::Lock;
 use dgon_testkit::runtime::{Kind, SimConfig};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
 use std::process::Output;
 use std::time::Duration;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -80,38 +78,15 @@ async fn a_stop_waits_for_what_runs_and_then_another_agent_starts_at_once() {
     );
 }
 
-/// Answers commands in the agent's stead, with what the real one says, changed.
-fn between(socket: &Path, change: fn(&mut Value)) {
-    let real = socket.with_file_name("real.sock");
-    std::fs::rename(socket, &real).unwrap();
-    let listener = UnixListener::bind(socket).unwrap();
-    std::thread::spawn(move || {
-        for client in listener.incoming().flatten() {
-            drop(pass_on(client, &real, change));
-        }
-    });
-}
-
-fn pass_on(client: UnixStream, real: &Path, change: fn(&mut Value)) -> std::io::Result<()> {
-    let mut question = String::new();
-    BufReader::new(client.try_clone()?).read_line(&mut question)?;
-    let mut agent = UnixStream::connect(real)?;
-    agent.write_all(question.as_bytes())?;
-    let mut answer = String::new();
-    BufReader::new(agent).read_line(&mut answer)?;
-    let mut answer: Value = serde_json::from_str(&answer)?;
-    change(&mut answer);
-    (&client).write_all(format!("{answer}\n").as_bytes())
-}
-
 #[tokio::test]
 async fn an_agent_that_has_not_ended_in_time_is_told_of() {
     let (mut node, _, asking) = busy(WITHIN).await;
     let pid = node.child.as_ref().unwrap().id();
-    between(&node.machine.state.socket(), |answer| {
+    between(&node.machine.state.socket(), |mut answer| {
         if answer["answer"] == "stopping" {
             answer["within_s"] = 0.into();
         }
+        Some(answer)
     });
     let said = beside(&node, &["stop"]).await;
     assert_eq!(said.status.code(), Some(1));
@@ -128,14 +103,18 @@ async fn an_agent_that_was_not_taught_to_stop_is_named() {
     let node = Node::serving("").await;
     let pid = node.child.as_ref().unwrap().id();
     between(&node.machine.state.socket(), |answer| {
-        if answer["answer"] == "stopping" {
-            *answer = serde_json::json!({"answer": "refused", "message": "not a request of this version"});
-        }
+        let refused =
+            serde_json::json!({"answer": "refused", "message": "not a request of this version"});
+        Some(if answer["answer"] == "stopping" {
+            refused
+        } else {
+            answer
+        })
     });
     let said = beside(&node, &["stop"]).await;
     assert_eq!(said.status.code(), Some(1));
     let text = stderr(&said);
-    assert!(text.contains(&format!("kill -KILL {pid}")), "{text}");
+    assert!(text.contains(&format!("kill -TERM {pid}")), "{text}");
 }
 
 #[tokio::test]
@@ -168,4 +147,29 @@ async fn an_agent_that_is_about_to_end_is_waited_for() {
     assert_eq!(json(&said)["running"], false);
     assert_eq!(asking.await.unwrap(), 200);
     node.child.as_mut().unwrap().wait().unwrap();
+}
+
+#[tokio::test]
+async fn a_hang_up_is_neither_another_version_nor_the_end() {
+    let mut node = Node::serving("").await;
+    let mut answers = 0;
+    between(&node.machine.state.socket(), move |answer| {
+        answers += 1;
+        (answers > 1).then_some(answer)
+    });
+    let said = beside(&node, &["stop", "--json"]).await;
+    assert_eq!(json(&said)["stopped"], true, "{}", stderr(&said));
+    node.child.as_mut().unwrap().wait().unwrap();
+}
+
+#[tokio::test]
+async fn the_first_signal_after_a_stop_asks_for_the_same() {
+    let (mut node, _, asking) = busy(Duration::from_secs(2)).await;
+    local::ask(&node.machine.state.socket(), Request::Stop)
+        .await
+        .unwrap();
+    signal(&node, Signal::TERM);
+    assert_eq!(asking.await.unwrap(), 200, "what ran may end");
+    let ended = node.child.as_mut().unwrap().wait().unwrap();
+    assert_eq!(ended.code(), Some(0));
 }

@@ -7,6 +7,8 @@
 )]
 #![allow(dead_code, reason = "every test binary uses its own part")]
 
+#[cfg(unix)]
+pub(crate) mod between;
 pub(crate) mod machine;
 
 use std::collections::HashMap;
