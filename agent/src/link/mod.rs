@@ -79,7 +79,7 @@ impl LinkSettings {
     pub fn http_proxy(&self) -> Option<String> {
         let target = dial::target_of(&self.url)?;
         match self.network.proxy_for(&target) {
-            Ok(proxy) => proxy.map(ToString::to_string),
+            Ok(proxy) => proxy.map(|proxy| proxy.target().to_string()),
             Err(error) => Some(error.to_string()),
         }
     }

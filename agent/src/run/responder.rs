@@ -13,7 +13,7 @@ use crate::owner::{OwnerReport, saved};
 use crate::proxy::Proxy;
 use crate::receipts::Receipts;
 use crate::rotation::tail::former_waiting;
-use crate::runtime::EndpointReports;
+use crate::runtime::{EndpointReports, Registry};
 use crate::telemetry::{Counters, Tokens};
 use dgon_protocol::frame::{GpusNotRead, Inventory};
 use futures_util::future::BoxFuture;
@@ -25,6 +25,9 @@ use tokio_util::sync::CancellationToken;
 
 /// How long who asks for a new key waits; the change goes on without him.
 const CHANGE_WITHIN: Duration = Duration::from_secs(8);
+
+/// How long reading one part of the status may take: less than the doctor waits for all of it.
+const READ_WITHIN: Duration = Duration::from_millis(1_200);
 
 /// How long the thread that reads energy may take to let its driver go.
 const LET_GO_WITHIN: Duration = Duration::from_secs(3);
@@ -38,6 +41,7 @@ pub(super) struct LocalResponder {
     pub(super) receipts: Receipts,
     pub(super) heartbeats: HeartbeatSource,
     pub(super) inventory: watch::Receiver<Arc<Inventory>>,
+    pub(super) registry: Registry,
     pub(super) endpoints: EndpointReports,
     /// Every value in force.
     pub(super) configuration: serde_json::Value,
@@ -110,7 +114,7 @@ impl LocalResponder {
         }
     }
 
-    /// Stops as the first signal does; a second signal still ends the agent at once.
+    /// Stops as the first signal does.
     fn stop(&self) -> Answer {
         if !self.stop.is_cancelled() {
             tracing::info!("stopping, as its owner asked: running answers may end");
@@ -125,9 +129,12 @@ impl LocalResponder {
     }
 
     async fn status(&self) -> Status {
-        let gpu_loads = self.heartbeats.gpu_loads().await;
-        let today = self.today().await;
-        let former_waiting = self.former_waiting().await;
+        // Each with a bound of its own: a disk or a driver that hangs must not make the agent look frozen.
+        let (gpu_loads, today, former_waiting) = tokio::join!(
+            timeout(READ_WITHIN, self.heartbeats.gpu_loads()),
+            timeout(READ_WITHIN, self.today()),
+            timeout(READ_WITHIN, self.former_waiting()),
+        );
         let inventory = self.inventory.borrow().clone();
         Status {
             node_id: self.node_id.clone(),
@@ -142,15 +149,16 @@ impl LocalResponder {
             tokens_per_second: self.counters.tokens_per_second(),
             link: self.link.borrow().clone(),
             spool: SpoolReport {
-                former_waiting,
+                former_waiting: former_waiting.ok().flatten(),
                 ..self.spool()
             },
-            today,
+            today: today.ok().flatten(),
             earnings_today_usd: None,
             gpus: inventory.gpus.clone(),
-            gpu_loads,
+            gpu_loads: gpu_loads.unwrap_or_default(),
             gpus_not_read: self.heartbeats.gpus_not_read(),
             runtimes: inventory.runtimes.clone(),
+            has_looked: self.registry.has_looked(),
             endpoints: self.endpoints.borrow().to_vec(),
             http_proxy: self.http_proxy.clone(),
             configuration: self.configuration.clone(),

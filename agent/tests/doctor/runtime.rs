@@ -1,7 +1,9 @@
 //! Groups runtime and models.
 
-use crate::case::{Case, Cure, Ill, Running, until};
+use crate::case::{Case, Cure, Ill, Running, shell, until, worst};
 use crate::network::runtime as tokio;
+use crate::support::between::between;
+use crate::support::json;
 use crate::support::machine::Machine;
 use dgon_agent::doctor::CheckId;
 use dgon_testkit::runtime::{Kind, SimConfig, SimRuntime};
@@ -19,6 +21,33 @@ pub(crate) const CASES: &[Case] = &[
 #[test]
 fn runtimes_and_models_are_examined_and_mended() {
     crate::case::run(CASES);
+}
+
+/// What is not known yet is no fault, and what an older agent does not tell is looked at.
+#[test]
+fn an_agent_that_tells_nothing_of_its_runtimes_is_not_said_to_have_none() {
+    let (machine, _runtime, _agent) = served(SimConfig::new(Kind::Ollama));
+    let mut answers = 0;
+    between(&machine.state.socket(), move |mut status| {
+        answers += 1;
+        status["has_looked"] = false.into();
+        status["endpoints"] = serde_json::json!([]);
+        if answers > 1 {
+            status["configuration"] = serde_json::Value::Null;
+        }
+        Some(status)
+    });
+    let found = || {
+        let report = shell(&machine, "dgon-agent doctor --json")
+            .output()
+            .unwrap();
+        worst(&json(&report), "runtime.found")
+    };
+    let (outcome, finding, _) = found();
+    assert_eq!(outcome, "skip", "{finding}");
+    assert!(finding.contains("has just started"), "{finding}");
+    let (outcome, finding, _) = found();
+    assert_eq!(outcome, "ok", "{finding}");
 }
 
 fn sim(config: SimConfig) -> SimRuntime {

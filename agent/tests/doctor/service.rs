@@ -127,6 +127,11 @@ fn the_service_is_examined_and_mended() {
     let text = crate::support::stderr(&said);
     assert!(text.contains("`sudo dgon-agent service stop`"), "{text}");
     assert_eq!(crate::case::status(&played.machine)["pid"], pid);
+    // What this shell says is none of its values.
+    let report = json(&played.inside("DGON_PROXY_DRAIN_S=7 dgon-agent doctor --json"));
+    let (outcome, finding, _) = worst(&report, "agent.settings");
+    assert_eq!(outcome, "skip", "{finding}");
+    assert!(finding.contains("/etc/dgon/agent.yaml"), "{finding}");
     drop(agent);
     played.unit("active", "running", "enabled", &played.program());
 

@@ -80,6 +80,11 @@ impl Registry {
         drop(self.looked.clone().wait_for(|looked| *looked).await);
     }
 
+    /// Whether every endpoint was looked at once.
+    pub fn has_looked(&self) -> bool {
+        *self.looked.borrow()
+    }
+
     /// Tells of every change. Load figures change often; who cares for less compares what it cares for.
     pub fn subscribe(&self) -> watch::Receiver<Arc<Vec<FoundRuntime>>> {
         self.found.clone()

@@ -24,9 +24,15 @@ pub(super) const EXAMINATION: Examination = Examination {
 async fn check(subject: Arc<Subject>, told: Told) {
     let asked = subject.asked().await;
     let endpoints = match asked.as_ref() {
-        Asked::Runs(status) => status.endpoints.clone(),
+        Asked::Runs(status) if status.has_looked => status.endpoints.clone(),
+        Asked::Runs(status) if !status.configuration.is_null() => {
+            return told.rest(
+                "the agent has just started and looks for its runtimes; ask again in some seconds",
+            );
+        }
         // None runs, or it does not say what it looks at: then what one would find that is started from here.
-        Asked::Absent
+        Asked::Runs(_)
+        | Asked::Absent
         | Asked::OtherVersion
         | Asked::Unsupported
         | Asked::Closed(_)

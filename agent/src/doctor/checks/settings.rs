@@ -3,8 +3,11 @@
 //! The doctor judges what the running agent does; who has changed a file or a variable since must hear that it counts
 //! only after a restart.
 
+use crate::config::Origin;
+use crate::doctor::fix::control::Control;
 use crate::doctor::{Check, CheckId, Subject};
 use crate::local::Status;
+use crate::service;
 use serde_json::Value;
 
 /// Differences that are told one by one.
@@ -25,16 +28,27 @@ pub(super) async fn check(subject: &Subject, status: &Status) -> Check {
     }
     let shell = serde_json::to_value(config).unwrap_or_default();
     let mut found = differences(&status.configuration, &shell);
-    let proxy = http_proxy(subject);
-    if status.http_proxy != proxy {
-        found.push(Difference {
-            key: "the HTTP proxy before the control plane".to_owned(),
-            agent: text(&status.http_proxy.clone().into()),
-            shell: text(&proxy.into()),
-        });
-    }
+    let how = subject.control(Some(status.pid)).await;
+    let remark = match how {
+        Control::Service(level) => {
+            let own = service::places(level, &subject.paths, Default::default()).config_file;
+            if own != subject.paths.config_file {
+                return check.skip(format!(
+                    "the agent is a service, whose agent.yaml is {}; what this shell names is another one's",
+                    own.display()
+                ));
+            }
+            // Its manager gives it an environment of its own.
+            found.retain(|one| !is_of_this_shell(subject, &one.key));
+            "a restart applies what agent.yaml says, where the service's own variables say nothing else"
+        }
+        Control::ByHand => {
+            found.extend(other_proxy(subject, status));
+            "a restart from here applies those of this shell"
+        }
+    };
     if found.is_empty() {
-        return check.ok("the agent has the values of this shell");
+        return check.ok("the agent has the values that it would have after a restart");
     }
     let mut told: Vec<String> = found.iter().take(TOLD).map(Difference::sentence).collect();
     if let Some(more @ 1..) = found.len().checked_sub(TOLD) {
@@ -42,17 +56,31 @@ pub(super) async fn check(subject: &Subject, status: &Status) -> Check {
     }
     check.warn(
         format!(
-            "{}; the agent was started with other variables, flags or agent.yaml, and is judged by its own; a restart \
-             from here applies those of this shell",
+            "{}; the agent was started with other variables, flags or agent.yaml, and is judged by its own; {remark}",
             told.join("; ")
         ),
         subject.restart_command(Some(status.pid)).await,
     )
 }
 
-/// The HTTP proxy that an agent started from here would take.
-fn http_proxy(subject: &Subject) -> Option<String> {
-    subject.link_settings()?.http_proxy()
+/// Whether a value comes from a variable or flag, which are this shell's alone.
+fn is_of_this_shell(subject: &Subject, key: &str) -> bool {
+    let origin = subject
+        .config
+        .as_ref()
+        .ok()
+        .and_then(|loaded| loaded.origins.get(key));
+    matches!(origin, Some(Origin::Environment(_) | Origin::Flag))
+}
+
+/// The HTTP proxy, where an agent that is started from here would take another; nothing where that is not known.
+fn other_proxy(subject: &Subject, status: &Status) -> Option<Difference> {
+    let proxy = subject.link_settings()?.http_proxy();
+    (status.http_proxy != proxy).then(|| Difference {
+        key: "the HTTP proxy before the control plane".to_owned(),
+        agent: text(&status.http_proxy.clone().into()),
+        shell: text(&proxy.into()),
+    })
 }
 
 /// One value that differs.
