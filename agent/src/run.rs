@@ -99,7 +99,7 @@ pub async fn run_until(
     let lock = Arc::clone(&opened.lock);
     // Each stage has its own token, so that they can be stopped one after the other.
     let (stop_link, stop_rest) = (CancellationToken::new(), CancellationToken::new());
-    let tokens = Tokens {
+    let tokens = StageTokens {
         halt: stop.child_token(),
         stop,
         stop_rest: stop_rest.clone(),
@@ -143,7 +143,7 @@ pub async fn run_until(
 }
 
 /// How the stages are told to end.
-struct Tokens {
+struct StageTokens {
     /// The request to stop, of a signal or of `dgon-agent stop`.
     stop: CancellationToken,
     /// The same, or a fault.
@@ -157,9 +157,9 @@ async fn begin(
     opened: Opened,
     config: &Config,
     state: &StateDir,
-    tokens: Tokens,
+    tokens: StageTokens,
 ) -> (LinkSupervisor, JoinSet<()>) {
-    let Tokens {
+    let StageTokens {
         stop,
         halt,
         stop_rest,

@@ -376,6 +376,8 @@ fn greet(options: &Options, place: &Place, link: &str, runtime: &Runtime, took: 
     let (seconds, proxy, api) = (took.as_secs_f64(), options.proxy, &place.api);
     let model = runtime.model.as_deref().unwrap_or("MODEL");
     let (shown, data) = (&runtime.shown, place.data.display());
+    let (agent, state) = (place.bin.join("dgon-agent"), place.data.join("agent"));
+    let (agent, state) = (agent.display(), state.display());
     println!(
         "
 DGON runs on this machine (started in {seconds:.1} s)
@@ -389,7 +391,11 @@ DGON runs on this machine (started in {seconds:.1} s)
     curl -N http://{proxy}/v1/chat/completions -H 'Content-Type: application/json' \\
       -d '{{\"model\":\"{model}\",\"stream\":true,\"messages\":[{{\"role\":\"user\",\"content\":\"Say hello.\"}}]}}'
 
-  Every answer becomes a signed receipt on {api}/receipts within two seconds.
+  Every answer becomes a signed receipt on {api}/receipts within two seconds. How the agent is, and what is wrong:
+
+    {agent} status --state-dir {state}
+    {agent} doctor --state-dir {state}
+
   Logs and data are in {data}. Ctrl-C stops everything."
     );
 }

@@ -1,4 +1,4 @@
-//! Runs all examinations at once and keeps the board of what is known so far.
+//! Runs all examinations at once and keeps what is known so far.
 
 use super::checks::EXAMINATIONS;
 use super::fix::System;
@@ -17,12 +17,12 @@ const EXAMINATION: Duration = Duration::from_millis(4_600);
 pub(super) struct Examination {
     /// Every one of these is told, by the examination or, where it could not, for it.
     pub(super) makes: &'static [CheckId],
-    pub(super) run: fn(Arc<Subject>, Told) -> BoxFuture<'static, ()>,
+    pub(super) run: fn(Arc<Subject>, Reporter) -> BoxFuture<'static, ()>,
 }
 
 /// Where an examination tells what it finds, as soon as it finds it.
 #[derive(Clone)]
-pub(super) struct Told {
+pub(super) struct Reporter {
     number: usize,
     out: UnboundedSender<Event>,
 }
@@ -40,7 +40,7 @@ enum Ending {
     Broken(String),
 }
 
-impl Told {
+impl Reporter {
     /// Tells one check.
     pub(super) fn tell(&self, check: Check) {
         self.send(Event::Check(self.number, check));
@@ -57,9 +57,9 @@ impl Told {
     }
 }
 
-/// One group on the board.
+/// One group of the snapshot.
 #[derive(Debug, Clone)]
-pub struct GroupBoard {
+pub struct GroupSnapshot {
     /// Its name.
     pub name: &'static str,
     /// What was told so far, in order.
@@ -70,9 +70,9 @@ pub struct GroupBoard {
 
 /// What is known so far.
 #[derive(Debug, Clone, Default)]
-pub struct Board {
+pub struct Snapshot {
     /// The groups, in order.
-    pub groups: Vec<GroupBoard>,
+    pub groups: Vec<GroupSnapshot>,
 }
 
 /// What one examination has told.
@@ -83,22 +83,22 @@ struct Progress {
     has_ended: bool,
 }
 
-struct Ledger {
-    board: Board,
+struct Collected {
+    snapshot: Snapshot,
     progress: Vec<Progress>,
 }
 
-impl Ledger {
+impl Collected {
     fn new() -> Self {
         let mut names: Vec<&'static str> = CheckId::ALL.iter().map(|id| id.group()).collect();
         names.dedup();
-        let empty = |name| GroupBoard {
+        let empty = |name| GroupSnapshot {
             name,
             checks: Vec::new(),
             is_done: false,
         };
         Self {
-            board: Board {
+            snapshot: Snapshot {
                 groups: names.into_iter().map(empty).collect(),
             },
             progress: EXAMINATIONS.iter().map(|_| Progress::default()).collect(),
@@ -117,8 +117,8 @@ impl Ledger {
     }
 
     fn put(&mut self, check: Check) {
-        let group = |group: &&mut GroupBoard| group.name == check.group;
-        if let Some(group) = self.board.groups.iter_mut().find(group) {
+        let group = |group: &&mut GroupSnapshot| group.name == check.group;
+        if let Some(group) = self.snapshot.groups.iter_mut().find(group) {
             group.checks.push(check);
             group.checks.sort_by_key(|check| check.id);
         }
@@ -163,45 +163,45 @@ impl Ledger {
                     progress.has_ended || one.makes.iter().all(|id| id.group() != group)
                 })
         };
-        for group in &mut self.board.groups {
+        for group in &mut self.snapshot.groups {
             group.is_done = is_over(group.name);
         }
     }
 }
 
-/// Runs every check and shows the board at its beginning and whenever something is added to it.
-pub async fn examine(subject: Arc<Subject>, mut show: impl FnMut(&Board)) -> Report {
+/// Runs every check and shows the snapshot at its beginning and whenever something is added to it.
+pub async fn examine(subject: Arc<Subject>, mut show: impl FnMut(&Snapshot)) -> Report {
     let began = Instant::now();
     let (out, mut events) = unbounded_channel();
     for (number, examination) in EXAMINATIONS.iter().enumerate() {
-        let told = Told {
+        let reporter = Reporter {
             number,
             out: out.clone(),
         };
-        let work = (examination.run)(Arc::clone(&subject), told.clone());
+        let work = (examination.run)(Arc::clone(&subject), reporter.clone());
         tokio::spawn(async move {
             let ending = match tokio::spawn(timeout(EXAMINATION, work)).await {
                 Ok(Ok(())) => Ending::Done,
                 Ok(Err(_)) => Ending::Hung,
                 Err(error) => Ending::Broken(error.to_string()),
             };
-            told.send(Event::Ended(number, ending));
+            reporter.send(Event::Ended(number, ending));
         });
     }
     drop(out);
-    let mut ledger = Ledger::new();
-    show(&ledger.board);
+    let mut collected = Collected::new();
+    show(&collected.snapshot);
     let mut running = EXAMINATIONS.len();
     while running > 0 {
         let Some(event) = events.recv().await else {
             break;
         };
         running -= usize::from(matches!(event, Event::Ended(..)));
-        ledger.take(event);
-        show(&ledger.board);
+        collected.take(event);
+        show(&collected.snapshot);
     }
-    let checks = ledger
-        .board
+    let checks = collected
+        .snapshot
         .groups
         .into_iter()
         .flat_map(|group| group.checks);
@@ -229,13 +229,18 @@ mod tests {
             .position(|one| one.makes.len() > 2)
             .unwrap();
         let makes = EXAMINATIONS[number].makes;
-        let mut ledger = Ledger::new();
-        ledger.take(Event::Check(number, Check::new(makes[0], "x").ok("well")));
-        ledger.take(Event::Ended(
+        let mut collected = Collected::new();
+        collected.take(Event::Check(number, Check::new(makes[0], "x").ok("well")));
+        collected.take(Event::Ended(
             number,
             Ending::Broken("it panicked".to_owned()),
         ));
-        let all: Vec<&Check> = ledger.board.groups.iter().flat_map(|g| &g.checks).collect();
+        let all: Vec<&Check> = collected
+            .snapshot
+            .groups
+            .iter()
+            .flat_map(|g| &g.checks)
+            .collect();
         assert_eq!(all.len(), makes.len());
         let of = |id| all.iter().find(|check| check.id == id).unwrap();
         assert!(of(makes[1]).finding.contains("it panicked"));

@@ -23,6 +23,6 @@ pub mod report;
 mod subject;
 
 pub use check_id::CheckId;
-pub use examine::{Board, GroupBoard, examine};
+pub use examine::{GroupSnapshot, Snapshot, examine};
 pub use report::{Check, Counts, Outcome, Report, SCHEMA_VERSION};
 pub use subject::Subject;

@@ -1,6 +1,6 @@
 //! Groups agent and owner: the running agent is asked.
 
-use crate::case::{Case, Cure, Ill, Running, status, until};
+use crate::case::{Case, Mend, Running, Scenario, status, until};
 use crate::net;
 use crate::network::whole_plane;
 use crate::support::StandIn;
@@ -30,18 +30,18 @@ fn the_running_agent_is_examined_and_mended() {
     crate::case::run(CASES);
 }
 
-fn not_running() -> Ill {
+fn not_running() -> Scenario {
     let machine = Machine::enrolled("http://127.0.0.1:9");
-    Ill::new(machine, "the agent does not run", Cure::Start)
+    Scenario::new(machine, "the agent does not run", Mend::Start)
 }
 
 /// Halted as by Ctrl-Z: it takes connections and answers none.
-fn frozen() -> Ill {
+fn frozen() -> Scenario {
     let machine = Machine::enrolled("http://127.0.0.1:9");
     let agent = Running::agent(&machine);
     until(&machine, |status| status["running"] == true);
     agent.halt();
-    Ill::new(machine, "does not answer within 1.8 s", Cure::Start).keep(agent)
+    Scenario::new(machine, "does not answer within 1.8 s", Mend::Start).keep(agent)
 }
 
 /// Starts the agent of a machine; it runs as long as the machine is there.
@@ -63,21 +63,21 @@ fn changed(change: fn(&mut Value)) -> (Machine, Running) {
     (machine, agent)
 }
 
-fn other_version() -> Ill {
+fn other_version() -> Scenario {
     let (machine, agent) = changed(|answer| answer["version"] = Value::from("0.0.1"));
-    Ill::new(machine, "the agent that runs is 0.0.1", Cure::Start).keep(agent)
+    Scenario::new(machine, "the agent that runs is 0.0.1", Mend::Start).keep(agent)
 }
 
-fn other_settings() -> Ill {
+fn other_settings() -> Scenario {
     let mut machine = Machine::enrolled("http://127.0.0.1:9");
     let agent = Running::agent(&machine);
     until(&machine, |status| status["running"] == true);
     machine.set("DGON_PROXY_DRAIN_S", "7");
     let says = "the running agent has proxy.drain_s 20, this shell's configuration says 7";
-    Ill::new(machine, says, Cure::Start).keep(agent)
+    Scenario::new(machine, says, Mend::Start).keep(agent)
 }
 
-fn no_link() -> Ill {
+fn no_link() -> Scenario {
     let plane = whole_plane("active");
     let narrow = net::gateway(plane.api.address, net::nowhere());
     let machine = Machine::enrolled(&format!("http://{narrow}"));
@@ -90,11 +90,11 @@ fn no_link() -> Ill {
         start(machine);
         until(machine, |status| status["link"]["phase"] == "connected");
     };
-    let cure = Cure::Shows("not connected", Box::new(mend));
-    Ill::new(machine, "receipts wait in the spool", cure).keep(plane)
+    let fix = Mend::Shows("not connected", Box::new(mend));
+    Scenario::new(machine, "receipts wait in the spool", fix).keep(plane)
 }
 
-fn not_serving() -> Ill {
+fn not_serving() -> Scenario {
     let mut machine = Machine::enrolled("http://127.0.0.1:9");
     fill_spool(&machine, 3);
     machine.set("DGON_SPOOL_MAX_RECEIPTS", "3");
@@ -105,11 +105,11 @@ fn not_serving() -> Ill {
         machine.set("DGON_SPOOL_MAX_RECEIPTS", "100");
         start(machine);
     };
-    let cure = Cure::Shows("NOT SERVING", Box::new(mend));
-    Ill::new(machine, "the proxy refuses requests", cure)
+    let fix = Mend::Shows("NOT SERVING", Box::new(mend));
+    Scenario::new(machine, "the proxy refuses requests", fix)
 }
 
-fn taken() -> Ill {
+fn taken() -> Scenario {
     let mut machine = Machine::enrolled("http://127.0.0.1:9");
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     machine.set(
@@ -117,14 +117,14 @@ fn taken() -> Ill {
         listener.local_addr().unwrap().to_string(),
     );
     let mend = |_: &mut Machine| drop(listener);
-    Ill::new(
+    Scenario::new(
         machine,
         "the proxy cannot listen on",
-        Cure::ByHand(Box::new(mend)),
+        Mend::ByHand(Box::new(mend)),
     )
 }
 
-fn paused() -> Ill {
+fn paused() -> Scenario {
     let machine = Machine::enrolled("http://127.0.0.1:9");
     let agent = Running::agent(&machine);
     until(&machine, |status| status["running"] == true);
@@ -132,10 +132,10 @@ fn paused() -> Ill {
         .output()
         .unwrap();
     assert!(pause.status.success(), "{pause:?}");
-    Ill::new(machine, "paused by its owner", Cure::Run).keep(agent)
+    Scenario::new(machine, "paused by its owner", Mend::Run).keep(agent)
 }
 
-fn blind() -> Ill {
+fn blind() -> Scenario {
     let mut machine = Machine::enrolled("http://127.0.0.1:9");
     // Nothing tells what this machine earns.
     machine.set("DGON_OWNER_MIN_PROFIT_USD_PER_HOUR", "0.5");
@@ -148,8 +148,8 @@ fn blind() -> Ill {
             .retain(|(name, _)| !name.contains("MIN_PROFIT"));
         start(machine);
     };
-    let cure = Cure::Shows("min_profit_usd_per_hour", Box::new(mend));
-    Ill::new(machine, "owner.min_profit_usd_per_hour", cure)
+    let fix = Mend::Shows("min_profit_usd_per_hour", Box::new(mend));
+    Scenario::new(machine, "owner.min_profit_usd_per_hour", fix)
 }
 
 #[test]

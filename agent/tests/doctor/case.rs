@@ -16,14 +16,14 @@ use std::time::{Duration, Instant};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One case: the check that must find it, its name, and how it is made.
-pub(crate) type Case = (CheckId, &'static str, fn() -> Ill);
+pub(crate) type Case = (CheckId, &'static str, fn() -> Scenario);
 
 /// A machine that is ill.
-pub(crate) struct Ill {
+pub(crate) struct Scenario {
     pub(crate) machine: Machine,
     /// What the finding must say.
     pub(crate) says: &'static str,
-    pub(crate) cure: Cure,
+    pub(crate) mend: Mend,
     keep: Vec<Box<dyn Any>>,
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct Ill {
 pub(crate) type ByHand = Box<dyn FnOnce(&mut Machine)>;
 
 /// How it gets well.
-pub(crate) enum Cure {
+pub(crate) enum Mend {
     /// By the printed command.
     Run,
     /// By the printed command in the shell that then calls the doctor: it changes a variable. Words that a person
@@ -47,12 +47,12 @@ pub(crate) enum Cure {
     Never(&'static str),
 }
 
-impl Ill {
-    pub(crate) fn new(machine: Machine, says: &'static str, cure: Cure) -> Self {
+impl Scenario {
+    pub(crate) fn new(machine: Machine, says: &'static str, mend: Mend) -> Self {
         Self {
             machine,
             says,
-            cure,
+            mend,
             keep: Vec::new(),
         }
     }
@@ -72,13 +72,13 @@ pub(crate) fn run(cases: &[Case]) {
     }
 }
 
-fn one(id: &str, ill: Ill) {
-    let Ill {
+fn one(id: &str, scenario: Scenario) {
+    let Scenario {
         mut machine,
         says,
-        cure,
+        mend,
         keep,
-    } = ill;
+    } = scenario;
     let report = machine.report();
     let (outcome, finding, fix) = worst(&report, id);
     assert!(
@@ -88,20 +88,20 @@ fn one(id: &str, ill: Ill) {
     assert!(finding.contains(says), "{id} says: {finding}");
     let fix = fix.unwrap_or_else(|| panic!("{id} has no fix: {finding}"));
     let mut started = None;
-    let report = match cure {
-        Cure::Run => {
+    let report = match mend {
+        Mend::Run => {
             let output = shell(&machine, &fix).output().unwrap();
             assert!(output.status.success(), "{fix}: {output:?}");
             machine.report()
         }
-        Cure::Shell(words) => {
+        Mend::Shell(words) => {
             let filled = words
                 .iter()
                 .fold(fix, |fix, (word, value)| fix.replace(word, value));
             let both = format!("{filled}\ndgon-agent doctor --json");
             crate::support::json(&shell(&machine, &both).output().unwrap())
         }
-        Cure::Start => {
+        Mend::Start => {
             // A shell that stayed between would leave the agent behind when it is killed.
             let alone = fix.replace("dgon-agent run", "exec dgon-agent run");
             let agent = Running::of(&mut shell(&machine, &alone));
@@ -111,18 +111,18 @@ fn one(id: &str, ill: Ill) {
             until(&machine, |status| status["pid"] == pid);
             machine.report()
         }
-        Cure::Shows(what, mend) => {
+        Mend::Shows(what, mend) => {
             let output = shell(&machine, &fix).output().unwrap();
             let shown = format!("{}{}", text(&output.stdout), text(&output.stderr));
             assert!(shown.contains(what), "{fix} shows: {shown}");
             mend(&mut machine);
             machine.report()
         }
-        Cure::ByHand(mend) => {
+        Mend::ByHand(mend) => {
             mend(&mut machine);
             machine.report()
         }
-        Cure::Never(why) => {
+        Mend::Never(why) => {
             println!("  not mended here: {why}");
             return;
         }

@@ -1,6 +1,6 @@
 //! Groups config, identity, gpu, disk and spool.
 
-use crate::case::{Case, Cure, Ill};
+use crate::case::{Case, Mend, Scenario};
 use crate::support::machine::{Machine, fill_spool, mode};
 use dgon_agent::doctor::CheckId;
 use dgon_agent::files;
@@ -68,105 +68,105 @@ fn file_of(machine: &Machine) -> std::path::PathBuf {
     machine.state.path().join("agent.yaml")
 }
 
-fn unknown_key() -> Ill {
+fn unknown_key() -> Scenario {
     let machine = well();
     machine.configure("proxi: {}\n");
     let mend = |machine: &mut Machine| machine.configure("proxy: {}\n");
-    Ill::new(
+    Scenario::new(
         machine,
         "the nearest known key is proxy",
-        Cure::Shows("line 1: unknown key proxi", Box::new(mend)),
+        Mend::Shows("line 1: unknown key proxi", Box::new(mend)),
     )
 }
 
-fn no_file() -> Ill {
+fn no_file() -> Scenario {
     let machine = well();
     std::fs::remove_file(file_of(&machine)).unwrap();
     // An enrolled machine gets its file back by the same command that enrolled it.
-    Ill::new(machine, "no configuration file", Cure::Run)
+    Scenario::new(machine, "no configuration file", Mend::Run)
 }
 
-fn allowed_http() -> Ill {
+fn allowed_http() -> Scenario {
     let machine = well();
     machine.configure("control_plane: {api: 'http://192.0.2.1:9', insecure_http: true}\n");
-    Ill::new(machine, "others on the way can read", by_loopback())
+    Scenario::new(machine, "others on the way can read", by_loopback())
 }
 
-fn needed_http() -> Ill {
+fn needed_http() -> Scenario {
     let machine = well();
     machine.configure("control_plane: {api: 'http://192.0.2.1:9'}\n");
-    Ill::new(machine, "the agent does not start", by_loopback())
+    Scenario::new(machine, "the agent does not start", by_loopback())
 }
 
 /// The printed command needs a control plane with a certificate.
-fn by_loopback() -> Cure {
-    Cure::ByHand(Box::new(|machine: &mut Machine| {
+fn by_loopback() -> Mend {
+    Mend::ByHand(Box::new(|machine: &mut Machine| {
         machine.configure("control_plane: {api: 'http://127.0.0.1:9'}\n");
     }))
 }
 
-fn open_file() -> Ill {
+fn open_file() -> Scenario {
     let machine = well();
     mode(&file_of(&machine), 0o666);
-    Ill::new(machine, "others can change it (mode 0666)", Cure::Run)
+    Scenario::new(machine, "others can change it (mode 0666)", Mend::Run)
 }
 
-fn open_state() -> Ill {
+fn open_state() -> Scenario {
     let machine = well();
     mode(machine.state.path(), 0o755);
-    Ill::new(machine, "mode 0755", Cure::Run)
+    Scenario::new(machine, "mode 0755", Mend::Run)
 }
 
-fn open_key() -> Ill {
+fn open_key() -> Scenario {
     let machine = well();
     mode(&machine.state.key_file(), 0o644);
-    Ill::new(machine, "mode 0644", Cure::Run)
+    Scenario::new(machine, "mode 0644", Mend::Run)
 }
 
-fn damaged_key() -> Ill {
+fn damaged_key() -> Scenario {
     let machine = well();
     files::write_private(&machine.state.key_file(), b"x").unwrap();
-    Ill::new(
+    Scenario::new(
         machine,
         "damaged",
-        Cure::Never("a new key is enrolled with a token of the console"),
+        Mend::Never("a new key is enrolled with a token of the console"),
     )
 }
 
-fn no_key() -> Ill {
+fn no_key() -> Scenario {
     let machine = well();
     std::fs::remove_file(machine.state.key_file()).unwrap();
-    Ill::new(
+    Scenario::new(
         machine,
         "not enrolled",
-        Cure::Never(
+        Mend::Never(
             "a new key is enrolled with a token of the console; tests/program/enroll.rs does it",
         ),
     )
 }
 
-fn open_secret() -> Ill {
+fn open_secret() -> Scenario {
     let machine = well();
     mode(&machine.state.secret_file(), 0o604);
-    Ill::new(machine, "mode 0604", Cure::Run)
+    Scenario::new(machine, "mode 0604", Mend::Run)
 }
 
-fn open_proxy() -> Ill {
+fn open_proxy() -> Scenario {
     let mut machine = well();
     machine.set("DGON_PROXY_LISTEN", "0.0.0.0:11499");
-    Ill::new(machine, "listens on 0.0.0.0:11499", Cure::Shell(Vec::new()))
+    Scenario::new(machine, "listens on 0.0.0.0:11499", Mend::Shell(Vec::new()))
 }
 
-fn open_metrics() -> Ill {
+fn open_metrics() -> Scenario {
     let machine = well();
     machine.configure("telemetry:\n  metrics_listen: \"[::]:9464\"\n");
-    Ill::new(machine, "the metrics are on [::]:9464", Cure::Run)
+    Scenario::new(machine, "the metrics are on [::]:9464", Mend::Run)
 }
 
-fn other_node() -> Ill {
+fn other_node() -> Scenario {
     let machine = well();
     machine.configure("node:\n  id: somebody-else\n");
-    Ill::new(machine, "enrolled as rig-7", Cure::Run)
+    Scenario::new(machine, "enrolled as rig-7", Mend::Run)
 }
 
 /// A machine whose driver is played from a file.
@@ -204,8 +204,8 @@ fn card(more: Value) -> Value {
 }
 
 /// What the printed command does to the real machine: afterwards the card is well.
-fn becomes_well() -> Cure {
-    Cure::ByHand(Box::new(|machine| {
+fn becomes_well() -> Mend {
+    Mend::ByHand(Box::new(|machine| {
         let file = machine.dir.path().join("machine.json");
         // The pipe of a driver that hangs is none any more.
         drop(std::fs::remove_file(&file));
@@ -214,70 +214,70 @@ fn becomes_well() -> Cure {
     }))
 }
 
-fn mismatch() -> Ill {
+fn mismatch() -> Scenario {
     let machine = played(&json!({"init": "version_mismatch"}));
-    Ill::new(machine, "different versions", becomes_well())
+    Scenario::new(machine, "different versions", becomes_well())
 }
 
-fn hanging_driver() -> Ill {
+fn hanging_driver() -> Scenario {
     let mut machine = well();
     let pipe = machine.dir.path().join("machine.json");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status();
     assert!(made.unwrap().success());
     play_from(&mut machine);
-    Ill::new(machine, "hangs", becomes_well())
+    Scenario::new(machine, "hangs", becomes_well())
 }
 
-fn lost_card() -> Ill {
+fn lost_card() -> Scenario {
     let machine = played(&card(json!({"answer": "lost"})));
-    Ill::new(machine, "fell off the bus", becomes_well())
+    Scenario::new(machine, "fell off the bus", becomes_well())
 }
 
-fn no_memory() -> Ill {
+fn no_memory() -> Scenario {
     let mut play = card(json!({}));
     play["cards"][0]
         .as_object_mut()
         .unwrap()
         .remove("memory_total");
-    Ill::new(played(&play), "does not tell its memory", becomes_well())
+    Scenario::new(played(&play), "does not tell its memory", becomes_well())
 }
 
-fn hot_card() -> Ill {
+fn hot_card() -> Scenario {
     let machine = played(&card(json!({"temp_c": 95})));
-    Ill::new(machine, "95 °C is hot", becomes_well())
+    Scenario::new(machine, "95 °C is hot", becomes_well())
 }
 
-fn throttled_card() -> Ill {
+fn throttled_card() -> Scenario {
     let machine = played(&card(json!({"throttle": 0x40})));
-    Ill::new(machine, "hardware_thermal", becomes_well())
+    Scenario::new(machine, "hardware_thermal", becomes_well())
 }
 
-fn ecc_errors() -> Ill {
+fn ecc_errors() -> Scenario {
     let machine = played(&card(json!({"ecc_uncorrected": 2})));
-    Ill::new(machine, "memory errors", becomes_well())
+    Scenario::new(machine, "memory errors", becomes_well())
 }
 
-fn in_the_way() -> Ill {
+fn in_the_way() -> Scenario {
     let machine = well();
     // A name that cannot be written, for root too.
     std::fs::create_dir_all(machine.state.path().join(".doctor/x")).unwrap();
-    Ill::new(machine, "cannot be written", Cure::Run)
+    Scenario::new(machine, "cannot be written", Mend::Run)
 }
 
-fn full_spool() -> Ill {
+fn full_spool() -> Scenario {
     let mut machine = well();
     fill_spool(&machine, 3);
     machine.set("DGON_SPOOL_MAX_RECEIPTS", "3");
-    Ill::new(
+    Scenario::new(
         machine,
         "the spool is full",
-        Cure::ByHand(Box::new(|machine| {
+        Mend::ByHand(Box::new(|machine| {
             machine.set("DGON_SPOOL_MAX_RECEIPTS", "100")
         })),
     )
 }
 
-fn refused() -> Ill {
+fn refused() -> Scenario {
     let machine = well();
     let refusal = Refused {
         request_id: None,
@@ -292,7 +292,7 @@ fn refused() -> Ill {
             receipt: None,
         }])
         .unwrap();
-    Ill::new(machine, "forked_chain", Cure::Run)
+    Scenario::new(machine, "forked_chain", Mend::Run)
 }
 
 /// Free space is the one thing that a test must make itself: a small file system of its own, in a name space of its

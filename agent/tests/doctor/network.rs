@@ -1,6 +1,6 @@
 //! Group network: addresses, proxies, names, connections, certificates, WebSockets.
 
-use crate::case::{Case, Cure, Ill};
+use crate::case::{Case, Mend, Scenario};
 use crate::net;
 use crate::support::StandIn;
 use crate::support::machine::{Machine, SECRET, control_plane};
@@ -91,16 +91,16 @@ fn configured(machine: &Machine, api: &str) {
     ));
 }
 
-fn by_hand(mend: impl FnOnce(&mut Machine) + 'static) -> Cure {
-    Cure::ByHand(Box::new(mend))
+fn by_hand(mend: impl FnOnce(&mut Machine) + 'static) -> Mend {
+    Mend::ByHand(Box::new(mend))
 }
 
-fn no_address() -> Ill {
+fn no_address() -> Scenario {
     let machine = Machine::enrolled("http://127.0.0.1:9");
     std::fs::remove_file(machine.state.path().join("agent.yaml")).unwrap();
     std::fs::remove_file(machine.state.secret_file()).unwrap();
     let mend = |machine: &mut Machine| configured(machine, "http://127.0.0.1:9");
-    Ill::new(machine, "no control plane is named", by_hand(mend))
+    Scenario::new(machine, "no control plane is named", by_hand(mend))
 }
 
 /// A machine whose control plane can be reached only through the proxy of this variable.
@@ -110,62 +110,62 @@ fn behind_proxy(variable: &'static str, value: &str) -> Machine {
     machine
 }
 
-fn dead_proxy() -> Ill {
+fn dead_proxy() -> Scenario {
     let machine = behind_proxy("HTTP_PROXY", &format!("http://{}", net::nowhere()));
-    Ill::new(
+    Scenario::new(
         machine,
         "of HTTP_PROXY takes no connection",
-        Cure::Shell(Vec::new()),
+        Mend::Shell(Vec::new()),
     )
 }
 
-fn invalid_proxy() -> Ill {
+fn invalid_proxy() -> Scenario {
     let machine = behind_proxy("all_proxy", "socks5://me:hunter2@127.0.0.1:1");
-    Ill::new(
+    Scenario::new(
         machine,
         "only http:// proxies are supported",
-        Cure::Shell(Vec::new()),
+        Mend::Shell(Vec::new()),
     )
 }
 
-fn no_proxy_there() -> Ill {
+fn no_proxy_there() -> Scenario {
     let stranger = net::listen(|mut stream| drop(stream.write_all(b"220 mail ready\r\n")));
     let machine = behind_proxy("HTTP_PROXY", &stranger.to_string());
-    Ill::new(machine, "is no HTTP proxy", Cure::Shell(Vec::new()))
+    Scenario::new(machine, "is no HTTP proxy", Mend::Shell(Vec::new()))
 }
 
-fn proxy_with_login() -> Ill {
+fn proxy_with_login() -> Scenario {
     let plane = whole_plane("active");
     let proxy = net::proxy(plane.address, Some("me:hunter2"));
     let machine = behind_proxy("HTTP_PROXY", &format!("http://{proxy}"));
     let login = vec![("USER:PASSWORD", "me:hunter2".to_owned())];
-    Ill::new(
+    Scenario::new(
         machine,
         "asks for a user and a password",
-        Cure::Shell(login),
+        Mend::Shell(login),
     )
     .keep(plane)
 }
 
-fn proxy_with_other_login() -> Ill {
+fn proxy_with_other_login() -> Scenario {
     let plane = whole_plane("active");
     let proxy = net::proxy(plane.address, Some("me:hunter2"));
     let machine = behind_proxy("HTTP_PROXY", &format!("http://me:wrong@{proxy}"));
     let login = vec![("USER:PASSWORD", "me:hunter2".to_owned())];
-    Ill::new(
+    Scenario::new(
         machine,
         "does not accept its user and password",
-        Cure::Shell(login),
+        Mend::Shell(login),
     )
     .keep(plane)
 }
 
-fn no_name() -> Ill {
+fn no_name() -> Scenario {
     let plane = whole_plane("active");
     let machine = Machine::enrolled("http://no-such-host.invalid:8080");
     let good = format!("http://localhost:{}", plane.address.port());
     let mend = move |machine: &mut Machine| configured(machine, &good);
-    Ill::new(
+    Scenario::new(
         machine,
         "no-such-host.invalid cannot be resolved",
         by_hand(mend),
@@ -173,7 +173,7 @@ fn no_name() -> Ill {
     .keep(plane)
 }
 
-fn closed() -> Ill {
+fn closed() -> Scenario {
     let address = net::nowhere();
     let machine = Machine::enrolled(&format!("http://{address}"));
     let mend = move |_: &mut Machine| {
@@ -181,10 +181,10 @@ fn closed() -> Ill {
         net::serve_on(listener, drop);
     };
     let shown = "curl";
-    Ill::new(
+    Scenario::new(
         machine,
         "takes no connection",
-        Cure::Shows(shown, Box::new(mend)),
+        Mend::Shows(shown, Box::new(mend)),
     )
 }
 
@@ -200,7 +200,7 @@ fn with_certificate(certified: &net::Certified) -> (Machine, Plane) {
 }
 
 /// The control plane's owner puts a good certificate in place.
-fn renewed() -> Cure {
+fn renewed() -> Mend {
     by_hand(|machine| {
         let (fresh, plane) = with_certificate(&net::certify("localhost", -1..1));
         *machine = fresh;
@@ -208,22 +208,22 @@ fn renewed() -> Cure {
     })
 }
 
-fn expired() -> Ill {
+fn expired() -> Scenario {
     let (machine, plane) = with_certificate(&net::certify("localhost", -4..-2));
-    Ill::new(machine, "certificate expired 2 days ago", renewed()).keep(plane)
+    Scenario::new(machine, "certificate expired 2 days ago", renewed()).keep(plane)
 }
 
-fn not_yet() -> Ill {
+fn not_yet() -> Scenario {
     let (machine, plane) = with_certificate(&net::certify("localhost", 2..4));
-    Ill::new(machine, "is not valid yet; this machine's clock", renewed()).keep(plane)
+    Scenario::new(machine, "is not valid yet; this machine's clock", renewed()).keep(plane)
 }
 
-fn other_host() -> Ill {
+fn other_host() -> Scenario {
     let (machine, plane) = with_certificate(&net::certify("other.example", -1..1));
-    Ill::new(machine, "is of another host (", renewed()).keep(plane)
+    Scenario::new(machine, "is of another host (", renewed()).keep(plane)
 }
 
-fn unknown_ca() -> Ill {
+fn unknown_ca() -> Scenario {
     let certified = net::certify("localhost", -1..1);
     let (mut machine, plane) = with_certificate(&certified);
     machine
@@ -235,20 +235,20 @@ fn unknown_ca() -> Ill {
     machine.set("SSL_CERT_FILE", file.display().to_string());
     let words = vec![("CA.pem", "ca.pem".to_owned())];
     let says = "nobody that this agent trusts vouches";
-    Ill::new(machine, says, Cure::Shell(words)).keep(plane)
+    Scenario::new(machine, says, Mend::Shell(words)).keep(plane)
 }
 
-fn no_ca_file() -> Ill {
+fn no_ca_file() -> Scenario {
     let certified = net::certify("localhost", -1..1);
     let (mut machine, plane) = with_certificate(&certified);
     let good = machine.dir.path().join("ca.pem").display().to_string();
     machine.set("DGON_CONTROL_PLANE_CA_FILE", "/nowhere/ca.pem");
     let mend = move |machine: &mut Machine| machine.set("DGON_CONTROL_PLANE_CA_FILE", good);
-    let cure = Cure::Shows("/nowhere/ca.pem", Box::new(mend));
-    Ill::new(machine, "ca_file (/nowhere/ca.pem) cannot be read", cure).keep(plane)
+    let fix = Mend::Shows("/nowhere/ca.pem", Box::new(mend));
+    Scenario::new(machine, "ca_file (/nowhere/ca.pem) cannot be read", fix).keep(plane)
 }
 
-fn not_tls() -> Ill {
+fn not_tls() -> Scenario {
     let plane = whole_plane("active");
     // As web servers answer what is no HTTP.
     let server = net::listen(|mut stream| {
@@ -258,10 +258,10 @@ fn not_tls() -> Ill {
     let machine = Machine::enrolled(&format!("https://{server}"));
     let good = format!("http://{}", plane.address);
     let mend = move |machine: &mut Machine| configured(machine, &good);
-    Ill::new(machine, "does not speak TLS", by_hand(mend)).keep(plane)
+    Scenario::new(machine, "does not speak TLS", by_hand(mend)).keep(plane)
 }
 
-fn no_websocket() -> Ill {
+fn no_websocket() -> Scenario {
     let plane = whole_plane("active");
     let gateway = StandIn::start(|_| (400, "no upgrades here".to_owned()));
     let narrow = net::gateway(plane.api.address, gateway.address);
@@ -269,10 +269,10 @@ fn no_websocket() -> Ill {
     let good = format!("http://{}", plane.address);
     let mend = move |machine: &mut Machine| configured(machine, &good);
     let says = "may pass HTTP and no WebSocket";
-    Ill::new(machine, says, Cure::Shows("400", Box::new(mend))).keep((plane, gateway))
+    Scenario::new(machine, says, Mend::Shows("400", Box::new(mend))).keep((plane, gateway))
 }
 
-fn slow_line() -> Ill {
+fn slow_line() -> Scenario {
     let plane = whole_plane("active");
     let line = runtime()
         .block_on(FaultProxy::start(plane.address))
@@ -286,7 +286,7 @@ fn slow_line() -> Ill {
         line.set(Weather::default());
         machine.residents.push(Box::new(line));
     };
-    Ill::new(
+    Scenario::new(
         machine,
         "ms; the control plane is far away or busy",
         by_hand(mend),

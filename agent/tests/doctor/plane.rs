@@ -1,6 +1,6 @@
 //! Groups clock and control_plane: what answers, whether it knows us, and what it thinks of us.
 
-use crate::case::{Case, Cure, Ill};
+use crate::case::{Case, Mend, Scenario};
 use crate::support::StandIn;
 use crate::support::machine::{Machine, control_plane, error};
 use dgon_agent::doctor::CheckId;
@@ -26,75 +26,75 @@ fn the_control_plane_is_asked_and_what_it_says_is_mended() {
     crate::case::run(CASES);
 }
 
-fn becomes(status: &'static str) -> Cure {
-    Cure::ByHand(Box::new(move |machine| {
+fn becomes(status: &'static str) -> Mend {
+    Mend::ByHand(Box::new(move |machine| {
         let plane = control_plane(status);
         machine.configure(&format!("control_plane:\n  api: {}\n", plane.url()));
     }))
 }
 
-fn off_by(seconds: i64, says: &'static str) -> Ill {
+fn off_by(seconds: i64, says: &'static str) -> Scenario {
     let (machine, plane) = Machine::with_control_plane("active");
     let offset = plane.clock_offset_s.clone();
     *offset.lock().unwrap() = seconds;
     let set = move |_: &mut Machine| *offset.lock().unwrap() = 0;
-    Ill::new(machine, says, Cure::ByHand(Box::new(set)))
+    Scenario::new(machine, says, Mend::ByHand(Box::new(set)))
 }
 
-fn behind() -> Ill {
+fn behind() -> Scenario {
     off_by(600, "s behind the control plane's; requests are refused")
 }
 
-fn ahead() -> Ill {
+fn ahead() -> Scenario {
     off_by(-60, "s ahead of the control plane's")
 }
 
-fn web_page() -> Ill {
+fn web_page() -> Scenario {
     let stranger = StandIn::start(|_| (200, "<html>".to_owned()));
     let machine = Machine::enrolled(&stranger.url());
-    Ill::new(
+    Scenario::new(
         machine,
         "does not answer as a DGON control plane does",
         becomes("active"),
     )
 }
 
-fn silent() -> Ill {
+fn silent() -> Scenario {
     // Takes connections by its backlog, and reads nothing.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let machine = Machine::enrolled(&format!("http://{}", silent.local_addr().unwrap()));
-    Ill::new(machine, "does not answer within 1.5 s", becomes("active")).keep(silent)
+    Scenario::new(machine, "does not answer within 1.5 s", becomes("active")).keep(silent)
 }
 
-fn unknown_secret() -> Ill {
+fn unknown_secret() -> Scenario {
     let plane = StandIn::start(|_| (401, error("unauthorized")));
     let machine = Machine::enrolled(&plane.url());
-    Ill::new(
+    Scenario::new(
         machine,
         "does not accept this node's secret",
         becomes("active"),
     )
 }
 
-fn stale() -> Ill {
+fn stale() -> Scenario {
     let plane = StandIn::start(|_| (401, error("stale_timestamp")));
     let machine = Machine::enrolled(&plane.url());
-    Ill::new(machine, "with this machine's time", becomes("active"))
+    Scenario::new(machine, "with this machine's time", becomes("active"))
 }
 
-fn pending() -> Ill {
+fn pending() -> Scenario {
     let (machine, _) = Machine::with_control_plane("pending");
-    Ill::new(machine, "pending: as the test says", becomes("active"))
+    Scenario::new(machine, "pending: as the test says", becomes("active"))
 }
 
-fn offline() -> Ill {
+fn offline() -> Scenario {
     let (machine, _) = Machine::with_control_plane("offline");
-    Ill::new(machine, "offline: as the test says", becomes("active"))
+    Scenario::new(machine, "offline: as the test says", becomes("active"))
 }
 
-fn quarantine() -> Ill {
+fn quarantine() -> Scenario {
     let (machine, _) = Machine::with_control_plane("quarantine");
-    Ill::new(machine, "quarantine: as the test says", becomes("active"))
+    Scenario::new(machine, "quarantine: as the test says", becomes("active"))
 }
 
 #[test]

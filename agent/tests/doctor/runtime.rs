@@ -1,6 +1,6 @@
 //! Groups runtime and models.
 
-use crate::case::{Case, Cure, Ill, Running, shell, until, worst};
+use crate::case::{Case, Mend, Running, Scenario, shell, until, worst};
 use crate::network::runtime as tokio;
 use crate::support::between::between;
 use crate::support::json;
@@ -62,21 +62,21 @@ fn with(config: SimConfig) -> (Machine, SimRuntime) {
 }
 
 /// A runtime that is well takes the place of the one that is ill.
-fn replaced() -> Cure {
-    Cure::ByHand(Box::new(|machine| {
+fn replaced() -> Mend {
+    Mend::ByHand(Box::new(|machine| {
         let runtime = sim(SimConfig::new(Kind::Ollama));
         machine.set("DGON_RUNTIMES_ENDPOINTS", runtime.url());
         machine.residents.push(Box::new(runtime));
     }))
 }
 
-fn none() -> Ill {
+fn none() -> Scenario {
     let machine = Machine::enrolled("http://127.0.0.1:9");
-    Ill::new(machine, "no LLM runtime answers", replaced())
+    Scenario::new(machine, "no LLM runtime answers", replaced())
 }
 
 /// The agent serves one runtime, and another one that its owner named is not there.
-fn named_away() -> Ill {
+fn named_away() -> Scenario {
     let (mut machine, runtime) = with(SimConfig::new(Kind::Ollama));
     let mut absent = SimConfig::new(Kind::Vllm);
     absent.bind = crate::net::nowhere();
@@ -94,22 +94,22 @@ fn named_away() -> Ill {
         machine.residents.push(Box::new(sim(absent)));
         until(machine, |status| status["endpoints"][1]["state"] == "found");
     };
-    let cure = Cure::ByHand(Box::new(mend));
-    Ill::new(machine, "nothing listens there", cure).keep((runtime, agent))
+    let fix = Mend::ByHand(Box::new(mend));
+    Scenario::new(machine, "nothing listens there", fix).keep((runtime, agent))
 }
 
-fn loading() -> Ill {
+fn loading() -> Scenario {
     let mut config = SimConfig::new(Kind::LlamaCpp);
     config.loading = Duration::from_secs(3600);
     let (machine, runtime) = with(config);
-    Ill::new(machine, "is loading its model", replaced()).keep(runtime)
+    Scenario::new(machine, "is loading its model", replaced()).keep(runtime)
 }
 
-fn no_models() -> Ill {
+fn no_models() -> Scenario {
     let mut config = SimConfig::new(Kind::Ollama);
     config.models.clear();
     let (machine, runtime) = with(config);
-    Ill::new(machine, "serves no model", replaced()).keep(runtime)
+    Scenario::new(machine, "serves no model", replaced()).keep(runtime)
 }
 
 /// A machine whose agent runs before this runtime.
@@ -122,20 +122,20 @@ fn served(config: SimConfig) -> (Machine, SimRuntime, Running) {
     (machine, runtime, agent)
 }
 
-fn failing() -> Ill {
+fn failing() -> Scenario {
     let mut config = SimConfig::new(Kind::Vllm);
     config.faults.error_rate = 1.0;
     let (machine, runtime, agent) = served(config);
-    let cure = Cure::Shows("error", Box::new(heal));
-    Ill::new(machine, "no token: ", cure).keep((runtime, agent))
+    let fix = Mend::Shows("error", Box::new(heal));
+    Scenario::new(machine, "no token: ", fix).keep((runtime, agent))
 }
 
-fn hanging() -> Ill {
+fn hanging() -> Scenario {
     let mut config = SimConfig::new(Kind::Vllm);
     config.faults.stall_after = Some(0);
     let (machine, runtime, agent) = served(config);
-    let cure = Cure::ByHand(Box::new(heal));
-    Ill::new(machine, "no token within 2 s", cure).keep((runtime, agent))
+    let fix = Mend::ByHand(Box::new(heal));
+    Scenario::new(machine, "no token within 2 s", fix).keep((runtime, agent))
 }
 
 /// A machine whose runtime is well, with its agent; both end with the machine.

@@ -3,7 +3,7 @@
 
 use super::super::prompt;
 use super::text;
-use crate::doctor::{Board, GroupBoard};
+use crate::doctor::{GroupSnapshot, Snapshot};
 
 /// Begin and end of a change that the terminal shows at once, where it knows how.
 const BEGIN: &str = "\x1b[?2026h";
@@ -41,13 +41,13 @@ impl Live {
     }
 
     /// What to write to bring the screen up to date; empty where nothing changed.
-    pub(super) fn frame(&mut self, board: &Board) -> String {
+    pub(super) fn frame(&mut self, snapshot: &Snapshot) -> String {
         let mut done = String::new();
-        while let Some(group) = board.groups.get(self.settled).filter(|one| one.is_done) {
+        while let Some(group) = snapshot.groups.get(self.settled).filter(|one| one.is_done) {
             done.push_str(&text::group(group, self.colour));
             self.settled += 1;
         }
-        let waiting = self.rows_of(&board.groups[self.settled..]);
+        let waiting = self.rows_of(&snapshot.groups[self.settled..]);
         if done.is_empty() && waiting == self.waiting {
             return String::new();
         }
@@ -67,14 +67,14 @@ impl Live {
 
     /// A row for each group that waits; one for all where the screen has too few rows, for what has scrolled away
     /// cannot be updated.
-    fn rows_of(&self, groups: &[GroupBoard]) -> Vec<String> {
+    fn rows_of(&self, groups: &[GroupSnapshot]) -> Vec<String> {
         if groups.len() + 1 >= self.rows {
             return vec![self.cut(&format!("… {} groups are being looked at", groups.len()))];
         }
         groups.iter().map(|group| self.row(group)).collect()
     }
 
-    fn row(&self, group: &GroupBoard) -> String {
+    fn row(&self, group: &GroupSnapshot) -> String {
         let mut row = format!("… {:<14}", text::title(group.name));
         for check in &group.checks {
             let sign = match check.outcome {
@@ -102,13 +102,13 @@ mod tests {
     use super::*;
     use crate::doctor::{Check, CheckId};
 
-    fn board(done: bool, checks: Vec<Check>) -> Board {
-        let group = |name, checks, is_done| GroupBoard {
+    fn snapshot(done: bool, checks: Vec<Check>) -> Snapshot {
+        let group = |name, checks, is_done| GroupSnapshot {
             name,
             checks,
             is_done,
         };
-        Board {
+        Snapshot {
             groups: vec![
                 group("config", checks, done),
                 group("disk", Vec::new(), false),
@@ -123,16 +123,16 @@ mod tests {
     #[test]
     fn rows_appear_are_updated_in_place_and_settle() {
         let mut live = Live::on(80, 24, false);
-        let first = live.frame(&board(false, Vec::new()));
+        let first = live.frame(&snapshot(false, Vec::new()));
         assert_eq!(first, format!("{BEGIN}{ERASE}… config\n… disk\n{END}"));
-        assert_eq!(live.frame(&board(false, Vec::new())), "");
-        let second = live.frame(&board(false, well()));
+        assert_eq!(live.frame(&snapshot(false, Vec::new())), "");
+        let second = live.frame(&snapshot(false, well()));
         assert!(
             second.starts_with(&format!("{BEGIN}\x1b[2A\r{ERASE}… config")),
             "{second:?}"
         );
         assert!(second.contains("✓ parse\n… disk\n"), "{second:?}");
-        let third = live.frame(&board(true, well()));
+        let third = live.frame(&snapshot(true, well()));
         let settled = "config\n  ok   parse: the configuration is valid\n";
         assert_eq!(
             third,
@@ -147,10 +147,10 @@ mod tests {
             .map(|id| Check::new(*id, "x").ok("-"))
             .collect();
         let mut narrow = Live::on(20, 24, false);
-        narrow.frame(&board(false, many));
+        narrow.frame(&snapshot(false, many));
         assert!(narrow.waiting.iter().all(|row| row.chars().count() < 20));
         let mut low = Live::on(80, 3, false);
-        low.frame(&board(false, well()));
+        low.frame(&snapshot(false, well()));
         assert_eq!(low.waiting.len(), 1);
     }
 }

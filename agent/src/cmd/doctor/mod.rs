@@ -6,7 +6,7 @@ mod text;
 
 use super::{Context, print, small_runtime};
 use crate::cli::Doctor;
-use crate::doctor::{Board, Subject, examine};
+use crate::doctor::{Snapshot, Subject, examine};
 use anyhow::Result;
 use live::Live;
 use std::process::ExitCode;
@@ -20,7 +20,9 @@ pub(super) fn run(context: &Context, arguments: &Doctor) -> Result<ExitCode> {
     ));
     let mut screen = Screen::new(arguments.json);
     let runtime = small_runtime()?;
-    let report = runtime.block_on(examine(Arc::clone(&subject), |board| screen.show(board)));
+    let report = runtime.block_on(examine(Arc::clone(&subject), |snapshot| {
+        screen.show(snapshot)
+    }));
     screen.shown?;
     let code = ExitCode::from(report.exit_code(arguments.strict));
     let told = match &arguments.bundle {
@@ -75,14 +77,14 @@ impl Screen {
         }
     }
 
-    fn show(&mut self, board: &Board) {
+    fn show(&mut self, snapshot: &Snapshot) {
         if self.shown.is_err() {
             return;
         }
         let text = match &mut self.paper {
             Paper::None => return,
-            Paper::Plain { shown } => plain(board, shown, self.colour),
-            Paper::Live(live) => live.frame(board),
+            Paper::Plain { shown } => plain(snapshot, shown, self.colour),
+            Paper::Live(live) => live.frame(snapshot),
         };
         if !text.is_empty() {
             self.shown = print::out(&text);
@@ -91,9 +93,9 @@ impl Screen {
 }
 
 /// The groups that are done now and were not shown before.
-fn plain(board: &Board, shown: &mut usize, colour: bool) -> String {
+fn plain(snapshot: &Snapshot, shown: &mut usize, colour: bool) -> String {
     let mut text = String::new();
-    while let Some(group) = board.groups.get(*shown).filter(|group| group.is_done) {
+    while let Some(group) = snapshot.groups.get(*shown).filter(|group| group.is_done) {
         text.push_str(&text::group(group, colour));
         *shown += 1;
     }

@@ -1,7 +1,7 @@
 //! How checks are written.
 
 use super::super::print;
-use crate::doctor::{Check, GroupBoard, Outcome, Report};
+use crate::doctor::{Check, GroupSnapshot, Outcome, Report};
 use std::time::Duration;
 
 /// Mark and colour of an outcome; the word stands alone where there is no colour.
@@ -25,7 +25,7 @@ pub(super) fn title(name: &str) -> String {
 }
 
 /// All checks of a group with its head.
-pub(super) fn group(group: &GroupBoard, colour: bool) -> String {
+pub(super) fn group(group: &GroupSnapshot, colour: bool) -> String {
     let head = title(group.name);
     let mut text = if colour {
         format!("\x1b[1m{head}\x1b[0m\n")

@@ -2,7 +2,7 @@
 
 use super::{HERE, settings};
 use crate::cli::VERSION;
-use crate::doctor::examine::{Examination, Told};
+use crate::doctor::examine::{Examination, Reporter};
 use crate::doctor::subject::Asked;
 use crate::doctor::{Check, CheckId, Subject};
 use crate::link::Phase;
@@ -19,48 +19,48 @@ pub(super) const EXAMINATION: Examination = Examination {
         CheckId::AgentServing,
         CheckId::AgentListen,
     ],
-    run: |subject, told| Box::pin(check(subject, told)),
+    run: |subject, reporter| Box::pin(check(subject, reporter)),
 };
 
-async fn check(subject: Arc<Subject>, told: Told) {
+async fn check(subject: Arc<Subject>, reporter: Reporter) {
     let socket = subject.paths.state.socket();
     let running = Check::new(CheckId::AgentRunning, socket.display().to_string());
     match subject.asked().await.as_ref() {
         Asked::Runs(status) => {
-            told.tell(running.ok(format!("the agent runs, pid {}", status.pid)));
-            told.tell(version(&subject, status).await);
-            told.tell(settings::check(&subject, status).await);
-            told.tell(link(&subject, status).await);
-            told.tell(serving(&subject, status));
-            told.rest("the agent runs and has the address");
+            reporter.tell(running.ok(format!("the agent runs, pid {}", status.pid)));
+            reporter.tell(version(&subject, status).await);
+            reporter.tell(settings::check(&subject, status).await);
+            reporter.tell(link(&subject, status).await);
+            reporter.tell(serving(&subject, status));
+            reporter.rest("the agent runs and has the address");
         }
         Asked::Absent => {
-            told.tell(running.warn("the agent does not run", subject.start_command().await));
-            told.tell(listen(&subject).await);
-            told.rest("the agent does not run");
+            reporter.tell(running.warn("the agent does not run", subject.start_command().await));
+            reporter.tell(listen(&subject).await);
+            reporter.rest("the agent does not run");
         }
-        Asked::Unsupported => told.rest("the agent cannot be asked on this system"),
+        Asked::Unsupported => reporter.rest("the agent cannot be asked on this system"),
         Asked::Closed(why) => {
-            told.tell(running.fail(why, HERE.as_owner(&socket, &subject.command("doctor"))));
-            told.rest("the agent cannot be asked");
+            reporter.tell(running.fail(why, HERE.as_owner(&socket, &subject.command("doctor"))));
+            reporter.rest("the agent cannot be asked");
         }
         Asked::OtherVersion => {
-            told.tell(running.warn(
+            reporter.tell(running.warn(
                 "the agent that runs is of another version and cannot be asked; restart it",
                 subject.update_command(None).await,
             ));
-            told.rest("the agent that runs is of another version");
+            reporter.rest("the agent that runs is of another version");
         }
         Asked::Silent { pid } => {
             let pid_text = pid.map_or(String::new(), |pid| format!(" (pid {pid})"));
-            told.tell(running.fail(
+            reporter.tell(running.fail(
                 format!(
                     "the agent's socket is there, but the agent{pid_text} does not answer within 1.8 s; it may be \
                      halted (Ctrl-Z, SIGSTOP) or hang"
                 ),
                 subject.replace_frozen_command(*pid).await,
             ));
-            told.rest("the agent does not answer");
+            reporter.rest("the agent does not answer");
         }
     }
 }

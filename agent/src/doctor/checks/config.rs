@@ -3,7 +3,7 @@
 use super::{HERE, chain};
 use crate::config::plain_http;
 use crate::config::{BaseUrl, Loaded, Origin};
-use crate::doctor::examine::{Examination, Told};
+use crate::doctor::examine::{Examination, Reporter};
 use crate::doctor::subject::Asked;
 use crate::doctor::{Check, CheckId, Subject};
 use crate::files;
@@ -20,21 +20,21 @@ pub(super) const EXAMINATION: Examination = Examination {
         CheckId::ConfigStateMode,
         CheckId::ConfigListen,
     ],
-    run: |subject, told| Box::pin(check(subject, told)),
+    run: |subject, reporter| Box::pin(check(subject, reporter)),
 };
 
-async fn check(subject: Arc<Subject>, told: Told) {
-    told.tell(parse(&subject));
-    told.tell(insecure_http(&subject));
+async fn check(subject: Arc<Subject>, reporter: Reporter) {
+    reporter.tell(parse(&subject));
+    reporter.tell(insecure_http(&subject));
     // A disk that hangs blocks its thread, not the doctor.
     let looked = tokio::task::spawn_blocking({
-        let (subject, told) = (Arc::clone(&subject), told.clone());
+        let (subject, reporter) = (Arc::clone(&subject), reporter.clone());
         move || {
-            told.tell(file_mode(&subject));
-            told.tell(state_mode(&subject));
+            reporter.tell(file_mode(&subject));
+            reporter.tell(state_mode(&subject));
         }
     });
-    told.tell(listen(&subject).await);
+    reporter.tell(listen(&subject).await);
     drop(looked.await);
 }
 

@@ -2,7 +2,7 @@
 
 use super::HERE;
 use crate::config::Config;
-use crate::doctor::examine::{Examination, Told};
+use crate::doctor::examine::{Examination, Reporter};
 use crate::doctor::{Check, CheckId, Subject};
 use crate::files;
 use std::path::{Path, PathBuf};
@@ -18,14 +18,14 @@ const LEAST_BYTES: u64 = 64 * MIB;
 
 pub(super) const EXAMINATION: Examination = Examination {
     makes: &[CheckId::DiskFree, CheckId::DiskWritable],
-    run: |subject, told| Box::pin(check(subject, told)),
+    run: |subject, reporter| Box::pin(check(subject, reporter)),
 };
 
-async fn check(subject: Arc<Subject>, told: Told) {
+async fn check(subject: Arc<Subject>, reporter: Reporter) {
     let state = subject.paths.state.path().to_owned();
     let defaults = Config::default();
     let limit = subject.values().unwrap_or(&defaults).spool.max_mib;
-    let (teller, dir) = (told.clone(), state.clone());
+    let (teller, dir) = (reporter.clone(), state.clone());
     // A disk that hangs blocks its thread, not the doctor.
     let looking = tokio::task::spawn_blocking(move || {
         teller.tell(free(&dir, limit));
@@ -33,11 +33,11 @@ async fn check(subject: Arc<Subject>, told: Told) {
     });
     if timeout(DISK, looking).await.is_err() {
         let check = Check::new(CheckId::DiskWritable, state.display().to_string());
-        told.tell(check.fail(
+        reporter.tell(check.fail(
             "the disk of the state directory does not answer within 3 s",
             HERE.kernel_log(),
         ));
-        told.rest("the disk does not answer");
+        reporter.rest("the disk does not answer");
     }
 }
 

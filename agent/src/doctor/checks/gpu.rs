@@ -1,7 +1,7 @@
 //! Group `gpu`: the driver's findings, heat, throttling, memory errors and Xid faults.
 
 use super::HERE;
-use crate::doctor::examine::{Examination, Told};
+use crate::doctor::examine::{Examination, Reporter};
 use crate::doctor::subject::{Asked, Subject};
 use crate::doctor::{Check, CheckId};
 use crate::gpu::{Card, Detector, Finding, FindingKind, Severity, Survey, why_not_read};
@@ -26,31 +26,31 @@ pub(super) const EXAMINATION: Examination = Examination {
         CheckId::GpuThrottling,
         CheckId::GpuFaults,
     ],
-    run: |subject, told| Box::pin(check(subject, told)),
+    run: |subject, reporter| Box::pin(check(subject, reporter)),
 };
 
-async fn check(subject: Arc<Subject>, told: Told) {
+async fn check(subject: Arc<Subject>, reporter: Reporter) {
     let driver = Check::new(CheckId::GpuDriver, DRIVER_LOOKED_AT);
     if let Some(reason) = not_read(&subject).await {
         // Looking would open the driver that its owner wants closed.
-        told.tell(driver.skip(why_not_read(reason)));
-        told.rest("the GPUs are not read");
+        reporter.tell(driver.skip(why_not_read(reason)));
+        reporter.rest("the GPUs are not read");
         return;
     }
     // Drivers can block: the thread is left behind.
     let surveying = tokio::task::spawn_blocking(|| Detector::new().survey());
     match timeout(DRIVER, surveying).await {
-        Ok(Ok(survey)) => tell(&survey, driver, &told),
+        Ok(Ok(survey)) => tell(&survey, driver, &reporter),
         Ok(Err(_)) => {
-            told.tell(driver.fail("the driver's library failed", HERE.show_cards()));
-            told.rest("the driver failed");
+            reporter.tell(driver.fail("the driver's library failed", HERE.show_cards()));
+            reporter.rest("the driver failed");
         }
         Err(_) => {
-            told.tell(driver.fail(
+            reporter.tell(driver.fail(
                 "the driver does not answer within 4 s, so it hangs",
                 HERE.driver_hangs(),
             ));
-            told.rest("the driver hangs");
+            reporter.rest("the driver hangs");
         }
     }
 }
@@ -73,29 +73,29 @@ async fn not_read(subject: &Subject) -> Option<GpusNotRead> {
     }
 }
 
-fn tell(survey: &Survey, driver: Check, told: &Told) {
+fn tell(survey: &Survey, driver: Check, reporter: &Reporter) {
     let of_machine: Vec<&Finding> = survey.findings.iter().filter(|f| f.gpu.is_none()).collect();
     if of_machine.is_empty() {
         let cards = survey.cards.len();
-        told.tell(driver.ok(format!("answers and knows {cards} cards that work")));
+        reporter.tell(driver.ok(format!("answers and knows {cards} cards that work")));
     } else {
         for finding in of_machine {
             let check = Check::new(CheckId::GpuDriver, DRIVER_LOOKED_AT);
-            told.tell(judged(check, finding));
+            reporter.tell(judged(check, finding));
         }
     }
     for finding in survey.findings.iter() {
         if let Some(index) = finding.gpu {
             let check = Check::new(check_of(finding.kind), "what the driver says of the card");
-            told.tell(judged(check.about(format!("GPU {index}")), finding));
+            reporter.tell(judged(check.about(format!("GPU {index}")), finding));
         }
     }
     for card in &survey.cards {
         for check in card_checks(card) {
-            told.tell(check);
+            reporter.tell(check);
         }
     }
-    told.rest("there is no such card");
+    reporter.rest("there is no such card");
 }
 
 fn judged(check: Check, finding: &Finding) -> Check {

@@ -11,11 +11,11 @@ pub(super) const EXAMINATION: Examination = Examination {
         CheckId::IdentitySecret,
         CheckId::IdentityNode,
     ],
-    run: |subject, told| {
+    run: |subject, reporter| {
         Box::pin(async move {
-            told.tell(key(&subject));
-            told.tell(secret(&subject));
-            told.tell(node(&subject));
+            reporter.tell(key(&subject));
+            reporter.tell(secret(&subject));
+            reporter.tell(node(&subject));
         })
     },
 };

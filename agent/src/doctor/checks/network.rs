@@ -3,7 +3,7 @@
 
 use super::{HERE, chain, config, plane, websocket};
 use crate::config::BaseUrl;
-use crate::doctor::examine::{Examination, Told};
+use crate::doctor::examine::{Examination, Reporter};
 use crate::doctor::{Check, CheckId, Subject};
 use crate::net::{
     self, ConnectError, Proxy, ProxyError, Stream, Target, TlsFault, TrustError, TrustSource,
@@ -42,48 +42,48 @@ pub(super) const EXAMINATION: Examination = Examination {
         CheckId::ControlPlaneCredentials,
         CheckId::ControlPlaneStatus,
     ],
-    run: |subject, told| Box::pin(check(subject, told)),
+    run: |subject, reporter| Box::pin(check(subject, reporter)),
 };
 
-async fn check(subject: Arc<Subject>, told: Told) {
+async fn check(subject: Arc<Subject>, reporter: Reporter) {
     let end = Instant::now() + ALL;
     let address = Check::new(CheckId::NetworkAddress, "control_plane.api");
     if subject.config.is_err() {
-        return told.rest("the configuration cannot be read");
+        return reporter.rest("the configuration cannot be read");
     }
     let Some(api) = subject.api() else {
-        told.tell(address.warn(
+        reporter.tell(address.warn(
             "no control plane is named: requests are metered and receipts kept, but nobody gets them",
             subject.enrol_command(),
         ));
-        return told.rest("no control plane is named");
+        return reporter.rest("no control plane is named");
     };
-    told.tell(address.ok(format!("the control plane is {api}")));
-    let Some(tcp) = reach(&subject, &api, &told).await else {
-        return told.rest("there is no connection to the control plane");
+    reporter.tell(address.ok(format!("the control plane is {api}")));
+    let Some(tcp) = reach(&subject, &api, &reporter).await else {
+        return reporter.rest("there is no connection to the control plane");
     };
-    let Some(stream) = secure(&subject, &api, tcp, &told).await else {
-        return told.rest("there is no encrypted connection to the control plane");
+    let Some(stream) = secure(&subject, &api, tcp, &reporter).await else {
+        return reporter.rest("there is no encrypted connection to the control plane");
     };
     tokio::join!(
-        plane::ask(&subject, &api, stream, &told),
-        websocket::handshake(&subject, &api, &told, end),
+        plane::ask(&subject, &api, stream, &reporter),
+        websocket::handshake(&subject, &api, &reporter, end),
     );
 }
 
-async fn reach(subject: &Subject, api: &BaseUrl, told: &Told) -> Option<TcpStream> {
+async fn reach(subject: &Subject, api: &BaseUrl, reporter: &Reporter) -> Option<TcpStream> {
     let check = Check::new(
         CheckId::NetworkProxy,
         "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY",
     );
     match subject.network.proxy_for(api.target()) {
         Ok(None) => {
-            told.tell(check.ok("no proxy stands between this machine and the control plane"));
-            reach_directly(api, told).await
+            reporter.tell(check.ok("no proxy stands between this machine and the control plane"));
+            reach_directly(api, reporter).await
         }
-        Ok(Some(proxy)) => reach_through(check, proxy, api, told).await,
+        Ok(Some(proxy)) => reach_through(check, proxy, api, reporter).await,
         Err(error) => {
-            told.tell(proxy_fault(check, &error, api.target()));
+            reporter.tell(proxy_fault(check, &error, api.target()));
             None
         }
     }
@@ -93,24 +93,24 @@ async fn reach_through(
     check: Check,
     proxy: &Proxy,
     api: &BaseUrl,
-    told: &Told,
+    reporter: &Reporter,
 ) -> Option<TcpStream> {
     match timeout(TUNNEL, proxy.tunnel(api.target())).await {
         Ok(Ok(tcp)) => {
-            told.tell(check.ok(format!("through {proxy}")));
+            reporter.tell(check.ok(format!("through {proxy}")));
             let name = Check::new(CheckId::NetworkName, api.host());
-            told.tell(name.skip("the proxy finds the control plane's address"));
+            reporter.tell(name.skip("the proxy finds the control plane's address"));
             let connect = Check::new(CheckId::NetworkConnect, api.authority());
-            told.tell(connect.ok("the proxy has made a tunnel"));
+            reporter.tell(connect.ok("the proxy has made a tunnel"));
             Some(tcp)
         }
         Ok(Err(error)) => {
-            told.tell(proxy_fault(check, &error, api.target()));
+            reporter.tell(proxy_fault(check, &error, api.target()));
             None
         }
         Err(_) => {
             let finding = format!("{proxy} makes no tunnel within 1.8 s");
-            told.tell(check.fail(finding, HERE.unset_variable(proxy.variable)));
+            reporter.tell(check.fail(finding, HERE.unset_variable(proxy.variable)));
             None
         }
     }
@@ -138,18 +138,18 @@ fn proxy_fault(check: Check, error: &ProxyError, target: &Target) -> Check {
     }
 }
 
-async fn reach_directly(api: &BaseUrl, told: &Told) -> Option<TcpStream> {
-    let addresses = resolve(api, told).await?;
+async fn reach_directly(api: &BaseUrl, reporter: &Reporter) -> Option<TcpStream> {
+    let addresses = resolve(api, reporter).await?;
     let check = Check::new(CheckId::NetworkConnect, api.authority());
     let fix = HERE.get_with_steps(&api.at("/healthz"));
     let began = Instant::now();
     match timeout(CONNECT, net::connect_to_any(api.target(), &addresses)).await {
         Ok(Ok(tcp)) => {
-            told.tell(check.ok(format!("connected in {} ms", began.elapsed().as_millis())));
+            reporter.tell(check.ok(format!("connected in {} ms", began.elapsed().as_millis())));
             Some(tcp)
         }
         Ok(Err(error)) => {
-            told.tell(check.fail(
+            reporter.tell(check.fail(
                 format!(
                     "{}; the control plane is down, or the port is wrong",
                     chain(&error)
@@ -159,7 +159,7 @@ async fn reach_directly(api: &BaseUrl, told: &Told) -> Option<TcpStream> {
             None
         }
         Err(_) => {
-            told.tell(check.fail(
+            reporter.tell(check.fail(
                 "no answer to a connection within 1 s; the machine is off, or a firewall drops what is sent to it",
                 fix,
             ));
@@ -168,21 +168,21 @@ async fn reach_directly(api: &BaseUrl, told: &Told) -> Option<TcpStream> {
     }
 }
 
-async fn resolve(api: &BaseUrl, told: &Told) -> Option<Vec<SocketAddr>> {
+async fn resolve(api: &BaseUrl, reporter: &Reporter) -> Option<Vec<SocketAddr>> {
     let check = Check::new(CheckId::NetworkName, api.host());
     if let Ok(ip) = api.host().parse::<IpAddr>() {
-        told.tell(check.ok("an address needs no name service"));
+        reporter.tell(check.ok("an address needs no name service"));
         return Some(vec![SocketAddr::new(ip, api.port())]);
     }
     let began = Instant::now();
     match timeout(NAME, net::resolve(api.target())).await {
         Ok(Ok(found)) => {
             let took = began.elapsed().as_millis();
-            told.tell(check.ok(format!("{} addresses in {took} ms", found.len())));
+            reporter.tell(check.ok(format!("{} addresses in {took} ms", found.len())));
             Some(found)
         }
         Ok(Err(error)) => {
-            told.tell(check.fail(
+            reporter.tell(check.fail(
                 format!(
                     "{}; the name is wrong, or the name service is gone",
                     chain(&error)
@@ -192,7 +192,7 @@ async fn resolve(api: &BaseUrl, told: &Told) -> Option<Vec<SocketAddr>> {
             None
         }
         Err(_) => {
-            told.tell(check.fail(
+            reporter.tell(check.fail(
                 "the name service does not answer within 1 s",
                 HERE.name_servers(),
             ));
@@ -201,28 +201,33 @@ async fn resolve(api: &BaseUrl, told: &Told) -> Option<Vec<SocketAddr>> {
     }
 }
 
-async fn secure(subject: &Subject, api: &BaseUrl, tcp: TcpStream, told: &Told) -> Option<Stream> {
+async fn secure(
+    subject: &Subject,
+    api: &BaseUrl,
+    tcp: TcpStream,
+    reporter: &Reporter,
+) -> Option<Stream> {
     let check = Check::new(CheckId::NetworkTls, api.authority());
     if !api.is_https() {
         let peer = tcp.peer_addr().ok().map(|peer| peer.ip());
         let fix = config::use_https(subject, api);
-        told.tell(plain(check, api, peer, fix));
+        reporter.tell(plain(check, api, peer, fix));
         return Some(Stream::Plain(tcp));
     }
     match timeout(TLS, subject.network.secure(tcp, api.target())).await {
         Ok(Ok(stream)) => {
-            told.tell(check.ok(format!(
+            reporter.tell(check.ok(format!(
                 "encrypted, and {} vouch for the server's name",
                 subject.network.trust().source()
             )));
             Some(stream)
         }
         Ok(Err(error)) => {
-            told.tell(tls_fault(check, &error, subject, api));
+            reporter.tell(tls_fault(check, &error, subject, api));
             None
         }
         Err(_) => {
-            told.tell(check.fail(
+            reporter.tell(check.fail(
                 "the server takes the connection, but does not answer the TLS handshake within 1 s",
                 look_at_certificate(api),
             ));

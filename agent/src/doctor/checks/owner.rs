@@ -1,6 +1,6 @@
 //! Group `owner`: what the owner's orders and limits keep the node from, and limits that cannot be judged.
 
-use crate::doctor::examine::{Examination, Told};
+use crate::doctor::examine::{Examination, Reporter};
 use crate::doctor::subject::Asked;
 use crate::doctor::{Check, CheckId, Subject};
 use crate::owner::{self, OwnerReport};
@@ -15,18 +15,18 @@ const LOOK: Duration = Duration::from_millis(2_000);
 
 pub(super) const EXAMINATION: Examination = Examination {
     makes: &[CheckId::OwnerWork, CheckId::OwnerLimits],
-    run: |subject, told| Box::pin(check(subject, told)),
+    run: |subject, reporter| Box::pin(check(subject, reporter)),
 };
 
-async fn check(subject: Arc<Subject>, told: Told) {
+async fn check(subject: Arc<Subject>, reporter: Reporter) {
     match subject.asked().await.as_ref() {
         Asked::Runs(status) => {
-            told.tell(work(&subject, &status.owner));
-            return told.tell(limits(&subject, &status.owner));
+            reporter.tell(work(&subject, &status.owner));
+            return reporter.tell(limits(&subject, &status.owner));
         }
         // Its orders may be of this run alone, so that only it knows them.
         Asked::OtherVersion | Asked::Closed(_) | Asked::Silent { .. } => {
-            return told.rest("the agent that runs does not say what it takes");
+            return reporter.rest("the agent that runs does not say what it takes");
         }
         Asked::Absent | Asked::Unsupported => {}
     }
@@ -40,12 +40,12 @@ async fn check(subject: Arc<Subject>, told: Told) {
     match timeout(LOOK, looked).await {
         Ok(Ok(Some(report))) => {
             if report.mode != Mode::Serving {
-                told.tell(work(&subject, &report));
+                reporter.tell(work(&subject, &report));
             }
-            told.rest("no agent runs, and only a running one takes work and judges limits");
+            reporter.rest("no agent runs, and only a running one takes work and judges limits");
         }
-        Ok(Ok(None)) => told.rest("the configuration cannot be read"),
-        Ok(Err(_)) | Err(_) => told.rest("the machine does not tell how it is used"),
+        Ok(Ok(None)) => reporter.rest("the configuration cannot be read"),
+        Ok(Err(_)) | Err(_) => reporter.rest("the machine does not tell how it is used"),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{HERE, chain};
 use crate::api::{Answer, Api, ApiError};
 use crate::config::BaseUrl;
-use crate::doctor::examine::Told;
+use crate::doctor::examine::Reporter;
 use crate::doctor::subject::Asked as Running;
 use crate::doctor::{Check, CheckId, Subject};
 use crate::net::Stream;
@@ -21,7 +21,7 @@ const DRIFT_WARN: Duration = Duration::from_secs(15);
 const SLOW: Duration = Duration::from_millis(600);
 
 /// Asks as this node, or as nobody where it is not enrolled: what answers tells of itself by refusing, too.
-pub(super) async fn ask(subject: &Subject, api: &BaseUrl, stream: Stream, told: &Told) {
+pub(super) async fn ask(subject: &Subject, api: &BaseUrl, stream: Stream, reporter: &Reporter) {
     let node = subject.enrolment.as_ref().ok();
     let client = Api::new(api.clone(), subject.network.clone());
     let began = Instant::now();
@@ -32,11 +32,11 @@ pub(super) async fn ask(subject: &Subject, api: &BaseUrl, stream: Stream, told: 
             within: ANSWER,
         })
     });
-    told.tell(answer(subject, api, &asked));
-    told.tell(latency(api, &asked, began.elapsed()));
-    told.tell(clock(&asked));
-    told.tell(credentials(subject, &asked).await);
-    told.tell(standing(subject, &asked).await);
+    reporter.tell(answer(subject, api, &asked));
+    reporter.tell(latency(api, &asked, began.elapsed()));
+    reporter.tell(clock(&asked));
+    reporter.tell(credentials(subject, &asked).await);
+    reporter.tell(standing(subject, &asked).await);
 }
 
 type Asked = Result<Answer<NodeSelf>, ApiError>;

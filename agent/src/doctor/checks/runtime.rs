@@ -1,7 +1,7 @@
 //! Groups `runtime` and `models`: one is found, it is ready, it has models, and a token comes through the proxy.
 
 use super::{HERE, chain, generation};
-use crate::doctor::examine::{Examination, Told};
+use crate::doctor::examine::{Examination, Reporter};
 use crate::doctor::subject::Asked;
 use crate::doctor::{Check, CheckId, Subject};
 use crate::runtime::{EndpointReport, Readiness, RuntimeKind, RuntimeReport, look_once};
@@ -18,15 +18,15 @@ pub(super) const EXAMINATION: Examination = Examination {
         CheckId::RuntimeGeneration,
         CheckId::ModelsServed,
     ],
-    run: |subject, told| Box::pin(check(subject, told)),
+    run: |subject, reporter| Box::pin(check(subject, reporter)),
 };
 
-async fn check(subject: Arc<Subject>, told: Told) {
+async fn check(subject: Arc<Subject>, reporter: Reporter) {
     let asked = subject.asked().await;
     let endpoints = match asked.as_ref() {
         Asked::Runs(status) if status.has_looked => status.endpoints.clone(),
         Asked::Runs(status) if !status.configuration.is_null() => {
-            return told.rest(
+            return reporter.rest(
                 "the agent has just started and looks for its runtimes; ask again in some seconds",
             );
         }
@@ -36,14 +36,14 @@ async fn check(subject: Arc<Subject>, told: Told) {
         | Asked::OtherVersion
         | Asked::Unsupported
         | Asked::Closed(_)
-        | Asked::Silent { .. } => match look(&subject, &told).await {
+        | Asked::Silent { .. } => match look(&subject, &reporter).await {
             Some(endpoints) => endpoints,
             None => return,
         },
     };
     for endpoint in &endpoints {
         if let Some(why) = endpoint.why_away() {
-            told.tell(away(&endpoint.url, why));
+            reporter.tell(away(&endpoint.url, why));
         }
     }
     let runtimes: Vec<(&str, &RuntimeReport)> = endpoints
@@ -51,42 +51,42 @@ async fn check(subject: Arc<Subject>, told: Told) {
         .filter_map(|endpoint| Some((endpoint.url.as_str(), endpoint.runtime()?)))
         .collect();
     if runtimes.is_empty() {
-        told.tell(found().fail(
+        reporter.tell(found().fail(
             "no LLM runtime answers, so there is nothing to serve",
             start_one(),
         ));
-        return told.rest("no runtime answers");
+        return reporter.rest("no runtime answers");
     }
     let names: Vec<String> = runtimes.iter().map(|(url, one)| name(url, one)).collect();
-    told.tell(found().ok(names.join(", ")));
+    reporter.tell(found().ok(names.join(", ")));
     for (url, runtime) in &runtimes {
-        told.tell(ready(url, runtime));
-        told.tell(models(&subject, url, runtime));
+        reporter.tell(ready(url, runtime));
+        reporter.tell(models(&subject, url, runtime));
     }
     let runtimes: Vec<&RuntimeReport> = runtimes.into_iter().map(|(_, one)| one).collect();
-    told.tell(generation::check(&runtimes, &asked).await);
+    reporter.tell(generation::check(&runtimes, &asked).await);
 }
 
 /// Looks where an agent would look that is started from here.
-async fn look(subject: &Subject, told: &Told) -> Option<Vec<EndpointReport>> {
+async fn look(subject: &Subject, reporter: &Reporter) -> Option<Vec<EndpointReport>> {
     let Some(config) = subject.values() else {
-        told.rest("the configuration cannot be read");
+        reporter.rest("the configuration cannot be read");
         return None;
     };
     let settings = match crate::run::registry_settings(config, subject.api().as_ref()) {
         Ok(settings) => settings,
         Err(error) => {
-            told.tell(found().fail(chain(&error), subject.command("config show")));
-            told.rest("the runtimes that are named cannot be asked");
+            reporter.tell(found().fail(chain(&error), subject.command("config show")));
+            reporter.rest("the runtimes that are named cannot be asked");
             return None;
         }
     };
     let Ok(endpoints) = timeout(LOOK, look_once(&settings)).await else {
-        told.tell(found().fail(
+        reporter.tell(found().fail(
             "what listens there does not answer within 2.3 s",
             subject.command("runtimes"),
         ));
-        told.rest("no runtime answers");
+        reporter.rest("no runtime answers");
         return None;
     };
     Some(endpoints)

@@ -2,7 +2,7 @@
 
 use super::HERE;
 use crate::cli::VERSION;
-use crate::doctor::examine::{Examination, Told};
+use crate::doctor::examine::{Examination, Reporter};
 use crate::doctor::fix::control;
 use crate::doctor::subject::{Asked, Service};
 use crate::doctor::{Check, CheckId, Subject};
@@ -16,24 +16,24 @@ pub(super) const EXAMINATION: Examination = Examination {
         CheckId::ServiceRunning,
         CheckId::ServiceVersion,
     ],
-    run: |subject, told| Box::pin(check(subject, told)),
+    run: |subject, reporter| Box::pin(check(subject, reporter)),
 };
 
-async fn check(subject: Arc<Subject>, told: Told) {
+async fn check(subject: Arc<Subject>, reporter: Reporter) {
     let asked = subject.service().await;
     let Service { state, version } = match asked.as_ref() {
         Ok(service) => service,
-        Err(why) => return told.rest(why.as_str()),
+        Err(why) => return reporter.rest(why.as_str()),
     };
     let Some(unit) = &state.installed else {
-        told.tell(absent(&subject, state).await);
-        return told.rest("the service is not installed");
+        reporter.tell(absent(&subject, state).await);
+        return reporter.rest("the service is not installed");
     };
     let about = |id| Check::new(id, unit.display().to_string());
-    told.tell(about(CheckId::ServiceInstalled).ok(format!("{} has it", state.manager)));
-    told.tell(enabled(about(CheckId::ServiceEnabled), state));
-    told.tell(running(about(CheckId::ServiceRunning), state));
-    told.tell(same(
+    reporter.tell(about(CheckId::ServiceInstalled).ok(format!("{} has it", state.manager)));
+    reporter.tell(enabled(about(CheckId::ServiceEnabled), state));
+    reporter.tell(running(about(CheckId::ServiceRunning), state));
+    reporter.tell(same(
         about(CheckId::ServiceVersion),
         state,
         version.as_deref(),

@@ -2,7 +2,7 @@
 
 use super::{HERE, chain};
 use crate::config::Config;
-use crate::doctor::examine::{Examination, Told};
+use crate::doctor::examine::{Examination, Reporter};
 use crate::doctor::subject::Asked;
 use crate::doctor::{Check, CheckId, Subject};
 use crate::spool::DeadLetters;
@@ -16,22 +16,22 @@ const DISK: Duration = Duration::from_millis(2_500);
 
 pub(super) const EXAMINATION: Examination = Examination {
     makes: &[CheckId::SpoolDepth, CheckId::SpoolDeadLetters],
-    run: |subject, told| Box::pin(check(subject, told)),
+    run: |subject, reporter| Box::pin(check(subject, reporter)),
 };
 
-async fn check(subject: Arc<Subject>, told: Told) {
+async fn check(subject: Arc<Subject>, reporter: Reporter) {
     // The spool's own file lags behind by some seconds, to spare the disk.
     let acked_seq = match subject.asked().await.as_ref() {
         Asked::Runs(status) => status.spool.acked_seq,
         _ => 0,
     };
-    let teller = told.clone();
+    let teller = reporter.clone();
     let looking = tokio::task::spawn_blocking(move || {
         teller.tell(depth(&subject, acked_seq));
         teller.tell(dead_letters(&subject));
     });
     if timeout(DISK, looking).await.is_err() {
-        told.rest("the disk does not answer within 2.5 s");
+        reporter.rest("the disk does not answer within 2.5 s");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{HERE, chain};
 use crate::config::BaseUrl;
-use crate::doctor::examine::Told;
+use crate::doctor::examine::Reporter;
 use crate::doctor::{Check, CheckId, Subject};
 use crate::link::{self, DialError, HandshakeProbeError};
 use dgon_protocol::error::ErrorType;
@@ -14,15 +14,15 @@ const UPGRADE: Duration = Duration::from_millis(1_600);
 const CHALLENGE: Duration = Duration::from_millis(900);
 
 /// Tries the handshake up to the challenge, and ends by `end`.
-pub(super) async fn handshake(subject: &Subject, api: &BaseUrl, told: &Told, end: Instant) {
+pub(super) async fn handshake(subject: &Subject, api: &BaseUrl, reporter: &Reporter, end: Instant) {
     let check = Check::new(CheckId::NetworkWebsocket, api.at(LINK_PATH));
     let Some(settings) = subject.link_settings() else {
-        return told.tell(check.skip("this machine is not enrolled"));
+        return reporter.tell(check.skip("this machine is not enrolled"));
     };
     let began = Instant::now();
     let left = end.saturating_duration_since(began);
     let (upgrade, challenge) = (UPGRADE.min(left * 2 / 3), CHALLENGE.min(left / 3));
-    told.tell(
+    reporter.tell(
         match link::probe_handshake(&settings, upgrade, challenge).await {
             Ok(_) => check.ok(format!(
                 "upgraded and challenged in {} ms",
