@@ -4,6 +4,7 @@
 //! kilobytes, not the 128 KiB that the library takes by itself.
 
 use super::LinkSettings;
+use super::refusal::{Lent, lend};
 use crate::api::Unexpected;
 use crate::net::{ConnectError, Stream, Target};
 use crate::own_command::own_command;
@@ -25,7 +26,7 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 const BUFFER_BYTES: usize = 8 * 1024;
 
 /// The link's socket.
-pub(super) type Socket = WebSocketStream<Stream>;
+pub(super) type Socket = WebSocketStream<Lent<Stream>>;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -140,15 +141,19 @@ pub(super) async fn dial(settings: &LinkSettings) -> Result<Dialled, DialError> 
         .max_write_buffer_size(2 * FRAME_BYTES)
         .max_message_size(Some(FRAME_BYTES))
         .max_frame_size(Some(FRAME_BYTES));
+    let (stream, lender) = lend(stream);
     match client_async_with_config(request, stream, Some(config)).await {
         Ok((socket, _)) => Ok(Dialled { socket, host }),
+        Err(WsError::Http(mut response)) => {
+            lender.complete(&mut response).await;
+            Err(refused(&response))
+        }
         Err(error) => Err(not_upgraded(error, target)),
     }
 }
 
 fn not_upgraded(error: WsError, target: Target) -> DialError {
     match error {
-        WsError::Http(response) => refused(&response),
         WsError::Io(source) => DialError::Broken { target, source },
         WsError::Protocol(ProtocolError::HandshakeIncomplete) => DialError::Broken {
             target,

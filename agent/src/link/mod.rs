@@ -5,6 +5,7 @@
 //! | [`status`] | what is known of the link, for status and log |
 //! | `dial` | from an address to an authenticated WebSocket |
 //! | `handshake` | challenge, hello, welcome: both sides prove who they are |
+//! | `refusal` | the body of a refused upgrade, however it is cut |
 //! | `handshake_probe` | the way up to the challenge, for the doctor |
 //! | `session` | life of one session: reader, writer, receipts, news |
 //! | `requests` | what the control plane may ask for: probes, control, jobs |
@@ -22,6 +23,7 @@ mod ended;
 mod handshake;
 mod handshake_probe;
 mod log;
+mod refusal;
 mod requests;
 mod session;
 pub mod status;
