@@ -69,9 +69,9 @@ pub enum Command {
     /// Stop the running agent and wait until another one can start: what runs is finished, as after a SIGTERM (exit 1:
     /// none runs, or it has not ended in time)
     ///
-    /// What runs may take as long as proxy.drain_s; then the last receipts are sent. A second SIGTERM, or `stop` and then a
-    /// SIGTERM, ends the agent at once. An agent that the service manager keeps running is not stopped by this command,
-    /// but by `dgon-agent service stop`; a supervisor of another kind (a container's, for one) may start it again.
+    /// What runs may take as long as proxy.drain_s; then the last receipts are sent. A second SIGTERM ends the agent at
+    /// once. An agent that the service manager keeps running is not stopped by this command, but by `dgon-agent service
+    /// stop`; a supervisor of another kind (a container's, for one) may start it again.
     Stop(Output),
     /// Check this machine and say how to mend what is wrong (exit 1: a check fails; 2: warnings with --strict)
     Doctor(Doctor),
