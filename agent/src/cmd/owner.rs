@@ -34,15 +34,27 @@ pub(super) fn resume(context: &Context, output: Output) -> Result<ExitCode> {
         Ok(report) => report,
         Err(code) => return Ok(code),
     };
-    let text = if report.reasons.is_empty() {
-        "this node takes work from the network".to_owned()
-    } else {
-        format!(
-            "your own orders are lifted; the node still takes no work: {}",
-            report.sentence()
-        )
+    let socket = context.paths.state.socket();
+    let spool = small_runtime()?.block_on(status(&socket))?.spool;
+    if output.json {
+        let mut said = serde_json::to_value(&report)?;
+        said["not_ready"] = Value::from(spool.not_ready);
+        print::json(&said)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let still_none = match (report.reasons.is_empty(), spool.reason) {
+        (true, None) => None,
+        (true, Some(why)) => Some(why),
+        (false, None) => Some(report.sentence()),
+        (false, Some(why)) => Some(format!("{}; also {why}", report.sentence())),
     };
-    tell(&report, output.json, &text)
+    let text = match still_none {
+        None => "this node takes work from the network".to_owned(),
+        Some(why) => {
+            format!("your own orders are lifted; the node still takes no work: {why}")
+        }
+    };
+    tell(&report, false, &text)
 }
 
 pub(super) fn drain(context: &Context, arguments: Drain) -> Result<ExitCode> {
@@ -114,17 +126,22 @@ fn tell(report: &OwnerReport, json: bool, text: &str) -> Result<ExitCode> {
 async fn until_drained(socket: &Path, wait: Duration) -> Result<Status> {
     let began = Instant::now();
     loop {
-        let status = match local::ask(socket, Request::Status).await? {
-            Answer::Status(status) => *status,
-            Answer::Refused { message } => bail!(message),
-            Answer::Done | Answer::KeyRotated(_) | Answer::Owner(_) | Answer::Stopping(_) => {
-                return Err(LocalError::Answer.into());
-            }
-        };
+        let status = status(socket).await?;
         if network_requests(&status) == 0 || began.elapsed() >= wait {
             return Ok(status);
         }
         tokio::time::sleep(ASK_AGAIN).await;
+    }
+}
+
+/// How the running agent is.
+async fn status(socket: &Path) -> Result<Status> {
+    match local::ask(socket, Request::Status).await? {
+        Answer::Status(status) => Ok(*status),
+        Answer::Refused { message } => bail!(message),
+        Answer::Done | Answer::KeyRotated(_) | Answer::Owner(_) | Answer::Stopping(_) => {
+            Err(LocalError::Answer.into())
+        }
     }
 }
 

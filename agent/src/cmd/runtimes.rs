@@ -4,7 +4,7 @@ use super::print::{self, or_dash};
 use super::{Context, small_runtime};
 use crate::cli::Output;
 use crate::identity::{control_plane, load_enrolment};
-use crate::runtime::{FoundRuntime, Readiness, discover};
+use crate::runtime::{FoundRuntime, Look, Readiness, look_once};
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -15,13 +15,13 @@ const NONE: &str = "no LLM runtime answers; start one (such as `ollama serve`), 
 /// Said of a runtime whose list of models is closed to us.
 const KEY: &str = "it asks for an API key; name it under runtimes.endpoints";
 
-fn look(context: &Context) -> Result<Vec<FoundRuntime>> {
+fn look(context: &Context) -> Result<Look> {
     context.quiet_log();
     let config = context.load_config(Vec::new())?.config;
     let enrolment = load_enrolment(&context.paths.state).ok();
     let control_plane = control_plane(&config, enrolment.as_ref());
     let settings = crate::run::registry_settings(&config, control_plane.as_ref())?;
-    Ok(small_runtime()?.block_on(discover(&settings)))
+    Ok(small_runtime()?.block_on(look_once(&settings)))
 }
 
 /// Readiness as a word, and the runtime's reason.
@@ -34,7 +34,11 @@ fn readiness(found: &FoundRuntime) -> (&'static str, Option<&str>) {
 }
 
 pub(super) fn runtimes(context: &Context, output: Output) -> Result<ExitCode> {
-    let found = look(context)?;
+    let Look { found, reports } = look(context)?;
+    let away = || {
+        let named = reports.iter();
+        named.filter_map(|one| Some((one.url.as_str(), one.why_away()?)))
+    };
     if output.json {
         let all: Vec<Value> = found
             .iter()
@@ -55,8 +59,13 @@ pub(super) fn runtimes(context: &Context, output: Output) -> Result<ExitCode> {
                 })
             })
             .collect();
-        print::json(&json!({ "runtimes": all }))?;
-    } else if found.is_empty() {
+        let away: Vec<Value> = away()
+            .map(|(url, why)| json!({ "endpoint": url, "reason": why }))
+            .collect();
+        print::json(&json!({ "runtimes": all, "away": away }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if found.is_empty() {
         print::out(NONE)?;
     } else {
         let head = [
@@ -86,11 +95,17 @@ pub(super) fn runtimes(context: &Context, output: Output) -> Result<ExitCode> {
         }));
         print::out(&print::table(&rows))?;
     }
+    for (url, why) in away() {
+        let why = print::safe(why);
+        print::out(&format!(
+            "AWAY: {url}, named under runtimes.endpoints: {why}\n"
+        ))?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
 pub(super) fn models(context: &Context, output: Output) -> Result<ExitCode> {
-    let found = look(context)?;
+    let found = look(context)?.found;
     let all = || {
         found
             .iter()

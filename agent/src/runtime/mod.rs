@@ -36,7 +36,7 @@ pub use dgon_agent_dataplane::runtime::{
     Access, Endpoint, EndpointError, FoundRuntime, Readiness, Registry, RuntimeKind,
 };
 pub use registry::{
-    EndpointReports, RegistrySettings, discover, look_once, watch_and_report, watch_endpoints,
+    EndpointReports, Look, RegistrySettings, discover, look_once, watch_and_report, watch_endpoints,
 };
 pub use report::{EndpointReport, EndpointState, RuntimeReport};
 

@@ -68,24 +68,33 @@ pub fn watch_and_report(settings: RegistrySettings) -> (Registry, EndpointReport
     (registry, reports)
 }
 
-/// Looks once; the runtimes that answer.
-pub async fn discover(settings: &RegistrySettings) -> Vec<FoundRuntime> {
-    let endpoints = looked_at(settings).await;
-    endpoints
-        .into_iter()
-        .filter_map(|endpoint| endpoint.last)
-        .collect()
+/// What one look came to.
+#[derive(Debug)]
+pub struct Look {
+    /// The runtimes that answer.
+    pub found: Vec<FoundRuntime>,
+    /// The same for people, with the places that the owner named and where none answers.
+    pub reports: Vec<EndpointReport>,
 }
 
-/// Looks once; what is told of it.
-pub async fn look_once(settings: &RegistrySettings) -> Vec<EndpointReport> {
+/// Looks once; the runtimes that answer.
+pub async fn discover(settings: &RegistrySettings) -> Vec<FoundRuntime> {
+    look_once(settings).await.found
+}
+
+/// Looks once.
+pub async fn look_once(settings: &RegistrySettings) -> Look {
     let endpoints = looked_at(settings).await;
     let mut reports = never_asked(settings);
     reports.extend(endpoints.iter().filter_map(|endpoint| {
         let (named, seen) = (endpoint.told_as(), endpoint.seen());
         report(&named, &seen)
     }));
-    reports
+    let found = endpoints.into_iter().filter_map(|endpoint| endpoint.last);
+    Look {
+        found: found.collect(),
+        reports,
+    }
 }
 
 async fn looked_at(settings: &RegistrySettings) -> Vec<WatchedEndpoint> {

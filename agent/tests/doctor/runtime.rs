@@ -191,20 +191,30 @@ fn the_token_is_asked_through_the_proxy_and_its_receipt_says_local() {
 
 #[test]
 fn runtimes_and_models_are_listed() {
-    let (machine, _runtime) = with(SimConfig::new(Kind::Ollama));
-    let list = |what: &str| {
-        let mut command = crate::support::agent(machine.dir.path(), &[what, "--json"]);
+    let (mut machine, runtime) = with(SimConfig::new(Kind::Ollama));
+    let nobody = "http://127.0.0.1:9";
+    machine.set(
+        "DGON_RUNTIMES_ENDPOINTS",
+        format!("{},{nobody}", runtime.url()),
+    );
+    let run = |arguments: &[&str]| {
+        let mut command = crate::support::agent(machine.dir.path(), arguments);
         command.envs(
             machine
                 .environment
                 .iter()
                 .map(|(name, value)| (name, value)),
         );
-        crate::support::json(&command.output().unwrap())
+        command.output().unwrap()
     };
+    let list = |what: &str| json(&run(&[what, "--json"]));
     let runtimes = list("runtimes");
     assert_eq!(runtimes["runtimes"][0]["kind"], "ollama");
     assert_eq!(runtimes["runtimes"][0]["ready"], true);
+    assert_eq!(runtimes["runtimes"].as_array().map(Vec::len), Some(1));
+    assert_eq!(runtimes["away"][0]["endpoint"], nobody);
+    let said = String::from_utf8(run(&["runtimes"]).stdout).unwrap();
+    assert!(said.contains(&format!("AWAY: {nobody}, ")), "{said}");
     let models = list("models");
     assert_eq!(models["models"][0]["id"], Kind::Ollama.default_model());
 }

@@ -93,6 +93,14 @@ async fn a_node_that_serves_nobody_is_not_said_to_serve() {
         mode.contains("; also paused: paused by its owner"),
         "{mode}"
     );
+
+    let resumed = node.run(&["resume"]);
+    assert!(resumed.status.success());
+    let said = stdout(&resumed);
+    assert!(said.contains("still takes no work: "), "{said}");
+    assert!(!said.contains("takes work from the network"), "{said}");
+    let said = json(&node.run(&["resume", "--json"]));
+    assert_eq!(said["not_ready"], "spool_full");
 }
 
 #[tokio::test]

@@ -81,7 +81,7 @@ async fn look(subject: &Subject, reporter: &Reporter) -> Option<Vec<EndpointRepo
             return None;
         }
     };
-    let Ok(endpoints) = timeout(LOOK, look_once(&settings)).await else {
+    let Ok(look) = timeout(LOOK, look_once(&settings)).await else {
         reporter.tell(found().fail(
             "what listens there does not answer within 2.3 s",
             subject.command("runtimes"),
@@ -89,7 +89,7 @@ async fn look(subject: &Subject, reporter: &Reporter) -> Option<Vec<EndpointRepo
         reporter.rest("no runtime answers");
         return None;
     };
-    Some(endpoints)
+    Some(look.reports)
 }
 
 fn found() -> Check {
