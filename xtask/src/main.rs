@@ -139,6 +139,7 @@ fn bench(only: Option<&str>) -> anyhow::Result<()> {
         "--bin=dgon-control-plane",
         "--bin=dgon-sim",
         "--bin=dgon-bench",
+        "--bin=dgon-bare-proxy",
         "--lib",
     ];
     for arguments in [&shipped[..], &beside[..]] {

@@ -1,10 +1,11 @@
-//! First byte of a streamed answer: through the agent's proxy, nginx and haproxy, against directly from the runtime.
+//! First byte of a streamed answer: through the agent's proxy, nginx, haproxy and the bare proxy, against directly from
+//! the runtime.
 //!
 //! With one connection every way is asked in turns, request by request; with 64 connections the ways take turns of
 //! a second. So noise hits all alike. What is reported is the middle over the rounds of what a way adds in a round.
 
 use crate::client::{Client, question, wait_for_runtime};
-use crate::peers::{DIRECT, HAPROXY, NGINX, OURS, Way, ways};
+use crate::peers::{BARE, DIRECT, HAPROXY, NGINX, OURS, Way, ways};
 use crate::process::load_average;
 use crate::programs::Node;
 use crate::report::{Report, Row, median, quantile};
@@ -143,7 +144,7 @@ fn tell(report: &mut Report, connections: usize, added: &Added) {
         report.add(Row {
             what: format!("proxy, first byte added, {connections} connections, {share}"),
             goal: format!("≤ {goal} ms, ≤ 3× nginx"),
-            floor: format!("direct {direct:.3} ms"),
+            floor: floor(direct, of(BARE)),
             peer: peers.join(", "),
             ours: format!("+{ours:.3} ms"),
             ratio: ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}× nginx")),
@@ -151,6 +152,12 @@ fn tell(report: &mut Report, connections: usize, added: &Added) {
             reached: ours <= goal && nginx.is_none_or(|nginx| nginx <= 0.0 || ours <= 3.0 * nginx),
         });
     }
+}
+
+/// The floor: directly, and through hyper alone.
+fn floor(direct: f64, bare: Option<f64>) -> String {
+    let bare = bare.map_or_else(String::new, |bare| format!(", {BARE} +{bare:.3}"));
+    format!("direct {direct:.3} ms{bare}")
 }
 
 /// Measures the proxy with one and with many connections.

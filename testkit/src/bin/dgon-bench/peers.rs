@@ -1,4 +1,5 @@
-//! The proxies that ours is measured beside: nginx and haproxy, set up as their manuals say for streams.
+//! The proxies that ours is measured beside: nginx and haproxy, set up as their manuals say for streams, and the
+//! bare proxy, which is hyper alone and so the floor of ours.
 
 use crate::programs::{Node, Program, free_address};
 use crate::report::Report;
@@ -11,6 +12,7 @@ use std::process::Command;
 pub(crate) const DIRECT: &str = "direct";
 pub(crate) const NGINX: &str = "nginx";
 pub(crate) const HAPROXY: &str = "haproxy";
+pub(crate) const BARE: &str = "hyper alone";
 pub(crate) const OURS: &str = "ours";
 
 /// A way to the runtime.
@@ -30,7 +32,7 @@ pub(crate) fn installed(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// All ways: first the direct one, then the peers that are installed, then ours.
+/// All ways: first the direct one, then the peers that are installed, the bare proxy, and ours.
 pub(crate) fn ways(node: &Node, report: &mut Report) -> Result<Vec<Way>> {
     let way = |name, address| Way {
         name,
@@ -48,8 +50,17 @@ pub(crate) fn ways(node: &Node, report: &mut Report) -> Result<Vec<Way>> {
             None => report.note(format!("{name} is not installed: it is left out")),
         }
     }
+    all.push(bare(node)?);
     all.push(way(OURS, node.place.proxy));
     Ok(all)
+}
+
+/// The bare proxy before the runtime.
+fn bare(node: &Node) -> Result<Way> {
+    let address = free_address()?;
+    let mut command = node.place.command("dgon-bare-proxy");
+    command.args([address.to_string(), node.runtime_address.to_string()]);
+    start(BARE, &mut command, node.place.dir.path(), address)
 }
 
 /// nginx before the runtime; `None` where it is not installed.
@@ -103,7 +114,11 @@ fn start(
     dir: &Path,
     address: SocketAddr,
 ) -> Result<Way> {
-    let program = Program::start(command, &dir.join(format!("{name}.log")), address)?;
+    let program = Program::start(
+        command,
+        &dir.join(format!("{}.log", name.replace(' ', "-"))),
+        address,
+    )?;
     Ok(Way {
         name,
         address,

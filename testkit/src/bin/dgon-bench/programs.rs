@@ -103,7 +103,8 @@ impl Place {
         })
     }
 
-    fn command(&self, program: &str) -> Command {
+    /// A program of ours with the data of this run.
+    pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.bin.join(program));
         command
             .env("DGON_DATA_DIR", self.dir.path().join("control-plane"))

@@ -1,11 +1,12 @@
-//! CPU per streamed token with 64 paced streams at once, beside nginx and haproxy; every byte is checked.
+//! CPU per streamed token with 64 paced streams at once, beside nginx, haproxy and the bare proxy; every byte is
+//! checked.
 //!
 //! The ways take turns of about three seconds. The clients begin one after the other within one interval between
 //! tokens, as independent clients do. Each answer must be, byte for byte, the answer that the runtime gives directly
 //! to the same question, but for its id and its time.
 
 use crate::client::{Client, find, question, wait_for_runtime};
-use crate::peers::{DIRECT, HAPROXY, NGINX, OURS, Way, ways};
+use crate::peers::{BARE, DIRECT, HAPROXY, NGINX, OURS, Way, ways};
 use crate::process::load_average;
 use crate::programs::Node;
 use crate::report::{Report, Row, median};
@@ -185,7 +186,9 @@ fn tell(report: &mut Report, costs: &HashMap<&'static str, Vec<f64>>) {
         report.add(Row {
             what: format!("proxy, CPU per streamed token, {STREAMS} streams{how}"),
             goal: format!("≤ {MOST_OF_NGINX}× nginx"),
-            floor: String::new(),
+            floor: costs
+                .get(BARE)
+                .map_or_else(String::new, |bare| format!("{BARE} {:.1} µs", median(bare))),
             peer: format!("{} µs", peers.join(", ")),
             ours: format!("{:.1} µs", median(ours)),
             ratio: ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}×")),
