@@ -40,8 +40,10 @@ test.beforeAll(async () => {
   env = { DGON_STATE_DIR: state, DGON_CONFIG: join(state, 'agent.yaml'), DGON_NVML_LIB: fakeNvml(), DGON_FAKE_NVML: machine }
   await tellAgent(['enroll', '--api', BASE_URL], { ...env, DGON_ENROL_TOKEN: await enrolmentToken(1, 'eu-west') })
   running.push(start('quiet-agent', agent(), ['run'], env))
-  // It serves once it has found its runtime.
-  await expect.poll(() => ask('/tokenize', { prompt: 'Hello' }).catch(() => 0), { timeout: 60_000 }).toBe(200)
+  // It serves once it has found its runtime. Work that is asked for before that is refused, with a receipt.
+  const models = () => fetch(`${proxy}/v1/models`).then((answer) => answer.text())
+  await expect.poll(() => models().catch(() => ''), { timeout: 60_000 }).toContain(MODEL)
+  expect(await ask('/tokenize', { prompt: 'Hello' })).toBe(200)
 })
 
 test.afterAll(async () => {
