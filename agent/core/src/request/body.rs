@@ -6,7 +6,7 @@
 
 use super::form::{self, Field};
 use super::inflate::ContentCoding;
-use super::scan::{Member, Scanned, Scanner, Value, unescape};
+use super::scan::{Scanned, Scanner, Value, unescape};
 use super::text::Decoder;
 use super::usage::Options;
 use serde_json::value::RawValue;
@@ -173,11 +173,12 @@ impl Body {
         let is_plain = coding == ContentCoding::None && decoder.is_plain();
         let end = end(&scanned, is_plain);
         let [model, stream, options, n, n_cmpl, prompt] = scanned.members;
+        let [exact_options, folded_options] = Options::read(&options);
         Self {
             exact: Reading {
                 model: read_model(model.exact),
                 stream: is_true(stream.exact.as_ref()),
-                options: Options::read(options.exact.as_ref(), Keys::Exact),
+                options: exact_options,
                 answers: answers(
                     n.exact.as_ref(),
                     n_cmpl.exact.as_ref(),
@@ -187,7 +188,7 @@ impl Body {
             folded: Reading {
                 model: read_model(model.folded),
                 stream: is_literal_true(stream.folded.as_ref()),
-                options: folded_options(&options),
+                options: folded_options,
                 answers: answers(
                     n.folded.as_ref(),
                     n_cmpl.folded.as_ref(),
@@ -243,14 +244,6 @@ fn end<const N: usize>(scanned: &Scanned<N>, is_understood: bool) -> Option<End>
         at: scanned.close_at,
         has_members: scanned.has_members,
     })
-}
-
-/// Go puts the members of several `stream_options` together; that is nothing to add to.
-fn folded_options(options: &Member) -> Options {
-    if options.times > 1 {
-        return Options::Unclear;
-    }
-    Options::read(options.folded.as_ref(), Keys::Folded)
 }
 
 fn looks_like_json(body: &[u8]) -> bool {

@@ -8,7 +8,8 @@
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Path {
     text: String,
-    lower: String,
+    /// Absent where it is the same.
+    lower: Option<String>,
     is_plain: bool,
 }
 
@@ -19,6 +20,13 @@ impl Path {
         let raw = raw.split(['?', '#']).next().unwrap_or_default();
         if !raw.starts_with('/') {
             return None;
+        }
+        if is_normal(raw.as_bytes()) {
+            return Some(Self {
+                text: raw.to_owned(),
+                lower: None,
+                is_plain: true,
+            });
         }
         let decoded = decode(raw)?;
         let mut is_plain = true;
@@ -37,8 +45,9 @@ impl Path {
             }
         }
         let text = format!("/{}", segments.join("/"));
+        let has_case = text.bytes().any(|byte| byte.is_ascii_uppercase());
         Some(Self {
-            lower: text.to_ascii_lowercase(),
+            lower: has_case.then(|| text.to_ascii_lowercase()),
             text,
             is_plain,
         })
@@ -51,7 +60,7 @@ impl Path {
 
     /// The path in lower case: no server that is known ignores case, but one that does shall not serve unmeasured.
     pub fn lower(&self) -> &str {
-        &self.lower
+        self.lower.as_deref().unwrap_or(&self.text)
     }
 
     /// Whether no `.`, `..` or `;parameters` stood in it. Servers differ in what they make of those, so such a path
@@ -59,6 +68,15 @@ impl Path {
     pub fn is_plain(&self) -> bool {
         self.is_plain
     }
+}
+
+/// Whether a path is spelled as it reads, as nearly all are: lower case, nothing that is decoded, resolved or left out.
+fn is_normal(raw: &[u8]) -> bool {
+    let is_letter =
+        |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b':' | b'@');
+    raw.windows(2)
+        .all(|pair| is_letter(pair[1]) || (pair[1] == b'/' && pair[0] != b'/'))
+        && raw.last().is_some_and(|last| is_letter(*last))
 }
 
 /// Decodes percent escapes, once.
@@ -159,6 +177,15 @@ mod tests {
                 prop_assert_eq!(twice.as_str(), once.as_str());
                 prop_assert!(twice.is_plain());
             }
+        }
+
+        #[test]
+        fn a_normal_path_reads_as_any_other_spelling_of_it(raw in "(/[a-z0-9_:@-]{0,3}){0,4}") {
+            let normal = is_normal(raw.as_bytes());
+            let escaped = raw.replace('a', "%61").replace('0', "%30").replace('-', "%2d");
+            let (read, other) = (Path::read(&raw), Path::read(&escaped));
+            prop_assert_eq!(&read, &other);
+            prop_assert!(!normal || read.unwrap().as_str() == raw);
         }
 
         #[test]

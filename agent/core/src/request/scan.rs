@@ -195,6 +195,12 @@ impl<const N: usize> Scanner<N> {
         if self.is_key_long {
             return None;
         }
+        // Nearly all names are plain, and those need no copy.
+        if self.key.is_ascii() && !self.key.contains(&b'\\') {
+            let mut names = self.watched.iter().map(|name| name.as_bytes());
+            let at = names.position(|name| name.eq_ignore_ascii_case(&self.key))?;
+            return Some((at, self.watched[at].as_bytes() == self.key));
+        }
         let key = unescape(&self.key)?;
         let folded: String = key.chars().map(fold).collect();
         let at = self.watched.iter().position(|name| *name == folded)?;

@@ -4,7 +4,7 @@
 //! last byte, at the place that wins; everything else of the body stays as it is.
 
 use super::body::{Body, Keys, is_literal_true, is_true};
-use super::scan::{Scanner, Value};
+use super::scan::{Member, Scanned, Scanner, Value};
 use bytes::Bytes;
 use std::ops::Range;
 
@@ -38,38 +38,69 @@ pub(super) struct Flag {
 }
 
 impl Options {
-    pub(super) fn read(value: Option<&Value>, keys: Keys) -> Self {
-        let Some(value) = value else {
-            return Self::Absent;
+    /// The options as servers read them that want the exact name, and as those do that ignore its case.
+    pub(super) fn read(options: &Member) -> [Self; 2] {
+        let exact = options.exact.as_ref();
+        let read = exact.map(|exact| (exact, Read::of(exact)));
+        // Go puts the members of several `stream_options` together; that is nothing to add to.
+        let folded = match (&options.folded, &read) {
+            _ if options.times > 1 => Self::Unclear,
+            (Some(folded), Some((exact, read))) if folded == *exact => read.options(Keys::Folded),
+            (Some(folded), _) => Read::of(folded).options(Keys::Folded),
+            (None, _) => Self::Absent,
         };
+        let exact = read.map_or(Self::Absent, |(_, read)| read.options(Keys::Exact));
+        [exact, folded]
+    }
+}
+
+/// The options, scanned once.
+enum Read {
+    Known(Options),
+    Object {
+        at: Range<usize>,
+        scanned: Scanned<2>,
+    },
+}
+
+impl Read {
+    fn of(value: &Value) -> Self {
         let Some(text) = value.text.as_deref() else {
-            return Self::Unclear;
+            return Self::Known(Options::Unclear);
         };
         if text == b"null" {
-            return Self::Null(value.at.clone());
+            return Self::Known(Options::Null(value.at.clone()));
         }
         let mut scanner = Scanner::new(["include_usage", "continuous_usage_stats"], 64);
         scanner.feed(text);
         let scanned = scanner.finish();
         if !scanned.is_whole || scanned.members.iter().any(|member| member.times > 1) {
-            return Self::Unclear;
+            return Self::Known(Options::Unclear);
         }
-        let start = value.at.start;
-        let [usage, running] = scanned.members.map(|member| {
+        Self::Object {
+            at: value.at.clone(),
+            scanned,
+        }
+    }
+
+    fn options(&self, keys: Keys) -> Options {
+        let (at, scanned) = match self {
+            Self::Known(options) => return options.clone(),
+            Self::Object { at, scanned } => (at, scanned),
+        };
+        let [usage, running] = scanned.members.each_ref().map(|member| {
             let (value, is_true) = match keys {
-                Keys::Exact => (member.exact.clone(), is_true(member.exact.as_ref())),
-                Keys::Folded => (
-                    member.folded.clone(),
-                    is_literal_true(member.folded.as_ref()),
-                ),
+                Keys::Exact => (&member.exact, is_true(member.exact.as_ref())),
+                Keys::Folded => (&member.folded, is_literal_true(member.folded.as_ref())),
             };
+            let place = |value: &Value| at.start + value.at.start..at.start + value.at.end;
             Flag {
-                at: value.map(|value| start + value.at.start..start + value.at.end),
+                at: value.as_ref().map(place),
                 is_true,
             }
         });
-        Self::Object {
-            at: value.at.clone(),
+        Options::Object {
+            at: at.clone(),
             has_members: scanned.has_members,
             usage,
             running,

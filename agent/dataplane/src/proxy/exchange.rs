@@ -15,12 +15,14 @@ use dgon_agent_core::error::chain;
 use dgon_agent_core::facts::{Failure, hash_text};
 use dgon_agent_core::meter::{Dialect, Ending, Label, Meter, MeterSettings, Usage};
 use dgon_agent_core::request::usage::{REFUSAL_BYTES, Repeats, is_refused, may_be_refused};
-use dgon_agent_core::request::{Body, Model, Path, Route};
+use dgon_agent_core::request::{Body, Model, Route};
 use dgon_protocol::receipt::Source;
 use http::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue,
 };
 use http::{Request, Response, Version, request, response};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::time::Duration;
 
 /// What an answer must be read as.
@@ -52,9 +54,8 @@ impl Proxy {
             body: &read,
         };
         let found = self.registry.current();
-        let runtime = asked.choose(&found, Path::read(&path).as_ref());
-        self.describe(&mut in_flight, &asked, &body, runtime);
-        let Some(runtime) = runtime else {
+        let Some(runtime) = asked.choose(&found, &path) else {
+            self.describe(&mut in_flight, &asked, &body, None);
             let failure = Failure::Unreachable;
             return refuse(in_flight, failure, Refusal::NoRuntime, &path, NO_RUNTIME).await;
         };
@@ -81,17 +82,23 @@ impl Proxy {
             Some(repeats) => read.with_usage(&body, runtime.kind.behaviour().keys, repeats),
             None => None,
         };
+        // What the receipt says of the request is put together while the runtime works on it.
+        let describe = || self.describe(&mut in_flight, &asked, &body, Some(runtime));
         let sent = match with_usage {
-            None => self.send_work(runtime, head, body).await,
+            None => {
+                let sending = self.send_work(runtime, head, body.clone());
+                meanwhile(sending, describe).await
+            }
             Some(with_usage) => {
-                let first = self.send_work(runtime, head.clone(), with_usage).await;
+                let sending = self.send_work(runtime, head.clone(), with_usage);
+                let first = meanwhile(sending, describe).await;
                 match self.unless_refused(first).await {
                     Some(sent) => {
                         plan.drop_usage_event = true;
                         sent
                     }
                     // Rare, and no part of the future of all others.
-                    None => Box::pin(self.ask_without_usage(runtime, head, body)).await,
+                    None => Box::pin(self.ask_without_usage(runtime, head, body.clone())).await,
                 }
             }
         };
@@ -293,6 +300,19 @@ impl Proxy {
         let answer = Answer::passed(body, Some(measuring), stall, plan.hold_last);
         Response::from_parts(head, answer)
     }
+}
+
+/// Waits for `sending`; what is to be done meanwhile is done once it has begun.
+async fn meanwhile<F: Future>(sending: F, todo: impl FnOnce()) -> F::Output {
+    let (mut sending, mut todo) = (pin!(sending), Some(todo));
+    poll_fn(|cx| {
+        let polled = sending.as_mut().poll(cx);
+        if let Some(todo) = todo.take() {
+            todo();
+        }
+        polled
+    })
+    .await
 }
 
 /// What came of sending a request: the head of an answer, or why there is none.

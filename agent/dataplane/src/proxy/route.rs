@@ -19,16 +19,20 @@ impl WorkRequest<'_> {
         }
     }
 
-    /// The runtime that the work is for.
+    /// The runtime that the work, which was asked for under this path, is for.
     pub(super) fn choose<'f>(
         &self,
         found: &'f [FoundRuntime],
-        path: Option<&Path>,
+        path: &str,
     ) -> Option<&'f FoundRuntime> {
+        let is_known = self.route.spoken_by.is_some();
+        let path = (!is_known).then(|| Path::read(path)).flatten();
         choose(found, |runtime| Criteria {
             speaks: match self.route.spoken_by {
                 Some(dialect) => runtime.kind.behaviour().speaks.contains(&dialect),
-                None => path.is_none_or(|path| runtime.kind.answers(path.as_str())),
+                None => path
+                    .as_ref()
+                    .is_none_or(|path| runtime.kind.answers(path.as_str())),
             },
             model: self.model(runtime.kind).name().map(str::to_owned),
         })
@@ -120,7 +124,7 @@ mod tests {
             route: &route,
             body: &Body::read(body.as_bytes(), None, None),
         };
-        let runtime = asked.choose(found, Path::read(path).as_ref());
+        let runtime = asked.choose(found, path);
         runtime.map(|runtime| runtime.endpoint.port())
     }
 

@@ -6,10 +6,12 @@
 //!
 //! | module | owns |
 //! |---|---|
+//! | `random` | random bits of request ids |
 //! | `signer` | from facts to a signed receipt |
 //! | `writer` | the thread |
 //! | this one | the handle that proxy, link and local socket share |
 
+mod random;
 mod signer;
 mod writer;
 
@@ -296,10 +298,7 @@ impl ReceiptSink for Receipts {
     }
 
     fn next_request_id(&self) -> RequestId {
-        let mut random = [0u8; 16];
-        // Without entropy the time still tells ids apart, and the store refuses the double that it may not.
-        let _ = getrandom::fill(&mut random);
-        RequestId::generate(unix_ms(), u128::from_le_bytes(random))
+        RequestId::generate(unix_ms(), random::u128())
     }
 
     fn record(&self, facts: RequestFacts) -> BoxFuture<'_, Result<u64, SinkError>> {
