@@ -58,7 +58,7 @@ pub(crate) fn ways(node: &Node, report: &mut Report) -> Result<Vec<Way>> {
 /// The bare proxy before the runtime.
 fn bare(node: &Node) -> Result<Way> {
     let address = free_address()?;
-    let mut command = node.place.command("dgon-bare-proxy");
+    let mut command = node.place.own_program("dgon-bare-proxy");
     command.args([address.to_string(), node.runtime_address.to_string()]);
     start(BARE, &mut command, node.place.dir.path(), address)
 }

@@ -104,7 +104,7 @@ impl Place {
     }
 
     /// A program of ours with the data of this run.
-    pub(crate) fn command(&self, program: &str) -> Command {
+    pub(crate) fn own_program(&self, program: &str) -> Command {
         let mut command = Command::new(self.bin.join(program));
         command
             .env("DGON_DATA_DIR", self.dir.path().join("control-plane"))
@@ -122,7 +122,7 @@ impl Place {
         environment: &[(&str, &str)],
         listens: SocketAddr,
     ) -> Result<Program> {
-        let mut command = self.command(program);
+        let mut command = self.own_program(program);
         command.args(arguments).envs(environment.iter().copied());
         let log = self.dir.path().join(format!("{program}.log"));
         Program::start(&mut command, &log, listens)
@@ -136,7 +136,7 @@ impl Place {
         environment: &[(&str, &str)],
     ) -> Result<String> {
         let output = self
-            .command(program)
+            .own_program(program)
             .args(arguments)
             .envs(environment.iter().copied())
             .output()?;
