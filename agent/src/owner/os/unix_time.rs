@@ -14,10 +14,12 @@ unsafe extern "C" {
 /// Minute of the day by the local clock. Follows a zone that was changed while the agent runs.
 pub(in crate::owner) fn minute_of_day() -> Option<u16> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-    minute_at(libc::time_t::try_from(since.as_secs()).ok()?)
+    minute_at(since.as_secs())
 }
 
-fn minute_at(unix_s: libc::time_t) -> Option<u16> {
+fn minute_at(unix_s: u64) -> Option<u16> {
+    // As wide as the system has it, which musl is about to change.
+    let unix_s = unix_s.try_into().ok()?;
     let mut local = std::mem::MaybeUninit::<libc::tm>::zeroed();
     // SAFETY: tzset takes nothing and is thread-safe in glibc, musl and macOS as long as nobody changes the
     // environment meanwhile; this program never does.
