@@ -35,14 +35,26 @@ pub(super) fn resume(context: &Context, output: Output) -> Result<ExitCode> {
         Err(code) => return Ok(code),
     };
     let socket = context.paths.state.socket();
-    let spool = small_runtime()?.block_on(status(&socket))?.spool;
+    // The order is in force, whatever comes of this.
+    let spool = small_runtime()?.block_on(status(&socket));
     if output.json {
         let mut said = serde_json::to_value(&report)?;
-        said["not_ready"] = Value::from(spool.not_ready);
+        if let Ok(status) = spool {
+            said["not_ready"] = Value::from(status.spool.not_ready);
+        }
         print::json(&said)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let still_none = match (report.reasons.is_empty(), spool.reason) {
+    let spool = match spool {
+        Ok(status) => status.spool.reason,
+        Err(error) => {
+            let text = format!(
+                "your own orders are lifted; whether the node takes work is not known: {error}"
+            );
+            return tell(&report, false, &text);
+        }
+    };
+    let still_none = match (report.reasons.is_empty(), spool) {
         (true, None) => None,
         (true, Some(why)) => Some(why),
         (false, None) => Some(report.sentence()),

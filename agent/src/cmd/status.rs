@@ -181,7 +181,7 @@ fn today(status: &Status) -> String {
             "{} receipts, {} tokens in, {} tokens out",
             today.receipts, today.input, today.output
         ),
-        None => "the spool cannot be read".to_owned(),
+        None => "receipts not counted: the spool cannot be read, or not yet".to_owned(),
     };
     let earned = match &status.earnings_today_usd {
         Some(usd) => format!("{} USD earned", print::safe(usd)),

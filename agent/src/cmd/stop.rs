@@ -78,6 +78,19 @@ enum StopError {
     },
 }
 
+impl StopError {
+    /// The process that a person is told to end by a signal.
+    fn pid_to_signal(&self) -> Option<u32> {
+        match self {
+            Self::Silent { pid } | Self::OtherVersion { pid, .. } => *pid,
+            Self::Service { .. }
+            | Self::Manager { .. }
+            | Self::NoSocket { .. }
+            | Self::Late { .. } => None,
+        }
+    }
+}
+
 fn pid_text(pid: Option<u32>) -> String {
     pid.map_or(String::new(), |pid| format!(" (pid {pid})"))
 }
@@ -97,19 +110,18 @@ pub(super) fn run(context: &Context, output: Output) -> Result<ExitCode> {
     let state = &context.paths.state;
     let runtime = small_runtime()?;
     let began = Instant::now();
-    let Some(running) = runtime.block_on(find(state))? else {
-        return not_running(state, output.json);
-    };
-    let pid = running.pid;
-    let service = service::of_process(pid, MANAGER);
-    if let Some(level) = service.map_err(|source| StopError::Manager { pid, source })? {
-        return Err(StopError::Service {
-            pid,
-            level,
-            command: service::command_to_copy(level, "stop"),
+    let running = match runtime.block_on(find(state)) {
+        Ok(Some(running)) => running,
+        Ok(None) => return not_running(state, output.json),
+        Err(error) => {
+            // Signals are of no use where a service keeps it: that one starts it again, or takes it for failed.
+            if let Some(pid) = error.downcast_ref().and_then(StopError::pid_to_signal) {
+                not_of_a_service(pid)?;
+            }
+            return Err(error);
         }
-        .into());
-    }
+    };
+    not_of_a_service(running.pid)?;
     let stopping = runtime.block_on(ask(state, &running))?;
     if !output.json {
         print::out(&begun(&stopping))?;
@@ -127,6 +139,20 @@ pub(super) fn run(context: &Context, output: Output) -> Result<ExitCode> {
         print::out("it has ended; another one can start\n")?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// # Errors
+/// [`StopError`] where a service manager runs the process, or does not say whether it does.
+fn not_of_a_service(pid: u32) -> Result<(), StopError> {
+    let service = service::of_process(pid, MANAGER);
+    match service.map_err(|source| StopError::Manager { pid, source })? {
+        None => Ok(()),
+        Some(level) => Err(StopError::Service {
+            pid,
+            level,
+            command: service::command_to_copy(level, "stop"),
+        }),
+    }
 }
 
 /// The same words and exit code as every command that needs a running agent.

@@ -3,13 +3,14 @@
 use super::fix::System;
 use super::fix::control::{ByHand, Control};
 use crate::cli::VERSION;
-use crate::config::{BaseUrl, Config, ConfigError, Loaded, Paths};
+use crate::config::{BaseUrl, Config, ConfigError, Loaded, Paths, StateDir};
 use crate::identity::{self, Enrolment, Identity, IdentityError, control_plane};
 use crate::link::LinkSettings;
 use crate::local::{self, Answer, LocalError, Request, Status};
 use crate::net::Network;
 use crate::own_command::own_command;
 use crate::service::{self, ServiceState};
+use crate::spool::Lock;
 use dgon_agent_core::error::chain;
 use dgon_protocol::key::NodeKey;
 use futures_util::FutureExt as _;
@@ -20,6 +21,8 @@ use tokio::time::timeout;
 
 /// How long the running agent may take to say how it is.
 const ANSWER: Duration = Duration::from_millis(1_800);
+/// How long after a hang-up it is asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// How long the system may take to say whose the socket is.
 const LISTENER: Duration = Duration::from_millis(200);
 /// How long the service manager and the program that it starts may take.
@@ -84,12 +87,12 @@ impl Subject {
             .as_ref()
             .ok()
             .and_then(|loaded| loaded.config.control_plane.ca_file.clone());
-        let socket = paths.state.socket();
+        let state = paths.state.clone();
         Self {
             key: identity::load_key(&paths.state),
             enrolment: identity::load_enrolment(&paths.state),
             network: Network::from_environment(ca_file.as_deref()),
-            asked: async move { Arc::new(ask(&socket).await) }.boxed().shared(),
+            asked: async move { Arc::new(ask(&state).await) }.boxed().shared(),
             service: async { Arc::new(inspect().await) }.boxed().shared(),
             paths,
             config,
@@ -263,8 +266,21 @@ async fn inspect() -> Result<Service, String> {
     }
 }
 
-async fn ask(socket: &std::path::Path) -> Asked {
-    match timeout(ANSWER, local::ask(socket, Request::Status)).await {
+async fn ask(state: &StateDir) -> Asked {
+    let socket = &state.socket();
+    let asking = async {
+        loop {
+            let said = local::ask(socket, Request::Status).await;
+            // Who hangs up has ended or is about to; until the lock is free it may as well be about to answer.
+            let is_over = !matches!(said, Err(LocalError::HungUp))
+                || !Lock::is_taken(state.path()).unwrap_or(false);
+            if is_over {
+                return said;
+            }
+            tokio::time::sleep(ASK_AGAIN).await;
+        }
+    };
+    match timeout(ANSWER, asking).await {
         Ok(Ok(Answer::Status(status))) => Asked::Runs(status),
         Ok(Ok(_)) | Ok(Err(LocalError::Answer)) => Asked::OtherVersion,
         Ok(Err(LocalError::NotRunning(_) | LocalError::HungUp)) => Asked::Absent,

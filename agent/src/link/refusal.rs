@@ -13,8 +13,8 @@ use tokio::time::timeout;
 
 /// Longest body that is read; a reason is short.
 const BODY_BYTES: usize = 16 * 1024;
-/// How long the rest of a body may take.
-const REST_WITHIN: Duration = Duration::from_secs(2);
+/// How long the rest of a body may take: it was sent with the head, and who dials has little time for all of it.
+const REST_WITHIN: Duration = Duration::from_millis(500);
 
 /// A connection that whoever drops it gives back.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub(super) fn lend<S>(stream: S) -> (Lent<S>, Lender<S>) {
 
 impl<S: AsyncRead + Unpin> Lender<S> {
     /// Completes the body of an answer whose head came over the connection, as far as its length is known and it comes
-    /// in time. A body without a length stays as it is.
+    /// in time. A body without a length, as one in chunks, stays as it is.
     pub(super) async fn complete(&self, answer: &mut http::Response<Option<Vec<u8>>>) {
         let length = answer.headers().get(http::header::CONTENT_LENGTH);
         let length = length.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());

@@ -6,11 +6,15 @@ use std::time::Duration;
 use tokio::io::{
     AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
 };
+use tokio::time::timeout;
 
 /// Connections served at once; others wait for their turn.
 pub(super) const CONNECTIONS: usize = 8;
 /// How long one exchange may take.
 pub(super) const WITHIN: Duration = Duration::from_secs(10);
+/// How long the request may take to come: it is one line that is written at once. Whoever says nothing must not hold a
+/// place so long that the agent seems to be frozen to those who wait.
+const REQUEST_WITHIN: Duration = Duration::from_millis(500);
 /// Longest request line.
 const REQUEST_BYTES: u64 = 4 * 1024;
 /// Longest answer line.
@@ -24,9 +28,8 @@ pub(super) async fn answer(
     responder: &dyn Responder,
 ) -> io::Result<()> {
     let mut line = String::new();
-    BufReader::new(read.take(REQUEST_BYTES))
-        .read_line(&mut line)
-        .await?;
+    let mut read = BufReader::new(read.take(REQUEST_BYTES));
+    timeout(REQUEST_WITHIN, read.read_line(&mut line)).await??;
     let answer = match serde_json::from_str(&line) {
         Ok(_) if !may_ask => Answer::Refused {
             message: "only the user who runs the agent, and root, may ask it".to_owned(),

@@ -132,7 +132,7 @@ pub struct Status {
     pub link: LinkStatus,
     /// The spool.
     pub spool: SpoolReport,
-    /// Receipts and tokens since midnight UTC; absent where the spool cannot be read.
+    /// Receipts and tokens since midnight UTC; absent where the spool cannot be read, or takes long.
     pub today: Option<Tokens>,
     /// What the node earned since midnight UTC, a decimal number of USD; absent where the control plane does not
     /// tell, which is not 0.

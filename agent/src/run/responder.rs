@@ -53,6 +53,8 @@ pub(super) struct LocalResponder {
     pub(super) state: StateDir,
     /// Held while an order of the owner is written, so that they are kept in the order in which they came.
     pub(super) ordering: tokio::sync::Mutex<()>,
+    /// Held while the spools are read, so that a disk that hangs holds one thread, however often it is asked about.
+    pub(super) reading: Arc<tokio::sync::Mutex<()>>,
     pub(super) key_changes: mpsc::Sender<KeyChangeRequest>,
     pub(super) gpus: GpuAccess,
     pub(super) energy: Option<EnergyMeter>,
@@ -170,15 +172,27 @@ impl LocalResponder {
     /// Receipts of former keys that wait for the control plane.
     async fn former_waiting(&self) -> Option<u64> {
         let state = self.state.clone();
-        let counting = tokio::task::spawn_blocking(move || former_waiting(&state));
-        counting.await.ok()?.ok()
+        self.read(move || former_waiting(&state)).await
     }
 
     /// Receipts and tokens of the day.
     pub(super) async fn today(&self) -> Option<Tokens> {
         let (counters, state) = (Arc::clone(&self.counters), self.state.clone());
-        let counting = tokio::task::spawn_blocking(move || counters.today.get_or_count(&state));
-        counting.await.ok()?.ok()
+        self.read(move || counters.today.get_or_count(&state)).await
+    }
+
+    /// Reads the spools, when nobody else does.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+    ) -> Option<T> {
+        let alone = Arc::clone(&self.reading).lock_owned().await;
+        let reading = tokio::task::spawn_blocking(move || {
+            let read = read();
+            drop(alone);
+            read
+        });
+        reading.await.ok()?.ok()
     }
 
     /// In force at once, and kept.

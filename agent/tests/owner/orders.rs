@@ -1,6 +1,7 @@
 //! `pause`, `drain`, `resume`, `status`: what they do, what survives, who may.
 
 use crate::node::Node;
+use crate::support::between::between;
 use crate::support::{json, stderr, stdout};
 use dgon_agent::mode::Mode;
 use dgon_protocol::frame::PausedReason;
@@ -172,4 +173,21 @@ async fn another_user_is_refused() {
         assert!(stderr(&said).contains("only the user"), "{}", stderr(&said));
     }
     assert_eq!(node.until(|_| true).await.owner.mode, Mode::Serving);
+}
+
+/// An order that is in force is not told as one that failed.
+#[tokio::test]
+async fn a_resume_is_told_also_where_the_agent_does_not_say_how_it_is() {
+    let node = Node::serving("").await;
+    between(&node.machine.state.socket(), |answer| {
+        let is_status = answer.to_string().contains("uptime_s");
+        (!is_status).then_some(answer)
+    });
+    let resumed = node.run(&["resume"]);
+    assert!(resumed.status.success(), "{}", stderr(&resumed));
+    let said = stdout(&resumed);
+    assert!(said.contains("is not known"), "{said}");
+    let said = json(&node.run(&["resume", "--json"]));
+    assert_eq!(said["mode"], "serving");
+    assert_eq!(said.get("not_ready"), None);
 }

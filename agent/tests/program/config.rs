@@ -145,12 +145,19 @@ fn broken_files_are_told_apart_from_missing_ones() {
 
 #[test]
 fn a_circle_of_proxy_and_runtime_is_refused() {
-    for host in ["localhost", "LOCALHOST.", "127.0.0.2", "0.0.0.0", "[::1]"] {
+    for host in ["localhost", "LOCALHOST.", "127.0.0.1", "0.0.0.0", "[::1]"] {
         let dir = with_file(&format!(
             "runtimes:\n  endpoints:\n    - http://{host}:11435\n"
         ));
         assert!(refused(dir.path(), &[]).contains("circle"), "{host}");
     }
+    // Another address of this machine is another place, but for a proxy that serves all of them.
+    let text = "runtimes:\n  endpoints:\n    - http://127.0.0.2:11435\n";
+    let check = |dir: &Path| agent(dir, &["config", "check"]).output().unwrap();
+    let dir = with_file(text);
+    assert!(check(dir.path()).status.success());
+    let dir = with_file(&format!("proxy:\n  listen: 0.0.0.0:11435\n{text}"));
+    assert!(refused(dir.path(), &[]).contains("circle"));
     let dir = with_file("runtimes:\n  endpoints:\n    - {url: http://gpu-box, ca_file: ca.pem}\n");
     assert!(refused(dir.path(), &[]).contains("https address alone"));
 }

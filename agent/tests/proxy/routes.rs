@@ -198,6 +198,20 @@ async fn bodies_are_bounded() {
     assert_eq!(ask(proxy.addr, "/v1/completions", &fits).await.status, 200);
     // Nothing was asked of a runtime by the one that was too large.
     assert_eq!(sink.wait_for(2).await.len(), 2);
+    // The body with usage asked for is a copy, for which there is no memory; what was asked is known all the same.
+    let stream = format!(
+        "{{\"model\":\"m\",\"stream\":true,\"x\":\"{}\"}}",
+        "y".repeat(900)
+    );
+    let refused = ask(proxy.addr, "/v1/completions", &stream).await;
+    assert_eq!(refused.status, 503);
+    let facts = sink.wait_for(3).await.remove(2);
+    assert_eq!(facts.failure, Some(Failure::BadRequest));
+    assert_eq!(
+        (facts.model_id.as_str(), facts.runtime.as_deref()),
+        ("m", Some("vllm"))
+    );
+    assert!(facts.prompt_hash.is_some());
 }
 
 #[tokio::test]

@@ -76,6 +76,7 @@ impl Proxy {
         let mut copy = self.admission.body_share();
         let with_usage = match self.usage_to_ask(&asked, runtime) {
             Some(_) if !copy.grow(body.len()) => {
+                self.describe(&mut in_flight, &asked, &body, Some(runtime));
                 let (failure, refusal) = (Failure::BadRequest, Refusal::Busy);
                 return refuse(in_flight, failure, refusal, &path, TOO_MANY_LARGE).await;
             }

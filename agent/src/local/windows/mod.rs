@@ -36,14 +36,18 @@ pub async fn serve(
     let mut waiting = access::create(&name, true).map_err(failed)?;
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
-        let connected = tokio::select! {
-            connected = waiting.connect() => connected,
+        // Room first: who finds none waits for a pipe to be there.
+        let next = async {
+            let permit = Arc::clone(&room).acquire_owned().await;
+            (permit, waiting.connect().await)
+        };
+        let (permit, connected) = tokio::select! {
+            next = next => next,
             () = stop.cancelled() => return Ok(()),
         };
         let fresh = access::create(&name, false).map_err(failed)?;
         let pipe = std::mem::replace(&mut waiting, fresh);
-        // Who finds no room hangs up and may ask again.
-        if let (Ok(()), Ok(permit)) = (connected, Arc::clone(&room).try_acquire_owned()) {
+        if connected.is_ok() {
             let responder = Arc::clone(&responder);
             tokio::spawn(async move {
                 // The other side went away or was too slow; it is its own loss.
