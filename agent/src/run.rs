@@ -216,7 +216,7 @@ async fn begin(
         counters: opened.counters,
         state: state.clone(),
         ordering: tokio::sync::Mutex::default(),
-        reading: Arc::default(),
+        counting: Default::default(),
         key_changes: key_changes_out,
         gpus: opened.gpus,
         energy: opened.energy,

@@ -196,8 +196,10 @@ fn receipts(status: &Status) -> String {
         "{} today, {} waiting of at most {}, acknowledged up to number {} of this key's chain",
         spool.receipts_today, spool.depth, spool.max_receipts, spool.acked_seq
     );
-    if let Some(many @ 1..) = spool.former_waiting {
-        text.push_str(&format!(", {many} of former keys waiting"));
+    match spool.former_waiting {
+        Some(0) => {}
+        Some(many) => text.push_str(&format!(", {many} of former keys waiting")),
+        None => text.push_str(", those of former keys not counted"),
     }
     if spool.dead_letters > 0 {
         text.push_str(&format!(", {} refused", spool.dead_letters));

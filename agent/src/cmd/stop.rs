@@ -69,6 +69,15 @@ enum StopError {
         WITHOUT_SOCKET.as_secs()
     )]
     NoSocket { state: std::path::PathBuf },
+    /// It was asked, and its end cannot be seen.
+    #[error(
+        "the agent was asked to stop; whether it has ended is not known, for the lock of {} cannot be looked at",
+        state.display()
+    )]
+    Unseen {
+        state: std::path::PathBuf,
+        source: std::io::Error,
+    },
     /// It was asked and is still there.
     #[error("the agent (pid {pid}) has not ended within {within_s} s: {now}")]
     Late {
@@ -86,6 +95,7 @@ impl StopError {
             Self::Service { .. }
             | Self::Manager { .. }
             | Self::NoSocket { .. }
+            | Self::Unseen { .. }
             | Self::Late { .. } => None,
         }
     }
@@ -206,7 +216,20 @@ async fn find(state: &StateDir) -> Result<Option<Status>> {
 
 /// Asks it to stop.
 async fn ask(state: &StateDir, running: &Status) -> Result<Stopping> {
-    match local::ask(&state.socket(), Request::Stop).await {
+    let give_up = Instant::now() + WITHOUT_SOCKET;
+    let said = loop {
+        let said = local::ask(&state.socket(), Request::Stop).await;
+        // Who hangs up may be about to end, or have failed to answer.
+        let is_hung_up = matches!(said, Err(LocalError::HungUp));
+        if !is_hung_up
+            || !Lock::is_taken(state.path()).unwrap_or(false)
+            || Instant::now() >= give_up
+        {
+            break said;
+        }
+        sleep(LOOK_AGAIN).await;
+    };
+    match said {
         Ok(Answer::Stopping(stopping)) => Ok(stopping),
         Ok(Answer::Refused { message }) => {
             let pid = Some(running.pid);
@@ -218,7 +241,7 @@ async fn ask(state: &StateDir, running: &Status) -> Result<Stopping> {
         // Somebody else has stopped it meanwhile: it may still hold the lock.
         Err(LocalError::NotRunning(_) | LocalError::HungUp) => Ok(Stopping {
             pid: running.pid,
-            in_flight: 0,
+            in_flight: running.in_flight,
             receipts_waiting: running.spool.depth,
             within_s: WITHOUT_SOCKET.as_secs(),
         }),
@@ -248,7 +271,13 @@ fn begun(stopping: &Stopping) -> String {
 /// Waits until the lock is free, as long as the agent said that it may take.
 async fn until_ended(state: &StateDir, stopping: &Stopping) -> Result<(), StopError> {
     let give_up = Instant::now() + Duration::from_secs(stopping.within_s);
-    while Lock::is_taken(state.path()).unwrap_or(false) {
+    let is_taken = || {
+        Lock::is_taken(state.path()).map_err(|source| StopError::Unseen {
+            state: state.path().to_owned(),
+            source,
+        })
+    };
+    while is_taken()? {
         if Instant::now() >= give_up {
             return Err(StopError::Late {
                 pid: stopping.pid,

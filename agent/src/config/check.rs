@@ -3,7 +3,6 @@
 use super::RuntimeEndpoint;
 use super::model::Config;
 use crate::runtime::Endpoint;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Longest region that receipts carry without being a nuisance, characters.
 const REGION_CHARS: usize = 64;
@@ -115,7 +114,7 @@ fn broken_endpoint(i: usize, named: &RuntimeEndpoint, config: &Config) -> Vec<St
     let endpoint = &named.url;
     match Endpoint::parse(&endpoint.to_string()) {
         Err(error) => broken.push(format!("runtimes.endpoints[{i}]: {error}")),
-        Ok(there) if reaches(&there, config.proxy.listen) => broken.push(format!(
+        Ok(there) if there.reaches(config.proxy.listen) => broken.push(format!(
             "runtimes.endpoints[{i}]: is the proxy's own address (proxy.listen), which would go in a circle"
         )),
         Ok(_) => {}
@@ -126,20 +125,6 @@ fn broken_endpoint(i: usize, named: &RuntimeEndpoint, config: &Config) -> Vec<St
         ));
     }
     broken
-}
-
-/// Whether who connects to `there` reaches the proxy that listens at `listen`. Two addresses of this machine are two
-/// places, but for those that stand for all of them; the proxy of 127.0.0.1 serves `[::1]` too.
-fn reaches(there: &Endpoint, listen: SocketAddr) -> bool {
-    let here = Endpoint::new(listen.ip().to_string(), listen.port());
-    let is_served = |ip: IpAddr| {
-        ip.is_unspecified()
-            || listen.ip().is_unspecified()
-            || ip == listen.ip()
-            || (ip == Ipv6Addr::LOCALHOST && listen.ip() == Ipv4Addr::LOCALHOST)
-    };
-    // A name that is this machine's may be any of its addresses.
-    there.normalised() == here.normalised() && there.host().parse().map_or(true, is_served)
 }
 
 fn is_host(host: &str) -> bool {

@@ -29,8 +29,12 @@ pub(super) async fn answer(
 ) -> io::Result<()> {
     let mut line = String::new();
     let mut read = BufReader::new(read.take(REQUEST_BYTES));
-    timeout(REQUEST_WITHIN, read.read_line(&mut line)).await??;
+    let came = timeout(REQUEST_WITHIN, read.read_line(&mut line)).await;
+    let is_late = came.map(|read| read.map(drop)).is_err();
     let answer = match serde_json::from_str(&line) {
+        _ if is_late => Answer::Refused {
+            message: "no request came within 0.5 s; ask again".to_owned(),
+        },
         Ok(_) if !may_ask => Answer::Refused {
             message: "only the user who runs the agent, and root, may ask it".to_owned(),
         },

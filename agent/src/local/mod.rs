@@ -149,7 +149,7 @@ pub struct Status {
     /// Whether every endpoint was looked at once, so that one which is missing below is away; also false where the agent
     /// is too old to tell.
     #[serde(default)]
-    pub has_looked: bool,
+    pub has_looked: Option<bool>,
     /// Every endpoint that the owner named, and every other one where a runtime answers, as last looked at.
     #[serde(default)]
     pub endpoints: Vec<EndpointReport>,

@@ -53,8 +53,9 @@ pub(super) struct LocalResponder {
     pub(super) state: StateDir,
     /// Held while an order of the owner is written, so that they are kept in the order in which they came.
     pub(super) ordering: tokio::sync::Mutex<()>,
-    /// Held while the spools are read, so that a disk that hangs holds one thread, however often it is asked about.
-    pub(super) reading: Arc<tokio::sync::Mutex<()>>,
+    /// Held while the day's receipts and those of former keys are counted, so that a disk that hangs holds two threads,
+    /// however often it is asked about.
+    pub(super) counting: [Arc<tokio::sync::Mutex<()>>; 2],
     pub(super) key_changes: mpsc::Sender<KeyChangeRequest>,
     pub(super) gpus: GpuAccess,
     pub(super) energy: Option<EnergyMeter>,
@@ -160,7 +161,7 @@ impl LocalResponder {
             gpu_loads: gpu_loads.unwrap_or_default(),
             gpus_not_read: self.heartbeats.gpus_not_read(),
             runtimes: inventory.runtimes.clone(),
-            has_looked: self.registry.has_looked(),
+            has_looked: Some(self.registry.has_looked()),
             endpoints: self.endpoints.borrow().to_vec(),
             http_proxy: self.http_proxy.clone(),
             configuration: self.configuration.clone(),
@@ -172,27 +173,16 @@ impl LocalResponder {
     /// Receipts of former keys that wait for the control plane.
     async fn former_waiting(&self) -> Option<u64> {
         let state = self.state.clone();
-        self.read(move || former_waiting(&state)).await
+        read_alone(&self.counting[1], move || former_waiting(&state)).await
     }
 
     /// Receipts and tokens of the day.
     pub(super) async fn today(&self) -> Option<Tokens> {
         let (counters, state) = (Arc::clone(&self.counters), self.state.clone());
-        self.read(move || counters.today.get_or_count(&state)).await
-    }
-
-    /// Reads the spools, when nobody else does.
-    async fn read<T: Send + 'static>(
-        &self,
-        read: impl FnOnce() -> std::io::Result<T> + Send + 'static,
-    ) -> Option<T> {
-        let alone = Arc::clone(&self.reading).lock_owned().await;
-        let reading = tokio::task::spawn_blocking(move || {
-            let read = read();
-            drop(alone);
-            read
-        });
-        reading.await.ok()?.ok()
+        read_alone(&self.counting[0], move || {
+            counters.today.get_or_count(&state)
+        })
+        .await
     }
 
     /// In force at once, and kept.
@@ -257,6 +247,20 @@ impl LocalResponder {
             },
         }
     }
+}
+
+/// Reads in a thread, while nobody else does that holds `alone`.
+async fn read_alone<T: Send + 'static>(
+    alone: &Arc<tokio::sync::Mutex<()>>,
+    read: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Option<T> {
+    let alone = Arc::clone(alone).lock_owned().await;
+    let reading = tokio::task::spawn_blocking(move || {
+        let read = read();
+        drop(alone);
+        read
+    });
+    reading.await.ok()?.ok()
 }
 
 impl Responder for LocalResponder {

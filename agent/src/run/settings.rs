@@ -48,13 +48,6 @@ pub(crate) fn registry_settings(
     config: &Config,
     control_plane: Option<&BaseUrl>,
 ) -> Result<RegistrySettings, AccessError> {
-    let mut exclude = vec![Endpoint::new(
-        config.proxy.listen.ip().to_string(),
-        config.proxy.listen.port(),
-    )];
-    if let Some(api) = control_plane {
-        exclude.push(Endpoint::new(api.host(), api.port()));
-    }
     let endpoints = config
         .runtimes
         .endpoints
@@ -64,7 +57,8 @@ pub(crate) fn registry_settings(
     Ok(RegistrySettings {
         endpoints,
         detect: config.runtimes.detect,
-        exclude,
+        proxy: Some(config.proxy.listen),
+        control_plane: control_plane.map(|api| Endpoint::new(api.host(), api.port())),
         ..RegistrySettings::default()
     })
 }

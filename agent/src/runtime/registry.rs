@@ -15,6 +15,7 @@ use super::{Endpoint, EndpointReport, EndpointState, FoundRuntime, NamedEndpoint
 use crate::timer_borders;
 use dgon_agent_dataplane::runtime::{LooksWanted, RegistryFeed};
 use futures_util::future::join_all;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -34,8 +35,10 @@ pub struct RegistrySettings {
     pub detect: bool,
     /// Those ports.
     pub well_known: Vec<Endpoint>,
-    /// Endpoints that are never runtimes: the agent's own proxy and the control plane.
-    pub exclude: Vec<Endpoint>,
+    /// Where the agent's own proxy listens, which is never a runtime.
+    pub proxy: Option<SocketAddr>,
+    /// The control plane, which is none either.
+    pub control_plane: Option<Endpoint>,
     /// Time between two looks at one endpoint.
     pub every: Duration,
 }
@@ -46,7 +49,8 @@ impl Default for RegistrySettings {
             endpoints: Vec::new(),
             detect: true,
             well_known: Endpoint::defaults(),
-            exclude: Vec::new(),
+            proxy: None,
+            control_plane: None,
             every: timer_borders::BORDER,
         }
     }
@@ -108,13 +112,21 @@ async fn looked_at(settings: &RegistrySettings) -> Vec<WatchedEndpoint> {
     endpoints
 }
 
+impl RegistrySettings {
+    /// Whether no runtime can be there.
+    fn excludes(&self, endpoint: &Endpoint) -> bool {
+        let (proxy, control_plane) = (self.proxy, self.control_plane.as_ref());
+        proxy.is_some_and(|proxy| endpoint.reaches(proxy))
+            || control_plane.is_some_and(|plane| plane.normalised() == endpoint.normalised())
+    }
+}
+
 /// What the owner named and is no place for a runtime.
 fn never_asked(settings: &RegistrySettings) -> Vec<EndpointReport> {
-    let excluded: Vec<_> = settings.exclude.iter().map(Endpoint::normalised).collect();
     settings
         .endpoints
         .iter()
-        .filter(|named| excluded.contains(&named.endpoint.normalised()))
+        .filter(|named| settings.excludes(&named.endpoint))
         .map(|named| EndpointReport {
             url: named.endpoint.to_string(),
             is_named: true,
@@ -262,7 +274,6 @@ struct WatchedEndpoint {
 impl WatchedEndpoint {
     /// What the owner named first, then the well-known ports; each once, without the excluded ones.
     fn all(settings: &RegistrySettings) -> Vec<Self> {
-        let excluded: Vec<_> = settings.exclude.iter().map(Endpoint::normalised).collect();
         let mut wanted = settings.endpoints.clone();
         let is_named = |endpoint: &Endpoint| {
             let mut named = settings.endpoints.iter();
@@ -274,7 +285,7 @@ impl WatchedEndpoint {
         let mut taken: Vec<Endpoint> = Vec::new();
         wanted.retain(|named| {
             let normalised = named.endpoint.normalised();
-            let is_new = !excluded.contains(&normalised) && !taken.contains(&normalised);
+            let is_new = !settings.excludes(&named.endpoint) && !taken.contains(&normalised);
             taken.push(normalised);
             is_new
         });
@@ -388,6 +399,7 @@ fn log_change(known: Option<&FoundRuntime>, found: Option<&FoundRuntime>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::Ipv4Addr;
 
     #[test]
     fn a_change_is_noticed_within_five_seconds() {
@@ -411,8 +423,11 @@ mod tests {
             endpoints: vec![
                 Endpoint::new("gpu-box", 8000).into(),
                 Endpoint::new("localhost", 8000).into(),
+                Endpoint::new("localhost", 8081).into(),
+                Endpoint::new("127.0.0.2", 8080).into(),
             ],
-            exclude: vec![Endpoint::new("localhost", 8080)],
+            proxy: Some((Ipv4Addr::LOCALHOST, 8080).into()),
+            control_plane: Some(Endpoint::new("127.0.0.1", 8081)),
             ..RegistrySettings::default()
         });
         let seen: Vec<_> = endpoints
@@ -424,6 +439,7 @@ mod tests {
             [
                 "gpu-box:8000",
                 "localhost:8000",
+                "127.0.0.2:8080",
                 "127.0.0.1:11434",
                 "127.0.0.1:3000",
                 "127.0.0.1:80"

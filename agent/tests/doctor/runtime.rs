@@ -33,7 +33,7 @@ fn an_agent_that_tells_nothing_of_its_runtimes_is_not_said_to_have_none() {
         status["has_looked"] = false.into();
         status["endpoints"] = serde_json::json!([]);
         if answers > 1 {
-            status["configuration"] = serde_json::Value::Null;
+            status["has_looked"] = serde_json::Value::Null;
         }
         Some(status)
     });

@@ -2,7 +2,7 @@
 
 use dgon_agent_core::host::is_this_machine;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Ports that runtimes listen on by default, on the loopback address.
 const DEFAULT_PORTS: [u16; 5] = [11434, 8000, 8080, 3000, 80];
@@ -125,6 +125,20 @@ impl Endpoint {
             self.host.to_ascii_lowercase()
         };
         Self::new(host, self.port)
+    }
+
+    /// Whether who connects here reaches the proxy that listens at `listen`. Two addresses of this machine are two
+    /// places, but for those that stand for all of them; the proxy of 127.0.0.1 serves `[::1]` too.
+    pub fn reaches(&self, listen: SocketAddr) -> bool {
+        let is_served = |ip: IpAddr| {
+            ip.is_unspecified()
+                || listen.ip().is_unspecified()
+                || ip == listen.ip()
+                || (ip == Ipv6Addr::LOCALHOST && listen.ip() == Ipv4Addr::LOCALHOST)
+        };
+        let proxy = Self::new(listen.ip().to_string(), listen.port());
+        // A name that is this machine's may be any of its addresses.
+        self.normalised() == proxy.normalised() && self.host.parse().map_or(true, is_served)
     }
 }
 

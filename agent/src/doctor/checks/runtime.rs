@@ -24,8 +24,10 @@ pub(super) const EXAMINATION: Examination = Examination {
 async fn check(subject: Arc<Subject>, reporter: Reporter) {
     let asked = subject.asked().await;
     let endpoints = match asked.as_ref() {
-        Asked::Runs(status) if status.has_looked => status.endpoints.clone(),
-        Asked::Runs(status) if !status.configuration.is_null() => {
+        Asked::Runs(status) if status.has_looked == Some(true) || !status.endpoints.is_empty() => {
+            status.endpoints.clone()
+        }
+        Asked::Runs(status) if status.has_looked == Some(false) => {
             return reporter.rest(
                 "the agent has just started and looks for its runtimes; ask again in some seconds",
             );

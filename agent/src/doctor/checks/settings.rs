@@ -48,7 +48,12 @@ pub(super) async fn check(subject: &Subject, status: &Status) -> Check {
         }
     };
     if found.is_empty() {
-        return check.ok("the agent has the values that it would have after a restart");
+        return check.ok(match how {
+            Control::Service(_) => {
+                "the agent has what agent.yaml says, as far as no variable of its service or of this shell says else"
+            }
+            Control::ByHand => "the agent has the values that it would have after a restart from here",
+        });
     }
     let mut told: Vec<String> = found.iter().take(TOLD).map(Difference::sentence).collect();
     if let Some(more @ 1..) = found.len().checked_sub(TOLD) {
