@@ -151,8 +151,10 @@ pub(super) fn run(context: &Context, output: Output) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Makes sure that no service keeps the process running.
+///
 /// # Errors
-/// [`StopError`] where a service manager runs the process, or does not say whether it does.
+/// [`StopError`] where one does, or where its manager does not say whether it does.
 fn not_of_a_service(pid: u32) -> Result<(), StopError> {
     let service = service::of_process(pid, MANAGER);
     match service.map_err(|source| StopError::Manager { pid, source })? {

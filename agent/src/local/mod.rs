@@ -146,8 +146,8 @@ pub struct Status {
     pub gpus_not_read: Option<GpusNotRead>,
     /// The runtimes that answer.
     pub runtimes: Vec<Runtime>,
-    /// Whether every endpoint was looked at once, so that one which is missing below is away; also false where the agent
-    /// is too old to tell.
+    /// Whether every endpoint was looked at once, so that one which is missing below is away; absent where the agent is
+    /// too old to tell.
     #[serde(default)]
     pub has_looked: Option<bool>,
     /// Every endpoint that the owner named, and every other one where a runtime answers, as last looked at.
