@@ -200,6 +200,29 @@ impl Presence {
             .collect()
     }
 
+    /// Reports that could not be written are taken again the next time, unless the node has said more since.
+    pub fn reports_not_written(&self, reports: &[UnwrittenReport]) {
+        let mut nodes = self.nodes();
+        for report in reports {
+            if let Some(node) = nodes.get_mut(&report.node_id) {
+                node.report_dirty = true;
+            }
+        }
+    }
+
+    /// Heartbeats that could not be written are taken again the next time: each node's latest.
+    pub fn heartbeats_not_written(&self, beats: &[Unwritten]) {
+        let mut nodes = self.nodes();
+        for beat in beats {
+            if let Some(node) = nodes.get_mut(&beat.node_id) {
+                node.dirty = true;
+                if beat.keep_raw {
+                    node.raw_minute = 0;
+                }
+            }
+        }
+    }
+
     /// Takes the heartbeats that are not written yet.
     pub fn take_unwritten(&self) -> Vec<Unwritten> {
         self.nodes()

@@ -130,12 +130,11 @@ async fn node(store: &Store, seed: &Seed, position: u32) -> anyhow::Result<SeedN
                 agent_version: "0.1.0",
                 os: "linux",
                 arch: "x86_64",
-                inventory: &serde_json::to_string(&inventory)?,
+                inventory: &inventory,
                 allow_list: "[]",
             },
         )
         .await?;
-    store.node_offers_set(&node_id, &inventory).await?;
     // One in ten waits for its probe; the others serve.
     if position % 10 != 9 {
         let change = LifecycleChange {

@@ -210,8 +210,11 @@ async fn newest_receipt(
         .and_then(|text| RawValue::from_string(text).ok()))
 }
 
+/// A text of the agent as it is stored and shown: short, and without control characters, which PostgreSQL or a
+/// terminal would stumble over.
 fn cut(text: &str) -> String {
-    text.chars().take(AGENT_TEXT_CHARS).collect()
+    let shown = text.chars().filter(|c| !c.is_control());
+    shown.take(AGENT_TEXT_CHARS).collect()
 }
 
 /// Refuses an inventory that no machine has: it is kept in memory for as long as the node is known.

@@ -41,7 +41,39 @@ pub enum StoreError {
     },
 }
 
+/// Whose fault a failed operation is, and so what may be done about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// A value in the rows: they fail again, alone as well, and others do not.
+    Data,
+    /// Another transaction was in the way: the same may pass at once.
+    Conflict,
+    /// The database: nothing passes until it is well.
+    Database,
+}
+
 impl StoreError {
+    /// Whose fault it is.
+    ///
+    /// The codes are those of PostgreSQL's appendix "Error Codes" and of SQLite's "Result Codes".
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Query {
+                source: sqlx::Error::Encode(_),
+                ..
+            }
+            | Self::Corrupt { .. } => Fault::Data,
+            Self::Query {
+                source: sqlx::Error::Database(error),
+                ..
+            } => {
+                let code = error.code();
+                fault_of_code(code.as_deref().unwrap_or_default())
+            }
+            _ => Fault::Database,
+        }
+    }
+
     /// Wraps an error of the operation `op`; made to be used as `.map_err(StoreError::query("node.get"))`.
     pub fn query(op: &'static str) -> impl Fn(sqlx::Error) -> Self {
         move |source| Self::Query { op, source }
@@ -50,5 +82,50 @@ impl StoreError {
     /// Whether a unique index refused the statement.
     pub fn is_unique_violation(&self) -> bool {
         matches!(self, Self::Query { source: sqlx::Error::Database(error), .. } if error.is_unique_violation())
+    }
+}
+
+/// Five characters are PostgreSQL's SQLSTATE; SQLite has a number, whose low byte is the class.
+fn fault_of_code(code: &str) -> Fault {
+    if code.len() == 5 {
+        return match code {
+            "40001" | "40P01" | "55P03" => Fault::Conflict,
+            // Bad value, broken constraint, too large for the database; cardinality.
+            _ if ["21", "22", "23", "54"].contains(&&code[..2]) => Fault::Data,
+            _ => Fault::Database,
+        };
+    }
+    match code.parse::<i32>().map(|code| code & 0xff) {
+        // Busy, locked.
+        Ok(5 | 6) => Fault::Conflict,
+        // Too big, constraint, mismatch, out of range.
+        Ok(18 | 19 | 20 | 25) => Fault::Data,
+        _ => Fault::Database,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_says_whose_fault_it_is() {
+        for (code, fault) in [
+            ("40P01", Fault::Conflict),
+            ("40001", Fault::Conflict),
+            ("22021", Fault::Data),
+            ("54000", Fault::Data),
+            ("23514", Fault::Data),
+            ("53100", Fault::Database),
+            ("57P01", Fault::Database),
+            ("5", Fault::Conflict),
+            ("517", Fault::Conflict),
+            ("18", Fault::Data),
+            ("1811", Fault::Data),
+            ("13", Fault::Database),
+            ("", Fault::Database),
+        ] {
+            assert_eq!(fault_of_code(code), fault, "{code}");
+        }
     }
 }

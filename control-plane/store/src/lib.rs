@@ -14,6 +14,7 @@ mod heartbeats;
 mod ingest;
 pub mod links;
 pub mod node_keys;
+mod node_offers;
 pub mod node_queries;
 mod nodes;
 pub mod receipt_queries;
@@ -26,7 +27,7 @@ pub mod users;
 
 pub use db::{Dialect, Store};
 pub use enrolment::{Enrolment, NewNode};
-pub use error::StoreError;
+pub use error::{Fault, StoreError};
 pub use heartbeats::{NewHeartbeat, ProbeEnd, ProbeRow};
 pub use ingest::{Evidence, Gap, IngestTx, NewReceipt};
 pub use nodes::{Connected, LifecycleChange, LifecycleEventRow, NodeKeyRow, NodeRow, NodeState};

@@ -1,4 +1,4 @@
-//! Reading nodes: the list, one node with its history, and what nodes offer.
+//! Reading nodes: the list, and one node with its history.
 //!
 //! The list has an index per order, each ending in the node id, so that a page is found and not counted off.
 //! Retired nodes are kept and not listed.
@@ -7,17 +7,12 @@ use crate::heartbeats::ProbeRow;
 use crate::nodes::LifecycleEventRow;
 use crate::scope::Scope;
 use crate::statement::Statement;
-use crate::{Store, StoreError, in_tx, on_read};
-use dgon_protocol::frame::{Inventory, LifecycleStatus};
-use dgon_protocol::id::NodeId;
-use std::collections::BTreeSet;
+use crate::{Store, StoreError, on_read};
+use dgon_protocol::frame::LifecycleStatus;
 
 const OP_LIST: &str = "node.list";
 const OP_DETAIL: &str = "node.detail";
-const OP_OFFERS: &str = "node.offers";
 
-/// Pairs of runtime and model that one node is found by.
-const OFFERS_MAX: usize = 500;
 /// Lines of history, gaps and the like that one answer has.
 const PARTS_SHOWN: i64 = 50;
 
@@ -200,19 +195,6 @@ impl NodePage {
             node_id: row.node_id.clone(),
         }
     }
-}
-
-/// Pairs of runtime and model; each runtime has an empty model too, so that it is found without one.
-fn offers_of(inventory: &Inventory) -> BTreeSet<(&str, &str)> {
-    let mut offers = BTreeSet::new();
-    for runtime in &inventory.runtimes {
-        let kind = runtime.kind.as_str();
-        offers.insert((kind, ""));
-        offers.extend(runtime.models.iter().map(|model| (kind, model.id.as_str())));
-    }
-    // PostgreSQL has no NUL in texts; a name with one is no name.
-    offers.retain(|(kind, model_id)| !kind.contains('\0') && !model_id.contains('\0'));
-    offers.into_iter().take(OFFERS_MAX).collect()
 }
 
 fn push_filter(statement: &mut Statement, filter: &NodeFilter) {
@@ -424,51 +406,5 @@ impl Store {
             .map_err(StoreError::query(OP_DETAIL))?;
             Ok(Some(NodeDetailRow { row, more, history, gaps, forks, last_probe }))
         })
-    }
-
-    /// Replaces what a node offers by what its inventory says, so that filters find it. Writes nothing when it
-    /// offers the same as before, as after a reconnect.
-    ///
-    /// # Errors
-    /// [`StoreError`] of a statement.
-    pub async fn node_offers_set(
-        &self,
-        node_id: &NodeId,
-        inventory: &Inventory,
-    ) -> Result<(), StoreError> {
-        let offers = offers_of(inventory);
-        let known: Vec<(String, String)> = on_read!(self, conn => sqlx::query_as(
-                "SELECT runtime, model_id FROM node_models WHERE node_id = $1")
-            .bind(node_id.as_str())
-            .fetch_all(conn)
-            .await)
-        .map_err(StoreError::query(OP_OFFERS))?;
-        let known: BTreeSet<(&str, &str)> = known
-            .iter()
-            .map(|(a, b)| (a.as_str(), b.as_str()))
-            .collect();
-        if known == offers {
-            return Ok(());
-        }
-        in_tx!(self, "node.offers", tx => {
-            sqlx::query("DELETE FROM node_models WHERE node_id = $1")
-                .bind(node_id.as_str())
-                .execute(&mut *tx)
-                .await
-                .map_err(StoreError::query(OP_OFFERS))?;
-            for (runtime, model_id) in &offers {
-                sqlx::query(
-                    "INSERT INTO node_models (node_id, runtime, model_id) VALUES ($1, $2, $3) \
-                     ON CONFLICT (node_id, runtime, model_id) DO NOTHING",
-                )
-                .bind(node_id.as_str())
-                .bind(*runtime)
-                .bind(*model_id)
-                .execute(&mut *tx)
-                .await
-                .map_err(StoreError::query(OP_OFFERS))?;
-            }
-        });
-        Ok(())
     }
 }

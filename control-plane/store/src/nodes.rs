@@ -1,11 +1,13 @@
 //! Nodes, their keys and their sealed secrets.
 
 use crate::audit::{AuditEntry, audit_on};
-use crate::{Store, StoreError, in_tx, on_read};
+use crate::{Store, StoreError, in_tx, node_offers, on_read};
 use dgon_control_plane_model::lifecycle::{Reason, State};
+use dgon_protocol::frame::Inventory;
 use dgon_protocol::id::{NodeId, RequestId};
 use dgon_protocol::key::PublicKey;
 use dgon_protocol::receipt::Sha256Hash;
+use std::collections::BTreeSet;
 
 /// What a node was when it was last written.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
@@ -198,25 +200,54 @@ impl Store {
         self.nodes_connected(&[(at_ms, *node)]).await
     }
 
-    /// Many nodes say what they are, in one transaction.
+    /// Many nodes say what they are, in one transaction: their rows, and what they are found by.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn nodes_connected(&self, nodes: &[(i64, Connected<'_>)]) -> Result<(), StoreError> {
         const OP: &str = "node.connected";
+        // One order for all writers, so that two of them never wait for each other.
+        let mut nodes = nodes.to_vec();
+        nodes.sort_unstable_by_key(|(_, node)| node.node_id);
+        let node_ids: Vec<&str> = nodes
+            .iter()
+            .map(|(_, node)| node.node_id.as_str())
+            .collect();
+        let mut wanted = BTreeSet::new();
+        for (_, node) in &nodes {
+            wanted.extend(node_offers::of_inventory(
+                node.node_id.as_str(),
+                node.inventory,
+            ));
+        }
+        if nodes.is_empty() {
+            return Ok(());
+        }
         in_tx!(self, "node.connected", tx => {
-            for (at_ms, node) in nodes {
+            for (at_ms, node) in &nodes {
+                let inventory = serde_json::to_string(node.inventory).unwrap_or_default();
                 sqlx::query(CONNECTED)
                     .bind(node.node_id.as_str())
                     .bind(*at_ms)
                     .bind(node.agent_version)
                     .bind(node.os)
                     .bind(node.arch)
-                    .bind(node.inventory)
+                    .bind(inventory)
                     .bind(node.allow_list)
                     .execute(&mut *tx)
                     .await
                     .map_err(StoreError::query(OP))?;
+            }
+            let stored: Vec<node_offers::Offer> = node_offers::select(&node_ids)
+                .build()
+                .build_query_as()
+                .fetch_all(&mut *tx)
+                .await
+                .map_err(StoreError::query(OP))?;
+            let stored = stored.into_iter().collect();
+            for change in node_offers::changes(&stored, &wanted) {
+                let mut change = change.build();
+                change.build().execute(&mut *tx).await.map_err(StoreError::query(OP))?;
             }
         });
         Ok(())
@@ -331,7 +362,7 @@ impl Store {
     }
 }
 
-/// What a node says when its session opens. JSON fields are as received.
+/// What a node says of itself when its session opens, or later.
 #[derive(Debug, Clone, Copy)]
 pub struct Connected<'a> {
     /// Which node.
@@ -342,8 +373,8 @@ pub struct Connected<'a> {
     pub os: &'a str,
     /// Architecture.
     pub arch: &'a str,
-    /// JSON of `protocol::frame::Inventory`.
-    pub inventory: &'a str,
+    /// What it has.
+    pub inventory: &'a Inventory,
     /// JSON array of permissions.
     pub allow_list: &'a str,
 }

@@ -3,6 +3,7 @@
 use crate::server::{NOW_MS, Server, Who};
 use dgon_control_plane::accounts::Role;
 use dgon_control_plane::bus::{CommittedReceipt, Event};
+use dgon_control_plane_store::Connected;
 use dgon_testkit::seed::Seeded;
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{HeaderValue, Request, StatusCode};
@@ -169,12 +170,16 @@ async fn a_committed_receipt_reaches_those_who_may_see_it() {
 
     // The stranger was told of neither: what comes next is the changed summary.
     let node_id = own.fields.node_id.clone();
-    server
-        .app
-        .store
-        .node_offers_set(&node_id, &Default::default())
-        .await
-        .expect("offers");
+    let bare = Connected {
+        node_id: &node_id,
+        agent_version: "1",
+        os: "linux",
+        arch: "x86_64",
+        inventory: &Default::default(),
+        allow_list: "[]",
+    };
+    let connected = server.app.store.node_connected(NOW_MS, &bare).await;
+    connected.expect("connected");
     server.app.clock.advance(5_000);
     server.app.bus.send(Event::Node { node_id });
     let row = sees_all.next_of("node").await;

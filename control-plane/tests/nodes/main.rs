@@ -14,4 +14,5 @@ mod ingest;
 mod key;
 mod lifecycle;
 mod link;
+mod offers;
 mod support;

@@ -1,9 +1,10 @@
 //! A control plane in this process, and conversations that several tests need.
 
-use axum::Router;
 use dgon_control_plane::app::{App, Clock, MasterKey, Settings};
 use dgon_control_plane::bus::Event as BusEvent;
-use dgon_control_plane::{http, link, tasks};
+use dgon_control_plane::http::server::{ServerLimits, serve};
+use dgon_control_plane::http::{HttpSettings, HttpState, router};
+use dgon_control_plane::tasks;
 use dgon_control_plane_model::lifecycle::State;
 use dgon_control_plane_store::Store;
 use dgon_control_plane_store::audit::AuditEntry;
@@ -69,21 +70,13 @@ impl Server {
         app.load().await.expect("load");
         let stop = CancellationToken::new();
         let tasks = tasks::spawn(&app, &stop);
-        let router = Router::new()
-            .merge(http::node::routes())
-            .merge(link::routes())
-            .with_state(Arc::clone(&app));
+        let state = HttpState::new(Arc::clone(&app), HttpSettings::default());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
             .expect("bind");
         let url = format!("http://{}", listener.local_addr().expect("address"));
-        let shutdown = stop.clone().cancelled_owned();
-        tokio::spawn(async move {
-            axum::serve(listener, router)
-                .with_graceful_shutdown(shutdown)
-                .await
-                .expect("serve");
-        });
+        let limits = ServerLimits::default();
+        tokio::spawn(serve(listener, router(&state), limits, stop.clone()));
         let http = dgon_testkit::programs::http_client().expect("client");
         Self {
             app,
@@ -173,6 +166,38 @@ impl Server {
             reached.is_ok(),
             "still {:?}, not {state:?}",
             self.state(agent)
+        );
+    }
+
+    /// What anybody is shown.
+    pub(crate) async fn shown(&self, path: &str) -> serde_json::Value {
+        let request = self.http.get(format!("{}/api/v1{path}", self.url));
+        let response = request.send().await.expect("send");
+        assert_eq!(response.status(), 200, "{path}");
+        response.json().await.expect("JSON")
+    }
+
+    /// Waits until what anybody is shown is as wanted, looking again when something happened.
+    pub(crate) async fn until_shown(
+        &self,
+        path: &str,
+        wanted: impl Fn(&serde_json::Value) -> bool,
+    ) {
+        let mut ticks = tokio::time::interval(Duration::from_millis(50));
+        let waiting = async {
+            loop {
+                ticks.tick().await;
+                let shown = self.shown(path).await;
+                if wanted(&shown) {
+                    return;
+                }
+            }
+        };
+        let reached = tokio::time::timeout(SOON, waiting).await;
+        assert!(
+            reached.is_ok(),
+            "{path} still shows {}",
+            self.shown(path).await
         );
     }
 

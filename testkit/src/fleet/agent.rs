@@ -317,7 +317,15 @@ impl SimAgent {
     /// # Errors
     /// The control plane cannot be reached, refuses, or breaks the protocol.
     pub async fn connect(&self) -> Result<SimLink, SimError> {
-        SimLink::open(self).await
+        self.connect_with(|_| {}).await
+    }
+
+    /// Opens the link with a hello that `edit` had its way with.
+    ///
+    /// # Errors
+    /// The control plane cannot be reached, refuses, or breaks the protocol.
+    pub async fn connect_with(&self, edit: impl FnOnce(&mut Hello)) -> Result<SimLink, SimError> {
+        SimLink::open(self, edit).await
     }
 }
 

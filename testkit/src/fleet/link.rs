@@ -2,7 +2,9 @@
 
 use super::SimError;
 use super::agent::{SimAgent, SimReceipt, random, unix_now};
-use dgon_protocol::frame::{Incoming, Receipts, SUBPROTOCOL, ToAgent, ToControlPlane, Welcome};
+use dgon_protocol::frame::{
+    Hello, Incoming, Receipts, SUBPROTOCOL, ToAgent, ToControlPlane, Welcome,
+};
 use dgon_protocol::key::hex;
 use dgon_protocol::limits::{FRAME_BYTES, HANDSHAKE};
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -73,7 +75,10 @@ impl SimLink {
     }
 
     /// Connects and goes through challenge, hello and welcome.
-    pub(super) async fn open(agent: &SimAgent) -> Result<Self, SimError> {
+    pub(super) async fn open(
+        agent: &SimAgent,
+        edit: impl FnOnce(&mut Hello),
+    ) -> Result<Self, SimError> {
         let (mut ws, host) = Self::upgrade(agent).await?;
         let nonce = match next(&mut ws, HANDSHAKE).await? {
             Event::Frame(frame) => match *frame {
@@ -84,8 +89,9 @@ impl SimLink {
             _ => return Err(SimError::Answer("the first frame is not a challenge")),
         };
         let agent_nonce = hex(&random::<16>()?);
-        let hello = ToControlPlane::Hello(agent.hello(&nonce, &host, &agent_nonce));
-        let text = hello.encode(unix_now().as_millis() as i64);
+        let mut hello = agent.hello(&nonce, &host, &agent_nonce);
+        edit(&mut hello);
+        let text = ToControlPlane::Hello(hello).encode(unix_now().as_millis() as i64);
         ws.send(Message::text(text)).await.map_err(self::ws)?;
         loop {
             match next(&mut ws, HANDSHAKE).await? {

@@ -5,7 +5,7 @@
 use dgon_control_plane_model::rollup::minute_of;
 use dgon_control_plane_model::sketch::Sketch;
 use dgon_control_plane_store::node_queries::{NodeFilter, NodeListRow, NodeOrder, NodePage};
-use dgon_control_plane_store::{Scope, Store};
+use dgon_control_plane_store::{Connected, Scope, Store};
 use dgon_protocol::frame::{Inventory, LifecycleStatus};
 use dgon_protocol::id::NodeId;
 use dgon_protocol::receipt::Status;
@@ -270,10 +270,18 @@ async fn the_network_counts_models_of_active_nodes() {
         assert_eq!(counts.by_state, [("active".to_owned(), 3)]);
         assert_eq!(counts.models, 4);
         let node_id = NodeId::parse("node-00000").expect("id");
+        let bare = Connected {
+            node_id: &node_id,
+            agent_version: "1",
+            os: "linux",
+            arch: "x86_64",
+            inventory: &Inventory::default(),
+            allow_list: "[]",
+        };
         store
-            .node_offers_set(&node_id, &Inventory::default())
+            .node_connected(END_MS, &bare)
             .await
-            .expect("set");
+            .expect("connected");
         assert_eq!(store.network_counts().await.expect("counts").models, 3);
     })
     .await;
