@@ -123,9 +123,9 @@ async fn node(store: &Store, seed: &Seed, position: u32) -> anyhow::Result<SeedN
     enrol(store, seed, &node_id, region, &key, enrolled_ms).await?;
     let inventory = inventory(runtime, models);
     store
-        .node_connected(
+        .nodes_connected(&[(
             enrolled_ms,
-            &Connected {
+            Connected {
                 node_id: &node_id,
                 agent_version: "0.1.0",
                 os: "linux",
@@ -133,7 +133,7 @@ async fn node(store: &Store, seed: &Seed, position: u32) -> anyhow::Result<SeedN
                 inventory: &inventory,
                 allow_list: "[]",
             },
-        )
+        )])
         .await?;
     // One in ten waits for its probe; the others serve.
     if position % 10 != 9 {

@@ -24,26 +24,6 @@ pub struct AuditEntry {
     pub request_id: Option<String>,
 }
 
-/// One row of the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditRow {
-    /// Place in the log.
-    pub id: i64,
-    /// What was written.
-    pub entry: AuditEntry,
-}
-
-type Columns = (
-    i64,
-    i64,
-    String,
-    String,
-    String,
-    Option<String>,
-    Option<String>,
-    Option<String>,
-);
-
 /// Writes an entry on a connection or in a transaction.
 macro_rules! audit_on {
     ($conn:expr, $entry:expr, $op:literal) => {{
@@ -76,43 +56,5 @@ impl Store {
             audit_on!(pool, entry, "audit.write");
         });
         Ok(())
-    }
-
-    /// The newest entries, newest first, of one object or of all.
-    ///
-    /// # Errors
-    /// [`StoreError::Query`].
-    pub async fn audit_latest(
-        &self,
-        object: Option<&str>,
-        limit: i64,
-    ) -> Result<Vec<AuditRow>, StoreError> {
-        const ALL: &str = "SELECT id, at_ms, actor, action, object, detail, ip, request_id FROM audit \
-             WHERE CAST($1 AS TEXT) IS NULL ORDER BY id DESC LIMIT $2";
-        const ONE: &str = "SELECT id, at_ms, actor, action, object, detail, ip, request_id FROM audit \
-             WHERE object = $1 ORDER BY id DESC LIMIT $2";
-        let sql = if object.is_some() { ONE } else { ALL };
-        let rows: Vec<Columns> = crate::on_read!(self, pool => sqlx::query_as(sql)
-            .bind(object)
-            .bind(limit)
-            .fetch_all(pool)
-            .await
-            .map_err(StoreError::query("audit.latest"))?);
-        Ok(rows.into_iter().map(from_columns).collect())
-    }
-}
-
-fn from_columns((id, at_ms, actor, action, object, detail, ip, request_id): Columns) -> AuditRow {
-    AuditRow {
-        id,
-        entry: AuditEntry {
-            at_ms,
-            actor,
-            action,
-            object,
-            detail,
-            ip,
-            request_id,
-        },
     }
 }

@@ -130,14 +130,6 @@ impl Store {
         .map_err(StoreError::Migrate)
     }
 
-    /// Which database answers.
-    pub fn dialect(&self) -> Dialect {
-        match self.backend {
-            Backend::Sqlite { .. } => Dialect::Sqlite,
-            Backend::Postgres(_) => Dialect::Postgres,
-        }
-    }
-
     /// Whether the database answers, for `/readyz`.
     ///
     /// # Errors

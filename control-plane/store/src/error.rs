@@ -78,11 +78,6 @@ impl StoreError {
     pub fn query(op: &'static str) -> impl Fn(sqlx::Error) -> Self {
         move |source| Self::Query { op, source }
     }
-
-    /// Whether a unique index refused the statement.
-    pub fn is_unique_violation(&self) -> bool {
-        matches!(self, Self::Query { source: sqlx::Error::Database(error), .. } if error.is_unique_violation())
-    }
 }
 
 /// Five characters are PostgreSQL's SQLSTATE; SQLite has a number, whose low byte is the class.

@@ -1,7 +1,7 @@
 //! Heartbeats and probes: raw rows, kept for a short time, and the latest of each node on its own row.
 
 use crate::db::Backend;
-use crate::{Store, StoreError, in_tx, on_read, on_write};
+use crate::{Store, StoreError, in_tx, on_write};
 use dgon_protocol::id::{NodeId, RequestId};
 
 /// A heartbeat to be written.
@@ -179,19 +179,5 @@ impl Store {
             .await
             .map(drop)
             .map_err(StoreError::query("probe.finished")))
-    }
-
-    /// The last probe of a node that ended.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn probe_last(&self, node_id: &NodeId) -> Result<Option<ProbeRow>, StoreError> {
-        on_read!(self, conn => sqlx::query_as(
-                "SELECT finished_at_ms, outcome, message, ttft_ms FROM probes \
-                 WHERE node_id = $1 AND finished_at_ms IS NOT NULL ORDER BY started_at_ms DESC LIMIT 1")
-            .bind(node_id.as_str())
-            .fetch_optional(conn)
-            .await
-            .map_err(StoreError::query("probe.last")))
     }
 }

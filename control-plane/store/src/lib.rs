@@ -12,6 +12,7 @@ mod error;
 pub mod flags;
 mod heartbeats;
 mod ingest;
+pub mod inspect;
 pub mod links;
 pub mod node_keys;
 mod node_offers;

@@ -246,7 +246,7 @@ fn push_filter(statement: &mut Statement, filter: &NodeFilter) {
     }
 }
 
-fn list_statement(filter: &NodeFilter, page: &NodePage) -> Statement {
+pub(crate) fn list_statement(filter: &NodeFilter, page: &NodePage) -> Statement {
     let key = key_sql(page.order, page.falling);
     let (beyond, at_least, direction) = if page.falling {
         (" < ", " <= ", " DESC")
@@ -303,18 +303,6 @@ impl Store {
         let statement = list_statement(filter, page);
         on_read!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
             .map_err(StoreError::query(OP_LIST))
-    }
-
-    /// How the database would run [`Store::nodes_list`].
-    ///
-    /// # Errors
-    /// [`StoreError`] of the statement.
-    pub async fn nodes_list_plan(
-        &self,
-        filter: &NodeFilter,
-        page: &NodePage,
-    ) -> Result<Vec<String>, StoreError> {
-        list_statement(filter, page).plan(self).await
     }
 
     /// How many nodes a filter matches.

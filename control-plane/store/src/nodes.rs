@@ -192,14 +192,6 @@ impl Store {
         Ok(row.map(|(sealed,)| sealed))
     }
 
-    /// A session opened: what the node says of itself.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn node_connected(&self, at_ms: i64, node: &Connected<'_>) -> Result<(), StoreError> {
-        self.nodes_connected(&[(at_ms, *node)]).await
-    }
-
     /// Many nodes say what they are, in one transaction: their rows, and what they are found by.
     ///
     /// # Errors
@@ -326,39 +318,6 @@ impl Store {
             .await
             .map_err(StoreError::query("receipt.newest")))?;
         Ok(row.map(|(bytes,)| bytes))
-    }
-
-    /// How many refused bytes are kept of a node.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn evidence_count(&self, node_id: &NodeId) -> Result<i64, StoreError> {
-        let (count,): (i64,) = on_read!(self, conn => sqlx::query_as(
-                "SELECT COUNT(*) FROM receipt_evidence WHERE node_id = $1")
-            .bind(node_id.as_str())
-            .fetch_one(conn)
-            .await
-            .map_err(StoreError::query("evidence.count")))?;
-        Ok(count)
-    }
-
-    /// How a node came to be what it is, newest first.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn lifecycle_events(
-        &self,
-        node_id: &NodeId,
-        limit: u32,
-    ) -> Result<Vec<LifecycleEventRow>, StoreError> {
-        on_read!(self, conn => sqlx::query_as(
-                "SELECT at_ms, from_state, to_state, reason, actor, detail FROM lifecycle_events \
-                 WHERE node_id = $1 ORDER BY id DESC LIMIT $2")
-            .bind(node_id.as_str())
-            .bind(i64::from(limit))
-            .fetch_all(conn)
-            .await
-            .map_err(StoreError::query("lifecycle_event.list")))
     }
 }
 

@@ -133,7 +133,7 @@ const COLUMNS: &str = "r.id, r.request_id, r.node_id, r.region, r.model_id, r.ru
 
 /// Received orders that a range of time can lie between.
 #[derive(Debug, Clone, Copy, Default)]
-struct IdBounds {
+pub(crate) struct IdBounds {
     from: Option<i64>,
     to: Option<i64>,
 }
@@ -171,7 +171,7 @@ impl ScanRow {
 }
 
 /// How a stored status counts.
-pub fn ending(status: Option<&str>) -> Ending {
+fn ending(status: Option<&str>) -> Ending {
     match status {
         Some("error") => Ending::Failed,
         Some("cancelled") => Ending::Cancelled,
@@ -252,7 +252,7 @@ fn push_closed(statement: &mut Statement, filter: &ReceiptFilter) {
     }
 }
 
-fn list_statement(
+pub(crate) fn list_statement(
     filter: &ReceiptFilter,
     bounds: IdBounds,
     before: Option<i64>,
@@ -269,7 +269,10 @@ fn list_statement(
 }
 
 impl Store {
-    async fn receipt_bounds(&self, filter: &ReceiptFilter) -> Result<Option<IdBounds>, StoreError> {
+    pub(crate) async fn receipt_bounds(
+        &self,
+        filter: &ReceiptFilter,
+    ) -> Result<Option<IdBounds>, StoreError> {
         let mut bounds = IdBounds::default();
         if let Some(from_ms) = filter.from_ms {
             let first: Option<i64> = on_read!(self, conn => sqlx::query_scalar(
@@ -313,18 +316,6 @@ impl Store {
         let statement = list_statement(filter, bounds, before, limit);
         on_read!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
             .map_err(StoreError::query(OP_LIST))
-    }
-
-    /// How the database would run [`Store::receipts_list`].
-    ///
-    /// # Errors
-    /// [`StoreError`] of the statement.
-    pub async fn receipts_list_plan(
-        &self,
-        filter: &ReceiptFilter,
-    ) -> Result<Vec<String>, StoreError> {
-        let bounds = self.receipt_bounds(filter).await?.unwrap_or_default();
-        list_statement(filter, bounds, None, 50).plan(self).await
     }
 
     /// Adds up the newest `limit` receipts of a filter, one by one.

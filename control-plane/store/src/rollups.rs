@@ -205,15 +205,6 @@ pub(crate) async fn apply_on_conn<C: RollupConnection>(
 }
 
 impl Store {
-    /// Adds receipts to the sums in a transaction of its own, for rebuilding them.
-    ///
-    /// # Errors
-    /// [`StoreError`] of a statement, or of a row that cannot be read.
-    pub async fn rollups_add(&self, receipts: &[ReceiptFacts]) -> Result<(), StoreError> {
-        in_tx!(self, "rollups.add", tx => apply_on_conn(&mut *tx, receipts).await?);
-        Ok(())
-    }
-
     /// The rows of a range, oldest first.
     ///
     /// # Errors

@@ -178,7 +178,7 @@ async fn a_committed_receipt_reaches_those_who_may_see_it() {
         inventory: &Default::default(),
         allow_list: "[]",
     };
-    let connected = server.app.store.node_connected(NOW_MS, &bare).await;
+    let connected = server.app.store.nodes_connected(&[(NOW_MS, bare)]).await;
     connected.expect("connected");
     server.app.clock.advance(5_000);
     server.app.bus.send(Event::Node { node_id });

@@ -98,6 +98,7 @@ async fn junk_of_a_stranger_changes_nothing_about_the_node_it_names() {
         server
             .app
             .store
+            .inspect()
             .evidence_count(&victim.node_id)
             .await
             .expect("count"),
@@ -121,6 +122,7 @@ async fn a_bad_signature_over_the_nodes_own_hmac_quarantines_it() {
         server
             .app
             .store
+            .inspect()
             .evidence_count(&agent.node_id)
             .await
             .expect("count"),

@@ -57,6 +57,7 @@ async fn a_request_id_with_other_bytes_is_a_conflict() {
         server
             .app
             .store
+            .inspect()
             .evidence_count(&agent.node_id)
             .await
             .expect("count"),
@@ -95,6 +96,7 @@ async fn two_receipts_for_one_place_are_a_fork() {
         server
             .app
             .store
+            .inspect()
             .evidence_count(&agent.node_id)
             .await
             .expect("count"),
@@ -127,6 +129,7 @@ async fn a_bad_signature_on_the_own_session_quarantines_with_evidence() {
         server
             .app
             .store
+            .inspect()
             .evidence_count(&agent.node_id)
             .await
             .expect("count"),

@@ -115,7 +115,12 @@ async fn the_same_rotation_again_gets_the_same_answer() {
     let rotation = agent.rotate().expect("rotation");
     let first = rotated(&server, &agent, &rotation).await;
     assert_eq!(rotated(&server, &agent, &rotation).await, first);
-    let audit = server.app.store.audit_latest(Some("node:a"), 10).await;
+    let audit = server
+        .app
+        .store
+        .inspect()
+        .audit_latest(Some("node:a"), 10)
+        .await;
     let audit = audit.expect("audit");
     let rotations = audit
         .iter()
@@ -217,7 +222,12 @@ async fn an_old_key_says_nothing_after_its_time_or_its_end() {
     forged.last_seq += 1;
     let forged = post(&server, &agent, CLOSE_PATH, &forged).await;
     assert_eq!(error_type(forged).await, ErrorType::InvalidSignature);
-    let kept = server.app.store.evidence_count(&agent.node_id).await;
+    let kept = server
+        .app
+        .store
+        .inspect()
+        .evidence_count(&agent.node_id)
+        .await;
     assert_eq!(kept.expect("count"), 2);
     assert_eq!(server.state(&agent), State::Active);
 }

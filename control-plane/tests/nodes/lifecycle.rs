@@ -26,6 +26,7 @@ async fn a_node_becomes_active_by_a_probe_whose_receipt_is_stored() {
     let events = server
         .app
         .store
+        .inspect()
         .lifecycle_events(&agent.node_id, 10)
         .await
         .expect("events");
@@ -38,6 +39,7 @@ async fn a_node_becomes_active_by_a_probe_whose_receipt_is_stored() {
     let audit = server
         .app
         .store
+        .inspect()
         .audit_latest(Some("node:a"), 10)
         .await
         .expect("audit");
@@ -45,6 +47,7 @@ async fn a_node_becomes_active_by_a_probe_whose_receipt_is_stored() {
     let last = server
         .app
         .store
+        .inspect()
         .probe_last(&agent.node_id)
         .await
         .expect("probe")
@@ -196,6 +199,7 @@ async fn an_admin_stops_clears_and_retires() {
     let audit = server
         .app
         .store
+        .inspect()
         .audit_latest(Some("node:a"), 1)
         .await
         .expect("audit");

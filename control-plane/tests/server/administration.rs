@@ -56,6 +56,7 @@ async fn audit(server: &Server) -> Vec<(String, String)> {
         .state
         .app
         .store
+        .inspect()
         .audit_latest(None, 50)
         .await
         .expect("audit");
@@ -320,6 +321,7 @@ async fn an_admin_decides_about_a_node_and_says_why() {
         .state
         .app
         .store
+        .inspect()
         .audit_latest(Some(&object), 10)
         .await
         .expect("audit");

@@ -219,6 +219,7 @@ async fn a_lost_refresh_answer_does_no_harm_but_a_stolen_token_ends_the_session(
         .state
         .app
         .store
+        .inspect()
         .audit_latest(None, 50)
         .await
         .expect("audit");

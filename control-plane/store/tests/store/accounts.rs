@@ -93,7 +93,15 @@ async fn an_email_belongs_to_one_user() {
         assert_eq!(store.user_get("u1").await.expect("get"), Some(first));
         assert_eq!(store.user_get("u2").await.expect("get"), None);
         assert_eq!(store.user_count().await.expect("count"), 1);
-        assert_eq!(store.audit_latest(None, 10).await.expect("audit").len(), 1);
+        assert_eq!(
+            store
+                .inspect()
+                .audit_latest(None, 10)
+                .await
+                .expect("audit")
+                .len(),
+            1
+        );
     })
     .await;
 }
@@ -277,6 +285,7 @@ async fn a_refresh_token_gives_one_child_and_reuse_ends_the_family() {
         }
         assert_eq!(rotate(&store, 3, 4, 17_000).await, Rotation::Invalid);
         let trail = store
+            .inspect()
             .audit_latest(Some("session:f1"), 10)
             .await
             .expect("audit");
@@ -328,7 +337,15 @@ async fn a_flag_keeps_its_last_value() {
         }
         let flags = store.flags_changed().await.expect("flags");
         assert_eq!(flags, [("public_receipts".to_owned(), false)]);
-        assert_eq!(store.audit_latest(None, 10).await.expect("audit").len(), 2);
+        assert_eq!(
+            store
+                .inspect()
+                .audit_latest(None, 10)
+                .await
+                .expect("audit")
+                .len(),
+            2
+        );
     })
     .await;
 }

@@ -105,7 +105,12 @@ async fn an_enrolled_node_has_its_key_secret_and_history() {
         );
         assert_eq!(store.node_states().await.expect("states").len(), 1);
         assert_eq!(
-            store.lifecycle_events(&a, 10).await.expect("events").len(),
+            store
+                .inspect()
+                .lifecycle_events(&a, 10)
+                .await
+                .expect("events")
+                .len(),
             1
         );
     })
@@ -132,11 +137,16 @@ async fn a_transition_happens_once() {
         };
         assert!(store.node_transition(&change).await.expect("first"));
         assert!(!store.node_transition(&change).await.expect("second"));
-        let events = store.lifecycle_events(&a, 10).await.expect("events");
+        let events = store
+            .inspect()
+            .lifecycle_events(&a, 10)
+            .await
+            .expect("events");
         assert_eq!(events.len(), 2);
         assert_eq!(events[0].to_state, "pending_probe");
         assert_eq!(
             store
+                .inspect()
                 .audit_latest(Some("node:a"), 10)
                 .await
                 .expect("audit")

@@ -140,7 +140,14 @@ async fn heads_move_and_evidence_is_bounded() {
         };
         tx.gap(&gap).await.expect("gap");
         tx.commit().await.expect("commit");
-        assert_eq!(store.evidence_count(&node_id).await.expect("count"), 200);
+        assert_eq!(
+            store
+                .inspect()
+                .evidence_count(&node_id)
+                .await
+                .expect("count"),
+            200
+        );
         let row = store
             .node_key_current(&node_id)
             .await
@@ -182,7 +189,10 @@ async fn a_probe_ends_once() {
             .probe_started("p", &node_id, &request, 1)
             .await
             .expect("start");
-        assert_eq!(store.probe_last(&node_id).await.expect("last"), None);
+        assert_eq!(
+            store.inspect().probe_last(&node_id).await.expect("last"),
+            None
+        );
         let end = ProbeEnd {
             at_ms: 2,
             outcome: "ok",
@@ -205,6 +215,7 @@ async fn a_probe_ends_once() {
             .await
             .expect("late end");
         let last = store
+            .inspect()
             .probe_last(&node_id)
             .await
             .expect("last")

@@ -71,7 +71,11 @@ async fn keys_are_kept_with_their_intervals_and_one_is_in_use() {
         assert_eq!((owner.node_id.as_str(), owner.in_use), ("a", false));
         let unknown = store.node_key_owner(&key(77).public()).await;
         assert_eq!(unknown.expect("owner"), None);
-        let rows = store.audit_latest(Some("node:a"), 10).await.expect("audit");
+        let rows = store
+            .inspect()
+            .audit_latest(Some("node:a"), 10)
+            .await
+            .expect("audit");
         assert_eq!(rows.len(), 2, "one per rotation");
     })
     .await;

@@ -279,7 +279,7 @@ async fn the_network_counts_models_of_active_nodes() {
             allow_list: "[]",
         };
         store
-            .node_connected(END_MS, &bare)
+            .nodes_connected(&[(END_MS, bare)])
             .await
             .expect("connected");
         assert_eq!(store.network_counts().await.expect("counts").models, 3);
@@ -306,6 +306,7 @@ async fn each_order_has_an_index() {
                 for after in [None, rows.last().map(|row| page.cursor_after(row))] {
                     page.after = after;
                     let plan = store
+                        .inspect()
                         .nodes_list_plan(&NodeFilter::default(), &page)
                         .await
                         .expect("plan")

@@ -346,6 +346,7 @@ async fn each_filter_has_an_index_and_none_sorts() {
         seeded(&store).await;
         for (filter, _) in cases() {
             let plan = store
+                .inspect()
                 .receipts_list_plan(&filter)
                 .await
                 .expect("plan")

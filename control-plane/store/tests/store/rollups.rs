@@ -58,7 +58,7 @@ async fn batches_add_up_to_the_direct_sums() {
     crate::support::on_both(|store| async move {
         let all = receipts(700);
         for batch in all.chunks(97) {
-            store.rollups_add(batch).await.expect("add");
+            store.inspect().rollups_add(batch).await.expect("add");
         }
         assert_eq!(stored(&store, None, None).await, direct(&all));
         let of_node = all.iter().filter(|receipt| receipt.node_id == "node-1");
@@ -76,7 +76,7 @@ async fn batches_add_up_to_the_direct_sums() {
 async fn a_range_has_its_first_minute_and_not_its_last() {
     crate::support::on_both(|store| async move {
         let all = receipts(300);
-        store.rollups_add(&all).await.expect("add");
+        store.inspect().rollups_add(&all).await.expect("add");
         let first = minute_of(START_MS);
         let range = RollupRange {
             node_id: Some("node-2".to_owned()),
@@ -99,7 +99,7 @@ async fn writers_at_once_lose_nothing() {
             let (store, batch) = (store.clone(), batch.to_vec());
             tokio::spawn(async move {
                 for half in batch.chunks(25) {
-                    store.rollups_add(half).await.expect("add");
+                    store.inspect().rollups_add(half).await.expect("add");
                 }
             })
         });

@@ -1,0 +1,184 @@
+//! What tests ask and do behind the program's back. Nothing of the product calls it.
+
+use crate::audit::AuditEntry;
+use crate::db::Backend;
+use crate::heartbeats::ProbeRow;
+use crate::node_queries::{self, NodeFilter, NodePage};
+use crate::nodes::LifecycleEventRow;
+use crate::receipt_queries::{self, ReceiptFilter};
+use crate::{Dialect, Store, StoreError, in_tx, on_read, on_write, rollups};
+use dgon_control_plane_model::rollup::ReceiptFacts;
+use dgon_protocol::id::NodeId;
+
+/// See [`Store::inspect`].
+#[derive(Debug, Clone, Copy)]
+pub struct Inspect<'a>(&'a Store);
+
+/// One row of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditRow {
+    /// Place in the log.
+    pub id: i64,
+    /// What was written.
+    pub entry: AuditEntry,
+}
+
+type Columns = (
+    i64,
+    i64,
+    String,
+    String,
+    String,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+);
+
+impl Store {
+    /// For tests: looks at what is stored, and does to the database what no part of the program does.
+    pub fn inspect(&self) -> Inspect<'_> {
+        Inspect(self)
+    }
+}
+
+impl Inspect<'_> {
+    /// Runs statements as they are, such as one that drops an index or makes a rule that refuses a row.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn execute(&self, sql: &'static str) -> Result<(), StoreError> {
+        on_write!(self.0, conn => sqlx::raw_sql(sql).execute(conn).await
+            .map(drop)
+            .map_err(StoreError::query("inspect.execute")))
+    }
+
+    /// Which database answers.
+    pub fn dialect(&self) -> Dialect {
+        match self.0.backend {
+            Backend::Sqlite { .. } => Dialect::Sqlite,
+            Backend::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// The newest entries, newest first, of one object or of all.
+    ///
+    /// # Errors
+    /// [`StoreError::Query`].
+    pub async fn audit_latest(
+        &self,
+        object: Option<&str>,
+        limit: i64,
+    ) -> Result<Vec<AuditRow>, StoreError> {
+        const ALL: &str = "SELECT id, at_ms, actor, action, object, detail, ip, request_id FROM audit \
+             WHERE CAST($1 AS TEXT) IS NULL ORDER BY id DESC LIMIT $2";
+        const ONE: &str = "SELECT id, at_ms, actor, action, object, detail, ip, request_id FROM audit \
+             WHERE object = $1 ORDER BY id DESC LIMIT $2";
+        let sql = if object.is_some() { ONE } else { ALL };
+        let rows: Vec<Columns> = on_read!(self.0, pool => sqlx::query_as(sql)
+            .bind(object)
+            .bind(limit)
+            .fetch_all(pool)
+            .await
+            .map_err(StoreError::query("audit.latest"))?);
+        Ok(rows.into_iter().map(from_columns).collect())
+    }
+
+    /// How many refused bytes are kept of a node.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn evidence_count(&self, node_id: &NodeId) -> Result<i64, StoreError> {
+        let (count,): (i64,) = on_read!(self.0, conn => sqlx::query_as(
+                "SELECT COUNT(*) FROM receipt_evidence WHERE node_id = $1")
+            .bind(node_id.as_str())
+            .fetch_one(conn)
+            .await
+            .map_err(StoreError::query("evidence.count")))?;
+        Ok(count)
+    }
+
+    /// How a node came to be what it is, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn lifecycle_events(
+        &self,
+        node_id: &NodeId,
+        limit: u32,
+    ) -> Result<Vec<LifecycleEventRow>, StoreError> {
+        on_read!(self.0, conn => sqlx::query_as(
+                "SELECT at_ms, from_state, to_state, reason, actor, detail FROM lifecycle_events \
+                 WHERE node_id = $1 ORDER BY id DESC LIMIT $2")
+            .bind(node_id.as_str())
+            .bind(i64::from(limit))
+            .fetch_all(conn)
+            .await
+            .map_err(StoreError::query("lifecycle_event.list")))
+    }
+
+    /// The last probe of a node that ended.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn probe_last(&self, node_id: &NodeId) -> Result<Option<ProbeRow>, StoreError> {
+        on_read!(self.0, conn => sqlx::query_as(
+                "SELECT finished_at_ms, outcome, message, ttft_ms FROM probes \
+                 WHERE node_id = $1 AND finished_at_ms IS NOT NULL ORDER BY started_at_ms DESC LIMIT 1")
+            .bind(node_id.as_str())
+            .fetch_optional(conn)
+            .await
+            .map_err(StoreError::query("probe.last")))
+    }
+
+    /// How the database would run [`Store::nodes_list`].
+    ///
+    /// # Errors
+    /// [`StoreError`] of the statement.
+    pub async fn nodes_list_plan(
+        &self,
+        filter: &NodeFilter,
+        page: &NodePage,
+    ) -> Result<Vec<String>, StoreError> {
+        node_queries::list_statement(filter, page)
+            .plan(self.0)
+            .await
+    }
+
+    /// How the database would run [`Store::receipts_list`].
+    ///
+    /// # Errors
+    /// [`StoreError`] of the statement.
+    pub async fn receipts_list_plan(
+        &self,
+        filter: &ReceiptFilter,
+    ) -> Result<Vec<String>, StoreError> {
+        let bounds = self.0.receipt_bounds(filter).await?.unwrap_or_default();
+        receipt_queries::list_statement(filter, bounds, None, 50)
+            .plan(self.0)
+            .await
+    }
+
+    /// Adds receipts to the sums in a transaction of its own.
+    ///
+    /// # Errors
+    /// [`StoreError`] of a statement, or of a row that cannot be read.
+    pub async fn rollups_add(&self, receipts: &[ReceiptFacts]) -> Result<(), StoreError> {
+        in_tx!(self.0, "rollups.add", tx => rollups::apply_on_conn(&mut *tx, receipts).await?);
+        Ok(())
+    }
+}
+
+fn from_columns((id, at_ms, actor, action, object, detail, ip, request_id): Columns) -> AuditRow {
+    AuditRow {
+        id,
+        entry: AuditEntry {
+            at_ms,
+            actor,
+            action,
+            object,
+            detail,
+            ip,
+            request_id,
+        },
+    }
+}
