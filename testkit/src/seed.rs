@@ -44,6 +44,12 @@ pub struct Seed {
 }
 
 impl Seed {
+    /// Every second node belongs to the organisation.
+    fn org_of(&self, key: &NodeKey) -> Option<String> {
+        let belongs = key.seed()[3].is_multiple_of(2);
+        self.org_id.filter(|_| belongs).map(str::to_owned)
+    }
+
     /// A day's traffic that ends at `end_ms`.
     pub const fn day(nodes: u32, receipts_per_node: u32, end_ms: i64) -> Self {
         Self {
@@ -73,6 +79,8 @@ pub struct Seeded {
     pub entry: Vec<u8>,
     entry_hash: Sha256Hash,
     node_key_id: i64,
+    region: &'static str,
+    org_id: Option<String>,
 }
 
 struct SeedNode {
@@ -82,6 +90,7 @@ struct SeedNode {
     models: [&'static str; 2],
     key: NodeKey,
     node_key_id: i64,
+    org_id: Option<String>,
     head: Head,
 }
 
@@ -151,6 +160,7 @@ async fn node(store: &Store, seed: &Seed, position: u32) -> anyhow::Result<SeedN
     let stored = store.node_key_current(&node_id).await?;
     Ok(SeedNode {
         node_key_id: stored.context("an enrolled node has a key")?.id,
+        org_id: seed.org_of(&key),
         node_id,
         region,
         runtime,
@@ -169,13 +179,12 @@ async fn enrol(
     at_ms: i64,
 ) -> anyhow::Result<()> {
     let token_hash = Sha256Hash::of(node_id.as_str().as_bytes()).0;
-    let belongs = key.seed()[3].is_multiple_of(2);
     let token = NewEnrolmentToken {
         id: node_id.to_string(),
         token_hash,
         label: "seed".to_owned(),
         region: Some(region.to_owned()),
-        org_id: seed.org_id.filter(|_| belongs).map(str::to_owned),
+        org_id: seed.org_of(key),
         created_by: "seed".to_owned(),
         created_at_ms: at_ms,
         expires_at_ms: at_ms + 1,
@@ -291,6 +300,8 @@ fn receipt(
         entry: signed.entry_bytes,
         entry_hash: signed.entry_hash,
         node_key_id: node.node_key_id,
+        region: node.region,
+        org_id: node.org_id.clone(),
     })
 }
 
@@ -300,6 +311,8 @@ async fn commit(store: &Store, nodes: &[SeedNode], batch: &[Seeded]) -> anyhow::
         .map(|receipt| NewReceipt {
             node_key_id: receipt.node_key_id,
             seq: receipt.fields.seq,
+            region: receipt.region,
+            org_id: receipt.org_id.as_deref(),
             fields: &receipt.fields,
             entry_hash: receipt.entry_hash,
             entry: &receipt.entry,
@@ -313,9 +326,13 @@ async fn commit(store: &Store, nodes: &[SeedNode], batch: &[Seeded]) -> anyhow::
         .map(|node| (node.node_key_id, node.head))
         .collect();
     let mut tx = store.ingest_begin().await?;
-    let inserted = tx.insert(&rows).await?;
-    if inserted != rows.len() as u64 {
-        bail!("of {} receipts {inserted} were new", rows.len());
+    let conflicts = tx.insert(&rows).await?;
+    if !conflicts.is_empty() {
+        bail!(
+            "of {} receipts {} were not new",
+            rows.len(),
+            conflicts.len()
+        );
     }
     tx.set_heads(&heads).await?;
     tx.rollups(&rows).await?;

@@ -64,7 +64,13 @@ impl<'a> Cause<'a> {
         }
     }
 
-    fn audit(&self, node_id: &NodeId, from: State, next: Transition, at_ms: i64) -> AuditEntry {
+    pub(crate) fn audit(
+        &self,
+        node_id: &NodeId,
+        from: State,
+        next: Transition,
+        at_ms: i64,
+    ) -> AuditEntry {
         let detail = serde_json::json!({
             "from": from.as_str(),
             "to": next.to.as_str(),
@@ -180,7 +186,8 @@ impl App {
         Ok(None)
     }
 
-    fn node_changed(&self, node_id: &NodeId, next: Transition, at_ms: i64) {
+    /// A change is durable: memory, the agent and everybody who looks are told.
+    pub(crate) fn node_changed(&self, node_id: &NodeId, next: Transition, at_ms: i64) {
         tracing::info!(%node_id, state = next.to.as_str(), reason = next.reason.as_str(), "node changed");
         self.lifecycles.set(node_id, next.to, next.reason, at_ms);
         if next.to == State::Retired {

@@ -15,6 +15,8 @@ pub struct NodeSession {
     pub node_id: NodeId,
     /// The region that the network has it in.
     pub region: String,
+    /// The organisation that it belongs to.
+    pub org_id: Option<String>,
     /// Row of the key in use.
     pub node_key_id: i64,
     /// The key in use: what new receipts verify under.
@@ -118,6 +120,7 @@ impl App {
         Ok(Some(NodeSession {
             node_id: node_id.clone(),
             region: row.region,
+            org_id: row.org_id,
             node_key_id: key.id,
             public_key: key.public_key,
             former,

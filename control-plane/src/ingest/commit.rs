@@ -1,16 +1,18 @@
 //! Group commit: one task, one transaction for what many sessions sent, answers after the commit.
 
 use super::held::Held;
-use super::plan::{Plan, PlanError, Written};
+use super::plan::{Plan, Written};
+use super::queue::FairQueue;
 use super::verify::Checked;
-use super::{Fate, IngestError, Outcome, ReceiptVerdict, Submission};
-use crate::app::{App, Cause, NodeSession};
+use super::{Fate, Outcome, ReceiptVerdict, Submission};
+use crate::app::{App, NodeSession};
 use crate::bus::{CommittedReceipt, Event};
-use dgon_control_plane_model::lifecycle::Event as LifecycleEvent;
-use dgon_control_plane_store::StoreError;
+use dgon_control_plane_store::{Fault, StoreError};
 use dgon_protocol::frame::{Ack, ToAgent};
+use dgon_protocol::id::NodeId;
 use dgon_protocol::receipt::Source;
-use std::collections::HashMap;
+use futures_util::FutureExt as _;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -23,8 +25,6 @@ const BATCH: usize = 1000;
 const LINGER: Duration = Duration::from_millis(10);
 /// How often chains that wait for something missing are looked at.
 const GAP_INTERVAL: Duration = Duration::from_secs(5);
-/// Careful plans of one batch; only another process can make one fail.
-const CAREFUL_TRIES: usize = 3;
 
 /// Makes submissions durable until `stop` and until the queue is empty.
 pub async fn run(app: Arc<App>, stop: CancellationToken) {
@@ -33,74 +33,61 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
     };
     let mut committer = Committer {
         app,
+        stop: stop.clone(),
         held: Held::default(),
         unplaced: HashMap::new(),
     };
     let mut gaps = tokio::time::interval(GAP_INTERVAL.min(committer.app.settings.gap_after));
-    let mut batch = Vec::new();
+    let mut queue = FairQueue::default();
     loop {
-        tokio::select! {
-            biased;
-            first = inbox.recv() => match first {
-                Some(first) => {
-                    collect(&mut inbox, first, &mut batch).await;
-                    committer.commit(std::mem::take(&mut batch)).await;
-                }
-                None => return,
-            },
-            _ = gaps.tick() => committer.expire().await,
-            () = stop.cancelled(), if !inbox.is_closed() => inbox.close(),
+        if queue.is_empty() {
+            tokio::select! {
+                biased;
+                first = inbox.recv() => match first {
+                    Some(first) => {
+                        queue.push(first);
+                        linger(&mut inbox, &mut queue).await;
+                    }
+                    None => return,
+                },
+                _ = gaps.tick() => committer.expire().await,
+                () = stop.cancelled(), if !inbox.is_closed() => inbox.close(),
+            }
+        }
+        // What came meanwhile is seen before the next batch is chosen.
+        while let Ok(next) = inbox.try_recv() {
+            queue.push(next);
+        }
+        let batch = queue.take(BATCH);
+        if !batch.is_empty() {
+            committer.commit(batch).await;
+        }
+        if gaps.tick().now_or_never().is_some() {
+            committer.expire().await;
         }
     }
 }
 
-async fn collect(
-    inbox: &mut mpsc::Receiver<Submission>,
-    first: Submission,
-    batch: &mut Vec<Submission>,
-) {
+/// Waits a little for others, so that many share a transaction.
+async fn linger(inbox: &mut mpsc::Receiver<Submission>, queue: &mut FairQueue) {
     let deadline = Instant::now() + LINGER;
-    let mut receipts = first.items.len();
-    batch.push(first);
-    while receipts < BATCH {
+    while queue.receipts() < BATCH {
         match tokio::time::timeout_at(deadline, inbox.recv()).await {
-            Ok(Some(next)) => {
-                receipts += next.items.len();
-                batch.push(next);
-            }
+            Ok(Some(next)) => queue.push(next),
             Ok(None) | Err(_) => return,
         }
     }
 }
 
-struct Committer {
-    app: Arc<App>,
-    held: Held,
-    unplaced: HashMap<i64, u64>,
+/// Owns what is between sessions and the store.
+pub(super) struct Committer {
+    pub(super) app: Arc<App>,
+    pub(super) stop: CancellationToken,
+    pub(super) held: Held,
+    pub(super) unplaced: HashMap<i64, u64>,
 }
 
 impl Committer {
-    async fn commit(&mut self, batch: Vec<Submission>) {
-        let now_ms = self.app.clock.now_ms();
-        let started = std::time::Instant::now();
-        match self.write(&batch, &[], now_ms).await {
-            Ok(written) => {
-                metrics::histogram!("db_query_duration_seconds", "op" => "receipt.ingest")
-                    .record(started.elapsed().as_secs_f64());
-                self.settle(batch, written, now_ms).await;
-            }
-            Err(error) => {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "receipts not committed"
-                );
-                for submission in batch {
-                    let _ = submission.reply.send(Err(IngestError::Store));
-                }
-            }
-        }
-    }
-
     /// Chains that waited too long go on without what is missing.
     async fn expire(&mut self) {
         let now_ms = self.app.clock.now_ms();
@@ -109,23 +96,46 @@ impl Committer {
         if overdue.is_empty() {
             return;
         }
-        match self.write(&[], &overdue, now_ms).await {
-            Ok(written) => {
-                let heads = written.heads.clone();
-                let nodes = overdue
-                    .iter()
-                    .filter_map(|key| Some((*key, self.held.chain(*key)?.node.clone())));
-                let nodes: Vec<_> = nodes.collect();
-                self.settle(Vec::new(), written, now_ms).await;
-                for (key, node) in nodes {
-                    let head_seq = heads.get(&key).map_or(0, |head| head.seq);
-                    self.tell(&node, key, head_seq);
+        let error = match self.write(&[], &overdue, now_ms).await {
+            Ok(written) => return self.went_on(&overdue, written, now_ms),
+            Err(error) => error,
+        };
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "gaps not recorded; they are tried again"
+        );
+        if error.fault() != Fault::Data {
+            return;
+        }
+        // One of the chains is to blame: the others go on.
+        for key in overdue {
+            match self.write(&[], &[key], now_ms).await {
+                Ok(written) => self.went_on(&[key], written, now_ms),
+                Err(error) => {
+                    let Some(chain) = self.held.forget(key) else {
+                        continue;
+                    };
+                    tracing::error!(
+                        node_id = %chain.node.node_id,
+                        error = &error as &dyn std::error::Error,
+                        "held receipts cannot be stored; the node sends them again"
+                    );
                 }
             }
-            Err(error) => tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "gaps not recorded"
-            ),
+        }
+    }
+
+    /// Chains went on without what was missing: memory and nodes follow.
+    fn went_on(&mut self, keys: &[i64], written: Written, now_ms: i64) {
+        let heads = written.heads.clone();
+        let nodes: Vec<_> = keys
+            .iter()
+            .filter_map(|key| Some((*key, self.held.chain(*key)?.node.clone())))
+            .collect();
+        self.settle(Vec::new(), written, now_ms);
+        for (key, node) in nodes {
+            let head_seq = heads.get(&key).map_or(0, |head| head.seq);
+            self.tell(&node, key, head_seq);
         }
     }
 
@@ -145,58 +155,43 @@ impl Committer {
         }
     }
 
-    /// One transaction, planned again where request ids turn out to be taken.
-    async fn write(
+    /// One transaction.
+    pub(super) async fn write(
         &self,
         batch: &[Submission],
         overdue: &[i64],
         now_ms: i64,
     ) -> Result<Written, StoreError> {
-        let mut tries = 0;
-        loop {
-            let mut tx = self.app.store.ingest_begin().await?;
-            let plan = Plan::new(
-                &mut tx,
-                batch,
-                &self.held,
-                self.unplaced.clone(),
-                now_ms,
-                tries > 0,
-            );
-            match plan.write(overdue).await {
-                Ok(written) => {
-                    tx.commit().await?;
-                    return Ok(written);
-                }
-                Err(PlanError::Store(error)) => return Err(error),
-                Err(PlanError::Taken) if tries < CAREFUL_TRIES => tries += 1,
-                Err(PlanError::Taken) => {
-                    return Err(StoreError::Corrupt {
-                        op: "receipt.insert",
-                        what: "unique index",
-                    });
-                }
-            }
-        }
+        let mut tx = self.app.store.ingest_begin().await?;
+        let plan = Plan::new(&mut tx, batch, &self.held, self.unplaced.clone(), now_ms);
+        let written = plan.write(overdue).await?;
+        tx.commit().await?;
+        Ok(written)
     }
 
-    /// After the commit: memory, violations, answers, events, in this order.
-    async fn settle(&mut self, batch: Vec<Submission>, mut written: Written, now_ms: i64) {
+    /// After the commit: memory, changes of state, answers, events, in this order.
+    pub(super) fn settle(&mut self, batch: Vec<Submission>, mut written: Written, now_ms: i64) {
         self.unplaced = std::mem::take(&mut written.unplaced);
-        for (node_id, violation, detail) in std::mem::take(&mut written.violations) {
-            let event = LifecycleEvent::Violation(violation);
-            if let Err(error) = self
-                .app
-                .node_event(&node_id, event, Cause::system(Some(&detail)))
-                .await
-            {
-                tracing::error!(%node_id, error = &error as &dyn std::error::Error, "quarantine not written");
-            }
+        for (node_id, next) in std::mem::take(&mut written.transitions) {
+            self.app.node_changed(&node_id, next, now_ms);
         }
         let mut committed = Vec::new();
         let wanted = self.app.bus.has_readers();
+        let refused: HashSet<(i64, u64)> = written
+            .held_refused
+            .iter()
+            .map(|refused| (refused.key, refused.seq))
+            .collect();
         for (key, head) in &written.heads {
-            committed.extend(self.held.reached(*key, head.seq, now_ms));
+            let reached = self.held.reached(*key, head.seq, now_ms).into_iter();
+            let stored = reached.filter(|(seq, _)| !refused.contains(&(*key, *seq)));
+            committed.extend(stored.map(|(_, fields)| fields));
+        }
+        let mut late_verdicts: HashMap<NodeId, Vec<ReceiptVerdict>> = HashMap::new();
+        for refused in std::mem::take(&mut written.held_refused) {
+            count(&refused.verdict.fate);
+            let of_node = late_verdicts.entry(refused.node_id).or_default();
+            of_node.push(refused.verdict);
         }
         let hold: HashMap<(usize, usize), u64> = written.hold.into_iter().collect();
         for (index, submission) in batch.into_iter().enumerate() {
@@ -236,6 +231,10 @@ impl Committer {
                 }
                 verdicts.push(ReceiptVerdict { request_id, fate });
             }
+            // An answer over HTTP has one verdict for each receipt of its request.
+            if node.session_id.is_some() {
+                verdicts.extend(late_verdicts.remove(&node.node_id).unwrap_or_default());
+            }
             let head_seq = written
                 .heads
                 .get(&node.node_key_id)
@@ -251,6 +250,11 @@ impl Committer {
                 need,
             }));
         }
+        for (node_id, verdicts) in late_verdicts {
+            self.app
+                .sessions
+                .send(&node_id, ToAgent::Ack(refusals(verdicts)));
+        }
         if wanted && !committed.is_empty() {
             let receipts = committed.into_iter().map(|fields| CommittedReceipt {
                 fields,
@@ -258,6 +262,17 @@ impl Committer {
             });
             self.app.bus.send(Event::Receipts(receipts.collect()));
         }
+    }
+}
+
+/// Refusals that go out without an answer to carry them.
+fn refusals(verdicts: Vec<ReceiptVerdict>) -> Ack {
+    Ack {
+        acked_seq: 0,
+        refused: verdicts
+            .into_iter()
+            .filter_map(ReceiptVerdict::refused)
+            .collect(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Receipts ahead of a gap, kept for a while so that they need not be sent again.
 //!
-//! At most 256 per chain and 16 MiB in all; what does not fit is dropped, which is safe: it was never
-//! acknowledged, so the agent still has it.
+//! At most 256 and 1 MiB per chain and 64 MiB in all, so that one node cannot take the room of all; what does not fit
+//! is dropped, which is safe: it was never acknowledged, so the agent still has it.
 
 use super::verify::Verified;
 use crate::app::NodeSession;
@@ -11,7 +11,8 @@ use dgon_protocol::receipt::Fields;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-const BYTES_HELD: usize = 16 * 1024 * 1024;
+const BYTES_HELD: usize = 64 * 1024 * 1024;
+const BYTES_PER_CHAIN: usize = 1024 * 1024;
 
 /// The held receipts of one chain.
 #[derive(Debug)]
@@ -19,6 +20,7 @@ pub(super) struct HeldChain {
     pub(super) node: Arc<NodeSession>,
     pub(super) since_ms: i64,
     pub(super) receipts: BTreeMap<u64, Box<Verified>>,
+    bytes: usize,
 }
 
 /// Held receipts of all chains, by key row.
@@ -49,12 +51,17 @@ impl Held {
             node: Arc::clone(node),
             since_ms: now_ms,
             receipts: BTreeMap::new(),
+            bytes: 0,
         });
         if chain.receipts.contains_key(&seq) {
             return;
         }
-        if chain.receipts.len() < RECEIPTS_HELD && self.bytes + size <= BYTES_HELD {
+        let has_room = chain.receipts.len() < RECEIPTS_HELD
+            && chain.bytes + size <= BYTES_PER_CHAIN
+            && self.bytes + size <= BYTES_HELD;
+        if has_room {
             chain.receipts.insert(seq, receipt);
+            chain.bytes += size;
             self.bytes += size;
         } else {
             let highest = self.dropped.entry(key).or_default();
@@ -79,7 +86,7 @@ impl Held {
     }
 
     /// Forgets what the chain has reached; what stays starts a new wait.
-    pub(super) fn reached(&mut self, key: i64, head_seq: u64, now_ms: i64) -> Vec<Fields> {
+    pub(super) fn reached(&mut self, key: i64, head_seq: u64, now_ms: i64) -> Vec<(u64, Fields)> {
         let Some(chain) = self.chains.get_mut(&key) else {
             return Vec::new();
         };
@@ -88,15 +95,21 @@ impl Held {
         if !reached.is_empty() {
             chain.since_ms = now_ms;
         }
-        self.bytes -= reached
-            .values()
-            .map(|receipt| receipt.entry.len())
-            .sum::<usize>();
+        let freed: usize = reached.values().map(|receipt| receipt.entry.len()).sum();
+        chain.bytes -= freed;
+        self.bytes -= freed;
         self.forget_if_empty(key);
         reached
-            .into_values()
-            .map(|receipt| receipt.fields)
+            .into_iter()
+            .map(|(seq, receipt)| (seq, receipt.fields))
             .collect()
+    }
+
+    /// Gives up what is held of a chain.
+    pub(super) fn forget(&mut self, key: i64) -> Option<HeldChain> {
+        let chain = self.chains.remove(&key)?;
+        self.bytes -= chain.bytes;
+        Some(chain)
     }
 
     fn forget_if_empty(&mut self, key: i64) {

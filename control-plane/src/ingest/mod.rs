@@ -3,8 +3,10 @@
 //! | module | owns |
 //! |---|---|
 //! | [`verify`] | one receipt's bytes: strict parse, node check, signature; pure, on a CPU pool |
+//! | `queue` | whose receipts are next: fair to nodes |
 //! | `plan` | what a batch means for chains and rows, over one transaction |
 //! | `held` | receipts ahead of a gap, bounded |
+//! | `retry` | what to do where the database refuses a batch |
 //! | `commit` | the task that makes batches of many sessions durable together |
 //!
 //! An answer to a [`Submission`] means that everything in it is durable, refused or held; it is never sent
@@ -14,11 +16,13 @@
 pub mod commit;
 mod held;
 mod plan;
+mod queue;
+mod retry;
 pub mod verify;
 
 use crate::app::NodeSession;
 use dgon_protocol::error::ErrorType;
-use dgon_protocol::frame::Need;
+use dgon_protocol::frame::{Need, Refused};
 use dgon_protocol::id::RequestId;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -58,6 +62,20 @@ pub struct ReceiptVerdict {
     pub fate: Fate,
 }
 
+impl ReceiptVerdict {
+    /// As the link tells it; `None` where it was not refused.
+    pub fn refused(self) -> Option<Refused> {
+        match self.fate {
+            Fate::Refused { kind, message } => Some(Refused {
+                request_id: self.request_id,
+                kind,
+                message: message.into(),
+            }),
+            Fate::Accepted | Fate::Duplicate | Fate::Held => None,
+        }
+    }
+}
+
 /// What became of one receipt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {
@@ -79,8 +97,8 @@ pub enum Fate {
 /// Why a submission has no outcome. It may be sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IngestError {
-    /// The database refused the transaction.
-    #[error("receipts could not be made durable now; send them again")]
+    /// The database refuses what belongs to these receipts, and not the receipts themselves.
+    #[error("these receipts could not be made durable; send them again")]
     Store,
     /// The committer has stopped.
     #[error("the control plane is stopping; send the receipts again when it is back")]

@@ -75,6 +75,14 @@ impl Checked {
 }
 
 impl Verified {
+    /// Node and request id, which are unique together.
+    pub fn name(&self) -> (&str, &str) {
+        (
+            self.fields.node_id.as_str(),
+            self.fields.request_id.as_str(),
+        )
+    }
+
     /// Its place in the chain; `None` for version 1.0 and for receipts without a `seq`.
     pub fn link(&self) -> Option<Link> {
         link(&self.fields, self.entry_hash)

@@ -8,7 +8,7 @@ use super::handshake;
 use crate::app::{App, NodeSession, Outbound, SessionEnd, SessionHandle};
 use crate::bus::Event;
 use crate::ingest::verify::check_all;
-use crate::ingest::{Fate, IngestError, Outcome};
+use crate::ingest::{IngestError, Outcome, ReceiptVerdict};
 use axum::extract::ws::{Message, WebSocket};
 use dgon_control_plane_store::StoreError;
 use dgon_protocol::error::ErrorType;
@@ -307,14 +307,7 @@ impl Session {
         let refused: Vec<Refused> = outcome
             .verdicts
             .into_iter()
-            .filter_map(|verdict| match verdict.fate {
-                Fate::Refused { kind, message } => Some(Refused {
-                    request_id: verdict.request_id,
-                    kind,
-                    message: message.into(),
-                }),
-                Fate::Accepted | Fate::Duplicate | Fate::Held => None,
-            })
+            .filter_map(ReceiptVerdict::refused)
             .collect();
         self.acked_seq = self.acked_seq.max(outcome.head_seq);
         wire.send(&ToAgent::Ack(Ack {

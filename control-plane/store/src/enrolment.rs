@@ -120,8 +120,8 @@ impl Store {
                 .await
                 .map_err(&failed)?;
             sqlx::query(
-                    "INSERT INTO lifecycle_events (node_id, at_ms, from_state, to_state, reason, actor, detail) \
-                     VALUES ($1, $2, 'none', $3, $4, $5, NULL)")
+                    "INSERT INTO lifecycle_events (node_id, at_ms, from_state, to_state, reason, actor, detail, org_id) \
+                     VALUES ($1, $2, 'none', $3, $4, $5, NULL, (SELECT org_id FROM nodes WHERE node_id = $1))")
                 .bind(node.node_id.as_str())
                 .bind(node.at_ms)
                 .bind(State::Registered.as_str())

@@ -29,6 +29,12 @@ pub enum StoreError {
         #[source]
         source: sqlx::Error,
     },
+    /// The database took too long.
+    #[error("the database did not finish {op} in time")]
+    Slow {
+        /// Which operation, as `resource.verb`.
+        op: &'static str,
+    },
     /// A row holds a value that this program never writes.
     #[error(
         "{op} read a {what} that this program never writes; the database was changed by hand or by a newer version"

@@ -75,7 +75,8 @@ impl Store {
                     "WITH beats AS (SELECT * FROM UNNEST($1::text[], $2::bigint[], $3::text[], $4::boolean[]) AS b (node_id, at_ms, body, raw)), \
                      latest AS (UPDATE nodes SET last_heartbeat_at_ms = b.at_ms, last_heartbeat = b.body \
                                 FROM beats b WHERE nodes.node_id = b.node_id) \
-                     INSERT INTO heartbeats (node_id, at_ms, body) SELECT node_id, at_ms, body FROM beats WHERE raw",
+                     INSERT INTO heartbeats (node_id, at_ms, body, org_id) SELECT b.node_id, b.at_ms, b.body, n.org_id \
+                     FROM beats b LEFT JOIN nodes n ON n.node_id = b.node_id WHERE b.raw",
                 )
                 .bind(ids)
                 .bind(times)
@@ -95,7 +96,9 @@ impl Store {
         in_tx!(self, "heartbeat.write", tx => {
             for beat in beats {
                 if beat.keep_raw {
-                sqlx::query("INSERT INTO heartbeats (node_id, at_ms, body) VALUES ($1, $2, $3)")
+                sqlx::query(
+                    "INSERT INTO heartbeats (node_id, at_ms, body, org_id) \
+                     VALUES ($1, $2, $3, (SELECT org_id FROM nodes WHERE node_id = $1))")
                     .bind(beat.node_id.as_str())
                     .bind(beat.at_ms)
                     .bind(beat.body.as_str())
@@ -143,7 +146,8 @@ impl Store {
         at_ms: i64,
     ) -> Result<(), StoreError> {
         on_write!(self, conn => sqlx::query(
-                "INSERT INTO probes (probe_id, node_id, request_id, started_at_ms) VALUES ($1, $2, $3, $4)")
+                "INSERT INTO probes (probe_id, node_id, request_id, started_at_ms, org_id) \
+                 VALUES ($1, $2, $3, $4, (SELECT org_id FROM nodes WHERE node_id = $2))")
             .bind(probe_id)
             .bind(node_id.as_str())
             .bind(request_id.as_str())

@@ -1,6 +1,6 @@
 //! Nodes, their keys and their sealed secrets.
 
-use crate::audit::{AuditEntry, audit_on};
+use crate::audit::AuditEntry;
 use crate::{Store, StoreError, in_tx, node_offers, on_read};
 use dgon_control_plane_model::lifecycle::{Reason, State};
 use dgon_protocol::frame::Inventory;
@@ -105,6 +105,46 @@ const NODE_COLUMNS: &str = "node_id, region, state, state_reason, state_since_ms
 
 const CONNECTED: &str = "UPDATE nodes SET last_connected_at_ms = $2, agent_version = $3, os = $4, arch = $5, \
      inventory = $6, allow_list = $7 WHERE node_id = $1";
+
+/// Changes a node's state if it still is what the change says, with event and audit row; whether it was.
+macro_rules! transition_on {
+    ($conn:expr, $change:expr, $op:literal) => {{
+        let change: &$crate::LifecycleChange<'_> = $change;
+        let updated = sqlx::query(
+            "UPDATE nodes SET state = $2, state_reason = $3, state_since_ms = $4 \
+             WHERE node_id = $1 AND state = $5 AND state_reason = $6",
+        )
+        .bind(change.node_id.as_str())
+        .bind(change.new.0.as_str())
+        .bind(change.new.1.as_str())
+        .bind(change.at_ms)
+        .bind(change.old.0.as_str())
+        .bind(change.old.1.as_str())
+        .execute($conn)
+        .await
+        .map_err($crate::StoreError::query($op))?
+        .rows_affected();
+        if updated == 1 {
+            sqlx::query(
+                "INSERT INTO lifecycle_events (node_id, at_ms, from_state, to_state, reason, actor, detail, org_id) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, (SELECT org_id FROM nodes WHERE node_id = $1))",
+            )
+            .bind(change.node_id.as_str())
+            .bind(change.at_ms)
+            .bind(change.old.0.as_str())
+            .bind(change.new.0.as_str())
+            .bind(change.new.1.as_str())
+            .bind(change.actor)
+            .bind(change.detail)
+            .execute($conn)
+            .await
+            .map_err($crate::StoreError::query($op))?;
+            $crate::audit::audit_on!($conn, change.audit, $op);
+        }
+        updated == 1
+    }};
+}
+pub(crate) use transition_on;
 
 impl Store {
     /// One node.
@@ -250,39 +290,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn node_transition(&self, change: &LifecycleChange<'_>) -> Result<bool, StoreError> {
-        const OP: &str = "node.transition";
-        let changed = in_tx!(self, "node.transition", tx => {
-            let updated = sqlx::query(
-                    "UPDATE nodes SET state = $2, state_reason = $3, state_since_ms = $4 \
-                     WHERE node_id = $1 AND state = $5 AND state_reason = $6")
-                .bind(change.node_id.as_str())
-                .bind(change.new.0.as_str())
-                .bind(change.new.1.as_str())
-                .bind(change.at_ms)
-                .bind(change.old.0.as_str())
-                .bind(change.old.1.as_str())
-                .execute(&mut *tx)
-                .await
-                .map_err(StoreError::query(OP))?
-                .rows_affected();
-            if updated == 1 {
-                sqlx::query(
-                        "INSERT INTO lifecycle_events (node_id, at_ms, from_state, to_state, reason, actor, detail) \
-                         VALUES ($1, $2, $3, $4, $5, $6, $7)")
-                    .bind(change.node_id.as_str())
-                    .bind(change.at_ms)
-                    .bind(change.old.0.as_str())
-                    .bind(change.new.0.as_str())
-                    .bind(change.new.1.as_str())
-                    .bind(change.actor)
-                    .bind(change.detail)
-                    .execute(&mut *tx)
-                    .await
-                    .map_err(StoreError::query(OP))?;
-                audit_on!(&mut *tx, change.audit, "node.transition");
-            }
-            updated == 1
-        });
+        let changed = in_tx!(self, "node.transition", tx => transition_on!(&mut *tx, change, "node.transition"));
         Ok(changed)
     }
 

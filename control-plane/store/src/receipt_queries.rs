@@ -182,10 +182,7 @@ fn ending(status: Option<&str>) -> Ending {
 /// Appends the conditions of a filter to a statement that ends in a true condition.
 fn push_filter(statement: &mut Statement, filter: &ReceiptFilter, bounds: IdBounds) {
     if let Scope::Org(org_id) = &filter.scope {
-        statement
-            .sql(" AND EXISTS (SELECT 1 FROM nodes o WHERE o.node_id = r.node_id AND o.org_id = ")
-            .text(org_id.as_str())
-            .sql(")");
+        statement.sql(" AND r.org_id = ").text(org_id.as_str());
     }
     if let Some(prefix) = &filter.request_id_prefix {
         statement

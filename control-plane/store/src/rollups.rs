@@ -130,7 +130,7 @@ macro_rules! apply {
             for rows in chunks(rows) {
                 let mut query = QueryBuilder::<$database>::new(
                     "INSERT INTO rollups (node_id, minute, region, requests, errors, cache_hits, \
-                     cache_known, tokens_input, tokens_output, tokens_not_counted, ttft, latency) ",
+                     cache_known, tokens_input, tokens_output, tokens_not_counted, ttft, latency, org_id) ",
                 );
                 query.push_values(rows, |mut values, (key, sums)| {
                     values
@@ -145,7 +145,10 @@ macro_rules! apply {
                         .push_bind(sums.tokens_output)
                         .push_bind(sums.tokens_not_counted)
                         .push_bind(sums.ttft.encode())
-                        .push_bind(sums.latency.encode());
+                        .push_bind(sums.latency.encode())
+                        .push("(SELECT org_id FROM nodes WHERE node_id = ")
+                        .push_bind_unseparated(key.node_id.clone())
+                        .push_unseparated(")");
                 });
                 query.push(
                     " ON CONFLICT (node_id, minute, region) DO UPDATE SET requests = excluded.requests, \

@@ -9,8 +9,8 @@ use std::sync::LazyLock;
 
 const COLUMNS: &str = "request_id, node_id, node_key_id, seq, received_at_ms, version, region, model_id, runtime, \
      source, status, ts_start, ts_end, tokens_input, tokens_output, tokens_cached, ttft_ms, latency_ms, p95_ms, \
-     cache_hit, hedged, entry_hash, entry, tokens_source";
-const COLUMN_COUNT: usize = 24;
+     cache_hit, hedged, entry_hash, entry, tokens_source, org_id";
+const COLUMN_COUNT: usize = 25;
 
 /// Rows per statement. Few sizes, so that each statement is prepared once and kept.
 const CHUNKS: [usize; 3] = [64, 8, 1];
@@ -23,6 +23,7 @@ static SQLITE_INSERTS: LazyLock<[String; 3]> = LazyLock::new(|| {
     })
 });
 
+/// Inserts receipts; how many went in.
 pub(super) async fn insert(tx: &mut Tx, receipts: &[NewReceipt<'_>]) -> Result<u64, Error> {
     if receipts.is_empty() {
         return Ok(0);
@@ -53,7 +54,7 @@ async fn insert_sqlite(
                     .bind(receipt.seq)
                     .bind(receipt.received_at_ms)
                     .bind(receipt.version())
-                    .bind(f.region.as_deref())
+                    .bind(receipt.region)
                     .bind(f.model_id.as_str())
                     .bind(f.runtime.as_deref())
                     .bind(f.source.map(Source::as_str))
@@ -70,7 +71,8 @@ async fn insert_sqlite(
                     .bind(f.hedged)
                     .bind(receipt.entry_hash.0.as_slice())
                     .bind(receipt.entry)
-                    .bind(f.tokens_source.map(TokensSource::as_str));
+                    .bind(f.tokens_source.map(TokensSource::as_str))
+                    .bind(receipt.org_id);
             }
             inserted += query.execute(&mut *tx).await?.rows_affected();
         }
@@ -89,11 +91,11 @@ async fn insert_postgres(
     }
     let sql = "INSERT INTO receipts (request_id, node_id, node_key_id, seq, received_at_ms, version, region, \
          model_id, runtime, source, status, ts_start, ts_end, tokens_input, tokens_output, tokens_cached, ttft_ms, \
-         latency_ms, p95_ms, cache_hit, hedged, entry_hash, entry, tokens_source) \
+         latency_ms, p95_ms, cache_hit, hedged, entry_hash, entry, tokens_source, org_id) \
          SELECT * FROM UNNEST($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], \
          $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::bigint[], $13::bigint[], $14::bigint[], \
          $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::boolean[], $21::boolean[], \
-         $22::bytea[], $23::bytea[], $24::text[]) ON CONFLICT DO NOTHING";
+         $22::bytea[], $23::bytea[], $24::text[], $25::text[]) ON CONFLICT DO NOTHING";
     let done = sqlx::query(sql)
         .bind(column!(r => r.fields.request_id.as_str()))
         .bind(column!(r => r.fields.node_id.as_str()))
@@ -101,7 +103,7 @@ async fn insert_postgres(
         .bind(column!(r => r.seq))
         .bind(column!(r => r.received_at_ms))
         .bind(column!(r => r.version()))
-        .bind(column!(r => r.fields.region.as_deref()))
+        .bind(column!(r => r.region))
         .bind(column!(r => r.fields.model_id.as_str()))
         .bind(column!(r => r.fields.runtime.as_deref()))
         .bind(column!(r => r.fields.source.map(Source::as_str)))
@@ -119,6 +121,7 @@ async fn insert_postgres(
         .bind(column!(r => r.entry_hash.0.as_slice()))
         .bind(column!(r => r.entry))
         .bind(column!(r => r.fields.tokens_source.map(TokensSource::as_str)))
+        .bind(column!(r => r.org_id))
         .execute(&mut *tx)
         .await?;
     Ok(done.rows_affected())
@@ -141,6 +144,121 @@ pub(super) async fn heads(tx: &mut Tx, key_ids: &[i64]) -> Result<Vec<HeadRow>, 
             // In the order of ids, so that two processes cannot wait for each other.
             sqlx::query_as(
                 "SELECT id, head_seq, head_hash FROM node_keys WHERE id = ANY($1) ORDER BY id FOR UPDATE",
+            )
+            .bind(key_ids)
+            .fetch_all(&mut **tx)
+            .await
+        }
+    }
+}
+
+/// Rows of `(node_key_id, seq, value)` at places of chains; `column` is one of the two that are asked for.
+async fn at_places<T>(tx: &mut Tx, places: &[(i64, i64)], column: Column) -> Result<Vec<T>, Error>
+where
+    T: Send + Unpin,
+    T: for<'r> sqlx::FromRow<'r, sqlx::sqlite::SqliteRow>,
+    T: for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow>,
+{
+    match tx {
+        Tx::Sqlite(tx) => {
+            let sql = match column {
+                Column::Hash => {
+                    "SELECT r.node_key_id, r.seq, r.entry_hash FROM json_each($1) p CROSS JOIN receipts r \
+                     WHERE r.node_key_id = json_extract(p.value, '$[0]') AND r.seq = json_extract(p.value, '$[1]')"
+                }
+                Column::Entry => {
+                    "SELECT r.node_key_id, r.seq, r.entry FROM json_each($1) p CROSS JOIN receipts r \
+                     WHERE r.node_key_id = json_extract(p.value, '$[0]') AND r.seq = json_extract(p.value, '$[1]')"
+                }
+            };
+            let places = serde_json::to_string(places).unwrap_or_default();
+            sqlx::query_as(sql).bind(places).fetch_all(&mut **tx).await
+        }
+        Tx::Postgres(tx) => {
+            let sql = match column {
+                Column::Hash => {
+                    "SELECT r.node_key_id, r.seq, r.entry_hash FROM UNNEST($1::bigint[], $2::bigint[]) AS p (key, seq) \
+                     JOIN receipts r ON r.node_key_id = p.key AND r.seq = p.seq"
+                }
+                Column::Entry => {
+                    "SELECT r.node_key_id, r.seq, r.entry FROM UNNEST($1::bigint[], $2::bigint[]) AS p (key, seq) \
+                     JOIN receipts r ON r.node_key_id = p.key AND r.seq = p.seq"
+                }
+            };
+            let (keys, seqs): (Vec<i64>, Vec<i64>) = places.iter().copied().unzip();
+            sqlx::query_as(sql)
+                .bind(keys)
+                .bind(seqs)
+                .fetch_all(&mut **tx)
+                .await
+        }
+    }
+}
+
+enum Column {
+    Hash,
+    Entry,
+}
+
+type PlaceRow = (i64, i64, Vec<u8>);
+
+pub(super) async fn hashes_at(tx: &mut Tx, places: &[(i64, i64)]) -> Result<Vec<PlaceRow>, Error> {
+    at_places(tx, places, Column::Hash).await
+}
+
+pub(super) async fn entries_at(tx: &mut Tx, places: &[(i64, i64)]) -> Result<Vec<PlaceRow>, Error> {
+    at_places(tx, places, Column::Entry).await
+}
+
+type RequestRow = (String, String, Vec<u8>);
+
+/// Node, request id and hash of stored receipts.
+pub(super) async fn by_request(
+    tx: &mut Tx,
+    requests: &[(&str, &str)],
+) -> Result<Vec<RequestRow>, Error> {
+    match tx {
+        Tx::Sqlite(tx) => {
+            sqlx::query_as(
+                "SELECT r.node_id, r.request_id, r.entry_hash FROM json_each($1) w CROSS JOIN receipts r \
+                 WHERE r.request_id = json_extract(w.value, '$[1]') AND r.node_id = json_extract(w.value, '$[0]')",
+            )
+            .bind(serde_json::to_string(requests).unwrap_or_default())
+            .fetch_all(&mut **tx)
+            .await
+        }
+        Tx::Postgres(tx) => {
+            let (nodes, ids): (Vec<&str>, Vec<&str>) = requests.iter().copied().unzip();
+            sqlx::query_as(
+                "SELECT r.node_id, r.request_id, r.entry_hash FROM UNNEST($1::text[], $2::text[]) AS w (node, id) \
+                 JOIN receipts r ON r.request_id = w.id AND r.node_id = w.node",
+            )
+            .bind(nodes)
+            .bind(ids)
+            .fetch_all(&mut **tx)
+            .await
+        }
+    }
+}
+
+type GapRow = (i64, i64, i64, i64, String);
+
+/// Id, key, first, last and reason of the gaps of these keys.
+pub(super) async fn gaps(tx: &mut Tx, key_ids: &[i64]) -> Result<Vec<GapRow>, Error> {
+    match tx {
+        Tx::Sqlite(tx) => {
+            sqlx::query_as(
+                "SELECT id, node_key_id, from_seq, to_seq, reason FROM chain_gaps \
+                 WHERE node_key_id IN (SELECT value FROM json_each($1)) ORDER BY from_seq",
+            )
+            .bind(serde_json::to_string(key_ids).unwrap_or_default())
+            .fetch_all(&mut **tx)
+            .await
+        }
+        Tx::Postgres(tx) => {
+            sqlx::query_as(
+                "SELECT id, node_key_id, from_seq, to_seq, reason FROM chain_gaps \
+                 WHERE node_key_id = ANY($1) ORDER BY from_seq",
             )
             .bind(key_ids)
             .fetch_all(&mut **tx)

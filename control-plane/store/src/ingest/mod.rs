@@ -7,8 +7,9 @@
 mod bulk;
 
 use crate::db::Backend;
-use crate::nodes::bytes32;
+use crate::nodes::{LifecycleChange, bytes32, read_lifecycle, transition_on};
 use crate::{Store, StoreError, rollups};
+use dgon_control_plane_model::lifecycle::{Reason, State};
 use dgon_control_plane_model::rollup::{Ending, ReceiptFacts};
 use dgon_protocol::chain::Head;
 use dgon_protocol::id::{NodeId, RequestId};
@@ -22,6 +23,10 @@ pub struct NewReceipt<'a> {
     pub node_key_id: i64,
     /// Its place in the chain; `None` outside of a chain.
     pub seq: Option<i64>,
+    /// The region that the network has its node in.
+    pub region: &'a str,
+    /// Whose node it is.
+    pub org_id: Option<&'a str>,
     /// What it says.
     pub fields: &'a Fields,
     /// SHA-256 of `entry`.
@@ -37,7 +42,7 @@ impl NewReceipt<'_> {
         let fields = self.fields;
         ReceiptFacts {
             node_id: fields.node_id.to_string(),
-            region: fields.region.clone().unwrap_or_default(),
+            region: self.region.to_owned(),
             received_at_ms: self.received_at_ms,
             ending: match fields.status {
                 Some(Status::Error) => Ending::Failed,
@@ -83,20 +88,16 @@ pub struct Evidence {
 }
 
 /// Places of a chain that no stored receipt fills.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gap {
-    /// Which node.
-    pub node_id: NodeId,
-    /// Which key's chain.
-    pub node_key_id: i64,
+    /// Its row; `None` for one that is not stored yet.
+    pub id: Option<i64>,
     /// First missing `seq`.
     pub from_seq: i64,
     /// Last missing `seq`.
     pub to_seq: i64,
-    /// Why: `missing`, or the type of error that refused what was there.
-    pub reason: &'static str,
-    /// When, unix ms.
-    pub at_ms: i64,
+    /// Why: `missing`, `several`, or the type of error that refused what was there.
+    pub reason: String,
 }
 
 /// Evidence kept per node: enough for any judgement, and no way to fill the disk.
@@ -163,77 +164,113 @@ impl IngestTx {
             .collect()
     }
 
-    /// The hash of the receipt at a place of a chain.
+    /// The hashes of the receipts at places of chains, given as key row and `seq`.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn at_seq(
+    pub async fn hashes_at(
         &mut self,
-        node_key_id: i64,
-        seq: i64,
-    ) -> Result<Option<Sha256Hash>, StoreError> {
-        const OP: &str = "receipt.at_seq";
-        let row: Option<(Vec<u8>,)> = on_tx!(self, tx => sqlx::query_as(
-                "SELECT entry_hash FROM receipts WHERE node_key_id = $1 AND seq = $2")
-            .bind(node_key_id)
-            .bind(seq)
-            .fetch_optional(&mut **tx)
-            .await
-            .map_err(StoreError::query(OP)))?;
-        row.map(|(hash,)| Ok(Sha256Hash(bytes32(OP, "entry hash", &hash)?)))
-            .transpose()
+        places: &[(i64, i64)],
+    ) -> Result<HashMap<(i64, i64), Sha256Hash>, StoreError> {
+        const OP: &str = "receipt.hashes_at";
+        if places.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let rows = bulk::hashes_at(&mut self.0, places).await;
+        rows.map_err(StoreError::query(OP))?
+            .into_iter()
+            .map(|(key, seq, hash)| Ok(((key, seq), entry_hash(OP, &hash)?)))
+            .collect()
     }
 
-    /// Why no stored receipt fills a place of a chain; `None` where nothing is known of it.
+    /// The bytes of the receipts at places of chains.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn gap_reason(
+    pub async fn entries_at(
         &mut self,
-        node: (&NodeId, i64),
-        seq: i64,
-    ) -> Result<Option<String>, StoreError> {
-        let (node_id, node_key_id) = node;
-        let row: Option<(String,)> = on_tx!(self, tx => sqlx::query_as(
-                "SELECT reason FROM chain_gaps WHERE node_id = $1 AND node_key_id = $2 \
-                 AND from_seq <= $3 AND to_seq >= $3 ORDER BY id LIMIT 1")
-            .bind(node_id.as_str())
-            .bind(node_key_id)
-            .bind(seq)
-            .fetch_optional(&mut **tx)
-            .await
-            .map_err(StoreError::query("receipt.gap_reason")))?;
-        Ok(row.map(|(reason,)| reason))
+        places: &[(i64, i64)],
+    ) -> Result<HashMap<(i64, i64), Vec<u8>>, StoreError> {
+        if places.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let rows = bulk::entries_at(&mut self.0, places).await;
+        let rows = rows.map_err(StoreError::query("receipt.entries_at"))?;
+        Ok(rows
+            .into_iter()
+            .map(|(key, seq, entry)| ((key, seq), entry))
+            .collect())
     }
 
-    /// The hash of the receipt with a request id.
+    /// The hashes of the receipts with these pairs of node and request id.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn by_request(
         &mut self,
-        request_id: &RequestId,
-    ) -> Result<Option<Sha256Hash>, StoreError> {
+        requests: &[(&str, &str)],
+    ) -> Result<HashMap<(String, String), Sha256Hash>, StoreError> {
         const OP: &str = "receipt.by_request";
-        let row: Option<(Vec<u8>,)> = on_tx!(self, tx => sqlx::query_as(
-                "SELECT entry_hash FROM receipts WHERE request_id = $1")
-            .bind(request_id.as_str())
-            .fetch_optional(&mut **tx)
-            .await
-            .map_err(StoreError::query(OP)))?;
-        row.map(|(hash,)| Ok(Sha256Hash(bytes32(OP, "entry hash", &hash)?)))
-            .transpose()
+        if requests.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let rows = bulk::by_request(&mut self.0, requests).await;
+        rows.map_err(StoreError::query(OP))?
+            .into_iter()
+            .map(|(node, request, hash)| Ok(((node, request), entry_hash(OP, &hash)?)))
+            .collect()
     }
 
-    /// Inserts receipts in their order. Returns how many went in: fewer than given means that a request id or
-    /// a place in a chain was taken, and the caller finds out which.
+    /// The gaps of these keys' chains, each in the order of places.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn insert(&mut self, receipts: &[NewReceipt<'_>]) -> Result<u64, StoreError> {
-        bulk::insert(&mut self.0, receipts)
+    pub async fn gaps(&mut self, key_ids: &[i64]) -> Result<HashMap<i64, Vec<Gap>>, StoreError> {
+        if key_ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let rows = bulk::gaps(&mut self.0, key_ids).await;
+        let mut gaps: HashMap<i64, Vec<Gap>> = HashMap::new();
+        for (id, key, from_seq, to_seq, reason) in
+            rows.map_err(StoreError::query("receipt.gaps"))?
+        {
+            let gap = Gap {
+                id: Some(id),
+                from_seq,
+                to_seq,
+                reason,
+            };
+            gaps.entry(key).or_default().push(gap);
+        }
+        Ok(gaps)
+    }
+
+    /// Inserts receipts in their order. Returns the positions of those whose request id their node had used for
+    /// other bytes: they are not stored, the others are. The caller has made sure that none is stored already.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn insert(&mut self, receipts: &[NewReceipt<'_>]) -> Result<Vec<usize>, StoreError> {
+        let inserted = bulk::insert(&mut self.0, receipts)
             .await
-            .map_err(StoreError::query("receipt.insert"))
+            .map_err(StoreError::query("receipt.insert"))?;
+        if inserted == receipts.len() as u64 {
+            return Ok(Vec::new());
+        }
+        let names: Vec<(&str, &str)> = receipts
+            .iter()
+            .map(|r| (r.fields.node_id.as_str(), r.fields.request_id.as_str()))
+            .collect();
+        let stored = self.by_request(&names).await?;
+        let is_other = |receipt: &NewReceipt<'_>| {
+            let name = (
+                receipt.fields.node_id.to_string(),
+                receipt.fields.request_id.to_string(),
+            );
+            stored.get(&name) != Some(&receipt.entry_hash)
+        };
+        let others = receipts.iter().enumerate().filter(|(_, r)| is_other(r));
+        Ok(others.map(|(position, _)| position).collect())
     }
 
     /// Moves the heads of chains.
@@ -252,8 +289,8 @@ impl IngestTx {
     /// [`StoreError`].
     pub async fn evidence(&mut self, evidence: &Evidence) -> Result<(), StoreError> {
         on_tx!(self, tx => sqlx::query(
-                "INSERT INTO receipt_evidence (node_id, kind, request_id, seq, at_ms, session_id, bytes) \
-                 SELECT $1, $2, $3, $4, $5, $6, $7 \
+                "INSERT INTO receipt_evidence (node_id, kind, request_id, seq, at_ms, session_id, bytes, org_id) \
+                 SELECT $1, $2, $3, $4, $5, $6, $7, (SELECT org_id FROM nodes WHERE node_id = $1) \
                  WHERE (SELECT COUNT(*) FROM receipt_evidence WHERE node_id = $1) < $8")
             .bind(evidence.node_id.as_str())
             .bind(evidence.kind)
@@ -269,24 +306,82 @@ impl IngestTx {
             .map_err(StoreError::query("receipt.evidence")))
     }
 
-    /// Records a gap.
+    /// Records a gap of a node's chain, or changes one that is stored.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn gap(&mut self, gap: &Gap) -> Result<(), StoreError> {
-        on_tx!(self, tx => sqlx::query(
-                "INSERT INTO chain_gaps (node_id, node_key_id, from_seq, to_seq, reason, detected_at_ms) \
-                 VALUES ($1, $2, $3, $4, $5, $6)")
-            .bind(gap.node_id.as_str())
-            .bind(gap.node_key_id)
-            .bind(gap.from_seq)
-            .bind(gap.to_seq)
-            .bind(gap.reason)
-            .bind(gap.at_ms)
-            .execute(&mut **tx)
-            .await
-            .map(drop)
-            .map_err(StoreError::query("receipt.gap")))
+    pub async fn gap_write(
+        &mut self,
+        node: (&NodeId, i64),
+        gap: &Gap,
+        at_ms: i64,
+    ) -> Result<(), StoreError> {
+        const OP: &str = "receipt.gap";
+        const CHANGE: &str =
+            "UPDATE chain_gaps SET from_seq = $2, to_seq = $3, reason = $4 WHERE id = $1";
+        const ADD: &str = "INSERT INTO chain_gaps (node_id, node_key_id, from_seq, to_seq, reason, detected_at_ms, org_id) \
+             VALUES ($1, $2, $3, $4, $5, $6, (SELECT org_id FROM nodes WHERE node_id = $1))";
+        let (node_id, node_key_id) = node;
+        on_tx!(self, tx => match gap.id {
+            Some(id) => sqlx::query(CHANGE)
+                .bind(id)
+                .bind(gap.from_seq)
+                .bind(gap.to_seq)
+                .bind(gap.reason.as_str())
+                .execute(&mut **tx)
+                .await
+                .map(drop),
+            None => sqlx::query(ADD)
+                .bind(node_id.as_str())
+                .bind(node_key_id)
+                .bind(gap.from_seq)
+                .bind(gap.to_seq)
+                .bind(gap.reason.as_str())
+                .bind(at_ms)
+                .execute(&mut **tx)
+                .await
+                .map(drop),
+        })
+        .map_err(StoreError::query(OP))
+    }
+
+    /// State and reason of a node, locked until the end of the transaction; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn lifecycle(
+        &mut self,
+        node_id: &NodeId,
+    ) -> Result<Option<(State, Reason)>, StoreError> {
+        const OP: &str = "receipt.lifecycle";
+        let row: Option<(String, String)> = match &mut self.0 {
+            Tx::Sqlite(tx) => {
+                sqlx::query_as("SELECT state, state_reason FROM nodes WHERE node_id = $1")
+                    .bind(node_id.as_str())
+                    .fetch_optional(&mut **tx)
+                    .await
+            }
+            Tx::Postgres(tx) => {
+                sqlx::query_as(
+                    "SELECT state, state_reason FROM nodes WHERE node_id = $1 FOR UPDATE",
+                )
+                .bind(node_id.as_str())
+                .fetch_optional(&mut **tx)
+                .await
+            }
+        }
+        .map_err(StoreError::query(OP))?;
+        row.map(|(state, reason)| read_lifecycle(OP, &state, &reason))
+            .transpose()
+    }
+
+    /// Changes the state of a node that [`IngestTx::lifecycle`] has just read, with its event and audit row; false
+    /// where it is another state by now.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn transition(&mut self, change: &LifecycleChange<'_>) -> Result<bool, StoreError> {
+        Ok(on_tx!(self, tx => transition_on!(&mut **tx, change, "receipt.transition")))
     }
 
     /// Adds stored receipts to the sums per minute. Once per transaction, last before the commit.
@@ -309,4 +404,8 @@ impl IngestTx {
         }
         .map_err(StoreError::query("receipt.commit"))
     }
+}
+
+fn entry_hash(op: &'static str, bytes: &[u8]) -> Result<Sha256Hash, StoreError> {
+    Ok(Sha256Hash(bytes32(op, "entry hash", bytes)?))
 }

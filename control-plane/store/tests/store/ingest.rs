@@ -3,10 +3,15 @@
 #![expect(clippy::expect_used, reason = "helpers of tests fail like tests do")]
 
 use crate::support::{enrol, on_both, token};
-use dgon_control_plane_store::{Evidence, Gap, NewHeartbeat, NewReceipt, ProbeEnd, Store};
+use dgon_control_plane_model::lifecycle::{Reason, State};
+use dgon_control_plane_store::audit::AuditEntry;
+use dgon_control_plane_store::{
+    Evidence, Gap, LifecycleChange, NewHeartbeat, NewReceipt, ProbeEnd, Store,
+};
 use dgon_protocol::chain::Head;
 use dgon_protocol::id::{NodeId, RequestId};
 use dgon_protocol::receipt::{Fields, Sha256Hash, Version};
+use std::collections::HashMap;
 
 fn fields(request_id: &str) -> Fields {
     Fields {
@@ -45,6 +50,8 @@ fn receipt<'a>(fields: &'a Fields, key: i64, seq: Option<i64>, entry: &'a [u8]) 
     NewReceipt {
         node_key_id: key,
         seq,
+        region: "eu",
+        org_id: None,
         fields,
         entry_hash: Sha256Hash::of(entry),
         entry,
@@ -74,19 +81,107 @@ async fn receipts_of_any_batch_size_are_stored_once() {
             .map(|(seq, f)| receipt(f, key, Some(seq), b"{}"))
             .collect();
         let mut tx = store.ingest_begin().await.expect("begin");
-        assert_eq!(tx.insert(&rows).await.expect("insert"), 75);
-        assert_eq!(tx.insert(&rows[..9]).await.expect("again"), 0);
+        assert!(tx.insert(&rows).await.expect("insert").is_empty());
         tx.commit().await.expect("commit");
 
         let mut tx = store.ingest_begin().await.expect("begin");
-        let known = tx.by_request(&all[74].request_id).await.expect("read");
-        assert_eq!(known, Some(Sha256Hash::of(b"{}")));
-        assert_eq!(tx.at_seq(key, 75).await.expect("read"), known);
-        assert_eq!(tx.at_seq(key, 76).await.expect("read"), None);
+        let hash = Sha256Hash::of(b"{}");
+        let found = tx.hashes_at(&[(key, 75), (key, 76), (key, 1)]).await;
+        let expected = HashMap::from([((key, 75), hash), ((key, 1), hash)]);
+        assert_eq!(found.expect("read"), expected);
+        let entries = tx.entries_at(&[(key, 2), (key + 1, 2)]).await;
+        let expected = HashMap::from([((key, 2), b"{}".to_vec())]);
+        assert_eq!(entries.expect("read"), expected);
+        let found = tx
+            .by_request(&[("a", "r74"), ("b", "r74"), ("a", "r75")])
+            .await;
+        let expected = HashMap::from([(("a".to_owned(), "r74".to_owned()), hash)]);
+        assert_eq!(found.expect("read"), expected);
         // Receipts outside of a chain share the key and no place.
         let (x, y) = (fields("x"), fields("y"));
         let loose = [receipt(&x, key, None, b"1"), receipt(&y, key, None, b"2")];
-        assert_eq!(tx.insert(&loose).await.expect("insert"), 2);
+        assert!(tx.insert(&loose).await.expect("insert").is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_request_id_belongs_to_the_node_that_used_it() {
+    on_both(|store| async move {
+        let (_, key) = node(&store).await;
+        let mut other = fields("r1");
+        other.node_id = NodeId::parse("b").expect("id");
+        let (first, second, new) = (fields("r1"), fields("r1"), fields("r2"));
+        let mut tx = store.ingest_begin().await.expect("begin");
+        let row = receipt(&first, key, Some(1), b"{}");
+        assert!(tx.insert(&[row]).await.expect("insert").is_empty());
+        let rows = [
+            receipt(&other, key + 1, Some(1), b"{\"of\":\"b\"}"),
+            receipt(&second, key, Some(2), b"{\"more\":1}"),
+            receipt(&new, key, Some(3), b"{\"more\":2}"),
+        ];
+        assert_eq!(tx.insert(&rows).await.expect("insert"), [1]);
+        let places = [(key, 1), (key, 2), (key, 3), (key + 1, 1)];
+        let stored = tx.hashes_at(&places).await.expect("read");
+        assert_eq!(stored.len(), 3);
+        assert!(!stored.contains_key(&(key, 2)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_gap_is_kept_with_its_chain_and_grows_in_its_row() {
+    on_both(|store| async move {
+        let (node_id, key) = node(&store).await;
+        let gap = |id, to_seq| Gap {
+            id,
+            from_seq: 3,
+            to_seq,
+            reason: "missing".to_owned(),
+        };
+        let mut tx = store.ingest_begin().await.expect("begin");
+        tx.gap_write((&node_id, key), &gap(None, 3), 1)
+            .await
+            .expect("write");
+        let stored = tx.gaps(&[key, key + 1]).await.expect("read");
+        let id = stored[&key][0].id;
+        assert_eq!(stored, HashMap::from([(key, vec![gap(id, 3)])]));
+        tx.gap_write((&node_id, key), &gap(id, 9), 2)
+            .await
+            .expect("write");
+        let stored = tx.gaps(&[key]).await.expect("read");
+        assert_eq!(stored[&key], [gap(id, 9)]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_node_is_stopped_with_the_receipts_or_not_at_all() {
+    on_both(|store| async move {
+        let (node_id, _) = node(&store).await;
+        let old = (State::Registered, Reason::Enrolled);
+        let new = (State::Quarantine, Reason::InvalidSignature);
+        let change = LifecycleChange {
+            node_id: &node_id,
+            old,
+            new,
+            at_ms: 5,
+            actor: "system",
+            detail: None,
+            audit: &AuditEntry::default(),
+        };
+        let mut tx = store.ingest_begin().await.expect("begin");
+        assert_eq!(tx.lifecycle(&node_id).await.expect("read"), Some(old));
+        assert!(tx.transition(&change).await.expect("change"));
+        assert!(!tx.transition(&change).await.expect("changed already"));
+        drop(tx);
+        let row = store.node_get(&node_id).await.expect("get").expect("some");
+        assert_eq!(row.lifecycle().expect("known"), old);
+        let mut tx = store.ingest_begin().await.expect("begin");
+        assert!(tx.transition(&change).await.expect("change"));
+        tx.commit().await.expect("commit");
+        let row = store.node_get(&node_id).await.expect("get").expect("some");
+        assert_eq!(row.lifecycle().expect("known"), new);
     })
     .await;
 }
@@ -102,7 +197,7 @@ async fn nothing_stays_of_a_transaction_that_is_dropped() {
             .expect("insert");
         drop(tx);
         let mut tx = store.ingest_begin().await.expect("begin");
-        assert_eq!(tx.by_request(&f.request_id).await.expect("read"), None);
+        assert!(tx.by_request(&[("a", "r")]).await.expect("read").is_empty());
     })
     .await;
 }
@@ -130,15 +225,6 @@ async fn heads_move_and_evidence_is_bounded() {
         for _ in 0..205 {
             tx.evidence(&evidence).await.expect("evidence");
         }
-        let gap = Gap {
-            node_id: node_id.clone(),
-            node_key_id: key,
-            from_seq: 1,
-            to_seq: 6,
-            reason: "missing",
-            at_ms: 1,
-        };
-        tx.gap(&gap).await.expect("gap");
         tx.commit().await.expect("commit");
         assert_eq!(
             store

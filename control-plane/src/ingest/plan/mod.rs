@@ -1,22 +1,36 @@
 //! What a batch of checked receipts means for chains and rows, decided inside its transaction.
 //!
 //! The chain rule is `protocol::chain`. A refused receipt never blocks those after it: its place is recorded
-//! as a gap and the head moves past it. The first run of a batch trusts that request ids are new, because
-//! almost all are; when the insert shows otherwise the batch is planned once more, carefully, with a look-up
-//! per receipt.
+//! as a gap and the head moves past it. What is stored already is read with a few queries per batch, however many
+//! receipts of it were sent before.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `gaps` | missing places, merged and bounded |
+//! | `late` | receipts for places that were given up |
+//! | `flush` | writing it all |
+
+mod flush;
+mod gaps;
+mod late;
 
 use super::held::Held;
 use super::verify::{Checked, Refused, Verified};
-use super::{Fate, Submission};
+use super::{Fate, ReceiptVerdict, Submission};
 use crate::app::NodeSession;
-use dgon_control_plane_model::lifecycle::Violation;
-use dgon_control_plane_store::{Evidence, Gap, IngestTx, NewReceipt, StoreError};
+use dgon_control_plane_model::lifecycle::{Transition, Violation};
+use dgon_control_plane_store::{Evidence, IngestTx, StoreError};
 use dgon_protocol::chain::{Head, Judgement, Link, judge};
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::Need;
 use dgon_protocol::id::{NodeId, RequestId};
 use dgon_protocol::receipt::Sha256Hash;
+use gaps::{Found, Gaps};
+use late::{Late, Placed};
 use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// Evidence of one node that one batch keeps: the first is what a person looks at.
+const EVIDENCE_PER_BATCH: usize = 8;
 
 /// Hash of a chain's end where the last place holds bytes that were refused: any receipt may follow. No
 /// receipt hashes to it, and an empty chain has `seq` 0.
@@ -24,21 +38,6 @@ const UNKNOWN: Sha256Hash = Sha256Hash::ZERO;
 
 /// Where an item stands: submission, position in it.
 pub(super) type Place = (usize, usize);
-
-/// Why a plan did not come to its end.
-#[derive(Debug)]
-pub(super) enum PlanError {
-    /// The database refused.
-    Store(StoreError),
-    /// Request ids or places were taken: plan again, carefully.
-    Taken,
-}
-
-impl From<StoreError> for PlanError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
 
 /// What a written plan leaves to do in memory after the commit.
 #[derive(Debug)]
@@ -48,7 +47,19 @@ pub(super) struct Written {
     pub(super) heads: HashMap<i64, Head>,
     pub(super) hold: Vec<(Place, u64)>,
     pub(super) unplaced: HashMap<i64, u64>,
-    pub(super) violations: Vec<(NodeId, Violation, String)>,
+    /// Changes of state that violations made, durable with the rest.
+    pub(super) transitions: Vec<(NodeId, Transition)>,
+    /// Receipts that were held and are refused now that their turn came.
+    pub(super) held_refused: Vec<HeldRefused>,
+}
+
+/// A held receipt that is refused: its sender was told nothing yet.
+#[derive(Debug)]
+pub(super) struct HeldRefused {
+    pub(super) node_id: NodeId,
+    pub(super) key: i64,
+    pub(super) seq: u64,
+    pub(super) verdict: ReceiptVerdict,
 }
 
 struct Waiting<'a> {
@@ -58,28 +69,42 @@ struct Waiting<'a> {
 }
 
 struct Insert<'a> {
+    /// Where its answer goes; `None` for one that was held.
+    place: Option<Place>,
+    node: &'a NodeSession,
     receipt: &'a Verified,
-    seq: Option<i64>,
+    link: Option<Link>,
 }
 
 /// One batch on its way through one transaction.
 pub(super) struct Plan<'a> {
     tx: &'a mut IngestTx,
     submissions: &'a [Submission],
+    /// Items of each submission that are looked at.
+    items: usize,
     held: &'a Held,
     now_ms: i64,
-    careful: bool,
     heads: HashMap<i64, Head>,
     moved: HashSet<i64>,
+    /// Hashes of stored receipts at places that this batch names again.
+    stored: HashMap<(i64, i64), Sha256Hash>,
+    /// Hashes of stored receipts by node and request id, for receipts outside of chains and late ones.
+    requests: HashMap<(String, String), Sha256Hash>,
     inserts: Vec<Insert<'a>>,
-    taken: HashMap<&'a RequestId, Sha256Hash>,
+    /// Request ids of this batch.
+    taken: HashMap<(&'a str, &'a str), Sha256Hash>,
+    /// Hash and `prev_hash` of the receipts of this batch at places of chains.
+    placed: Placed,
     waiting: HashMap<i64, BTreeMap<u64, Waiting<'a>>>,
+    late: Vec<Late<'a>>,
     /// Refused receipts without a readable place since the chain last moved.
     unplaced: HashMap<i64, u64>,
     evidence: Vec<Evidence>,
-    gaps: Vec<Gap>,
-    violations: Vec<(NodeId, Violation, String)>,
+    found: Vec<Found<'a>>,
+    gaps: Gaps,
+    violations: BTreeMap<NodeId, (Violation, String)>,
     fates: Vec<Vec<Fate>>,
+    held_refused: Vec<HeldRefused>,
     needs: Vec<Option<Need>>,
 }
 
@@ -90,7 +115,6 @@ impl<'a> Plan<'a> {
         held: &'a Held,
         unplaced: HashMap<i64, u64>,
         now_ms: i64,
-        careful: bool,
     ) -> Self {
         let room = submissions
             .iter()
@@ -99,55 +123,57 @@ impl<'a> Plan<'a> {
         Self {
             tx,
             submissions,
+            items: usize::MAX,
             held,
             now_ms,
-            careful,
             heads: HashMap::new(),
             moved: HashSet::new(),
+            stored: HashMap::new(),
+            requests: HashMap::new(),
             inserts: Vec::with_capacity(room),
-            taken: HashMap::new(),
+            taken: HashMap::with_capacity(room),
+            placed: HashMap::with_capacity(room),
             waiting: HashMap::new(),
+            late: Vec::new(),
             unplaced,
             evidence: Vec::new(),
-            gaps: Vec::new(),
-            violations: Vec::new(),
+            found: Vec::new(),
+            gaps: Gaps::default(),
+            violations: BTreeMap::new(),
             fates: Vec::with_capacity(submissions.len()),
+            held_refused: Vec::new(),
             needs: vec![None; submissions.len()],
         }
     }
 
+    /// Looks at the first items of each submission alone, to find which of them the database refuses.
+    pub(super) fn first(mut self, items: usize) -> Self {
+        self.items = items;
+        self
+    }
+
     /// Decides on everything and writes it. Chains in `overdue` stop waiting for what is missing.
-    pub(super) async fn write(mut self, overdue: &[i64]) -> Result<Written, PlanError> {
-        let mut keys: Vec<i64> = self
-            .submissions
-            .iter()
-            .flat_map(|s| {
-                let items = s.items.iter().map(Checked::key);
-                items.chain([s.node.node_key_id])
-            })
-            .collect();
-        keys.extend_from_slice(overdue);
-        keys.sort_unstable();
-        keys.dedup();
-        self.heads = self.tx.heads(&keys).await?;
+    pub(super) async fn write(mut self, overdue: &[i64]) -> Result<Written, StoreError> {
+        self.load(overdue).await?;
         for key in overdue {
-            self.give_up_waiting(*key).await?;
+            self.give_up_waiting(*key);
         }
         let submissions = self.submissions;
         for (index, submission) in submissions.iter().enumerate() {
-            self.fates.push(Vec::with_capacity(submission.items.len()));
-            for (position, item) in submission.items.iter().enumerate() {
+            let items = submission.items.len().min(self.items);
+            self.fates.push(Vec::with_capacity(items));
+            for (position, item) in submission.items.iter().take(items).enumerate() {
                 let fate = match item {
                     Checked::Verified(receipt) => {
                         self.verified((index, position), &submission.node, receipt)
-                            .await?
                     }
-                    Checked::Refused(refused) => self.refused(&submission.node, refused).await?,
+                    Checked::Refused(refused) => self.refused(&submission.node, refused),
                 };
                 self.fates[index].push(fate);
             }
         }
-        self.flush().await?;
+        self.settle_late().await?;
+        let transitions = self.flush().await?;
         let hold = self
             .waiting
             .values()
@@ -159,8 +185,48 @@ impl<'a> Plan<'a> {
             heads: self.heads,
             hold,
             unplaced: self.unplaced,
-            violations: self.violations,
+            transitions,
+            held_refused: self.held_refused,
         })
+    }
+
+    /// Reads what the decisions need: heads, and what is stored of that which comes again.
+    async fn load(&mut self, overdue: &[i64]) -> Result<(), StoreError> {
+        let submissions = self.submissions;
+        let items = || {
+            submissions
+                .iter()
+                .flat_map(|s| s.items.iter().take(self.items))
+        };
+        let mut keys: Vec<i64> = items().map(Checked::key).collect();
+        keys.extend(submissions.iter().map(|s| s.node.node_key_id));
+        keys.extend_from_slice(overdue);
+        keys.sort_unstable();
+        keys.dedup();
+        let (mut places, mut names) = (Vec::new(), Vec::new());
+        self.heads = self.tx.heads(&keys).await?;
+        for item in items() {
+            let Checked::Verified(receipt) = item else {
+                continue;
+            };
+            match receipt.link() {
+                Some(link) if link.seq <= self.head(receipt.key).seq => {
+                    places.push((receipt.key, seq_column(link.seq)));
+                }
+                Some(_) => {}
+                None => names.push(receipt.name()),
+            }
+        }
+        self.stored = self.tx.hashes_at(&places).await?;
+        self.requests = self.tx.by_request(&names).await?;
+        Ok(())
+    }
+
+    fn set_fate(&mut self, place: Place, fate: Fate) {
+        let fates = self.fates.get_mut(place.0);
+        if let Some(slot) = fates.and_then(|fates| fates.get_mut(place.1)) {
+            *slot = fate;
+        }
     }
 
     fn head(&self, key: i64) -> Head {
@@ -173,14 +239,9 @@ impl<'a> Plan<'a> {
         self.unplaced.remove(&key);
     }
 
-    async fn verified(
-        &mut self,
-        place: Place,
-        node: &'a NodeSession,
-        receipt: &'a Verified,
-    ) -> Result<Fate, PlanError> {
+    fn verified(&mut self, place: Place, node: &'a NodeSession, receipt: &'a Verified) -> Fate {
         let Some(link) = receipt.link() else {
-            return self.insert(node, receipt, None).await;
+            return self.insert_new(Some(place), node, receipt, None);
         };
         let key = receipt.key;
         let mut judgement = judge(self.head(key), link);
@@ -201,11 +262,11 @@ impl<'a> Plan<'a> {
         }
         match judgement {
             Judgement::Append | Judgement::Fork => {
-                let fate = self.step(node, receipt, link).await?;
-                self.drain(key).await?;
-                Ok(fate)
+                let fate = self.step(Some(place), node, receipt, link);
+                self.drain(key);
+                fate
             }
-            Judgement::Seen => self.seen(node, receipt, link).await,
+            Judgement::Seen => self.seen(place, node, receipt, link),
             Judgement::Ahead { from, to } => {
                 let chain = self.waiting.entry(key).or_default();
                 chain.entry(link.seq).or_insert(Waiting {
@@ -217,18 +278,19 @@ impl<'a> Plan<'a> {
                 if key == node.node_key_id {
                     self.needs[place.0].get_or_insert(Need { from, to });
                 }
-                Ok(Fate::Held)
+                Fate::Held
             }
         }
     }
 
     /// A receipt that is next by `seq`: appended, or refused and passed over.
-    async fn step(
+    fn step(
         &mut self,
+        place: Option<Place>,
         node: &'a NodeSession,
         receipt: &'a Verified,
         link: Link,
-    ) -> Result<Fate, PlanError> {
+    ) -> Fate {
         let after = Head {
             seq: link.seq,
             entry_hash: link.entry_hash,
@@ -238,8 +300,7 @@ impl<'a> Plan<'a> {
         let follows =
             link.prev_hash == head.entry_hash || (head.seq > 0 && head.entry_hash == UNKNOWN);
         let fate = if follows {
-            self.insert(node, receipt, Some(seq_column(link.seq)))
-                .await?
+            self.append(place, node, receipt, link)
         } else {
             self.fork(
                 node,
@@ -250,52 +311,46 @@ impl<'a> Plan<'a> {
         };
         if let Fate::Refused { kind, .. } = &fate {
             self.gap(node, key, link.seq, link.seq, kind.as_str());
+            if place.is_none() {
+                self.refuse_held(node, receipt, link.seq, fate.clone());
+            }
         }
         self.move_head(key, after);
-        Ok(fate)
+        fate
     }
 
     /// A receipt for a place at or below the head.
-    async fn seen(
+    fn seen(
         &mut self,
+        place: Place,
         node: &'a NodeSession,
         receipt: &'a Verified,
         link: Link,
-    ) -> Result<Fate, PlanError> {
-        let seq = seq_column(link.seq);
-        let in_batch =
-            |insert: &&Insert<'_>| insert.receipt.key == receipt.key && insert.seq == Some(seq);
-        let stored = match self.inserts.iter().find(in_batch) {
-            Some(insert) => Some(insert.receipt.entry_hash),
-            None => self.tx.at_seq(receipt.key, seq).await?,
-        };
-        match stored {
-            Some(hash) if hash == receipt.entry_hash => Ok(Fate::Duplicate),
-            Some(_) => Ok(self.fork(node, receipt, link, "another receipt has its seq")),
-            None => self.late(node, receipt, seq).await,
+    ) -> Fate {
+        let in_batch = self
+            .placed
+            .get(&(receipt.key, link.seq))
+            .map(|(hash, _)| hash);
+        let stored = self.stored.get(&(receipt.key, seq_column(link.seq)));
+        match in_batch.or(stored) {
+            Some(hash) if *hash == receipt.entry_hash => Fate::Duplicate,
+            Some(_) => self.fork(node, receipt, link, "another receipt has its seq"),
+            None => {
+                self.late.push(Late {
+                    place,
+                    node,
+                    receipt,
+                    link,
+                });
+                // Until `settle_late`.
+                Fate::Held
+            }
         }
-    }
-
-    /// A receipt for a place that was given up: as good as ever where it was missing, and as bad as before where it
-    /// was refused as a fork.
-    async fn late(
-        &mut self,
-        node: &'a NodeSession,
-        receipt: &'a Verified,
-        seq: i64,
-    ) -> Result<Fate, PlanError> {
-        let place = (&node.node_id, receipt.key);
-        let reason = self.tx.gap_reason(place, seq).await?;
-        if reason.as_deref() == Some(ErrorType::ForkedChain.as_str()) {
-            let message =
-                format!("the receipt of seq {seq} was refused before: it forks the chain");
-            return Ok(refusal(ErrorType::ForkedChain, &message));
-        }
-        self.insert_checked(node, receipt, Some(seq)).await
     }
 
     /// Goes on along a chain with receipts that waited for what came now.
-    async fn drain(&mut self, key: i64) -> Result<(), PlanError> {
+    fn drain(&mut self, key: i64) {
+        let held = self.held;
         loop {
             let next = self.heads.get(&key).map_or(1, |head| head.seq + 1);
             let waiting = self
@@ -309,42 +364,27 @@ impl<'a> Plan<'a> {
             }) = waiting
             {
                 let Some(link) = receipt.link() else { continue };
-                let fate = self.step(node, receipt, link).await?;
-                if let Some(slot) = self
-                    .fates
-                    .get_mut(place.0)
-                    .and_then(|fates| fates.get_mut(place.1))
-                {
-                    *slot = fate;
-                }
+                let fate = self.step(Some(place), node, receipt, link);
+                self.set_fate(place, fate);
                 continue;
             }
-            let held = self.held;
-            let Some(chain) = held.chain(key) else {
-                return Ok(());
-            };
+            let Some(chain) = held.chain(key) else { return };
             let Some(receipt) = chain.receipts.get(&next) else {
-                return Ok(());
+                return;
             };
-            let Some(link) = receipt.link() else {
-                return Ok(());
-            };
-            self.step(&chain.node, receipt, link).await?;
+            let Some(link) = receipt.link() else { return };
+            self.step(None, &chain.node, receipt, link);
         }
     }
 
     /// What is missing before the first held receipt has had its time: a gap.
-    async fn give_up_waiting(&mut self, key: i64) -> Result<(), PlanError> {
+    fn give_up_waiting(&mut self, key: i64) {
         let held = self.held;
-        let Some(chain) = held.chain(key) else {
-            return Ok(());
-        };
+        let Some(chain) = held.chain(key) else { return };
         let Some((first, receipt)) = chain.receipts.first_key_value() else {
-            return Ok(());
+            return;
         };
-        let Some(link) = receipt.link() else {
-            return Ok(());
-        };
+        let Some(link) = receipt.link() else { return };
         let head = self.head(key);
         if *first > head.seq + 1 {
             self.gap(&chain.node, key, head.seq + 1, first - 1, "missing");
@@ -356,48 +396,81 @@ impl<'a> Plan<'a> {
                 },
             );
         }
-        self.drain(key).await
+        self.drain(key);
     }
 
-    async fn insert(
+    /// Appends to a chain. Its request id is new, as almost all are: what is stored shows at the insert.
+    fn append(
         &mut self,
+        place: Option<Place>,
         node: &'a NodeSession,
         receipt: &'a Verified,
-        seq: Option<i64>,
-    ) -> Result<Fate, PlanError> {
-        if self.careful {
-            return self.insert_checked(node, receipt, seq).await;
+        link: Link,
+    ) -> Fate {
+        if self.taken.contains_key(&receipt.name()) {
+            return self.conflict(node, receipt);
         }
-        self.inserts.push(Insert { receipt, seq });
-        Ok(Fate::Accepted)
+        self.push(place, node, receipt, Some(link))
     }
 
-    /// Inserts after a look at who has the request id.
-    async fn insert_checked(
+    /// Inserts a receipt outside of the order of a chain, whose request id was looked up.
+    fn insert_new(
         &mut self,
+        place: Option<Place>,
         node: &'a NodeSession,
         receipt: &'a Verified,
-        seq: Option<i64>,
-    ) -> Result<Fate, PlanError> {
+        link: Option<Link>,
+    ) -> Fate {
+        let (node_id, request_id) = receipt.name();
+        let stored = self
+            .requests
+            .get(&(node_id.to_owned(), request_id.to_owned()));
+        match self.taken.get(&receipt.name()).or(stored) {
+            Some(hash) if *hash == receipt.entry_hash => Fate::Duplicate,
+            Some(_) => self.conflict(node, receipt),
+            None => self.push(place, node, receipt, link),
+        }
+    }
+
+    fn push(
+        &mut self,
+        place: Option<Place>,
+        node: &'a NodeSession,
+        receipt: &'a Verified,
+        link: Option<Link>,
+    ) -> Fate {
+        self.taken.insert(receipt.name(), receipt.entry_hash);
+        if let Some(link) = link {
+            let hashes = (link.entry_hash, link.prev_hash);
+            self.placed.insert((receipt.key, link.seq), hashes);
+        }
+        self.inserts.push(Insert {
+            place,
+            node,
+            receipt,
+            link,
+        });
+        Fate::Accepted
+    }
+
+    fn conflict(&mut self, node: &NodeSession, receipt: &Verified) -> Fate {
+        self.keep_evidence(node, ErrorType::ConflictingReceipt, receipt);
         let request_id = &receipt.fields.request_id;
-        let stored = match self.taken.get(request_id) {
-            Some(hash) => Some(*hash),
-            None => self.tx.by_request(request_id).await?,
-        };
-        match stored {
-            Some(hash) if hash == receipt.entry_hash => Ok(Fate::Duplicate),
-            Some(_) => {
-                let message = "a receipt with this request_id and other bytes is stored";
-                self.keep_evidence(node, ErrorType::ConflictingReceipt, receipt);
-                self.violated(node, Violation::ConflictingReceipt, request_id);
-                Ok(refusal(ErrorType::ConflictingReceipt, message))
-            }
-            None => {
-                self.taken.insert(request_id, receipt.entry_hash);
-                self.inserts.push(Insert { receipt, seq });
-                Ok(Fate::Accepted)
-            }
-        }
+        self.violated(node, Violation::ConflictingReceipt, request_id);
+        let message = "the node has a stored receipt with this request_id and other bytes";
+        refusal(ErrorType::ConflictingReceipt, message)
+    }
+
+    fn refuse_held(&mut self, node: &NodeSession, receipt: &Verified, seq: u64, fate: Fate) {
+        self.held_refused.push(HeldRefused {
+            node_id: node.node_id.clone(),
+            key: receipt.key,
+            seq,
+            verdict: ReceiptVerdict {
+                request_id: Some(receipt.fields.request_id.clone()),
+                fate,
+            },
+        });
     }
 
     fn fork(&mut self, node: &NodeSession, receipt: &Verified, link: Link, why: &str) -> Fate {
@@ -410,17 +483,13 @@ impl<'a> Plan<'a> {
     }
 
     /// Bytes that were refused before the chain was looked at.
-    async fn refused(
-        &mut self,
-        node: &'a NodeSession,
-        refused: &Refused,
-    ) -> Result<Fate, PlanError> {
+    fn refused(&mut self, node: &'a NodeSession, refused: &Refused) -> Fate {
         let keeps = matches!(
             refused.kind,
             ErrorType::InvalidSignature | ErrorType::InvalidKey
         );
         if keeps {
-            self.evidence.push(Evidence {
+            self.keep(Evidence {
                 node_id: node.node_id.clone(),
                 kind: refused.kind.as_str(),
                 request_id: refused.request_id.clone(),
@@ -434,25 +503,22 @@ impl<'a> Plan<'a> {
             let named = refused.request_id.as_ref().map_or("", RequestId::as_str);
             let detail = format!("bad signature on receipt {named}");
             self.violations
-                .push((node.node_id.clone(), Violation::InvalidSignature, detail));
+                .entry(node.node_id.clone())
+                .or_insert((Violation::InvalidSignature, detail));
         }
         // A chain that was given up has its end; what is refused there leaves no gap in it.
         if refused.kind != ErrorType::InvalidKey {
-            self.pass_over(node, refused).await?;
+            self.pass_over(node, refused);
         }
-        Ok(refusal(refused.kind, &refused.message))
+        refusal(refused.kind, &refused.message)
     }
 
     /// Refused bytes never block those after them.
-    async fn pass_over(
-        &mut self,
-        node: &'a NodeSession,
-        refused: &Refused,
-    ) -> Result<(), PlanError> {
+    fn pass_over(&mut self, node: &'a NodeSession, refused: &Refused) {
         let key = refused.key;
         let Some(link) = refused.link else {
             *self.unplaced.entry(key).or_default() += 1;
-            return Ok(());
+            return;
         };
         if link.seq == self.head(key).seq + 1 {
             self.gap(node, key, link.seq, link.seq, refused.kind.as_str());
@@ -462,24 +528,29 @@ impl<'a> Plan<'a> {
                 entry_hash: UNKNOWN,
             };
             self.move_head(key, unknown);
-            self.drain(key).await?;
+            self.drain(key);
         }
-        Ok(())
     }
 
-    fn gap(&mut self, node: &NodeSession, key: i64, from: u64, to: u64, reason: &'static str) {
-        self.gaps.push(Gap {
-            node_id: node.node_id.clone(),
-            node_key_id: key,
+    fn gap(&mut self, node: &'a NodeSession, key: i64, from: u64, to: u64, reason: &'static str) {
+        self.found.push(Found {
+            node,
+            key,
             from_seq: seq_column(from),
             to_seq: seq_column(to),
             reason,
-            at_ms: self.now_ms,
         });
     }
 
+    fn keep(&mut self, evidence: Evidence) {
+        let same = |kept: &&Evidence| kept.node_id == evidence.node_id;
+        if self.evidence.iter().filter(same).count() < EVIDENCE_PER_BATCH {
+            self.evidence.push(evidence);
+        }
+    }
+
     fn keep_evidence(&mut self, node: &NodeSession, kind: ErrorType, receipt: &Verified) {
-        self.evidence.push(Evidence {
+        self.keep(Evidence {
             node_id: node.node_id.clone(),
             kind: kind.as_str(),
             request_id: Some(receipt.fields.request_id.clone()),
@@ -491,45 +562,9 @@ impl<'a> Plan<'a> {
     }
 
     fn violated(&mut self, node: &NodeSession, violation: Violation, request_id: &RequestId) {
-        self.violations.push((
-            node.node_id.clone(),
-            violation,
-            format!("receipt {request_id}"),
-        ));
-    }
-
-    async fn flush(&mut self) -> Result<(), PlanError> {
-        let rows: Vec<NewReceipt<'_>> = self
-            .inserts
-            .iter()
-            .map(|insert| NewReceipt {
-                node_key_id: insert.receipt.key,
-                seq: insert.seq,
-                fields: &insert.receipt.fields,
-                entry_hash: insert.receipt.entry_hash,
-                entry: &insert.receipt.entry,
-                received_at_ms: self.now_ms,
-            })
-            .collect();
-        if self.tx.insert(&rows).await? != rows.len() as u64 {
-            return Err(PlanError::Taken);
-        }
-        let heads: Vec<(i64, Head)> = self
-            .moved
-            .iter()
-            .filter_map(|key| self.heads.get(key).map(|head| (*key, *head)))
-            .collect();
-        if !heads.is_empty() {
-            self.tx.set_heads(&heads).await?;
-        }
-        for evidence in &self.evidence {
-            self.tx.evidence(evidence).await?;
-        }
-        for gap in &self.gaps {
-            self.tx.gap(gap).await?;
-        }
-        self.tx.rollups(&rows).await?;
-        Ok(())
+        self.violations
+            .entry(node.node_id.clone())
+            .or_insert_with(|| (violation, format!("receipt {request_id}")));
     }
 }
 

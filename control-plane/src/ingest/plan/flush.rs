@@ -1,0 +1,130 @@
+//! Writing a plan: receipts, heads, evidence, gaps, what violations lead to, and sums, in this order.
+
+use super::{Insert, Plan, seq_column};
+use crate::app::Cause;
+use dgon_control_plane_model::lifecycle::{Event, Transition, transition};
+use dgon_control_plane_store::{LifecycleChange, NewReceipt, StoreError};
+use dgon_protocol::chain::Head;
+use dgon_protocol::id::NodeId;
+
+impl<'a> Plan<'a> {
+    /// Writes everything; the changes of state that came of it.
+    pub(super) async fn flush(&mut self) -> Result<Vec<(NodeId, Transition)>, StoreError> {
+        let inserts = std::mem::take(&mut self.inserts);
+        let mut rows: Vec<NewReceipt<'_>> = inserts
+            .iter()
+            .map(|insert| row(insert, self.now_ms))
+            .collect();
+        let conflicts = self.tx.insert(&rows).await?;
+        for position in conflicts.iter().rev() {
+            self.not_inserted(&inserts[*position]);
+            rows.remove(*position);
+        }
+        let heads: Vec<(i64, Head)> = self
+            .moved
+            .iter()
+            .filter_map(|key| self.heads.get(key).map(|head| (*key, *head)))
+            .collect();
+        if !heads.is_empty() {
+            self.tx.set_heads(&heads).await?;
+        }
+        for evidence in &self.evidence {
+            self.tx.evidence(evidence).await?;
+        }
+        self.write_gaps().await?;
+        let transitions = self.write_violations().await?;
+        self.tx.rollups(&rows).await?;
+        Ok(transitions)
+    }
+
+    /// A receipt whose request id its node had used before: the chain goes on without it.
+    fn not_inserted(&mut self, insert: &Insert<'a>) {
+        let Insert {
+            place,
+            node,
+            receipt,
+            link,
+        } = *insert;
+        let fate = self.conflict(node, receipt);
+        if let Some(link) = link {
+            let reason = dgon_protocol::error::ErrorType::ConflictingReceipt.as_str();
+            self.gap(node, receipt.key, link.seq, link.seq, reason);
+            if place.is_none() {
+                self.refuse_held(node, receipt, link.seq, fate.clone());
+            }
+        }
+        if let Some(place) = place {
+            self.set_fate(place, fate);
+        }
+    }
+
+    /// Reads the gaps of chains that are not loaded yet.
+    pub(super) async fn load_gaps(
+        &mut self,
+        keys: impl IntoIterator<Item = i64>,
+    ) -> Result<(), StoreError> {
+        let missing = self.gaps.missing(keys);
+        let stored = self.tx.gaps(&missing).await?;
+        self.gaps.loaded(&missing, stored);
+        Ok(())
+    }
+
+    async fn write_gaps(&mut self) -> Result<(), StoreError> {
+        let mut found = std::mem::take(&mut self.found);
+        if found.is_empty() {
+            return Ok(());
+        }
+        found.sort_by_key(|gap| (gap.key, gap.from_seq));
+        self.load_gaps(found.iter().map(|gap| gap.key)).await?;
+        for gap in &found {
+            self.gaps.add(gap);
+        }
+        for (key, gap) in self.gaps.changed() {
+            if let Ok(at) = found.binary_search_by_key(&key, |gap| gap.key) {
+                let node_id = &found[at].node.node_id;
+                self.tx.gap_write((node_id, key), gap, self.now_ms).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops the nodes that broke a rule, beside the evidence.
+    async fn write_violations(&mut self) -> Result<Vec<(NodeId, Transition)>, StoreError> {
+        let mut transitions = Vec::new();
+        for (node_id, (violation, detail)) in &self.violations {
+            let Some(old) = self.tx.lifecycle(node_id).await? else {
+                continue;
+            };
+            let Some(next) = transition(old.0, old.1, Event::Violation(*violation)) else {
+                continue;
+            };
+            let cause = Cause::system(Some(detail));
+            let change = LifecycleChange {
+                node_id,
+                old,
+                new: (next.to, next.reason),
+                at_ms: self.now_ms,
+                actor: cause.actor,
+                detail: cause.detail,
+                audit: &cause.audit(node_id, old.0, next, self.now_ms),
+            };
+            if self.tx.transition(&change).await? {
+                transitions.push((node_id.clone(), next));
+            }
+        }
+        Ok(transitions)
+    }
+}
+
+fn row<'a>(insert: &Insert<'a>, now_ms: i64) -> NewReceipt<'a> {
+    NewReceipt {
+        node_key_id: insert.receipt.key,
+        seq: insert.link.map(|link| seq_column(link.seq)),
+        region: &insert.node.region,
+        org_id: insert.node.org_id.as_deref(),
+        fields: &insert.receipt.fields,
+        entry_hash: insert.receipt.entry_hash,
+        entry: &insert.receipt.entry,
+        received_at_ms: now_ms,
+    }
+}

@@ -1,0 +1,166 @@
+//! Submissions that wait for the committer, in an order that is fair to nodes.
+//!
+//! Start-time fair queueing (Goyal, Vin and Cheng, 1996): a submission may start where its node's former one ended,
+//! counted in receipts. So a node that sends a handful is served before one that sends thousands, whoever came
+//! first, and the submissions of one node keep their order.
+
+use super::Submission;
+use dgon_protocol::id::NodeId;
+use std::collections::{BTreeMap, HashMap};
+
+/// Nodes whose share is remembered before those that are even are forgotten.
+const REMEMBERED: usize = 1024;
+
+/// What waits.
+#[derive(Debug, Default)]
+pub(super) struct FairQueue {
+    waiting: BTreeMap<(u64, u64), Submission>,
+    receipts: usize,
+    /// Where each node's last submission ended.
+    ends: HashMap<NodeId, u64>,
+    /// Start of the submission that was taken last.
+    now: u64,
+    arrived: u64,
+}
+
+impl FairQueue {
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Receipts that wait.
+    pub(super) fn receipts(&self) -> usize {
+        self.receipts
+    }
+
+    /// Adds a submission.
+    pub(super) fn push(&mut self, submission: Submission) {
+        if self.ends.len() > REMEMBERED {
+            let now = self.now;
+            self.ends.retain(|_, end| *end > now);
+        }
+        let end = self
+            .ends
+            .entry(submission.node.node_id.clone())
+            .or_default();
+        let start = self.now.max(*end);
+        *end = start + submission.items.len().max(1) as u64;
+        self.arrived += 1;
+        self.receipts += submission.items.len();
+        self.waiting.insert((start, self.arrived), submission);
+    }
+
+    /// Takes submissions until they have this many receipts.
+    pub(super) fn take(&mut self, receipts: usize) -> Vec<Submission> {
+        let (mut batch, mut taken) = (Vec::new(), 0);
+        while taken < receipts
+            && let Some(((start, _), submission)) = self.waiting.pop_first()
+        {
+            self.now = start;
+            taken += submission.items.len();
+            batch.push(submission);
+        }
+        self.receipts -= taken;
+        batch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::NodeSession;
+    use crate::ingest::verify::{Checked, Refused};
+    use dgon_protocol::error::ErrorType;
+    use dgon_protocol::key::NodeKey;
+    use std::sync::Arc;
+    use tokio::sync::{Semaphore, oneshot};
+
+    fn submission(node: &str, receipts: usize) -> Submission {
+        let item = || {
+            Checked::Refused(Box::new(Refused {
+                kind: ErrorType::InvalidReceipt,
+                message: String::new(),
+                request_id: None,
+                key: 1,
+                link: None,
+                bytes: Vec::new(),
+            }))
+        };
+        let memory = Arc::new(Semaphore::new(1));
+        Submission {
+            node: Arc::new(NodeSession {
+                node_id: NodeId::parse(node).expect("id"),
+                region: String::new(),
+                org_id: None,
+                node_key_id: 1,
+                public_key: NodeKey::from_seed(&[1; 32]).public(),
+                former: Vec::new(),
+                head_seq: 0,
+                session_id: None,
+            }),
+            items: (0..receipts).map(|_| item()).collect(),
+            reply: oneshot::channel().0,
+            _reserved: memory.try_acquire_owned().expect("a permit"),
+        }
+    }
+
+    fn names(batch: &[Submission]) -> Vec<(&str, usize)> {
+        batch
+            .iter()
+            .map(|submission| (submission.node.node_id.as_str(), submission.items.len()))
+            .collect()
+    }
+
+    #[test]
+    fn a_node_that_sends_little_does_not_wait_for_one_that_sends_much() {
+        let mut queue = FairQueue::default();
+        for _ in 0..20 {
+            queue.push(submission("flood", 256));
+        }
+        queue.push(submission("calm", 2));
+        assert_eq!(queue.receipts(), 20 * 256 + 2);
+        let batch = queue.take(300);
+        assert_eq!(names(&batch), [("flood", 256), ("calm", 2), ("flood", 256)]);
+    }
+
+    #[test]
+    fn a_flood_with_one_submission_at_a_time_waits_its_turn_too() {
+        let mut queue = FairQueue::default();
+        queue.push(submission("flood", 256));
+        assert_eq!(queue.take(1).len(), 1);
+        queue.push(submission("flood", 255));
+        queue.push(submission("calm", 1));
+        assert_eq!(names(&queue.take(1)), [("calm", 1)]);
+    }
+
+    #[test]
+    fn the_submissions_of_a_node_keep_their_order_and_nothing_is_lost() {
+        let mut queue = FairQueue::default();
+        for size in 1..=50 {
+            queue.push(submission("a", size));
+            queue.push(submission("b", 51 - size));
+        }
+        let mut sizes: HashMap<String, Vec<usize>> = HashMap::new();
+        while !queue.is_empty() {
+            for taken in queue.take(10) {
+                let of_node = sizes.entry(taken.node.node_id.to_string()).or_default();
+                of_node.push(taken.items.len());
+            }
+        }
+        assert_eq!(sizes["a"], (1..=50).collect::<Vec<_>>());
+        assert_eq!(sizes["b"], (1..=50).rev().collect::<Vec<_>>());
+        assert_eq!(queue.receipts(), 0);
+    }
+
+    #[test]
+    fn what_is_remembered_of_nodes_is_bounded() {
+        let mut queue = FairQueue::default();
+        for number in 0..5_000 {
+            queue.push(submission(&format!("n{number}"), 1));
+            queue.take(1);
+            queue.now += 1;
+        }
+        assert!(queue.ends.len() <= REMEMBERED + 1, "{}", queue.ends.len());
+    }
+}
