@@ -8,7 +8,7 @@ use crate::bus::Event as BusEvent;
 use dgon_control_plane_model::lifecycle::{Event, Reason, State, Transition, transition};
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::{LifecycleChange, NodeState, StoreError};
-use dgon_protocol::frame::{LifecycleStatus, NodeStatus, ToAgent};
+use dgon_protocol::frame::{LifecycleStatus, NodeStatus};
 use dgon_protocol::id::NodeId;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -194,7 +194,7 @@ impl App {
             self.secrets.forget(node_id);
             self.sessions.end(node_id, super::SessionEnd::Retired);
         } else if let Some(life) = self.lifecycles.get(node_id) {
-            self.sessions.send(node_id, ToAgent::Status(life.status()));
+            self.sessions.status(node_id, life.status());
         }
         self.bus.send(BusEvent::Node {
             node_id: node_id.clone(),

@@ -18,7 +18,7 @@ pub use guard::{Limits, NodeGuard, NonceState, Nonces, Share};
 pub use lifecycle::{Cause, Lifecycles, NodeLife};
 pub use master_key::{MasterKey, MasterKeyError};
 pub use nodes::{FormerKey, NodeSession, Secrets};
-pub use sessions::{Outbound, SessionEnd, SessionHandle, Sessions};
+pub use sessions::{Outbound, SessionEnd, SessionHandle, SessionQueues, Sessions};
 pub use settings::Settings;
 
 use crate::bus::{Bus, Event};

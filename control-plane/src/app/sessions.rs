@@ -1,6 +1,6 @@
 //! Open links, one per node at most, and how the rest of the program reaches them.
 
-use dgon_protocol::frame::ToAgent;
+use dgon_protocol::frame::{NodeStatus, ToAgent};
 use dgon_protocol::id::NodeId;
 use dgon_protocol::limits::FRAMES_QUEUED;
 use std::collections::HashMap;
@@ -19,6 +19,8 @@ pub enum SessionEnd {
     Retired,
     /// The control plane stops.
     Draining,
+    /// The node does not read what it is told.
+    Behind,
 }
 
 /// How to reach one session.
@@ -26,30 +28,46 @@ pub enum SessionEnd {
 pub struct SessionHandle {
     /// Name of the session.
     pub session_id: String,
-    frames: mpsc::Sender<Outbound>,
+    status: watch::Sender<Option<NodeStatus>>,
+    urgent: mpsc::Sender<Outbound>,
+    orders: mpsc::Sender<Outbound>,
     end: watch::Sender<Option<SessionEnd>>,
 }
 
+/// What the session itself reads, the most important first.
+#[derive(Debug)]
+pub struct SessionQueues {
+    /// Why it must end.
+    pub ended: watch::Receiver<Option<SessionEnd>>,
+    /// The node's status, the latest alone: it cannot pile up and cannot be lost.
+    pub status: watch::Receiver<Option<NodeStatus>>,
+    /// What the node must be told. One that does not fit ends the session: the next one begins with the whole truth.
+    pub urgent: mpsc::Receiver<Outbound>,
+    /// What the node is asked to do. Each is a row in the database as well, so one that does not fit is sent later.
+    pub orders: mpsc::Receiver<Outbound>,
+}
+
 impl SessionHandle {
-    /// A handle, and the two ends that the session itself reads.
-    pub fn new(
-        session_id: String,
-    ) -> (
-        Self,
-        mpsc::Receiver<Outbound>,
-        watch::Receiver<Option<SessionEnd>>,
-    ) {
-        let (frames, outbox) = mpsc::channel(FRAMES_QUEUED);
+    /// A handle, and the ends that the session itself reads.
+    pub fn new(session_id: String) -> (Self, SessionQueues) {
         let (end, ended) = watch::channel(None);
-        (
-            Self {
-                session_id,
-                frames,
-                end,
-            },
-            outbox,
+        let (status_sender, status) = watch::channel(None);
+        let (urgent_sender, urgent) = mpsc::channel(FRAMES_QUEUED);
+        let (orders_sender, orders) = mpsc::channel(FRAMES_QUEUED);
+        let handle = Self {
+            session_id,
+            status: status_sender,
+            urgent: urgent_sender,
+            orders: orders_sender,
+            end,
+        };
+        let queues = SessionQueues {
             ended,
-        )
+            status,
+            urgent,
+            orders,
+        };
+        (handle, queues)
     }
 }
 
@@ -81,11 +99,27 @@ impl Sessions {
         }
     }
 
-    /// Queues a frame. False when the node has no session or its queue is full.
-    pub fn send(&self, node_id: &NodeId, frame: ToAgent) -> bool {
+    /// The node has another status.
+    pub fn status(&self, node_id: &NodeId, status: NodeStatus) {
+        if let Some(handle) = self.lock().get(node_id) {
+            handle.status.send_replace(Some(status));
+        }
+    }
+
+    /// Tells a node something that it must not miss; a session whose queue is full ends.
+    pub fn tell(&self, node_id: &NodeId, frame: ToAgent) {
+        if let Some(handle) = self.lock().get(node_id)
+            && handle.urgent.try_send(Box::new(frame)).is_err()
+        {
+            handle.end.send_replace(Some(SessionEnd::Behind));
+        }
+    }
+
+    /// Asks a node for work. False when it has no session or its queue is full: the order is sent again later.
+    pub fn order(&self, node_id: &NodeId, frame: ToAgent) -> bool {
         self.lock()
             .get(node_id)
-            .is_some_and(|handle| handle.frames.try_send(Box::new(frame)).is_ok())
+            .is_some_and(|handle| handle.orders.try_send(Box::new(frame)).is_ok())
     }
 
     /// Ends the session of a node.

@@ -149,9 +149,9 @@ impl Committer {
             acked_seq: head_seq,
             refused: Vec::new(),
         };
-        self.app.sessions.send(node_id, ToAgent::Ack(ack));
+        self.app.sessions.tell(node_id, ToAgent::Ack(ack));
         if let Some(need) = self.held.dropped(key, head_seq) {
-            self.app.sessions.send(node_id, ToAgent::Need(need));
+            self.app.sessions.tell(node_id, ToAgent::Need(need));
         }
     }
 
@@ -253,7 +253,7 @@ impl Committer {
         for (node_id, verdicts) in late_verdicts {
             self.app
                 .sessions
-                .send(&node_id, ToAgent::Ack(refusals(verdicts)));
+                .tell(&node_id, ToAgent::Ack(refusals(verdicts)));
         }
         if wanted && !committed.is_empty() {
             let receipts = committed.into_iter().map(|fields| CommittedReceipt {

@@ -24,6 +24,7 @@ use crate::app::NodeSession;
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::{Need, Refused};
 use dgon_protocol::id::RequestId;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use verify::Checked;
@@ -111,6 +112,7 @@ pub struct Ingest {
     queue: mpsc::Sender<Submission>,
     inbox: Mutex<Option<mpsc::Receiver<Submission>>>,
     memory: Arc<Semaphore>,
+    failing: AtomicBool,
 }
 
 impl Ingest {
@@ -125,7 +127,17 @@ impl Ingest {
             queue,
             inbox: Mutex::new(Some(inbox)),
             memory: Arc::new(Semaphore::new(BYTES_WAITING_KIB as usize)),
+            failing: AtomicBool::new(false),
         }
+    }
+
+    /// Whether receipts wait because the database takes none now.
+    pub fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_failing(&self, failing: bool) {
+        self.failing.store(failing, Ordering::Relaxed);
     }
 
     /// The receiving end, once: for the committer.

@@ -84,6 +84,7 @@ mod tests {
                 request_id: None,
                 key: 1,
                 link: None,
+                unknown_key: false,
                 bytes: Vec::new(),
             }))
         };

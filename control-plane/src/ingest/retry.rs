@@ -67,13 +67,18 @@ impl Committer {
             let started = std::time::Instant::now();
             let error = match self.write_in_time(batch, now_ms).await {
                 Ok(written) => {
+                    self.app.ingest.set_failing(false);
                     metrics::histogram!("db_query_duration_seconds", "op" => "receipt.ingest")
                         .record(started.elapsed().as_secs_f64());
                     return Ok(written);
                 }
-                Err(error) if error.fault() == Fault::Data => return Err(Failure::Data(error)),
+                Err(error) if error.fault() == Fault::Data => {
+                    self.app.ingest.set_failing(false);
+                    return Err(Failure::Data(error));
+                }
                 Err(error) => error,
             };
+            self.app.ingest.set_failing(true);
             metrics::counter!("ingest_retries_total").increment(1);
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -179,6 +184,7 @@ fn refuse(item: &mut Checked) -> bool {
         request_id: Some(receipt.fields.request_id.clone()),
         key: receipt.key,
         link: receipt.link(),
+        unknown_key: false,
         bytes: std::mem::take(&mut receipt.entry),
     };
     *item = Checked::Refused(Box::new(refused));

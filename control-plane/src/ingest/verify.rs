@@ -60,11 +60,18 @@ pub struct Refused {
     pub key: i64,
     /// The place in the chain that the bytes name.
     pub link: Option<Link>,
+    /// The bytes name a key that the session does not know.
+    pub unknown_key: bool,
     /// The bytes as received.
     pub bytes: Vec<u8>,
 }
 
 impl Checked {
+    /// Whether it is refused only because it names a key that the session does not know.
+    pub fn names_unknown_key(&self) -> bool {
+        matches!(self, Self::Refused(refused) if refused.unknown_key)
+    }
+
     /// Row of the key whose chain it belongs to.
     pub fn key(&self) -> i64 {
         match self {
@@ -134,6 +141,7 @@ pub fn check(node: &NodeSession, input: Vec<u8>) -> Checked {
                 request_id: None,
                 key: node.node_key_id,
                 link: None,
+                unknown_key: false,
                 bytes: input,
             }));
         }
@@ -164,6 +172,7 @@ pub fn check(node: &NodeSession, input: Vec<u8>) -> Checked {
             request_id: Some(receipt.fields.request_id.clone()),
             key,
             link: link(&receipt.fields, entry_hash),
+            unknown_key: kind == ErrorType::InvalidSignature && !signer.named,
             bytes: input,
         }));
     }
@@ -186,6 +195,8 @@ struct Signer<'a> {
     /// Where it is one that the node gave up.
     former: Option<&'a FormerKey>,
     holds: bool,
+    /// The receipt names it, or names none.
+    named: bool,
 }
 
 /// The key that the receipt names; where it names none, the one that it verifies under.
@@ -194,15 +205,20 @@ fn signer<'a>(node: &'a NodeSession, receipt: &Receipt<'_>) -> Signer<'a> {
     let former = |former: &'a FormerKey| Signer {
         former: Some(former),
         holds: under(&former.public_key),
+        named: true,
     };
     if let Some(named) = &receipt.fields.key_id
         && let Some(found) = node.former.iter().find(|key| key.key_id == *named)
     {
         return former(found);
     }
+    let holds = under(&node.public_key);
+    let named = receipt.fields.key_id.as_ref();
+    let is_current = |named: &String| *named == node.public_key.key_id();
     let current = Signer {
         former: None,
-        holds: under(&node.public_key),
+        holds,
+        named: holds || named.is_none_or(is_current),
     };
     if current.holds || receipt.fields.key_id.is_some() {
         return current;

@@ -4,7 +4,7 @@
 //! Beyond wire.md: `hello` carries a nonce of the agent, which `welcome` repeats under its proof. The challenge's nonce
 //! is the server's choice, so an impostor could otherwise play a recorded challenge and its welcome again.
 
-use super::session::{End, Wire};
+use super::wire::{End, Reader, Writer};
 use crate::app::{App, NodeSession};
 use crate::bus::Event;
 use crate::presence::{AgentInfo, Report};
@@ -34,7 +34,8 @@ pub(super) struct Proven {
 /// Runs the handshake up to the moment before `welcome`. `host` is what the agent asked for.
 pub(super) async fn prove(
     app: &App,
-    wire: &mut Wire,
+    reader: &mut Reader,
+    writer: &mut Writer,
     node_id: &NodeId,
     host: &str,
 ) -> Result<Proven, End> {
@@ -45,9 +46,9 @@ pub(super) async fn prove(
         nonce: nonce.clone(),
         server_time_ms: app.clock.now_ms(),
     };
-    wire.send(&ToAgent::Challenge(challenge)).await?;
+    writer.send(&ToAgent::Challenge(challenge)).await?;
     let hello = loop {
-        match wire.receive().await? {
+        match reader.receive().await? {
             Incoming::Known(ToControlPlane::Hello(hello)) => break Box::new(hello),
             Incoming::Known(other) => {
                 let message = format!("the first frame must be hello, this is {}", other.kind());
@@ -127,7 +128,7 @@ fn authority(url: &str) -> String {
 }
 
 /// Makes the session known to the rest and tells the node that it stands.
-pub(super) async fn welcome(app: &App, wire: &mut Wire, proven: Proven) -> Result<(), End> {
+pub(super) async fn welcome(app: &App, writer: &mut Writer, proven: Proven) -> Result<(), End> {
     let Proven { node, hello, nonce } = proven;
     let welcome = sealed(app, &node, &hello, &nonce).await?;
     let session_id = node.session_id.clone().unwrap_or_default();
@@ -153,13 +154,14 @@ pub(super) async fn welcome(app: &App, wire: &mut Wire, proven: Proven) -> Resul
         node_id: node.node_id.clone(),
     });
     app.lifecycle_wake.notify_one();
-    wire.send(&ToAgent::Welcome(welcome)).await?;
+    writer.send(&ToAgent::Welcome(welcome)).await?;
     let status = app.lifecycles.get(&node.node_id).map(|life| life.status());
-    wire.send(&ToAgent::Status(status.unwrap_or(NodeStatus {
-        status: dgon_protocol::frame::LifecycleStatus::Pending,
-        reason: "enrolled".into(),
-    })))
-    .await
+    writer
+        .send(&ToAgent::Status(status.unwrap_or(NodeStatus {
+            status: dgon_protocol::frame::LifecycleStatus::Pending,
+            reason: "enrolled".into(),
+        })))
+        .await
 }
 
 /// The welcome, with the proof that we know the node's secret.

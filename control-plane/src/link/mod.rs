@@ -3,12 +3,16 @@
 //! | module | owns |
 //! |---|---|
 //! | `handshake` | challenge, hello, welcome |
-//! | `session` | one open session, from welcome to its end |
+//! | `session` | one open session, from welcome to its end: a reader and a writer |
+//! | `wire` | the socket as frames, and why a session ends |
+//! | `pace` | how fast a session may speak |
 //!
 //! Buffers are small because sessions are many: most of them say a few hundred bytes every ten seconds.
 
 mod handshake;
+mod pace;
 mod session;
+mod wire;
 
 use crate::app::App;
 use crate::http::error::ApiError;

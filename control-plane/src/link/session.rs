@@ -1,172 +1,59 @@
-//! One open session, from welcome to its end.
+//! One open session, from welcome to its end: a reader and a writer, each with its own bounded queues.
 //!
-//! The loop reads only while fewer than [`SUBMISSIONS_OPEN`] batches of receipts wait for their commit; the
-//! agent then runs into its limit of unacknowledged receipts, which is the backpressure. Every write has a
-//! time limit, so a peer that does not read costs one session and no memory.
+//! The reader goes on while receipts wait for their commit, so that pings, heartbeats and results are heard; it stops
+//! at the batch of receipts that finds [`SUBMISSIONS_OPEN`] others waiting, which is the backpressure. The writer sends
+//! what matters most first: the status, then answers to receipts, then what else is urgent, then orders.
 
 use super::handshake;
-use crate::app::{App, NodeSession, Outbound, SessionEnd, SessionHandle};
+use super::pace::Pace;
+use super::wire::{End, Reader, Writer, split};
+use crate::app::{App, NodeSession, Outbound, SessionEnd, SessionHandle, SessionQueues};
 use crate::bus::Event;
-use crate::ingest::verify::check_all;
+use crate::ingest::verify::{Checked, check_all};
 use crate::ingest::{IngestError, Outcome, ReceiptVerdict};
-use axum::extract::ws::{Message, WebSocket};
-use dgon_control_plane_store::StoreError;
+use axum::extract::ws::WebSocket;
 use dgon_protocol::error::ErrorType;
-use dgon_protocol::frame::{Ack, Incoming, LinkError, Receipts, Refused, ToAgent, ToControlPlane};
+use dgon_protocol::frame::{Ack, Incoming, NodeStatus, Receipts, Refused, ToAgent, ToControlPlane};
 use dgon_protocol::id::NodeId;
-use dgon_protocol::text::Text;
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesOrdered;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 /// Batches of receipts of one session between verification and answer.
 const SUBMISSIONS_OPEN: usize = 4;
-/// How long one write may take.
-const WRITE: Duration = Duration::from_secs(20);
-/// Silence after which a peer counts as gone: an agent pings every 15 s.
-const SILENCE: Duration = Duration::from_secs(60);
-
-/// Why a session ends.
-#[derive(Debug)]
-pub(super) enum End {
-    /// The peer is gone, or too slow to be told anything.
-    Gone,
-    /// The peer is told why.
-    Error(Box<LinkError>),
-}
-
-impl End {
-    pub(super) fn error(kind: ErrorType, message: impl Into<String>) -> Self {
-        Self::Error(Box::new(LinkError {
-            kind,
-            message: Text::from(message.into()),
-            retry_after_s: None,
-        }))
-    }
-
-    pub(super) fn unavailable(message: &str) -> Self {
-        Self::Error(Box::new(LinkError {
-            kind: ErrorType::Unavailable,
-            message: message.into(),
-            retry_after_s: Some(5),
-        }))
-    }
-
-    pub(super) fn store(error: &StoreError) -> Self {
-        tracing::error!(
-            error = error as &dyn std::error::Error,
-            "a link was given up"
-        );
-        Self::unavailable("the control plane cannot use its database now")
-    }
-}
-
-impl From<IngestError> for End {
-    fn from(error: IngestError) -> Self {
-        Self::unavailable(&error.to_string())
-    }
-}
-
-impl From<SessionEnd> for End {
-    fn from(end: SessionEnd) -> Self {
-        match end {
-            SessionEnd::Replaced => Self::error(
-                ErrorType::Replaced,
-                "a newer session of this node took over",
-            ),
-            SessionEnd::Retired => Self::error(ErrorType::Forbidden, "the node was retired"),
-            SessionEnd::Draining => Self::unavailable("the control plane is stopping"),
-        }
-    }
-}
-
-/// The socket as frames.
-pub(super) struct Wire {
-    socket: WebSocket,
-    app: Arc<App>,
-}
-
-impl Wire {
-    pub(super) async fn send(&mut self, frame: &ToAgent) -> Result<(), End> {
-        let text = frame.encode(self.app.clock.now_ms());
-        match timeout(WRITE, self.socket.send(Message::Text(text.into()))).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(End::Gone),
-        }
-    }
-
-    /// The next text frame. Cancel-safe.
-    pub(super) async fn receive(&mut self) -> Result<Incoming<ToControlPlane>, End> {
-        loop {
-            let message = match timeout(SILENCE, self.socket.recv()).await {
-                Ok(Some(Ok(message))) => message,
-                Ok(None | Some(Err(_))) | Err(_) => return Err(End::Gone),
-            };
-            match message {
-                Message::Text(text) => {
-                    return ToControlPlane::decode(text.as_str()).map_err(|error| {
-                        metrics::counter!("link_invalid_frames_total").increment(1);
-                        End::error(ErrorType::InvalidFrame, error.to_string())
-                    });
-                }
-                Message::Binary(_) => {
-                    let message = "no relay stream is open";
-                    return Err(End::error(ErrorType::InvalidFrame, message));
-                }
-                Message::Ping(_) | Message::Pong(_) => {}
-                Message::Close(_) => return Err(End::Gone),
-            }
-        }
-    }
-
-    /// Says why and closes; nothing waits for the peer.
-    async fn close(mut self, end: End) {
-        if let End::Error(error) = end {
-            tracing::info!(kind = %error.kind, message = %error.message, "link closed");
-            let _ = self.send(&ToAgent::Error(*error)).await;
-            let _ = timeout(WRITE, self.socket.send(Message::Close(None))).await;
-        }
-    }
-}
+/// Receipts that a session may send each second, and at once. An agent that was away for a day is done in a minute.
+const RECEIPTS: Pace = Pace::new(2_000.0, 8_192.0);
+/// Inventories that a session may send each second, and at once: each is written.
+const INVENTORIES: Pace = Pace::new(0.5, 8.0);
+/// Refused receipts after which a session ends, and how long the node then stays away, s.
+const REFUSED_MAX: usize = 256;
+const REFUSED_PAUSE_S: u32 = 60;
 
 /// Serves one upgraded connection of an authenticated node.
 pub(super) async fn run(app: Arc<App>, socket: WebSocket, node_id: NodeId, host: String) {
-    let mut wire = Wire {
-        socket,
-        app: Arc::clone(&app),
-    };
+    let (mut reader, mut writer) = split(&app, socket);
     let proven = timeout(
         app.settings.handshake,
-        handshake::prove(&app, &mut wire, &node_id, &host),
+        handshake::prove(&app, &mut reader, &mut writer, &node_id, &host),
     )
     .await;
     let proven = match proven {
         Ok(Ok(proven)) => proven,
-        Ok(Err(end)) => return wire.close(end).await,
+        Ok(Err(end)) => return writer.close(end).await,
         Err(_) => {
             let message = "the handshake took too long";
-            return wire
+            return writer
                 .close(End::error(ErrorType::InvalidFrame, message))
                 .await;
         }
     };
     let node = Arc::clone(&proven.node);
     let session_id = node.session_id.clone().unwrap_or_default();
-    let (handle, outbox, ended) = SessionHandle::new(session_id.clone());
+    let (handle, queues) = SessionHandle::new(session_id.clone());
     app.sessions.open(&node_id, handle);
     metrics::gauge!("link_sessions").set(app.sessions.count() as f64);
-    let end = match handshake::welcome(&app, &mut wire, proven).await {
-        Ok(()) => {
-            let session = Session {
-                app: Arc::clone(&app),
-                node,
-                acked_seq: 0,
-            };
-            Box::pin(session.serve(&mut wire, outbox, ended)).await
-        }
+    let end = match handshake::welcome(&app, &mut writer, proven).await {
+        Ok(()) => Box::pin(serve(&app, node, &mut reader, &mut writer, queues)).await,
         Err(end) => end,
     };
     app.sessions.close(&node_id, &session_id);
@@ -176,7 +63,7 @@ pub(super) async fn run(app: Arc<App>, socket: WebSocket, node_id: NodeId, host:
             node_id: node_id.clone(),
         });
     }
-    wire.close(end).await;
+    writer.close(end).await;
 }
 
 /// Waits until the session is ended from outside.
@@ -191,36 +78,64 @@ async fn told_to_end(ended: &mut watch::Receiver<Option<SessionEnd>>) -> End {
 
 type Answer = Result<Outcome, IngestError>;
 
-struct Session {
-    app: Arc<App>,
+async fn serve(
+    app: &Arc<App>,
     node: Arc<NodeSession>,
-    acked_seq: u64,
+    reader: &mut Reader,
+    writer: &mut Writer,
+    queues: SessionQueues,
+) -> End {
+    // One more is in the writer's hand.
+    let (answers, to_answer) = mpsc::channel(SUBMISSIONS_OPEN - 1);
+    let SessionQueues {
+        mut ended,
+        status,
+        urgent,
+        orders,
+    } = queues;
+    let answering = Answering {
+        acked_seq: node.head_seq,
+        refused: 0,
+        answers: to_answer,
+        status,
+        urgent,
+        orders,
+    };
+    let listening = Listening {
+        app: Arc::clone(app),
+        node,
+        answers,
+        receipts: RECEIPTS,
+        inventories: INVENTORIES,
+    };
+    tokio::select! {
+        biased;
+        end = told_to_end(&mut ended) => end,
+        end = answering.run(writer) => end,
+        end = listening.run(reader) => end,
+    }
 }
 
-impl Session {
-    async fn serve(
-        mut self,
-        wire: &mut Wire,
-        mut outbox: mpsc::Receiver<Outbound>,
-        mut ended: watch::Receiver<Option<SessionEnd>>,
-    ) -> End {
-        self.acked_seq = self.node.head_seq;
-        let mut open: FuturesOrdered<oneshot::Receiver<Answer>> = FuturesOrdered::new();
+/// The reading half.
+struct Listening {
+    app: Arc<App>,
+    node: Arc<NodeSession>,
+    answers: mpsc::Sender<oneshot::Receiver<Answer>>,
+    receipts: Pace,
+    inventories: Pace,
+}
+
+impl Listening {
+    async fn run(mut self, reader: &mut Reader) -> End {
         loop {
-            let step = tokio::select! {
-                biased;
-                end = told_to_end(&mut ended) => return end,
-                Some(answer) = open.next(), if !open.is_empty() => self.answer(wire, answer).await,
-                Some(frame) = outbox.recv() => wire.send(&frame).await,
-                frame = wire.receive(), if open.len() < SUBMISSIONS_OPEN => match frame {
-                    Ok(Incoming::Known(frame)) => self.handle(frame, &mut open).await,
-                    Ok(Incoming::Unknown(kind)) => {
-                        tracing::debug!(kind, "frame of an unknown type ignored");
-                        metrics::counter!("link_unknown_frames_total").increment(1);
-                        Ok(())
-                    }
-                    Err(end) => Err(end),
-                },
+            let step = match reader.receive().await {
+                Ok(Incoming::Known(frame)) => self.handle(frame).await,
+                Ok(Incoming::Unknown(kind)) => {
+                    tracing::debug!(kind, "frame of an unknown type ignored");
+                    metrics::counter!("link_unknown_frames_total").increment(1);
+                    Ok(())
+                }
+                Err(end) => Err(end),
             };
             if let Err(end) = step {
                 return end;
@@ -228,16 +143,14 @@ impl Session {
         }
     }
 
-    async fn handle(
-        &mut self,
-        frame: ToControlPlane,
-        open: &mut FuturesOrdered<oneshot::Receiver<Answer>>,
-    ) -> Result<(), End> {
+    async fn handle(&mut self, frame: ToControlPlane) -> Result<(), End> {
         let node_id = &self.node.node_id;
         match frame {
             ToControlPlane::Receipts(batch) => {
-                open.push_back(self.ingest(batch).await?);
-                Ok(())
+                self.receipts.ready().await;
+                self.receipts.spend(batch.receipts.len() as f64);
+                let answer = self.ingest(batch).await?;
+                self.answers.send(answer).await.map_err(|_| End::Gone)
             }
             ToControlPlane::Heartbeat(mut heartbeat) => {
                 heartbeat.gpus.truncate(handshake::GPUS);
@@ -245,6 +158,8 @@ impl Session {
                 Ok(())
             }
             ToControlPlane::Inventory(inventory) => {
+                self.inventories.ready().await;
+                self.inventories.spend(1.0);
                 let inventory = handshake::bounded(inventory)?;
                 self.app.presence.inventory(node_id, inventory);
                 self.app.bus.send(Event::Node {
@@ -291,6 +206,9 @@ impl Session {
         if checked.len() != count {
             return Err(End::unavailable("receipts could not be verified"));
         }
+        if checked.iter().any(Checked::names_unknown_key) {
+            self.look_up_keys().await?;
+        }
         Ok(self
             .app
             .ingest
@@ -298,9 +216,65 @@ impl Session {
             .await?)
     }
 
+    /// A receipt names a key that the session does not know: before anybody is blamed, the keys are read again.
+    async fn look_up_keys(&self) -> Result<(), End> {
+        let node = &self.node;
+        let now = self.app.node_session(&node.node_id, None).await;
+        let now = now.map_err(|error| End::store(&error))?;
+        let knows_all = now
+            .is_some_and(|now| (now.node_key_id, &now.former) == (node.node_key_id, &node.former));
+        if knows_all {
+            return Ok(());
+        }
+        Err(End::unavailable(
+            "the node's keys have changed since this session began; connect again",
+        ))
+    }
+}
+
+/// The writing half.
+struct Answering {
+    acked_seq: u64,
+    refused: usize,
+    answers: mpsc::Receiver<oneshot::Receiver<Answer>>,
+    status: watch::Receiver<Option<NodeStatus>>,
+    urgent: mpsc::Receiver<Outbound>,
+    orders: mpsc::Receiver<Outbound>,
+}
+
+impl Answering {
+    async fn run(mut self, writer: &mut Writer) -> End {
+        let mut waiting: Option<oneshot::Receiver<Answer>> = None;
+        loop {
+            let step = tokio::select! {
+                biased;
+                Ok(()) = self.status.changed() => {
+                    let status = self.status.borrow_and_update().clone();
+                    match status {
+                        Some(status) => writer.send(&ToAgent::Status(status)).await,
+                        None => Ok(()),
+                    }
+                }
+                answer = first(&mut waiting) => {
+                    waiting = None;
+                    self.answer(writer, answer).await
+                }
+                Some(next) = self.answers.recv(), if waiting.is_none() => {
+                    waiting = Some(next);
+                    Ok(())
+                }
+                Some(frame) = self.urgent.recv() => writer.send(&frame).await,
+                Some(frame) = self.orders.recv() => writer.send(&frame).await,
+            };
+            if let Err(end) = step {
+                return end;
+            }
+        }
+    }
+
     async fn answer(
         &mut self,
-        wire: &mut Wire,
+        writer: &mut Writer,
         answer: Result<Answer, oneshot::error::RecvError>,
     ) -> Result<(), End> {
         let outcome = answer.map_err(|_| IngestError::Stopped)??;
@@ -309,15 +283,31 @@ impl Session {
             .into_iter()
             .filter_map(ReceiptVerdict::refused)
             .collect();
+        self.refused += refused.len();
         self.acked_seq = self.acked_seq.max(outcome.head_seq);
-        wire.send(&ToAgent::Ack(Ack {
+        let ack = Ack {
             acked_seq: self.acked_seq,
             refused,
-        }))
-        .await?;
+        };
+        writer.send(&ToAgent::Ack(ack)).await?;
         if let Some(need) = outcome.need.filter(|need| need.to > self.acked_seq) {
-            wire.send(&ToAgent::Need(need)).await?;
+            writer.send(&ToAgent::Need(need)).await?;
+        }
+        if self.refused >= REFUSED_MAX {
+            let message =
+                "too many receipts of this session were refused; see the agent's dead letters";
+            return Err(End::retry(ErrorType::RateLimited, message, REFUSED_PAUSE_S));
         }
         Ok(())
+    }
+}
+
+/// The oldest batch's answer; never, where none waits.
+async fn first(
+    waiting: &mut Option<oneshot::Receiver<Answer>>,
+) -> Result<Answer, oneshot::error::RecvError> {
+    match waiting {
+        Some(answer) => answer.await,
+        None => std::future::pending().await,
     }
 }

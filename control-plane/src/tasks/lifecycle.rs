@@ -340,7 +340,7 @@ impl Task {
             timeout_ms: u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX),
         };
         let watched = self.watched.entry(node_id.clone()).or_default();
-        if self.app.sessions.send(node_id, ToAgent::Probe(probe)) {
+        if self.app.sessions.order(node_id, ToAgent::Probe(probe)) {
             let deadline = Instant::now() + timeout + GRACE;
             watched.open = Some(Open {
                 probe_id,

@@ -8,7 +8,9 @@
     reason = "helpers of tests fail like tests do"
 )]
 
+mod database;
 mod enrolment;
+mod hostile;
 mod http_api;
 mod ingest;
 mod key;

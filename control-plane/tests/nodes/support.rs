@@ -11,7 +11,7 @@ use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::enrolment_tokens::NewEnrolmentToken;
 use dgon_protocol::error::{ErrorBody, ErrorType};
 use dgon_protocol::frame::{
-    Ack, LifecycleStatus, Probe, ProbeOutcome, ProbeResult, ToAgent, ToControlPlane,
+    Ack, Heartbeat, LifecycleStatus, Probe, ProbeOutcome, ProbeResult, ToAgent, ToControlPlane,
 };
 use dgon_protocol::id::NodeId;
 use dgon_protocol::receipt::{Sha256Hash, Source};
@@ -199,6 +199,42 @@ impl Server {
             "{path} still shows {}",
             self.shown(path).await
         );
+    }
+
+    /// Waits until what nodes sent before has been taken from their links.
+    pub(crate) async fn until_heard(&self, links: &mut [(&SimAgent, &mut SimLink)]) {
+        let mark =
+            1_000_000 + u64::from_be_bytes(rand_bytes()[..8].try_into().expect("8")) % 1_000_000;
+        for (_, link) in links.iter_mut() {
+            let heartbeat = Heartbeat {
+                uptime_s: mark,
+                ..Heartbeat::default()
+            };
+            let frame = ToControlPlane::Heartbeat(heartbeat);
+            link.send(&frame).await.expect("heartbeat");
+        }
+        for (agent, _) in links {
+            self.until(|| {
+                let presence = self.app.presence.get(&agent.node_id);
+                presence.is_some_and(|seen| {
+                    seen.heartbeat
+                        .is_some_and(|(_, heartbeat)| heartbeat.uptime_s == mark)
+                })
+            })
+            .await;
+        }
+    }
+
+    /// Waits until something is so, looking now and then.
+    pub(crate) async fn until(&self, holds: impl Fn() -> bool) {
+        let mut ticks = tokio::time::interval(Duration::from_millis(5));
+        let waiting = async {
+            while !holds() {
+                ticks.tick().await;
+            }
+        };
+        let reached = tokio::time::timeout(SOON, waiting).await;
+        assert!(reached.is_ok(), "it did not become so in time");
     }
 
     /// Sends a request with the node headers of `agent`.

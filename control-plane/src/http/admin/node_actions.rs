@@ -135,7 +135,7 @@ async fn refresh(
     if !state
         .app
         .sessions
-        .send(node_id, ToAgent::Control(Control::Refresh))
+        .order(node_id, ToAgent::Control(Control::Refresh))
     {
         return Err(ApiError::new(
             ErrorType::Conflict,

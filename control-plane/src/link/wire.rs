@@ -1,0 +1,155 @@
+//! The socket of a session as frames: whole for the handshake, then a reader and a writer.
+
+use super::pace::Pace;
+use crate::app::{App, SessionEnd};
+use crate::ingest::IngestError;
+use axum::extract::ws::{Message, WebSocket};
+use dgon_control_plane_store::StoreError;
+use dgon_protocol::error::ErrorType;
+use dgon_protocol::frame::{Incoming, LinkError, ToAgent, ToControlPlane};
+use dgon_protocol::text::Text;
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt as _, StreamExt as _};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long one write may take.
+const WRITE: Duration = Duration::from_secs(20);
+/// Silence after which a peer counts as gone: an agent pings every 15 s.
+const SILENCE: Duration = Duration::from_secs(60);
+/// Messages that a session may send each second, and at once; pings and pongs are among them.
+const MESSAGES: Pace = Pace::new(50.0, 200.0);
+
+/// Why a session ends.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The peer is gone, or too slow to be told anything.
+    Gone,
+    /// The peer is told why.
+    Error(Box<LinkError>),
+}
+
+impl End {
+    pub(super) fn error(kind: ErrorType, message: impl Into<String>) -> Self {
+        Self::Error(Box::new(LinkError {
+            kind,
+            message: Text::from(message.into()),
+            retry_after_s: None,
+        }))
+    }
+
+    pub(super) fn unavailable(message: &str) -> Self {
+        Self::retry(ErrorType::Unavailable, message, 5)
+    }
+
+    pub(super) fn retry(kind: ErrorType, message: &str, after_s: u32) -> Self {
+        Self::Error(Box::new(LinkError {
+            kind,
+            message: message.into(),
+            retry_after_s: Some(after_s),
+        }))
+    }
+
+    pub(super) fn store(error: &StoreError) -> Self {
+        tracing::error!(
+            error = error as &dyn std::error::Error,
+            "a link was given up"
+        );
+        Self::unavailable("the control plane cannot use its database now")
+    }
+}
+
+impl From<IngestError> for End {
+    fn from(error: IngestError) -> Self {
+        Self::unavailable(&error.to_string())
+    }
+}
+
+impl From<SessionEnd> for End {
+    fn from(end: SessionEnd) -> Self {
+        match end {
+            SessionEnd::Replaced => Self::error(
+                ErrorType::Replaced,
+                "a newer session of this node took over",
+            ),
+            SessionEnd::Retired => Self::error(ErrorType::Forbidden, "the node was retired"),
+            SessionEnd::Draining => Self::unavailable("the control plane is stopping"),
+            SessionEnd::Behind => Self::unavailable("the node does not read what it is told"),
+        }
+    }
+}
+
+/// What comes in.
+pub(super) struct Reader {
+    stream: SplitStream<WebSocket>,
+    pace: Pace,
+}
+
+impl Reader {
+    /// The next text frame, not before it may come. Cancel-safe: what was read is not lost while its time is awaited,
+    /// because the wait is before the reading.
+    pub(super) async fn receive(&mut self) -> Result<Incoming<ToControlPlane>, End> {
+        loop {
+            self.pace.ready().await;
+            let message = match timeout(SILENCE, self.stream.next()).await {
+                Ok(Some(Ok(message))) => message,
+                Ok(None | Some(Err(_))) | Err(_) => return Err(End::Gone),
+            };
+            self.pace.spend(1.0);
+            match message {
+                Message::Text(text) => {
+                    return ToControlPlane::decode(text.as_str()).map_err(|error| {
+                        metrics::counter!("link_invalid_frames_total").increment(1);
+                        End::error(ErrorType::InvalidFrame, error.to_string())
+                    });
+                }
+                Message::Binary(_) => {
+                    let message = "no relay stream is open";
+                    return Err(End::error(ErrorType::InvalidFrame, message));
+                }
+                Message::Ping(_) | Message::Pong(_) => {}
+                Message::Close(_) => return Err(End::Gone),
+            }
+        }
+    }
+}
+
+/// What goes out. Every write has a time limit, so a peer that does not read costs one session and no memory.
+pub(super) struct Writer {
+    sink: SplitSink<WebSocket, Message>,
+    app: Arc<App>,
+}
+
+impl Writer {
+    pub(super) async fn send(&mut self, frame: &ToAgent) -> Result<(), End> {
+        let text = frame.encode(self.app.clock.now_ms());
+        match timeout(WRITE, self.sink.send(Message::Text(text.into()))).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(End::Gone),
+        }
+    }
+
+    /// Says why and closes; nothing waits for the peer.
+    pub(super) async fn close(mut self, end: End) {
+        if let End::Error(error) = end {
+            tracing::info!(kind = %error.kind, message = %error.message, "link closed");
+            let _ = self.send(&ToAgent::Error(*error)).await;
+            let _ = timeout(WRITE, self.sink.send(Message::Close(None))).await;
+        }
+    }
+}
+
+/// Both halves of a socket.
+pub(super) fn split(app: &Arc<App>, socket: WebSocket) -> (Reader, Writer) {
+    let (sink, stream) = socket.split();
+    let reader = Reader {
+        stream,
+        pace: MESSAGES,
+    };
+    let writer = Writer {
+        sink,
+        app: Arc::clone(app),
+    };
+    (reader, writer)
+}
