@@ -19,6 +19,8 @@ pub struct NodePresence {
     pub inventory: Option<Arc<Inventory>>,
     /// When the last session opened, unix ms; 0 for never.
     pub connected_at_ms: i64,
+    /// When something was last heard of it, in `Clock::mono_ms`; `None` for never.
+    pub heard_mono_ms: Option<i64>,
     /// What the owner lets the control plane ask for.
     pub allow: Vec<Permission>,
     /// Time of the newest heartbeat that came over node HTTP, by the node's clock, unix ms.
@@ -85,14 +87,6 @@ impl NodePresence {
         self.session_id.is_some()
     }
 
-    /// When something was last heard of it, unix ms; 0 for never.
-    pub fn heard_at_ms(&self) -> i64 {
-        self.heartbeat
-            .as_ref()
-            .map_or(0, |(at_ms, _)| *at_ms)
-            .max(self.connected_at_ms)
-    }
-
     /// Whether a runtime that has a model takes requests.
     pub fn has_ready_runtime(&self) -> bool {
         self.inventory.as_ref().is_some_and(|inventory| {
@@ -101,6 +95,18 @@ impl NodePresence {
                 .iter()
                 .any(|runtime| runtime.ready && !runtime.models.is_empty())
         })
+    }
+}
+
+impl NodePresence {
+    /// The model that a probe asks for: one that is loaded, where there is one, of a runtime that takes requests.
+    pub fn probe_model(&self) -> Option<&str> {
+        let inventory = self.inventory.as_ref()?;
+        let ready = inventory.runtimes.iter().filter(|runtime| runtime.ready);
+        let mut models = ready.flat_map(|runtime| &runtime.models);
+        let first = models.clone().next()?;
+        let loaded = models.find(|model| model.loaded == Some(true));
+        Some(loaded.unwrap_or(first).id.as_str())
     }
 }
 
@@ -135,11 +141,12 @@ impl Presence {
     }
 
     /// A session opened; it replaces an older one.
-    pub fn connect(&self, node_id: &NodeId, session_id: String, at_ms: i64, report: Report) {
+    /// `at` is the wall clock's time and `Clock::mono_ms`.
+    pub fn connect(&self, node_id: &NodeId, session_id: String, at: (i64, i64), report: Report) {
         let mut nodes = self.nodes();
         let node = nodes.entry(node_id.clone()).or_default();
         node.session_id = Some(session_id);
-        node.connected_at_ms = at_ms;
+        (node.connected_at_ms, node.heard_mono_ms) = (at.0, Some(at.1));
         node.inventory = Some(Arc::new(report.inventory));
         node.allow = report.allow;
         node.agent = Some(Arc::new(report.agent));
@@ -165,12 +172,14 @@ impl Presence {
         node.report_dirty = true;
     }
 
-    /// A heartbeat came.
-    pub fn heartbeat(&self, node_id: &NodeId, at_ms: i64, heartbeat: Heartbeat) {
+    /// A heartbeat came, `at` the wall clock's time and `Clock::mono_ms`. How long the node had been silent, ms.
+    pub fn heartbeat(&self, node_id: &NodeId, at: (i64, i64), heartbeat: Heartbeat) -> i64 {
         let mut nodes = self.nodes();
         let node = nodes.entry(node_id.clone()).or_default();
-        node.heartbeat = Some((at_ms, Arc::new(heartbeat)));
+        node.heartbeat = Some((at.0, Arc::new(heartbeat)));
         node.dirty = true;
+        let before = node.heard_mono_ms.replace(at.1);
+        before.map_or(i64::MAX, |before| at.1.saturating_sub(before))
     }
 
     /// A heartbeat came over node HTTP with this time; false when it is not newer than the last one.

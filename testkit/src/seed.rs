@@ -155,7 +155,7 @@ async fn node(store: &Store, seed: &Seed, position: u32) -> anyhow::Result<SeedN
             detail: None,
             audit: &AuditEntry::default(),
         };
-        store.node_transition(&change).await?;
+        store.node_transitions(&[change]).await?;
     }
     let stored = store.node_key_current(&node_id).await?;
     Ok(SeedNode {

@@ -3,6 +3,7 @@
 //! ```text
 //! registered → pending_probe → active        shown as: pending (both), active, quarantine, offline
 //! pending_probe –probe fails→ quarantine      quarantine for that reason –probe passes→ pending_probe
+//! active –probe fails, no runtime, probe refused→ pending_probe
 //! active, pending_probe –silence→ offline     offline –heartbeat→ pending_probe
 //! any –violation, admin→ quarantine           quarantine –admin clears→ pending_probe
 //! any –retire→ retired, for good
@@ -221,13 +222,19 @@ pub fn transition(state: State, reason: Reason, event: Event) -> Option<Transiti
         (_, Event::RuntimeReady) => return None,
 
         (State::Registered | State::PendingProbe, Event::NoRuntime) => (state, Reason::NoRuntime),
+        // It cannot serve, so it is not active; it is no fault either.
+        (State::Active, Event::NoRuntime) => (State::PendingProbe, Reason::NoRuntime),
         (_, Event::NoRuntime) => return None,
 
-        (State::PendingProbe, Event::ProbeRefused) => (state, Reason::ProbeRefused),
+        (State::Active | State::PendingProbe, Event::ProbeRefused) => {
+            (State::PendingProbe, Reason::ProbeRefused)
+        }
         (_, Event::ProbeRefused) => return None,
         (State::PendingProbe, Event::ProbePassed) => (State::Active, Reason::ProbePassed),
         (_, Event::ProbePassed) => return None,
         (State::PendingProbe, Event::ProbeFailed) => (State::Quarantine, Reason::ProbeFailed),
+        // A node that has served gets a second chance before it is stopped.
+        (State::Active, Event::ProbeFailed) => (State::PendingProbe, Reason::ProbeFailed),
         (_, Event::ProbeFailed) => return None,
 
         (State::Active | State::PendingProbe, Event::HeartbeatLost) => {
@@ -242,13 +249,25 @@ pub fn transition(state: State, reason: Reason, event: Event) -> Option<Transiti
     ((to, why) != (state, reason)).then_some(Transition { to, reason: why })
 }
 
-/// Whether a probe can change anything for a node in `state` for `reason`.
-pub fn wants_probe(state: State, reason: Reason) -> bool {
+/// When a node in `state` for `reason` is probed.
+pub fn probing(state: State, reason: Reason) -> Probing {
     match state {
-        State::PendingProbe => true,
-        State::Quarantine => reason == Reason::ProbeFailed,
-        State::Registered | State::Active | State::Offline | State::Retired => false,
+        State::PendingProbe => Probing::Now,
+        State::Quarantine if reason == Reason::ProbeFailed => Probing::Now,
+        State::Active => Probing::NowAndThen,
+        State::Quarantine | State::Registered | State::Offline | State::Retired => Probing::Never,
     }
+}
+
+/// When a node is probed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Probing {
+    /// A probe can change nothing.
+    Never,
+    /// As soon as may be.
+    Now,
+    /// Again after a while: what it showed once need not be so for ever.
+    NowAndThen,
 }
 
 #[cfg(test)]

@@ -1,12 +1,15 @@
-//! The wall clock, as a value that tests can hold still.
+//! What time it is, as a value that tests can hold still.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, LazyLock};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::watch;
 
-/// Tells unix milliseconds.
+/// Where monotonic time begins.
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Tells wall-clock time, and time that nobody sets.
 #[derive(Debug, Clone, Default)]
-pub struct Clock(Option<Arc<AtomicI64>>);
+pub struct Clock(Option<Arc<watch::Sender<i64>>>);
 
 impl Clock {
     /// The machine's clock.
@@ -16,13 +19,13 @@ impl Clock {
 
     /// A clock that stands at `unix_ms` until [`Clock::advance`].
     pub fn manual(unix_ms: i64) -> Self {
-        Self(Some(Arc::new(AtomicI64::new(unix_ms))))
+        Self(Some(Arc::new(watch::Sender::new(unix_ms))))
     }
 
     /// Unix time, ms.
     pub fn now_ms(&self) -> i64 {
         match &self.0 {
-            Some(manual) => manual.load(Ordering::SeqCst),
+            Some(manual) => *manual.borrow(),
             None => SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .ok()
@@ -31,10 +34,27 @@ impl Clock {
         }
     }
 
+    /// Milliseconds since some moment, for durations: setting the machine's clock does not change it.
+    pub fn mono_ms(&self) -> i64 {
+        match &self.0 {
+            Some(manual) => *manual.borrow(),
+            None => i64::try_from(START.elapsed().as_millis()).unwrap_or(i64::MAX),
+        }
+    }
+
     /// Moves a manual clock; the machine's clock does not care.
     pub fn advance(&self, ms: i64) {
         if let Some(manual) = &self.0 {
-            manual.fetch_add(ms, Ordering::SeqCst);
+            manual.send_modify(|now| *now += ms);
+        }
+    }
+
+    /// Waits for [`Clock::advance`]; for ever with the machine's clock, whose time passes for timers as well.
+    pub async fn advanced(&self) {
+        match &self.0 {
+            // The sender is this clock's own, so it is there.
+            Some(manual) => drop(manual.subscribe().changed().await),
+            None => std::future::pending().await,
         }
     }
 }

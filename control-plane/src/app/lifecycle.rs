@@ -23,10 +23,8 @@ pub struct NodeLife {
     pub state: State,
     /// Why.
     pub reason: Reason,
-    /// Since when, unix ms.
-    pub since_ms: i64,
-    /// The last heartbeat that the database had when this process started, unix ms.
-    pub stored_heartbeat_ms: Option<i64>,
+    /// Since when, in [`super::Clock::mono_ms`]; what was so before this process counts from its start.
+    pub since_mono_ms: i64,
 }
 
 impl NodeLife {
@@ -112,33 +110,31 @@ impl Lifecycles {
     }
 
     /// Takes over what the database says.
-    pub fn replace(&self, states: Vec<NodeState>) {
+    pub fn replace(&self, states: Vec<NodeState>, mono_ms: i64) {
         let fresh = states.into_iter().map(|node| {
             let life = NodeLife {
                 state: node.state,
                 reason: node.reason,
-                since_ms: node.since_ms,
-                stored_heartbeat_ms: node.last_heartbeat_at_ms,
+                since_mono_ms: mono_ms,
             };
             (node.node_id, life)
         });
         *self.lock() = fresh.collect();
     }
 
-    /// A node is new, or changed.
-    pub fn set(&self, node_id: &NodeId, state: State, reason: Reason, at_ms: i64) {
+    /// A node is new, or changed at this time of [`super::Clock::mono_ms`].
+    pub fn set(&self, node_id: &NodeId, state: State, reason: Reason, mono_ms: i64) {
         let mut lives = self.lock();
         if state == State::Retired {
             lives.remove(node_id);
             return;
         }
-        let life = lives.entry(node_id.clone()).or_insert(NodeLife {
+        let life = NodeLife {
             state,
             reason,
-            since_ms: at_ms,
-            stored_heartbeat_ms: None,
-        });
-        (life.state, life.reason, life.since_ms) = (state, reason, at_ms);
+            since_mono_ms: mono_ms,
+        };
+        lives.insert(node_id.clone(), life);
     }
 }
 
@@ -176,8 +172,8 @@ impl App {
                 detail: cause.detail,
                 audit: &cause.audit(node_id, old.0, next, at_ms),
             };
-            if self.store.node_transition(&change).await? {
-                self.node_changed(node_id, next, at_ms);
+            if self.store.node_transitions(&[change]).await? == [true] {
+                self.node_changed(node_id, next);
                 return Ok(Some(next));
             }
             // Somebody else was faster; the database knows what holds now.
@@ -186,10 +182,22 @@ impl App {
         Ok(None)
     }
 
+    /// Another process changed a node: memory follows the database.
+    pub(crate) async fn lifecycle_read(&self, node_id: &NodeId) -> Result<(), StoreError> {
+        if let Some(row) = self.store.node_get(node_id).await? {
+            let (state, reason) = row.lifecycle()?;
+            let mono_ms = self.clock.mono_ms();
+            self.lifecycles.set(node_id, state, reason, mono_ms);
+        }
+        self.attention.look_at(node_id);
+        Ok(())
+    }
+
     /// A change is durable: memory, the agent and everybody who looks are told.
-    pub(crate) fn node_changed(&self, node_id: &NodeId, next: Transition, at_ms: i64) {
+    pub(crate) fn node_changed(&self, node_id: &NodeId, next: Transition) {
         tracing::info!(%node_id, state = next.to.as_str(), reason = next.reason.as_str(), "node changed");
-        self.lifecycles.set(node_id, next.to, next.reason, at_ms);
+        let mono_ms = self.clock.mono_ms();
+        self.lifecycles.set(node_id, next.to, next.reason, mono_ms);
         if next.to == State::Retired {
             self.secrets.forget(node_id);
             self.sessions.end(node_id, super::SessionEnd::Retired);
@@ -199,6 +207,6 @@ impl App {
         self.bus.send(BusEvent::Node {
             node_id: node_id.clone(),
         });
-        self.lifecycle_wake.notify_one();
+        self.attention.look_at(node_id);
     }
 }

@@ -2,22 +2,26 @@
 //!
 //! [`App`] is made once by `serve` and shared as an [`Arc`]. It knows no HTTP.
 
+mod attention;
 mod clock;
 mod guard;
 mod lifecycle;
 mod master_key;
 mod nodes;
+mod probes;
 pub mod queries;
 mod sessions;
 mod settings;
 pub mod viewer;
 pub mod views;
 
+pub use attention::Attention;
 pub use clock::Clock;
 pub use guard::{Limits, NodeGuard, NonceState, Nonces, Share};
 pub use lifecycle::{Cause, Lifecycles, NodeLife};
 pub use master_key::{MasterKey, MasterKeyError};
 pub use nodes::{FormerKey, NodeSession, Secrets};
+pub use probes::{OpenProbe, Probes};
 pub use sessions::{Outbound, SessionEnd, SessionHandle, SessionQueues, Sessions};
 pub use settings::Settings;
 
@@ -29,11 +33,8 @@ use dgon_control_plane_model::lifecycle::State;
 use dgon_control_plane_store::{Store, StoreError};
 use dgon_protocol::frame::{Heartbeat, ProbeResult};
 use dgon_protocol::id::NodeId;
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{Notify, mpsc};
-
-/// Probe results that wait for the lifecycle task.
-const PROBE_RESULTS_QUEUED: usize = 1024;
+use dgon_protocol::receipt::{Fields, Source};
+use std::sync::Arc;
 
 /// Everything shared.
 #[derive(Debug)]
@@ -60,10 +61,10 @@ pub struct App {
     pub secrets: Secrets,
     /// What node HTTP remembers between requests.
     pub guard: NodeGuard,
-    /// Rings the lifecycle task.
-    pub lifecycle_wake: Notify,
-    probe_results: mpsc::Sender<(NodeId, ProbeResult)>,
-    probe_inbox: Mutex<Option<mpsc::Receiver<(NodeId, ProbeResult)>>>,
+    /// What the lifecycle task should look at.
+    pub attention: Attention,
+    /// Probes under way.
+    pub probes: Probes,
     /// The network in numbers, as last computed.
     pub summaries: queries::SummaryCache,
     /// Hands events to browsers.
@@ -73,7 +74,6 @@ pub struct App {
 impl App {
     /// Puts the parts together. [`crate::tasks::spawn`] makes them move; without it nothing is ingested.
     pub fn new(store: Store, settings: Settings, master_key: MasterKey, clock: Clock) -> Arc<Self> {
-        let (probe_results, probe_inbox) = mpsc::channel(PROBE_RESULTS_QUEUED);
         Arc::new(Self {
             store,
             bus: Bus::default(),
@@ -86,9 +86,8 @@ impl App {
             lifecycles: Lifecycles::default(),
             secrets: Secrets::default(),
             guard: NodeGuard::default(),
-            lifecycle_wake: Notify::new(),
-            probe_results,
-            probe_inbox: Mutex::new(Some(probe_inbox)),
+            attention: Attention::default(),
+            probes: Probes::default(),
             summaries: queries::SummaryCache::default(),
             live: Hub::default(),
         })
@@ -99,45 +98,45 @@ impl App {
     /// # Errors
     /// [`StoreError`].
     pub async fn load(&self) -> Result<(), StoreError> {
-        self.lifecycles.replace(self.store.node_states().await?);
+        let states = self.store.node_states().await?;
+        self.lifecycles.replace(states, self.clock.mono_ms());
+        for (node_id, _) in self.lifecycles.all() {
+            self.attention.look_at(&node_id);
+        }
         Ok(())
     }
 
     /// A node was heard: memory and bus know at once, the database with the next batch.
     pub fn heard(&self, node_id: &NodeId, heartbeat: Heartbeat) {
-        let at_ms = self.clock.now_ms();
-        self.presence.heartbeat(node_id, at_ms, heartbeat);
+        let at = (self.clock.now_ms(), self.clock.mono_ms());
+        let silent_ms = self.presence.heartbeat(node_id, at, heartbeat);
         if self.bus.has_readers() {
             self.bus.send(Event::Heartbeat {
                 node_id: node_id.clone(),
-                at_ms,
+                at_ms: at.0,
             });
         }
-        if self
-            .lifecycles
-            .get(node_id)
-            .is_some_and(|life| life.state == State::Offline)
-        {
-            self.lifecycle_wake.notify_one();
+        let is_offline = |life: NodeLife| life.state == State::Offline;
+        let late_ms = i64::try_from(self.settings.late_after.as_millis()).unwrap_or(i64::MAX);
+        // What comes in time changes nothing that the task knows.
+        if silent_ms >= late_ms || self.lifecycles.get(node_id).is_some_and(is_offline) {
+            self.attention.look_at(node_id);
         }
     }
 
-    /// A probe ended, says the node. Dropped when more wait than a working task leaves.
+    /// A probe ended, says the node.
     pub fn probe_result(&self, node_id: &NodeId, result: ProbeResult) {
-        if self
-            .probe_results
-            .try_send((node_id.clone(), result))
-            .is_err()
-        {
-            tracing::warn!(%node_id, "probe result dropped: the lifecycle task is behind");
+        if self.probes.result(node_id, result) {
+            self.attention.look_at(node_id);
+        } else {
+            tracing::debug!(%node_id, "result of no open probe ignored");
         }
     }
 
-    /// The receiving end of probe results, once: for the lifecycle task.
-    pub fn take_probe_inbox(&self) -> Option<mpsc::Receiver<(NodeId, ProbeResult)>> {
-        self.probe_inbox
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+    /// A receipt is durable.
+    pub fn receipt_stored(&self, fields: &Fields) {
+        if fields.source == Some(Source::Probe) && self.probes.receipt(fields) {
+            self.attention.look_at(&fields.node_id);
+        }
     }
 }

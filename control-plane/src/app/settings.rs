@@ -18,12 +18,12 @@ pub struct Settings {
     pub heartbeat_flush: Duration,
     /// How long raw heartbeats are kept.
     pub heartbeat_retention: Duration,
-    /// How often the lifecycle task looks at all nodes by itself.
-    pub lifecycle_interval: Duration,
     /// How long a probe may take.
     pub probe_timeout: Duration,
     /// First wait before a probe is tried again; doubles to ten minutes.
     pub probe_retry: Duration,
+    /// How long after a probe that passed a node is probed again: half as long to half as long again, by chance.
+    pub probe_again: Duration,
     /// How long receipts ahead of a gap are held before the gap is recorded.
     pub gap_after: Duration,
     /// How long an open connection may take to finish the link's handshake.
@@ -39,9 +39,9 @@ impl Default for Settings {
             offline_after: Duration::from_secs(300),
             heartbeat_flush: Duration::from_secs(3),
             heartbeat_retention: Duration::from_secs(24 * 3600),
-            lifecycle_interval: Duration::from_secs(2),
             probe_timeout: Duration::from_secs(30),
             probe_retry: Duration::from_secs(5),
+            probe_again: Duration::from_secs(900),
             gap_after: Duration::from_secs(600),
             handshake: dgon_protocol::limits::HANDSHAKE,
         }

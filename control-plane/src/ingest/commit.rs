@@ -10,7 +10,6 @@ use crate::bus::{CommittedReceipt, Event};
 use dgon_control_plane_store::{Fault, StoreError};
 use dgon_protocol::frame::{Ack, ToAgent};
 use dgon_protocol::id::NodeId;
-use dgon_protocol::receipt::Source;
 use futures_util::FutureExt as _;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -173,7 +172,7 @@ impl Committer {
     pub(super) fn settle(&mut self, batch: Vec<Submission>, mut written: Written, now_ms: i64) {
         self.unplaced = std::mem::take(&mut written.unplaced);
         for (node_id, next) in std::mem::take(&mut written.transitions) {
-            self.app.node_changed(&node_id, next, now_ms);
+            self.app.node_changed(&node_id, next);
         }
         let mut committed = Vec::new();
         let wanted = self.app.bus.has_readers();
@@ -184,8 +183,12 @@ impl Committer {
             .collect();
         for (key, head) in &written.heads {
             let reached = self.held.reached(*key, head.seq, now_ms).into_iter();
-            let stored = reached.filter(|(seq, _)| !refused.contains(&(*key, *seq)));
-            committed.extend(stored.map(|(_, fields)| fields));
+            for (seq, fields) in reached {
+                if !refused.contains(&(*key, seq)) {
+                    self.app.receipt_stored(&fields);
+                    committed.push(fields);
+                }
+            }
         }
         let mut late_verdicts: HashMap<NodeId, Vec<ReceiptVerdict>> = HashMap::new();
         for refused in std::mem::take(&mut written.held_refused) {
@@ -213,11 +216,13 @@ impl Committer {
                     Checked::Refused(refused) => (refused.request_id, None),
                 };
                 count(&fate);
+                if let Some(receipt) = &receipt
+                    && matches!(fate, Fate::Accepted | Fate::Duplicate)
+                {
+                    self.app.receipt_stored(&receipt.fields);
+                }
                 match receipt {
                     Some(receipt) if fate == Fate::Accepted => {
-                        if receipt.fields.source == Some(Source::Probe) {
-                            self.app.lifecycle_wake.notify_one();
-                        }
                         if wanted {
                             committed.push(receipt.fields);
                         }

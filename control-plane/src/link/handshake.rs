@@ -147,13 +147,13 @@ pub(super) async fn welcome(app: &App, writer: &mut Writer, proven: Proven) -> R
     app.presence.connect(
         &node.node_id,
         session_id.clone(),
-        app.clock.now_ms(),
+        (app.clock.now_ms(), app.clock.mono_ms()),
         report,
     );
     app.bus.send(Event::Node {
         node_id: node.node_id.clone(),
     });
-    app.lifecycle_wake.notify_one();
+    app.attention.look_at(&node.node_id);
     writer.send(&ToAgent::Welcome(welcome)).await?;
     let status = app.lifecycles.get(&node.node_id).map(|life| life.status());
     writer

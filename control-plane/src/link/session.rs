@@ -62,6 +62,7 @@ pub(super) async fn run(app: Arc<App>, socket: WebSocket, node_id: NodeId, host:
         app.bus.send(Event::Node {
             node_id: node_id.clone(),
         });
+        app.attention.look_at(&node_id);
     }
     writer.close(end).await;
 }
@@ -165,7 +166,7 @@ impl Listening {
                 self.app.bus.send(Event::Node {
                     node_id: node_id.clone(),
                 });
-                self.app.lifecycle_wake.notify_one();
+                self.app.attention.look_at(node_id);
                 Ok(())
             }
             ToControlPlane::ProbeResult(result) => {

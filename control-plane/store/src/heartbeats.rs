@@ -1,8 +1,8 @@
-//! Heartbeats and probes: raw rows, kept for a short time, and the latest of each node on its own row.
+//! Heartbeats: raw rows, kept for a short time, and the latest of each node on its own row.
 
 use crate::db::Backend;
 use crate::{Store, StoreError, in_tx, on_write};
-use dgon_protocol::id::{NodeId, RequestId};
+use dgon_protocol::id::NodeId;
 
 /// A heartbeat to be written.
 #[derive(Debug, Clone)]
@@ -15,40 +15,6 @@ pub struct NewHeartbeat {
     pub body: String,
     /// Whether it is kept as a raw row, too, beside being the node's latest.
     pub keep_raw: bool,
-}
-
-/// How a probe went.
-#[derive(Debug, Clone, Copy)]
-pub struct ProbeEnd<'a> {
-    /// When, unix ms.
-    pub at_ms: i64,
-    /// `ok`, `failed`, `no_runtime`, `refused` or `timeout`.
-    pub outcome: &'a str,
-    /// Why it failed.
-    pub message: Option<&'a str>,
-    /// The model that answered.
-    pub model: Option<&'a str>,
-    /// Prompt tokens.
-    pub tokens_input: i64,
-    /// Generated tokens.
-    pub tokens_output: i64,
-    /// Time to first token, ms.
-    pub ttft_ms: Option<i64>,
-    /// Total time, ms.
-    pub latency_ms: i64,
-}
-
-/// A finished probe.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
-pub struct ProbeRow {
-    /// When it ended, unix ms.
-    pub finished_at_ms: i64,
-    /// How it went.
-    pub outcome: String,
-    /// Why it failed.
-    pub message: Option<String>,
-    /// Time to first token, ms.
-    pub ttft_ms: Option<i64>,
 }
 
 impl Store {
@@ -132,56 +98,5 @@ impl Store {
             .await
             .map(|done| done.rows_affected())
             .map_err(StoreError::query("heartbeat.expire")))
-    }
-
-    /// A probe was sent.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn probe_started(
-        &self,
-        probe_id: &str,
-        node_id: &NodeId,
-        request_id: &RequestId,
-        at_ms: i64,
-    ) -> Result<(), StoreError> {
-        on_write!(self, conn => sqlx::query(
-                "INSERT INTO probes (probe_id, node_id, request_id, started_at_ms, org_id) \
-                 VALUES ($1, $2, $3, $4, (SELECT org_id FROM nodes WHERE node_id = $2))")
-            .bind(probe_id)
-            .bind(node_id.as_str())
-            .bind(request_id.as_str())
-            .bind(at_ms)
-            .execute(conn)
-            .await
-            .map(drop)
-            .map_err(StoreError::query("probe.started")))
-    }
-
-    /// A probe ended.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn probe_finished(
-        &self,
-        probe_id: &str,
-        end: &ProbeEnd<'_>,
-    ) -> Result<(), StoreError> {
-        on_write!(self, conn => sqlx::query(
-                "UPDATE probes SET finished_at_ms = $2, outcome = $3, message = $4, model = $5, tokens_input = $6, \
-                 tokens_output = $7, ttft_ms = $8, latency_ms = $9 WHERE probe_id = $1 AND finished_at_ms IS NULL")
-            .bind(probe_id)
-            .bind(end.at_ms)
-            .bind(end.outcome)
-            .bind(end.message)
-            .bind(end.model)
-            .bind(end.tokens_input)
-            .bind(end.tokens_output)
-            .bind(end.ttft_ms)
-            .bind(end.latency_ms)
-            .execute(conn)
-            .await
-            .map(drop)
-            .map_err(StoreError::query("probe.finished")))
     }
 }

@@ -2,13 +2,13 @@
 
 use crate::audit::AuditEntry;
 use crate::db::Backend;
-use crate::heartbeats::ProbeRow;
 use crate::node_queries::{self, NodeFilter, NodePage};
 use crate::nodes::LifecycleEventRow;
+use crate::probes::ProbeRow;
 use crate::receipt_queries::{self, ReceiptFilter};
 use crate::{Dialect, Store, StoreError, in_tx, on_read, on_write, rollups};
 use dgon_control_plane_model::rollup::ReceiptFacts;
-use dgon_protocol::id::NodeId;
+use dgon_protocol::id::{NodeId, RequestId};
 
 /// See [`Store::inspect`].
 #[derive(Debug, Clone, Copy)]
@@ -165,6 +165,20 @@ impl Inspect<'_> {
     pub async fn rollups_add(&self, receipts: &[ReceiptFacts]) -> Result<(), StoreError> {
         in_tx!(self.0, "rollups.add", tx => rollups::apply_on_conn(&mut *tx, receipts).await?);
         Ok(())
+    }
+
+    /// Whether a receipt is stored.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn receipt_exists(&self, request_id: &RequestId) -> Result<bool, StoreError> {
+        let row: Option<(i64,)> = on_read!(self.0, conn => sqlx::query_as(
+                "SELECT id FROM receipts WHERE request_id = $1")
+            .bind(request_id.as_str())
+            .fetch_optional(conn)
+            .await
+            .map_err(StoreError::query("receipt.exists")))?;
+        Ok(row.is_some())
     }
 }
 

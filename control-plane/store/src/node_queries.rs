@@ -3,8 +3,8 @@
 //! The list has an index per order, each ending in the node id, so that a page is found and not counted off.
 //! Retired nodes are kept and not listed.
 
-use crate::heartbeats::ProbeRow;
 use crate::nodes::LifecycleEventRow;
+use crate::probes::ProbeRow;
 use crate::scope::Scope;
 use crate::statement::Statement;
 use crate::{Store, StoreError, on_read};

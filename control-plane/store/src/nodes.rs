@@ -4,7 +4,7 @@ use crate::audit::AuditEntry;
 use crate::{Store, StoreError, in_tx, node_offers, on_read};
 use dgon_control_plane_model::lifecycle::{Reason, State};
 use dgon_protocol::frame::Inventory;
-use dgon_protocol::id::{NodeId, RequestId};
+use dgon_protocol::id::NodeId;
 use dgon_protocol::key::PublicKey;
 use dgon_protocol::receipt::Sha256Hash;
 use std::collections::BTreeSet;
@@ -285,27 +285,20 @@ impl Store {
         Ok(())
     }
 
-    /// Makes `new` the state of a node that is still in `old`, with its event; false when it was not.
+    /// Makes `new` the state of each node that is still in `old`, with its event, all in one transaction; for each
+    /// whether it was.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn node_transition(&self, change: &LifecycleChange<'_>) -> Result<bool, StoreError> {
-        let changed = in_tx!(self, "node.transition", tx => transition_on!(&mut *tx, change, "node.transition"));
+    pub async fn node_transitions(
+        &self,
+        changes: &[LifecycleChange<'_>],
+    ) -> Result<Vec<bool>, StoreError> {
+        let mut changed = Vec::with_capacity(changes.len());
+        in_tx!(self, "node.transition", tx => for change in changes {
+            changed.push(transition_on!(&mut *tx, change, "node.transition"));
+        });
         Ok(changed)
-    }
-
-    /// Whether a receipt is stored.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn receipt_exists(&self, request_id: &RequestId) -> Result<bool, StoreError> {
-        let row: Option<(i64,)> = on_read!(self, conn => sqlx::query_as(
-                "SELECT id FROM receipts WHERE request_id = $1")
-            .bind(request_id.as_str())
-            .fetch_optional(conn)
-            .await
-            .map_err(StoreError::query("receipt.exists")))?;
-        Ok(row.is_some())
     }
 
     /// The entry bytes of the newest stored receipt of a chain, unless it comes before `from_seq`.

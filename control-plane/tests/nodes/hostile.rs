@@ -126,7 +126,12 @@ async fn late_receipts_are_vouched_for_by_those_after_them() {
     link.send_receipts(rest).await.expect("send");
     assert!(ack(&mut link, 5).await.refused.is_empty());
     for receipt in &receipts {
-        let stored = server.app.store.receipt_exists(&receipt.request_id).await;
+        let stored = server
+            .app
+            .store
+            .inspect()
+            .receipt_exists(&receipt.request_id)
+            .await;
         assert!(stored.expect("read"), "{}", receipt.seq);
     }
     assert_eq!(server.state(&agent), State::PendingProbe);

@@ -200,6 +200,7 @@ async fn what_never_comes_is_recorded_as_a_gap_and_the_rest_goes_on() {
         server
             .app
             .store
+            .inspect()
             .receipt_exists(&lost.request_id)
             .await
             .expect("read")
@@ -244,6 +245,7 @@ async fn receipts_of_another_node_are_refused() {
         !server
             .app
             .store
+            .inspect()
             .receipt_exists(&stolen.request_id)
             .await
             .expect("read")

@@ -8,6 +8,7 @@ use dgon_control_plane_model::lifecycle::{Event, State};
 use dgon_protocol::frame::{
     Heartbeat, Inventory, LifecycleStatus, ProbeOutcome, ToAgent, ToControlPlane,
 };
+use dgon_protocol::receipt::Source;
 use dgon_testkit::fleet::{inventory, unix_now};
 use std::time::Duration;
 
@@ -204,4 +205,123 @@ async fn an_admin_stops_clears_and_retires() {
         .await
         .expect("audit");
     assert_eq!(audit[0].entry.actor, "user:u1");
+}
+
+#[tokio::test]
+async fn a_probe_passes_only_by_its_own_receipt() {
+    let server = Server::start().await;
+    let (mut other, mut elsewhere) = server.active_agent("other").await;
+    for wrong in ["model", "source", "node"] {
+        let mut agent = server.agent(&format!("wrong-{wrong}")).await;
+        let mut link = agent.connect().await.expect("connect");
+        let first = probe(&mut link).await;
+        let asked = first.model.clone().expect("a model is named");
+        if wrong == "node" {
+            // Another node's receipt with the id says nothing of this one.
+            let receipt = other
+                .next_receipt_with(|draft| {
+                    draft.request_id = first.request_id.clone();
+                    draft.source = Source::Probe;
+                    draft.model_id = asked.clone();
+                })
+                .expect("receipt");
+            elsewhere.send_receipts([&receipt]).await.expect("send");
+            crate::support::ack(&mut elsewhere, receipt.seq).await;
+            answer_probe(&mut link, &first, ProbeOutcome::Ok).await;
+            server.until_heard(&mut [(&agent, &mut link)]).await;
+            assert_eq!(server.state(&agent), State::PendingProbe);
+            serve_probe(&mut agent, &mut link, &first).await;
+            server.until_state(&agent, State::Active).await;
+            continue;
+        }
+        let receipt = agent
+            .next_receipt_with(|draft| {
+                draft.request_id = first.request_id.clone();
+                draft.model_id = asked.clone();
+                if wrong == "model" {
+                    draft.model_id.push_str("-small");
+                    draft.source = Source::Probe;
+                }
+            })
+            .expect("receipt");
+        link.send_receipts([&receipt]).await.expect("send");
+        crate::support::ack(&mut link, receipt.seq).await;
+        answer_probe(&mut link, &first, ProbeOutcome::Ok).await;
+        if wrong == "model" {
+            let reason = status(&mut link, LifecycleStatus::Quarantine).await;
+            assert_eq!(reason, "probe_failed");
+        } else {
+            server.until_heard(&mut [(&agent, &mut link)]).await;
+            assert_eq!(server.state(&agent), State::PendingProbe);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_node_whose_runtime_is_gone_is_not_active_until_it_is_back() {
+    let server = Server::start().await;
+    let (mut agent, mut link) = server.active_agent("a").await;
+    let gone = ToControlPlane::Inventory(Inventory::default());
+    link.send(&gone).await.expect("send");
+    assert_eq!(
+        status(&mut link, LifecycleStatus::Pending).await,
+        "no_runtime"
+    );
+    let back = ToControlPlane::Inventory(inventory());
+    link.send(&back).await.expect("send");
+    become_active(&mut agent, &mut link).await;
+}
+
+#[tokio::test]
+async fn a_node_that_serves_is_probed_again_and_stopped_when_it_fails_twice() {
+    let settings = Settings {
+        probe_again: Duration::from_millis(50),
+        ..quick()
+    };
+    let server = Server::start_with(settings, Clock::system()).await;
+    let (mut agent, mut link) = server.active_agent("a").await;
+    for _ in 0..2 {
+        let again = probe(&mut link).await;
+        serve_probe(&mut agent, &mut link, &again).await;
+        assert_eq!(server.state(&agent), State::Active);
+    }
+    let third = probe(&mut link).await;
+    answer_probe(&mut link, &third, ProbeOutcome::Failed).await;
+    assert_eq!(
+        status(&mut link, LifecycleStatus::Pending).await,
+        "probe_failed"
+    );
+    let fourth = probe(&mut link).await;
+    answer_probe(&mut link, &fourth, ProbeOutcome::Failed).await;
+    assert_eq!(
+        status(&mut link, LifecycleStatus::Quarantine).await,
+        "probe_failed"
+    );
+}
+
+/// More than there are places for probes, and more than any queue of results had room for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_that_joins_at_once_is_judged_one_by_one() {
+    const NODES: usize = 700;
+    let server = Server::start().await;
+    let token = server.token(i64::try_from(NODES).expect("count")).await;
+    let agents = dgon_testkit::fleet::load::enrol(&server.url, &token, NODES, Some("crowd")).await;
+    let joining = agents.expect("enrol").into_iter().map(|mut agent| {
+        tokio::spawn(async move {
+            let mut link = agent.connect().await.expect("connect");
+            become_active(&mut agent, &mut link).await;
+            link
+        })
+    });
+    let mut links = Vec::new();
+    for joined in joining.collect::<Vec<_>>() {
+        links.push(joined.await.expect("active"));
+    }
+    let lives = server.app.lifecycles.all();
+    assert_eq!(lives.len(), NODES);
+    assert!(lives.iter().all(|(_, life)| life.state == State::Active));
+    let events = server.shown("/nodes?status=quarantine").await["items"]
+        .as_array()
+        .map(Vec::len);
+    assert_eq!(events, Some(0));
 }

@@ -40,7 +40,6 @@ pub(crate) struct Server {
 pub(crate) fn quick() -> Settings {
     Settings {
         heartbeat_flush: Duration::from_millis(20),
-        lifecycle_interval: Duration::from_millis(20),
         probe_retry: Duration::from_millis(20),
         ..Settings::default()
     }
@@ -322,6 +321,7 @@ pub(crate) async fn serve_probe(agent: &mut SimAgent, link: &mut SimLink, probe:
         .next_receipt_with(|draft| {
             draft.request_id = probe.request_id.clone();
             draft.source = Source::Probe;
+            draft.model_id = probe.model.clone().unwrap_or_default();
         })
         .expect("receipt");
     link.send_receipts([&receipt]).await.expect("receipt");

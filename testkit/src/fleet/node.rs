@@ -1,7 +1,7 @@
 //! One node of a simulated fleet: makes receipts at its rate, sends them, resends after a reconnect.
 
 use super::SimError;
-use super::agent::{SimAgent, SimReceipt, unix_now};
+use super::agent::{MODEL, SimAgent, SimReceipt, unix_now};
 use super::link::{Event, SimLink};
 use super::load::Counters;
 use dgon_protocol::frame::{
@@ -231,9 +231,11 @@ impl Node {
     /// Serves the probe at once and signs its receipt.
     async fn answer_probe(&mut self, link: &mut SimLink, probe: Probe) -> Result<(), SimError> {
         let request_id = probe.request_id.clone();
+        let model = probe.model.clone();
         let receipt = self.agent.next_receipt_with(|draft| {
             draft.request_id = request_id;
             draft.source = Source::Probe;
+            draft.model_id = model.unwrap_or_else(|| MODEL.to_owned());
             draft.ts_end = unix_now().as_secs();
             draft.tokens_output = u64::from(probe.max_tokens.min(8));
         })?;

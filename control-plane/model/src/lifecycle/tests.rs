@@ -54,7 +54,7 @@ fn every_pair_is_as_the_table_says() {
             [
                 Some((Registered, Reason::NoRuntime)),
                 Some((PendingProbe, Reason::NoRuntime)),
-                None,
+                Some((PendingProbe, Reason::NoRuntime)),
                 None,
                 None,
                 None,
@@ -65,7 +65,7 @@ fn every_pair_is_as_the_table_says() {
             [
                 None,
                 Some((PendingProbe, Reason::ProbeRefused)),
-                None,
+                Some((PendingProbe, Reason::ProbeRefused)),
                 None,
                 None,
                 None,
@@ -84,7 +84,14 @@ fn every_pair_is_as_the_table_says() {
         ),
         (
             Event::ProbeFailed,
-            [None, q(Reason::ProbeFailed), None, None, None, None],
+            [
+                None,
+                q(Reason::ProbeFailed),
+                Some((PendingProbe, Reason::ProbeFailed)),
+                None,
+                None,
+                None,
+            ],
         ),
         (
             Event::HeartbeatLost,

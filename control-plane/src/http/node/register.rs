@@ -83,7 +83,7 @@ pub(super) async fn register(
             &node_id,
             NodeState::Registered,
             Reason::Enrolled,
-            app.clock.now_ms(),
+            app.clock.mono_ms(),
         );
     }
     app.bus.send(Event::Node {

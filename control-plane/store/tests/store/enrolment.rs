@@ -135,8 +135,8 @@ async fn a_transition_happens_once() {
                 ..AuditEntry::default()
             },
         };
-        assert!(store.node_transition(&change).await.expect("first"));
-        assert!(!store.node_transition(&change).await.expect("second"));
+        assert!(store.node_transitions(&[change]).await.expect("first"));
+        assert!(!store.node_transitions(&[change]).await.expect("second"));
         let events = store
             .inspect()
             .lifecycle_events(&a, 10)

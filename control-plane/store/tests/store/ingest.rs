@@ -6,7 +6,7 @@ use crate::support::{enrol, on_both, token};
 use dgon_control_plane_model::lifecycle::{Reason, State};
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::{
-    Evidence, Gap, LifecycleChange, NewHeartbeat, NewReceipt, ProbeEnd, Store,
+    Evidence, Gap, LifecycleChange, NewHeartbeat, NewProbe, NewReceipt, ProbeEnd, Store,
 };
 use dgon_protocol::chain::Head;
 use dgon_protocol::id::{NodeId, RequestId};
@@ -270,42 +270,35 @@ async fn heartbeats_are_kept_raw_for_a_while_and_the_last_one_on_the_node() {
 async fn a_probe_ends_once() {
     on_both(|store| async move {
         let (node_id, _) = node(&store).await;
-        let request = RequestId::parse("r_p").expect("id");
-        store
-            .probe_started("p", &node_id, &request, 1)
-            .await
-            .expect("start");
+        let probe = NewProbe {
+            probe_id: "p".to_owned(),
+            node_id: node_id.clone(),
+            request_id: RequestId::parse("r_p").expect("id"),
+            model: "m".to_owned(),
+            at_ms: 1,
+        };
+        store.probes_started(&[probe]).await.expect("start");
         assert_eq!(
             store.inspect().probe_last(&node_id).await.expect("last"),
             None
         );
         let end = ProbeEnd {
+            probe_id: "p".to_owned(),
             at_ms: 2,
             outcome: "ok",
             message: None,
-            model: Some("m"),
             tokens_input: 1,
             tokens_output: 2,
             ttft_ms: Some(3),
             latency_ms: 4,
         };
-        store.probe_finished("p", &end).await.expect("end");
-        store
-            .probe_finished(
-                "p",
-                &ProbeEnd {
-                    outcome: "failed",
-                    ..end
-                },
-            )
-            .await
-            .expect("late end");
-        let last = store
-            .inspect()
-            .probe_last(&node_id)
-            .await
-            .expect("last")
-            .expect("some");
+        let later = ProbeEnd {
+            outcome: "failed",
+            ..end.clone()
+        };
+        store.probes_finished(&[end, later]).await.expect("end");
+        let last = store.inspect().probe_last(&node_id).await.expect("last");
+        let last = last.expect("one");
         assert_eq!((last.outcome.as_str(), last.ttft_ms), ("ok", Some(3)));
     })
     .await;

@@ -1,0 +1,254 @@
+//! What is due for one node now, and when to look at it next. No I/O, no clock: both come as values.
+
+use crate::app::{NodeLife, OpenProbe, Settings};
+use crate::presence::NodePresence;
+use dgon_control_plane_model::lifecycle::{Event, Probing, Reason, State, probing, transition};
+use dgon_protocol::frame::{Permission, ProbeOutcome};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Longest message of a probe that is kept.
+const MESSAGE_CHARS: usize = 500;
+
+/// What the task remembers of a node.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Memory {
+    /// Probes that failed in a row.
+    pub(super) failures: u32,
+    /// Before this no probe is tried again.
+    pub(super) not_before: Option<Instant>,
+    /// When a node that serves is probed again.
+    pub(super) probe_again: Option<Instant>,
+    /// Whether it was shown as late.
+    pub(super) late: bool,
+    /// Whether its runtime took requests.
+    pub(super) was_ready: bool,
+    /// Whether it waits for a place among the open probes.
+    pub(super) queued: bool,
+}
+
+/// A node as the task sees it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen<'a> {
+    pub(super) life: NodeLife,
+    pub(super) presence: &'a NodePresence,
+    pub(super) open: Option<&'a OpenProbe>,
+    pub(super) memory: &'a Memory,
+    pub(super) settings: &'a Settings,
+    pub(super) now: Instant,
+    /// Now, in `Clock::mono_ms`.
+    pub(super) mono_ms: i64,
+    /// When this process began: its own absence is not the node's silence.
+    pub(super) started_mono_ms: i64,
+}
+
+/// What is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// Something happened to the node.
+    Event(Event, Option<&'static str>),
+    /// Its probe has ended.
+    Ended(Ended),
+    /// It should be probed.
+    Probe,
+    /// Nothing until [`Seen::next`], or until something happens.
+    Nothing,
+}
+
+/// How a probe ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ended {
+    /// What it means; `None` where nobody is to blame.
+    pub(super) event: Option<Event>,
+    /// `ok`, `failed`, `no_runtime`, `refused` or `timeout`.
+    pub(super) outcome: &'static str,
+    /// Why it failed.
+    pub(super) message: Option<String>,
+}
+
+fn ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+impl Seen<'_> {
+    /// When it was last heard, or could first be.
+    fn heard_mono_ms(&self) -> i64 {
+        let heard = self.presence.heard_mono_ms.unwrap_or(i64::MIN);
+        heard.max(self.started_mono_ms)
+    }
+
+    /// Whether a node that serves has not been heard for a while.
+    pub(super) fn is_late(&self) -> bool {
+        let silent = self.mono_ms.saturating_sub(self.heard_mono_ms());
+        self.life.state == State::Active && silent >= ms(self.settings.late_after)
+    }
+
+    /// What is due.
+    pub(super) fn decide(&self) -> Decision {
+        if let Some(event) = self.silence() {
+            return Decision::Event(event, None);
+        }
+        if let Some(open) = self.open {
+            return match self.ended(open) {
+                Some(ended) => Decision::Ended(ended),
+                None => Decision::Nothing,
+            };
+        }
+        if !self.presence.is_connected() {
+            return Decision::Nothing;
+        }
+        if !self.presence.has_ready_runtime() {
+            return self.event(Event::NoRuntime, None);
+        }
+        let life = self.life;
+        let was_without = life.reason == Reason::NoRuntime && !self.must_wait();
+        if life.state == State::Registered || was_without {
+            let ready = self.event(Event::RuntimeReady, None);
+            if ready != Decision::Nothing {
+                return ready;
+            }
+        }
+        if !self.is_probe_due() {
+            return Decision::Nothing;
+        }
+        if !self.presence.allow.contains(&Permission::Probe) {
+            let why = "the node's allow list does not name probe";
+            return self.event(Event::ProbeRefused, Some(why));
+        }
+        Decision::Probe
+    }
+
+    /// An event, where it changes something.
+    fn event(&self, event: Event, detail: Option<&'static str>) -> Decision {
+        match transition(self.life.state, self.life.reason, event) {
+            Some(_) => Decision::Event(event, detail),
+            None => Decision::Nothing,
+        }
+    }
+
+    fn must_wait(&self) -> bool {
+        self.memory.not_before.is_some_and(|at| self.now < at)
+    }
+
+    /// Somebody waits, or the node was away: earlier failures do not count.
+    pub(super) fn starts_anew(&self) -> bool {
+        matches!(
+            self.life.reason,
+            Reason::AdminCleared | Reason::HeartbeatResumed
+        )
+    }
+
+    fn is_probe_due(&self) -> bool {
+        match probing(self.life.state, self.life.reason) {
+            Probing::Never => false,
+            Probing::Now => self.starts_anew() || !self.must_wait(),
+            Probing::NowAndThen => {
+                !self.must_wait() && self.memory.probe_again.is_some_and(|at| self.now >= at)
+            }
+        }
+    }
+
+    /// What the time since the last sign of life means.
+    fn silence(&self) -> Option<Event> {
+        match self.life.state {
+            State::Active | State::PendingProbe => {
+                (self.mono_ms >= self.offline_at_mono_ms()).then_some(Event::HeartbeatLost)
+            }
+            State::Offline => {
+                let heard = self.presence.heard_mono_ms;
+                heard
+                    .is_some_and(|heard| heard >= self.life.since_mono_ms)
+                    .then_some(Event::HeartbeatResumed)
+            }
+            State::Registered | State::Quarantine | State::Retired => None,
+        }
+    }
+
+    /// A node that an admin has just cleared gets its time to come back.
+    fn offline_at_mono_ms(&self) -> i64 {
+        let calm_from = self.heard_mono_ms().max(self.life.since_mono_ms);
+        calm_from.saturating_add(ms(self.settings.offline_after))
+    }
+
+    /// How an open probe has ended; `None` while it has its time.
+    fn ended(&self, open: &OpenProbe) -> Option<Ended> {
+        let is_over = self.now >= open.deadline;
+        let said = open.result.as_ref();
+        let failed = |outcome, why: &str| Ended {
+            event: Some(Event::ProbeFailed),
+            outcome,
+            message: Some(why.to_owned()),
+        };
+        let Some(result) = said else {
+            return if is_over {
+                Some(failed("timeout", "the node did not answer the probe"))
+            } else if !self.presence.is_connected() {
+                // The session that had the probe is gone: nobody is to blame.
+                Some(Ended {
+                    event: None,
+                    outcome: "timeout",
+                    message: Some("the link was cut".to_owned()),
+                })
+            } else {
+                None
+            };
+        };
+        let message = result.message.as_deref().map(cleaned);
+        let (event, outcome) = match result.outcome {
+            ProbeOutcome::Ok => {
+                return match open.receipt {
+                    Some(Ok(())) => Some(Ended {
+                        event: Some(Event::ProbePassed),
+                        outcome: "ok",
+                        message: None,
+                    }),
+                    Some(Err(why)) => Some(failed("failed", why)),
+                    None => is_over.then(|| failed("failed", "the probe's receipt did not come")),
+                };
+            }
+            ProbeOutcome::Failed => (Event::ProbeFailed, "failed"),
+            ProbeOutcome::Timeout => (Event::ProbeFailed, "timeout"),
+            ProbeOutcome::NoRuntime => (Event::NoRuntime, "no_runtime"),
+            ProbeOutcome::Refused => (Event::ProbeRefused, "refused"),
+        };
+        Some(Ended {
+            event: Some(event),
+            outcome,
+            message,
+        })
+    }
+
+    /// When to look at the node next, if nothing happens to it.
+    pub(super) fn next(&self) -> Option<Instant> {
+        let in_ms = |at_mono_ms: i64| {
+            let wait = at_mono_ms.saturating_sub(self.mono_ms).max(0);
+            self.now + Duration::from_millis(u64::try_from(wait).unwrap_or(0))
+        };
+        let serves = matches!(self.life.state, State::Active | State::PendingProbe);
+        let offline = serves.then(|| in_ms(self.offline_at_mono_ms()));
+        let late = (self.life.state == State::Active && !self.is_late()).then(|| {
+            in_ms(
+                self.heard_mono_ms()
+                    .saturating_add(ms(self.settings.late_after)),
+            )
+        });
+        let probe = match (self.open, probing(self.life.state, self.life.reason)) {
+            (Some(open), _) => Some(open.deadline),
+            (None, Probing::Never) => None,
+            (None, Probing::Now) => self.memory.not_before,
+            (None, Probing::NowAndThen) => self.memory.probe_again.max(self.memory.not_before),
+        };
+        // What is past was decided on, or waits for something to happen.
+        let probe = probe.filter(|at| *at > self.now);
+        [offline, late, probe].into_iter().flatten().min()
+    }
+}
+
+/// A text of a node as it is stored and shown.
+fn cleaned(text: &str) -> String {
+    let shown = text.chars().filter(|c| !c.is_control());
+    shown.take(MESSAGE_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,218 @@
+//! What is due, case by case.
+
+use super::*;
+use dgon_protocol::frame::{Inventory, Model, ProbeResult, Runtime};
+use dgon_protocol::id::RequestId;
+use std::sync::Arc;
+
+fn life(state: State, reason: Reason) -> NodeLife {
+    NodeLife {
+        state,
+        reason,
+        since_mono_ms: 0,
+    }
+}
+
+fn presence(ready: bool) -> NodePresence {
+    let model = Model {
+        id: "m".to_owned(),
+        digest: None,
+        size_bytes: None,
+        loaded: None,
+    };
+    let runtime = Runtime {
+        kind: "vllm".to_owned(),
+        version: None,
+        ready,
+        models: vec![model],
+    };
+    let mut presence = NodePresence::default();
+    presence.session_id = Some("s".to_owned());
+    presence.inventory = Some(Arc::new(Inventory {
+        runtimes: vec![runtime],
+        ..Inventory::default()
+    }));
+    presence.allow = vec![Permission::Probe];
+    presence.heard_mono_ms = Some(1_000);
+    presence
+}
+
+fn open(now: Instant, outcome: Option<ProbeOutcome>) -> OpenProbe {
+    let result = outcome.map(|outcome| ProbeResult {
+        probe_id: "p".to_owned(),
+        request_id: None,
+        outcome,
+        message: None,
+        model: None,
+        tokens_input: 0,
+        tokens_output: 0,
+        ttft_ms: None,
+        latency_ms: 0,
+    });
+    OpenProbe {
+        probe_id: "p".to_owned(),
+        request_id: RequestId::parse("r").expect("id"),
+        model: "m".to_owned(),
+        deadline: now + Duration::from_secs(35),
+        result,
+        receipt: None,
+    }
+}
+
+/// A case to be changed: an active node that was heard a second ago.
+struct Case {
+    life: NodeLife,
+    presence: NodePresence,
+    open: Option<OpenProbe>,
+    memory: Memory,
+    settings: Settings,
+    now: Instant,
+    mono_ms: i64,
+}
+
+impl Case {
+    fn new(state: State, reason: Reason) -> Self {
+        Self {
+            life: life(state, reason),
+            presence: presence(true),
+            open: None,
+            memory: Memory::default(),
+            settings: Settings::default(),
+            now: Instant::now(),
+            mono_ms: 2_000,
+        }
+    }
+
+    fn seen(&self) -> Seen<'_> {
+        Seen {
+            life: self.life,
+            presence: &self.presence,
+            open: self.open.as_ref(),
+            memory: &self.memory,
+            settings: &self.settings,
+            now: self.now,
+            mono_ms: self.mono_ms,
+            started_mono_ms: 0,
+        }
+    }
+
+    fn decide(&self) -> Decision {
+        self.seen().decide()
+    }
+}
+
+#[test]
+fn a_node_that_serves_is_left_alone_until_its_times() {
+    let mut case = Case::new(State::Active, Reason::ProbePassed);
+    case.memory.probe_again = Some(case.now + Duration::from_secs(900));
+    assert_eq!(case.decide(), Decision::Nothing);
+    // Late 30 s after it was heard, a second ago.
+    assert_eq!(case.seen().next(), Some(case.now + Duration::from_secs(29)));
+    case.mono_ms = 31_000;
+    assert!(case.seen().is_late());
+    assert_eq!(
+        case.seen().next(),
+        Some(case.now + Duration::from_secs(270))
+    );
+    case.mono_ms = 301_000;
+    assert_eq!(case.decide(), Decision::Event(Event::HeartbeatLost, None));
+}
+
+#[test]
+fn our_own_absence_is_not_the_nodes_silence() {
+    let mut case = Case::new(State::Active, Reason::ProbePassed);
+    case.presence = NodePresence::default();
+    case.mono_ms = 299_999;
+    assert_eq!(case.decide(), Decision::Nothing);
+    case.mono_ms = 300_000;
+    assert_eq!(case.decide(), Decision::Event(Event::HeartbeatLost, None));
+}
+
+#[test]
+fn a_node_that_was_cleared_gets_its_time_to_come_back() {
+    let mut case = Case::new(State::PendingProbe, Reason::AdminCleared);
+    case.presence.session_id = None;
+    case.life.since_mono_ms = 600_000;
+    case.mono_ms = 899_999;
+    assert_eq!(case.decide(), Decision::Nothing);
+    case.mono_ms = 900_000;
+    assert_eq!(case.decide(), Decision::Event(Event::HeartbeatLost, None));
+}
+
+#[test]
+fn a_node_without_a_runtime_is_not_active() {
+    for state in [State::Registered, State::PendingProbe, State::Active] {
+        let mut case = Case::new(state, Reason::RuntimeReady);
+        case.presence = presence(false);
+        assert_eq!(
+            case.decide(),
+            Decision::Event(Event::NoRuntime, None),
+            "{state:?}"
+        );
+        // Said once.
+        case.life.reason = Reason::NoRuntime;
+        let expected = match state {
+            State::Active => Decision::Event(Event::NoRuntime, None),
+            _ => Decision::Nothing,
+        };
+        assert_eq!(case.decide(), expected, "{state:?}");
+    }
+    // Without a link nothing is known of its runtime.
+    let mut case = Case::new(State::Active, Reason::ProbePassed);
+    case.presence = presence(false);
+    case.presence.session_id = None;
+    assert_eq!(case.decide(), Decision::Nothing);
+}
+
+#[test]
+fn a_pending_node_is_probed_and_one_that_serves_now_and_then() {
+    let mut case = Case::new(State::PendingProbe, Reason::RuntimeReady);
+    assert_eq!(case.decide(), Decision::Probe);
+    case.memory.not_before = Some(case.now + Duration::from_secs(1));
+    assert_eq!(case.decide(), Decision::Nothing);
+    assert_eq!(case.seen().next(), Some(case.now + Duration::from_secs(1)));
+    case.life.reason = Reason::AdminCleared;
+    assert_eq!(case.decide(), Decision::Probe, "somebody waits");
+
+    let mut case = Case::new(State::Active, Reason::ProbePassed);
+    case.memory.probe_again = Some(case.now);
+    assert_eq!(case.decide(), Decision::Probe);
+    case.presence.allow.clear();
+    assert!(matches!(
+        case.decide(),
+        Decision::Event(Event::ProbeRefused, Some(_))
+    ));
+    let stopped = Case::new(State::Quarantine, Reason::ForkedChain);
+    assert_eq!(stopped.decide(), Decision::Nothing);
+}
+
+#[test]
+fn a_probe_passes_by_its_word_and_its_receipt() {
+    let mut case = Case::new(State::PendingProbe, Reason::RuntimeReady);
+    let ended = |case: &Case| match case.decide() {
+        Decision::Ended(ended) => Some((ended.event, ended.outcome)),
+        _ => None,
+    };
+    case.open = Some(open(case.now, None));
+    assert_eq!(ended(&case), None);
+    case.open = Some(open(case.now, Some(ProbeOutcome::Ok)));
+    assert_eq!(ended(&case), None, "the receipt is missing");
+    if let Some(open) = &mut case.open {
+        open.receipt = Some(Ok(()));
+    }
+    assert_eq!(ended(&case), Some((Some(Event::ProbePassed), "ok")));
+    if let Some(open) = &mut case.open {
+        open.receipt = Some(Err("another model"));
+    }
+    assert_eq!(ended(&case), Some((Some(Event::ProbeFailed), "failed")));
+    if let Some(open) = &mut case.open {
+        (open.receipt, open.deadline) = (None, case.now);
+    }
+    assert_eq!(ended(&case), Some((Some(Event::ProbeFailed), "failed")));
+    case.open = Some(open(case.now, Some(ProbeOutcome::Refused)));
+    assert_eq!(ended(&case), Some((Some(Event::ProbeRefused), "refused")));
+    // A link that is cut blames nobody.
+    case.open = Some(open(case.now, None));
+    case.presence.session_id = None;
+    assert_eq!(ended(&case), Some((None, "timeout")));
+}

@@ -1,0 +1,434 @@
+//! Makes the lifecycle true: who fell silent, who came back, who is due for a probe.
+//!
+//! The rules are `model::lifecycle`; `decide` says what is due for a node, and this task does it. A node is looked at
+//! when something happens to it or when its time has come, never all of them in turn; what is due for many is written
+//! together. Probes go over the link on the path that consumers' requests take: a known prompt, few tokens, a request
+//! id of ours. So many are open at once and no more; the others wait in line.
+
+mod decide;
+mod timers;
+
+use crate::app::{App, Cause, NodeLife, OpenProbe};
+use crate::bus::Event as BusEvent;
+use crate::presence::NodePresence;
+use decide::{Decision, Ended, Memory, Seen};
+use dgon_control_plane_model::lifecycle::{Event, Transition, transition};
+use dgon_control_plane_store::audit::AuditEntry;
+use dgon_control_plane_store::{LifecycleChange, NewProbe, ProbeEnd, StoreError};
+use dgon_protocol::frame::{Probe, ToAgent};
+use dgon_protocol::id::{NodeId, RequestId};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+use timers::Timers;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+const PROBE_MAX_TOKENS: u32 = 16;
+const PROBE_PROMPTS: [&str; 4] = [
+    "Reply with the single word: ready",
+    "Name one primary colour.",
+    "What is two plus three? Answer with a digit.",
+    "Write the first letter of the alphabet.",
+];
+/// Probes under way at once.
+const PROBES_OPEN: usize = 512;
+const RETRY_MAX: Duration = Duration::from_secs(600);
+/// Time beyond the node's own limit for result and receipt to arrive.
+const GRACE: Duration = Duration::from_secs(5);
+/// Nodes whose changes share a transaction: others wait no longer than for these.
+const BATCH: usize = 128;
+/// When to look again at nodes whose changes could not be written.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Shortest time from one round to the next: thousands of agents that come back at once ring thousands of times.
+const PAUSE: Duration = Duration::from_millis(25);
+
+/// Runs until `stop`.
+pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
+    let mut task = Task {
+        started_mono_ms: app.clock.mono_ms(),
+        app: Arc::clone(&app),
+        memories: HashMap::new(),
+        timers: Timers::default(),
+        line: VecDeque::new(),
+        asked: 0,
+    };
+    loop {
+        let first = task.timers.first();
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = app.attention.some() => {}
+            () = until(first) => {}
+            () = app.clock.advanced() => {
+                for (node_id, _) in app.lifecycles.all() {
+                    app.attention.look_at(&node_id);
+                }
+            }
+        }
+        let mut nodes = app.attention.take();
+        nodes.extend(task.timers.due(Instant::now()));
+        let nodes: Vec<NodeId> = nodes.into_iter().collect();
+        for some in nodes.chunks(BATCH) {
+            task.round(some).await;
+        }
+        task.probe_next().await;
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+struct Task {
+    app: Arc<App>,
+    started_mono_ms: i64,
+    memories: HashMap<NodeId, Memory>,
+    timers: Timers,
+    /// Nodes that wait for a place among the open probes.
+    line: VecDeque<NodeId>,
+    asked: usize,
+}
+
+/// What is due for some nodes.
+#[derive(Default)]
+struct Round {
+    happened: Vec<Happened>,
+    ended: Vec<(NodeId, OpenProbe, Ended)>,
+}
+
+struct Happened {
+    node_id: NodeId,
+    life: NodeLife,
+    next: Transition,
+    detail: Option<String>,
+}
+
+impl Task {
+    /// Looks at nodes and does what is due.
+    async fn round(&mut self, nodes: &[NodeId]) {
+        let mut round = Round::default();
+        for node_id in nodes {
+            self.look(node_id, &mut round);
+        }
+        if let Err(error) = self.write(&round).await {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "lifecycles not advanced; it is tried again"
+            );
+            let again = Some(Instant::now() + AGAIN);
+            let happened = round.happened.iter().map(|one| &one.node_id);
+            let ended = round.ended.iter().map(|(node_id, _, _)| node_id);
+            for node_id in happened.chain(ended) {
+                self.timers.set(node_id, again);
+            }
+        }
+    }
+
+    fn seen<'a>(
+        &'a self,
+        life: NodeLife,
+        presence: &'a NodePresence,
+        open: Option<&'a OpenProbe>,
+        memory: &'a Memory,
+    ) -> Seen<'a> {
+        Seen {
+            life,
+            presence,
+            open,
+            memory,
+            settings: &self.app.settings,
+            now: Instant::now(),
+            mono_ms: self.app.clock.mono_ms(),
+            started_mono_ms: self.started_mono_ms,
+        }
+    }
+
+    fn look(&mut self, node_id: &NodeId, round: &mut Round) {
+        let Some(life) = self.app.lifecycles.get(node_id) else {
+            self.memories.remove(node_id);
+            self.timers.set(node_id, None);
+            self.app.probes.close(node_id);
+            return;
+        };
+        let presence = self.app.presence.get(node_id).unwrap_or_default();
+        let open = self.app.probes.get(node_id);
+        let mut memory = self.memories.remove(node_id).unwrap_or_default();
+        if memory.probe_again.is_none() {
+            // Nodes that serve since before this process are not all probed at once.
+            let wait = self.app.settings.probe_again.mul_f64(chance());
+            memory.probe_again = Some(Instant::now() + wait);
+        }
+        let is_ready = presence.is_connected() && presence.has_ready_runtime();
+        if std::mem::replace(&mut memory.was_ready, is_ready) != is_ready {
+            // A runtime that has just come up is a new chance.
+            (memory.failures, memory.not_before) = (0, None);
+        }
+        let seen = self.seen(life, &presence, open.as_ref(), &memory);
+        let (late, decision, next) = (seen.is_late(), seen.decide(), seen.next());
+        if std::mem::replace(&mut memory.late, late) != late {
+            self.changed(node_id);
+        }
+        self.timers.set(node_id, next);
+        match (decision, open) {
+            (Decision::Event(event, detail), _) => {
+                if let Some(next) = transition(life.state, life.reason, event) {
+                    if event == Event::ProbeRefused {
+                        failed(&mut memory, self.app.settings.probe_retry);
+                    }
+                    round.happened.push(Happened {
+                        node_id: node_id.clone(),
+                        life,
+                        next,
+                        detail: detail.map(str::to_owned),
+                    });
+                }
+            }
+            (Decision::Ended(ended), Some(open)) => {
+                if let Some(next) = ended
+                    .event
+                    .and_then(|event| transition(life.state, life.reason, event))
+                {
+                    round.happened.push(Happened {
+                        node_id: node_id.clone(),
+                        life,
+                        next,
+                        detail: ended.message.clone(),
+                    });
+                }
+                round.ended.push((node_id.clone(), open, ended));
+            }
+            (Decision::Probe, _) => {
+                if !std::mem::replace(&mut memory.queued, true) {
+                    self.line.push_back(node_id.clone());
+                }
+            }
+            (Decision::Nothing | Decision::Ended(_), _) => {}
+        }
+        self.memories.insert(node_id.clone(), memory);
+    }
+
+    fn changed(&self, node_id: &NodeId) {
+        self.app.bus.send(BusEvent::Node {
+            node_id: node_id.clone(),
+        });
+    }
+
+    /// Writes what is due, and follows in memory what was written.
+    async fn write(&mut self, round: &Round) -> Result<(), StoreError> {
+        let at_ms = self.app.clock.now_ms();
+        if !round.ended.is_empty() {
+            let ends: Vec<ProbeEnd> = round
+                .ended
+                .iter()
+                .map(|(_, open, ended)| probe_end(open, ended, at_ms))
+                .collect();
+            self.app.store.probes_finished(&ends).await?;
+        }
+        if !round.happened.is_empty() {
+            self.write_transitions(&round.happened, at_ms).await?;
+        }
+        for (node_id, _, ended) in &round.ended {
+            self.app.probes.close(node_id);
+            self.after_probe(node_id, ended);
+            self.changed(node_id);
+            self.app.attention.look_at(node_id);
+        }
+        Ok(())
+    }
+
+    async fn write_transitions(&self, happened: &[Happened], at_ms: i64) -> Result<(), StoreError> {
+        let audits: Vec<AuditEntry> = happened
+            .iter()
+            .map(|one| {
+                let cause = Cause::system(one.detail.as_deref());
+                cause.audit(&one.node_id, one.life.state, one.next, at_ms)
+            })
+            .collect();
+        let changes: Vec<LifecycleChange<'_>> = happened
+            .iter()
+            .zip(&audits)
+            .map(|(one, audit)| LifecycleChange {
+                node_id: &one.node_id,
+                old: (one.life.state, one.life.reason),
+                new: (one.next.to, one.next.reason),
+                at_ms,
+                actor: "system",
+                detail: one.detail.as_deref(),
+                audit,
+            })
+            .collect();
+        let changed = self.app.store.node_transitions(&changes).await?;
+        for (one, changed) in happened.iter().zip(changed) {
+            if changed {
+                self.app.node_changed(&one.node_id, one.next);
+            } else {
+                // Somebody else was faster; the database knows what holds now.
+                self.app.lifecycle_read(&one.node_id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn after_probe(&mut self, node_id: &NodeId, ended: &Ended) {
+        let settings = &self.app.settings;
+        let memory = self.memories.entry(node_id.clone()).or_default();
+        if ended.event == Some(Event::ProbePassed) {
+            (memory.failures, memory.not_before) = (0, None);
+            let wait = settings.probe_again.mul_f64(0.5 + chance());
+            memory.probe_again = Some(Instant::now() + wait);
+        } else {
+            failed(memory, settings.probe_retry);
+        }
+    }
+
+    /// Probes those who wait, as far as there are places.
+    async fn probe_next(&mut self) {
+        loop {
+            let mut started = Vec::new();
+            while started.len() < BATCH
+                && self.app.probes.count() + started.len() < PROBES_OPEN
+                && let Some(node_id) = self.line.pop_front()
+            {
+                started.extend(self.prepare(node_id));
+            }
+            if started.is_empty() {
+                return;
+            }
+            if let Err(error) = self.app.store.probes_started(&started).await {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "probes not begun; it is tried again"
+                );
+                for probe in &started {
+                    self.timers
+                        .set(&probe.node_id, Some(Instant::now() + AGAIN));
+                }
+                return;
+            }
+            for probe in started {
+                self.send(probe).await;
+            }
+        }
+    }
+
+    /// A probe for a node that still wants one.
+    fn prepare(&mut self, node_id: NodeId) -> Option<NewProbe> {
+        let mut memory = self.memories.remove(&node_id)?;
+        memory.queued = false;
+        let life = self.app.lifecycles.get(&node_id);
+        let presence = self.app.presence.get(&node_id).unwrap_or_default();
+        let open = self.app.probes.get(&node_id);
+        let mut wants = false;
+        if let Some(life) = life {
+            let seen = self.seen(life, &presence, open.as_ref(), &memory);
+            wants = seen.decide() == Decision::Probe;
+            if seen.starts_anew() {
+                memory.failures = 0;
+            }
+        }
+        self.memories.insert(node_id.clone(), memory);
+        if !wants {
+            return None;
+        }
+        let mut random = [0u8; 16];
+        getrandom::fill(&mut random).ok()?;
+        let at_ms = self.app.clock.now_ms();
+        let request_id = RequestId::generate(
+            u64::try_from(at_ms).unwrap_or(0),
+            u128::from_be_bytes(random),
+        );
+        Some(NewProbe {
+            probe_id: format!("p{}", request_id.as_str().trim_start_matches('r')),
+            model: presence.probe_model()?.to_owned(),
+            node_id,
+            request_id,
+            at_ms,
+        })
+    }
+
+    async fn send(&mut self, probe: NewProbe) {
+        let timeout = self.app.settings.probe_timeout;
+        self.asked = self.asked.wrapping_add(1);
+        let order = Probe {
+            probe_id: probe.probe_id.clone(),
+            request_id: probe.request_id.clone(),
+            model: Some(probe.model.clone()),
+            prompt: PROBE_PROMPTS[self.asked % PROBE_PROMPTS.len()].to_owned(),
+            max_tokens: PROBE_MAX_TOKENS,
+            timeout_ms: u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX),
+        };
+        let open = OpenProbe {
+            probe_id: probe.probe_id,
+            request_id: probe.request_id,
+            model: probe.model,
+            deadline: Instant::now() + timeout + GRACE,
+            result: None,
+            receipt: None,
+        };
+        // Known before it is sent: the answer may be faster than this task.
+        self.app.probes.open(probe.node_id.clone(), open.clone());
+        self.timers.set(&probe.node_id, Some(open.deadline));
+        if self
+            .app
+            .sessions
+            .order(&probe.node_id, ToAgent::Probe(order))
+        {
+            return;
+        }
+        self.app.probes.close(&probe.node_id);
+        let ended = Ended {
+            event: None,
+            outcome: "timeout",
+            message: Some("the link was cut".to_owned()),
+        };
+        self.after_probe(&probe.node_id, &ended);
+        let end = probe_end(&open, &ended, self.app.clock.now_ms());
+        if let Err(error) = self.app.store.probes_finished(&[end]).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the end of a probe was not written"
+            );
+        }
+        self.app.attention.look_at(&probe.node_id);
+    }
+}
+
+/// No probe for a while, longer each time.
+fn failed(memory: &mut Memory, retry: Duration) {
+    let wait = retry
+        .saturating_mul(1 << memory.failures.min(10))
+        .min(RETRY_MAX);
+    memory.failures = memory.failures.saturating_add(1);
+    memory.not_before = Some(Instant::now() + wait);
+}
+
+fn probe_end(open: &OpenProbe, ended: &Ended, at_ms: i64) -> ProbeEnd {
+    let result = open.result.as_ref();
+    ProbeEnd {
+        probe_id: open.probe_id.clone(),
+        at_ms,
+        outcome: ended.outcome,
+        message: ended.message.clone(),
+        tokens_input: result.map_or(0, |result| column(result.tokens_input)),
+        tokens_output: result.map_or(0, |result| column(result.tokens_output)),
+        ttft_ms: result.and_then(|result| result.ttft_ms.map(column)),
+        latency_ms: result.map_or(0, |result| column(result.latency_ms)),
+    }
+}
+
+/// A number from 0 to 1; without randomness the middle.
+fn chance() -> f64 {
+    let mut bytes = [0u8; 4];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX),
+        Err(_) => 0.5,
+    }
+}
+
+fn column(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
