@@ -5,7 +5,9 @@
 //! | [`lifecycle`] | which state of a node follows which, and why |
 //! | [`sketch`] | quantiles that can be merged |
 //! | [`rollup`] | what receipts add up to per minute |
+//! | [`window`] | a node's last 24 hours |
 
 pub mod lifecycle;
 pub mod rollup;
 pub mod sketch;
+pub mod window;

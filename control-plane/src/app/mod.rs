@@ -14,6 +14,7 @@ mod sessions;
 mod settings;
 pub mod viewer;
 pub mod views;
+mod windows;
 
 pub use attention::Attention;
 pub use clock::Clock;
@@ -24,6 +25,7 @@ pub use nodes::{FormerKey, NodeSession, Secrets};
 pub use probes::{OpenProbe, Probes};
 pub use sessions::{Outbound, SessionEnd, SessionHandle, SessionQueues, Sessions};
 pub use settings::Settings;
+pub use windows::{DayFact, Windows};
 
 use crate::bus::{Bus, Event};
 use crate::ingest::Ingest;
@@ -65,6 +67,8 @@ pub struct App {
     pub attention: Attention,
     /// Probes under way.
     pub probes: Probes,
+    /// Each node's last 24 hours.
+    pub windows: Windows,
     /// The network in numbers, as last computed.
     pub summaries: queries::SummaryCache,
     /// Hands events to browsers.
@@ -88,6 +92,7 @@ impl App {
             guard: NodeGuard::default(),
             attention: Attention::default(),
             probes: Probes::default(),
+            windows: Windows::default(),
             summaries: queries::SummaryCache::default(),
             live: Hub::default(),
         })

@@ -5,7 +5,7 @@ use super::plan::{Plan, Written};
 use super::queue::FairQueue;
 use super::verify::Checked;
 use super::{Fate, Outcome, ReceiptVerdict, Submission};
-use crate::app::{App, NodeSession};
+use crate::app::{App, DayFact, NodeSession};
 use crate::bus::{CommittedReceipt, Event};
 use dgon_control_plane_store::{Fault, StoreError};
 use dgon_protocol::frame::{Ack, ToAgent};
@@ -22,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 const BATCH: usize = 1000;
 /// How long the first receipt of a batch waits for others.
 const LINGER: Duration = Duration::from_millis(10);
+/// Pause after a day could not be read.
+const DAY_RETRY: Duration = Duration::from_millis(100);
 /// How often chains that wait for something missing are looked at.
 const GAP_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -51,6 +53,9 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
                 },
                 _ = gaps.tick() => committer.expire().await,
                 () = stop.cancelled(), if !inbox.is_closed() => inbox.close(),
+                () = std::future::ready(()), if committer.app.windows.is_behind() => {
+                    committer.load_days().await;
+                }
             }
         }
         // What came meanwhile is seen before the next batch is chosen.
@@ -60,6 +65,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
         let batch = queue.take(BATCH);
         if !batch.is_empty() {
             committer.commit(batch).await;
+            committer.load_days().await;
         }
         if gaps.tick().now_or_never().is_some() {
             committer.expire().await;
@@ -87,6 +93,19 @@ pub(super) struct Committer {
 }
 
 impl Committer {
+    /// Reads the days of some nodes that sent receipts for the first time since the start.
+    async fn load_days(&self) {
+        let now_ms = self.app.clock.now_ms();
+        let loaded = self.app.windows.load_some(&self.app.store, now_ms).await;
+        if let Err(error) = loaded {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the day of a node was not read; it is tried again"
+            );
+            tokio::time::sleep(DAY_RETRY).await;
+        }
+    }
+
     /// Chains that waited too long go on without what is missing.
     async fn expire(&mut self) {
         let now_ms = self.app.clock.now_ms();
@@ -174,7 +193,7 @@ impl Committer {
         for (node_id, next) in std::mem::take(&mut written.transitions) {
             self.app.node_changed(&node_id, next);
         }
-        let mut committed = Vec::new();
+        let (mut committed, mut facts) = (Vec::new(), Vec::new());
         let wanted = self.app.bus.has_readers();
         let refused: HashSet<(i64, u64)> = written
             .held_refused
@@ -186,6 +205,7 @@ impl Committer {
             for (seq, fields) in reached {
                 if !refused.contains(&(*key, seq)) {
                     self.app.receipt_stored(&fields);
+                    facts.push(DayFact::of(&fields));
                     committed.push(fields);
                 }
             }
@@ -223,6 +243,7 @@ impl Committer {
                 }
                 match receipt {
                     Some(receipt) if fate == Fate::Accepted => {
+                        facts.push(DayFact::of(&receipt.fields));
                         if wanted {
                             committed.push(receipt.fields);
                         }
@@ -255,6 +276,7 @@ impl Committer {
                 need,
             }));
         }
+        self.app.windows.count(&facts, now_ms);
         for (node_id, verdicts) in late_verdicts {
             self.app
                 .sessions

@@ -1,84 +1,95 @@
-//! Keeps each node's last 24 hours, which the nodes list shows and sorts by.
+//! Writes each node's last 24 hours beside the node, so many at a time that nobody waits long for them.
 //!
-//! A node is recomputed soon after its receipts are committed, and every quarter of an hour while it still has
-//! requests, because windows also shrink. One run works for at most [`RUN`], so that a large network is a
-//! little behind instead of in the way of ingest.
+//! Days that are in memory are written when they have changed and when an hour has ended. Those of nodes that sent
+//! nothing since this process began are read from their rows and written when they are old, because days also shrink.
 
 use crate::app::App;
-use crate::bus::{Event, RecvError};
-use dgon_control_plane_model::rollup::{QUARTER_MINUTES, minute_of};
+use crate::bus::Event;
+use dgon_control_plane_model::rollup::minute_of;
+use dgon_control_plane_model::window::HOUR_MINUTES;
 use dgon_control_plane_store::StoreError;
+use dgon_control_plane_store::rollups::NodeWindow;
 use dgon_protocol::id::NodeId;
-use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-/// How long after its receipts a node is recomputed.
+/// How soon after its receipts a node's day is written.
 const EVERY: Duration = Duration::from_secs(1);
-/// How long one run may work.
-const RUN: Duration = Duration::from_millis(100);
-/// Shrinking windows looked for per run.
+/// Days per transaction: other writers wait no longer than for these.
+const BATCH: usize = 250;
+/// Transactions per run.
+const BATCHES: usize = 8;
+/// Old days looked for per run.
 const STALE: i64 = 50;
 
 /// Runs until `stop`.
 pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
-    let mut events = app.bus.subscribe();
-    let mut changed: BTreeSet<NodeId> = BTreeSet::new();
     let mut tick = tokio::time::interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            event = events.recv() => match event {
-                Ok(Event::Receipts(receipts)) => {
-                    changed.extend(receipts.iter().map(|receipt| receipt.fields.node_id.clone()));
-                }
-                Ok(Event::Node { .. } | Event::Heartbeat { .. }) => {}
-                // Whose receipts were lost nobody knows: all that are here are looked at.
-                Err(RecvError::Lagged(_)) => {
-                    changed.extend(app.presence.all().into_iter().map(|(node_id, _)| node_id));
-                }
-                Err(RecvError::Closed) => return,
-            },
-            _ = tick.tick() => {
-                if let Err(error) = refresh(&app, &mut changed).await {
-                    tracing::error!(error = &error as &dyn std::error::Error, "node windows not refreshed");
-                }
-            }
+            _ = tick.tick() => {}
             () = stop.cancelled() => return,
+        }
+        let now_ms = app.clock.now_ms();
+        app.windows.advance(now_ms);
+        if let Err(error) = write(&app, now_ms).await {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "days of nodes not written"
+            );
+        }
+        if let Err(error) = shrink(&app, now_ms).await {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "old days of nodes not read"
+            );
         }
     }
 }
 
-async fn refresh(app: &App, changed: &mut BTreeSet<NodeId>) -> Result<(), StoreError> {
-    let start = Instant::now();
-    let minute = minute_of(app.clock.now_ms());
-    if changed.is_empty() {
-        let stale = app
-            .store
-            .rollups_stale_windows(minute - QUARTER_MINUTES, STALE)
-            .await?;
-        changed.extend(
-            stale
-                .into_iter()
-                .filter_map(|node_id| NodeId::parse(node_id).ok()),
-        );
-    }
-    let mut windows = Vec::new();
-    while start.elapsed() < RUN
-        && let Some(node_id) = changed.pop_first()
-    {
-        let window = app.store.rollups_window(node_id.as_str(), minute).await?;
-        windows.push((node_id, window));
-    }
-    if windows.is_empty() {
-        return Ok(());
-    }
-    let (node_ids, windows): (Vec<_>, Vec<_>) = windows.into_iter().unzip();
-    app.store.rollups_set_windows(&windows).await?;
-    for node_id in node_ids {
-        app.bus.send(Event::Node { node_id });
+async fn write(app: &App, now_ms: i64) -> Result<(), StoreError> {
+    for _ in 0..BATCHES {
+        let windows = app.windows.take(BATCH, now_ms);
+        if windows.is_empty() {
+            break;
+        }
+        if let Err(error) = app.store.rollups_set_windows(&windows).await {
+            app.windows.not_written(&windows);
+            return Err(error);
+        }
+        tell(app, &windows);
     }
     Ok(())
+}
+
+/// Days of nodes that are not in memory.
+async fn shrink(app: &App, now_ms: i64) -> Result<(), StoreError> {
+    let minute = minute_of(now_ms);
+    // Days in memory are written anew when an hour begins, so these are others.
+    let old = minute - minute.rem_euclid(HOUR_MINUTES);
+    let mut windows = Vec::new();
+    for node_id in app.store.rollups_stale_windows(old, STALE).await? {
+        if NodeId::parse(node_id.as_str()).is_ok_and(|node_id| app.windows.has(&node_id)) {
+            // It is about to be written.
+            continue;
+        }
+        let day = app.store.rollups_day(&node_id, minute).await?;
+        windows.push(NodeWindow::of(&node_id, minute, &day));
+    }
+    if !windows.is_empty() {
+        app.store.rollups_set_windows(&windows).await?;
+        tell(app, &windows);
+    }
+    Ok(())
+}
+
+fn tell(app: &App, windows: &[NodeWindow]) {
+    for window in windows {
+        if let Ok(node_id) = NodeId::parse(window.node_id.as_str()) {
+            app.bus.send(Event::Node { node_id });
+        }
+    }
 }

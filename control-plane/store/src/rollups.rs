@@ -6,8 +6,9 @@
 //! two processes from overwriting each other's sketches.
 
 use crate::{Store, StoreError, in_tx, on_read};
-use dgon_control_plane_model::rollup::{DAY_MINUTES, ReceiptFacts, RowKey, Sums, sum_up};
+use dgon_control_plane_model::rollup::{ReceiptFacts, RowKey, Sums, sum_up};
 use dgon_control_plane_model::sketch::Sketch;
+use dgon_control_plane_model::window::{DayWindow, first_minute};
 use sqlx::{PgConnection, Postgres, QueryBuilder, Sqlite, SqliteConnection};
 
 /// Rows per statement: few different texts, so that the database parses each once.
@@ -59,6 +60,18 @@ pub struct NodeWindow {
     pub requests: i64,
     /// 95th percentile of the time to first token, ms.
     pub p95_ms: Option<i64>,
+}
+
+impl NodeWindow {
+    /// What a day of a node comes to, as of `minute`.
+    pub fn of(node_id: &str, minute: i64, day: &DayWindow) -> Self {
+        Self {
+            node_id: node_id.to_owned(),
+            minute,
+            requests: day.requests(),
+            p95_ms: day.p95_ms(),
+        }
+    }
 }
 
 fn sketch(op: &'static str, bytes: &[u8]) -> Result<Sketch, StoreError> {
@@ -233,31 +246,18 @@ impl Store {
         rows.into_iter().map(|row| convert(OP_RANGE, row)).collect()
     }
 
-    /// A node's last 24 hours up to and with `minute`.
+    /// A node's last 24 hours up to and with the hour of `minute`.
     ///
     /// # Errors
     /// [`StoreError`] of the statement, or of a row that cannot be read.
-    pub async fn rollups_window(
-        &self,
-        node_id: &str,
-        minute: i64,
-    ) -> Result<NodeWindow, StoreError> {
+    pub async fn rollups_day(&self, node_id: &str, minute: i64) -> Result<DayWindow, StoreError> {
         let range = RollupRange {
             node_id: Some(node_id.to_owned()),
             region: None,
-            from_minute: minute + 1 - DAY_MINUTES,
+            from_minute: first_minute(minute),
             to_minute: minute + 1,
         };
-        let mut total = Sums::default();
-        for (_, sums) in self.rollups_range(&range).await? {
-            total.merge(&sums);
-        }
-        Ok(NodeWindow {
-            node_id: node_id.to_owned(),
-            minute,
-            requests: total.requests,
-            p95_ms: total.ttft.p95().and_then(|ms| i64::try_from(ms).ok()),
-        })
+        Ok(DayWindow::of_rows(&self.rollups_range(&range).await?))
     }
 
     /// Writes windows beside their nodes, in one transaction.

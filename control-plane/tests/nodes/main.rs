@@ -9,6 +9,7 @@
 )]
 
 mod database;
+mod days;
 mod enrolment;
 mod hostile;
 mod http_api;

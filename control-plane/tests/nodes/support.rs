@@ -30,6 +30,7 @@ pub(crate) struct Server {
     pub(crate) app: Arc<App>,
     pub(crate) url: String,
     pub(crate) http: reqwest::Client,
+    database: String,
     stop: CancellationToken,
     tasks: TaskTracker,
     /// Removed when the server is dropped.
@@ -57,12 +58,38 @@ impl Server {
     }
 
     pub(crate) async fn start_on_postgres() -> Self {
+        Self::start_on_postgres_with(quick(), Clock::system()).await
+    }
+
+    pub(crate) async fn start_on_postgres_with(settings: Settings, clock: Clock) -> Self {
         let database = dgon_testkit::postgres::Database::create().expect("throwaway PostgreSQL");
         let url = database.url();
-        Self::start_on(&url, Box::new(database), quick(), Clock::system()).await
+        Self::start_on(&url, Box::new(database), settings, clock).await
+    }
+
+    /// Stops, and starts anew on the same database at another port.
+    pub(crate) async fn restart(self) -> Self {
+        let (app, database) = (Arc::clone(&self.app), self.database.clone());
+        self.stop.cancel();
+        let ended = tokio::time::timeout(SOON, self.tasks.wait()).await;
+        ended.expect("tasks end");
+        app.store.close().await;
+        Self::start_on(
+            &database,
+            self._data,
+            app.settings.clone(),
+            app.clock.clone(),
+        )
+        .await
+    }
+
+    /// Where links are opened.
+    pub(crate) fn link_url(&self) -> String {
+        format!("{}/api/v1/nodes/link", self.url.replacen("http", "ws", 1))
     }
 
     async fn start_on(url: &str, data: Box<dyn Any>, settings: Settings, clock: Clock) -> Self {
+        let database = url.to_owned();
         let store = Store::open(url).await.expect("open");
         store.migrate().await.expect("migrate");
         let app = App::new(store, settings, MasterKey::from_bytes([7; 32]), clock);
@@ -81,6 +108,7 @@ impl Server {
             app,
             url,
             http,
+            database,
             stop,
             tasks,
             _data: data,

@@ -5,6 +5,7 @@
 use dgon_control_plane_model::rollup::minute_of;
 use dgon_control_plane_model::sketch::Sketch;
 use dgon_control_plane_store::node_queries::{NodeFilter, NodeListRow, NodeOrder, NodePage};
+use dgon_control_plane_store::rollups::NodeWindow;
 use dgon_control_plane_store::{Connected, Scope, Store};
 use dgon_protocol::frame::{Inventory, LifecycleStatus};
 use dgon_protocol::id::NodeId;
@@ -35,7 +36,8 @@ async fn seeded(store: &Store, nodes: u32) -> Vec<Seeded> {
 }
 
 async fn refresh(store: &Store, node_id: &str, minute: i64) {
-    let window = store.rollups_window(node_id, minute).await.expect("window");
+    let day = store.rollups_day(node_id, minute).await.expect("day");
+    let window = NodeWindow::of(node_id, minute, &day);
     store.rollups_set_windows(&[window]).await.expect("set");
 }
 
