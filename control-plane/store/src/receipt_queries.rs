@@ -27,6 +27,8 @@ pub struct ReceiptFilter {
     pub scope: Scope,
     /// A request id, or how it begins.
     pub request_id_prefix: Option<String>,
+    /// The request.
+    pub request_id: Option<String>,
     /// The node.
     pub node_id: Option<String>,
     /// The model.
@@ -200,6 +202,7 @@ fn push_filter(statement: &mut Statement, filter: &ReceiptFilter, bounds: IdBoun
             .sql(")");
     }
     for (column, value) in [
+        (" AND r.request_id = ", &filter.request_id),
         (" AND r.node_id = ", &filter.node_id),
         (" AND r.model_id = ", &filter.model_id),
         (" AND r.region = ", &filter.region),

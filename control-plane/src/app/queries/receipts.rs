@@ -21,10 +21,12 @@ const SCAN_MAX: usize = 50_000;
 pub struct ReceiptQuery {
     /// A request id or how it begins.
     pub q: Option<String>,
+    /// The request.
+    pub request_id: Option<String>,
     /// The node.
-    pub node: Option<String>,
+    pub node_id: Option<String>,
     /// The model.
-    pub model: Option<String>,
+    pub model_id: Option<String>,
     /// The region.
     pub region: Option<String>,
     /// Received at or after, unix ms.
@@ -50,8 +52,9 @@ impl ReceiptQuery {
         ReceiptFilter {
             scope,
             request_id_prefix: self.q.clone(),
-            node_id: self.node.clone(),
-            model_id: self.model.clone(),
+            request_id: self.request_id.clone(),
+            node_id: self.node_id.clone(),
+            model_id: self.model_id.clone(),
             region: self.region.clone(),
             from_ms: self.from_ms,
             to_ms: self.to_ms,
@@ -95,6 +98,7 @@ fn is_rolled_up(filter: &ReceiptFilter) -> bool {
     let ReceiptFilter {
         scope,
         request_id_prefix,
+        request_id,
         node_id: _,
         model_id,
         region: _,
@@ -107,6 +111,7 @@ fn is_rolled_up(filter: &ReceiptFilter) -> bool {
     } = filter;
     *scope == Scope::All
         && request_id_prefix.is_none()
+        && request_id.is_none()
         && model_id.is_none()
         && hedged.is_none()
         && cache_hit.is_none()

@@ -90,6 +90,24 @@ pub(super) fn flag(name: &str, value: Option<String>) -> Result<Option<bool>, Ap
     closed(name, value, &[("true", true), ("false", false)])
 }
 
+/// Whether the own organisation's are asked for.
+pub(super) fn is_owner_self(value: Option<String>) -> Result<bool, ApiError> {
+    Ok(closed("owner", value, &[("self", true)])?.unwrap_or(false))
+}
+
+/// Refuses a filter by something that the network has no knowledge of: an answer without it would be a wrong one.
+pub(super) fn not_known_yet(name: &str, value: Option<&str>, what: &str) -> Result<(), ApiError> {
+    match value {
+        None | Some("") => Ok(()),
+        Some(_) => {
+            let message = format!(
+                "this network does not know {what} yet, so {name} cannot be answered; leave it out"
+            );
+            Err(ApiError::invalid(message).with("parameter", name))
+        }
+    }
+}
+
 /// An order and whether it falls: `p95`, `-p95`.
 pub(super) fn order(value: Option<String>) -> Result<(NodeOrder, bool), ApiError> {
     let Some(value) = text("sort", value)? else {
