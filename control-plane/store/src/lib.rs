@@ -17,6 +17,7 @@ pub mod node_keys;
 pub mod node_queries;
 mod nodes;
 pub mod receipt_queries;
+mod receipt_search;
 pub mod rollups;
 mod scope;
 pub mod sessions;

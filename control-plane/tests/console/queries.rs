@@ -180,6 +180,7 @@ async fn lists_are_whole_in_pages_and_refuse_what_they_do_not_know() {
             "/receipts?cursor=x",
             "/receipts?hedged=perhaps",
             "/receipts/aggregate?source=moon",
+            &format!("/receipts?q=blake3:{}", "0".repeat(64)),
         ] {
             let answer = server.get(&admin, path).await;
             assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path}");
@@ -206,7 +207,7 @@ async fn sums_equal_a_direct_computation() {
         let range = format!("?from={}&to={}", time(hours(9)), time(hours(2)));
         let in_range = move |r: &Seeded| (hours(9)..hours(2)).contains(&r.received_at_ms);
         type Means = Box<dyn Fn(&Seeded) -> bool>;
-        let cases: [(String, Means); 7] = [
+        let cases: [(String, Means); 9] = [
             (String::new(), Box::new(|_| true)),
             (range.clone(), Box::new(in_range)),
             (
@@ -222,6 +223,18 @@ async fn sums_equal_a_direct_computation() {
                 Box::new(|r| r.fields.model_id == "phi4" && r.fields.cache_hit == Some(false)),
             ),
             ("?q=nothing".into(), Box::new(|_| false)),
+            {
+                let hash = Sha256Hash::of(&server.receipts[9].entry);
+                let id = server.receipts[9].fields.request_id.clone();
+                (
+                    format!("?q={}", &hash.to_hex()[..20]),
+                    Box::new(move |r| r.fields.request_id == id),
+                )
+            },
+            (
+                "?q=node-00002".into(),
+                Box::new(|r| r.fields.node_id.as_str() == "node-00002"),
+            ),
             {
                 let id = server.receipts[7].fields.request_id.to_string();
                 (

@@ -19,7 +19,7 @@ const SCAN_MAX: usize = 50_000;
 /// What was asked of the receipts list.
 #[derive(Debug, Clone, Default)]
 pub struct ReceiptQuery {
-    /// A request id or how it begins.
+    /// A request id or its beginning, a node, a model, or the hash of an entry or its beginning.
     pub q: Option<String>,
     /// The request.
     pub request_id: Option<String>,
@@ -51,7 +51,7 @@ impl ReceiptQuery {
     fn filter(&self, scope: Scope) -> ReceiptFilter {
         ReceiptFilter {
             scope,
-            request_id_prefix: self.q.clone(),
+            search: self.q.clone(),
             request_id: self.request_id.clone(),
             node_id: self.node_id.clone(),
             model_id: self.model_id.clone(),
@@ -97,7 +97,7 @@ fn cut(from_ms: Option<i64>, to_ms: Option<i64>, step_minutes: i64) -> Option<Cu
 fn is_rolled_up(filter: &ReceiptFilter) -> bool {
     let ReceiptFilter {
         scope,
-        request_id_prefix,
+        search,
         request_id,
         node_id: _,
         model_id,
@@ -110,7 +110,7 @@ fn is_rolled_up(filter: &ReceiptFilter) -> bool {
         source,
     } = filter;
     *scope == Scope::All
-        && request_id_prefix.is_none()
+        && search.is_none()
         && request_id.is_none()
         && model_id.is_none()
         && hedged.is_none()

@@ -12,6 +12,9 @@ use jiff::tz::TimeZone;
 /// Longest value of a text filter.
 const TEXT_MAX: usize = 256;
 
+/// `blake3:` and 64 hex digits: longer than any request id.
+const BLAKE3_TEXT: usize = 71;
+
 fn wrong(name: &str, rule: &str) -> ApiError {
     ApiError::new(ErrorType::InvalidRequest, format!("{name} must be {rule}"))
         .with("parameter", name)
@@ -88,6 +91,21 @@ pub(super) fn source(value: Option<String>) -> Result<Option<Source>, ApiError> 
 /// Yes or no.
 pub(super) fn flag(name: &str, value: Option<String>) -> Result<Option<bool>, ApiError> {
     closed(name, value, &[("true", true), ("false", false)])
+}
+
+/// What the search box of receipts takes.
+pub(super) fn receipt_search(value: Option<String>) -> Result<Option<String>, ApiError> {
+    let value = text("q", value)?;
+    // No receipt would be found, and that would read as if there were none.
+    if value
+        .as_deref()
+        .is_some_and(|text| text.starts_with("blake3:") && text.len() == BLAKE3_TEXT)
+    {
+        let message = "hashes of prompts and outputs are not searched for; q takes a request id, a node, a model or the \
+             sha256 hash of a receipt";
+        return Err(ApiError::invalid(message).with("parameter", "q"));
+    }
+    Ok(value)
 }
 
 /// Whether the own organisation's are asked for.

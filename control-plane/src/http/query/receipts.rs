@@ -20,7 +20,8 @@ use utoipa::IntoParams;
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ReceiptFilterParams {
-    /// A request id, or how it begins.
+    /// A request id or how it begins, a whole node id, a whole model id, or the hash of a receipt: `sha256:` and hex,
+    /// or hex alone, of 8 digits or more. A beginning leads to 1,000 receipts at most.
     q: Option<String>,
     /// The request.
     request_id: Option<String>,
@@ -47,7 +48,7 @@ pub struct ReceiptFilterParams {
 impl ReceiptFilterParams {
     fn read(self) -> Result<ReceiptQuery, ApiError> {
         Ok(ReceiptQuery {
-            q: params::text("q", self.q)?,
+            q: params::receipt_search(self.q)?,
             request_id: params::text("request_id", self.request_id)?,
             node_id: params::text("node_id", self.node_id)?,
             model_id: params::text("model_id", self.model_id)?,

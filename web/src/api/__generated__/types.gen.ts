@@ -2142,7 +2142,8 @@ export type ReceiptListData = {
     path?: never;
     query?: {
         /**
-         * A request id, or how it begins.
+         * A request id or how it begins, a whole node id, a whole model id, or the hash of a receipt: `sha256:` and hex,
+         * or hex alone, of 8 digits or more. A beginning leads to 1,000 receipts at most.
          */
         q?: string;
         /**
@@ -2256,7 +2257,8 @@ export type ReceiptAggregateData = {
     path?: never;
     query?: {
         /**
-         * A request id, or how it begins.
+         * A request id or how it begins, a whole node id, a whole model id, or the hash of a receipt: `sha256:` and hex,
+         * or hex alone, of 8 digits or more. A beginning leads to 1,000 receipts at most.
          */
         q?: string;
         /**
