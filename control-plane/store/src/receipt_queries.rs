@@ -14,6 +14,7 @@ use dgon_protocol::receipt::{Source, Status, TokensSource};
 const OP_LIST: &str = "receipt.list";
 const OP_SCAN: &str = "receipt.scan";
 const OP_GET: &str = "receipt.get";
+const OP_ORDER: &str = "receipt.order";
 const OP_BOUNDS: &str = "receipt.bounds";
 
 /// Processes that commit at once may order `id` and time differently, by no more than this many receipts.
@@ -391,6 +392,18 @@ impl Store {
             scan.sums.count(&row.facts());
         }
         Ok(scan)
+    }
+
+    /// The place of a receipt in the received order; `None` where there is no such receipt.
+    ///
+    /// # Errors
+    /// [`StoreError`] of the statement.
+    pub async fn receipt_order(&self, request_id: &str) -> Result<Option<i64>, StoreError> {
+        on_read!(self, conn => sqlx::query_scalar("SELECT id FROM receipts WHERE request_id = $1")
+            .bind(request_id)
+            .fetch_optional(conn)
+            .await)
+        .map_err(StoreError::query(OP_ORDER))
     }
 
     /// One receipt, if it is in scope.

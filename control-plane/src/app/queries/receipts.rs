@@ -10,6 +10,7 @@ use dgon_control_plane_model::rollup::{MINUTE_MS, QUARTER_MINUTES, Sums};
 use dgon_control_plane_store::Scope;
 use dgon_control_plane_store::receipt_queries::{ReceiptDetail as StoredDetail, ReceiptFilter};
 use dgon_control_plane_store::rollups::RollupRange;
+use dgon_protocol::id::RequestId;
 use dgon_protocol::key::{PublicKey, hex};
 use dgon_protocol::receipt::{Source, Status, Verdict};
 
@@ -120,7 +121,8 @@ fn is_rolled_up(filter: &ReceiptFilter) -> bool {
 }
 
 impl App {
-    /// A page of receipts, the newest first.
+    /// A page of receipts, the newest first. Its cursor is the id of its last receipt, so that a page which live
+    /// receipts were put on top of has one too.
     ///
     /// # Errors
     /// [`QueryError`].
@@ -130,9 +132,13 @@ impl App {
         query: &ReceiptQuery,
     ) -> Result<Page<ReceiptRow>, QueryError> {
         let scope = viewer.receipts().ok_or(QueryError::NotShown)?;
-        let before = match query.cursor.as_deref() {
+        let before = match query.cursor.as_deref().map(RequestId::parse) {
             None => None,
-            Some(cursor) => Some(cursor.parse::<i64>().map_err(|_| QueryError::Cursor)?),
+            Some(Ok(last)) => match self.store.receipt_order(last.as_str()).await? {
+                Some(order) => Some(order),
+                None => return Err(QueryError::Cursor),
+            },
+            Some(Err(_)) => return Err(QueryError::Cursor),
         };
         let limit = query.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
         let mut rows = self
@@ -142,7 +148,10 @@ impl App {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = rows.len() > limit;
         rows.truncate(limit);
-        let next_cursor = rows.last().filter(|_| more).map(|row| row.id.to_string());
+        let next_cursor = rows
+            .last()
+            .filter(|_| more)
+            .map(|row| row.request_id.clone());
         Ok(Page {
             items: rows.into_iter().map(ReceiptRow::of_row).collect(),
             next_cursor,

@@ -77,7 +77,7 @@ fn no_receipt() -> ApiError {
 /// # Errors
 /// `unauthorized`, `forbidden`, or `invalid_request` for a parameter that is none.
 #[utoipa::path(get, path = "/api/v1/receipts", tag = "receipts", params(ReceiptFilterParams, PageParams),
-    responses((status = 200, description = "A page of receipts. `total` is null: see the aggregate.",
+    responses((status = 200, description = "A page of receipts; the id of any of them is a cursor. `total` is null: see the aggregate.",
         body = Page<ReceiptRow>)))]
 pub async fn receipt_list(
     State(state): State<HttpState>,

@@ -2209,7 +2209,7 @@ export type ReceiptListError = ReceiptListErrors[keyof ReceiptListErrors];
 
 export type ReceiptListResponses = {
     /**
-     * A page of receipts. `total` is null: see the aggregate.
+     * A page of receipts; the id of any of them is a cursor. `total` is null: see the aggregate.
      */
     200: PageReceiptRow;
 };
