@@ -1,3 +1,5 @@
+import { lonePoints } from '~/util/trend'
+
 interface Props {
   values: (number | null)[]
   label: string
@@ -13,6 +15,7 @@ export function Sparkline({ values, label }: Props) {
   const max = Math.max(...known, 0)
   const step = WIDTH / Math.max(1, values.length - 1)
   const y = (value: number) => (max === 0 ? HEIGHT - PAD : HEIGHT - PAD - (value / max) * (HEIGHT - 2 * PAD))
+  const lone = new Set(lonePoints(values))
   let path = ''
   let isDrawing = false
   values.forEach((value, i) => {
@@ -21,8 +24,8 @@ export function Sparkline({ values, label }: Props) {
       return
     }
     path += `${isDrawing ? 'L' : 'M'}${(i * step).toFixed(1)} ${y(value).toFixed(1)}`
-    // A lone measurement between two gaps is still a point.
-    if (!isDrawing && values[i + 1] === null) path += 'h.01'
+    // A lone measurement is a point: the line's round end.
+    if (lone.has(i)) path += 'h.01'
     isDrawing = true
   })
   return (
