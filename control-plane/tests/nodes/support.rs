@@ -57,9 +57,13 @@ impl Server {
     }
 
     pub(crate) async fn start_on_postgres() -> Self {
+        Self::start_on_postgres_with(quick(), Clock::system()).await
+    }
+
+    pub(crate) async fn start_on_postgres_with(settings: Settings, clock: Clock) -> Self {
         let database = dgon_testkit::postgres::Database::create().expect("throwaway PostgreSQL");
         let url = database.url();
-        Self::start_on(&url, Box::new(database), quick(), Clock::system()).await
+        Self::start_on(&url, Box::new(database), settings, clock).await
     }
 
     async fn start_on(url: &str, data: Box<dyn Any>, settings: Settings, clock: Clock) -> Self {
