@@ -26,5 +26,6 @@ pub mod http;
 pub mod ingest;
 pub mod link;
 pub mod live;
+mod nearest;
 pub mod presence;
 pub mod tasks;

@@ -99,7 +99,7 @@ export const summary = (): Summary => {
   return {
     active_nodes: by('active'),
     nodes: { pending: by('pending'), active: by('active'), quarantine: by('quarantine'), offline: by('offline') },
-    p95_ms: 642,
+    p95_global: 642,
     p95_by_region: REGIONS.map((region, i) => ({ region, p95_ms: [412, 655, 1720, null][i] ?? null, requests: [120_412, 90_311, 41_900, 0][i] ?? 0 })),
     models_cached: 14,
     requests_24h: 252_623 + receipts.length,

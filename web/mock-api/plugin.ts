@@ -20,7 +20,7 @@ function answer(path: string, query: URLSearchParams, mode: string | null): unkn
   const isEmpty = mode === 'empty'
   if (path === '/auth/state') return { setup_needed: false, anonymous_overview: false, version: '0.1.0' }
   if (path.startsWith('/auth') || path === '/users/me') return ME
-  if (path === '/summary') return isEmpty ? { ...summary(), active_nodes: 0, nodes: { pending: 0, active: 0, quarantine: 0, offline: 0 }, p95_ms: null, p95_by_region: [], requests_24h: 0, error_rate: null, tokens_24h: { input: 0, output: 0, not_counted: 0 }, models_cached: 0 } : summary()
+  if (path === '/summary') return isEmpty ? { ...summary(), active_nodes: 0, nodes: { pending: 0, active: 0, quarantine: 0, offline: 0 }, p95_global: null, p95_by_region: [], requests_24h: 0, error_rate: null, tokens_24h: { input: 0, output: 0, not_counted: 0 }, models_cached: 0 } : summary()
   if (path === '/summary/trends') return trends()
   if (path === '/enrolment-tokens') return { items: [{ ...TOKEN, expires_at: expires }], next_cursor: null, ...TOKEN, expires_at: expires }
   if (path === '/downloads') return { items: [] }

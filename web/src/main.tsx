@@ -5,10 +5,8 @@ import { createRoot } from 'react-dom/client'
 import { boot } from '~/api/boot'
 import { queryClient } from '~/api/queries'
 import { router } from '~/router'
-import { reloadOnceForMissingChunk } from '~/util/chunk-reload'
 import '~/styles/index.css'
 
-reloadOnceForMissingChunk()
 boot()
 
 const root = document.querySelector('#root')

@@ -4,6 +4,7 @@ import { Shell } from '~/components/Shell'
 import { NotFoundPage } from '~/pages/NotFoundPage'
 import { PageCrash } from '~/pages/PageCrash'
 import { session } from '~/stores/session'
+import { chunk } from '~/util/chunk'
 import { nodeFilters, receiptFilters } from '~/util/filters'
 import { type Search, queryText } from '~/util/path-builder'
 
@@ -14,7 +15,7 @@ const root = createRootRoute({ component: Shell, notFoundComponent: NotFoundPage
 const overview = createRoute({
   getParentRoute: () => root,
   path: '/',
-  component: lazyRouteComponent(() => import('~/pages/OverviewPage'), 'OverviewPage'),
+  component: lazyRouteComponent(() => chunk(() => import('~/pages/OverviewPage')), 'OverviewPage'),
   loader: () => {
     if (!mayRead()) return
     void queryClient.prefetchQuery(query.summary())
@@ -25,7 +26,7 @@ const overview = createRoute({
 const nodes = createRoute({
   getParentRoute: () => root,
   path: '/nodes',
-  component: lazyRouteComponent(() => import('~/pages/NodesPage'), 'NodesPage'),
+  component: lazyRouteComponent(() => chunk(() => import('~/pages/NodesPage')), 'NodesPage'),
   loaderDeps: ({ search }) => search as Search,
   loader: ({ deps }) => {
     if (mayRead()) void queryClient.prefetchQuery(query.nodes(nodeFilters(deps).request))
@@ -35,7 +36,7 @@ const nodes = createRoute({
 const node = createRoute({
   getParentRoute: () => nodes,
   path: '$nodeId',
-  component: lazyRouteComponent(() => import('~/pages/NodePage'), 'NodePage'),
+  component: lazyRouteComponent(() => chunk(() => import('~/pages/NodePage')), 'NodePage'),
   loader: ({ params }) => {
     if (mayRead()) void queryClient.prefetchQuery(query.node(params.nodeId))
   },
@@ -44,7 +45,7 @@ const node = createRoute({
 const receipts = createRoute({
   getParentRoute: () => root,
   path: '/receipts',
-  component: lazyRouteComponent(() => import('~/pages/ReceiptsPage'), 'ReceiptsPage'),
+  component: lazyRouteComponent(() => chunk(() => import('~/pages/ReceiptsPage')), 'ReceiptsPage'),
   loaderDeps: ({ search }) => search as Search,
   loader: ({ deps }) => {
     if (mayRead()) void queryClient.prefetchQuery(query.receipts(receiptFilters(deps).request))
@@ -54,15 +55,15 @@ const receipts = createRoute({
 const receipt = createRoute({
   getParentRoute: () => root,
   path: '/receipts/$requestId',
-  component: lazyRouteComponent(() => import('~/pages/ReceiptPage'), 'ReceiptPage'),
+  component: lazyRouteComponent(() => chunk(() => import('~/pages/ReceiptPage')), 'ReceiptPage'),
   loader: ({ params }) => {
     if (mayRead()) void queryClient.prefetchQuery(query.receipt(params.requestId))
   },
 })
 
-const run = createRoute({ getParentRoute: () => root, path: '/run', component: lazyRouteComponent(() => import('~/pages/RunPage'), 'RunPage') })
-const signIn = createRoute({ getParentRoute: () => root, path: '/sign-in', component: lazyRouteComponent(() => import('~/pages/SignInPage'), 'SignInPage') })
-const setup = createRoute({ getParentRoute: () => root, path: '/setup', component: lazyRouteComponent(() => import('~/pages/SetupPage'), 'SetupPage') })
+const run = createRoute({ getParentRoute: () => root, path: '/run', component: lazyRouteComponent(() => chunk(() => import('~/pages/RunPage')), 'RunPage') })
+const signIn = createRoute({ getParentRoute: () => root, path: '/sign-in', component: lazyRouteComponent(() => chunk(() => import('~/pages/SignInPage')), 'SignInPage') })
+const setup = createRoute({ getParentRoute: () => root, path: '/setup', component: lazyRouteComponent(() => chunk(() => import('~/pages/SetupPage')), 'SetupPage') })
 
 export const router = createRouter({
   routeTree: root.addChildren([overview, nodes.addChildren([node]), receipts, receipt, run, signIn, setup]),

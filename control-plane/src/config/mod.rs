@@ -4,7 +4,6 @@
 //! environment and the lines of `.env.example`. Unknown names are refused with the nearest known one. All
 //! values are checked before anything is opened.
 
-mod nearest;
 mod settings;
 mod sources;
 

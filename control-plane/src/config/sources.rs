@@ -1,8 +1,8 @@
 //! The values of all layers, as text, each with where it came from.
 
-use super::nearest::nearest;
 use super::settings::{SETTINGS, Setting};
 use super::{Config, ConfigError};
+use crate::nearest::nearest;
 use serde_yaml::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

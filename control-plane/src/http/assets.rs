@@ -1,8 +1,7 @@
 //! The console, embedded in the binary.
 //!
 //! Files under `/assets/` have a hash in their name: cached for ever, and missing ones are a real 404. Every
-//! other address that is not the API's is the console's own and gets `index.html`, which is asked for anew each
-//! time. A compressed neighbour (`.br`, `.gz`) is sent where the browser takes it.
+//! other address that comes here is the console's own and gets `index.html`, which is asked for anew each time. A compressed neighbour (`.br`, `.gz`) is sent where the browser takes it.
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -22,17 +21,12 @@ const ABSENT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><
     Run <code>npm --prefix web ci &amp;&amp; npm --prefix web run build</code>, then build this program again. \
     The API is at <a href=\"/api/v1/openapi.json\">/api/v1/openapi.json</a>.</p></html>";
 
-/// Serves the console at every address that no route took.
+/// Serves the console at every address that is its own.
 pub(super) async fn console(method: Method, uri: Uri, headers: HeaderMap) -> Response {
-    let path = uri.path();
-    if path.starts_with("/api/") || path == "/api" {
-        return super::error::ApiError::not_found("there is nothing at this address")
-            .into_response();
-    }
     if method != Method::GET && method != Method::HEAD {
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
     }
-    let name = path.trim_start_matches('/');
+    let name = uri.path().trim_start_matches('/');
     if let Some(file) = Found::find(name, &headers) {
         return file.respond(&headers);
     }
@@ -184,7 +178,6 @@ mod tests {
             get("/favicon.nothing").await.status(),
             StatusCode::NOT_FOUND
         );
-        assert_eq!(get("/api/v1/nothing").await.status(), StatusCode::NOT_FOUND);
         assert_eq!(get("/nodes").await.status(), StatusCode::OK);
         assert_eq!(get("/nodes/rack.7").await.status(), StatusCode::OK);
         let post = console(Method::POST, Uri::from_static("/nodes"), HeaderMap::new()).await;

@@ -2,8 +2,8 @@
 
 use super::state::HttpState;
 use super::{
-    account, admin, assets, downloads, error, health, metrics, node, openapi, query, request_id,
-    security, session,
+    account, admin, downloads, error, health, metrics, node, nowhere, openapi, parameters, query,
+    request_id, security, session,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
@@ -35,9 +35,10 @@ pub fn router(state: &HttpState) -> Router {
         .route("/api/v1/openapi.json", get(openapi::openapi_json))
         .with_state(state.clone())
         .merge(shared)
-        .fallback(assets::console)
+        .fallback(nowhere::answer)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .layer(middleware::from_fn(parameters::layer))
         .layer(middleware::from_fn_with_state(
             state.clone(),
             session::layer,

@@ -1,5 +1,6 @@
 //! Security headers of every response.
 
+use super::nowhere;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
@@ -31,7 +32,7 @@ const HEADERS: [(HeaderName, &str); 7] = [
 
 /// The layer. API answers are not kept by caches unless the handler says so.
 pub(super) async fn layer(is_https: bool, request: Request, next: Next) -> Response {
-    let is_api = request.uri().path().starts_with("/api/");
+    let is_api = nowhere::is_programs(request.uri().path());
     let mut response = next.run(request).await;
     add(response.headers_mut(), is_https);
     if is_api {

@@ -20,6 +20,7 @@ pub mod node_queries;
 mod nodes;
 mod probes;
 pub mod receipt_queries;
+mod receipt_search;
 pub mod rollups;
 mod scope;
 pub mod sessions;

@@ -4,8 +4,9 @@
 //! arrive. Each filter has an index that ends in `id`; for values that most receipts have, the list itself is
 //! walked. A range of time bounds when the control plane received a receipt.
 
+use crate::receipt_search::Meaning;
 use crate::scope::Scope;
-use crate::statement::{Statement, after_prefix};
+use crate::statement::Statement;
 use crate::{Store, StoreError, on_read};
 use dgon_control_plane_model::rollup::{Ending, ReceiptFacts, Sums};
 use dgon_protocol::receipt::{Source, Status, TokensSource};
@@ -13,10 +14,9 @@ use dgon_protocol::receipt::{Source, Status, TokensSource};
 const OP_LIST: &str = "receipt.list";
 const OP_SCAN: &str = "receipt.scan";
 const OP_GET: &str = "receipt.get";
+const OP_ORDER: &str = "receipt.order";
 const OP_BOUNDS: &str = "receipt.bounds";
 
-/// Receipts that a search by prefix looks at.
-const PREFIX_MATCHES: i64 = 1_000;
 /// Processes that commit at once may order `id` and time differently, by no more than this many receipts.
 const ORDER_SLACK: i64 = 4_096;
 
@@ -25,8 +25,10 @@ const ORDER_SLACK: i64 = 4_096;
 pub struct ReceiptFilter {
     /// Whose nodes.
     pub scope: Scope,
-    /// A request id, or how it begins.
-    pub request_id_prefix: Option<String>,
+    /// A request id or how it begins, a node, a model, or the hash of an entry or how it begins.
+    pub search: Option<String>,
+    /// The request.
+    pub request_id: Option<String>,
     /// The node.
     pub node_id: Option<String>,
     /// The model.
@@ -131,6 +133,9 @@ const COLUMNS: &str = "r.id, r.request_id, r.node_id, r.region, r.model_id, r.ru
      r.ts_end, r.tokens_input, r.tokens_output, r.tokens_cached, r.tokens_source, r.ttft_ms, r.latency_ms, r.p95_ms, \
      r.cache_hit, r.hedged, r.seq, r.received_at_ms, r.version";
 
+const SCAN_COLUMNS: &str = "r.id, r.cache_hit, r.status, r.tokens_input, r.tokens_output, r.tokens_source, r.ttft_ms, \
+     r.latency_ms";
+
 /// Received orders that a range of time can lie between.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct IdBounds {
@@ -179,24 +184,21 @@ fn ending(status: Option<&str>) -> Ending {
     }
 }
 
-/// Appends the conditions of a filter to a statement that ends in a true condition.
-fn push_filter(statement: &mut Statement, filter: &ReceiptFilter, bounds: IdBounds) {
+/// Appends the conditions of a filter to a statement that ends in a true condition; of its search one meaning.
+fn push_filter(
+    statement: &mut Statement,
+    filter: &ReceiptFilter,
+    meaning: Option<&Meaning>,
+    bounds: IdBounds,
+) {
+    if let Some(meaning) = meaning {
+        meaning.push(statement);
+    }
     if let Scope::Org(org_id) = &filter.scope {
         statement.sql(" AND r.org_id = ").text(org_id.as_str());
     }
-    if let Some(prefix) = &filter.request_id_prefix {
-        statement
-            .sql(" AND r.id IN (SELECT id FROM receipts WHERE request_id >= ")
-            .text(prefix.as_str());
-        if let Some(end) = after_prefix(prefix) {
-            statement.sql(" AND request_id < ").text(end);
-        }
-        statement
-            .sql(" ORDER BY request_id DESC LIMIT ")
-            .int(PREFIX_MATCHES)
-            .sql(")");
-    }
     for (column, value) in [
+        (" AND r.request_id = ", &filter.request_id),
         (" AND r.node_id = ", &filter.node_id),
         (" AND r.model_id = ", &filter.model_id),
         (" AND r.region = ", &filter.region),
@@ -249,20 +251,49 @@ fn push_closed(statement: &mut Statement, filter: &ReceiptFilter) {
     }
 }
 
+/// The newest receipts of a filter, all before `before`, with these columns, of which the first is `r.id`. A search
+/// is a union: each meaning is found by its own index, and a receipt that several lead to is there once.
+fn newest(
+    columns: &'static str,
+    filter: &ReceiptFilter,
+    bounds: IdBounds,
+    before: i64,
+    limit: i64,
+) -> Statement {
+    let arm = |statement: &mut Statement, meaning: Option<&Meaning>| {
+        statement
+            .sql("SELECT ")
+            .sql(columns)
+            .sql(" FROM receipts r WHERE r.id < ")
+            .int(before);
+        push_filter(statement, filter, meaning, bounds);
+        statement.sql(" ORDER BY r.id DESC LIMIT ").int(limit);
+    };
+    let mut statement = Statement::default();
+    let Some(text) = &filter.search else {
+        arm(&mut statement, None);
+        return statement;
+    };
+    for (position, meaning) in Meaning::all(text).iter().enumerate() {
+        statement.sql(if position == 0 {
+            "SELECT * FROM ("
+        } else {
+            " UNION SELECT * FROM ("
+        });
+        arm(&mut statement, Some(meaning));
+        statement.sql(") AS meant");
+    }
+    statement.sql(" ORDER BY id DESC LIMIT ").int(limit);
+    statement
+}
+
 pub(crate) fn list_statement(
     filter: &ReceiptFilter,
     bounds: IdBounds,
     before: Option<i64>,
     limit: i64,
 ) -> Statement {
-    let mut statement = Statement::new("SELECT ");
-    statement
-        .sql(COLUMNS)
-        .sql(" FROM receipts r WHERE r.id < ")
-        .int(before.unwrap_or(i64::MAX));
-    push_filter(&mut statement, filter, bounds);
-    statement.sql(" ORDER BY r.id DESC LIMIT ").int(limit);
-    statement
+    newest(COLUMNS, filter, bounds, before.unwrap_or(i64::MAX), limit)
 }
 
 impl Store {
@@ -331,13 +362,8 @@ impl Store {
         let Some(bounds) = self.receipt_bounds(filter).await? else {
             return Ok(scan);
         };
-        let mut statement = Statement::new(
-            "SELECT r.cache_hit, r.status, r.tokens_input, r.tokens_output, r.tokens_source, r.ttft_ms, \
-             r.latency_ms FROM receipts r WHERE r.id > 0",
-        );
-        push_filter(&mut statement, filter, bounds);
         let fetch = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
-        statement.sql(" ORDER BY r.id DESC LIMIT ").int(fetch);
+        let statement = newest(SCAN_COLUMNS, filter, bounds, i64::MAX, fetch);
         let rows: Vec<ScanRow> =
             on_read!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
                 .map_err(StoreError::query(OP_SCAN))?;
@@ -346,6 +372,18 @@ impl Store {
             scan.sums.count(&row.facts());
         }
         Ok(scan)
+    }
+
+    /// The place of a receipt in the received order; `None` where there is no such receipt.
+    ///
+    /// # Errors
+    /// [`StoreError`] of the statement.
+    pub async fn receipt_order(&self, request_id: &str) -> Result<Option<i64>, StoreError> {
+        on_read!(self, conn => sqlx::query_scalar("SELECT id FROM receipts WHERE request_id = $1")
+            .bind(request_id)
+            .fetch_optional(conn)
+            .await)
+        .map_err(StoreError::query(OP_ORDER))
     }
 
     /// One receipt, if it is in scope.
@@ -373,7 +411,7 @@ impl Store {
             scope: scope.clone(),
             ..ReceiptFilter::default()
         };
-        push_filter(&mut statement, &filter, IdBounds::default());
+        push_filter(&mut statement, &filter, None, IdBounds::default());
         on_read!(self, conn => statement.build().build_query_as().fetch_optional(conn).await)
             .map_err(StoreError::query(OP_GET))
     }

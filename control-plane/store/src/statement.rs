@@ -10,6 +10,7 @@ enum Part {
     Sql(&'static str),
     Text(String),
     Int(i64),
+    Bytes(Vec<u8>),
 }
 
 /// A statement in the making.
@@ -36,12 +37,18 @@ impl Statement {
         self
     }
 
+    pub(crate) fn bytes(&mut self, value: Vec<u8>) -> &mut Self {
+        self.0.push(Part::Bytes(value));
+        self
+    }
+
     /// The statement for one database.
     pub(crate) fn build<DB>(self) -> QueryBuilder<DB>
     where
         DB: Database,
         String: for<'q> Encode<'q, DB> + Type<DB>,
         i64: for<'q> Encode<'q, DB> + Type<DB>,
+        Vec<u8>: for<'q> Encode<'q, DB> + Type<DB>,
     {
         let mut query = QueryBuilder::new("");
         for part in self.0 {
@@ -49,6 +56,7 @@ impl Statement {
                 Part::Sql(sql) => query.push(sql),
                 Part::Text(value) => query.push_bind(value),
                 Part::Int(value) => query.push_bind(value),
+                Part::Bytes(value) => query.push_bind(value),
             };
         }
         query

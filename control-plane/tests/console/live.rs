@@ -17,7 +17,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-struct Page {
+pub(crate) struct Page {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     seq: u64,
 }
@@ -44,13 +44,18 @@ fn upgrade(server: &Server, who: &Who, origin: &str) -> Request<()> {
 }
 
 impl Page {
-    /// Opens the socket and reads the greeting.
-    async fn open(server: &Server, who: &Who, role: &str) -> Self {
+    /// Opens the socket; nothing is read yet.
+    pub(crate) async fn enter(server: &Server, who: &Who) -> Self {
         let origin = format!("http://{}", server.address);
         let (socket, _) = connect_async(upgrade(server, who, &origin))
             .await
             .expect("connect");
-        let mut page = Self { socket, seq: 0 };
+        Self { socket, seq: 0 }
+    }
+
+    /// Opens the socket and reads the greeting.
+    async fn open(server: &Server, who: &Who, role: &str) -> Self {
+        let mut page = Self::enter(server, who).await;
         let hello = page.next().await;
         assert_eq!(
             (&hello["type"], &hello["data"]["role"]),
@@ -80,7 +85,7 @@ impl Page {
     }
 
     /// The next frame of a type, passing over others.
-    async fn next_of(&mut self, kind: &str) -> Value {
+    pub(crate) async fn next_of(&mut self, kind: &str) -> Value {
         loop {
             let frame = self.next().await;
             if frame["type"] == kind {
@@ -94,7 +99,7 @@ impl Page {
     }
 
     /// Subscribes, and waits until that has taken effect: the answer to a ping comes after it.
-    async fn subscribe(&mut self, message: Value) {
+    pub(crate) async fn subscribe(&mut self, message: Value) {
         self.say(&message.to_string()).await;
         self.socket
             .send(Message::Ping(b"heard".to_vec().into()))
@@ -113,7 +118,7 @@ impl Page {
     }
 }
 
-fn all_topics() -> Value {
+pub(crate) fn all_topics() -> Value {
     json!({ "type": "sub", "topics": ["summary", "nodes", "receipts"] })
 }
 

@@ -91,6 +91,20 @@ async fn each_sees_what_is_theirs_and_nothing_else_exists() {
             server.read(&admin, "/receipts/aggregate").await["count"],
             30
         );
+        // One's own are asked for alike by everybody who has an organisation.
+        for who in [&admin, &operator, &viewer, &consumer] {
+            let own = server.read(who, "/nodes?owner=self&sort=id").await;
+            assert_eq!(
+                ids(&own, "node_id"),
+                ["node-00000", "node-00002", "node-00004"],
+                "{who:?}"
+            );
+            assert_eq!(own["total"], 3, "{who:?}");
+        }
+        let nobodys = server.get(&NOBODY, "/nodes?owner=self").await;
+        assert_eq!(nobodys.status, shut);
+        let others = server.get(&admin, "/nodes?owner=main").await;
+        assert_eq!(others.status, StatusCode::BAD_REQUEST);
         let trimmed = server.read(&NOBODY, own).await;
         assert_eq!(
             (&trimmed["agent_version"], &trimmed["host"]["cpu"]),
@@ -140,7 +154,7 @@ async fn lists_are_whole_in_pages_and_refuse_what_they_do_not_know() {
         let nodes = server
             .read(
                 &admin,
-                "/nodes?status=pending,quarantine&runtime=&limit=500",
+                "/nodes?status=pending,quarantine&runtime=&limit=200",
             )
             .await;
         assert_eq!(
@@ -166,6 +180,7 @@ async fn lists_are_whole_in_pages_and_refuse_what_they_do_not_know() {
             "/receipts?cursor=x",
             "/receipts?hedged=perhaps",
             "/receipts/aggregate?source=moon",
+            &format!("/receipts?q=blake3:{}", "0".repeat(64)),
         ] {
             let answer = server.get(&admin, path).await;
             assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path}");
@@ -192,7 +207,7 @@ async fn sums_equal_a_direct_computation() {
         let range = format!("?from={}&to={}", time(hours(9)), time(hours(2)));
         let in_range = move |r: &Seeded| (hours(9)..hours(2)).contains(&r.received_at_ms);
         type Means = Box<dyn Fn(&Seeded) -> bool>;
-        let cases: [(String, Means); 6] = [
+        let cases: [(String, Means); 9] = [
             (String::new(), Box::new(|_| true)),
             (range.clone(), Box::new(in_range)),
             (
@@ -200,14 +215,33 @@ async fn sums_equal_a_direct_computation() {
                 Box::new(|r| r.fields.region.as_deref() == Some("eu-west")),
             ),
             (
-                format!("{range}&node=node-00003"),
+                format!("{range}&node_id=node-00003"),
                 Box::new(move |r| in_range(r) && r.fields.node_id.as_str() == "node-00003"),
             ),
             (
-                "?model=phi4&cache_hit=false".into(),
+                "?model_id=phi4&cache_hit=false".into(),
                 Box::new(|r| r.fields.model_id == "phi4" && r.fields.cache_hit == Some(false)),
             ),
             ("?q=nothing".into(), Box::new(|_| false)),
+            {
+                let hash = Sha256Hash::of(&server.receipts[9].entry);
+                let id = server.receipts[9].fields.request_id.clone();
+                (
+                    format!("?q={}", &hash.to_hex()[..20]),
+                    Box::new(move |r| r.fields.request_id == id),
+                )
+            },
+            (
+                "?q=node-00002".into(),
+                Box::new(|r| r.fields.node_id.as_str() == "node-00002"),
+            ),
+            {
+                let id = server.receipts[7].fields.request_id.to_string();
+                (
+                    format!("?request_id={id}"),
+                    Box::new(move |r| r.fields.request_id.as_str() == id),
+                )
+            },
         ];
         for (query, means) in cases {
             let of: Vec<&Seeded> = server.receipts.iter().filter(|r| means(r)).collect();
@@ -228,7 +262,7 @@ async fn sums_equal_a_direct_computation() {
         let every: Vec<&Seeded> = server.receipts.iter().collect();
         let summary = server.read(&admin, "/summary").await;
         assert_eq!(summary["requests_24h"], every.len());
-        assert_eq!(summary["p95_ms"], p95(&every));
+        assert_eq!(summary["p95_global"], p95(&every));
         assert_eq!(
             (&summary["active_nodes"], &summary["models_cached"]),
             (&Value::from(5), &Value::from(5))

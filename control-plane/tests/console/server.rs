@@ -79,6 +79,13 @@ impl Server {
             clock,
         );
         app.load().await.expect("load");
+        let mut server = Self::over(app).await;
+        server.receipts = receipts;
+        server
+    }
+
+    /// The console of an app that runs already.
+    pub(crate) async fn over(app: Arc<App>) -> Self {
         let state = HttpState::new(Arc::clone(&app), HttpSettings::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let address = listener.local_addr().expect("address").to_string();
@@ -92,7 +99,7 @@ impl Server {
         Self {
             app,
             address,
-            receipts,
+            receipts: Vec::new(),
             state,
             stop,
         }

@@ -184,3 +184,40 @@ async fn a_name_belongs_to_the_first() {
     let second = SimAgent::enrol(&server.http, &server.url, &token, options).await;
     assert!(matches!(second, Err(SimError::Refused { status: 409, .. })));
 }
+
+#[tokio::test]
+async fn no_node_is_called_like_an_address_and_the_token_is_not_spent_on_it() {
+    let server = Server::start().await;
+    let token = server.token(1).await;
+    let key = NodeKey::from_seed(&[9; 32]);
+    for name in [
+        "self",
+        "SELF",
+        "Register",
+        "heartbeat",
+        "link",
+        "key",
+        "agent.yaml",
+        "commands",
+    ] {
+        let nonce = nonce(&server).await;
+        let wish = RegisterRequest {
+            node_id: Some(NodeId::parse(name).expect("name")),
+            ..request(&token, &nonce, &key)
+        };
+        let refused = register(&server, &wish).await;
+        assert_eq!(refused.status(), 400, "{name}");
+        let text = refused.text().await.expect("body");
+        assert!(
+            text.contains("invalid_request") && text.contains(name),
+            "{text}"
+        );
+        assert!(text.contains("choose another name"), "{text}");
+    }
+    let nonce = nonce(&server).await;
+    let wish = RegisterRequest {
+        node_id: Some(NodeId::parse("self-1").expect("name")),
+        ..request(&token, &nonce, &key)
+    };
+    assert_eq!(register(&server, &wish).await.status(), 201);
+}

@@ -55,7 +55,7 @@ async fn who_uses_an_id_first_does_not_make_another_node_guilty() {
     assert!(ack(&mut link, receipt.seq).await.refused.is_empty());
     assert_eq!(server.state(&honest), State::Active);
     let by_id = ReceiptFilter {
-        request_id_prefix: Some(receipt.request_id.to_string()),
+        request_id: Some(receipt.request_id.to_string()),
         ..ReceiptFilter::default()
     };
     let stored = server.app.store.receipts_list(&by_id, None, 10);

@@ -1,5 +1,6 @@
 //! The server over real HTTP, and the program as a person runs it: one program, because each links all of it.
 
+mod addresses;
 mod administration;
 mod commands;
 mod configuration;

@@ -142,7 +142,7 @@ async fn check(session: &Session, node: &str, finished: &BTreeSet<String>) -> us
         .collect();
     let mut chains: BTreeMap<String, BTreeMap<i64, Vec<u8>>> = BTreeMap::new();
     let mut seen = BTreeSet::new();
-    for row in session.receipts(&format!("node={node}")).await.unwrap() {
+    for row in session.receipts(&format!("node_id={node}")).await.unwrap() {
         let id = row["request_id"].as_str().unwrap().to_owned();
         let raw = session
             .get_bytes(&format!("/receipts/{id}/raw"))

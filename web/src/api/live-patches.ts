@@ -44,5 +44,9 @@ export function prependReceipts(page: Page<ReceiptRow>, fresh: ReceiptRow[], lim
   const added = fresh.filter((row) => !known.has(row.request_id))
   if (added.length === 0) return page
   const total = typeof page.total === 'number' ? page.total + added.length : page.total
-  return { ...page, total, items: [...added.toReversed(), ...page.items].slice(0, limit) }
+  const all = [...added.toReversed(), ...page.items]
+  const items = all.slice(0, limit)
+  // What was pushed off the end is the beginning of the next page: it starts after the last row that is shown.
+  const nextCursor = items.length < all.length ? items.at(-1)?.request_id : page.next_cursor
+  return { ...page, total, items, next_cursor: nextCursor ?? null }
 }

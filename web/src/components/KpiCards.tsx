@@ -37,7 +37,7 @@ const CARDS: Card[] = [
   {
     title: 'p95 first token',
     href: path.nodes({ sort: '-p95' }),
-    value: (summary) => <Value text={ms(summary.p95_ms)} why="No measurement in 24 h" />,
+    value: (summary) => <Value text={ms(summary.p95_global)} why="No measurement in 24 h" />,
     note: () => '24 hours, all regions',
     series: 'p95_ms',
     kind: 'mean',

@@ -17,7 +17,7 @@ export function NodeReceipts({ node }: { node: NodeDetail }) {
         rows={node.receipts}
         rowKey={(row) => row.request_id}
       />
-      <AppLink href={path.receipts({ node: node.node_id })} className="more-link">
+      <AppLink href={path.receipts({ node_id: node.node_id })} className="more-link">
         All receipts of this node
       </AppLink>
     </>

@@ -1,6 +1,7 @@
 import { Outlet, useRouterState } from '@tanstack/react-router'
 import { useCallback, useRef, useState } from 'react'
 import { query, queryClient } from '~/api/queries'
+import { AwayBar } from '~/components/AwayBar'
 import { HelpDialog } from '~/components/HelpDialog'
 import { SessionDialog } from '~/components/SessionDialog'
 import { Sidebar } from '~/components/Sidebar'
@@ -43,6 +44,7 @@ export function Shell() {
       <div className={isBare ? 'bare' : 'shell'}>
         {!isBare && <Sidebar openHelp={openHelp} />}
         <main id="main" ref={main} tabIndex={-1}>
+          <AwayBar />
           {!isBare && <UpdateBar />}
           {now.kind === 'unknown' && !isBare ? <Skeleton lines={8} className="page-skeleton" /> : mayStay ? <Outlet /> : <ToSignIn />}
         </main>

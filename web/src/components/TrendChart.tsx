@@ -5,6 +5,7 @@ import type { Trends } from '~/api/types'
 import type { ChartSpec } from '~/components/TrendPanel'
 import { compact, ms } from '~/util/format'
 import { hourOfDay } from '~/util/time'
+import { lonePoints } from '~/util/trend'
 
 const HEIGHT = 176
 const X_AXIS = 30
@@ -39,7 +40,8 @@ function optionsOf(spec: ChartSpec, width: number): uPlot.Options {
         stroke: token(tone),
         width: 1.75,
         spanGaps: false,
-        points: { show: false },
+        // A measurement between two gaps has no line to be on.
+        points: { show: false, size: 5, fill: token(tone), filter: (plot: uPlot, i: number) => lonePoints(plot.data[i] ?? []) },
         ...(spec.series.length === 1 && { fill: `color-mix(in srgb, ${token(tone)} 12%, transparent)` }),
         value: (_: uPlot, value: number | null) => spec.text(value),
       })),

@@ -3,10 +3,11 @@ import { Suspense, lazy } from 'react'
 import type { Trends } from '~/api/types'
 import { TrendTable } from '~/components/TrendTable'
 import { EmptyState, QueryStates, RefreshFailed, Skeleton } from '~/ui/states'
+import { chunk } from '~/util/chunk'
 import { count, ms } from '~/util/format'
 import { zoneName } from '~/util/time'
 
-const TrendChart = lazy(() => import('~/components/TrendChart').then((module) => ({ default: module.TrendChart })))
+const TrendChart = lazy(() => chunk(() => import('~/components/TrendChart')).then((module) => ({ default: module.TrendChart })))
 
 export interface ChartSpec {
   title: string

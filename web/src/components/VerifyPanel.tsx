@@ -4,7 +4,7 @@ import type { ReceiptDetail } from '~/api/types'
 import { messageOf } from '~/api/errors'
 import { Button } from '~/ui/Button'
 import { Icon, type IconName } from '~/ui/Icon'
-import { type StepId, type StepResult, type StepState, verifySteps } from '~/util/verify/steps'
+import { type StepId, type StepResult, type StepState, verdictOf, verifySteps } from '~/util/verify/steps'
 
 const STEPS: [id: StepId, title: string][] = [
   ['parse', 'Bytes parsed, schema known'],
@@ -100,7 +100,15 @@ function Step({ id, title, result }: { id: StepId; title: string; result: StepRe
 function Conclusion({ results }: { results: StepResult[] }) {
   const failed = results.filter(({ state }) => state === 'fail').map(({ id }) => STEPS.find(([step]) => step === id)?.[1] ?? id)
   const open = results.filter(({ state }) => state === 'unknown')
-  if (failed.length > 0) {
+  const { verdict, because } = verdictOf(results)
+  if (verdict === 'unknown') {
+    return (
+      <p className="notice notice-grey">
+        <Icon name="help" size={16} /> Cannot check. {because}
+      </p>
+    )
+  }
+  if (verdict === 'invalid') {
     return (
       <p className="notice notice-red">
         <Icon name="cross" size={16} /> Invalid. Failed: {failed.join('; ')}.

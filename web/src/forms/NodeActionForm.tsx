@@ -1,9 +1,9 @@
-import { useMutation } from '@tanstack/react-query'
 import { type FormEvent, useState } from 'react'
 import { messageOf } from '~/api/errors'
 import { actOnNode } from '~/api/mutations'
 import type { NodeAction } from '~/api/types'
 import { showToast } from '~/stores/toasts'
+import { useSubmit } from '~/hooks/use-submit'
 import { Button } from '~/ui/Button'
 import { TextField } from '~/ui/Field'
 
@@ -16,7 +16,7 @@ interface Props {
 
 export function NodeActionForm({ nodeId, action, text, onDone }: Props) {
   const [reason, setReason] = useState('')
-  const act = useMutation({
+  const act = useSubmit({
     mutationFn: () => actOnNode(nodeId, action, reason.trim()),
     onSuccess: () => {
       showToast(`${text.title}: done for ${nodeId}`)
@@ -25,7 +25,7 @@ export function NodeActionForm({ nodeId, action, text, onDone }: Props) {
   })
   const submit = (event: FormEvent) => {
     event.preventDefault()
-    if (reason.trim() && !act.isPending) act.mutate()
+    if (reason.trim()) act.submit()
   }
   return (
     <form className="form" onSubmit={submit} data-dirty={reason ? '' : undefined}>

@@ -1,7 +1,7 @@
-import { useMutation } from '@tanstack/react-query'
 import { type FormEvent, useState } from 'react'
 import { messageOf } from '~/api/errors'
 import { setUpFirstAdmin } from '~/api/mutations'
+import { useSubmit } from '~/hooks/use-submit'
 import { Button } from '~/ui/Button'
 import { TextField } from '~/ui/Field'
 
@@ -9,10 +9,10 @@ const SHORTEST_PASSWORD = 8
 
 export function SetupForm({ token, onDone }: { token: string; onDone: () => void }) {
   const [fields, setFields] = useState({ email: '', password: '' })
-  const setUp = useMutation({ mutationFn: () => setUpFirstAdmin(token, fields.email, fields.password), onSuccess: onDone })
+  const setUp = useSubmit({ mutationFn: () => setUpFirstAdmin(token, fields.email, fields.password), onSuccess: onDone })
   const submit = (event: FormEvent) => {
     event.preventDefault()
-    if (!setUp.isPending) setUp.mutate()
+    setUp.submit()
   }
   return (
     <form className="form" onSubmit={submit} data-dirty={fields.password || fields.email ? '' : undefined}>

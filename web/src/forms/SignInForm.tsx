@@ -1,7 +1,7 @@
-import { useMutation } from '@tanstack/react-query'
 import { type FormEvent, useState } from 'react'
 import { login } from '~/api/mutations'
 import { ApiError, messageOf } from '~/api/errors'
+import { useSubmit } from '~/hooks/use-submit'
 import { Button } from '~/ui/Button'
 import { TextField } from '~/ui/Field'
 
@@ -13,10 +13,10 @@ function explain(error: unknown): string {
 
 export function SignInForm({ email = '', onDone }: { email?: string; onDone: () => void }) {
   const [fields, setFields] = useState({ email, password: '' })
-  const signIn = useMutation({ mutationFn: () => login(fields.email, fields.password), onSuccess: onDone })
+  const signIn = useSubmit({ mutationFn: () => login(fields.email, fields.password), onSuccess: onDone })
   const submit = (event: FormEvent) => {
     event.preventDefault()
-    if (!signIn.isPending) signIn.mutate()
+    signIn.submit()
   }
   return (
     <form className="form" onSubmit={submit} data-dirty={fields.password ? '' : undefined}>

@@ -1,8 +1,8 @@
-import { useMutation } from '@tanstack/react-query'
 import { type FormEvent, useState } from 'react'
 import { messageOf } from '~/api/errors'
 import { createToken } from '~/api/mutations'
 import type { EnrolmentTokenCreated } from '~/api/types'
+import { useSubmit } from '~/hooks/use-submit'
 import { Button } from '~/ui/Button'
 import { TextField } from '~/ui/Field'
 import { SYSTEMS, SYSTEM_NAMES, type System, systemOf } from '~/util/install'
@@ -18,7 +18,7 @@ export interface TokenChoice {
 
 export function TokenForm({ onMade }: { onMade: (made: EnrolmentTokenCreated, choice: TokenChoice) => void }) {
   const [choice, setChoice] = useState<TokenChoice>(() => ({ system: systemOf(navigator.userAgent), region: '', nodeId: '' }))
-  const make = useMutation({
+  const make = useSubmit({
     mutationFn: () => {
       const region = choice.region.trim()
       return createToken({ ...(region && { region }), ...(choice.nodeId && { label: choice.nodeId }), uses: 1, ttl_s: TOKEN_TTL_S })
@@ -27,7 +27,7 @@ export function TokenForm({ onMade }: { onMade: (made: EnrolmentTokenCreated, ch
   })
   const submit = (event: FormEvent) => {
     event.preventDefault()
-    if (!make.isPending) make.mutate()
+    make.submit()
   }
   return (
     <form className="form" onSubmit={submit} data-dirty={choice.region || choice.nodeId ? '' : undefined}>

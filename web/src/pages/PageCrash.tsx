@@ -1,6 +1,7 @@
 import { messageOf } from '~/api/errors'
 import { Button } from '~/ui/Button'
 import { PageHeading } from '~/ui/PageHeading'
+import { reloadPage } from '~/util/chunk'
 
 /** A fault of the console itself. Says so, and offers the way back. */
 export function PageCrash({ error }: { error: unknown }) {
@@ -11,7 +12,7 @@ export function PageCrash({ error }: { error: unknown }) {
         <p className="state-title">This page could not be drawn.</p>
         <p>{messageOf(error)}</p>
         <p className="muted">Your data is safe on the control plane. Loading the page again usually helps.</p>
-        <Button icon="retry" onClick={() => location.reload()}>
+        <Button icon="retry" onClick={() => void reloadPage()}>
           Load again
         </Button>
       </div>

@@ -3,7 +3,7 @@ import { useRouter } from '@tanstack/react-router'
 import { query } from '~/api/queries'
 import type { ReceiptRow } from '~/api/types'
 import { AggregateStrip } from '~/components/AggregateStrip'
-import { ReceiptFilterBar, kindOfQuery } from '~/components/ReceiptFilterBar'
+import { ReceiptFilterBar, noteOnQuery } from '~/components/ReceiptFilterBar'
 import { useLiveReceipts } from '~/hooks/use-live-receipts'
 import { useSearchParams } from '~/hooks/use-search'
 import { DataTable } from '~/table/DataTable'
@@ -52,7 +52,7 @@ export function ReceiptsPage() {
               </>
             ) : isFiltered ? (
               <FilteredEmpty noun="receipts" active={filters.active} onChange={change}>
-                {kindOfQuery(filters.active.q ?? '') && 'It may be newer than what is indexed: an agent that was offline sends its receipts when it is back.'}
+                {noteOnQuery(filters.active.q ?? '')?.startsWith('Reads as') && 'It may be newer than what is indexed: an agent that was offline sends its receipts when it is back.'}
               </FilteredEmpty>
             ) : (
               <EmptyState title="No receipts yet">The first request through a node's proxy makes the first one. It appears here within two seconds of its end.</EmptyState>

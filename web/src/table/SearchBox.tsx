@@ -6,12 +6,14 @@ const TYPING_MS = 250
 interface Props {
   label: string
   placeholder: string
+  /** What is found, in whole words. */
+  title?: string
   value: string
   onChange: (value: string | undefined) => void
 }
 
 /** Writes the address while typing, after a pause, without a step in the history per letter. */
-export function SearchBox({ label, placeholder, value, onChange }: Props) {
+export function SearchBox({ label, placeholder, title, value, onChange }: Props) {
   const [text, setText] = useState(value)
   const written = useRef(value)
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined)
@@ -38,6 +40,7 @@ export function SearchBox({ label, placeholder, value, onChange }: Props) {
         aria-label={label}
         aria-keyshortcuts="/"
         placeholder={placeholder}
+        title={title}
         value={text}
         spellCheck={false}
         autoComplete="off"

@@ -31,18 +31,20 @@ export const NODE_SORTS = ['id', 'status', 'region', 'p95', 'last_heartbeat'] as
 export const RECEIPT_STATUSES = ['ok', 'error', 'cancelled'] as const
 export const SOURCES = ['local', 'gateway', 'probe', 'job'] as const
 
-const NODE_FILTERS: Record<string, Check> = {
+export const NODE_FILTERS: Record<string, Check> = {
   q: anyText,
   status: someOf(...NODE_STATUSES),
   region: anyText,
   runtime: oneOf(...RUNTIMES, 'openai'),
   model: anyText,
+  owner: oneOf('self'),
 }
 
-const RECEIPT_FILTERS: Record<string, Check> = {
+export const RECEIPT_FILTERS: Record<string, Check> = {
   q: anyText,
-  node: anyText,
-  model: anyText,
+  request_id: anyText,
+  node_id: anyText,
+  model_id: anyText,
   region: anyText,
   status: oneOf(...RECEIPT_STATUSES),
   source: oneOf(...SOURCES),
@@ -84,7 +86,10 @@ const FILTER_WORDS: Record<string, string> = {
   region: 'Region',
   runtime: 'Runtime',
   model: 'Model',
-  node: 'Node',
+  model_id: 'Model',
+  node_id: 'Node',
+  request_id: 'Request',
+  owner: 'Owner',
   source: 'Source',
   cache_hit: 'Cache hit',
   hedged: 'Hedged',

@@ -11,6 +11,15 @@ function mean(values: Series): number | null {
   return present.length === 0 ? null : sum(values) / present.length
 }
 
+type Values = ArrayLike<number | null | undefined>
+
+/** Places of measurements with none beside them: a line through one of them has no length. Null where there are none. */
+export function lonePoints(values: Values): number[] | null {
+  const isKnown = (i: number) => typeof values[i] === 'number'
+  const lone = Array.from({ length: values.length }, (_, i) => i).filter((i) => isKnown(i) && !isKnown(i - 1) && !isKnown(i + 1))
+  return lone.length > 0 ? lone : null
+}
+
 /** The last full hour against the hour before it; null where either has nothing to compare. */
 export function hourlyChange(series: Series, kind: 'sum' | 'mean'): number | null {
   // The last bucket is still filling.

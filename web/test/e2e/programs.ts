@@ -93,6 +93,12 @@ export async function enrolmentToken(uses: number, region: string): Promise<stri
   return (JSON.parse(stdout) as { token: string }).token
 }
 
+/** Makes an operator; the link that signs them in. */
+export async function userLink(email: string): Promise<string> {
+  const { stdout } = await run(controlPlane(), ['user', 'create', '--email', email, '--url', BASE_URL], { env: { ...process.env, DGON_DATA_DIR: DATA_DIR } })
+  return /http\S+#token=\S+/.exec(stdout)?.[0] ?? ''
+}
+
 export async function untilReady(): Promise<void> {
   const end = Date.now() + SAYS_WITHIN_MS
   for (;;) {

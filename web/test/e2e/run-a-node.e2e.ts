@@ -44,7 +44,7 @@ test('from the command on the page to the first receipt, live', async ({ page, c
   }
 
   const list = await context.newPage()
-  await list.goto('/receipts?node=studio-01')
+  await list.goto('/receipts?node_id=studio-01')
   await settled(list)
   const known = new Set(await rowIds(list))
   const answer = await fetch(`http://127.0.0.1:${proxyPort}/v1/chat/completions`, {

@@ -51,12 +51,12 @@ test.afterAll(async () => {
 })
 
 test('a receipt whose tokens nobody counted shows no number, in the list and on its page', async ({ page }) => {
-  await page.goto(`/receipts?node=${NODE}`)
+  await page.goto(`/receipts?node_id=${NODE}`)
   await settled(page)
   expect(await ask('/v1/embeddings', { input: 'Tell me of receipts.' })).toBe(200)
   expect(await ask('/v1/chat/completions', { messages: [{ role: 'user', content: 'Hello' }], stream: true })).toBe(200)
   const stored = async () => {
-    const list = (await (await page.request.get(`/api/v1/receipts?node=${NODE}&source=local`)).json()) as ListPage<ReceiptRow>
+    const list = (await (await page.request.get(`/api/v1/receipts?node_id=${NODE}&source=local`)).json()) as ListPage<ReceiptRow>
     return new Map(list.items.map((row) => [row.tokens_source, row.request_id]))
   }
   await expect.poll(async () => [...(await stored()).keys()].toSorted()).toEqual(['chunks', 'unknown', 'unpaid'])

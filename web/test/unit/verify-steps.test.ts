@@ -1,6 +1,6 @@
 import { createHash, generateKeyPairSync, sign } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { type Evidence, type StepResult, verifySteps } from '~/util/verify/steps'
+import { type Evidence, type StepResult, verdictOf, verifySteps } from '~/util/verify/steps'
 
 const { publicKey, privateKey } = generateKeyPairSync('ed25519')
 const rawKey = publicKey.export({ format: 'der', type: 'spki' }).subarray(-32)
@@ -68,5 +68,22 @@ describe('each step stands alone', () => {
   test('bytes that are no receipt fail the first step and leave the rest open', async () => {
     const result = await run(evidence({ bytes: new TextEncoder().encode('{"version":"1.1"}') }))
     expect(result).toEqual({ parse: 'fail', canonical: 'unknown', hash: 'unknown', signature: 'unknown', key: 'unknown', chain: 'unknown' })
+  })
+
+  test('a receipt of an unknown version is not judged', async () => {
+    const bytes = new TextEncoder().encode(new TextDecoder().decode(second).replace('"version":"1.1"', '"version":"2.0"'))
+    const results: StepResult[] = []
+    for await (const result of verifySteps(evidence({ bytes }))) results.push(result)
+    expect(new Set(results.map(({ state }) => state))).toEqual(new Set(['unknown']))
+    expect(verdictOf(results)).toMatchObject({ verdict: 'unknown', because: expect.stringContaining('"2.0"') })
+  })
+
+  test('the verdict: a failure is invalid, an open chain still valid, another open step unchecked', () => {
+    const all = (change: Partial<Record<string, StepResult['state']>>): StepResult[] =>
+      (['parse', 'canonical', 'hash', 'signature', 'key', 'chain'] as const).map((id) => ({ id, state: change[id] ?? 'pass', detail: id }))
+    expect(verdictOf(all({})).verdict).toBe('valid')
+    expect(verdictOf(all({ chain: 'unknown' })).verdict).toBe('valid')
+    expect(verdictOf(all({ key: 'unknown' }))).toEqual({ verdict: 'unknown', because: 'key' })
+    expect(verdictOf(all({ hash: 'fail', key: 'unknown' })).verdict).toBe('invalid')
   })
 })

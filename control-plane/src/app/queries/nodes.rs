@@ -7,6 +7,7 @@ use crate::app::views::{NodeDetail, NodeKeyView, NodeKeys, NodeRow, Now, Page, R
 use crate::presence::NodePresence;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use dgon_control_plane_store::Scope;
 use dgon_control_plane_store::node_queries::{
     NodeCursor, NodeFilter, NodeListRow, NodeOrder, NodePage, SortKey,
 };
@@ -20,6 +21,8 @@ const RECEIPTS_SHOWN: i64 = 10;
 /// What was asked of the nodes list.
 #[derive(Debug, Clone, Default)]
 pub struct NodeQuery {
+    /// Of this org alone.
+    pub owner_org_id: Option<String>,
     /// Statuses as shown; none for all.
     pub statuses: Vec<LifecycleStatus>,
     /// Region.
@@ -102,7 +105,10 @@ impl App {
             Some(cursor) => Some(decode_cursor(cursor, query.order).ok_or(QueryError::Cursor)?),
         };
         let filter = NodeFilter {
-            scope: viewer.nodes(),
+            scope: match (viewer.nodes(), query.owner_org_id) {
+                (Scope::All, Some(org_id)) => Scope::Org(org_id),
+                (scope, _) => scope,
+            },
             statuses: query.statuses,
             region: query.region,
             runtime: query.runtime,

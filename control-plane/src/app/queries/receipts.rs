@@ -10,6 +10,7 @@ use dgon_control_plane_model::rollup::{MINUTE_MS, QUARTER_MINUTES, Sums};
 use dgon_control_plane_store::Scope;
 use dgon_control_plane_store::receipt_queries::{ReceiptDetail as StoredDetail, ReceiptFilter};
 use dgon_control_plane_store::rollups::RollupRange;
+use dgon_protocol::id::RequestId;
 use dgon_protocol::key::{PublicKey, hex};
 use dgon_protocol::receipt::{Source, Status, Verdict};
 
@@ -19,12 +20,14 @@ const SCAN_MAX: usize = 50_000;
 /// What was asked of the receipts list.
 #[derive(Debug, Clone, Default)]
 pub struct ReceiptQuery {
-    /// A request id or how it begins.
+    /// A request id or its beginning, a node, a model, or the hash of an entry or its beginning.
     pub q: Option<String>,
+    /// The request.
+    pub request_id: Option<String>,
     /// The node.
-    pub node: Option<String>,
+    pub node_id: Option<String>,
     /// The model.
-    pub model: Option<String>,
+    pub model_id: Option<String>,
     /// The region.
     pub region: Option<String>,
     /// Received at or after, unix ms.
@@ -49,9 +52,10 @@ impl ReceiptQuery {
     fn filter(&self, scope: Scope) -> ReceiptFilter {
         ReceiptFilter {
             scope,
-            request_id_prefix: self.q.clone(),
-            node_id: self.node.clone(),
-            model_id: self.model.clone(),
+            search: self.q.clone(),
+            request_id: self.request_id.clone(),
+            node_id: self.node_id.clone(),
+            model_id: self.model_id.clone(),
             region: self.region.clone(),
             from_ms: self.from_ms,
             to_ms: self.to_ms,
@@ -94,7 +98,8 @@ fn cut(from_ms: Option<i64>, to_ms: Option<i64>, step_minutes: i64) -> Option<Cu
 fn is_rolled_up(filter: &ReceiptFilter) -> bool {
     let ReceiptFilter {
         scope,
-        request_id_prefix,
+        search,
+        request_id,
         node_id: _,
         model_id,
         region: _,
@@ -106,7 +111,8 @@ fn is_rolled_up(filter: &ReceiptFilter) -> bool {
         source,
     } = filter;
     *scope == Scope::All
-        && request_id_prefix.is_none()
+        && search.is_none()
+        && request_id.is_none()
         && model_id.is_none()
         && hedged.is_none()
         && cache_hit.is_none()
@@ -115,7 +121,8 @@ fn is_rolled_up(filter: &ReceiptFilter) -> bool {
 }
 
 impl App {
-    /// A page of receipts, the newest first.
+    /// A page of receipts, the newest first. Its cursor is the id of its last receipt, so that a page which live
+    /// receipts were put on top of has one too.
     ///
     /// # Errors
     /// [`QueryError`].
@@ -125,9 +132,13 @@ impl App {
         query: &ReceiptQuery,
     ) -> Result<Page<ReceiptRow>, QueryError> {
         let scope = viewer.receipts().ok_or(QueryError::NotShown)?;
-        let before = match query.cursor.as_deref() {
+        let before = match query.cursor.as_deref().map(RequestId::parse) {
             None => None,
-            Some(cursor) => Some(cursor.parse::<i64>().map_err(|_| QueryError::Cursor)?),
+            Some(Ok(last)) => match self.store.receipt_order(last.as_str()).await? {
+                Some(order) => Some(order),
+                None => return Err(QueryError::Cursor),
+            },
+            Some(Err(_)) => return Err(QueryError::Cursor),
         };
         let limit = query.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
         let mut rows = self
@@ -137,7 +148,10 @@ impl App {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = rows.len() > limit;
         rows.truncate(limit);
-        let next_cursor = rows.last().filter(|_| more).map(|row| row.id.to_string());
+        let next_cursor = rows
+            .last()
+            .filter(|_| more)
+            .map(|row| row.request_id.clone());
         Ok(Page {
             items: rows.into_iter().map(ReceiptRow::of_row).collect(),
             next_cursor,

@@ -109,7 +109,7 @@ impl App {
         Ok(Summary {
             active_nodes: nodes.active,
             nodes,
-            p95_ms: total.ttft.p95(),
+            p95_global: total.ttft.p95(),
             p95_by_region,
             models_cached: counts.models,
             requests_24h: total.requests,

@@ -10,8 +10,8 @@ pub struct Summary {
     pub active_nodes: i64,
     /// Nodes per status.
     pub nodes: NodeCounts,
-    /// 95th percentile of the time to first token, ms.
-    pub p95_ms: Option<u64>,
+    /// 95th percentile of the time to first token over all regions, ms.
+    pub p95_global: Option<u64>,
     /// The same per region, the busiest first.
     pub p95_by_region: Vec<RegionLatency>,
     /// Different models on active nodes.

@@ -5,11 +5,12 @@ use crate::app::views::{Page, time};
 use crate::http::auth::{Actor, Caller};
 use crate::http::error::ApiError;
 use crate::http::extract::{Json, Path, Query};
+use crate::http::paging::PageParams;
 use crate::http::state::HttpState;
 use axum::extract::State;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 const MAKERS: [Role; 2] = [Role::Admin, Role::Operator];
 const LIMIT_DEFAULT: u32 = 50;
@@ -65,16 +66,6 @@ pub struct EnrolmentTokenCreated {
     /// The rest.
     #[serde(flatten)]
     pub listed: EnrolmentToken,
-}
-
-/// Which page.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-pub struct TokenListQuery {
-    /// Rows of a page, 1 to 200.
-    pub limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    pub cursor: Option<String>,
 }
 
 impl From<ListedToken> for EnrolmentToken {
@@ -133,23 +124,20 @@ pub async fn enrolment_token_create(
 ///
 /// # Errors
 /// `unauthorized`, `forbidden`, `invalid_request`.
-#[utoipa::path(get, path = "/api/v1/enrolment-tokens", tag = "enrolment", params(TokenListQuery),
+#[utoipa::path(get, path = "/api/v1/enrolment-tokens", tag = "enrolment", params(PageParams),
     responses((status = 200, description = "A page of tokens.", body = Page<EnrolmentToken>)))]
 pub async fn enrolment_token_list(
     State(state): State<HttpState>,
     actor: Actor,
-    Query(query): Query<TokenListQuery>,
+    Query(page): Query<PageParams>,
 ) -> Result<axum::Json<Page<EnrolmentToken>>, ApiError> {
     let person = actor.require(&MAKERS)?;
-    let before = match query.cursor.as_deref().map(|cursor| cursor.split_once('.')) {
+    let before = match page.after().map(|cursor| cursor.split_once('.')) {
         None => None,
         Some(Some((at_ms, id))) => Some((at_ms.parse().map_err(|_| bad_cursor())?, id)),
         Some(None) => return Err(bad_cursor()),
     };
-    let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
-    if !(1..=200).contains(&limit) {
-        return Err(ApiError::invalid("limit is between 1 and 200").with("field", "limit"));
-    }
+    let limit = page.limit.unwrap_or(LIMIT_DEFAULT);
     let page = state.accounts.token_list(person, before, limit).await?;
     Ok(axum::Json(Page {
         items: page.items.into_iter().map(EnrolmentToken::from).collect(),
@@ -159,7 +147,7 @@ pub async fn enrolment_token_list(
 }
 
 fn bad_cursor() -> ApiError {
-    ApiError::invalid("cursor is not one that this list gave").with("field", "cursor")
+    ApiError::invalid("cursor is not one that this list gave").with("parameter", "cursor")
 }
 
 /// Revokes an enrolment token. Nodes that it enrolled stay.

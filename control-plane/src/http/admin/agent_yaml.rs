@@ -4,6 +4,7 @@ use crate::accounts::Role;
 use crate::http::auth::Actor;
 use crate::http::error::ApiError;
 use crate::http::extract::Query;
+use crate::http::node::reserved;
 use crate::http::state::HttpState;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -17,7 +18,6 @@ const REGION_MAX: usize = 64;
 
 /// Which machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
 pub struct AgentYamlQuery {
     /// Where the machine is.
     pub region: Option<String>,
@@ -39,10 +39,7 @@ pub async fn agent_yaml(
 ) -> Result<Response, ApiError> {
     actor.require(&[Role::Admin, Role::Operator])?;
     let node_id = match query.node_id.filter(|id| !id.is_empty()) {
-        Some(id) => Some(
-            NodeId::parse(id)
-                .map_err(|error| ApiError::invalid(error.to_string()).with("field", "node_id"))?,
-        ),
+        Some(id) => Some(node_name(id)?),
         None => None,
     };
     let region = query.region.filter(|region| !region.trim().is_empty());
@@ -50,11 +47,23 @@ pub async fn agent_yaml(
         region.chars().count() <= REGION_MAX && !region.chars().any(char::is_control)
     };
     if !region.as_ref().is_none_or(fits) {
-        return Err(ApiError::invalid("a region has at most 64 characters").with("field", "region"));
+        return Err(
+            ApiError::invalid("a region has at most 64 characters").with("parameter", "region")
+        );
     }
     let api = address(&state, &headers)?;
     let text = render(&api, node_id.as_ref(), region.as_deref().map(str::trim));
     Ok(([(header::CONTENT_TYPE, "text/yaml; charset=utf-8")], text).into_response())
+}
+
+/// A name that enrolment would take.
+fn node_name(id: String) -> Result<NodeId, ApiError> {
+    let invalid = |message: String| ApiError::invalid(message).with("parameter", "node_id");
+    let node_id = NodeId::parse(id).map_err(|error| invalid(error.to_string()))?;
+    match reserved::check(&node_id) {
+        Ok(()) => Ok(node_id),
+        Err(error) => Err(invalid(error.to_string())),
+    }
 }
 
 /// The address that the caller reached this server by, unless one is set.

@@ -8,6 +8,7 @@
 //! | `receipts` | receipts over HTTP |
 //! | `key` | a node changes its key |
 //! | `own` | what a node may know of itself |
+//! | [`reserved`] | words that no node may be named with, because they are routes |
 
 pub mod auth;
 mod heartbeat;
@@ -15,6 +16,7 @@ mod key;
 mod own;
 mod receipts;
 mod register;
+pub mod reserved;
 
 use crate::app::App;
 use axum::Router;

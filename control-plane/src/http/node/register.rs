@@ -8,6 +8,7 @@
 
 use super::SMALL_BODY_BYTES;
 use super::auth::read_body;
+use super::reserved;
 use crate::app::App;
 use crate::bus::Event;
 use crate::http::error::ApiError;
@@ -56,6 +57,7 @@ pub(super) async fn nonce(State(app): State<Arc<App>>) -> Result<Json<RegisterNo
     request_body(content = Object, description = "token, public_key, nonce, signature, node_id?, region?, agent_version, os, arch"),
     responses(
         (status = 201, description = "`{node_id, node_secret, link_url, region}`", body = Object),
+        (status = 400, description = "invalid_request: such as a name that is an address of this API"),
         (status = 401, description = "invalid_token"),
         (status = 409, description = "conflict: the name is taken"),
         (status = 422, description = "invalid_key"),
@@ -152,6 +154,10 @@ async fn enrol(
     let token_hash = Sha256Hash::of(wish.token.as_bytes()).0;
     if let Some(owner) = app.store.node_key_owner(&wish.public_key).await? {
         return enrol_again(app, wish, secret, &token_hash, &owner).await;
+    }
+    // A node of before keeps its name, whatever routes came since.
+    if let Some(wanted) = &wish.node_id {
+        reserved::check(wanted).map_err(|error| ApiError::invalid(error.to_string()))?;
     }
     for _ in 0..NAME_TRIES {
         let node_id = match &wish.node_id {

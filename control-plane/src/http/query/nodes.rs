@@ -4,8 +4,10 @@ use super::params;
 use super::viewing::Viewing;
 use crate::app::queries::NodeQuery;
 use crate::app::views::{NodeDetail, NodeKeys, NodeRow, Page};
+use crate::http::auth::Actor;
 use crate::http::error::ApiError;
 use crate::http::extract::{Path, Query};
+use crate::http::paging::PageParams;
 use crate::http::state::HttpState;
 use axum::Json;
 use axum::extract::State;
@@ -14,7 +16,7 @@ use dgon_protocol::id::NodeId;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-/// Filters, order and page of the nodes list.
+/// Filters and order of the nodes list.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct NodeListParams {
@@ -28,18 +30,43 @@ pub struct NodeListParams {
     model: Option<String>,
     /// A part of the node id.
     q: Option<String>,
+    /// `self`: the nodes of the own organisation.
+    owner: Option<String>,
+    /// Refused: the network does not know a node's reputation yet.
+    reputation_min: Option<String>,
+    /// Refused: the network does not know a node's reputation yet.
+    reputation_max: Option<String>,
+    /// Refused: the network does not know yet what powers a node.
+    green: Option<String>,
     /// `id`, `status`, `region`, `p95` or `last_heartbeat`; falling with a minus before it.
     sort: Option<String>,
-    /// Rows, at most 200.
-    limit: Option<i64>,
-    /// `next_cursor` of the page before, with the same `sort`.
-    cursor: Option<String>,
 }
 
 impl NodeListParams {
-    fn read(self) -> Result<NodeQuery, ApiError> {
+    fn read(self, actor: &Actor, page: PageParams) -> Result<NodeQuery, ApiError> {
+        let unknown_yet = [
+            (
+                "reputation_min",
+                &self.reputation_min,
+                "what reputation a node has",
+            ),
+            (
+                "reputation_max",
+                &self.reputation_max,
+                "what reputation a node has",
+            ),
+            ("green", &self.green, "what powers a node"),
+        ];
+        for (name, value, what) in unknown_yet {
+            params::not_known_yet(name, value.as_deref(), what)?;
+        }
+        let owner_org_id = match params::is_owner_self(self.owner)? {
+            true => Some(actor.person()?.org_id.clone()),
+            false => None,
+        };
         let (order, falling) = params::order(self.sort)?;
         Ok(NodeQuery {
+            owner_org_id,
             statuses: params::statuses(self.status)?,
             region: params::text("region", self.region)?,
             runtime: params::text("runtime", self.runtime)?,
@@ -47,8 +74,8 @@ impl NodeListParams {
             q: params::text("q", self.q)?,
             order,
             falling,
-            limit: self.limit,
-            cursor: self.cursor.filter(|cursor| !cursor.is_empty()),
+            limit: page.limit.map(i64::from),
+            cursor: page.after().map(str::to_owned),
         })
     }
 }
@@ -56,15 +83,18 @@ impl NodeListParams {
 /// Nodes: an operator's own, an admin's all, a stranger's without what tells whose they are.
 ///
 /// # Errors
-/// `unauthorized` for strangers while the overview is shut, `invalid_request` for a parameter that is none.
-#[utoipa::path(get, path = "/api/v1/nodes", tag = "nodes", params(NodeListParams),
+/// `unauthorized` for strangers while the overview is shut, and who asks for their own; `invalid_request` for a
+/// parameter that is none, or that the network cannot answer.
+#[utoipa::path(get, path = "/api/v1/nodes", tag = "nodes", params(NodeListParams, PageParams),
     responses((status = 200, description = "A page of nodes.", body = Page<NodeRow>)))]
 pub async fn node_list(
     State(state): State<HttpState>,
     Viewing(viewer): Viewing,
+    actor: Actor,
     Query(params): Query<NodeListParams>,
+    Query(page): Query<PageParams>,
 ) -> Result<Json<Page<NodeRow>>, ApiError> {
-    let query = params.read()?;
+    let query = params.read(&actor, page)?;
     Ok(Json(state.app.nodes_page(&viewer, query).await?))
 }
 

@@ -12,6 +12,9 @@ use jiff::tz::TimeZone;
 /// Longest value of a text filter.
 const TEXT_MAX: usize = 256;
 
+/// `blake3:` and 64 hex digits: longer than any request id.
+const BLAKE3_TEXT: usize = 71;
+
 fn wrong(name: &str, rule: &str) -> ApiError {
     ApiError::new(ErrorType::InvalidRequest, format!("{name} must be {rule}"))
         .with("parameter", name)
@@ -88,6 +91,39 @@ pub(super) fn source(value: Option<String>) -> Result<Option<Source>, ApiError> 
 /// Yes or no.
 pub(super) fn flag(name: &str, value: Option<String>) -> Result<Option<bool>, ApiError> {
     closed(name, value, &[("true", true), ("false", false)])
+}
+
+/// What the search box of receipts takes.
+pub(super) fn receipt_search(value: Option<String>) -> Result<Option<String>, ApiError> {
+    let value = text("q", value)?;
+    // No receipt would be found, and that would read as if there were none.
+    if value
+        .as_deref()
+        .is_some_and(|text| text.starts_with("blake3:") && text.len() == BLAKE3_TEXT)
+    {
+        let message = "hashes of prompts and outputs are not searched for; q takes a request id, a node, a model or the \
+             sha256 hash of a receipt";
+        return Err(ApiError::invalid(message).with("parameter", "q"));
+    }
+    Ok(value)
+}
+
+/// Whether the own organisation's are asked for.
+pub(super) fn is_owner_self(value: Option<String>) -> Result<bool, ApiError> {
+    Ok(closed("owner", value, &[("self", true)])?.unwrap_or(false))
+}
+
+/// Refuses a filter by something that the network has no knowledge of: an answer without it would be a wrong one.
+pub(super) fn not_known_yet(name: &str, value: Option<&str>, what: &str) -> Result<(), ApiError> {
+    match value {
+        None | Some("") => Ok(()),
+        Some(_) => {
+            let message = format!(
+                "this network does not know {what} yet, so {name} cannot be answered; leave it out"
+            );
+            Err(ApiError::invalid(message).with("parameter", name))
+        }
+    }
 }
 
 /// An order and whether it falls: `p95`, `-p95`.

@@ -6,6 +6,7 @@ use crate::app::queries::ReceiptQuery;
 use crate::app::views::{Page, ReceiptAggregate, ReceiptDetail, ReceiptRow};
 use crate::http::error::ApiError;
 use crate::http::extract::{Path, Query};
+use crate::http::paging::PageParams;
 use crate::http::state::HttpState;
 use axum::Json;
 use axum::extract::State;
@@ -15,16 +16,19 @@ use http::header;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-/// Filters and page of the receipts list.
+/// Filters of the receipts list and of its sums.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct ReceiptListParams {
-    /// A request id, or how it begins.
+pub struct ReceiptFilterParams {
+    /// A request id or how it begins, a whole node id, a whole model id, or the hash of a receipt: `sha256:` and hex,
+    /// or hex alone, of 8 digits or more. A beginning leads to 1,000 receipts at most.
     q: Option<String>,
+    /// The request.
+    request_id: Option<String>,
     /// The node.
-    node: Option<String>,
+    node_id: Option<String>,
     /// The model.
-    model: Option<String>,
+    model_id: Option<String>,
     /// The region.
     region: Option<String>,
     /// Received at or after: RFC 3339, or a date.
@@ -39,18 +43,15 @@ pub struct ReceiptListParams {
     status: Option<String>,
     /// `local`, `gateway`, `probe` or `job`.
     source: Option<String>,
-    /// Rows, at most 200.
-    limit: Option<i64>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
 }
 
-impl ReceiptListParams {
+impl ReceiptFilterParams {
     fn read(self) -> Result<ReceiptQuery, ApiError> {
         Ok(ReceiptQuery {
-            q: params::text("q", self.q)?,
-            node: params::text("node", self.node)?,
-            model: params::text("model", self.model)?,
+            q: params::receipt_search(self.q)?,
+            request_id: params::text("request_id", self.request_id)?,
+            node_id: params::text("node_id", self.node_id)?,
+            model_id: params::text("model_id", self.model_id)?,
             region: params::text("region", self.region)?,
             from_ms: params::moment("from", self.from)?,
             to_ms: params::moment("to", self.to)?,
@@ -58,8 +59,8 @@ impl ReceiptListParams {
             cache_hit: params::flag("cache_hit", self.cache_hit)?,
             status: params::receipt_status(self.status)?,
             source: params::source(self.source)?,
-            limit: self.limit,
-            cursor: self.cursor.filter(|cursor| !cursor.is_empty()),
+            limit: None,
+            cursor: None,
         })
     }
 }
@@ -75,15 +76,20 @@ fn no_receipt() -> ApiError {
 ///
 /// # Errors
 /// `unauthorized`, `forbidden`, or `invalid_request` for a parameter that is none.
-#[utoipa::path(get, path = "/api/v1/receipts", tag = "receipts", params(ReceiptListParams),
-    responses((status = 200, description = "A page of receipts. `total` is null: see the aggregate.",
+#[utoipa::path(get, path = "/api/v1/receipts", tag = "receipts", params(ReceiptFilterParams, PageParams),
+    responses((status = 200, description = "A page of receipts; the id of any of them is a cursor. `total` is null: see the aggregate.",
         body = Page<ReceiptRow>)))]
 pub async fn receipt_list(
     State(state): State<HttpState>,
     SignedIn(viewer): SignedIn,
-    Query(params): Query<ReceiptListParams>,
+    Query(params): Query<ReceiptFilterParams>,
+    Query(page): Query<PageParams>,
 ) -> Result<Json<Page<ReceiptRow>>, ApiError> {
-    let query = params.read()?;
+    let query = ReceiptQuery {
+        limit: page.limit.map(i64::from),
+        cursor: page.after().map(str::to_owned),
+        ..params.read()?
+    };
     Ok(Json(state.app.receipts_page(&viewer, &query).await?))
 }
 
@@ -91,12 +97,12 @@ pub async fn receipt_list(
 ///
 /// # Errors
 /// `unauthorized`, `forbidden`, or `invalid_request` for a parameter that is none.
-#[utoipa::path(get, path = "/api/v1/receipts/aggregate", tag = "receipts", params(ReceiptListParams),
+#[utoipa::path(get, path = "/api/v1/receipts/aggregate", tag = "receipts", params(ReceiptFilterParams),
     responses((status = 200, description = "The sums.", body = ReceiptAggregate)))]
 pub async fn receipt_aggregate(
     State(state): State<HttpState>,
     SignedIn(viewer): SignedIn,
-    Query(params): Query<ReceiptListParams>,
+    Query(params): Query<ReceiptFilterParams>,
 ) -> Result<Json<ReceiptAggregate>, ApiError> {
     let query = params.read()?;
     Ok(Json(state.app.receipts_aggregate(&viewer, &query).await?))

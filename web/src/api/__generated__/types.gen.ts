@@ -1261,9 +1261,9 @@ export type Summary = {
      */
     p95_by_region: Array<RegionLatency>;
     /**
-     * 95th percentile of the time to first token, ms.
+     * 95th percentile of the time to first token over all regions, ms.
      */
-    p95_ms?: number | null;
+    p95_global?: number | null;
     /**
      * Receipts.
      */
@@ -1530,13 +1530,13 @@ export type EnrolmentTokenListData = {
     path?: never;
     query?: {
         /**
-         * Rows of a page, 1 to 200.
+         * Rows of a page, 1 to 200; 50 where absent.
          */
-        limit?: number | null;
+        limit?: number;
         /**
-         * `next_cursor` of the page before.
+         * `next_cursor` of the page before, with the same filters and order.
          */
-        cursor?: string | null;
+        cursor?: string;
     };
     url: '/api/v1/enrolment-tokens';
 };
@@ -1719,15 +1719,31 @@ export type NodeListData = {
          */
         q?: string;
         /**
+         * `self`: the nodes of the own organisation.
+         */
+        owner?: string;
+        /**
+         * Refused: the network does not know a node's reputation yet.
+         */
+        reputation_min?: string;
+        /**
+         * Refused: the network does not know a node's reputation yet.
+         */
+        reputation_max?: string;
+        /**
+         * Refused: the network does not know yet what powers a node.
+         */
+        green?: string;
+        /**
          * `id`, `status`, `region`, `p95` or `last_heartbeat`; falling with a minus before it.
          */
         sort?: string;
         /**
-         * Rows, at most 200.
+         * Rows of a page, 1 to 200; 50 where absent.
          */
         limit?: number;
         /**
-         * `next_cursor` of the page before, with the same `sort`.
+         * `next_cursor` of the page before, with the same filters and order.
          */
         cursor?: string;
     };
@@ -1915,6 +1931,10 @@ export type RegisterData = {
 };
 
 export type RegisterErrors = {
+    /**
+     * invalid_request: such as a name that is an address of this API
+     */
+    400: unknown;
     /**
      * invalid_token
      */
@@ -2122,17 +2142,22 @@ export type ReceiptListData = {
     path?: never;
     query?: {
         /**
-         * A request id, or how it begins.
+         * A request id or how it begins, a whole node id, a whole model id, or the hash of a receipt: `sha256:` and hex,
+         * or hex alone, of 8 digits or more. A beginning leads to 1,000 receipts at most.
          */
         q?: string;
         /**
+         * The request.
+         */
+        request_id?: string;
+        /**
          * The node.
          */
-        node?: string;
+        node_id?: string;
         /**
          * The model.
          */
-        model?: string;
+        model_id?: string;
         /**
          * The region.
          */
@@ -2162,11 +2187,11 @@ export type ReceiptListData = {
          */
         source?: string;
         /**
-         * Rows, at most 200.
+         * Rows of a page, 1 to 200; 50 where absent.
          */
         limit?: number;
         /**
-         * `next_cursor` of the page before.
+         * `next_cursor` of the page before, with the same filters and order.
          */
         cursor?: string;
     };
@@ -2184,7 +2209,7 @@ export type ReceiptListError = ReceiptListErrors[keyof ReceiptListErrors];
 
 export type ReceiptListResponses = {
     /**
-     * A page of receipts. `total` is null: see the aggregate.
+     * A page of receipts; the id of any of them is a cursor. `total` is null: see the aggregate.
      */
     200: PageReceiptRow;
 };
@@ -2232,17 +2257,22 @@ export type ReceiptAggregateData = {
     path?: never;
     query?: {
         /**
-         * A request id, or how it begins.
+         * A request id or how it begins, a whole node id, a whole model id, or the hash of a receipt: `sha256:` and hex,
+         * or hex alone, of 8 digits or more. A beginning leads to 1,000 receipts at most.
          */
         q?: string;
         /**
+         * The request.
+         */
+        request_id?: string;
+        /**
          * The node.
          */
-        node?: string;
+        node_id?: string;
         /**
          * The model.
          */
-        model?: string;
+        model_id?: string;
         /**
          * The region.
          */
@@ -2271,14 +2301,6 @@ export type ReceiptAggregateData = {
          * `local`, `gateway`, `probe` or `job`.
          */
         source?: string;
-        /**
-         * Rows, at most 200.
-         */
-        limit?: number;
-        /**
-         * `next_cursor` of the page before.
-         */
-        cursor?: string;
     };
     url: '/api/v1/receipts/aggregate';
 };

@@ -1,8 +1,9 @@
 // SHA-256 and Ed25519 in this browser: WebCrypto where there is one, else the JavaScript fallback.
+import { chunk } from '~/util/chunk'
 
 export type Engine = 'WebCrypto' | 'JavaScript fallback'
 
-const noble = () => import('~/util/verify/noble')
+const noble = () => chunk(() => import('~/util/verify/noble'))
 
 /** `crypto.subtle` is missing on plain http, whatever its type says. */
 const subtle = (): SubtleCrypto | undefined => globalThis.crypto?.subtle

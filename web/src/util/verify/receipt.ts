@@ -6,6 +6,11 @@ const MAX_DEPTH = 32
 
 export class ReceiptFormatError extends Error {}
 
+/** A receipt of a form that this console does not know: neither good nor bad. */
+export class UnknownVersionError extends ReceiptFormatError {}
+
+const VERSIONS = new Set(['1.0', '1.1'])
+
 export interface ParsedReceipt {
   version: '1.0' | '1.1'
   root: JsonValue
@@ -109,6 +114,10 @@ export function parseReceipt(bytes: Uint8Array<ArrayBuffer>): ParsedReceipt {
   const text = (name: string) => {
     const value = members.get(name)
     return value?.kind === 'int' ? value.text : value ? str(value) : null
+  }
+  const stated = members.get('version')
+  if (stated?.kind === 'string' && !VERSIONS.has(stated.value)) {
+    throw new UnknownVersionError(`version ${JSON.stringify(stated.value)} of receipts is not known to this console, which knows 1.0 and 1.1`)
   }
   checkRules(members, REQUIRED, true)
   checkRules(members, OPTIONAL, false)

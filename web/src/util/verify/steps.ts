@@ -1,7 +1,7 @@
 // "Verify in this browser": six steps over the raw bytes, each with its own verdict.
 import { sha256, verifyEd25519 } from '~/util/verify/crypto'
 import { fromKeyText, toHex } from '~/util/verify/encoding'
-import { type ParsedReceipt, ReceiptFormatError, parseReceipt } from '~/util/verify/receipt'
+import { type ParsedReceipt, ReceiptFormatError, UnknownVersionError, parseReceipt } from '~/util/verify/receipt'
 
 export type StepId = 'parse' | 'canonical' | 'hash' | 'signature' | 'key' | 'chain'
 
@@ -86,9 +86,12 @@ export async function* verifySteps(evidence: Evidence): AsyncGenerator<StepResul
     receipt = parseReceipt(evidence.bytes)
   } catch (error) {
     if (!(error instanceof ReceiptFormatError)) throw error
-    yield { id: 'parse', state: 'fail', detail: `Not a receipt: ${error.message}` }
+    const isUnknown = error instanceof UnknownVersionError
+    yield isUnknown
+      ? { id: 'parse', state: 'unknown', detail: `The ${error.message}. A newer console or dgon-agent may know it.` }
+      : { id: 'parse', state: 'fail', detail: `Not a receipt: ${error.message}` }
     const rest: StepId[] = ['canonical', 'hash', 'signature', 'key', 'chain']
-    for (const id of rest) yield { id, state: 'unknown', detail: 'Not checked: the bytes are not a receipt' }
+    for (const id of rest) yield { id, state: 'unknown', detail: isUnknown ? 'Not checked: the form of the receipt is not known' : 'Not checked: the bytes are not a receipt' }
     return
   }
   yield { id: 'parse', state: 'pass', detail: `${evidence.bytes.length} bytes, strict JSON, receipt version ${receipt.version}` }
@@ -101,4 +104,17 @@ export async function* verifySteps(evidence: Evidence): AsyncGenerator<StepResul
   yield await checkSignature(receipt, evidence.publicKey)
   yield await checkKey(receipt, evidence)
   yield await checkChain(receipt, evidence.neighbours)
+}
+
+export interface Verdict {
+  verdict: 'valid' | 'invalid' | 'unknown'
+  /** Why it could not be checked. */
+  because: string
+}
+
+/** A place in the chain that is not known yet leaves a receipt valid; any other open step leaves it unchecked. */
+export function verdictOf(results: StepResult[]): Verdict {
+  if (results.some(({ state }) => state === 'fail')) return { verdict: 'invalid', because: '' }
+  const open = results.find(({ id, state }) => state === 'unknown' && id !== 'chain')
+  return open ? { verdict: 'unknown', because: open.detail } : { verdict: 'valid', because: '' }
 }

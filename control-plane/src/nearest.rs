@@ -24,7 +24,7 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 /// The name of `known` within `most` edits of `name`, the nearest first.
-pub(super) fn nearest<'a>(
+pub(crate) fn nearest<'a>(
     name: &str,
     known: impl Iterator<Item = &'a str>,
     most: usize,

@@ -1,0 +1,102 @@
+//! The overview's figures and the live socket, from what agents sent.
+
+use super::{Network, Sent, busy, on_both, ttft};
+use crate::live::{Page, all_topics};
+use crate::server::Who;
+use dgon_control_plane::accounts::Role;
+use dgon_protocol::frame::ToControlPlane;
+use dgon_protocol::receipt::Status;
+use serde_json::{Value, json};
+
+fn of_region<'n>(network: &'n Network, region: &str) -> Vec<&'n Sent> {
+    let of = network.sent.iter();
+    of.filter(|sent| sent.draft.region.as_deref() == Some(region))
+        .collect()
+}
+
+#[tokio::test]
+async fn the_summary_and_its_course_add_up_what_agents_sent() {
+    on_both(|mut network| async move {
+        busy(&mut network).await;
+        network.clock.advance(1_000);
+        let summary = network.console.read(&Who(None), "/summary").await;
+        let every: Vec<&Sent> = network.sent.iter().collect();
+        let input: u64 = every.iter().map(|sent| sent.draft.tokens_input).sum();
+        let output: u64 = every.iter().map(|sent| sent.draft.tokens_output).sum();
+        let failed = every
+            .iter()
+            .filter(|sent| sent.draft.status == Status::Error)
+            .count();
+        assert_eq!(summary["active_nodes"], 2);
+        assert_eq!(summary["requests_24h"], every.len());
+        assert_eq!(
+            summary["tokens_24h"],
+            json!({ "input": input, "output": output, "not_counted": 1 })
+        );
+        assert_eq!(
+            summary["error_rate"],
+            json!(failed as f64 / every.len() as f64)
+        );
+        assert_eq!(summary["p95_global"], ttft(&every).1);
+        // The busiest first.
+        let regions: Vec<Value> = ["eu-west", "us-east"]
+            .map(|region| {
+                let of = of_region(&network, region);
+                json!({ "region": region, "p95_ms": ttft(&of).1, "requests": of.len() })
+            })
+            .into();
+        assert_eq!(summary["p95_by_region"], json!(regions));
+
+        let trends = network.console.read(&Who(None), "/summary/trends").await;
+        let sum = |name: &str| {
+            let series = trends["series"][name].as_array().expect("a series");
+            assert_eq!(series.len(), 96, "{name}");
+            series.iter().filter_map(Value::as_u64).sum::<u64>()
+        };
+        assert_eq!(sum("requests"), every.len() as u64);
+        assert_eq!(sum("tokens"), input + output);
+        assert_eq!(sum("errors"), failed as u64);
+        // The two halves may lie in two quarters of an hour; each measured one has both percentiles.
+        for name in ["p50_ms", "p95_ms"] {
+            let series = trends["series"][name].as_array().expect("a series");
+            let measured = series.iter().filter(|value| value.is_u64()).count();
+            assert!((1..=2).contains(&measured), "{name}: {measured}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_live_socket_tells_what_agents_do() {
+    on_both(|mut network| async move {
+        busy(&mut network).await;
+        let admin = network.console.sign_in(Role::Admin).await;
+        let mut page = Page::enter(&network.console, &admin).await;
+        page.subscribe(all_topics()).await;
+        network
+            .send(0, |draft| draft.model_id = "fresh".to_owned())
+            .await;
+        let row = page.next_of("receipt").await;
+        assert_eq!(row["model_id"], "fresh");
+        assert_eq!(row["request_id"], network.sent[0].draft.request_id.as_str());
+        network
+            .say(0, ToControlPlane::Heartbeat(super::beat()))
+            .await;
+        let beat = page.next_of("heartbeat").await;
+        assert_eq!(
+            (&beat["node_id"], &beat["in_flight"]),
+            (&json!("rig-own"), &json!(3))
+        );
+        assert_eq!(beat["gpus"][0]["temp_c"], 71.0);
+        network
+            .say(0, ToControlPlane::Inventory(super::machine()))
+            .await;
+        loop {
+            let row = page.next_of("node").await;
+            if row["gpus"] == json!(["NVIDIA GeForce RTX 4090"]) {
+                break;
+            }
+        }
+    })
+    .await;
+}

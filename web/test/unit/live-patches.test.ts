@@ -1,0 +1,25 @@
+import { describe, expect, it } from 'vitest'
+import { prependReceipts } from '~/api/live-patches'
+import type { Page, ReceiptRow } from '~/api/types'
+
+const rows = (...ids: string[]) => ids.map((id) => ({ request_id: id }) as ReceiptRow)
+const page = (next: string | null, ...ids: string[]): Page<ReceiptRow> => ({ items: rows(...ids), next_cursor: next, total: null })
+const shown = ({ items }: Page<ReceiptRow>) => items.map((row) => row.request_id)
+
+describe('receipts that arrive on the first page', () => {
+  it('push rows off, and the next page begins with those', () => {
+    const after = prependReceipts(page('b', 'c', 'b'), rows('d', 'e'), 2)
+    expect(shown(after)).toEqual(['e', 'd'])
+    expect(after.next_cursor).toBe('d')
+  })
+
+  it('leave the next page as it was while all have room', () => {
+    expect(prependReceipts(page(null, 'a'), rows('b'), 2).next_cursor).toBeNull()
+    expect(prependReceipts(page('a', 'b', 'a'), rows('a', 'b'), 2).next_cursor).toBe('a')
+  })
+
+  it('make a second page of what was one', () => {
+    const after = prependReceipts(page(null, 'b', 'a'), rows('c'), 2)
+    expect([shown(after), after.next_cursor]).toEqual([['c', 'b'], 'b'])
+  })
+})
