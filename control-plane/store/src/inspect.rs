@@ -158,6 +158,16 @@ impl Inspect<'_> {
             .await
     }
 
+    /// How the database would find where a range of time begins and ends.
+    ///
+    /// # Errors
+    /// [`StoreError`] of a statement.
+    pub async fn receipt_bounds_plan(&self) -> Result<Vec<String>, StoreError> {
+        let mut plan = receipt_queries::first_from(1).plan(self.0).await?;
+        plan.extend(receipt_queries::last_before(2).plan(self.0).await?);
+        Ok(plan)
+    }
+
     /// Adds receipts to the sums in a transaction of its own.
     ///
     /// # Errors

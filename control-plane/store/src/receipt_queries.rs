@@ -296,33 +296,44 @@ pub(crate) fn list_statement(
     newest(COLUMNS, filter, bounds, before.unwrap_or(i64::MAX), limit)
 }
 
+/// The received order of the first receipt that came at or after a time.
+pub(crate) fn first_from(from_ms: i64) -> Statement {
+    let mut statement = Statement::new("SELECT id FROM receipts WHERE received_at_ms >= ");
+    statement
+        .int(from_ms)
+        .sql(" ORDER BY received_at_ms, id LIMIT 1");
+    statement
+}
+
+/// The received order of the last receipt that came before a time.
+pub(crate) fn last_before(to_ms: i64) -> Statement {
+    let mut statement = Statement::new("SELECT id FROM receipts WHERE received_at_ms < ");
+    statement
+        .int(to_ms)
+        .sql(" ORDER BY received_at_ms DESC, id DESC LIMIT 1");
+    statement
+}
+
 impl Store {
     pub(crate) async fn receipt_bounds(
         &self,
         filter: &ReceiptFilter,
     ) -> Result<Option<IdBounds>, StoreError> {
         let mut bounds = IdBounds::default();
+        let found = async |statement: Statement| -> Result<Option<i64>, StoreError> {
+            on_read!(self, conn => statement.build().build_query_scalar().fetch_optional(conn).await)
+                .map_err(StoreError::query(OP_BOUNDS))
+        };
         if let Some(from_ms) = filter.from_ms {
-            let first: Option<i64> = on_read!(self, conn => sqlx::query_scalar(
-                "SELECT id FROM receipts WHERE received_at_ms >= $1 ORDER BY received_at_ms, id LIMIT 1",
-            )
-            .bind(from_ms)
-            .fetch_optional(conn)
-            .await)
-            .map_err(StoreError::query(OP_BOUNDS))?;
-            let Some(first) = first else { return Ok(None) };
+            let Some(first) = found(first_from(from_ms)).await? else {
+                return Ok(None);
+            };
             bounds.from = Some(first - ORDER_SLACK);
         }
         if let Some(to_ms) = filter.to_ms {
-            let last: Option<i64> = on_read!(self, conn => sqlx::query_scalar(
-                "SELECT id FROM receipts WHERE received_at_ms < $1 \
-                 ORDER BY received_at_ms DESC, id DESC LIMIT 1",
-            )
-            .bind(to_ms)
-            .fetch_optional(conn)
-            .await)
-            .map_err(StoreError::query(OP_BOUNDS))?;
-            let Some(last) = last else { return Ok(None) };
+            let Some(last) = found(last_before(to_ms)).await? else {
+                return Ok(None);
+            };
             bounds.to = Some(last.saturating_add(ORDER_SLACK));
         }
         Ok(Some(bounds))

@@ -70,10 +70,18 @@ impl Statement {
         match &store.backend {
             crate::db::Backend::Sqlite { reader, .. } => {
                 explain.sql("EXPLAIN QUERY PLAN ").0.extend(self.0);
+                let mut conn = reader.acquire().await.map_err(StoreError::query(OP))?;
+                // An explanation alone does not notice that the schema has changed; a query does.
+                sqlx::query("SELECT node_id FROM nodes LIMIT 1")
+                    .persistent(false)
+                    .execute(&mut *conn)
+                    .await
+                    .map_err(StoreError::query(OP))?;
                 let rows: Vec<(i64, i64, i64, String)> = explain
                     .build()
                     .build_query_as()
-                    .fetch_all(reader)
+                    .persistent(false)
+                    .fetch_all(&mut *conn)
                     .await
                     .map_err(StoreError::query(OP))?;
                 Ok(rows.into_iter().map(|row| row.3).collect())

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod enrolment;
+mod indexes;
 mod ingest;
 mod node_keys;
 mod node_queries;

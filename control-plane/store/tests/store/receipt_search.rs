@@ -206,7 +206,7 @@ async fn every_meaning_is_found_by_its_index() {
             "receipts_by_hash",
             "receipts_by_model",
             "receipts_by_node",
-            "request_id",
+            "receipts_by_request",
         ] {
             assert!(plan.contains(index), "{index}\n{plan}");
         }

@@ -1,0 +1,202 @@
+//! Each filter and each order is served by the index that was made for it, by name; without it the test fails.
+
+use dgon_control_plane_store::node_queries::{NodeFilter, NodeOrder, NodePage};
+use dgon_control_plane_store::receipt_queries::ReceiptFilter;
+use dgon_control_plane_store::{Dialect, Scope, Store};
+use dgon_protocol::receipt::{Source, Status};
+use dgon_testkit::seed::{Seed, seed};
+
+const END_MS: i64 = 1_800_000_000_000;
+
+/// Values that few rows have: for common ones the list itself is walked, as it should be.
+fn receipt_filters() -> Vec<(ReceiptFilter, &'static str)> {
+    let none = ReceiptFilter::default;
+    let rare = || Some("rare".to_owned());
+    vec![
+        (
+            ReceiptFilter {
+                request_id: rare(),
+                ..none()
+            },
+            "receipts_by_request",
+        ),
+        (
+            ReceiptFilter {
+                node_id: rare(),
+                ..none()
+            },
+            "receipts_by_node",
+        ),
+        (
+            ReceiptFilter {
+                model_id: rare(),
+                ..none()
+            },
+            "receipts_by_model",
+        ),
+        (
+            ReceiptFilter {
+                region: rare(),
+                ..none()
+            },
+            "receipts_by_region",
+        ),
+        (
+            ReceiptFilter {
+                status: Some(Status::Error),
+                ..none()
+            },
+            "receipts_not_ok",
+        ),
+        (
+            ReceiptFilter {
+                status: Some(Status::Cancelled),
+                ..none()
+            },
+            "receipts_not_ok",
+        ),
+        (
+            ReceiptFilter {
+                source: Some(Source::Job),
+                ..none()
+            },
+            "receipts_not_local",
+        ),
+        (
+            ReceiptFilter {
+                hedged: Some(true),
+                ..none()
+            },
+            "receipts_hedged",
+        ),
+        (
+            ReceiptFilter {
+                cache_hit: Some(true),
+                ..none()
+            },
+            "receipts_cached",
+        ),
+        (
+            ReceiptFilter {
+                scope: Scope::Org("rare".into()),
+                ..none()
+            },
+            "receipts_by_org",
+        ),
+        (
+            ReceiptFilter {
+                search: Some("feedface".into()),
+                ..none()
+            },
+            "receipts_by_hash",
+        ),
+    ]
+}
+
+fn node_queries() -> Vec<(NodeFilter, NodePage, &'static str)> {
+    let none = NodeFilter::default;
+    let rare = || Some("rare".to_owned());
+    let page = |order, falling| NodePage {
+        order,
+        falling,
+        after: None,
+        limit: 4,
+    };
+    let by_id = || page(NodeOrder::Id, false);
+    vec![
+        (none(), page(NodeOrder::Status, false), "nodes_by_status"),
+        (none(), page(NodeOrder::Region, true), "nodes_by_region"),
+        (none(), page(NodeOrder::P95, false), "nodes_by_p95"),
+        (none(), page(NodeOrder::P95, true), "nodes_by_p95_falling"),
+        (
+            none(),
+            page(NodeOrder::LastHeartbeat, true),
+            "nodes_by_heartbeat",
+        ),
+        (
+            NodeFilter {
+                region: rare(),
+                ..none()
+            },
+            by_id(),
+            "nodes_by_region",
+        ),
+        (
+            NodeFilter {
+                runtime: rare(),
+                ..none()
+            },
+            by_id(),
+            "node_models_by_runtime",
+        ),
+        (
+            NodeFilter {
+                model_id: rare(),
+                ..none()
+            },
+            by_id(),
+            "node_models_by_model",
+        ),
+        (
+            NodeFilter {
+                scope: Scope::Org("rare".into()),
+                ..none()
+            },
+            by_id(),
+            "nodes_by_org",
+        ),
+    ]
+}
+
+/// Plans with the index that each must have. As words, because one index name begins another.
+async fn plans(store: &Store) -> Vec<(String, &'static str)> {
+    let inspect = store.inspect();
+    let mut plans = Vec::new();
+    for (filter, index) in receipt_filters() {
+        let plan = inspect.receipts_list_plan(&filter).await.expect("plan");
+        plans.push((format!("{filter:?}\n{}", plan.join("\n")), index));
+    }
+    for (filter, page, index) in node_queries() {
+        let plan = inspect.nodes_list_plan(&filter, &page).await.expect("plan");
+        plans.push((format!("{filter:?} {page:?}\n{}", plan.join("\n")), index));
+    }
+    let plan = inspect.receipt_bounds_plan().await.expect("plan");
+    plans.push((plan.join("\n"), "receipts_by_time"));
+    plans
+}
+
+fn uses(plan: &str, index: &str) -> bool {
+    plan.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .any(|word| word == index)
+}
+
+#[tokio::test]
+async fn every_filter_and_order_is_served_by_its_own_index() {
+    crate::support::on_both(|store| async move {
+        seed(&store, &Seed::day(40, 40, END_MS), |_| {}).await.expect("seed");
+        if store.inspect().dialect() == Dialect::Postgres {
+            store.inspect().execute("ANALYZE").await.expect("analyze");
+        }
+        let all = plans(&store).await;
+        for (plan, index) in &all {
+            assert!(uses(plan, index), "{index} does not serve\n{plan}");
+        }
+        // Without them none is served, so that an index that goes is noticed.
+        for drop in [
+            "DROP INDEX receipts_by_request; DROP INDEX receipts_by_node; DROP INDEX receipts_by_model",
+            "DROP INDEX receipts_by_region; DROP INDEX receipts_not_ok; DROP INDEX receipts_not_local",
+            "DROP INDEX receipts_hedged; DROP INDEX receipts_cached; DROP INDEX receipts_by_org",
+            "DROP INDEX receipts_by_hash; DROP INDEX receipts_by_time",
+            "DROP INDEX nodes_by_status; DROP INDEX nodes_by_region; DROP INDEX nodes_by_p95",
+            "DROP INDEX nodes_by_p95_falling; DROP INDEX nodes_by_heartbeat; DROP INDEX nodes_by_org",
+            "DROP INDEX node_models_by_runtime; DROP INDEX node_models_by_model",
+        ] {
+            store.inspect().execute(drop).await.expect("drop");
+        }
+        for (plan, index) in plans(&store).await {
+            assert!(!uses(&plan, index), "{index} is still said to serve\n{plan}");
+        }
+        assert_eq!(all.len(), receipt_filters().len() + node_queries().len() + 1);
+    })
+    .await;
+}
