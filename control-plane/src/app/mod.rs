@@ -8,6 +8,7 @@ mod lifecycle;
 mod master_key;
 mod nodes;
 pub mod queries;
+mod readiness;
 mod sessions;
 mod settings;
 pub mod viewer;
@@ -18,6 +19,7 @@ pub use guard::{Limits, NodeGuard, NonceState, Nonces, Share};
 pub use lifecycle::{Cause, Lifecycles, NodeLife};
 pub use master_key::{MasterKey, MasterKeyError};
 pub use nodes::{FormerKey, NodeSession, Secrets};
+pub use readiness::Readiness;
 pub use sessions::{Outbound, SessionEnd, SessionHandle, Sessions};
 pub use settings::Settings;
 
@@ -25,6 +27,7 @@ use crate::bus::{Bus, Event};
 use crate::ingest::Ingest;
 use crate::live::Hub;
 use crate::presence::Presence;
+use crate::supervisor::Supervisor;
 use dgon_control_plane_model::lifecycle::State;
 use dgon_control_plane_store::{Store, StoreError};
 use dgon_protocol::frame::{Heartbeat, ProbeResult};
@@ -68,6 +71,10 @@ pub struct App {
     pub summaries: queries::SummaryCache,
     /// Hands events to browsers.
     pub live: Hub,
+    /// Notices when a task ended that should run.
+    pub supervisor: Supervisor,
+    /// Whether the database can be read and written, as last tried.
+    pub readiness: Readiness,
 }
 
 impl App {
@@ -91,6 +98,8 @@ impl App {
             probe_inbox: Mutex::new(Some(probe_inbox)),
             summaries: queries::SummaryCache::default(),
             live: Hub::default(),
+            supervisor: Supervisor::default(),
+            readiness: Readiness::default(),
         })
     }
 

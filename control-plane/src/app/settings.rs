@@ -26,6 +26,10 @@ pub struct Settings {
     pub probe_retry: Duration,
     /// How long receipts ahead of a gap are held before the gap is recorded.
     pub gap_after: Duration,
+    /// How long the database may take to answer `/readyz` before it counts as failing.
+    pub ready_within: Duration,
+    /// How long what `/readyz` found is good for others who ask.
+    pub ready_fresh: Duration,
     /// How long an open connection may take to finish the link's handshake.
     pub handshake: Duration,
 }
@@ -43,6 +47,8 @@ impl Default for Settings {
             probe_timeout: Duration::from_secs(30),
             probe_retry: Duration::from_secs(5),
             gap_after: Duration::from_secs(600),
+            ready_within: Duration::from_secs(4),
+            ready_fresh: Duration::from_secs(1),
             handshake: dgon_protocol::limits::HANDSHAKE,
         }
     }
