@@ -299,6 +299,7 @@ async fn commit(store: &Store, nodes: &[SeedNode], batch: &[Seeded]) -> anyhow::
     let rows: Vec<NewReceipt<'_>> = batch
         .iter()
         .map(|receipt| NewReceipt {
+            verified: true,
             node_key_id: receipt.node_key_id,
             seq: receipt.fields.seq,
             fields: &receipt.fields,

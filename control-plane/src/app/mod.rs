@@ -11,6 +11,7 @@ pub mod queries;
 mod readiness;
 mod sessions;
 mod settings;
+mod switches;
 pub mod viewer;
 pub mod views;
 
@@ -22,6 +23,7 @@ pub use nodes::{FormerKey, NodeSession, Secrets};
 pub use readiness::Readiness;
 pub use sessions::{Outbound, SessionEnd, SessionHandle, Sessions};
 pub use settings::Settings;
+pub use switches::{ANONYMOUS_OVERVIEW, SIGNATURE_VERIFY, Signatures, Switches};
 
 use crate::bus::{Bus, Event};
 use crate::ingest::Ingest;
@@ -73,6 +75,8 @@ pub struct App {
     pub live: Hub,
     /// Notices when a task ended that should run.
     pub supervisor: Supervisor,
+    /// Flags that are asked often.
+    pub switches: Arc<Switches>,
     /// Whether the database can be read and written, as last tried.
     pub readiness: Readiness,
 }
@@ -99,6 +103,7 @@ impl App {
             summaries: queries::SummaryCache::default(),
             live: Hub::default(),
             supervisor: Supervisor::default(),
+            switches: Arc::default(),
             readiness: Readiness::default(),
         })
     }
@@ -109,6 +114,9 @@ impl App {
     /// [`StoreError`].
     pub async fn load(&self) -> Result<(), StoreError> {
         self.lifecycles.replace(self.store.node_states().await?);
+        for (name, enabled) in self.store.flags_changed().await? {
+            self.switches.set(&name, enabled);
+        }
         Ok(())
     }
 

@@ -58,3 +58,79 @@ pub(super) async fn key_of(
     }
     Ok(key)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dgon_control_plane_store::audit::AuditEntry;
+    use dgon_control_plane_store::enrolment_tokens::NewEnrolmentToken;
+    use dgon_control_plane_store::{Enrolment, NewNode};
+    use dgon_protocol::id::NodeId;
+    use dgon_protocol::key::NodeKey;
+
+    /// A database from before fingerprints, with a node whose secret was sealed with `key`.
+    async fn with_a_node(dir: &Path, key: &MasterKey) -> Store {
+        let store = Store::open(&format!("sqlite:{}", dir.join("dgon.db").display()))
+            .await
+            .expect("open");
+        store.migrate().await.expect("migrate");
+        let token = NewEnrolmentToken {
+            id: "t".to_owned(),
+            token_hash: [1; 32],
+            label: String::new(),
+            region: None,
+            org_id: None,
+            created_by: "test".to_owned(),
+            created_at_ms: 1,
+            expires_at_ms: 1_000,
+            uses: 1,
+        };
+        store
+            .enrolment_token_create(&token, &AuditEntry::default())
+            .await
+            .expect("token");
+        let node = NewNode {
+            node_id: &NodeId::parse("a").expect("id"),
+            region: None,
+            public_key: &NodeKey::from_seed(&[1; 32]).public(),
+            sealed_secret: &key.seal("a", b"secret").expect("seal"),
+            agent_version: "1",
+            os: "linux",
+            arch: "x86_64",
+            hardware_hash: None,
+            at_ms: 10,
+        };
+        let enrolled = store.enrol(&token.token_hash, &node).await.expect("enrol");
+        assert!(
+            matches!(enrolled, Enrolment::Enrolled { .. }),
+            "{enrolled:?}"
+        );
+        store
+    }
+
+    #[tokio::test]
+    async fn an_older_database_takes_the_fingerprint_of_the_key_that_opens_its_secrets_only() {
+        let dir = tempfile::tempdir().expect("dir");
+        let right = MasterKey::load_or_create(dir.path()).expect("key");
+        let store = with_a_node(dir.path(), &right).await;
+        let other = tempfile::tempdir().expect("dir");
+        assert!(
+            key_of(&store, other.path(), 1).await.is_err(),
+            "no key at all"
+        );
+        assert!(!MasterKey::path(other.path()).exists());
+        std::fs::write(MasterKey::path(other.path()), [9; 32]).expect("write");
+        assert!(
+            key_of(&store, other.path(), 1).await.is_err(),
+            "a key that opens nothing"
+        );
+        let known = || store.installation_value(FINGERPRINT);
+        assert_eq!(
+            known().await.expect("read"),
+            None,
+            "nothing was written for it"
+        );
+        assert!(key_of(&store, dir.path(), 1).await.is_ok());
+        assert_eq!(known().await.expect("read"), Some(right.fingerprint()));
+    }
+}

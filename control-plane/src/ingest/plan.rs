@@ -509,6 +509,7 @@ impl<'a> Plan<'a> {
                 entry_hash: insert.receipt.entry_hash,
                 entry: &insert.receipt.entry,
                 received_at_ms: self.now_ms,
+                verified: insert.receipt.is_signed,
             })
             .collect();
         if self.tx.insert(&rows).await? != rows.len() as u64 {

@@ -287,7 +287,7 @@ impl Session {
             .map(|receipt| Box::<str>::from(receipt).into_string().into_bytes())
             .collect();
         let count = inputs.len();
-        let checked = check_all(&self.node, inputs).await;
+        let checked = check_all(&self.node, inputs, self.app.switches.signatures()).await;
         if checked.len() != count {
             return Err(End::unavailable("receipts could not be verified"));
         }

@@ -1,7 +1,8 @@
 //! Lists, sums and details as each kind of person sees them.
 
 use crate::server::{NOW_MS, Server, Who, on_both};
-use dgon_control_plane::accounts::{ANONYMOUS_OVERVIEW, Role};
+use dgon_control_plane::accounts::Role;
+use dgon_control_plane::app::ANONYMOUS_OVERVIEW;
 use dgon_control_plane_model::sketch::Sketch;
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_protocol::key::PublicKey;

@@ -5,6 +5,7 @@ mod commands;
 mod configuration;
 mod downloads;
 mod errors_and_headers;
+mod flags;
 mod one_server;
 mod openapi;
 mod readiness;

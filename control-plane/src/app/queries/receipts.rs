@@ -45,6 +45,15 @@ pub struct ReceiptQuery {
     pub cursor: Option<String>,
 }
 
+/// Who reads one receipt.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    /// Whose receipts are theirs.
+    pub viewer: Viewer,
+    /// Whether everybody may read a receipt whose id they know.
+    pub is_public: bool,
+}
+
 impl ReceiptQuery {
     fn filter(&self, scope: Scope) -> ReceiptFilter {
         ReceiptFilter {
@@ -214,13 +223,23 @@ impl App {
 
     async fn stored_receipt(
         &self,
-        viewer: &Viewer,
+        reader: &Reader,
         request_id: &str,
     ) -> Result<Option<StoredDetail>, QueryError> {
-        match viewer.receipts() {
-            None => Err(QueryError::NotShown),
-            Some(scope) => Ok(self.store.receipt_get(&scope, request_id).await?),
+        let own = match reader.viewer.receipts() {
+            Some(scope) => self.store.receipt_get(&scope, request_id).await?,
+            None if reader.is_public => None,
+            None => return Err(QueryError::NotShown),
+        };
+        if own.is_some() || !reader.is_public {
+            return Ok(own);
         }
+        let mut found = self.store.receipt_get(&Scope::All, request_id).await?;
+        if let Some(found) = &mut found {
+            // Who knows one id must not find the others of its chain by it.
+            (found.prev_request_id, found.next_request_id) = (None, None);
+        }
+        Ok(found)
     }
 
     /// One receipt with what is needed to verify it; `None` when there is none or it is another org's.
@@ -229,11 +248,15 @@ impl App {
     /// [`QueryError`].
     pub async fn receipt_detail(
         &self,
-        viewer: &Viewer,
+        reader: &Reader,
         request_id: &str,
     ) -> Result<Option<ReceiptDetail>, QueryError> {
-        let stored = self.stored_receipt(viewer, request_id).await?;
+        let stored = self.stored_receipt(reader, request_id).await?;
         Ok(stored.map(|stored| {
+            let verdict = match stored.verified {
+                true => Verdict::Valid,
+                false => Verdict::InvalidSignature,
+            };
             let key = <[u8; 32]>::try_from(stored.public_key.as_slice()).ok();
             ReceiptDetail {
                 // Entry bytes are JSON, so they are UTF-8.
@@ -245,7 +268,7 @@ impl App {
                 key_id: stored.key_id,
                 key_valid_from: time(stored.key_valid_from_ms),
                 verification: VerificationView {
-                    verdict: Verdict::Valid.as_str().to_owned(),
+                    verdict: verdict.as_str().to_owned(),
                     verified_at: time(stored.row.received_at_ms),
                 },
                 chain: ReceiptChainView {
@@ -264,10 +287,10 @@ impl App {
     /// [`QueryError`].
     pub async fn receipt_raw(
         &self,
-        viewer: &Viewer,
+        reader: &Reader,
         request_id: &str,
     ) -> Result<Option<Vec<u8>>, QueryError> {
-        let stored = self.stored_receipt(viewer, request_id).await?;
+        let stored = self.stored_receipt(reader, request_id).await?;
         Ok(stored.map(|stored| stored.entry))
     }
 }

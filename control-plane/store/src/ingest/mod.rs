@@ -18,7 +18,7 @@ use std::collections::HashMap;
 /// A verified receipt to be stored.
 #[derive(Debug, Clone, Copy)]
 pub struct NewReceipt<'a> {
-    /// Key that it verified under.
+    /// Key that it verified under, or should have.
     pub node_key_id: i64,
     /// Its place in the chain; `None` outside of a chain.
     pub seq: Option<i64>,
@@ -30,6 +30,8 @@ pub struct NewReceipt<'a> {
     pub entry: &'a [u8],
     /// When it is committed, unix ms.
     pub received_at_ms: i64,
+    /// Whether its signature held.
+    pub verified: bool,
 }
 
 impl NewReceipt<'_> {

@@ -43,6 +43,7 @@ fn fields(request_id: &str) -> Fields {
 
 fn receipt<'a>(fields: &'a Fields, key: i64, seq: Option<i64>, entry: &'a [u8]) -> NewReceipt<'a> {
     NewReceipt {
+        verified: true,
         node_key_id: key,
         seq,
         fields,
