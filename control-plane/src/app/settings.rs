@@ -1,5 +1,6 @@
 //! Thresholds and names that `serve` fixes at start. Tests shorten them.
 
+use dgon_control_plane_store::retention::Periods;
 use std::time::Duration;
 
 /// Settings of one process.
@@ -16,8 +17,10 @@ pub struct Settings {
     pub offline_after: Duration,
     /// How often heartbeats are written.
     pub heartbeat_flush: Duration,
-    /// How long raw heartbeats are kept.
-    pub heartbeat_retention: Duration,
+    /// How long what was measured and received is kept.
+    pub retention: Periods,
+    /// How often old rows are looked for.
+    pub retention_interval: Duration,
     /// How often the lifecycle task looks at all nodes by itself.
     pub lifecycle_interval: Duration,
     /// How long a probe may take.
@@ -42,7 +45,8 @@ impl Default for Settings {
             late_after: Duration::from_secs(30),
             offline_after: Duration::from_secs(300),
             heartbeat_flush: Duration::from_secs(3),
-            heartbeat_retention: Duration::from_secs(24 * 3600),
+            retention: Periods::default(),
+            retention_interval: Duration::from_secs(60),
             lifecycle_interval: Duration::from_secs(2),
             probe_timeout: Duration::from_secs(30),
             probe_retry: Duration::from_secs(5),

@@ -18,8 +18,6 @@ use tokio_util::sync::CancellationToken;
 /// How long `/readyz` tells of a task that ended before the server stops for it: whoever asks every second learns why.
 const TELL: Duration = Duration::from_secs(2);
 const UPKEEP: Duration = Duration::from_secs(5);
-const SWEEP: Duration = Duration::from_secs(3_600);
-const SWEEP_ROWS: i64 = 1_000;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
@@ -51,10 +49,7 @@ pub(super) async fn run(common: &Common, options: &Options) -> Result<(), Failur
 
     let tasks = tasks::spawn(&app, &stop);
     let start = |name, task| tasks::start(&tasks, &app, &stop, name, task);
-    start(
-        "housekeeping",
-        Box::pin(housekeeping(Arc::clone(&app), stop.clone())),
-    );
+    start("housekeeping", Box::pin(housekeeping(stop.clone())));
     let keep = database_lock::keep(Arc::clone(&app), Arc::clone(&lock), stop.clone());
     start("database_lock", Box::pin(keep));
     // Not among the tasks that a stop waits for: a second signal ends what does not end by itself.
@@ -135,19 +130,13 @@ async fn announce(config: &Config, app: &Arc<App>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Keeps metrics and sessions from growing.
-async fn housekeeping(app: Arc<App>, stop: CancellationToken) {
+/// Keeps metrics from growing.
+async fn housekeeping(stop: CancellationToken) {
     let mut upkeep = tokio::time::interval(UPKEEP);
-    let mut sweep = tokio::time::interval(SWEEP);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = upkeep.tick() => metrics::upkeep(),
-            _ = sweep.tick() => {
-                if let Err(error) = app.store.session_sweep(app.clock.now_ms(), SWEEP_ROWS).await {
-                    tracing::warn!(%error, "old sessions could not be forgotten");
-                }
-            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Writes what nodes say of themselves and their heartbeats in batches, and forgets old raw ones a few at a time.
+//! Writes what nodes say of themselves and their heartbeats in batches.
 //!
 //! After a restart all nodes come back at once: a commit for each would keep receipts waiting for a minute.
 
@@ -10,8 +10,6 @@ use tokio_util::sync::CancellationToken;
 
 /// Heartbeats per transaction: other writers wait no longer than for these.
 const BATCH: usize = 500;
-/// Old rows per statement.
-const EXPIRE_ROWS: u32 = 1000;
 
 /// Runs until `stop`, and writes what is left then.
 pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
@@ -22,7 +20,6 @@ pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
             _ = tick.tick() => {
                 write_reports(&app).await;
                 write(&app).await;
-                expire(&app).await;
             }
             () = stop.cancelled() => {
                 write_reports(&app).await;
@@ -92,16 +89,5 @@ async fn write(app: &App) {
             );
             return;
         }
-    }
-}
-
-async fn expire(app: &App) {
-    let keep_ms = i64::try_from(app.settings.heartbeat_retention.as_millis()).unwrap_or(i64::MAX);
-    let before_ms = app.clock.now_ms().saturating_sub(keep_ms);
-    if let Err(error) = app.store.heartbeats_expire(before_ms, EXPIRE_ROWS).await {
-        tracing::error!(
-            error = &error as &dyn std::error::Error,
-            "old heartbeats not deleted"
-        );
     }
 }

@@ -6,6 +6,7 @@
 pub mod database_lock;
 mod heartbeats;
 mod lifecycle;
+mod retention;
 mod windows;
 
 use crate::app::{App, SessionEnd};
@@ -35,6 +36,10 @@ pub fn spawn(app: &Arc<App>, stop: &CancellationToken) -> TaskTracker {
         Box::pin(windows::run(Arc::clone(app), stop.clone())),
     );
     start("drain", Box::pin(drain(Arc::clone(app), stop.clone())));
+    start(
+        "retention",
+        Box::pin(retention::run(Arc::clone(app), stop.clone())),
+    );
     tracker.close();
     tracker
 }

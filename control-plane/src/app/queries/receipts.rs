@@ -6,10 +6,11 @@ use crate::app::viewer::Viewer;
 use crate::app::views::{
     Page, ReceiptAggregate, ReceiptChainView, ReceiptDetail, ReceiptRow, VerificationView, time,
 };
-use dgon_control_plane_model::rollup::{MINUTE_MS, QUARTER_MINUTES, Sums};
+use dgon_control_plane_model::rollup::{DAY_MINUTES, MINUTE_MS, QUARTER_MINUTES, Sums};
 use dgon_control_plane_store::Scope;
 use dgon_control_plane_store::receipt_queries::{ReceiptDetail as StoredDetail, ReceiptFilter};
 use dgon_control_plane_store::rollups::RollupRange;
+use dgon_control_plane_store::rollups_fold::HOUR_MINUTES;
 use dgon_protocol::key::{PublicKey, hex};
 use dgon_protocol::receipt::{Source, Status, Verdict};
 
@@ -166,11 +167,7 @@ impl App {
         let scope = viewer.receipts().ok_or(QueryError::NotShown)?;
         let now_ms = self.clock.now_ms();
         let filter = query.filter(scope);
-        let step = if filter.node_id.is_some() {
-            1
-        } else {
-            QUARTER_MINUTES
-        };
+        let step = self.sums_step(&filter, now_ms);
         let parts = cut(filter.from_ms, filter.to_ms, step).filter(|_| is_rolled_up(&filter));
         let (sums, complete) = match parts {
             Some(parts) => self.sum_parts(&filter, parts).await?,
@@ -193,6 +190,21 @@ impl App {
         })
     }
 
+    /// Minutes of the finest step that the sums of a range surely have: old ones are folded into hours.
+    fn sums_step(&self, filter: &ReceiptFilter, now_ms: i64) -> i64 {
+        let kept_ms = i64::from(self.settings.retention.minutes_days) * DAY_MINUTES * MINUTE_MS;
+        // An hour more: a border within the hour that is folded next must not depend on when that happens.
+        let folded_ms = now_ms - kept_ms + HOUR_MINUTES * MINUTE_MS;
+        let mut borders = [filter.from_ms, filter.to_ms].into_iter().flatten();
+        if borders.any(|border| border < folded_ms) {
+            HOUR_MINUTES
+        } else if filter.node_id.is_some() {
+            1
+        } else {
+            QUARTER_MINUTES
+        }
+    }
+
     async fn sum_parts(
         &self,
         filter: &ReceiptFilter,
@@ -208,6 +220,8 @@ impl App {
         for (_, sums) in self.store.rollups_range(&range).await? {
             total.merge(&sums);
         }
+        let kept_ms = i64::from(self.settings.retention.receipts_days) * DAY_MINUTES * MINUTE_MS;
+        let receipts_from_ms = self.clock.now_ms() - kept_ms;
         for (from_ms, to_ms) in parts.edges {
             let edge = ReceiptFilter {
                 from_ms: Some(from_ms),
@@ -216,7 +230,8 @@ impl App {
             };
             let scan = self.store.receipts_scan(&edge, SCAN_MAX).await?;
             total.merge(&scan.sums);
-            complete &= scan.complete;
+            // Where the receipts are gone the edge cannot be counted.
+            complete &= scan.complete && from_ms >= receipts_from_ms;
         }
         Ok((total, complete))
     }

@@ -6,6 +6,7 @@ mod ingest;
 mod node_keys;
 mod node_queries;
 mod receipt_queries;
+mod retention;
 mod rollups;
 mod schema;
 #[path = "../support/mod.rs"]
