@@ -13,10 +13,17 @@ use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
 const OP: &str = "serve.lock";
 /// The lock: the same first number as the other locks of this program, and which of them.
-const TAKE: &str = "SELECT pg_try_advisory_lock(1145523022, 2)";
+const TAKE: &str = "SELECT pg_try_advisory_lock(1145523022, 2), pg_backend_pid()";
+const END_FORMER: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND application_name = $2";
+/// How long a session that ends is waited for.
+const SETTLE: Duration = Duration::from_secs(2);
+/// Pause between tries.
+const AGAIN: Duration = Duration::from_millis(100);
 const IS_HELD: &str = "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted \
      AND classid = 1145523022 AND objid = 2 AND objsubid = 2 AND pid = pg_backend_pid())";
 const HOLDER: &str = "SELECT a.application_name || ', session ' || a.pid || COALESCE(' from ' || host(a.client_addr), '') \
@@ -37,11 +44,14 @@ enum Held {
     Session {
         options: Arc<PgConnectOptions>,
         connection: Option<Box<PgConnection>>,
+        /// Its number at the server.
+        pid: i32,
     },
 }
 
 impl Store {
-    /// Takes the lock of `serve`, or tells who has it. It waits for nobody.
+    /// Takes the lock of `serve`, or tells who has it. On PostgreSQL it tries for [`SETTLE`], because the session of a
+    /// process that was killed is there for a moment longer; else it waits for nobody.
     ///
     /// # Errors
     /// [`StoreError::InUse`] when another process holds it; else what failed.
@@ -56,10 +66,11 @@ impl Store {
             }
             Backend::Postgres(pool) => {
                 let options = pool.connect_options();
-                let connection = Some(Box::new(lock_session(&options).await?));
+                let (connection, pid) = lock_session(&options, None).await?;
                 Ok(ServeLock(Held::Session {
                     options,
-                    connection,
+                    connection: Some(Box::new(connection)),
+                    pid,
                 }))
             }
         }
@@ -94,10 +105,11 @@ impl ServeLock {
             Held::Session {
                 options,
                 connection,
+                pid,
             } => {
-                // If its server still knows the old session, that one must not stand in the way of the new one.
                 drop(connection.take());
-                *connection = Some(Box::new(lock_session(options).await?));
+                let (taken, new_pid) = lock_session(options, Some(*pid)).await?;
+                (*connection, *pid) = (Some(Box::new(taken)), new_pid);
                 Ok(())
             }
         }
@@ -149,7 +161,11 @@ fn this_process() -> String {
     format!("dgon-control-plane serve, process {}", std::process::id())
 }
 
-async fn lock_session(options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
+/// A session that has the lock, and its number. `former` is the one that had it before.
+async fn lock_session(
+    options: &PgConnectOptions,
+    former: Option<i32>,
+) -> Result<(PgConnection, i32), StoreError> {
     let failed = StoreError::query(OP);
     let options = options.clone().application_name(&this_process());
     let mut connection = PgConnection::connect_with(&options)
@@ -167,12 +183,28 @@ async fn lock_session(options: &PgConnectOptions) -> Result<PgConnection, StoreE
             tracing::debug!(setting, %error, "the session of the lock goes without a setting");
         }
     }
-    let taken: bool = sqlx::query_scalar(TAKE)
-        .fetch_one(&mut connection)
-        .await
-        .map_err(&failed)?;
-    if taken {
-        return Ok(connection);
+    if let Some(former) = former {
+        // The server may not know yet that our old connection is gone: it must not stand in the way of this one.
+        sqlx::query(END_FORMER)
+            .bind(former)
+            .bind(this_process())
+            .execute(&mut connection)
+            .await
+            .map_err(&failed)?;
+    }
+    let deadline = Instant::now() + SETTLE;
+    loop {
+        let (taken, pid): (bool, i32) = sqlx::query_as(TAKE)
+            .fetch_one(&mut connection)
+            .await
+            .map_err(&failed)?;
+        if taken {
+            return Ok((connection, pid));
+        }
+        if Instant::now() >= deadline {
+            break;
+        }
+        tokio::time::sleep(AGAIN).await;
     }
     let holder: Option<String> = sqlx::query_scalar(HOLDER)
         .fetch_optional(&mut connection)
