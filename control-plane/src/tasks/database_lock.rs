@@ -2,7 +2,7 @@
 //!
 //! On PostgreSQL the lock lives in a session, and a session can be lost: the database restarted, somebody ended it, a
 //! cable. Then the lock is taken again at once. While it cannot be, because the database does not answer, `/readyz`
-//! says so; when another server has it, or it does not come back for [`PATIENCE`], this task ends, and the server with
+//! says so; when another server has it, or it does not come back for a minute, this task ends, and the server with
 //! it. In between, a second server could begin only in the moment before the loss is noticed.
 
 use crate::app::App;

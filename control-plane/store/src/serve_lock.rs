@@ -50,7 +50,7 @@ enum Held {
 }
 
 impl Store {
-    /// Takes the lock of `serve`, or tells who has it. On PostgreSQL it tries for [`SETTLE`], because the session of a
+    /// Takes the lock of `serve`, or tells who has it. On PostgreSQL it tries for two seconds, because the session of a
     /// process that was killed is there for a moment longer; else it waits for nobody.
     ///
     /// # Errors
