@@ -12,6 +12,7 @@
 //! | [`ingest`] | receipts: verify, chain, group commit |
 //! | [`link`] | WebSocket sessions of agents |
 //! | [`live`] | WebSocket sessions of browsers |
+//! | [`supervisor`] | notices when a task ended that should run |
 //! | [`tasks`] | what runs by itself: lifecycle, probes, retention |
 //! | [`http`] | the HTTP API and the console |
 //! | [`config`] | settings: file, environment, flags |
@@ -28,4 +29,5 @@ pub mod link;
 pub mod live;
 mod nearest;
 pub mod presence;
+pub mod supervisor;
 pub mod tasks;

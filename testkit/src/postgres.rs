@@ -8,10 +8,14 @@
 
 use anyhow::{Context as _, Result, bail};
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Marks the end of what a statement of a [`Session`] prints.
+const END: &str = "-- end of answer --";
 
 const SUPERVISOR: &str = include_str!("postgres_supervisor.sh");
 
@@ -50,6 +54,88 @@ impl Database {
             "postgres://postgres@127.0.0.1:{}/{}",
             self.cluster.port, self.name
         )
+    }
+
+    /// Another session on it, for locks and faults that a test makes by hand.
+    ///
+    /// # Errors
+    /// When psql does not start.
+    pub fn session(&self) -> Result<Session> {
+        let mut child = Command::new(self.cluster.programs.join("psql"))
+            .args([
+                "--no-psqlrc",
+                "--quiet",
+                "--no-align",
+                "--tuples-only",
+                &self.url(),
+            ])
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .context("starting psql")?;
+        let input = child.stdin.take().context("psql has no input")?;
+        let output = BufReader::new(child.stdout.take().context("psql has no output")?);
+        Ok(Session {
+            child,
+            input,
+            output,
+        })
+    }
+}
+
+/// A session of psql: it keeps its transaction and its locks until it is dropped.
+#[derive(Debug)]
+pub struct Session {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Session {
+    /// Sends statements and waits for what they print, a line per row.
+    ///
+    /// # Errors
+    /// When psql has ended.
+    pub fn run(&mut self, sql: &str) -> Result<String> {
+        self.send(sql)?;
+        self.finish()
+    }
+
+    /// Sends statements and does not wait for them; [`Session::finish`] does.
+    ///
+    /// # Errors
+    /// When psql has ended.
+    pub fn send(&mut self, sql: &str) -> Result<()> {
+        writeln!(self.input, "{sql};\n\\echo {END}")?;
+        Ok(self.input.flush()?)
+    }
+
+    /// What the statements sent before print.
+    ///
+    /// # Errors
+    /// When psql has ended.
+    pub fn finish(&mut self) -> Result<String> {
+        let mut text = String::new();
+        loop {
+            let mut line = String::new();
+            if self.output.read_line(&mut line)? == 0 {
+                bail!("psql ended");
+            }
+            if line.trim_end() == END {
+                return Ok(text);
+            }
+            text.push_str(&line);
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -309,6 +309,7 @@ async fn commit(store: &Store, nodes: &[SeedNode], batch: &[Seeded]) -> anyhow::
     let rows: Vec<NewReceipt<'_>> = batch
         .iter()
         .map(|receipt| NewReceipt {
+            verified: true,
             node_key_id: receipt.node_key_id,
             seq: receipt.fields.seq,
             region: receipt.region,

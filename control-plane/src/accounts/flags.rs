@@ -1,6 +1,7 @@
 //! Feature flags: a closed list with defaults; the database has what was changed.
 
 use super::{AccountError, Accounts, Origin, Person};
+use crate::app::{ANONYMOUS_OVERVIEW, SIGNATURE_VERIFY};
 use std::collections::BTreeMap;
 
 /// One flag.
@@ -12,16 +13,32 @@ pub struct Flag {
     pub default: bool,
     /// What it opens or shuts.
     pub meaning: &'static str,
+    /// Why the value changes nothing yet; `None` for a flag that works.
+    pub without_effect: Option<&'static str>,
 }
 
-/// Whether people without an account see the overview.
-pub const ANONYMOUS_OVERVIEW: &str = "allow_anonymous_overview";
+/// Whether anybody who knows a receipt's id can read it.
+pub const PUBLIC_RECEIPTS: &str = "public_receipts";
 
 const fn flag(name: &'static str, default: bool, meaning: &'static str) -> Flag {
     Flag {
         name,
         default,
         meaning,
+        without_effect: None,
+    }
+}
+
+/// A flag for a part of the product that is not there yet.
+const fn ahead(
+    name: &'static str,
+    default: bool,
+    meaning: &'static str,
+    without_effect: &'static str,
+) -> Flag {
+    Flag {
+        without_effect: Some(without_effect),
+        ..flag(name, default, meaning)
     }
 }
 
@@ -32,26 +49,34 @@ pub const FLAGS: [Flag; 6] = [
         true,
         "people without an account see the overview",
     ),
-    flag(
+    ahead(
         "enable_private_pools",
         false,
         "nodes can be kept for one organisation",
+        "This version has no pools: every node is open to all, whatever the value.",
     ),
     flag(
-        "enable_signature_verify",
+        SIGNATURE_VERIFY,
         true,
-        "receipts are verified before they are stored",
+        "a receipt whose signature does not hold is refused and its node quarantined; off: it is kept as not verified, \
+         and is never paid",
     ),
-    flag("open_registration", false, "anybody can make an account"),
+    ahead(
+        "open_registration",
+        false,
+        "anybody can make an account",
+        "This version has no registration: accounts are made by an admin, whatever the value.",
+    ),
     flag(
-        "public_receipts",
+        PUBLIC_RECEIPTS,
         false,
         "anybody who knows a receipt's id can read it",
     ),
-    flag(
+    ahead(
         "show_jtvo_estimates",
         true,
         "earnings show an estimate in JTVO",
+        "This version has no earnings: nothing is estimated, whatever the value.",
     ),
 ];
 
@@ -108,6 +133,8 @@ impl Accounts {
             origin,
         );
         audit.detail = Some(format!("{{\"enabled\":{enabled}}}"));
-        Ok(self.store.flag_set(name, enabled, &audit).await?)
+        self.store.flag_set(name, enabled, &audit).await?;
+        self.switches.set(name, enabled);
+        Ok(())
     }
 }

@@ -18,16 +18,17 @@ mod session;
 pub use email::Email;
 pub use enrolment::{IssuedToken, ListedToken, TokenPage, TokenWish};
 pub use error::AccountError;
-pub use flags::{ANONYMOUS_OVERVIEW, FLAGS, Flag, Flags};
+pub use flags::{FLAGS, Flag, Flags, PUBLIC_RECEIPTS};
 pub use links::Link;
 pub use password::{PASSWORD_MAX, PASSWORD_MIN, PasswordHasher};
 pub use role::{Role, Roles};
 pub use session::{Lifetimes, Person, SignedIn, Tokens};
 
-use crate::app::{App, Clock};
+use crate::app::{App, Clock, Switches};
 use dgon_control_plane_store::Store;
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::users::{User, UserCreated};
+use std::sync::Arc;
 
 /// Organisation of users who were given none.
 pub const DEFAULT_ORG: &str = "main";
@@ -49,6 +50,7 @@ pub struct Accounts {
     hasher: PasswordHasher,
     key: secret::DerivationKey,
     lifetimes: Lifetimes,
+    switches: Arc<Switches>,
 }
 
 impl Accounts {
@@ -60,6 +62,7 @@ impl Accounts {
             hasher,
             key: secret::DerivationKey::new(app.master_key.derive("dgon session tokens v1")),
             lifetimes: Lifetimes::default(),
+            switches: Arc::clone(&app.switches),
         }
     }
 

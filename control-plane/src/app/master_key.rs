@@ -39,6 +39,26 @@ pub enum MasterKeyError {
         /// Where it is.
         path: PathBuf,
     },
+    /// The database belongs to another key.
+    #[error(
+        "{path} is not the master key of this database: the secrets of its nodes could not be opened, and none of them \
+         could sign in. Nothing was changed. Put the master.key that belongs to the database in its place, from the \
+         backup of the data directory, or name the directory that has it with --data-dir"
+    )]
+    Foreign {
+        /// Where the wrong key is.
+        path: PathBuf,
+    },
+    /// The database belongs to a key that is not there.
+    #[error(
+        "{path} is missing, and this database was made with one: without it the secrets of its nodes cannot be opened. \
+         A new key would be of no use, so none was made. Restore the file from the backup of the data directory, or \
+         name the directory that has it with --data-dir"
+    )]
+    Missing {
+        /// Where it should be.
+        path: PathBuf,
+    },
     /// The system gave no randomness.
     #[error("the system gave no randomness")]
     Randomness,
@@ -64,30 +84,54 @@ impl MasterKey {
         }
     }
 
+    /// Where the key lies in `data_dir`.
+    pub fn path(data_dir: &Path) -> PathBuf {
+        data_dir.join("master.key")
+    }
+
+    /// Reads `master.key` in `data_dir`; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`MasterKeyError`].
+    pub fn load(data_dir: &Path) -> Result<Option<Self>, MasterKeyError> {
+        let path = Self::path(data_dir);
+        match std::fs::read(&path) {
+            Ok(bytes) => match <[u8; 32]>::try_from(bytes.as_slice()) {
+                Ok(bytes) => Ok(Some(Self::from_bytes(bytes))),
+                Err(_) => Err(MasterKeyError::Malformed { path }),
+            },
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(MasterKeyError::File { path, source }),
+        }
+    }
+
     /// Reads `master.key` in `data_dir`, or makes it.
     ///
     /// # Errors
     /// [`MasterKeyError`].
     pub fn load_or_create(data_dir: &Path) -> Result<Self, MasterKeyError> {
-        let path = data_dir.join("master.key");
-        let file_error = |source| MasterKeyError::File {
+        if let Some(key) = Self::load(data_dir)? {
+            return Ok(key);
+        }
+        let path = Self::path(data_dir);
+        let mut bytes = [0u8; 32];
+        getrandom::fill(&mut bytes).map_err(|_| MasterKeyError::Randomness)?;
+        create_private(data_dir, &path, &bytes).map_err(|source| MasterKeyError::File {
             path: path.clone(),
             source,
-        };
-        match std::fs::read(&path) {
-            Ok(bytes) => match <[u8; 32]>::try_from(bytes.as_slice()) {
-                Ok(bytes) => Ok(Self::from_bytes(bytes)),
-                Err(_) => Err(MasterKeyError::Malformed { path }),
-            },
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let mut bytes = [0u8; 32];
-                getrandom::fill(&mut bytes).map_err(|_| MasterKeyError::Randomness)?;
-                create_private(data_dir, &path, &bytes).map_err(file_error)?;
-                // Another process may have been first: the file on disk is the truth.
-                Self::load_or_create(data_dir)
-            }
-            Err(error) => Err(file_error(error)),
-        }
+        })?;
+        // Another process may have been first: the file on disk is the truth.
+        Self::load(data_dir)?.ok_or(MasterKeyError::Missing { path })
+    }
+
+    /// Tells this key from others, and tells nothing of it: HMAC-SHA256 under the key, of a text that no other use
+    /// has, cut to half. The key is 32 random bytes, so nobody finds it by trying.
+    pub fn fingerprint(&self) -> String {
+        let whole = self.derive("dgon master key fingerprint v1");
+        whole[..16]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 
     /// Another key for one purpose, from which this one cannot be told.
@@ -167,6 +211,21 @@ mod tests {
         assert!(key.open("b", &sealed).is_err());
         assert!(MasterKey::from_bytes([8; 32]).open("a", &sealed).is_err());
         assert!(key.open("a", &sealed[..10]).is_err());
+    }
+
+    #[test]
+    fn a_fingerprint_tells_keys_apart_and_holds_nothing_of_them() {
+        let bytes: [u8; 32] = std::array::from_fn(|at| u8::try_from(at).expect("small"));
+        let key = MasterKey::from_bytes(bytes);
+        let fingerprint = key.fingerprint();
+        assert_eq!(fingerprint, MasterKey::from_bytes(bytes).fingerprint());
+        assert_ne!(fingerprint, MasterKey::from_bytes([8; 32]).fingerprint());
+        let hex =
+            |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
+        assert_eq!(fingerprint.len(), 32);
+        // Other keys are derived from this one: none of them may be readable from the database.
+        assert!(!hex(&bytes).contains(&fingerprint));
+        assert!(!hex(&key.derive("dgon session tokens v1")).contains(&fingerprint));
     }
 
     #[test]

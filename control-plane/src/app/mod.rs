@@ -10,8 +10,10 @@ mod master_key;
 mod nodes;
 mod probes;
 pub mod queries;
+mod readiness;
 mod sessions;
 mod settings;
+mod switches;
 pub mod viewer;
 pub mod views;
 mod windows;
@@ -23,14 +25,17 @@ pub use lifecycle::{Cause, Lifecycles, NodeLife};
 pub use master_key::{MasterKey, MasterKeyError};
 pub use nodes::{FormerKey, NodeSession, Secrets};
 pub use probes::{OpenProbe, Probes};
+pub use readiness::Readiness;
 pub use sessions::{Outbound, SessionEnd, SessionHandle, SessionQueues, Sessions};
 pub use settings::Settings;
+pub use switches::{ANONYMOUS_OVERVIEW, SIGNATURE_VERIFY, Signatures, Switches};
 pub use windows::{DayFact, Windows};
 
 use crate::bus::{Bus, Event};
 use crate::ingest::Ingest;
 use crate::live::Hub;
 use crate::presence::Presence;
+use crate::supervisor::Supervisor;
 use dgon_control_plane_model::lifecycle::State;
 use dgon_control_plane_store::{Store, StoreError};
 use dgon_protocol::frame::{Heartbeat, ProbeResult};
@@ -73,6 +78,12 @@ pub struct App {
     pub summaries: queries::SummaryCache,
     /// Hands events to browsers.
     pub live: Hub,
+    /// Notices when a task ended that should run.
+    pub supervisor: Supervisor,
+    /// Flags that are asked often.
+    pub switches: Arc<Switches>,
+    /// Whether the database can be read and written, as last tried.
+    pub readiness: Readiness,
 }
 
 impl App {
@@ -95,6 +106,9 @@ impl App {
             windows: Windows::default(),
             summaries: queries::SummaryCache::default(),
             live: Hub::default(),
+            supervisor: Supervisor::default(),
+            switches: Arc::default(),
+            readiness: Readiness::default(),
         })
     }
 
@@ -103,6 +117,9 @@ impl App {
     /// # Errors
     /// [`StoreError`].
     pub async fn load(&self) -> Result<(), StoreError> {
+        for (name, enabled) in self.store.flags_changed().await? {
+            self.switches.set(&name, enabled);
+        }
         let states = self.store.node_states().await?;
         self.lifecycles.replace(states, self.clock.mono_ms());
         for (node_id, _) in self.lifecycles.all() {

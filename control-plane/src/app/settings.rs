@@ -1,5 +1,6 @@
 //! Thresholds and names that `serve` fixes at start. Tests shorten them.
 
+use dgon_control_plane_store::retention::Periods;
 use std::time::Duration;
 
 /// Settings of one process.
@@ -16,8 +17,10 @@ pub struct Settings {
     pub offline_after: Duration,
     /// How often heartbeats are written.
     pub heartbeat_flush: Duration,
-    /// How long raw heartbeats are kept.
-    pub heartbeat_retention: Duration,
+    /// How long what was measured and received is kept.
+    pub retention: Periods,
+    /// How often old rows are looked for.
+    pub retention_interval: Duration,
     /// How long a probe may take.
     pub probe_timeout: Duration,
     /// First wait before a probe is tried again; doubles to ten minutes.
@@ -26,6 +29,10 @@ pub struct Settings {
     pub probe_again: Duration,
     /// How long receipts ahead of a gap are held before the gap is recorded.
     pub gap_after: Duration,
+    /// How long the database may take to answer `/readyz` before it counts as failing.
+    pub ready_within: Duration,
+    /// How long what `/readyz` found is good for others who ask.
+    pub ready_fresh: Duration,
     /// How long an open connection may take to finish the link's handshake.
     pub handshake: Duration,
 }
@@ -38,11 +45,14 @@ impl Default for Settings {
             late_after: Duration::from_secs(30),
             offline_after: Duration::from_secs(300),
             heartbeat_flush: Duration::from_secs(3),
-            heartbeat_retention: Duration::from_secs(24 * 3600),
+            retention: Periods::default(),
+            retention_interval: Duration::from_secs(60),
             probe_timeout: Duration::from_secs(30),
             probe_retry: Duration::from_secs(5),
             probe_again: Duration::from_secs(900),
             gap_after: Duration::from_secs(600),
+            ready_within: Duration::from_secs(4),
+            ready_fresh: Duration::from_secs(1),
             handshake: dgon_protocol::limits::HANDSHAKE,
         }
     }

@@ -3,6 +3,7 @@
 mod check_config;
 mod failure;
 mod log;
+mod master_key;
 mod migrate;
 mod open;
 mod openapi;

@@ -1,10 +1,11 @@
 //! Opens what the commands work on: data directory, database, master key.
 
 use super::failure::Failure;
-use crate::app::{App, Clock, MasterKey, MasterKeyError};
+use super::master_key::key_of;
+use crate::app::{App, Clock};
 use crate::config::Config;
 use anyhow::Context as _;
-use dgon_control_plane_store::Store;
+use dgon_control_plane_store::{ServeLock, Store};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -46,20 +47,35 @@ fn tempfile_in(dir: &Path) -> std::io::Result<()> {
     std::fs::remove_file(&probe)
 }
 
+/// The database as it is.
+async fn database(config: &Config) -> Result<Store, Failure> {
+    data_dir(&config.data_dir)?;
+    Ok(Store::open(&config.database()).await?)
+}
+
 /// The database, with its schema up to date.
 pub(super) async fn store(config: &Config) -> Result<Store, Failure> {
-    data_dir(&config.data_dir)?;
-    let store = Store::open(&config.database()).await?;
+    let store = database(config).await?;
     store.migrate().await?;
     Ok(store)
 }
 
 /// The shared state.
 pub(super) async fn app(config: &Config) -> Result<Arc<App>, Failure> {
-    let store = store(config).await?;
-    let key = MasterKey::load_or_create(&config.data_dir).map_err(|error| match error {
-        MasterKeyError::File { .. } | MasterKeyError::Malformed { .. } => Failure::data_dir(error),
-        MasterKeyError::Randomness | MasterKeyError::Open => Failure::other(error),
-    })?;
-    Ok(App::new(store, config.app_settings(), key, Clock::system()))
+    with_key(config, store(config).await?).await
+}
+
+/// The shared state of the one server of a database, and the lock that keeps it the only one.
+pub(super) async fn serving(config: &Config) -> Result<(Arc<App>, ServeLock), Failure> {
+    let store = database(config).await?;
+    // Before anything is changed: a newer version must not migrate under the one that runs.
+    let lock = store.serve_lock().await?;
+    store.migrate().await?;
+    Ok((with_key(config, store).await?, lock))
+}
+
+async fn with_key(config: &Config, store: Store) -> Result<Arc<App>, Failure> {
+    let clock = Clock::system();
+    let key = key_of(&store, &config.data_dir, clock.now_ms()).await?;
+    Ok(App::new(store, config.app_settings(), key, clock))
 }

@@ -7,16 +7,17 @@ use crate::app::App;
 use crate::config::Config;
 use crate::http::server::{self, ServerLimits};
 use crate::http::{HttpState, metrics, router};
-use crate::tasks;
+use crate::tasks::{self, database_lock};
 use anyhow::Context as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+/// How long `/readyz` tells of a task that ended before the server stops for it: whoever asks every second learns why.
+const TELL: Duration = Duration::from_secs(2);
 const UPKEEP: Duration = Duration::from_secs(5);
-const SWEEP: Duration = Duration::from_secs(3_600);
-const SWEEP_ROWS: i64 = 1_000;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
@@ -37,21 +38,31 @@ pub(super) async fn run(common: &Common, options: &Options) -> Result<(), Failur
     metrics::install().map_err(Failure::other)?;
     // The port first: a second server must not touch the database of the first.
     let listener = listen(&config).await?;
-    let app = open::app(&config).await?;
+    let (app, lock) = open::serving(&config).await?;
+    // Let go of last: until everything is committed this is the only server.
+    let lock = Arc::new(Mutex::new(lock));
     app.load().await?;
     let stop = CancellationToken::new();
     // Before anybody is told that it runs, and may stop it.
-    stop_on_signal(stop.clone())?;
+    let signals = stop_on_signal(stop.clone())?;
     announce(&config, &app).await?;
 
     let tasks = tasks::spawn(&app, &stop);
-    tokio::spawn(housekeeping(Arc::clone(&app), stop.clone()));
+    let start = |name, task| tasks::start(&tasks, &app, &stop, name, task);
+    start("housekeeping", Box::pin(housekeeping(stop.clone())));
+    let keep = database_lock::keep(Arc::clone(&app), Arc::clone(&lock), stop.clone());
+    start("database_lock", Box::pin(keep));
+    // Not among the tasks that a stop waits for: a second signal ends what does not end by itself.
+    tokio::spawn(watched(Arc::clone(&app), "signals", stop.clone(), signals));
+    tokio::spawn(stop_when_broken(Arc::clone(&app), stop.clone()));
     let state = HttpState::new(Arc::clone(&app), config.http_settings());
     let limits = ServerLimits {
         max_connections: config.max_connections,
         stop_timeout: config.stop_timeout,
     };
-    server::serve(listener, router(&state), limits, stop).await;
+    let serving = server::serve(listener, router(&state), limits, stop.clone());
+    app.supervisor.watch("listener", &stop, serving).await;
+    stop.cancel();
     // What was received is committed and answered for before the database closes.
     if tokio::time::timeout(limits.stop_timeout, tasks.wait())
         .await
@@ -62,8 +73,33 @@ pub(super) async fn run(common: &Common, options: &Options) -> Result<(), Failur
         );
     }
     app.store.close().await;
+    drop(lock);
     tracing::info!("stopped");
-    Ok(())
+    match app.supervisor.ended().as_slice() {
+        [] => Ok(()),
+        ended => Err(Failure::broken(ended)),
+    }
+}
+
+async fn watched(
+    app: Arc<App>,
+    name: &'static str,
+    stop: CancellationToken,
+    task: impl Future<Output = ()>,
+) {
+    app.supervisor.watch(name, &stop, task).await;
+}
+
+/// Stops the server when a task ended that should run.
+async fn stop_when_broken(app: Arc<App>, stop: CancellationToken) {
+    let telling = async {
+        app.supervisor.any_ended().await;
+        tokio::time::sleep(TELL).await;
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = telling => stop.cancel(),
+    }
 }
 
 async fn listen(config: &Config) -> Result<TcpListener, Failure> {
@@ -94,31 +130,28 @@ async fn announce(config: &Config, app: &Arc<App>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Keeps metrics and sessions from growing.
-async fn housekeeping(app: Arc<App>, stop: CancellationToken) {
+/// Keeps metrics from growing.
+async fn housekeeping(stop: CancellationToken) {
     let mut upkeep = tokio::time::interval(UPKEEP);
-    let mut sweep = tokio::time::interval(SWEEP);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = upkeep.tick() => metrics::upkeep(),
-            _ = sweep.tick() => {
-                if let Err(error) = app.store.session_sweep(app.clock.now_ms(), SWEEP_ROWS).await {
-                    tracing::warn!(%error, "old sessions could not be forgotten");
-                }
-            }
         }
     }
 }
 
-/// Cancels `stop` on Ctrl-C and, on Unix, on SIGTERM. A second signal ends the process at once.
-fn stop_on_signal(stop: CancellationToken) -> Result<(), Failure> {
+/// Cancels `stop` on Ctrl-C and, on Unix, on SIGTERM. A second signal ends the process at once. Signals are caught from
+/// this call on; the future acts on them and never ends.
+fn stop_on_signal(
+    stop: CancellationToken,
+) -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
     #[cfg(unix)]
     let mut terminate = {
         use tokio::signal::unix::{SignalKind, signal};
         signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?
     };
-    tokio::spawn(async move {
+    Ok(async move {
         loop {
             #[cfg(unix)]
             tokio::select! {
@@ -133,6 +166,5 @@ fn stop_on_signal(stop: CancellationToken) -> Result<(), Failure> {
             tracing::info!("stopping: open requests may end; a second signal stops at once");
             stop.cancel();
         }
-    });
-    Ok(())
+    })
 }

@@ -12,6 +12,7 @@ pub use sources::{Layers, Source};
 
 use crate::app;
 use crate::http::{HttpSettings, IpBlock};
+use dgon_control_plane_store::retention::Periods;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -97,6 +98,8 @@ pub struct Config {
     pub stop_timeout: Duration,
     /// Folder of the packages that machines may download.
     pub downloads_dir: Option<PathBuf>,
+    /// How long what was measured and received is kept.
+    pub retention: Periods,
     /// How much is logged.
     pub log_level: LevelFilter,
     /// How.
@@ -137,6 +140,12 @@ impl Config {
             downloads_dir: layers
                 .optional("downloads_dir", |text| Ok(text.to_owned()))?
                 .map(PathBuf::from),
+            retention: Periods {
+                receipts_days: layers.number("retention.receipts_days", 180, 36_500)?,
+                raw_days: layers.number("retention.raw_days", 1, 3_650)?,
+                minutes_days: layers.number("retention.minutes_days", 2, 3_650)?,
+                sums_days: layers.number("retention.sums_days", 2, 36_500)?,
+            },
             log_level: layers.one_of(
                 "log.level",
                 &[
@@ -177,6 +186,7 @@ impl Config {
     pub fn app_settings(&self) -> app::Settings {
         app::Settings {
             public_url: self.public_url.clone(),
+            retention: self.retention,
             ..app::Settings::default()
         }
     }

@@ -31,7 +31,7 @@ const fn setting(
 }
 
 /// All settings, in the order of the documentation.
-pub const SETTINGS: [Setting; 12] = [
+pub const SETTINGS: [Setting; 16] = [
     setting(
         "bind",
         "DGON_BIND",
@@ -94,6 +94,30 @@ pub const SETTINGS: [Setting; 12] = [
         "DGON_DOWNLOADS_DIR",
         "",
         "Folder with packages of the agent, for GET /install.sh and /downloads. Empty: none are offered.",
+    ),
+    setting(
+        "retention.receipts_days",
+        "DGON_RETENTION_RECEIPTS_DAYS",
+        "180",
+        "How long receipts are kept, days; 180 at least.",
+    ),
+    setting(
+        "retention.raw_days",
+        "DGON_RETENTION_RAW_DAYS",
+        "30",
+        "How long heartbeats and probes are kept, days.",
+    ),
+    setting(
+        "retention.minutes_days",
+        "DGON_RETENTION_MINUTES_DAYS",
+        "30",
+        "How long sums are kept per minute, days; then they are kept per hour.",
+    ),
+    setting(
+        "retention.sums_days",
+        "DGON_RETENTION_SUMS_DAYS",
+        "365",
+        "How long sums are kept, days.",
     ),
     setting(
         "log.level",

@@ -14,7 +14,8 @@ pub struct Health {
     pub status: String,
     /// Version of the control plane.
     pub version: String,
-    /// What cannot serve; empty when all can.
+    /// What cannot serve: `database_read`, `database_write`, `database_lock`, `migrations`, or `task:NAME` for a part of the server
+    /// that ended. Empty when all can.
     pub failing: Vec<String>,
 }
 
@@ -38,16 +39,12 @@ pub async fn healthz() -> (StatusCode, Json<Health>) {
     health(Vec::new())
 }
 
-/// The database answers too. The schema was brought up to date before this server listened.
+/// The server can do its work: the database takes a write and a read, its schema is whole, and every task runs.
+///
+/// The attempts are shared: of each at most one is under way, and its result is good for a second.
 #[utoipa::path(get, path = "/readyz", tag = "operations", security(()),
     responses((status = 200, description = "Requests can be served.", body = Health),
         (status = 503, description = "Something that is needed fails.", body = Health)))]
 pub async fn readyz(State(state): State<HttpState>) -> (StatusCode, Json<Health>) {
-    match state.app.store.ping().await {
-        Ok(()) => health(Vec::new()),
-        Err(error) => {
-            tracing::warn!(%error, "the database does not answer");
-            health(vec!["database".to_owned()])
-        }
-    }
+    health(state.app.failing().await)
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 const HTTP: &str = "api_http_request_duration_seconds";
 const DB: &str = "db_query_duration_seconds";
+const RETENTION: &str = "retention_held_seconds";
 const ACTIVE_NODES: &str = "summary_active_nodes";
 const MODELS_CACHED: &str = "summary_models_cached";
 const REQUESTS_24H: &str = "summary_requests_24h";
@@ -46,6 +47,10 @@ pub fn install() -> Result<(), BuildError> {
         "Time to answer an HTTP request, by route and status code."
     );
     describe_histogram!(DB, "Time of a database operation.");
+    describe_histogram!(
+        RETENTION,
+        "How long deleting a few old rows held up other writers, by table."
+    );
     describe_gauge!(ACTIVE_NODES, "Nodes that serve.");
     describe_gauge!(MODELS_CACHED, "Different models on active nodes.");
     describe_gauge!(REQUESTS_24H, "Receipts of the last 24 hours.");

@@ -3,7 +3,7 @@
 use super::held::Held;
 use super::plan::{Plan, Written};
 use super::queue::FairQueue;
-use super::verify::Checked;
+use super::verify::{Checked, Verified};
 use super::{Fate, Outcome, ReceiptVerdict, Submission};
 use crate::app::{App, DayFact, NodeSession};
 use crate::bus::{CommittedReceipt, Event};
@@ -93,6 +93,13 @@ pub(super) struct Committer {
 }
 
 impl Committer {
+    /// A receipt is durable. One that nobody has signed proves nothing, not even to a probe.
+    fn stored(&self, receipt: &Verified) {
+        if receipt.is_signed {
+            self.app.receipt_stored(&receipt.fields);
+        }
+    }
+
     /// Reads the days of some nodes that sent receipts for the first time since the start.
     async fn load_days(&self) {
         let now_ms = self.app.clock.now_ms();
@@ -202,11 +209,11 @@ impl Committer {
             .collect();
         for (key, head) in &written.heads {
             let reached = self.held.reached(*key, head.seq, now_ms).into_iter();
-            for (seq, fields) in reached {
+            for (seq, receipt) in reached {
                 if !refused.contains(&(*key, seq)) {
-                    self.app.receipt_stored(&fields);
-                    facts.push(DayFact::of(&fields));
-                    committed.push(fields);
+                    self.stored(&receipt);
+                    facts.push(DayFact::of(&receipt.fields));
+                    committed.push(receipt.fields);
                 }
             }
         }
@@ -239,7 +246,7 @@ impl Committer {
                 if let Some(receipt) = &receipt
                     && matches!(fate, Fate::Accepted | Fate::Duplicate)
                 {
-                    self.app.receipt_stored(&receipt.fields);
+                    self.stored(receipt);
                 }
                 match receipt {
                     Some(receipt) if fate == Fate::Accepted => {

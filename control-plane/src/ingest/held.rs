@@ -7,7 +7,6 @@ use super::verify::Verified;
 use crate::app::NodeSession;
 use dgon_protocol::frame::Need;
 use dgon_protocol::limits::RECEIPTS_HELD;
-use dgon_protocol::receipt::Fields;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -86,7 +85,12 @@ impl Held {
     }
 
     /// Forgets what the chain has reached; what stays starts a new wait.
-    pub(super) fn reached(&mut self, key: i64, head_seq: u64, now_ms: i64) -> Vec<(u64, Fields)> {
+    pub(super) fn reached(
+        &mut self,
+        key: i64,
+        head_seq: u64,
+        now_ms: i64,
+    ) -> Vec<(u64, Box<Verified>)> {
         let Some(chain) = self.chains.get_mut(&key) else {
             return Vec::new();
         };
@@ -99,10 +103,7 @@ impl Held {
         chain.bytes -= freed;
         self.bytes -= freed;
         self.forget_if_empty(key);
-        reached
-            .into_iter()
-            .map(|(seq, receipt)| (seq, receipt.fields))
-            .collect()
+        reached.into_iter().collect()
     }
 
     /// Gives up what is held of a chain.

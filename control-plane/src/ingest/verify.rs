@@ -6,7 +6,7 @@
 //! for what it signed in its time: a receipt that ended later than [`KEY_GRACE`] after the rotation, or that comes
 //! after the end which the key's holder stated, is refused with `invalid_key`.
 
-use crate::app::{FormerKey, NodeSession};
+use crate::app::{FormerKey, NodeSession, Signatures};
 use dgon_protocol::chain::Link;
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::id::RequestId;
@@ -28,16 +28,18 @@ static CPUS: LazyLock<Semaphore> = LazyLock::new(|| {
 /// A receipt that was looked at.
 #[derive(Debug)]
 pub enum Checked {
-    /// Its signature holds.
+    /// It is taken: its signature holds, or need not.
     Verified(Box<Verified>),
     /// It is refused.
     Refused(Box<Refused>),
 }
 
-/// A receipt whose signature holds.
+/// A receipt that is taken.
 #[derive(Debug)]
 pub struct Verified {
-    /// Row of the key that it verified under, which is its chain.
+    /// Whether its signature holds; where it does not, the receipt is kept because none is required now.
+    pub is_signed: bool,
+    /// Row of the key that it verified under or should have, which is its chain.
     pub key: i64,
     /// What it says.
     pub fields: Fields,
@@ -108,9 +110,16 @@ fn link(fields: &Fields, entry_hash: Sha256Hash) -> Option<Link> {
 }
 
 /// Verifies receipts of one node, on other threads where there are more than a few.
-pub async fn check_all(node: &Arc<NodeSession>, inputs: Vec<Vec<u8>>) -> Vec<Checked> {
+pub async fn check_all(
+    node: &Arc<NodeSession>,
+    inputs: Vec<Vec<u8>>,
+    signatures: Signatures,
+) -> Vec<Checked> {
     if inputs.len() <= INLINE {
-        return inputs.into_iter().map(|input| check(node, input)).collect();
+        return inputs
+            .into_iter()
+            .map(|input| check(node, input, signatures))
+            .collect();
     }
     // The semaphore is never closed; without a permit the work is merely not limited.
     let _permit = CPUS.acquire().await;
@@ -118,7 +127,7 @@ pub async fn check_all(node: &Arc<NodeSession>, inputs: Vec<Vec<u8>>) -> Vec<Che
     let work = tokio::task::spawn_blocking(move || {
         inputs
             .into_iter()
-            .map(|input| check(&node, input))
+            .map(|input| check(&node, input, signatures))
             .collect()
     });
     // The only failure is a panic in there, which no input can cause; refusing nothing would ack too much,
@@ -127,7 +136,7 @@ pub async fn check_all(node: &Arc<NodeSession>, inputs: Vec<Vec<u8>>) -> Vec<Che
 }
 
 /// Verifies one receipt of `node`.
-pub fn check(node: &NodeSession, input: Vec<u8>) -> Checked {
+pub fn check(node: &NodeSession, input: Vec<u8>, signatures: Signatures) -> Checked {
     let receipt = match Receipt::parse(&input) {
         Ok(receipt) => receipt,
         Err(error) => {
@@ -152,7 +161,7 @@ pub fn check(node: &NodeSession, input: Vec<u8>) -> Checked {
             ErrorType::WrongNode,
             "the receipt names another node than the one that sends it",
         ))
-    } else if !signer.holds {
+    } else if !signer.holds && signatures == Signatures::Required {
         Some((
             ErrorType::InvalidSignature,
             "receipt signature verification failed",
@@ -163,6 +172,7 @@ pub fn check(node: &NodeSession, input: Vec<u8>) -> Checked {
             .and_then(|former| outlived(former, &receipt.fields))
             .map(|why| (ErrorType::InvalidKey, why))
     };
+    let is_signed = signer.holds;
     let key = signer.former.map_or(node.node_key_id, |former| former.id);
     let entry_hash = receipt.entry_hash();
     if let Some((kind, message)) = refusal {
@@ -183,6 +193,7 @@ pub fn check(node: &NodeSession, input: Vec<u8>) -> Checked {
     };
     let fields = receipt.fields;
     Checked::Verified(Box::new(Verified {
+        is_signed,
         key,
         fields,
         entry_hash,

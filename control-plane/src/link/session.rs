@@ -203,7 +203,7 @@ impl Listening {
             .map(|receipt| Box::<str>::from(receipt).into_string().into_bytes())
             .collect();
         let count = inputs.len();
-        let checked = check_all(&self.node, inputs).await;
+        let checked = check_all(&self.node, inputs, self.app.switches.signatures()).await;
         if checked.len() != count {
             return Err(End::unavailable("receipts could not be verified"));
         }

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
 
 /// Batches that wait for one session.
 pub const BATCHES_QUEUED: usize = 64;
@@ -55,7 +56,11 @@ impl Hub {
         let batches = hub.batches.subscribe();
         if !*is_running {
             *is_running = true;
-            tokio::spawn(Task::new(Arc::clone(app)).run());
+            let (task, done) = (Task::new(Arc::clone(app)), CancellationToken::new());
+            let app = Arc::clone(app);
+            tokio::spawn(async move {
+                app.supervisor.watch("live", &done, task.run(&done)).await;
+            });
         }
         batches
     }
@@ -91,7 +96,8 @@ impl Task {
         }
     }
 
-    async fn run(mut self) {
+    /// Runs until nobody looks, and cancels `done` then.
+    async fn run(mut self, done: &CancellationToken) {
         let mut events = self.app.bus.subscribe();
         let mut quiet = tokio::time::interval(QUIET);
         quiet.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -109,7 +115,7 @@ impl Task {
                 }
                 _ = quiet.tick() => {
                     if self.app.live.is_deserted() {
-                        return;
+                        return done.cancel();
                     }
                     self.pending.time_passed();
                 }

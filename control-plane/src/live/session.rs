@@ -253,7 +253,10 @@ impl Session {
 
     async fn recheck(&mut self) -> Result<(), End> {
         let Some(family_id) = &self.access.family_id else {
-            return Ok(());
+            return match self.app.switches.anonymous_overview() {
+                true => Ok(()),
+                false => Err(End::Close(CLOSE_SIGN_IN, "the overview is shut; sign in")),
+            };
         };
         let now_ms = self.app.clock.now_ms();
         match self.app.store.session_is_live(family_id, now_ms).await {

@@ -1,4 +1,4 @@
-//! Writes what nodes say of themselves and their heartbeats in batches, and forgets old raw ones a few at a time.
+//! Writes what nodes say of themselves and their heartbeats in batches.
 //!
 //! After a restart all nodes come back at once: a commit for each would keep receipts waiting for a minute.
 
@@ -13,8 +13,6 @@ use tokio_util::sync::CancellationToken;
 const BATCH: usize = 500;
 /// Reports per transaction: each may bring hundreds of rows of what its node offers.
 const REPORTS: usize = 100;
-/// Old rows per statement.
-const EXPIRE_ROWS: u32 = 1000;
 
 /// Runs until `stop`, and writes what is left then.
 pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
@@ -25,7 +23,6 @@ pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
             _ = tick.tick() => {
                 write_reports(&app).await;
                 write(&app).await;
-                expire(&app).await;
             }
             () = stop.cancelled() => {
                 write_reports(&app).await;
@@ -117,16 +114,5 @@ async fn write(app: &App) {
                 .heartbeats_not_written(&unwritten[position * BATCH..]);
             return;
         }
-    }
-}
-
-async fn expire(app: &App) {
-    let keep_ms = i64::try_from(app.settings.heartbeat_retention.as_millis()).unwrap_or(i64::MAX);
-    let before_ms = app.clock.now_ms().saturating_sub(keep_ms);
-    if let Err(error) = app.store.heartbeats_expire(before_ms, EXPIRE_ROWS).await {
-        tracing::error!(
-            error = &error as &dyn std::error::Error,
-            "old heartbeats not deleted"
-        );
     }
 }

@@ -1,9 +1,12 @@
 //! What runs by itself: committing receipts, writing heartbeats, lifecycle and probes, retention.
 //!
-//! Each task is idempotent and bounded per run; it wakes by timer and, where waiting would show, by signal.
+//! Each task is idempotent and bounded per run; it wakes by timer and, where waiting would show, by signal. None may
+//! end by itself: [`crate::supervisor`] watches each.
 
+pub mod database_lock;
 mod heartbeats;
 mod lifecycle;
+mod retention;
 mod windows;
 
 use crate::app::{App, SessionEnd};
@@ -15,13 +18,44 @@ use tokio_util::task::TaskTracker;
 /// finishes what it holds; wait for the tracker to see that.
 pub fn spawn(app: &Arc<App>, stop: &CancellationToken) -> TaskTracker {
     let tracker = TaskTracker::new();
-    tracker.spawn(crate::ingest::commit::run(Arc::clone(app), stop.clone()));
-    tracker.spawn(heartbeats::run(Arc::clone(app), stop.clone()));
-    tracker.spawn(lifecycle::run(Arc::clone(app), stop.clone()));
-    tracker.spawn(windows::run(Arc::clone(app), stop.clone()));
-    tracker.spawn(drain(Arc::clone(app), stop.clone()));
+    let start = |name, task| start(&tracker, app, stop, name, task);
+    start(
+        "committer",
+        Box::pin(crate::ingest::commit::run(Arc::clone(app), stop.clone())),
+    );
+    start(
+        "heartbeats",
+        Box::pin(heartbeats::run(Arc::clone(app), stop.clone())),
+    );
+    start(
+        "lifecycle",
+        Box::pin(lifecycle::run(Arc::clone(app), stop.clone())),
+    );
+    start(
+        "windows",
+        Box::pin(windows::run(Arc::clone(app), stop.clone())),
+    );
+    start("drain", Box::pin(drain(Arc::clone(app), stop.clone())));
+    start(
+        "retention",
+        Box::pin(retention::run(Arc::clone(app), stop.clone())),
+    );
     tracker.close();
     tracker
+}
+
+type Task = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Starts one task under the supervisor of `app`.
+pub(crate) fn start(
+    tracker: &TaskTracker,
+    app: &Arc<App>,
+    stop: &CancellationToken,
+    name: &'static str,
+    task: Task,
+) {
+    let (app, stop) = (Arc::clone(app), stop.clone());
+    tracker.spawn(async move { app.supervisor.watch(name, &stop, task).await });
 }
 
 /// Ends all links when the program stops, so that agents come back when it is up again.

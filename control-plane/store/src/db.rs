@@ -130,7 +130,32 @@ impl Store {
         .map_err(StoreError::Migrate)
     }
 
-    /// Whether the database answers, for `/readyz`.
+    /// Whether every migration that this program has was applied; that there are later ones is no fault.
+    ///
+    /// # Errors
+    /// [`StoreError::Query`].
+    pub async fn is_migrated(&self) -> Result<bool, StoreError> {
+        let applied: Vec<i64> = crate::on_read!(self, conn =>
+            sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success")
+                .fetch_all(conn)
+                .await
+                .map_err(StoreError::query("store.is_migrated")))?;
+        let known = match self.dialect() {
+            Dialect::Sqlite => &SQLITE_MIGRATIONS,
+            Dialect::Postgres => &POSTGRES_MIGRATIONS,
+        };
+        Ok(known.iter().all(|known| applied.contains(&known.version)))
+    }
+
+    /// Which database answers.
+    pub fn dialect(&self) -> Dialect {
+        match self.backend {
+            Backend::Sqlite { .. } => Dialect::Sqlite,
+            Backend::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// Whether the database answers.
     ///
     /// # Errors
     /// [`StoreError::Query`].

@@ -20,6 +20,16 @@ pub enum StoreError {
         "cannot lock the database; check that its folder is there and that this user may write it"
     )]
     Lock(#[source] std::io::Error),
+    /// Another control plane serves from the database.
+    #[error(
+        "another control plane serves from this database: {holder}. Two at once would tear the chains of receipts and \
+         the states of nodes apart, so this one does not start. Stop the other one, or give this one a database of its \
+         own with --data-dir or DATABASE_URL. Other commands, such as token create, work beside it"
+    )]
+    InUse {
+        /// Which.
+        holder: String,
+    },
     /// A statement failed.
     #[error("the database refused {op}")]
     Query {

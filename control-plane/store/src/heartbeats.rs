@@ -1,7 +1,7 @@
 //! Heartbeats: raw rows, kept for a short time, and the latest of each node on its own row.
 
 use crate::db::Backend;
-use crate::{Store, StoreError, in_tx, on_write};
+use crate::{Store, StoreError, in_tx};
 use dgon_protocol::id::NodeId;
 
 /// A heartbeat to be written.
@@ -82,21 +82,5 @@ impl Store {
             }
         });
         Ok(())
-    }
-
-    /// Deletes at most `limit` raw heartbeats older than `before_ms`; how many went.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn heartbeats_expire(&self, before_ms: i64, limit: u32) -> Result<u64, StoreError> {
-        on_write!(self, conn => sqlx::query(
-                "DELETE FROM heartbeats WHERE id IN \
-                 (SELECT id FROM heartbeats WHERE at_ms < $1 ORDER BY at_ms LIMIT $2)")
-            .bind(before_ms)
-            .bind(i64::from(limit))
-            .execute(conn)
-            .await
-            .map(|done| done.rows_affected())
-            .map_err(StoreError::query("heartbeat.expire")))
     }
 }

@@ -110,6 +110,8 @@ pub struct ReceiptDetail {
     pub entry_hash: Vec<u8>,
     /// The key that signed, 32 bytes.
     pub public_key: Vec<u8>,
+    /// Whether its signature held when it was stored.
+    pub verified: bool,
     /// Its short name.
     pub key_id: String,
     /// Since when the key is valid, unix ms.
@@ -410,7 +412,7 @@ impl Store {
         statement
             .sql(COLUMNS)
             .sql(
-                ", r.entry, r.entry_hash, k.public_key, k.key_id, k.valid_from_ms AS key_valid_from_ms, \
+                ", r.entry, r.entry_hash, r.verified, k.public_key, k.key_id, k.valid_from_ms AS key_valid_from_ms, \
                  (SELECT p.request_id FROM receipts p \
                    WHERE p.node_key_id = r.node_key_id AND p.seq = r.seq - 1) AS prev_request_id, \
                  (SELECT n.request_id FROM receipts n \

@@ -323,31 +323,4 @@ impl Store {
             true
         }))
     }
-
-    /// Forgets sessions that ended before `before_ms`, at most `limit` of them. How many went.
-    ///
-    /// # Errors
-    /// [`StoreError::Query`].
-    pub async fn session_sweep(&self, before_ms: i64, limit: i64) -> Result<u64, StoreError> {
-        Ok(crate::in_tx!(self, "session.sweep", tx => {
-            sqlx::query(
-                "DELETE FROM session_tokens WHERE family_id IN \
-                 (SELECT family_id FROM session_families WHERE expires_at_ms < $1 ORDER BY expires_at_ms LIMIT $2)",
-            )
-            .bind(before_ms)
-            .bind(limit)
-            .execute(&mut *tx)
-            .await
-            .map_err(StoreError::query("session.sweep"))?;
-            sqlx::query(
-                "DELETE FROM session_families WHERE expires_at_ms < $1 AND NOT EXISTS \
-                 (SELECT 1 FROM session_tokens t WHERE t.family_id = session_families.family_id)",
-            )
-            .bind(before_ms)
-            .execute(&mut *tx)
-            .await
-            .map_err(StoreError::query("session.sweep"))?
-            .rows_affected()
-        }))
-    }
 }

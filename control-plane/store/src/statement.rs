@@ -42,6 +42,12 @@ impl Statement {
         self
     }
 
+    /// Goes on with another statement.
+    pub(crate) fn append(&mut self, other: Self) -> &mut Self {
+        self.0.extend(other.0);
+        self
+    }
+
     /// The statement for one database.
     pub(crate) fn build<DB>(self) -> QueryBuilder<DB>
     where

@@ -1,7 +1,8 @@
 //! Lists, sums and details as each kind of person sees them.
 
 use crate::server::{NOW_MS, Server, Who, on_both};
-use dgon_control_plane::accounts::{ANONYMOUS_OVERVIEW, Role};
+use dgon_control_plane::accounts::Role;
+use dgon_control_plane::app::ANONYMOUS_OVERVIEW;
 use dgon_control_plane_model::sketch::Sketch;
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_protocol::key::PublicKey;
@@ -310,6 +311,49 @@ async fn a_receipt_verifies_from_what_is_served() {
         );
         let nothing = server.get(&admin, "/receipts/r_unknown/raw").await;
         assert_eq!(nothing.status, StatusCode::NOT_FOUND);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn sums_of_a_range_stay_the_same_when_its_minutes_become_hours() {
+    on_both(2, 300, |server| async move {
+        let admin = server.sign_in(Role::Admin).await;
+        // Borders within an hour: what sticks out is counted receipt by receipt.
+        let at = |minutes: i64| {
+            jiff::Timestamp::from_millisecond(NOW_MS - minutes * 60_000)
+                .expect("a time")
+                .to_string()
+        };
+        let paths = ["", "&node_id=node-00001"].map(|node| {
+            let (from, to) = (at(700), at(250));
+            format!("/receipts/aggregate?from={from}&to={to}{node}")
+        });
+        let mut before = Vec::new();
+        for path in &paths {
+            before.push(server.read(&admin, path).await);
+        }
+        server.advance_days(31);
+        // Signed in anew: sessions of before have ended.
+        let admin = server.sign_in_again(Role::Admin).await;
+        let (mut from, minute) = (0, NOW_MS / 60_000);
+        while let Some(hour) = server.app.store.rollups_hour(from, minute).await.unwrap() {
+            while server.app.store.rollups_fold(hour, 10).await.unwrap().rows > 0 {}
+            from = hour + 60;
+        }
+        for (path, before) in paths.iter().zip(before) {
+            let after = server.read(&admin, path).await;
+            assert!(before["count"].as_i64().unwrap() > 50, "{before}");
+            for field in [
+                "count",
+                "tokens_input",
+                "tokens_output",
+                "failures",
+                "complete",
+            ] {
+                assert_eq!(after[field], before[field], "{field} of {path}");
+            }
+        }
     })
     .await;
 }

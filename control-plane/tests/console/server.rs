@@ -136,6 +136,16 @@ impl Server {
             .user_create(address, Some(PASSWORD.into()), roles, "cli", &origin)
             .await
             .expect("user");
+        self.sign_in_again(role).await
+    }
+
+    pub(crate) fn advance_days(&self, days: i64) {
+        self.app.clock.advance(days * 86_400_000);
+    }
+
+    /// Signs a person in who was made by [`Server::sign_in`].
+    pub(crate) async fn sign_in_again(&self, role: Role) -> Who {
+        let email = format!("{}@example.org", role.as_str());
         let response = client()
             .post(format!("http://{}/api/v1/auth/login", self.address))
             .json(&json!({ "email": email, "password": PASSWORD }))

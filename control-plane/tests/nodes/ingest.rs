@@ -5,7 +5,8 @@ use dgon_control_plane::app::{Clock, Settings};
 use dgon_control_plane_model::lifecycle::State;
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::{Need, ToAgent};
-use dgon_testkit::fleet::{SimLink, unix_now};
+use dgon_protocol::id::RequestId;
+use dgon_testkit::fleet::{SimLink, SimReceipt, unix_now};
 use std::time::Duration;
 
 async fn need(link: &mut SimLink) -> Need {
@@ -300,4 +301,41 @@ async fn postgresql_answers_alike() {
     let (acked, reason) = quarantined(&mut link).await;
     assert_eq!(reason, "conflicting_receipt");
     assert_eq!((acked.acked_seq, acked.refused.len()), (after.seq, 1));
+}
+
+#[tokio::test]
+async fn a_chain_goes_on_after_its_old_receipts_are_gone() {
+    let settings = Settings {
+        retention_interval: Duration::from_millis(20),
+        ..quick()
+    };
+    let now_ms = i64::try_from(unix_now().as_millis()).expect("a time");
+    let clock = Clock::manual(now_ms);
+    let server = Server::start_with(settings, clock.clone()).await;
+    let mut agent = server.agent("a").await;
+    let mut link = agent.connect().await.expect("connect");
+    let old = agent.next_receipt().expect("receipt");
+    link.send_receipts([&old]).await.expect("send");
+    ack(&mut link, old.seq).await;
+    let stored = |receipt: &SimReceipt| {
+        let text: serde_json::Value = serde_json::from_str(receipt.text()).expect("JSON");
+        let id = RequestId::parse(text["request_id"].as_str().expect("id")).expect("id");
+        let store = server.app.store.clone();
+        async move { store.inspect().receipt_exists(&id).await.expect("read") }
+    };
+    assert!(stored(&old).await);
+    clock.advance(181 * 86_400_000);
+    let gone = async { while stored(&old).await {} };
+    tokio::time::timeout(SOON, gone).await.expect("deleted");
+    let next = agent.next_receipt().expect("receipt");
+    link.send_receipts([&next]).await.expect("send");
+    let acked = ack(&mut link, next.seq).await;
+    assert_eq!((acked.acked_seq, acked.refused.len()), (next.seq, 0));
+    assert!(stored(&next).await, "what is new is kept");
+    // An agent that sends its archive again is told that it was had, and nothing comes back.
+    link.send_receipts([&old]).await.expect("send");
+    let acked = ack(&mut link, next.seq).await;
+    assert_eq!((acked.acked_seq, acked.refused.len()), (next.seq, 0));
+    assert!(!stored(&old).await, "what had its time stays away");
+    assert_eq!(server.state(&agent), State::PendingProbe);
 }

@@ -7,8 +7,11 @@
 )]
 
 use crate::support::{Browser, Server};
+use dgon_control_plane::app::Settings;
+use dgon_control_plane::http::HttpSettings;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
+use std::time::Duration;
 
 #[tokio::test]
 async fn every_error_has_the_one_shape_and_the_id_of_its_request() {
@@ -154,7 +157,11 @@ async fn pages_are_asked_for_anew_and_missing_files_are_missing() {
 
 #[tokio::test]
 async fn health_and_metrics_answer() {
-    let server = Server::start().await;
+    let settings = Settings {
+        ready_fresh: Duration::ZERO,
+        ..Settings::default()
+    };
+    let server = Server::start_with(settings, HttpSettings::default()).await;
     let mut browser = Browser::new(&server);
     assert_eq!(browser.get("/healthz").await.json["status"], "ok");
     assert_eq!(browser.get("/readyz").await.status, StatusCode::OK);
@@ -170,6 +177,9 @@ async fn health_and_metrics_answer() {
     server.state.app.store.close().await;
     let broken = browser.get("/readyz").await;
     assert_eq!(broken.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(broken.json["failing"], json!(["database"]));
+    assert_eq!(
+        broken.json["failing"],
+        json!(["database_read", "database_write"])
+    );
     assert_eq!(browser.get("/healthz").await.status, StatusCode::OK);
 }

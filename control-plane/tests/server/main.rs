@@ -6,7 +6,10 @@ mod commands;
 mod configuration;
 mod downloads;
 mod errors_and_headers;
+mod flags;
+mod one_server;
 mod openapi;
+mod readiness;
 mod sign_in;
 #[path = "../support/mod.rs"]
 mod support;

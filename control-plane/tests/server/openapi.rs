@@ -162,7 +162,7 @@ async fn call(server: &Server, role: Option<Role>, method: &str, path: &str) -> 
     let address: Vec<&str> = path
         .split('/')
         .map(|part| match part {
-            "{name}" => "public_receipts",
+            "{name}" => "open_registration",
             part if part.starts_with('{') => "none",
             part => part,
         })

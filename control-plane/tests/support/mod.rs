@@ -39,11 +39,14 @@ impl Server {
     }
 
     pub(crate) async fn start_with(settings: Settings, http: HttpSettings) -> Self {
+        Self::start_at(settings, http, Clock::manual(NOW_MS)).await
+    }
+
+    pub(crate) async fn start_at(settings: Settings, http: HttpSettings, clock: Clock) -> Self {
         let dir = tempfile::tempdir().expect("temporary directory");
         let url = format!("sqlite:{}", dir.path().join("dgon.db").display());
         let store = Store::open(&url).await.expect("open");
         store.migrate().await.expect("migrate");
-        let clock = Clock::manual(NOW_MS);
         let key = MasterKey::from_bytes([7; 32]);
         let app: Arc<App> = App::new(store, settings, key, clock.clone());
         app.load().await.expect("load");

@@ -5,7 +5,7 @@ mod receipts;
 mod summary;
 
 pub use nodes::NodeQuery;
-pub use receipts::ReceiptQuery;
+pub use receipts::{Reader, ReceiptQuery};
 pub use summary::SummaryCache;
 
 use dgon_control_plane_store::StoreError;

@@ -6,10 +6,11 @@ use crate::app::viewer::Viewer;
 use crate::app::views::{
     Page, ReceiptAggregate, ReceiptChainView, ReceiptDetail, ReceiptRow, VerificationView, time,
 };
-use dgon_control_plane_model::rollup::{MINUTE_MS, QUARTER_MINUTES, Sums};
+use dgon_control_plane_model::rollup::{DAY_MINUTES, MINUTE_MS, QUARTER_MINUTES, Sums};
 use dgon_control_plane_store::Scope;
 use dgon_control_plane_store::receipt_queries::{ReceiptDetail as StoredDetail, ReceiptFilter};
 use dgon_control_plane_store::rollups::RollupRange;
+use dgon_control_plane_store::rollups_fold::HOUR_MINUTES;
 use dgon_protocol::id::RequestId;
 use dgon_protocol::key::{PublicKey, hex};
 use dgon_protocol::receipt::{Source, Status, Verdict};
@@ -46,6 +47,15 @@ pub struct ReceiptQuery {
     pub limit: Option<i64>,
     /// From the page before.
     pub cursor: Option<String>,
+}
+
+/// Who reads one receipt.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    /// Whose receipts are theirs.
+    pub viewer: Viewer,
+    /// Whether everybody may read a receipt whose id they know.
+    pub is_public: bool,
 }
 
 impl ReceiptQuery {
@@ -171,11 +181,7 @@ impl App {
         let scope = viewer.receipts().ok_or(QueryError::NotShown)?;
         let now_ms = self.clock.now_ms();
         let filter = query.filter(scope);
-        let step = if filter.node_id.is_some() {
-            1
-        } else {
-            QUARTER_MINUTES
-        };
+        let step = self.sums_step(&filter, now_ms);
         let parts = cut(filter.from_ms, filter.to_ms, step).filter(|_| is_rolled_up(&filter));
         let (sums, complete) = match parts {
             Some(parts) => self.sum_parts(&filter, parts).await?,
@@ -198,6 +204,21 @@ impl App {
         })
     }
 
+    /// Minutes of the finest step that the sums of a range surely have: old ones are folded into hours.
+    fn sums_step(&self, filter: &ReceiptFilter, now_ms: i64) -> i64 {
+        let kept_ms = i64::from(self.settings.retention.minutes_days) * DAY_MINUTES * MINUTE_MS;
+        // An hour more: a border within the hour that is folded next must not depend on when that happens.
+        let folded_ms = now_ms - kept_ms + HOUR_MINUTES * MINUTE_MS;
+        let mut borders = [filter.from_ms, filter.to_ms].into_iter().flatten();
+        if borders.any(|border| border < folded_ms) {
+            HOUR_MINUTES
+        } else if filter.node_id.is_some() {
+            1
+        } else {
+            QUARTER_MINUTES
+        }
+    }
+
     async fn sum_parts(
         &self,
         filter: &ReceiptFilter,
@@ -213,6 +234,8 @@ impl App {
         for (_, sums) in self.store.rollups_range(&range).await? {
             total.merge(&sums);
         }
+        let kept_ms = i64::from(self.settings.retention.receipts_days) * DAY_MINUTES * MINUTE_MS;
+        let receipts_from_ms = self.clock.now_ms() - kept_ms;
         for (from_ms, to_ms) in parts.edges {
             let edge = ReceiptFilter {
                 from_ms: Some(from_ms),
@@ -221,20 +244,31 @@ impl App {
             };
             let scan = self.store.receipts_scan(&edge, SCAN_MAX).await?;
             total.merge(&scan.sums);
-            complete &= scan.complete;
+            // Where the receipts are gone the edge cannot be counted.
+            complete &= scan.complete && from_ms >= receipts_from_ms;
         }
         Ok((total, complete))
     }
 
     async fn stored_receipt(
         &self,
-        viewer: &Viewer,
+        reader: &Reader,
         request_id: &str,
     ) -> Result<Option<StoredDetail>, QueryError> {
-        match viewer.receipts() {
-            None => Err(QueryError::NotShown),
-            Some(scope) => Ok(self.store.receipt_get(&scope, request_id).await?),
+        let own = match reader.viewer.receipts() {
+            Some(scope) => self.store.receipt_get(&scope, request_id).await?,
+            None if reader.is_public => None,
+            None => return Err(QueryError::NotShown),
+        };
+        if own.is_some() || !reader.is_public {
+            return Ok(own);
         }
+        let mut found = self.store.receipt_get(&Scope::All, request_id).await?;
+        if let Some(found) = &mut found {
+            // Who knows one id must not find the others of its chain by it.
+            (found.prev_request_id, found.next_request_id) = (None, None);
+        }
+        Ok(found)
     }
 
     /// One receipt with what is needed to verify it; `None` when there is none or it is another org's.
@@ -243,11 +277,15 @@ impl App {
     /// [`QueryError`].
     pub async fn receipt_detail(
         &self,
-        viewer: &Viewer,
+        reader: &Reader,
         request_id: &str,
     ) -> Result<Option<ReceiptDetail>, QueryError> {
-        let stored = self.stored_receipt(viewer, request_id).await?;
+        let stored = self.stored_receipt(reader, request_id).await?;
         Ok(stored.map(|stored| {
+            let verdict = match stored.verified {
+                true => Verdict::Valid,
+                false => Verdict::InvalidSignature,
+            };
             let key = <[u8; 32]>::try_from(stored.public_key.as_slice()).ok();
             ReceiptDetail {
                 // Entry bytes are JSON, so they are UTF-8.
@@ -259,7 +297,7 @@ impl App {
                 key_id: stored.key_id,
                 key_valid_from: time(stored.key_valid_from_ms),
                 verification: VerificationView {
-                    verdict: Verdict::Valid.as_str().to_owned(),
+                    verdict: verdict.as_str().to_owned(),
                     verified_at: time(stored.row.received_at_ms),
                 },
                 chain: ReceiptChainView {
@@ -278,10 +316,10 @@ impl App {
     /// [`QueryError`].
     pub async fn receipt_raw(
         &self,
-        viewer: &Viewer,
+        reader: &Reader,
         request_id: &str,
     ) -> Result<Option<Vec<u8>>, QueryError> {
-        let stored = self.stored_receipt(viewer, request_id).await?;
+        let stored = self.stored_receipt(reader, request_id).await?;
         Ok(stored.map(|stored| stored.entry))
     }
 }

@@ -145,7 +145,8 @@ pub struct ReceiptDetail {
 /// A verdict.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct VerificationView {
-    /// `valid`: nothing else is stored.
+    /// `valid`, or `invalid_signature` for a receipt that was kept while the flag `enable_signature_verify` was off:
+    /// it is not verified and is never paid.
     pub verdict: String,
     /// When.
     pub verified_at: String,

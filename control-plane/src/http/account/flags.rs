@@ -20,6 +20,10 @@ pub struct FlagView {
     pub default: bool,
     /// What it opens or shuts.
     pub meaning: String,
+    /// False while the product has no place where the value would matter.
+    pub in_effect: bool,
+    /// Why the value changes nothing; `null` when it is in effect.
+    pub note: Option<String>,
 }
 
 /// All feature flags.
@@ -43,6 +47,8 @@ fn view(flags: &Flags) -> FlagList {
         enabled: flags.is_on(flag.name),
         default: flag.default,
         meaning: flag.meaning.to_owned(),
+        in_effect: flag.without_effect.is_none(),
+        note: flag.without_effect.map(str::to_owned),
     });
     FlagList {
         items: items.collect(),

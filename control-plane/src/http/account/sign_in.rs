@@ -1,7 +1,8 @@
 //! Beginning, renewing and ending a session. Tokens travel in cookies alone.
 
 use super::me::Me;
-use crate::accounts::{ANONYMOUS_OVERVIEW, AccountError, SignedIn};
+use crate::accounts::{AccountError, SignedIn};
+use crate::app::ANONYMOUS_OVERVIEW;
 use crate::http::auth::{Caller, MaybePerson};
 use crate::http::error::ApiError;
 use crate::http::extract::Json;

@@ -73,7 +73,7 @@ pub(super) async fn receipts(
     let session = Arc::new(session);
     let count = inputs.len();
     let reserved = app.ingest.reserve(body.len()).await.map_err(unavailable)?;
-    let checked = check_all(&session, inputs).await;
+    let checked = check_all(&session, inputs, app.switches.signatures()).await;
     if checked.len() != count {
         return Err(unavailable(IngestError::Store));
     }

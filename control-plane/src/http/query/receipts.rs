@@ -1,7 +1,7 @@
 //! The receipts list, its sums, and one receipt.
 
 use super::params;
-use super::viewing::SignedIn;
+use super::viewing::{Reading, SignedIn};
 use crate::app::queries::ReceiptQuery;
 use crate::app::views::{Page, ReceiptAggregate, ReceiptDetail, ReceiptRow};
 use crate::http::error::ApiError;
@@ -111,33 +111,35 @@ pub async fn receipt_aggregate(
 /// One receipt with what is needed to verify it.
 ///
 /// # Errors
-/// `not_found` when there is none with this id, or it is another organisation's.
+/// `unauthorized` for strangers unless the flag `public_receipts` is on; `not_found` when there is none with this id,
+/// or, with the flag off, it is another organisation's.
 #[utoipa::path(get, path = "/api/v1/receipts/{request_id}", tag = "receipts",
     params(("request_id" = String, Path, description = "Id of the request.")),
     responses((status = 200, description = "The receipt.", body = ReceiptDetail)))]
 pub async fn receipt_detail(
     State(state): State<HttpState>,
-    SignedIn(viewer): SignedIn,
+    Reading(reader): Reading,
     Path(request_id): Path<String>,
 ) -> Result<Json<ReceiptDetail>, ApiError> {
-    let detail = state.app.receipt_detail(&viewer, &request_id).await?;
+    let detail = state.app.receipt_detail(&reader, &request_id).await?;
     detail.map(Json).ok_or_else(no_receipt)
 }
 
 /// The canonical bytes of a receipt, exactly as they were hashed and chained.
 ///
 /// # Errors
-/// `not_found` when there is none with this id, or it is another organisation's.
+/// `unauthorized` for strangers unless the flag `public_receipts` is on; `not_found` when there is none with this id,
+/// or, with the flag off, it is another organisation's.
 #[utoipa::path(get, path = "/api/v1/receipts/{request_id}/raw", tag = "receipts",
     params(("request_id" = String, Path, description = "Id of the request.")),
     responses((status = 200, description = "The entry bytes; they never change.",
         content_type = "application/json", body = serde_json::Value)))]
 pub async fn receipt_raw(
     State(state): State<HttpState>,
-    SignedIn(viewer): SignedIn,
+    Reading(reader): Reading,
     Path(request_id): Path<String>,
 ) -> Result<Response, ApiError> {
-    let entry = state.app.receipt_raw(&viewer, &request_id).await?;
+    let entry = state.app.receipt_raw(&reader, &request_id).await?;
     let entry = entry.ok_or_else(no_receipt)?;
     let headers = [
         (header::CONTENT_TYPE, "application/json"),

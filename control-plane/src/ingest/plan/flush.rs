@@ -126,5 +126,6 @@ fn row<'a>(insert: &Insert<'a>, now_ms: i64) -> NewReceipt<'a> {
         entry_hash: insert.receipt.entry_hash,
         entry: &insert.receipt.entry,
         received_at_ms: now_ms,
+        verified: insert.receipt.is_signed,
     }
 }

@@ -68,8 +68,11 @@ impl<'a> Plan<'a> {
                 self.fork(node, receipt, link, "another receipt has its seq")
             };
         }
-        let reason = self.gaps.reason(key, seq_column(seq));
-        if reason == Some(ErrorType::ForkedChain.as_str()) || reason == Some(SEVERAL) {
+        let Some(reason) = self.gaps.reason(key, seq_column(seq)) else {
+            // In no gap and not stored: it was stored, and its row has had its time.
+            return Fate::Duplicate;
+        };
+        if reason == ErrorType::ForkedChain.as_str() || reason == SEVERAL {
             let message =
                 format!("the place of seq {seq} was given up for good after refused receipts");
             return refusal(ErrorType::ForkedChain, &message);

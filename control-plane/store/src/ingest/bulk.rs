@@ -9,8 +9,8 @@ use std::sync::LazyLock;
 
 const COLUMNS: &str = "request_id, node_id, node_key_id, seq, received_at_ms, version, region, model_id, runtime, \
      source, status, ts_start, ts_end, tokens_input, tokens_output, tokens_cached, ttft_ms, latency_ms, p95_ms, \
-     cache_hit, hedged, entry_hash, entry, tokens_source, org_id";
-const COLUMN_COUNT: usize = 25;
+     cache_hit, hedged, entry_hash, entry, tokens_source, org_id, verified";
+const COLUMN_COUNT: usize = 26;
 
 /// Rows per statement. Few sizes, so that each statement is prepared once and kept.
 const CHUNKS: [usize; 3] = [64, 8, 1];
@@ -72,7 +72,8 @@ async fn insert_sqlite(
                     .bind(receipt.entry_hash.0.as_slice())
                     .bind(receipt.entry)
                     .bind(f.tokens_source.map(TokensSource::as_str))
-                    .bind(receipt.org_id);
+                    .bind(receipt.org_id)
+                    .bind(receipt.verified);
             }
             inserted += query.execute(&mut *tx).await?.rows_affected();
         }
@@ -91,11 +92,11 @@ async fn insert_postgres(
     }
     let sql = "INSERT INTO receipts (request_id, node_id, node_key_id, seq, received_at_ms, version, region, \
          model_id, runtime, source, status, ts_start, ts_end, tokens_input, tokens_output, tokens_cached, ttft_ms, \
-         latency_ms, p95_ms, cache_hit, hedged, entry_hash, entry, tokens_source, org_id) \
+         latency_ms, p95_ms, cache_hit, hedged, entry_hash, entry, tokens_source, org_id, verified) \
          SELECT * FROM UNNEST($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], \
          $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::bigint[], $13::bigint[], $14::bigint[], \
          $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::boolean[], $21::boolean[], \
-         $22::bytea[], $23::bytea[], $24::text[], $25::text[]) ON CONFLICT DO NOTHING";
+         $22::bytea[], $23::bytea[], $24::text[], $25::text[], $26::boolean[]) ON CONFLICT DO NOTHING";
     let done = sqlx::query(sql)
         .bind(column!(r => r.fields.request_id.as_str()))
         .bind(column!(r => r.fields.node_id.as_str()))
@@ -122,6 +123,7 @@ async fn insert_postgres(
         .bind(column!(r => r.entry))
         .bind(column!(r => r.fields.tokens_source.map(TokensSource::as_str)))
         .bind(column!(r => r.org_id))
+        .bind(column!(r => r.verified))
         .execute(&mut *tx)
         .await?;
     Ok(done.rows_affected())

@@ -19,7 +19,7 @@ use std::collections::HashMap;
 /// A verified receipt to be stored.
 #[derive(Debug, Clone, Copy)]
 pub struct NewReceipt<'a> {
-    /// Key that it verified under.
+    /// Key that it verified under, or should have.
     pub node_key_id: i64,
     /// Its place in the chain; `None` outside of a chain.
     pub seq: Option<i64>,
@@ -35,6 +35,8 @@ pub struct NewReceipt<'a> {
     pub entry: &'a [u8],
     /// When it is committed, unix ms.
     pub received_at_ms: i64,
+    /// Whether its signature held.
+    pub verified: bool,
 }
 
 impl NewReceipt<'_> {
@@ -317,8 +319,7 @@ impl IngestTx {
         at_ms: i64,
     ) -> Result<(), StoreError> {
         const OP: &str = "receipt.gap";
-        const CHANGE: &str =
-            "UPDATE chain_gaps SET from_seq = $2, to_seq = $3, reason = $4 WHERE id = $1";
+        const CHANGE: &str = "UPDATE chain_gaps SET from_seq = $2, to_seq = $3, reason = $4, detected_at_ms = $5 WHERE id = $1";
         const ADD: &str = "INSERT INTO chain_gaps (node_id, node_key_id, from_seq, to_seq, reason, detected_at_ms, org_id) \
              VALUES ($1, $2, $3, $4, $5, $6, (SELECT org_id FROM nodes WHERE node_id = $1))";
         let (node_id, node_key_id) = node;
@@ -328,6 +329,7 @@ impl IngestTx {
                 .bind(gap.from_seq)
                 .bind(gap.to_seq)
                 .bind(gap.reason.as_str())
+                .bind(at_ms)
                 .execute(&mut **tx)
                 .await
                 .map(drop),

@@ -8,6 +8,7 @@ mod node_keys;
 mod node_queries;
 mod receipt_queries;
 mod receipt_search;
+mod retention;
 mod rollups;
 mod schema;
 #[path = "../support/mod.rs"]

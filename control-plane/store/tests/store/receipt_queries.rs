@@ -194,6 +194,7 @@ async fn what_the_counts_are_worth_is_kept_and_sums_say_what_they_lack() {
         let rows: Vec<NewReceipt<'_>> = fields
             .iter()
             .map(|fields| NewReceipt {
+                verified: true,
                 node_key_id,
                 seq: None,
                 region: "eu-west",
@@ -265,6 +266,7 @@ async fn pages_stay_while_receipts_arrive() {
         fresh.request_id = RequestId::parse("fresh").expect("id");
         let key = store.node_key_current(&fresh.node_id).await.expect("key");
         let row = NewReceipt {
+            verified: true,
             node_key_id: key.expect("some").id,
             seq: None,
             region: "eu-west",

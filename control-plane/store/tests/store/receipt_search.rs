@@ -58,6 +58,7 @@ async fn insert(store: &Store, like: &Seeded, change: impl Fn(&mut Fields), hash
         entry_hash: hash,
         entry: b"{}",
         received_at_ms: END_MS + 1,
+        verified: true,
     };
     let mut tx = store.ingest_begin().await.expect("begin");
     assert!(tx.insert(&[row]).await.expect("insert").is_empty());

@@ -200,6 +200,10 @@ export type FlagView = {
      */
     enabled: boolean;
     /**
+     * False while the product has no place where the value would matter.
+     */
+    in_effect: boolean;
+    /**
      * What it opens or shuts.
      */
     meaning: string;
@@ -207,6 +211,10 @@ export type FlagView = {
      * Name.
      */
     name: string;
+    /**
+     * Why the value changes nothing; `null` when it is in effect.
+     */
+    note?: string | null;
 };
 
 /**
@@ -293,7 +301,8 @@ export type GpuView = {
  */
 export type Health = {
     /**
-     * What cannot serve; empty when all can.
+     * What cannot serve: `database_read`, `database_write`, `database_lock`, `migrations`, or `task:NAME` for a part of the server
+     * that ended. Empty when all can.
      */
     failing: Array<string>;
     /**
@@ -1341,7 +1350,8 @@ export type Trends = {
  */
 export type VerificationView = {
     /**
-     * `valid`: nothing else is stored.
+     * `valid`, or `invalid_signature` for a receipt that was kept while the flag `enable_signature_verify` was off:
+     * it is not verified and is never paid.
      */
     verdict: string;
     /**

@@ -1,0 +1,106 @@
+//! Lets old rows go, a few at a time, and folds old sums into hours.
+//!
+//! The rules are `store::retention`. A run goes table by table; after each step it waits at least nine times as long as
+//! the step held up other writers, so that ingest has nine tenths of the time, and a step that took long makes the next
+//! ones smaller. What a run does not get done waits for nothing: the run goes on until all that is too old is gone.
+
+use crate::app::App;
+use dgon_control_plane_model::rollup::minute_of;
+use dgon_control_plane_store::StoreError;
+use dgon_control_plane_store::retention::{RULES, Step};
+use dgon_control_plane_store::rollups_fold::HOUR_MINUTES;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+/// Rows per statement, at first and at most.
+const ROWS: i64 = 100;
+const ROWS_MAX: i64 = 300;
+const ROWS_MIN: i64 = 10;
+/// A step that held other writers up for longer makes the next ones smaller.
+const HELD_MAX: Duration = Duration::from_millis(10);
+/// Shortest pause after a step.
+const PAUSE: Duration = Duration::from_millis(20);
+/// Nodes whose sums are folded in one step.
+const FOLD_NODES: i64 = 4;
+
+/// Runs until `stop`.
+pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
+    let mut tick = tokio::time::interval(app.settings.retention_interval);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut retention = Retention {
+        app,
+        rows: ROWS,
+        folded_to: 0,
+    };
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            done = retention.run() => if let Err(error) = done {
+                tracing::error!(error = &error as &dyn std::error::Error, "old rows not deleted");
+            },
+        }
+    }
+}
+
+struct Retention {
+    app: Arc<App>,
+    /// Rows of the next step.
+    rows: i64,
+    /// The hour up to which sums are folded, unix minutes; found anew after a start.
+    folded_to: i64,
+}
+
+impl Retention {
+    async fn run(&mut self) -> Result<(), StoreError> {
+        for rule in &RULES {
+            loop {
+                let (periods, now_ms) = (&self.app.settings.retention, self.app.clock.now_ms());
+                let step = self
+                    .app
+                    .store
+                    .retention_expire(rule, periods, now_ms, self.rows)
+                    .await?;
+                if step.rows == 0 {
+                    break;
+                }
+                self.after(rule.table, step).await;
+            }
+        }
+        self.fold().await
+    }
+
+    async fn fold(&mut self) -> Result<(), StoreError> {
+        let days = i64::from(self.app.settings.retention.minutes_days);
+        let kept = Duration::from_secs(86_400).as_millis() as i64;
+        let before = minute_of(self.app.clock.now_ms() - days * kept);
+        while let Some(hour) = self.app.store.rollups_hour(self.folded_to, before).await? {
+            loop {
+                let step = self.app.store.rollups_fold(hour, FOLD_NODES).await?;
+                if step.rows == 0 {
+                    break;
+                }
+                self.after("rollups", step).await;
+            }
+            self.folded_to = hour + HOUR_MINUTES;
+        }
+        Ok(())
+    }
+
+    /// Learns from a step, and lets the others write.
+    async fn after(&mut self, table: &'static str, step: Step) {
+        metrics::histogram!("retention_held_seconds", "table" => table)
+            .record(step.held.as_secs_f64());
+        self.rows = if step.held > HELD_MAX {
+            (self.rows / 2).max(ROWS_MIN)
+        } else {
+            (self.rows + self.rows / 4).min(ROWS_MAX)
+        };
+        tokio::time::sleep((step.held * 9).max(PAUSE)).await;
+    }
+}

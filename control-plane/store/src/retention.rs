@@ -1,0 +1,365 @@
+//! How long the rows of every table stay, and how old ones go.
+//!
+//! [`RULES`] names every table of the schema; a test reads the schema and fails for one that is not named. Old rows go
+//! a few at a time by an index on their time. On SQLite they are looked for by a reader, so that the write lock, which
+//! receipts wait for, is held only while known rows are deleted; on PostgreSQL a statement holds nothing that an
+//! insert needs.
+
+use crate::db::Backend;
+use crate::statement::Statement;
+use crate::{Store, StoreError};
+use std::time::{Duration, Instant};
+
+const OP: &str = "retention.expire";
+const DAY_MS: i64 = 86_400_000;
+
+/// How long what was measured and received is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Periods {
+    /// Receipts, and the gaps of their chains, days.
+    pub receipts_days: u32,
+    /// Heartbeats and probes, days.
+    pub raw_days: u32,
+    /// Sums per minute, days; then they are sums per hour.
+    pub minutes_days: u32,
+    /// Sums, days.
+    pub sums_days: u32,
+}
+
+impl Default for Periods {
+    fn default() -> Self {
+        Self {
+            receipts_days: 180,
+            raw_days: 30,
+            minutes_days: 30,
+            sums_days: 365,
+        }
+    }
+}
+
+/// How long the rows of a table stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// For ever, for this reason.
+    ForEver(&'static str),
+    /// Until a time of theirs is this long ago.
+    Until(Expiry),
+}
+
+/// Which rows of a table are too old.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expiry {
+    /// Where they are found: the table as `t`, and what their time is looked up in.
+    from: &'static str,
+    /// Their time, unix ms or, in sums, unix minutes; an index is in this order.
+    time: &'static str,
+    /// What else must hold.
+    and: &'static str,
+    /// A time of the row itself, tested once more when it is deleted.
+    own_time: &'static str,
+    /// How long.
+    after: After,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum After {
+    Receipts,
+    Raw,
+    Sums,
+    Days(u32),
+}
+
+/// The rule of one table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rule {
+    /// Which table.
+    pub table: &'static str,
+    /// How long.
+    pub keep: Keep,
+}
+
+/// What one step did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Step {
+    /// Rows that went.
+    pub rows: u64,
+    /// How long other writers could not write, or, on PostgreSQL, how long the statement took.
+    pub held: Duration,
+}
+
+const fn for_ever(table: &'static str, why: &'static str) -> Rule {
+    Rule {
+        table,
+        keep: Keep::ForEver(why),
+    }
+}
+
+const fn until(
+    table: &'static str,
+    from: &'static str,
+    own_time: &'static str,
+    after: After,
+) -> Rule {
+    Rule {
+        table,
+        keep: Keep::Until(Expiry {
+            from,
+            time: own_time,
+            and: "",
+            own_time,
+            after,
+        }),
+    }
+}
+
+/// Every table, in the order in which old rows go: those that refer to others first.
+pub const RULES: [Rule; 21] = [
+    until("heartbeats", "heartbeats t", "at_ms", After::Raw),
+    Rule {
+        table: "probes",
+        keep: Keep::Until(Expiry {
+            from: "probes t",
+            time: "started_at_ms",
+            // The last one of a node stays: its page tells when the node was last probed.
+            and: " AND EXISTS (SELECT 1 FROM probes n WHERE n.node_id = t.node_id AND n.started_at_ms > t.started_at_ms)",
+            own_time: "started_at_ms",
+            after: After::Raw,
+        }),
+    },
+    until("receipts", "receipts t", "received_at_ms", After::Receipts),
+    // Not before the receipts: a place that is in neither is taken for one whose receipt is gone.
+    until(
+        "chain_gaps",
+        "chain_gaps t",
+        "detected_at_ms",
+        After::Receipts,
+    ),
+    until("rollups", "rollups t", "minute", After::Sums),
+    Rule {
+        table: "session_tokens",
+        keep: Keep::Until(Expiry {
+            from: "session_families f JOIN session_tokens t ON t.family_id = f.family_id",
+            time: "expires_at_ms",
+            and: "",
+            own_time: "issued_at_ms",
+            after: After::Days(1),
+        }),
+    },
+    Rule {
+        table: "session_families",
+        keep: Keep::Until(Expiry {
+            from: "session_families t",
+            time: "expires_at_ms",
+            and: " AND NOT EXISTS (SELECT 1 FROM session_tokens s WHERE s.family_id = t.family_id)",
+            own_time: "expires_at_ms",
+            after: After::Days(1),
+        }),
+    },
+    until(
+        "one_time_links",
+        "one_time_links t",
+        "expires_at_ms",
+        After::Days(1),
+    ),
+    until(
+        "enrolment_tokens",
+        "enrolment_tokens t",
+        "expires_at_ms",
+        After::Days(90),
+    ),
+    until(
+        "task_leases",
+        "task_leases t",
+        "expires_at_ms",
+        After::Days(1),
+    ),
+    for_ever(
+        "nodes",
+        "a receipt names its node, and a retired node keeps its history",
+    ),
+    for_ever(
+        "node_keys",
+        "an old receipt is verified with the key of its time, and the head of its chain is here",
+    ),
+    for_ever("node_secrets", "one row per node, replaced in place"),
+    for_ever("node_models", "what nodes offer now, replaced in place"),
+    for_ever(
+        "lifecycle_events",
+        "why a node was in quarantine is asked long afterwards; a few rows per node",
+    ),
+    for_ever(
+        "receipt_evidence",
+        "it proves a violation; at most 200 rows per node",
+    ),
+    for_ever("orgs", "others refer to it"),
+    for_ever("users", "others refer to it; accounts are shut by a person"),
+    for_ever("flags", "one row per flag, replaced in place"),
+    for_ever(
+        "audit",
+        "who did what must stay provable; one row per change that a person makes",
+    ),
+    for_ever("installation", "one row per name, replaced in place"),
+];
+
+impl Expiry {
+    /// Rows whose time lies before this are too old.
+    fn before(&self, periods: &Periods, now_ms: i64) -> i64 {
+        let days = match self.after {
+            After::Receipts => periods.receipts_days,
+            After::Raw => periods.raw_days,
+            After::Sums => periods.sums_days,
+            After::Days(days) => days,
+        };
+        let before_ms = now_ms.saturating_sub(i64::from(days).saturating_mul(DAY_MS));
+        match self.after {
+            After::Sums => before_ms.div_euclid(60_000),
+            After::Receipts | After::Raw | After::Days(_) => before_ms,
+        }
+    }
+
+    /// Looks for the oldest rows that are too old.
+    fn find(&self, id: &'static str, before: i64, rows: i64) -> Statement {
+        let mut find = Statement::new("SELECT ");
+        find.sql(id)
+            .sql(" FROM ")
+            .sql(self.from)
+            .sql(" WHERE ")
+            .sql(self.time)
+            .sql(" < ")
+            .int(before)
+            .sql(self.and)
+            .sql(" ORDER BY ")
+            .sql(self.time)
+            .sql(" LIMIT ")
+            .int(rows);
+        find
+    }
+}
+
+impl Store {
+    /// Deletes at most `rows` of the rows of a table that are too old.
+    ///
+    /// # Errors
+    /// [`StoreError::Query`].
+    pub async fn retention_expire(
+        &self,
+        rule: &Rule,
+        periods: &Periods,
+        now_ms: i64,
+        rows: i64,
+    ) -> Result<Step, StoreError> {
+        let Keep::Until(expiry) = &rule.keep else {
+            return Ok(Step::default());
+        };
+        let before = expiry.before(periods, now_ms);
+        match &self.backend {
+            Backend::Sqlite { .. } if rule.table == "rollups" => {
+                self.expire_sums_on_sqlite(expiry, before, rows).await
+            }
+            Backend::Sqlite { reader, writer } => {
+                let found: Vec<i64> = expiry
+                    .find("t.rowid", before, rows)
+                    .build()
+                    .build_query_scalar()
+                    .fetch_all(reader)
+                    .await
+                    .map_err(StoreError::query(OP))?;
+                if found.is_empty() {
+                    return Ok(Step::default());
+                }
+                let mut delete = Statement::new("DELETE FROM ");
+                // A row that came in the meantime may have the number of one that went: its time tells.
+                delete
+                    .sql(rule.table)
+                    .sql(" WHERE rowid IN (SELECT value FROM json_each(")
+                    .text(serde_json::to_string(&found).unwrap_or_default())
+                    .sql(")) AND ")
+                    .sql(expiry.own_time)
+                    .sql(" < ")
+                    .int(before);
+                delete_held(writer, delete).await
+            }
+            Backend::Postgres(pool) => {
+                let mut delete = Statement::new("DELETE FROM ");
+                delete.sql(rule.table).sql(" WHERE ctid = ANY (ARRAY(");
+                delete.append(expiry.find("t.ctid", before, rows));
+                delete.sql("))");
+                let start = Instant::now();
+                let done = delete
+                    .build()
+                    .build()
+                    .execute(pool)
+                    .await
+                    .map_err(StoreError::query(OP))?;
+                Ok(Step {
+                    rows: done.rows_affected(),
+                    held: start.elapsed(),
+                })
+            }
+        }
+    }
+
+    /// The table of sums has no row numbers on SQLite: its key is looked for in the same statement.
+    async fn expire_sums_on_sqlite(
+        &self,
+        expiry: &Expiry,
+        before: i64,
+        rows: i64,
+    ) -> Result<Step, StoreError> {
+        let Backend::Sqlite { writer, .. } = &self.backend else {
+            return Ok(Step::default());
+        };
+        let mut delete = Statement::new("DELETE FROM rollups WHERE (node_id, minute, region) IN (");
+        delete.append(expiry.find("t.node_id, t.minute, t.region", before, rows));
+        delete.sql(")");
+        delete_held(writer, delete).await
+    }
+
+    /// How the database would look for the old rows of a table; `None` where none go.
+    ///
+    /// # Errors
+    /// [`StoreError::Query`].
+    pub async fn retention_plan(&self, rule: &Rule) -> Result<Option<Vec<String>>, StoreError> {
+        match &rule.keep {
+            Keep::ForEver(_) => Ok(None),
+            Keep::Until(expiry) => expiry.find("1", 1, 1).plan(self).await.map(Some),
+        }
+    }
+
+    /// The tables of the schema.
+    ///
+    /// # Errors
+    /// [`StoreError::Query`].
+    pub async fn schema_tables(&self) -> Result<Vec<String>, StoreError> {
+        let text = match self.dialect() {
+            crate::Dialect::Sqlite => {
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+            }
+            crate::Dialect::Postgres => {
+                "SELECT table_name::text FROM information_schema.tables WHERE table_schema = current_schema()"
+            }
+        };
+        crate::on_read!(self, conn => sqlx::query_scalar(text).fetch_all(conn).await)
+            .map_err(StoreError::query("schema.tables"))
+    }
+}
+
+/// Runs a statement on SQLite; how long the write lock was held, the wait for it not counted.
+async fn delete_held(writer: &sqlx::SqlitePool, delete: Statement) -> Result<Step, StoreError> {
+    let mut tx = writer
+        .begin_with("BEGIN IMMEDIATE")
+        .await
+        .map_err(StoreError::query(OP))?;
+    let start = Instant::now();
+    let done = delete
+        .build()
+        .build()
+        .execute(&mut *tx)
+        .await
+        .map_err(StoreError::query(OP))?;
+    tx.commit().await.map_err(StoreError::query(OP))?;
+    Ok(Step {
+        rows: done.rows_affected(),
+        held: start.elapsed(),
+    })
+}

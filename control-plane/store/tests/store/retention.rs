@@ -1,0 +1,270 @@
+//! Every table has a rule; what is too old goes by an index, a few rows at a time, and nothing else goes.
+
+#![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
+
+use crate::support::on_both;
+use dgon_control_plane_model::rollup::{Sums, minute_of};
+use dgon_control_plane_store::Store;
+use dgon_control_plane_store::receipt_queries::ReceiptFilter;
+use dgon_control_plane_store::retention::{Keep, Periods, RULES, Rule};
+use dgon_control_plane_store::rollups::RollupRange;
+use dgon_control_plane_store::{NewProbe, ProbeEnd, StoreError};
+use dgon_protocol::id::{NodeId, RequestId};
+use dgon_testkit::seed::{Seed, seed};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+const NOW_MS: i64 = 1_795_230_000_000;
+const DAY_MS: i64 = 86_400_000;
+
+fn rule(table: &str) -> &'static Rule {
+    RULES
+        .iter()
+        .find(|rule| rule.table == table)
+        .expect("a rule")
+}
+
+/// Deletes what is too old of a table, at most `rows`; how many went.
+pub(crate) async fn expire(store: &Store, table: &str, now_ms: i64, rows: i64) -> u64 {
+    let periods = Periods::default();
+    let step = store.retention_expire(rule(table), &periods, now_ms, rows);
+    step.await.expect("expire").rows
+}
+
+/// Deletes until nothing is too old; how many went in each step.
+async fn expire_all(store: &Store, table: &str, now_ms: i64, rows: i64) -> Vec<u64> {
+    let mut steps = Vec::new();
+    loop {
+        match expire(store, table, now_ms, rows).await {
+            0 => return steps,
+            gone => steps.push(gone),
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_table_of_the_schema_has_one_rule() {
+    on_both(|store| async move {
+        let mut tables = store.schema_tables().await.expect("tables");
+        tables.retain(|table| table != "_sqlx_migrations");
+        tables.sort();
+        let mut rules: Vec<&str> = RULES.iter().map(|rule| rule.table).collect();
+        rules.sort_unstable();
+        assert_eq!(rules, tables, "name each table in store::retention::RULES");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_stays_for_ever_says_why_and_the_rest_is_found_by_an_index() {
+    on_both(|store| async move {
+        for rule in &RULES {
+            match (&rule.keep, store.retention_plan(rule).await.expect("plan")) {
+                (Keep::ForEver(why), plan) => assert!(!why.is_empty() && plan.is_none()),
+                // One row per name of a task.
+                (Keep::Until(_), _) if rule.table == "task_leases" => {}
+                (Keep::Until(_), plan) => {
+                    let plan = plan.expect("a plan").join("\n");
+                    let is_sorted = plan.contains("TEMP B-TREE") || plan.contains("Sort");
+                    let is_scan = plan.lines().any(|line| {
+                        (line.starts_with("SCAN") && !line.contains("INDEX"))
+                            || line.contains("Seq Scan on")
+                    });
+                    assert!(!is_scan && !is_sorted, "{}: {plan}", rule.table);
+                }
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn old_receipts_go_in_small_steps_and_chains_keep_their_heads() {
+    on_both(|store| async move {
+        seed(&store, &Seed::day(2, 40, NOW_MS), |_| {})
+            .await
+            .expect("seed");
+        let node_id = NodeId::parse("node-00000").expect("id");
+        let heads = store.node_keys(&node_id).await.expect("keys");
+        let count = |store: Store| async move {
+            let scan = store.receipts_scan(&ReceiptFilter::default(), 1_000).await;
+            scan.expect("scan").sums.requests
+        };
+        assert!(
+            expire_all(&store, "receipts", NOW_MS + 179 * DAY_MS, 30)
+                .await
+                .is_empty()
+        );
+        assert_eq!(count(store.clone()).await, 80);
+        let steps = expire_all(&store, "receipts", NOW_MS + 181 * DAY_MS, 30).await;
+        assert_eq!(steps, [30, 30, 20]);
+        assert_eq!(count(store.clone()).await, 0);
+        assert_eq!(store.node_keys(&node_id).await.expect("keys"), heads);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_last_probe_of_a_node_stays() {
+    on_both(|store| async move {
+        let node_id = NodeId::parse("a").expect("id");
+        for n in 0..3u8 {
+            let (probe_id, at_ms) = (format!("p{n}"), i64::from(n));
+            let probe = NewProbe {
+                probe_id: probe_id.clone(),
+                node_id: node_id.clone(),
+                request_id: RequestId::generate(1, u128::from(n)),
+                model: "m".to_owned(),
+                at_ms,
+            };
+            store.probes_started(&[probe]).await.expect("started");
+            let end = ProbeEnd {
+                probe_id,
+                at_ms: at_ms + 1,
+                outcome: "ok",
+                message: None,
+                tokens_input: 1,
+                tokens_output: 1,
+                ttft_ms: None,
+                latency_ms: 1,
+            };
+            store.probes_finished(&[end]).await.expect("finished");
+        }
+        assert_eq!(expire_all(&store, "probes", NOW_MS, 10).await, [2]);
+        let last = store
+            .inspect()
+            .probe_last(&node_id)
+            .await
+            .expect("read")
+            .expect("kept");
+        assert_eq!(last.finished_at_ms, 3);
+    })
+    .await;
+}
+
+async fn range(store: &Store, node: Option<&str>) -> (usize, Sums) {
+    let range = RollupRange {
+        node_id: node.map(str::to_owned),
+        region: None,
+        from_minute: 0,
+        to_minute: i64::MAX,
+    };
+    let rows = store.rollups_range(&range).await.expect("range");
+    let mut total = Sums::default();
+    for (_, sums) in &rows {
+        total.merge(sums);
+    }
+    (rows.len(), total)
+}
+
+/// Folds everything before a minute.
+async fn fold(store: &Store, before: i64) -> Result<BTreeSet<i64>, StoreError> {
+    let (mut from, mut hours) = (0, BTreeSet::new());
+    while let Some(hour) = store.rollups_hour(from, before).await? {
+        while store.rollups_fold(hour, 2).await?.rows > 0 {}
+        hours.insert(hour);
+        from = hour + 60;
+    }
+    Ok(hours)
+}
+
+#[tokio::test]
+async fn minutes_become_hours_without_a_change_of_any_sum_and_go_after_a_year() {
+    on_both(|store| async move {
+        seed(&store, &Seed::day(3, 200, NOW_MS), |_| {})
+            .await
+            .expect("seed");
+        let (nodes, middle) = (
+            [Some("node-00000"), Some("node-00002"), None],
+            minute_of(NOW_MS) - 600,
+        );
+        let mut before = Vec::new();
+        for node in nodes {
+            before.push(range(&store, node).await);
+        }
+        let hours = fold(&store, middle).await.expect("fold");
+        assert!(
+            hours
+                .iter()
+                .all(|hour| hour % 60 == 0 && hour + 60 <= middle)
+        );
+        assert_eq!(
+            hours.len(),
+            13,
+            "the hour that is not over yet is left alone"
+        );
+        for (node, (rows, sums)) in nodes.into_iter().zip(before) {
+            let (fewer, same) = range(&store, node).await;
+            assert!(fewer < rows, "{node:?}: {fewer} of {rows}");
+            assert_eq!(same, sums, "{node:?}");
+        }
+        assert_eq!(fold(&store, middle).await.expect("again"), hours);
+        assert!(
+            expire_all(&store, "rollups", NOW_MS + 364 * DAY_MS, 100)
+                .await
+                .is_empty()
+        );
+        assert!(
+            !expire_all(&store, "rollups", NOW_MS + 367 * DAY_MS, 100)
+                .await
+                .is_empty()
+        );
+        assert_eq!(range(&store, None).await.0, 0);
+    })
+    .await;
+}
+
+fn print(store: &Store, what: &str, held: &mut [Duration]) {
+    held.sort_unstable();
+    let (middle, longest) = (held[held.len() / 2], held[held.len() - 1]);
+    println!(
+        "{:?}: {what}: others waited {middle:.1?} in the middle, {longest:.1?} at most",
+        store.dialect()
+    );
+}
+
+#[tokio::test]
+#[ignore = "prints figures: cargo test -p dgon-control-plane-store --test store -- --ignored --nocapture figures"]
+async fn figures_of_how_long_others_wait() {
+    on_both(|store| async move {
+        seed(&store, &Seed::day(50, 1_000, NOW_MS), |_| {})
+            .await
+            .expect("seed");
+        let (now_ms, periods) = (NOW_MS + 400 * DAY_MS, Periods::default());
+        // What the disk alone takes: one small row.
+        let mut small = Vec::new();
+        for n in 0..60 {
+            let start = Instant::now();
+            store.try_write(n).await.expect("write");
+            small.push(start.elapsed());
+        }
+        print(&store, "one small row, to compare with", &mut small);
+        for rows in [100, 300] {
+            let (mut held, mut gone) = (Vec::new(), 0);
+            for _ in 0..60 {
+                let step = store.retention_expire(rule("receipts"), &periods, now_ms, rows);
+                let step = step.await.expect("expire");
+                held.push(step.held);
+                gone += step.rows;
+            }
+            print(
+                &store,
+                &format!("{gone} receipts, {rows} a step"),
+                &mut held,
+            );
+        }
+        let (mut held, mut from) = (Vec::new(), 0);
+        while let Some(hour) = store.rollups_hour(from, i64::MAX - 60).await.expect("hour") {
+            loop {
+                let step = store.rollups_fold(hour, 4).await.expect("fold");
+                held.push(step.held);
+                if step.rows == 0 {
+                    break;
+                }
+            }
+            from = hour + 60;
+        }
+        print(&store, "sums of minutes to hours", &mut held);
+    })
+    .await;
+}
