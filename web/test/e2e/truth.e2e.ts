@@ -107,6 +107,12 @@ test('text has the size that is meant, and a person may choose a larger one', as
   expect(await size('body')).toBe('14px')
   expect(await size('h1')).toBe('22px')
   expect(await size('tbody td')).toMatch(/^1[34]px$/)
+  for (const list of ['/nodes', '/receipts']) {
+    await page.goto(list)
+    await settled(page)
+    const cut = await page.locator('thead th').evaluateAll((titles) => titles.filter((title) => title.scrollWidth > title.clientWidth).map((title) => title.textContent))
+    expect(cut, `titles that do not fit on ${list}`).toEqual([])
+  }
   await page.evaluate(() => (document.documentElement.style.fontSize = '32px'))
   expect(await size('body')).toBe('28px')
 })
