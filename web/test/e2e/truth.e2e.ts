@@ -42,8 +42,9 @@ test('the next page begins where this one ends, also after receipts arrived', as
   // The API tells them in one list. Newer ones may be before them.
   const { items } = (await (await page.request.get('/api/v1/receipts?limit=200')).json()) as { items: { request_id: string }[] }
   const ids = items.map((row) => row.request_id)
-  const at = ids.indexOf(first[0] ?? '')
-  expect([...first, ...second]).toEqual(ids.slice(at, at + 100))
+  const at = ids.indexOf(first.at(-1) ?? '')
+  expect(at).toBeGreaterThanOrEqual(49)
+  expect(second).toEqual(ids.slice(at + 1, at + 1 + second.length))
 })
 
 test('a form that is submitted twice is sent once', async ({ page, context }) => {
