@@ -42,8 +42,9 @@ test('the next page begins where this one ends, also after receipts arrived', as
   // The API tells them in one list. Newer ones may be before them.
   const { items } = (await (await page.request.get('/api/v1/receipts?limit=200')).json()) as { items: { request_id: string }[] }
   const ids = items.map((row) => row.request_id)
-  const at = ids.indexOf(first[0] ?? '')
-  expect([...first, ...second]).toEqual(ids.slice(at, at + 100))
+  const at = ids.indexOf(first.at(-1) ?? '')
+  expect(at).toBeGreaterThanOrEqual(49)
+  expect(second).toEqual(ids.slice(at + 1, at + 1 + second.length))
 })
 
 test('a form that is submitted twice is sent once', async ({ page, context }) => {
@@ -107,6 +108,12 @@ test('text has the size that is meant, and a person may choose a larger one', as
   expect(await size('body')).toBe('14px')
   expect(await size('h1')).toBe('22px')
   expect(await size('tbody td')).toMatch(/^1[34]px$/)
+  for (const list of ['/nodes', '/receipts']) {
+    await page.goto(list)
+    await settled(page)
+    const cut = await page.locator('thead th').evaluateAll((titles) => titles.filter((title) => title.scrollWidth > title.clientWidth).map((title) => title.textContent))
+    expect(cut, `titles that do not fit on ${list}`).toEqual([])
+  }
   await page.evaluate(() => (document.documentElement.style.fontSize = '32px'))
   expect(await size('body')).toBe('28px')
 })
