@@ -34,6 +34,8 @@ error_types! {
     ConflictingReceipt = "conflicting_receipt",
     /// Another receipt was stored for this `seq`, or `prev_hash` does not match the chain.
     ForkedChain = "forked_chain",
+    /// The receipt ended before the time that receipts are kept for: whether it was here, nobody knows any more.
+    ReceiptExpired = "receipt_expired",
     /// The receipt names another node than the one that sends it.
     WrongNode = "wrong_node",
     /// No credentials, or none that are valid.

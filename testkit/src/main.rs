@@ -2,12 +2,14 @@
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+use dgon_testkit::fleet::hostile;
 use dgon_testkit::fleet::load::{self, Load, Report};
 use dgon_testkit::runtime::{Faults, Kind, SimConfig, SimRuntime};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// Simulated LLM runtimes and fleets for DGON. Nothing here computes anything; it only speaks like the real thing.
 #[derive(Parser)]
@@ -51,6 +53,9 @@ struct FleetArgs {
     /// Receipts of one node that become due within this time share a frame, ms.
     #[arg(long, default_value_t = 0)]
     linger_ms: u64,
+    /// Agents that break rules as fast as they can, beside the fleet; the token needs uses for them as well.
+    #[arg(long, default_value_t = 0)]
+    hostile: usize,
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
@@ -203,13 +208,21 @@ async fn play_fleet(args: FleetArgs) -> anyhow::Result<()> {
     let mut agents = load::restore(&saved)?;
     agents.truncate(args.nodes);
     let missing = args.nodes - agents.len();
+    let token = || {
+        let token = args.token.as_deref();
+        token.context("new agents need an enrolment token: --token or DGON_ENROL_TOKEN")
+    };
     if missing > 0 {
-        let token = args
-            .token
-            .as_deref()
-            .context("new agents need an enrolment token: --token or DGON_ENROL_TOKEN")?;
-        agents.extend(load::enrol(&args.api, token, missing, args.prefix.as_deref()).await?);
+        agents.extend(load::enrol(&args.api, token()?, missing, args.prefix.as_deref()).await?);
     }
+    let stop = CancellationToken::new();
+    let beside = match args.hostile {
+        0 => None,
+        count => {
+            let agents = load::enrol(&args.api, token()?, count, None).await?;
+            Some(tokio::spawn(hostile::run(agents, stop.clone())))
+        }
+    };
     let work = Load {
         api: args.api,
         rate: args.rate,
@@ -217,6 +230,11 @@ async fn play_fleet(args: FleetArgs) -> anyhow::Result<()> {
         linger: Duration::from_millis(args.linger_ms),
     };
     let (report, agents) = load::run(agents, &work).await;
+    stop.cancel();
+    if let Some(beside) = beside {
+        let done = beside.await.context("the hostile agents")?;
+        eprintln!("hostile     {}", serde_json::to_string(&done)?);
+    }
     if let Some(path) = &args.keep {
         load::write_saved(path, &agents)
             .with_context(|| format!("{} cannot be written", path.display()))?;

@@ -134,6 +134,7 @@ impl ApiError {
             ErrorType::Conflict
             | ErrorType::ConflictingReceipt
             | ErrorType::ForkedChain
+            | ErrorType::ReceiptExpired
             | ErrorType::Replaced => StatusCode::CONFLICT,
             ErrorType::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             ErrorType::RateLimited => StatusCode::TOO_MANY_REQUESTS,

@@ -1,7 +1,7 @@
 //! Group commit: one task, one transaction for what many sessions sent, answers after the commit.
 
 use super::held::Held;
-use super::plan::{Plan, Written};
+use super::plan::{Plan, Time, Written};
 use super::queue::FairQueue;
 use super::verify::{Checked, Verified};
 use super::{Fate, Outcome, ReceiptVerdict, Submission};
@@ -180,6 +180,15 @@ impl Committer {
         }
     }
 
+    /// What a plan must know of time.
+    pub(super) fn time(&self, now_ms: i64) -> Time {
+        let days = i64::from(self.app.settings.retention.receipts_days);
+        Time {
+            now_ms,
+            expired_before_s: now_ms / 1000 - days * 86_400,
+        }
+    }
+
     /// One transaction.
     pub(super) async fn write(
         &self,
@@ -188,7 +197,8 @@ impl Committer {
         now_ms: i64,
     ) -> Result<Written, StoreError> {
         let mut tx = self.app.store.ingest_begin().await?;
-        let plan = Plan::new(&mut tx, batch, &self.held, self.unplaced.clone(), now_ms);
+        let time = self.time(now_ms);
+        let plan = Plan::new(&mut tx, batch, &self.held, self.unplaced.clone(), time);
         let written = plan.write(overdue).await?;
         tx.commit().await?;
         Ok(written)

@@ -162,9 +162,9 @@ impl Committer {
 
     async fn passes(&self, submission: &Submission, items: usize) -> Result<bool, StoreError> {
         let mut tx = self.app.store.ingest_begin().await?;
-        let now_ms = self.app.clock.now_ms();
+        let time = self.time(self.app.clock.now_ms());
         let one = std::slice::from_ref(submission);
-        let plan = Plan::new(&mut tx, one, &self.held, self.unplaced.clone(), now_ms);
+        let plan = Plan::new(&mut tx, one, &self.held, self.unplaced.clone(), time);
         match plan.first(items).write(&[]).await {
             Ok(_) => Ok(true),
             Err(error) if error.fault() == Fault::Data => Ok(false),

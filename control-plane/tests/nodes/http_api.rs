@@ -3,10 +3,13 @@
 use crate::support::{Server, error_type};
 use dgon_control_plane::app::Clock;
 use dgon_control_plane_model::lifecycle::State;
+use dgon_control_plane_store::receipt_queries::ReceiptFilter;
 use dgon_protocol::auth::{HEADER_AUTH, HEADER_NODE_ID, HEADER_TIMESTAMP, sign_v1};
 use dgon_protocol::error::{ErrorBody, ErrorType};
+use dgon_protocol::key::signature_text;
 use dgon_testkit::fleet::{SimAgent, unix_now};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 const RECEIPTS: &str = "/api/v1/receipts";
 const HEARTBEAT: &str = "/api/v1/nodes/heartbeat";
@@ -223,4 +226,53 @@ async fn too_many_posts_are_told_when_to_come_back() {
     let response = server.post(&agent, RECEIPTS, b"[]").await;
     assert_eq!(response.status(), 429);
     assert_eq!(response.headers()["retry-after"], "1");
+}
+
+/// A receipt of version 1.0, as any agent signs it: canonical JSON is sorted and without spaces.
+fn version_1_0(agent: &SimAgent, request_id: &str, ts_end: u64, tokens_output: u64) -> String {
+    let mut receipt = BTreeMap::from([
+        ("version", json!("1.0")),
+        ("request_id", json!(request_id)),
+        ("node_id", json!(agent.node_id.as_str())),
+        ("model_id", json!("phi4")),
+        ("ts_start", json!(ts_end - 1)),
+        ("ts_end", json!(ts_end)),
+        ("tokens_input", json!(3)),
+        ("tokens_output", json!(tokens_output)),
+    ]);
+    let signed = serde_json::to_vec(&receipt).expect("JSON");
+    let signature = signature_text(&agent.key.sign(&signed));
+    receipt.insert("signature", json!(signature));
+    serde_json::to_string(&receipt).expect("JSON")
+}
+
+#[tokio::test]
+async fn receipts_outside_of_a_chain_are_told_apart_by_their_ids() {
+    for server in [Server::start().await, Server::start_on_postgres().await] {
+        let agent = server.agent("third").await;
+        let now = unix_now().as_secs();
+        let first = version_1_0(&agent, "r1", now, 5);
+        let other = version_1_0(&agent, "r1", now, 6);
+        let second = version_1_0(&agent, "r2", now, 5);
+        let body = format!("[{first}, {second}, {first}]");
+        let verdict = server.post(&agent, RECEIPTS, body.as_bytes()).await;
+        assert_eq!(
+            verdicts(verdict).await,
+            ["accepted", "accepted", "duplicate"]
+        );
+        let again = version_1_0(&agent, "r3", now, 5);
+        let body = format!("[{second}, {again}, {other}]");
+        let verdict = server.post(&agent, RECEIPTS, body.as_bytes()).await;
+        assert_eq!(
+            verdicts(verdict).await,
+            ["duplicate", "accepted", "conflicting_receipt"]
+        );
+        let filter = ReceiptFilter::default();
+        let stored = server.app.store.receipts_list(&filter, None, 10).await;
+        assert_eq!(stored.expect("list").len(), 3);
+        // Whether one of long ago was here, nobody knows any more.
+        let old = version_1_0(&agent, "r4", now - 181 * 86_400, 5);
+        let verdict = server.post(&agent, RECEIPTS, old.as_bytes()).await;
+        assert_eq!(verdicts(verdict).await, ["receipt_expired"]);
+    }
 }

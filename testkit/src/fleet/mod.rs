@@ -1,9 +1,11 @@
 //! Simulated agents that speak the real protocol: one to step by hand, many as a load generator.
 //!
 //! [`SimAgent`] holds an identity and signs a chain; [`SimLink`] moves frames one at a time, so that a test can send
-//! what no real agent sends. [`load`] runs a whole fleet and measures how soon receipts are acknowledged.
+//! what no real agent sends. [`load`] runs a whole fleet and measures how soon receipts are acknowledged; [`hostile`]
+//! has agents that break rules beside it.
 
 mod agent;
+pub mod hostile;
 mod link;
 pub mod load;
 mod node;

@@ -76,6 +76,15 @@ struct Insert<'a> {
     link: Option<Link>,
 }
 
+/// When a batch is decided on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Time {
+    /// Now, unix ms.
+    pub(super) now_ms: i64,
+    /// Receipts that ended before this, unix s, are not kept any more.
+    pub(super) expired_before_s: i64,
+}
+
 /// One batch on its way through one transaction.
 pub(super) struct Plan<'a> {
     tx: &'a mut IngestTx,
@@ -84,6 +93,7 @@ pub(super) struct Plan<'a> {
     items: usize,
     held: &'a Held,
     now_ms: i64,
+    expired_before_s: i64,
     heads: HashMap<i64, Head>,
     moved: HashSet<i64>,
     /// Hashes of stored receipts at places that this batch names again.
@@ -114,7 +124,7 @@ impl<'a> Plan<'a> {
         submissions: &'a [Submission],
         held: &'a Held,
         unplaced: HashMap<i64, u64>,
-        now_ms: i64,
+        time: Time,
     ) -> Self {
         let room = submissions
             .iter()
@@ -125,7 +135,8 @@ impl<'a> Plan<'a> {
             submissions,
             items: usize::MAX,
             held,
-            now_ms,
+            now_ms: time.now_ms,
+            expired_before_s: time.expired_before_s,
             heads: HashMap::new(),
             moved: HashSet::new(),
             stored: HashMap::new(),
@@ -241,6 +252,11 @@ impl<'a> Plan<'a> {
 
     fn verified(&mut self, place: Place, node: &'a NodeSession, receipt: &'a Verified) -> Fate {
         let Some(link) = receipt.link() else {
+            if receipt.fields.ts_end < self.expired_before_s {
+                // A chain says whether a receipt was here before; for this one only its row did, which is gone.
+                let message = "the receipt is older than the time that receipts are kept for";
+                return refusal(ErrorType::ReceiptExpired, message);
+            }
             return self.insert_new(Some(place), node, receipt, None);
         };
         let key = receipt.key;

@@ -12,11 +12,13 @@
 //! | `stream` | CPU per streamed token, beside nginx and haproxy; every byte is checked |
 //! | `wear` | memory after 100,000 requests |
 //! | `ingest` | receipts from the socket to durable and acknowledged |
+//! | `hostile` | what agents that break rules cost those that keep them |
 //! | `idle` | an idle agent beside node-exporter, collectd and netdata |
 
 mod client;
 mod first_byte;
 mod guests;
+mod hostile;
 mod idle;
 mod ingest;
 mod peers;
@@ -77,6 +79,9 @@ async fn main() -> Result<()> {
     }
     if wanted("ingest") {
         ingest::measure(bin, &mut report).await?;
+    }
+    if wanted("hostile") {
+        hostile::measure(bin, &mut report)?;
     }
     if wanted("idle") {
         idle::measure(bin, &mut report).await?;
