@@ -30,7 +30,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use verify::Checked;
 
 /// Bytes of receipts between verification and commit, in KiB, over all sessions.
-const BYTES_WAITING_KIB: u32 = 64 * 1024;
+const BYTES_WAITING_KIB: u32 = 128 * 1024;
 /// Submissions that wait for the committer.
 const SUBMISSIONS_QUEUED: usize = 1024;
 

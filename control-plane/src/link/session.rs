@@ -1,8 +1,8 @@
 //! One open session, from welcome to its end: a reader and a writer, each with its own bounded queues.
 //!
 //! The reader goes on while receipts wait for their commit, so that pings, heartbeats and results are heard; it stops
-//! at the batch of receipts that finds [`SUBMISSIONS_OPEN`] others waiting, which is the backpressure. The writer sends
-//! what matters most first: the status, then answers to receipts, then what else is urgent, then orders.
+//! at the batch of receipts that finds no room beside the [`OPEN_KIB`] of those that wait, which is the backpressure: an
+//! agent that keeps to the protocol's limit never meets it. The writer sends what matters most first: the status, then answers to receipts, then what else is urgent, then orders.
 
 use super::handshake;
 use super::pace::Pace;
@@ -16,11 +16,11 @@ use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::{Ack, Incoming, NodeStatus, Receipts, Refused, ToAgent, ToControlPlane};
 use dgon_protocol::id::NodeId;
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-/// Batches of receipts of one session between verification and answer.
-const SUBMISSIONS_OPEN: usize = 4;
+/// Receipts of one session between the socket and their answer, KiB; each frame counts as one at least.
+const OPEN_KIB: u32 = 4 * 1024;
 /// Receipts that a session may send each second, and at once. An agent that was away for a day is done in a minute.
 const RECEIPTS: Pace = Pace::new(2_000.0, 8_192.0);
 /// Inventories that a session may send each second, and at once: each is written.
@@ -79,6 +79,12 @@ async fn told_to_end(ended: &mut watch::Receiver<Option<SessionEnd>>) -> End {
 
 type Answer = Result<Outcome, IngestError>;
 
+/// Receipts that wait for their answer, and the room that they take until then.
+struct Waiting {
+    answer: oneshot::Receiver<Answer>,
+    _room: OwnedSemaphorePermit,
+}
+
 async fn serve(
     app: &Arc<App>,
     node: Arc<NodeSession>,
@@ -86,8 +92,8 @@ async fn serve(
     writer: &mut Writer,
     queues: SessionQueues,
 ) -> End {
-    // One more is in the writer's hand.
-    let (answers, to_answer) = mpsc::channel(SUBMISSIONS_OPEN - 1);
+    // As many as there can be frames, so that only the memory is a limit.
+    let (answers, to_answer) = mpsc::channel(OPEN_KIB as usize);
     let SessionQueues {
         mut ended,
         status,
@@ -106,6 +112,7 @@ async fn serve(
         app: Arc::clone(app),
         node,
         answers,
+        open: Arc::new(Semaphore::new(OPEN_KIB as usize)),
         receipts: RECEIPTS,
         inventories: INVENTORIES,
     };
@@ -121,7 +128,8 @@ async fn serve(
 struct Listening {
     app: Arc<App>,
     node: Arc<NodeSession>,
-    answers: mpsc::Sender<oneshot::Receiver<Answer>>,
+    answers: mpsc::Sender<Waiting>,
+    open: Arc<Semaphore>,
     receipts: Pace,
     inventories: Pace,
 }
@@ -190,12 +198,13 @@ impl Listening {
         }
     }
 
-    async fn ingest(&self, batch: Receipts) -> Result<oneshot::Receiver<Answer>, End> {
+    async fn ingest(&self, batch: Receipts) -> Result<Waiting, End> {
         let bytes = batch
             .receipts
             .iter()
             .map(|receipt| receipt.get().len())
             .sum();
+        let room = self.room(bytes).await?;
         let reserved = self.app.ingest.reserve(bytes).await?;
         let inputs: Vec<Vec<u8>> = batch
             .receipts
@@ -210,11 +219,19 @@ impl Listening {
         if checked.iter().any(Checked::names_unknown_key) {
             self.look_up_keys().await?;
         }
-        Ok(self
-            .app
-            .ingest
-            .submit(Arc::clone(&self.node), checked, reserved)
-            .await?)
+        let node = Arc::clone(&self.node);
+        Ok(Waiting {
+            answer: self.app.ingest.submit(node, checked, reserved).await?,
+            _room: room,
+        })
+    }
+
+    /// Waits until there is room beside what waits for its answer.
+    async fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, End> {
+        let kib = u32::try_from(bytes / 1024).unwrap_or(u32::MAX);
+        let kib = kib.saturating_add(1).min(OPEN_KIB);
+        let room = Arc::clone(&self.open).acquire_many_owned(kib).await;
+        room.map_err(|_| End::Gone)
     }
 
     /// A receipt names a key that the session does not know: before anybody is blamed, the keys are read again.
@@ -237,7 +254,7 @@ impl Listening {
 struct Answering {
     acked_seq: u64,
     refused: usize,
-    answers: mpsc::Receiver<oneshot::Receiver<Answer>>,
+    answers: mpsc::Receiver<Waiting>,
     status: watch::Receiver<Option<NodeStatus>>,
     urgent: mpsc::Receiver<Outbound>,
     orders: mpsc::Receiver<Outbound>,
@@ -245,7 +262,7 @@ struct Answering {
 
 impl Answering {
     async fn run(mut self, writer: &mut Writer) -> End {
-        let mut waiting: Option<oneshot::Receiver<Answer>> = None;
+        let mut waiting: Option<Waiting> = None;
         loop {
             let step = tokio::select! {
                 biased;
@@ -304,11 +321,9 @@ impl Answering {
 }
 
 /// The oldest batch's answer; never, where none waits.
-async fn first(
-    waiting: &mut Option<oneshot::Receiver<Answer>>,
-) -> Result<Answer, oneshot::error::RecvError> {
+async fn first(waiting: &mut Option<Waiting>) -> Result<Answer, oneshot::error::RecvError> {
     match waiting {
-        Some(answer) => answer.await,
+        Some(waiting) => (&mut waiting.answer).await,
         None => std::future::pending().await,
     }
 }

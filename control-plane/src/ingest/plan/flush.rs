@@ -5,6 +5,7 @@ use crate::app::Cause;
 use dgon_control_plane_model::lifecycle::{Event, Transition, transition};
 use dgon_control_plane_store::{LifecycleChange, NewReceipt, StoreError};
 use dgon_protocol::chain::Head;
+use dgon_protocol::error::ErrorType;
 use dgon_protocol::id::NodeId;
 
 impl<'a> Plan<'a> {
@@ -47,8 +48,15 @@ impl<'a> Plan<'a> {
         } = *insert;
         let fate = self.conflict(node, receipt);
         if let Some(link) = link {
-            let reason = dgon_protocol::error::ErrorType::ConflictingReceipt.as_str();
-            self.gap(node, receipt.key, link.seq, link.seq, reason);
+            // A late one leaves the gap that it was to fill.
+            if self
+                .gaps
+                .reason(receipt.key, seq_column(link.seq))
+                .is_none()
+            {
+                let reason = ErrorType::ConflictingReceipt.as_str();
+                self.gap(node, receipt.key, link.seq, link.seq, reason);
+            }
             if place.is_none() {
                 self.refuse_held(node, receipt, link.seq, fate.clone());
             }

@@ -51,6 +51,7 @@ pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
         memories: HashMap::new(),
         timers: Timers::default(),
         line: VecDeque::new(),
+        second_line: VecDeque::new(),
         asked: 0,
     };
     loop {
@@ -90,6 +91,8 @@ struct Task {
     timers: Timers,
     /// Nodes that wait for a place among the open probes.
     line: VecDeque<NodeId>,
+    /// Those among them whose last probe failed: they leave half of the places to the others.
+    second_line: VecDeque<NodeId>,
     asked: usize,
 }
 
@@ -203,7 +206,11 @@ impl Task {
             }
             (Decision::Probe, _) => {
                 if !std::mem::replace(&mut memory.queued, true) {
-                    self.line.push_back(node_id.clone());
+                    let line = match memory.failures {
+                        0 => &mut self.line,
+                        _ => &mut self.second_line,
+                    };
+                    line.push_back(node_id.clone());
                 }
             }
             (Decision::Nothing | Decision::Ended(_), _) => {}
@@ -290,8 +297,7 @@ impl Task {
         loop {
             let mut started = Vec::new();
             while started.len() < BATCH
-                && self.app.probes.count() + started.len() < PROBES_OPEN
-                && let Some(node_id) = self.line.pop_front()
+                && let Some(node_id) = self.next_in_line(self.app.probes.count() + started.len())
             {
                 started.extend(self.prepare(node_id));
             }
@@ -313,6 +319,17 @@ impl Task {
                 self.send(probe).await;
             }
         }
+    }
+
+    /// Who is probed next, with so many probes under way.
+    fn next_in_line(&mut self, open: usize) -> Option<NodeId> {
+        if open >= PROBES_OPEN {
+            return None;
+        }
+        self.line.pop_front().or_else(|| {
+            let second = (open < PROBES_OPEN / 2).then_some(&mut self.second_line);
+            second.and_then(VecDeque::pop_front)
+        })
     }
 
     /// A probe for a node that still wants one.
