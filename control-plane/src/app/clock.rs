@@ -49,12 +49,25 @@ impl Clock {
         }
     }
 
-    /// Waits for [`Clock::advance`]; for ever with the machine's clock, whose time passes for timers as well.
-    pub async fn advanced(&self) {
-        match &self.0 {
-            // The sender is this clock's own, so it is there.
-            Some(manual) => drop(manual.subscribe().changed().await),
-            None => std::future::pending().await,
+    /// Tells of every [`Clock::advance`] from now on.
+    pub fn watch(&self) -> ClockWatch {
+        ClockWatch(self.0.as_ref().map(|manual| manual.subscribe()))
+    }
+}
+
+/// See [`Clock::watch`].
+#[derive(Debug)]
+pub struct ClockWatch(Option<watch::Receiver<i64>>);
+
+impl ClockWatch {
+    /// Waits until the clock was moved since this was last asked; for ever with the machine's clock, whose time passes
+    /// for timers as well.
+    pub async fn advanced(&mut self) {
+        if let Some(manual) = &mut self.0
+            && manual.changed().await.is_ok()
+        {
+            return;
         }
+        std::future::pending().await
     }
 }

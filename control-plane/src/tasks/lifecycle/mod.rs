@@ -54,13 +54,14 @@ pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
         second_line: VecDeque::new(),
         asked: 0,
     };
+    let mut clock = app.clock.watch();
     loop {
         let first = task.timers.first();
         tokio::select! {
             () = stop.cancelled() => return,
             () = app.attention.some() => {}
             () = until(first) => {}
-            () = app.clock.advanced() => {
+            () = clock.advanced() => {
                 for (node_id, _) in app.lifecycles.all() {
                     app.attention.look_at(&node_id);
                 }
