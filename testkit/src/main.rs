@@ -25,6 +25,24 @@ enum Command {
     Runtime(RuntimeArgs),
     /// Play many agents: enrol, connect, send heartbeats and signed receipts, answer probes, measure the acks.
     Fleet(FleetArgs),
+    /// Play agents that break rules as fast as they can.
+    Hostile(HostileArgs),
+}
+
+#[derive(Args)]
+struct HostileArgs {
+    /// Base URL of the control plane.
+    #[arg(long, env = "DGON_API", default_value = "http://127.0.0.1:8080")]
+    api: String,
+    /// Agents; each kind of misbehaviour has every ninth.
+    #[arg(long, default_value_t = 9)]
+    nodes: usize,
+    /// How long, s.
+    #[arg(long, default_value_t = 30.0)]
+    duration: f64,
+    /// Enrolment token with as many uses as there are agents; better given by the environment.
+    #[arg(long, env = "DGON_ENROL_TOKEN", hide_env_values = true)]
+    token: String,
 }
 
 #[derive(Args)]
@@ -53,9 +71,6 @@ struct FleetArgs {
     /// Receipts of one node that become due within this time share a frame, ms.
     #[arg(long, default_value_t = 0)]
     linger_ms: u64,
-    /// Agents that break rules as fast as they can, beside the fleet; the token needs uses for them as well.
-    #[arg(long, default_value_t = 0)]
-    hostile: usize,
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
@@ -165,6 +180,7 @@ async fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Runtime(args) => play_runtime(args).await,
         Command::Fleet(args) => play_fleet(args).await,
+        Command::Hostile(args) => play_hostile(args).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -208,21 +224,13 @@ async fn play_fleet(args: FleetArgs) -> anyhow::Result<()> {
     let mut agents = load::restore(&saved)?;
     agents.truncate(args.nodes);
     let missing = args.nodes - agents.len();
-    let token = || {
-        let token = args.token.as_deref();
-        token.context("new agents need an enrolment token: --token or DGON_ENROL_TOKEN")
-    };
     if missing > 0 {
-        agents.extend(load::enrol(&args.api, token()?, missing, args.prefix.as_deref()).await?);
+        let token = args
+            .token
+            .as_deref()
+            .context("new agents need an enrolment token: --token or DGON_ENROL_TOKEN")?;
+        agents.extend(load::enrol(&args.api, token, missing, args.prefix.as_deref()).await?);
     }
-    let stop = CancellationToken::new();
-    let beside = match args.hostile {
-        0 => None,
-        count => {
-            let agents = load::enrol(&args.api, token()?, count, None).await?;
-            Some(tokio::spawn(hostile::run(agents, stop.clone())))
-        }
-    };
     let work = Load {
         api: args.api,
         rate: args.rate,
@@ -230,11 +238,6 @@ async fn play_fleet(args: FleetArgs) -> anyhow::Result<()> {
         linger: Duration::from_millis(args.linger_ms),
     };
     let (report, agents) = load::run(agents, &work).await;
-    stop.cancel();
-    if let Some(beside) = beside {
-        let done = beside.await.context("the hostile agents")?;
-        eprintln!("hostile     {}", serde_json::to_string(&done)?);
-    }
     if let Some(path) = &args.keep {
         load::write_saved(path, &agents)
             .with_context(|| format!("{} cannot be written", path.display()))?;
@@ -249,6 +252,18 @@ async fn play_fleet(args: FleetArgs) -> anyhow::Result<()> {
         "{} receipts were not acknowledged in time",
         report.unacked
     );
+    Ok(())
+}
+
+async fn play_hostile(args: HostileArgs) -> anyhow::Result<()> {
+    let agents = load::enrol(&args.api, &args.token, args.nodes, None).await?;
+    println!("{} hostile agents are enrolled", agents.len());
+    let stop = CancellationToken::new();
+    let playing = tokio::spawn(hostile::run(agents, stop.clone()));
+    tokio::time::sleep(Duration::from_secs_f64(args.duration)).await;
+    stop.cancel();
+    let report = playing.await.context("the hostile agents")?;
+    println!("{}", serde_json::to_string_pretty(&report)?);
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`verify`] | one receipt's bytes: strict parse, node check, signature; pure, on a CPU pool |
-//! | `queue` | whose receipts are next: fair to nodes |
+//! | `gate`, `queue` | whose receipts are verified and committed next: fair to nodes, by `share` |
 //! | `plan` | what a batch means for chains and rows, over one transaction |
 //! | `held` | receipts ahead of a gap, bounded |
 //! | `retry` | what to do where the database refuses a batch |
@@ -14,10 +14,12 @@
 //! agent's acknowledgements with him.
 
 pub mod commit;
+mod gate;
 mod held;
 mod plan;
 mod queue;
 mod retry;
+mod share;
 pub mod verify;
 
 use crate::app::NodeSession;

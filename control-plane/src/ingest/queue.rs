@@ -1,26 +1,15 @@
-//! Submissions that wait for the committer, in an order that is fair to nodes.
-//!
-//! Start-time fair queueing (Goyal, Vin and Cheng, 1996): a submission may start where its node's former one ended,
-//! counted in receipts. So a node that sends a handful is served before one that sends thousands, whoever came
-//! first, and the submissions of one node keep their order.
+//! Submissions that wait for the committer, in turns that are fair to nodes.
 
 use super::Submission;
-use dgon_protocol::id::NodeId;
-use std::collections::{BTreeMap, HashMap};
-
-/// Nodes whose share is remembered before those that are even are forgotten.
-const REMEMBERED: usize = 1024;
+use super::share::Shares;
+use std::collections::BTreeMap;
 
 /// What waits.
 #[derive(Debug, Default)]
 pub(super) struct FairQueue {
     waiting: BTreeMap<(u64, u64), Submission>,
     receipts: usize,
-    /// Where each node's last submission ended.
-    ends: HashMap<NodeId, u64>,
-    /// Start of the submission that was taken last.
-    now: u64,
-    arrived: u64,
+    shares: Shares,
 }
 
 impl FairQueue {
@@ -36,28 +25,19 @@ impl FairQueue {
 
     /// Adds a submission.
     pub(super) fn push(&mut self, submission: Submission) {
-        if self.ends.len() > REMEMBERED {
-            let now = self.now;
-            self.ends.retain(|_, end| *end > now);
-        }
-        let end = self
-            .ends
-            .entry(submission.node.node_id.clone())
-            .or_default();
-        let start = self.now.max(*end);
-        *end = start + submission.items.len().max(1) as u64;
-        self.arrived += 1;
-        self.receipts += submission.items.len();
-        self.waiting.insert((start, self.arrived), submission);
+        let size = submission.items.len();
+        let turn = self.shares.begin(&submission.node.node_id, size);
+        self.receipts += size;
+        self.waiting.insert(turn, submission);
     }
 
     /// Takes submissions until they have this many receipts.
     pub(super) fn take(&mut self, receipts: usize) -> Vec<Submission> {
         let (mut batch, mut taken) = (Vec::new(), 0);
         while taken < receipts
-            && let Some(((start, _), submission)) = self.waiting.pop_first()
+            && let Some((turn, submission)) = self.waiting.pop_first()
         {
-            self.now = start;
+            self.shares.served(turn);
             taken += submission.items.len();
             batch.push(submission);
         }
@@ -72,7 +52,9 @@ mod tests {
     use crate::app::NodeSession;
     use crate::ingest::verify::{Checked, Refused};
     use dgon_protocol::error::ErrorType;
+    use dgon_protocol::id::NodeId;
     use dgon_protocol::key::NodeKey;
+    use std::collections::HashMap;
     use std::sync::Arc;
     use tokio::sync::{Semaphore, oneshot};
 
@@ -152,16 +134,5 @@ mod tests {
         assert_eq!(sizes["a"], (1..=50).collect::<Vec<_>>());
         assert_eq!(sizes["b"], (1..=50).rev().collect::<Vec<_>>());
         assert_eq!(queue.receipts(), 0);
-    }
-
-    #[test]
-    fn what_is_remembered_of_nodes_is_bounded() {
-        let mut queue = FairQueue::default();
-        for number in 0..5_000 {
-            queue.push(submission(&format!("n{number}"), 1));
-            queue.take(1);
-            queue.now += 1;
-        }
-        assert!(queue.ends.len() <= REMEMBERED + 1, "{}", queue.ends.len());
     }
 }

@@ -6,6 +6,7 @@
 //! for what it signed in its time: a receipt that ended later than [`KEY_GRACE`] after the rotation, or that comes
 //! after the end which the key's holder stated, is refused with `invalid_key`.
 
+use super::gate::FairGate;
 use crate::app::{FormerKey, NodeSession, Signatures};
 use dgon_protocol::chain::Link;
 use dgon_protocol::error::ErrorType;
@@ -15,14 +16,15 @@ use dgon_protocol::limits::KEY_GRACE;
 use dgon_protocol::receipt::{Fields, Receipt, Sha256Hash, Version};
 use std::error::Error as _;
 use std::sync::{Arc, LazyLock};
-use tokio::sync::Semaphore;
 
 /// Up to this many receipts are verified where they came in: handing them to a thread costs more.
 const INLINE: usize = 2;
 
-/// Threads that verify at once: as many as the machine has.
-static CPUS: LazyLock<Semaphore> = LazyLock::new(|| {
-    Semaphore::new(std::thread::available_parallelism().map_or(2, std::num::NonZero::get))
+/// Threads that verify at once: all that the machine has but one, which is for those who wait for nothing but an
+/// answer.
+static CPUS: LazyLock<Arc<FairGate>> = LazyLock::new(|| {
+    let cpus = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    Arc::new(FairGate::new(cpus - 1))
 });
 
 /// A receipt that was looked at.
@@ -121,8 +123,7 @@ pub async fn check_all(
             .map(|input| check(node, input, signatures))
             .collect();
     }
-    // The semaphore is never closed; without a permit the work is merely not limited.
-    let _permit = CPUS.acquire().await;
+    let _place = CPUS.enter(&node.node_id, inputs.len()).await;
     let node = Arc::clone(node);
     let work = tokio::task::spawn_blocking(move || {
         inputs

@@ -1,8 +1,8 @@
 //! What agents that break rules cost those that keep them: a fleet's acknowledgements without and with them.
 //!
-//! The load generator runs on the same cores, so what its hostile agents use themselves is in the figure.
+//! The hostile agents have a process of their own, and a low priority: the machines of real ones are not ours.
 
-use crate::programs::Place;
+use crate::programs::{Place, Program};
 use crate::report::{Report, Row};
 use anyhow::{Context as _, Result, ensure};
 use std::path::Path;
@@ -10,25 +10,49 @@ use std::path::Path;
 const NODES: u32 = 16;
 /// Two of each habit.
 const HOSTILE: u32 = 18;
+/// How long a fleet works, s.
 const SECONDS: &str = "15";
+/// Longer than any run: they are ended after it.
+const HOSTILE_SECONDS: &str = "120";
 /// Receipts per second of the fleet.
 const RATE: &str = "200";
 /// Runs of each kind, in turns.
 const ROUNDS: usize = 3;
 
+/// Starts the hostile agents and waits until they are enrolled.
+fn hostile(place: &Place) -> Result<Program> {
+    let token = place.token(HOSTILE)?;
+    let (api, nodes) = (format!("http://{}", place.api), HOSTILE.to_string());
+    let mut command = place.at_low_priority("dgon-sim");
+    command
+        .args([
+            "hostile",
+            "--api",
+            &api,
+            "--nodes",
+            &nodes,
+            "--duration",
+            HOSTILE_SECONDS,
+        ])
+        .env("DGON_ENROL_TOKEN", token);
+    let log = place.dir.path().join("hostile.log");
+    let program = Program::spawn(&mut command, &log)?;
+    while !std::fs::read_to_string(&log)?.contains("are enrolled") {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    Ok(program)
+}
+
 /// One run of the fleet; 99th percentile of the time to an acknowledgement, ms.
-fn run(place: &Place, hostile: u32) -> Result<f64> {
-    let token = place.token(NODES + hostile)?;
-    let api = format!("http://{}", place.api);
-    let (nodes, hostile) = (NODES.to_string(), hostile.to_string());
+fn run(place: &Place) -> Result<f64> {
+    let token = place.token(NODES)?;
+    let (api, nodes) = (format!("http://{}", place.api), NODES.to_string());
     let fleet = [
         "fleet",
         "--api",
         &api,
         "--nodes",
         &nodes,
-        "--hostile",
-        &hostile,
         "--rate",
         RATE,
         "--linger-ms",
@@ -62,8 +86,10 @@ pub(crate) fn measure(bin: &Path, report: &mut Report) -> Result<()> {
     let control_plane = place.control_plane()?;
     let (mut alone, mut beside) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        alone.push(run(&place, 0)?);
-        beside.push(run(&place, HOSTILE)?);
+        alone.push(run(&place)?);
+        let hostile = hostile(&place)?;
+        beside.push(run(&place)?);
+        drop(hostile);
     }
     let (alone, beside) = (middle(alone), middle(beside));
     report.add(Row {

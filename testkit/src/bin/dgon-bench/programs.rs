@@ -114,6 +114,16 @@ impl Place {
         command
     }
 
+    /// A program of ours that gets what CPU time others leave.
+    pub(crate) fn at_low_priority(&self, program: &str) -> Command {
+        let mut command = Command::new("nice");
+        command
+            .args(["-n", "19"])
+            .arg(self.bin.join(program))
+            .stdin(Stdio::null());
+        command
+    }
+
     /// Starts a program with its output in a log file and waits until it listens.
     pub(crate) fn start(
         &self,
