@@ -11,18 +11,19 @@ const NODES: u32 = 16;
 /// Two of each habit.
 const HOSTILE: u32 = 18;
 /// How long a fleet works, s.
-const SECONDS: &str = "15";
-/// Longer than any run: they are ended after it.
-const HOSTILE_SECONDS: &str = "120";
+const SECONDS: u64 = 15;
+/// What a run takes beside that, at most: the hostile agents must outlast it.
+const AROUND_S: u64 = 105;
 /// Receipts per second of the fleet.
 const RATE: &str = "200";
 /// Runs of each kind, in turns.
 const ROUNDS: usize = 3;
 
 /// Starts the hostile agents and waits until they are enrolled.
-fn hostile(place: &Place) -> Result<Program> {
+pub(crate) fn hostile(place: &Place, seconds: u64) -> Result<Program> {
     let token = place.token(HOSTILE)?;
     let (api, nodes) = (format!("http://{}", place.api), HOSTILE.to_string());
+    let seconds = (seconds + AROUND_S).to_string();
     let mut command = place.at_low_priority("dgon-sim");
     command
         .args([
@@ -32,7 +33,7 @@ fn hostile(place: &Place) -> Result<Program> {
             "--nodes",
             &nodes,
             "--duration",
-            HOSTILE_SECONDS,
+            &seconds,
         ])
         .env("DGON_ENROL_TOKEN", token);
     let log = place.dir.path().join("hostile.log");
@@ -43,10 +44,11 @@ fn hostile(place: &Place) -> Result<Program> {
     Ok(program)
 }
 
-/// One run of the fleet; 99th percentile of the time to an acknowledgement, ms.
-fn run(place: &Place) -> Result<f64> {
+/// Lets the fleet work for so long; 99th percentile of the time to an acknowledgement, ms.
+pub(crate) fn run_for(place: &Place, seconds: u64) -> Result<f64> {
     let token = place.token(NODES)?;
     let (api, nodes) = (format!("http://{}", place.api), NODES.to_string());
+    let seconds = seconds.to_string();
     let fleet = [
         "fleet",
         "--api",
@@ -58,12 +60,10 @@ fn run(place: &Place) -> Result<f64> {
         "--linger-ms",
         "20",
         "--duration",
-        SECONDS,
+        &seconds,
         "--json",
     ];
-    let printed = tokio::task::block_in_place(|| {
-        place.output("dgon-sim", &fleet, &[("DGON_ENROL_TOKEN", &token)])
-    })?;
+    let printed = place.output("dgon-sim", &fleet, &[("DGON_ENROL_TOKEN", &token)])?;
     let result: serde_json::Value =
         serde_json::from_str(&printed).context("the fleet printed no JSON")?;
     ensure!(
@@ -86,9 +86,9 @@ pub(crate) fn measure(bin: &Path, report: &mut Report) -> Result<()> {
     let control_plane = place.control_plane()?;
     let (mut alone, mut beside) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        alone.push(run(&place)?);
-        let hostile = hostile(&place)?;
-        beside.push(run(&place)?);
+        alone.push(run_for(&place, SECONDS)?);
+        let hostile = hostile(&place, SECONDS)?;
+        beside.push(run_for(&place, SECONDS)?);
         drop(hostile);
     }
     let (alone, beside) = (middle(alone), middle(beside));

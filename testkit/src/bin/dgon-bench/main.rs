@@ -14,6 +14,7 @@
 //! | `ingest` | receipts from the socket to durable and acknowledged |
 //! | `hostile` | what agents that break rules cost those that keep them |
 //! | `idle` | an idle agent beside node-exporter, collectd and netdata |
+//! | `soak` | the control plane's memory over half an hour; only where it is named |
 
 mod client;
 mod first_byte;
@@ -26,6 +27,7 @@ mod process;
 mod programs;
 mod report;
 mod size;
+mod soak;
 mod spool;
 mod stream;
 mod system;
@@ -81,7 +83,10 @@ async fn main() -> Result<()> {
         ingest::measure(bin, &mut report).await?;
     }
     if wanted("hostile") {
-        hostile::measure(bin, &mut report)?;
+        tokio::task::block_in_place(|| hostile::measure(bin, &mut report))?;
+    }
+    if options.only.iter().any(|one| one == "soak") {
+        tokio::task::block_in_place(|| soak::measure(bin, &mut report))?;
     }
     if wanted("idle") {
         idle::measure(bin, &mut report).await?;
