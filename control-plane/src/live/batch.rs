@@ -3,7 +3,7 @@
 use crate::app::viewer::Viewer;
 
 /// What a browser can ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Topic {
     Summary,

@@ -18,6 +18,12 @@ pub(super) struct Hello<'a> {
     pub(super) role: &'a str,
 }
 
+/// `subscribed`: these topics are told from here on.
+#[derive(Debug, Serialize)]
+pub(super) struct Subscribed<'a> {
+    pub(super) topics: &'a [Topic],
+}
+
 /// `missed`: what could not be shown one by one; the browser reads it over HTTP.
 #[derive(Debug, Serialize)]
 pub(super) struct Missed {

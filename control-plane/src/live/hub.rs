@@ -6,7 +6,7 @@ use super::pending::{Due, Pending};
 use crate::app::App;
 use crate::app::queries::QueryError;
 use crate::app::views::{HeartbeatEvent, ReceiptRow, Summary};
-use crate::bus::RecvError;
+use crate::bus::{Event, RecvError};
 use dgon_protocol::id::NodeId;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -57,9 +57,12 @@ impl Hub {
         if !*is_running {
             *is_running = true;
             let (task, done) = (Task::new(Arc::clone(app)), CancellationToken::new());
+            // Now and not in the task: what is committed before the task first runs is told, too.
+            let events = app.bus.subscribe();
             let app = Arc::clone(app);
             tokio::spawn(async move {
-                app.supervisor.watch("live", &done, task.run(&done)).await;
+                let run = task.run(events, &done);
+                app.supervisor.watch("live", &done, run).await;
             });
         }
         batches
@@ -97,8 +100,7 @@ impl Task {
     }
 
     /// Runs until nobody looks, and cancels `done` then.
-    async fn run(mut self, done: &CancellationToken) {
-        let mut events = self.app.bus.subscribe();
+    async fn run(mut self, mut events: broadcast::Receiver<Event>, done: &CancellationToken) {
         let mut quiet = tokio::time::interval(QUIET);
         quiet.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {

@@ -5,8 +5,11 @@
 //! for a slow browser: it loses batches, is told so by a gap in `seq` and a fresh snapshot, and when that does
 //! not help it is closed with a reason. The hub runs only while somebody looks.
 //!
-//! Frames to the browser: `{"type", "data", "ts", "seq"}` with `hello`, `snapshot`, `summary`, `node`,
+//! Frames to the browser: `{"type", "data", "ts", "seq"}` with `hello`, `snapshot`, `subscribed`, `summary`, `node`,
 //! `heartbeat`, `receipt`, `missed`, `ping`, `error`. Frames from it: `{"type": "sub", "topics": […], "since"?}`.
+//!
+//! `subscribed` answers `sub`. What was committed before it is in every answer over HTTP that is asked for after it;
+//! what is committed later is told. A console reads once more when it gets it, and so has no hole at its start.
 //!
 //! Bounds: batches queued per session [`BATCHES_QUEUED`], sessions [`SESSIONS_MAX`], receipts per batch,
 //! heartbeats and nodes per batch (`pending`), bytes and rate of what a browser sends (`session`).

@@ -1,7 +1,9 @@
 //! One browser's socket.
 
 use super::batch::{Batch, Topic};
-use super::frame::{self, CLOSE_SIGN_IN, CLOSE_SLOW, FromBrowser, Hello, Missed, envelope, json};
+use super::frame::{
+    self, CLOSE_SIGN_IN, CLOSE_SLOW, FromBrowser, Hello, Missed, Subscribed, envelope, json,
+};
 use super::hub::Hub;
 use crate::app::App;
 use crate::app::queries::{PAGE_MAX, QueryError, ReceiptQuery};
@@ -196,6 +198,7 @@ impl Session {
             Ok(FromBrowser::Sub { mut topics, since }) => {
                 topics.truncate(8);
                 self.topics = topics;
+                self.subscribed().await?;
                 match since {
                     Some(since_ms) if !self.has_resumed => self.resume(since_ms).await,
                     _ => Ok(()),
@@ -204,6 +207,17 @@ impl Session {
             Ok(FromBrowser::Unknown) => Ok(()),
             Err(_) => Err(End::Close(1007, "this message is not understood")),
         }
+    }
+
+    /// Says that what happens from here on is told: what the browser reads over HTTP after this, with the frames after
+    /// this, is everything. What it read before may lack what nobody told it.
+    async fn subscribed(&mut self) -> Result<(), End> {
+        let subscribed = Subscribed {
+            topics: &self.topics,
+        };
+        let data = json(&subscribed);
+        self.feed("subscribed", &data).await?;
+        self.flush().await
     }
 
     /// Shows the receipts that a reconnecting browser missed, once, or says that they are too many.

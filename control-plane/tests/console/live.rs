@@ -98,23 +98,11 @@ impl Page {
         self.socket.send(Message::text(what)).await.expect("send");
     }
 
-    /// Subscribes, and waits until that has taken effect: the answer to a ping comes after it.
+    /// Subscribes, and waits until that has taken effect.
     pub(crate) async fn subscribe(&mut self, message: Value) {
         self.say(&message.to_string()).await;
-        self.socket
-            .send(Message::Ping(b"heard".to_vec().into()))
-            .await
-            .expect("send");
-        let pong = async {
-            while let Some(message) = self.socket.next().await {
-                match message.expect("a message") {
-                    Message::Pong(_) => return,
-                    Message::Text(_) => self.seq += 1,
-                    _ => {}
-                }
-            }
-        };
-        tokio::time::timeout(PATIENCE, pong).await.expect("a pong");
+        let answer = self.next_of("subscribed").await;
+        assert_eq!(answer["topics"], message["topics"]);
     }
 }
 

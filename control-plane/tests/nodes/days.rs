@@ -72,14 +72,14 @@ fn now() -> Clock {
 async fn a_day_follows_the_receipts_and_passes_on_sqlite() {
     let clock = now();
     let server = Server::start_with(quick(), clock.clone()).await;
-    a_day_follows_the_receipts_and_passes(server, clock).await;
+    Box::pin(a_day_follows_the_receipts_and_passes(server, clock)).await;
 }
 
 #[tokio::test]
 async fn a_day_follows_the_receipts_and_passes_on_postgres() {
     let clock = now();
     let server = Server::start_on_postgres_with(quick(), clock.clone()).await;
-    a_day_follows_the_receipts_and_passes(server, clock).await;
+    Box::pin(a_day_follows_the_receipts_and_passes(server, clock)).await;
 }
 
 /// What was stored before a restart and what comes after it make one day.

@@ -75,12 +75,18 @@ async fn nodes_are_found_and_counted_by_what_they_say(server: Server) {
 
 #[tokio::test]
 async fn nodes_are_found_and_counted_by_what_they_say_on_sqlite() {
-    nodes_are_found_and_counted_by_what_they_say(Server::start().await).await;
+    Box::pin(nodes_are_found_and_counted_by_what_they_say(
+        Server::start().await,
+    ))
+    .await;
 }
 
 #[tokio::test]
 async fn nodes_are_found_and_counted_by_what_they_say_on_postgres() {
-    nodes_are_found_and_counted_by_what_they_say(Server::start_on_postgres().await).await;
+    Box::pin(nodes_are_found_and_counted_by_what_they_say(
+        Server::start_on_postgres().await,
+    ))
+    .await;
 }
 
 /// Names that PostgreSQL cannot store or index, from one node; the others' are stored all the same.

@@ -317,7 +317,7 @@ async fn a_stopped_agent_changes_its_key_and_a_lost_spool_is_left_behind() {
     clients.until_more(3).await;
     let served = clients.end().await;
     stack.agent.all_acked().await.unwrap();
-    let rows = session.receipts(&format!("node={node}")).await.unwrap();
+    let rows = session.receipts(&format!("node_id={node}")).await.unwrap();
     let stored: BTreeSet<&str> = rows
         .iter()
         .filter_map(|row| row["request_id"].as_str())

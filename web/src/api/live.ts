@@ -1,8 +1,11 @@
-// The live hub: one socket per page, frames {type, data, ts, seq}. A gap in seq means frames were dropped, so
-// everything that the socket feeds is read again. Without a socket the page polls. Nothing is ever cleared.
+// The live hub: one socket per page, frames {type, data, ts, seq}. Everything that the socket feeds is read again when
+// the server says that it listens (`subscribed`), because what came between the first answers and that is in no frame;
+// and after a gap in seq, which means that frames were dropped. Without a socket the page polls. Nothing is ever cleared.
 import type { QueryClient } from '@tanstack/react-query'
 import { type HeartbeatFrame, patchHeartbeat, patchNode } from '~/api/live-patches'
+import { readAgain } from '~/api/read-again'
 import { receiptArrivals } from '~/api/receipt-arrivals'
+import { type Told, told } from '~/api/told'
 import type { NodeRow, ReceiptRow, Summary } from '~/api/types'
 import { live } from '~/stores/live'
 import { liveUrl } from '~/util/path-builder'
@@ -17,7 +20,7 @@ const QUEUE_LIMIT = 2000
 /** Close code of the server: the session behind the socket ended. */
 const SIGN_IN = 4401
 
-export const LIVE_KEYS = ['summary', 'nodes', 'node', 'receipts', 'receipt-aggregate', 'tokens']
+const LIVE_KEYS = ['summary', 'nodes', 'node', 'receipts', 'receipt-aggregate', 'tokens']
 
 interface Frame {
   type: string
@@ -37,6 +40,16 @@ function parseFrame(text: unknown): Frame | null {
   } catch {
     return null
   }
+}
+
+/** What a frame says of the network; nothing for one that says nothing of it. */
+function understood({ type, data }: Frame): Told[] {
+  if (type === 'snapshot') return data.summary ? [{ type: 'summary', data: data.summary as Summary }] : []
+  if (type === 'summary') return [{ type, data: data as unknown as Summary }]
+  if (type === 'node') return [{ type, data: data as unknown as NodeRow }]
+  if (type === 'heartbeat') return [{ type, data: data as unknown as HeartbeatFrame }]
+  if (type === 'receipt') return [{ type, data: data as unknown as ReceiptRow }]
+  return []
 }
 
 export class LiveHub {
@@ -75,6 +88,9 @@ export class LiveHub {
   stop(): void {
     this.#isStopped = true
     clearTimeout(this.#applyTimer)
+    // One that is left set would keep the frames of the next socket waiting for ever.
+    this.#applyTimer = undefined
+    this.#queue = []
     clearTimeout(this.#retryTimer)
     clearInterval(this.#pollTimer)
     clearInterval(this.#watchTimer)
@@ -143,7 +159,7 @@ export class LiveHub {
     live.set((now) => ({ ...now, heardAt: Date.now() }))
     if (frame.type === 'hello') this.#greet(frame.data)
     else if (frame.type !== 'ping') this.#enqueue(frame)
-    if (hasGap || frame.type === 'missed' || this.#queue.length >= QUEUE_LIMIT) this.#resync()
+    if (hasGap || frame.type === 'subscribed' || frame.type === 'missed' || this.#queue.length >= QUEUE_LIMIT) this.#resync()
   }
 
   #greet({ server_time: time, build }: Record<string, unknown>): void {
@@ -156,15 +172,14 @@ export class LiveHub {
     this.#downSince = null
     this.#attempts = 0
     live.set((now) => ({ ...now, state: 'live', clockOffsetMs: offset, isOutdated: now.isOutdated || isNewBuild }))
-    // What happened while the socket was away is not in its frames.
-    if (this.#hasOpened) this.#resync()
     this.#hasOpened = true
   }
 
   #enqueue(frame: Frame): void {
     this.#queue.push(frame)
     if (this.#applyTimer) return
-    const wait = Math.max(0, this.#lastApplied + APPLY_EVERY_MS - Date.now())
+    // A clock that was set back makes nobody wait for longer than usual.
+    const wait = Math.min(APPLY_EVERY_MS, Math.max(0, this.#lastApplied + APPLY_EVERY_MS - Date.now()))
     this.#applyTimer = setTimeout(() => this.#apply(), wait)
   }
 
@@ -173,21 +188,20 @@ export class LiveHub {
     this.#lastApplied = Date.now()
     const frames = this.#queue
     this.#queue = []
-    const receipts: ReceiptRow[] = []
-    for (const { type, data } of frames) {
-      if (type === 'snapshot' && data.summary) this.#client.setQueryData(['summary'], data.summary as Summary)
-      else if (type === 'summary') this.#client.setQueryData(['summary'], (now?: Summary) => ({ ...now, ...(data as unknown as Summary) }))
-      else if (type === 'node') patchNode(this.#client, data as unknown as NodeRow)
-      else if (type === 'heartbeat') patchHeartbeat(this.#client, data as unknown as HeartbeatFrame)
-      else if (type === 'receipt') receipts.push(data as unknown as ReceiptRow)
+    const heard = frames.flatMap(understood)
+    told.add(heard)
+    for (const { type, data } of heard) {
+      if (type === 'summary') this.#client.setQueryData(['summary'], (now?: Summary) => ({ ...now, ...data }))
+      else if (type === 'node') patchNode(this.#client, data)
+      else if (type === 'heartbeat') patchHeartbeat(this.#client, data)
     }
+    const receipts = heard.flatMap(({ type, data }) => (type === 'receipt' ? [data] : []))
     if (receipts.length > 0) receiptArrivals.announce(receipts)
   }
 
-  /** Reads again what the socket feeds; what is shown stays until the answer is there. */
   #resync(): void {
     this.#queue = []
-    for (const key of LIVE_KEYS) void this.#client.invalidateQueries({ queryKey: [key] })
+    readAgain(this.#client)
   }
 
   #watch(): void {
@@ -211,7 +225,7 @@ export class LiveHub {
     live.set((was) => ({ ...was, state: isStale ? 'stale' : 'polling' }))
     this.#pollTimer ??= setInterval(() => {
       if (document.hidden) return
-      for (const key of LIVE_KEYS) void this.#client.invalidateQueries({ queryKey: [key] })
+      readAgain(this.#client)
       void this.#client
         .getQueryCache()
         .findAll({ predicate: ({ queryKey, state }) => LIVE_KEYS.includes(String(queryKey[0])) && state.dataUpdatedAt > (live.get().heardAt ?? 0) })

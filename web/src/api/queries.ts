@@ -1,6 +1,7 @@
 import { QueryClient, keepPreviousData, queryOptions } from '@tanstack/react-query'
 import { call, callBytes, callText } from '~/api/client'
 import { ApiError } from '~/api/errors'
+import { onNode, onNodes, onReceipts, onSummary, readLive } from '~/api/told'
 import type {
   AuthState,
   DownloadList,
@@ -42,11 +43,19 @@ export const queryClient = new QueryClient({
   },
 })
 
+/** Whether it asks for the newest receipts of all, on which each new one goes. */
+const isNewest = (search: Search) => Object.keys(search).every((key) => key === 'limit')
+
+export function readReceipts(search: Search, signal?: AbortSignal): Promise<Page<ReceiptRow>> {
+  const ask = () => call<Page<ReceiptRow>>(apiPath.receipts(search), { ...(signal && { signal }) })
+  return isNewest(search) ? readLive(ask, onReceipts) : ask()
+}
+
 export const query = {
   me: () => queryOptions({ queryKey: ['me'], queryFn: () => call<Me>(apiPath.me(), { isAuthRoute: true }), retry: false }),
   authState: () =>
     queryOptions({ queryKey: ['auth-state'], queryFn: ({ signal }) => call<AuthState>(apiPath.authState(), { signal, isAuthRoute: true }) }),
-  summary: () => queryOptions({ queryKey: ['summary'], queryFn: ({ signal }) => call<Summary>(apiPath.summary(), { signal }) }),
+  summary: () => queryOptions({ queryKey: ['summary'], queryFn: ({ signal }) => readLive(() => call<Summary>(apiPath.summary(), { signal }), onSummary) }),
   trends: () =>
     queryOptions({
       queryKey: ['trends'],
@@ -56,15 +65,18 @@ export const query = {
   nodes: (search: Search) =>
     queryOptions({
       queryKey: ['nodes', search],
-      queryFn: ({ signal }) => call<Page<NodeRow>>(apiPath.nodes(search), { signal }),
+      queryFn: ({ signal }) => readLive(() => call<Page<NodeRow>>(apiPath.nodes(search), { signal }), onNodes),
       placeholderData: keepPreviousData,
     }),
   node: (nodeId: string) =>
-    queryOptions({ queryKey: ['node', nodeId], queryFn: ({ signal }) => call<NodeDetail>(apiPath.node(nodeId), { signal }) }),
+    queryOptions({
+      queryKey: ['node', nodeId],
+      queryFn: ({ signal }) => readLive(() => call<NodeDetail>(apiPath.node(nodeId), { signal }), onNode),
+    }),
   receipts: (search: Search) =>
     queryOptions({
       queryKey: ['receipts', search],
-      queryFn: ({ signal }) => call<Page<ReceiptRow>>(apiPath.receipts(search), { signal }),
+      queryFn: ({ signal }) => readReceipts(search, signal),
       placeholderData: keepPreviousData,
     }),
   receiptAggregate: (search: Search) =>

@@ -64,7 +64,7 @@ export function NodeOverview({ node }: { node: NodeDetail }) {
   const work: Fact[] = [
     ['Region', node.region],
     ['p95 first token', ms(node.p95_ms), 'No measurement in 24 h'],
-    ['Requests in 24 h', count(node.requests_24h)],
+    ['Requests, 24 h', count(node.requests_24h)],
     ['Models', models.length > 0 ? <Models key="models" models={models} /> : null, 'No model reported'],
     ['Runtimes', runtimes.length > 0 ? <Runtimes key="runtimes" runtimes={runtimes} /> : null, 'No runtime found'],
   ]

@@ -26,7 +26,8 @@ function optionsOf(spec: ChartSpec, width: number): uPlot.Options {
     width,
     height: HEIGHT,
     cursor: { sync: { key: sync.key }, points: { size: 6 }, drag: { x: false, y: false } },
-    padding: [8, 12, 0, 0],
+    // At the right half of an hour's name finds room, when it is that of the last measurement.
+    padding: [8, 20, 0, 0],
     legend: { show: true, live: true },
     scales: { y: { range: (_, _min, max) => [0, Math.max(1, max * 1.1)] } },
     axes: [

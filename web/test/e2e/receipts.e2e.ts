@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import type { Page } from '@playwright/test'
 import { expect, rowIds, settled, test } from './fixtures'
 
 test('a new receipt comes on top without a reload', async ({ page }) => {
@@ -90,4 +91,60 @@ test('the socket goes: the data stays, the state is told, and it comes back', as
   expect((await rowIds(page)).length).toBe(rows)
   await context.setOffline(false)
   await expect(page.getByText('Live', { exact: true })).toBeVisible({ timeout: 20_000 })
+})
+
+/** A page whose subscription waits until it is let go, and that is told of no receipt by the socket. */
+async function heldBack(page: Page): Promise<{ letGo: () => void }> {
+  let letGo = () => {}
+  const isLetGo = new Promise<void>((resolve) => {
+    letGo = resolve
+  })
+  await page.routeWebSocket(/\/live$/, (socket) => {
+    const server = socket.connectToServer()
+    socket.onMessage((message) => void isLetGo.then(() => server.send(message)))
+    // The number stays, so that nothing but the receipt is missing.
+    server.onMessage((message) => socket.send(String(message).replace(/^\{"type":"receipt"/, '{"type":"held back"')))
+  })
+  return { letGo: () => letGo() }
+}
+
+async function newestAfter(page: Page, shown: string[]): Promise<string> {
+  let newest = ''
+  const ask = async () => {
+    const list = (await (await page.request.get('/api/v1/receipts?limit=1')).json()) as { items: { request_id: string }[] }
+    newest = list.items[0]?.request_id ?? ''
+    return shown.includes(newest)
+  }
+  await expect.poll(ask).toBe(false)
+  return newest
+}
+
+test('receipts that come before the socket tells of any are not missing', async ({ page }) => {
+  const { letGo } = await heldBack(page)
+  await page.goto('/receipts')
+  await settled(page)
+  await expect(page.getByText('Live', { exact: true })).toBeVisible()
+  const missed = await newestAfter(page, await rowIds(page))
+  letGo()
+  await expect.poll(() => rowIds(page)).toContain(missed)
+  // As the server has them: none left out, none twice, in its order.
+  const rows = await rowIds(page)
+  const list = (await (await page.request.get('/api/v1/receipts?limit=200')).json()) as { items: { request_id: string }[] }
+  const all = list.items.map((row) => row.request_id)
+  expect(all.slice(all.indexOf(rows[0] ?? '')).slice(0, rows.length)).toEqual(rows)
+})
+
+test('under a hand they wait behind the bar, too', async ({ page }) => {
+  const { letGo } = await heldBack(page)
+  await page.goto('/receipts')
+  await settled(page)
+  await page.locator('tbody tr').nth(3).hover()
+  const before = await rowIds(page)
+  const missed = await newestAfter(page, before)
+  letGo()
+  const bar = page.getByRole('button', { name: /new receipts?, show/ })
+  await expect(bar).toBeVisible()
+  expect(await rowIds(page)).toEqual(before)
+  await bar.click()
+  await expect.poll(() => rowIds(page)).toContain(missed)
 })

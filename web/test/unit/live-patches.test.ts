@@ -22,4 +22,8 @@ describe('receipts that arrive on the first page', () => {
     const after = prependReceipts(page(null, 'b', 'a'), rows('c'), 2)
     expect([shown(after), after.next_cursor]).toEqual([['c', 'b'], 'b'])
   })
+
+  it('that are told after the list was read put no old row on top', () => {
+    expect(shown(prependReceipts(page('c', 'd', 'c'), rows('a', 'b', 'c', 'd', 'e'), 2))).toEqual(['e', 'd'])
+  })
 })

@@ -1,5 +1,7 @@
 //! Each filter and each order is served by the index that was made for it, by name; without it the test fails.
 
+#![expect(clippy::expect_used, reason = "helpers of tests fail like tests do")]
+
 use dgon_control_plane_store::node_queries::{NodeFilter, NodeOrder, NodePage};
 use dgon_control_plane_store::receipt_queries::ReceiptFilter;
 use dgon_control_plane_store::{Dialect, Scope, Store};

@@ -1,0 +1,25 @@
+import type { QueryClient } from '@tanstack/react-query'
+import { receiptArrivals } from '~/api/receipt-arrivals'
+
+/** What the socket feeds, except for the lists of receipts. */
+const KEYS = ['summary', 'nodes', 'node', 'receipt-aggregate', 'tokens']
+const RECEIPTS = ['receipts']
+
+/**
+ * Reads again what the socket feeds; what is shown stays until the answer is there.
+ *
+ * A first answer that is still on its way may have been made before the socket heard anything, and a query without data
+ * is not asked a second time while it is under way: it is asked again once that answer is there.
+ */
+export function readAgain(client: QueryClient): void {
+  for (const key of KEYS) {
+    for (const query of client.getQueryCache().findAll({ queryKey: [key] })) {
+      const again = () => void client.invalidateQueries({ queryKey: query.queryKey, exact: true })
+      if (query.state.data === undefined && query.state.fetchStatus !== 'idle') query.promise?.then(again, () => {})
+      else again()
+    }
+  }
+  // A list of receipts that is shown reads for itself, because no row may move under a hand.
+  void client.invalidateQueries({ queryKey: RECEIPTS, refetchType: 'none' })
+  receiptArrivals.missed()
+}
