@@ -35,6 +35,10 @@ pub struct Settings {
     pub ready_fresh: Duration,
     /// How long an open connection may take to finish the link's handshake.
     pub handshake: Duration,
+    /// Memory for bodies of callers who have not proved who they are, of all of them together, KiB.
+    pub unproved_bodies_kib: u32,
+    /// How long such a body waits for room.
+    pub body_room_within: Duration,
 }
 
 impl Default for Settings {
@@ -54,6 +58,8 @@ impl Default for Settings {
             ready_within: Duration::from_secs(4),
             ready_fresh: Duration::from_secs(1),
             handshake: dgon_protocol::limits::HANDSHAKE,
+            unproved_bodies_kib: 64 * 1024,
+            body_room_within: Duration::from_secs(2),
         }
     }
 }

@@ -11,6 +11,7 @@ pub use settings::{SETTINGS, Setting, example};
 pub use sources::{Layers, Source};
 
 use crate::app;
+use crate::http::server::ServerLimits;
 use crate::http::{HttpSettings, IpBlock};
 use dgon_control_plane_store::retention::Periods;
 use std::net::SocketAddr;
@@ -94,6 +95,8 @@ pub struct Config {
     pub request_timeout: Duration,
     /// Connections open at once.
     pub max_connections: usize,
+    /// Connections of one address open at once.
+    pub max_connections_per_address: usize,
     /// How long open requests may take to end at a stop.
     pub stop_timeout: Duration,
     /// Folder of the packages that machines may download.
@@ -136,6 +139,11 @@ impl Config {
             sign_ins_per_minute: layers.number("sign_ins_per_minute", 1, 10_000)?,
             request_timeout: seconds("request_timeout_s")?,
             max_connections: layers.number("max_connections", 16, 1_000_000)? as usize,
+            max_connections_per_address: layers.number(
+                "max_connections_per_address",
+                8,
+                1_000_000,
+            )? as usize,
             stop_timeout: seconds("stop_timeout_s")?,
             downloads_dir: layers
                 .optional("downloads_dir", |text| Ok(text.to_owned()))?
@@ -188,6 +196,18 @@ impl Config {
             public_url: self.public_url.clone(),
             retention: self.retention,
             ..app::Settings::default()
+        }
+    }
+
+    /// The limits of the listening socket.
+    pub fn server_limits(&self) -> ServerLimits {
+        let mut exempt = self.trusted_proxies.clone();
+        exempt.extend(IpBlock::loopback());
+        ServerLimits {
+            max_connections: self.max_connections,
+            max_connections_per_address: self.max_connections_per_address,
+            exempt,
+            stop_timeout: self.stop_timeout,
         }
     }
 

@@ -31,7 +31,7 @@ const fn setting(
 }
 
 /// All settings, in the order of the documentation.
-pub const SETTINGS: [Setting; 16] = [
+pub const SETTINGS: [Setting; 17] = [
     setting(
         "bind",
         "DGON_BIND",
@@ -82,6 +82,12 @@ pub const SETTINGS: [Setting; 16] = [
         "DGON_MAX_CONNECTIONS",
         "20000",
         "Connections open at once; more wait.",
+    ),
+    setting(
+        "max_connections_per_address",
+        "DGON_MAX_CONNECTIONS_PER_ADDRESS",
+        "1024",
+        "Connections that one address (IPv6: one /64) may have open; one more is closed. Not for trusted proxies and loopback.",
     ),
     setting(
         "stop_timeout_s",

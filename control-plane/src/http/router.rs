@@ -17,7 +17,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
 
 /// Largest body of a request; routes that take more say so themselves.
-const BODY_BYTES: usize = 64 * 1024;
+pub(super) const BODY_BYTES: usize = 64 * 1024;
 
 /// The whole server. The outermost layer comes last.
 pub fn router(state: &HttpState) -> Router {

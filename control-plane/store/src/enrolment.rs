@@ -63,6 +63,9 @@ impl Store {
     ) -> Result<Enrolment, StoreError> {
         const OP: &str = "node.enrol";
         let failed = StoreError::query(OP);
+        if !self.token_works(token_hash, node.at_ms).await? {
+            return Ok(Enrolment::InvalidToken);
+        }
         let region = in_tx!(self, "node.enrol", tx => {
             let token: Option<(String, Option<String>, Option<String>)> = sqlx::query_as(
                     "UPDATE enrolment_tokens SET uses_left = uses_left - 1 \
@@ -134,6 +137,7 @@ impl Store {
         });
         Ok(Enrolment::Enrolled { region })
     }
+
     /// Consumes one use of the token and gives a node that is known by its key a new secret, in one transaction.
     /// State, history and chain stay.
     ///
@@ -146,6 +150,9 @@ impl Store {
     ) -> Result<Enrolment, StoreError> {
         const OP: &str = "node.enrol_again";
         let failed = StoreError::query(OP);
+        if !self.token_works(token_hash, node.at_ms).await? {
+            return Ok(Enrolment::InvalidToken);
+        }
         let region = in_tx!(self, "node.enrol_again", tx => {
             let token: Option<(String, Option<String>)> = sqlx::query_as(
                     "UPDATE enrolment_tokens SET uses_left = uses_left - 1 \
@@ -191,5 +198,19 @@ impl Store {
             region
         });
         Ok(Enrolment::Enrolled { region })
+    }
+
+    /// Whether a token would work now: junk costs a plain read and no write lock; of what exists the transaction decides.
+    async fn token_works(&self, token_hash: &[u8; 32], now_ms: i64) -> Result<bool, StoreError> {
+        let known: Option<(i64,)> = crate::on_read!(self, pool => sqlx::query_as(
+                "SELECT uses_left FROM enrolment_tokens \
+                 WHERE token_hash = $1 AND uses_left > 0 AND revoked_at_ms IS NULL AND expires_at_ms > $2",
+            )
+            .bind(token_hash.as_slice())
+            .bind(now_ms)
+            .fetch_optional(pool)
+            .await
+            .map_err(StoreError::query("node.token_works"))?);
+        Ok(known.is_some())
     }
 }

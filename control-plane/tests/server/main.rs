@@ -4,6 +4,7 @@ mod addresses;
 mod administration;
 mod commands;
 mod configuration;
+mod connections;
 mod downloads;
 mod errors_and_headers;
 mod flags;

@@ -7,10 +7,10 @@
 //! gets a new secret, and keeps its name, state and chain.
 
 use super::SMALL_BODY_BYTES;
-use super::auth::read_body;
 use super::reserved;
 use crate::app::App;
 use crate::bus::Event;
+use crate::http::body;
 use crate::http::error::ApiError;
 use axum::Json;
 use axum::extract::{Request, State};
@@ -68,8 +68,9 @@ pub(super) async fn register(
     request: Request,
 ) -> Result<(StatusCode, Json<RegisterResponse>), ApiError> {
     let (parts, body) = request.into_parts();
-    let body = read_body(body, SMALL_BODY_BYTES).await?;
-    let wish: RegisterRequest = serde_json::from_slice(&body).map_err(|error| {
+    // Held to the end: nobody has proved anything before the token is used up.
+    let body = body::read(&app, body, SMALL_BODY_BYTES).await?;
+    let wish: RegisterRequest = serde_json::from_slice(&body.bytes).map_err(|error| {
         ApiError::new(
             ErrorType::InvalidRequest,
             format!("not a registration: {error}"),
