@@ -1,5 +1,6 @@
 //! Thresholds and names that `serve` fixes at start. Tests shorten them.
 
+use super::Regions;
 use dgon_control_plane_store::retention::Periods;
 use std::time::Duration;
 
@@ -9,6 +10,8 @@ pub struct Settings {
     /// Address that people and agents reach this control plane by, such as `https://dgon.example`. Without it
     /// the `Host` header of a request decides.
     pub public_url: Option<String>,
+    /// The regions that nodes can be in.
+    pub regions: Regions,
     /// How often an agent sends a heartbeat.
     pub heartbeat: Duration,
     /// Silence after which a node is shown as late.
@@ -45,6 +48,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             public_url: None,
+            regions: Regions::default(),
             heartbeat: dgon_protocol::limits::HEARTBEAT,
             late_after: Duration::from_secs(30),
             offline_after: Duration::from_secs(300),

@@ -10,6 +10,16 @@ use dgon_protocol::id::NodeId;
 use dgon_protocol::key::PublicKey;
 use dgon_protocol::receipt::Sha256Hash;
 
+/// The region of a node that nobody gave one.
+pub const UNKNOWN_REGION: &str = "unknown";
+
+/// A token that works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkingToken {
+    /// Region of the nodes that it enrols.
+    pub region: Option<String>,
+}
+
 /// A node that wants to be enrolled; its key is checked already.
 #[derive(Debug, Clone, Copy)]
 pub struct NewNode<'a> {
@@ -63,9 +73,6 @@ impl Store {
     ) -> Result<Enrolment, StoreError> {
         const OP: &str = "node.enrol";
         let failed = StoreError::query(OP);
-        if !self.token_works(token_hash, node.at_ms).await? {
-            return Ok(Enrolment::InvalidToken);
-        }
         let region = in_tx!(self, "node.enrol", tx => {
             let token: Option<(String, Option<String>, Option<String>)> = sqlx::query_as(
                     "UPDATE enrolment_tokens SET uses_left = uses_left - 1 \
@@ -79,7 +86,7 @@ impl Store {
             let Some((token_id, token_region, org_id)) = token else {
                 return Ok(Enrolment::InvalidToken);
             };
-            let region = node.region.map(str::to_owned).or(token_region).unwrap_or_default();
+            let region = node.region.map(str::to_owned).or(token_region).unwrap_or_else(|| UNKNOWN_REGION.to_owned());
             let made = sqlx::query(
                     "INSERT INTO nodes (node_id, region, state, state_reason, state_since_ms, enrolled_at_ms, org_id, \
                      token_id, agent_version, os, arch, hardware_hash) \
@@ -150,9 +157,6 @@ impl Store {
     ) -> Result<Enrolment, StoreError> {
         const OP: &str = "node.enrol_again";
         let failed = StoreError::query(OP);
-        if !self.token_works(token_hash, node.at_ms).await? {
-            return Ok(Enrolment::InvalidToken);
-        }
         let region = in_tx!(self, "node.enrol_again", tx => {
             let token: Option<(String, Option<String>)> = sqlx::query_as(
                     "UPDATE enrolment_tokens SET uses_left = uses_left - 1 \
@@ -200,17 +204,24 @@ impl Store {
         Ok(Enrolment::Enrolled { region })
     }
 
-    /// Whether a token would work now: junk costs a plain read and no write lock; of what exists the transaction decides.
-    async fn token_works(&self, token_hash: &[u8; 32], now_ms: i64) -> Result<bool, StoreError> {
-        let known: Option<(i64,)> = crate::on_read!(self, pool => sqlx::query_as(
-                "SELECT uses_left FROM enrolment_tokens \
+    /// A token that would work now: junk costs a plain read and no write lock; of what exists [`Store::enrol`] decides.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn enrolment_token_working(
+        &self,
+        token_hash: &[u8; 32],
+        now_ms: i64,
+    ) -> Result<Option<WorkingToken>, StoreError> {
+        let found: Option<(Option<String>,)> = crate::on_read!(self, pool => sqlx::query_as(
+                "SELECT region FROM enrolment_tokens \
                  WHERE token_hash = $1 AND uses_left > 0 AND revoked_at_ms IS NULL AND expires_at_ms > $2",
             )
             .bind(token_hash.as_slice())
             .bind(now_ms)
             .fetch_optional(pool)
             .await
-            .map_err(StoreError::query("node.token_works"))?);
-        Ok(known.is_some())
+            .map_err(StoreError::query("enrolment_token.working"))?);
+        Ok(found.map(|(region,)| WorkingToken { region }))
     }
 }
