@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod admin;
+mod anonymous;
 mod assets;
 pub mod auth;
 mod body;

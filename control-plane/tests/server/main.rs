@@ -2,6 +2,7 @@
 
 mod addresses;
 mod administration;
+mod anonymous;
 mod commands;
 mod configuration;
 mod connections;
