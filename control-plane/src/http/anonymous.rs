@@ -225,7 +225,7 @@ impl Answers {
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use tokio::sync::Notify;
+    use tokio_util::sync::CancellationToken;
 
     const LONG: Duration = Duration::from_secs(3_600);
 
@@ -243,14 +243,14 @@ mod tests {
 
     #[tokio::test]
     async fn who_asks_at_once_shares_one_question() {
-        let (answers, asked, go) = (answers(LONG), AtomicUsize::new(0), Notify::new());
+        let (answers, asked, go) = (answers(LONG), AtomicUsize::new(0), CancellationToken::new());
         let ask = || async {
             let number = asked.fetch_add(1, Ordering::SeqCst);
-            go.notified().await;
+            go.cancelled().await;
             format!("answer {number}").into_response()
         };
         let all = futures_util::future::join_all((0..20).map(|_| answers.get("/a".into(), ask())));
-        let (all, ()) = tokio::join!(all, async { go.notify_one() });
+        let (all, ()) = tokio::join!(all, async { go.cancel() });
         for answer in all {
             assert_eq!(text(answer).await, "answer 0");
         }
