@@ -23,6 +23,7 @@ function answer(path: string, query: URLSearchParams, mode: string | null): unkn
   if (path === '/summary') return isEmpty ? { ...summary(), active_nodes: 0, nodes: { pending: 0, active: 0, quarantine: 0, offline: 0 }, p95_global: null, p95_by_region: [], requests_24h: 0, error_rate: null, tokens_24h: { input: 0, output: 0, not_counted: 0 }, models_cached: 0 } : summary()
   if (path === '/summary/trends') return trends()
   if (path === '/enrolment-tokens') return { items: [{ ...TOKEN, expires_at: expires }], next_cursor: null, ...TOKEN, expires_at: expires }
+  if (path === '/regions') return { items: ['local', 'eu-west', 'us-east'].map((region) => ({ region, nodes: nodes.filter((row) => row.region === region).length })), elsewhere: 0 }
   if (path === '/downloads') return { items: [] }
   if (path === '/nodes/agent.yaml') return 'control_plane:\n  api: http://127.0.0.1:8080\n'
   if (path === '/nodes') {

@@ -56,8 +56,9 @@ const receipt = createRoute({
   getParentRoute: () => root,
   path: '/receipts/$requestId',
   component: lazyRouteComponent(() => chunk(() => import('~/pages/ReceiptPage')), 'ReceiptPage'),
-  loader: ({ params }) => {
-    if (mayRead()) void queryClient.prefetchQuery(query.receipt(params.requestId))
+  loaderDeps: ({ search }) => search as Search,
+  loader: ({ params, deps }) => {
+    if (mayRead()) void queryClient.prefetchQuery(query.receipt(params.requestId, deps.node))
   },
 })
 

@@ -1,6 +1,7 @@
 //! Enrolment tokens: made here, shown once, used up by nodes.
 
 use super::{AccountError, Accounts, Origin, Person, Role, secret};
+use crate::app::Regions;
 use dgon_control_plane_store::enrolment_tokens::{EnrolmentTokenRow, NewEnrolmentToken};
 
 const TTL_DEFAULT_S: u32 = 60 * 60;
@@ -8,14 +9,13 @@ const TTL_MIN_S: u32 = 60;
 const TTL_MAX_S: u32 = 24 * 60 * 60;
 const USES_MAX: u32 = 1_000;
 const LABEL_MAX: usize = 100;
-const REGION_MAX: usize = 64;
 
 /// What somebody wants of a new token.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TokenWish {
     /// What its maker calls it.
     pub label: Option<String>,
-    /// Region of the nodes that it enrols.
+    /// Region of the nodes that it enrols, one of this network's.
     pub region: Option<String>,
     /// How many nodes it enrols; one by default.
     pub uses: Option<u32>,
@@ -61,7 +61,10 @@ pub struct TokenPage {
 }
 
 impl TokenWish {
-    fn checked(&self) -> Result<(String, Option<String>, u32, u32), AccountError> {
+    fn checked(
+        &self,
+        regions: &Regions,
+    ) -> Result<(String, Option<String>, u32, u32), AccountError> {
         let wrong = |what| Err(AccountError::TokenWish(what));
         let printable = |text: &str, max: usize| {
             text.chars().count() <= max && !text.chars().any(char::is_control)
@@ -75,8 +78,8 @@ impl TokenWish {
             .as_deref()
             .map(str::trim)
             .filter(|region| !region.is_empty());
-        if !region.is_none_or(|region| printable(region, REGION_MAX)) {
-            return wrong("region has at most 64 characters and no control characters");
+        if let Some(region) = region {
+            regions.check(region)?;
         }
         let uses = self.uses.unwrap_or(1);
         if !(1..=USES_MAX).contains(&uses) {
@@ -94,7 +97,7 @@ impl Accounts {
     /// Makes a token for nodes of `org_id`.
     ///
     /// # Errors
-    /// [`AccountError::TokenWish`] or a fault of the store.
+    /// [`AccountError::TokenWish`], [`AccountError::Region`] or a fault of the store.
     pub async fn token_create(
         &self,
         wish: &TokenWish,
@@ -102,7 +105,7 @@ impl Accounts {
         actor: &str,
         origin: &Origin,
     ) -> Result<IssuedToken, AccountError> {
-        let (label, region, uses, ttl_s) = wish.checked()?;
+        let (label, region, uses, ttl_s) = wish.checked(&self.regions)?;
         let id = secret::public_id("et")?;
         let token = secret::random_text("dgon_enrol_")?;
         let now_ms = self.clock.now_ms();

@@ -1,6 +1,7 @@
 //! What can go wrong with accounts.
 
 use super::{PASSWORD_MAX, PASSWORD_MIN};
+use crate::app::UnlistedRegion;
 use dgon_control_plane_store::StoreError;
 
 /// Why something about an account was refused or failed.
@@ -27,6 +28,9 @@ pub enum AccountError {
     /// A field of an enrolment token is out of range.
     #[error("{0}")]
     TokenWish(&'static str),
+    /// A token was wanted for a region that is none of this network's.
+    #[error(transparent)]
+    Region(#[from] UnlistedRegion),
     /// No such object for this person.
     #[error("there is no {0} with this id")]
     NotFound(&'static str),

@@ -24,7 +24,7 @@ pub use password::{PASSWORD_MAX, PASSWORD_MIN, PasswordHasher};
 pub use role::{Role, Roles};
 pub use session::{Lifetimes, Person, SignedIn, Tokens};
 
-use crate::app::{App, Clock, Switches};
+use crate::app::{App, Clock, Regions, Switches};
 use dgon_control_plane_store::Store;
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::users::{User, UserCreated};
@@ -51,6 +51,7 @@ pub struct Accounts {
     key: secret::DerivationKey,
     lifetimes: Lifetimes,
     switches: Arc<Switches>,
+    regions: Regions,
 }
 
 impl Accounts {
@@ -63,6 +64,7 @@ impl Accounts {
             key: secret::DerivationKey::new(app.master_key.derive("dgon session tokens v1")),
             lifetimes: Lifetimes::default(),
             switches: Arc::clone(&app.switches),
+            regions: app.settings.regions.clone(),
         }
     }
 

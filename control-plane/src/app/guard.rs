@@ -1,5 +1,7 @@
-//! What node HTTP remembers between requests: shares per node and second, and nonces. Both are bounded.
+//! What node HTTP remembers between requests: shares per node and second, nonces, and the memory of bodies whose
+//! sender is not known yet. All are bounded.
 
+use super::{Bodies, Settings};
 use dgon_protocol::id::NodeId;
 use dgon_protocol::limits::NONCE_TTL;
 use sha2::{Digest as _, Sha256};
@@ -65,12 +67,25 @@ impl Limits {
 }
 
 /// What authentication remembers between requests.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct NodeGuard {
     /// Shares of requests.
     pub limits: Limits,
     /// Nonces that were used.
     pub nonces: Nonces,
+    /// Memory for bodies whose sender is not known yet.
+    pub bodies: Bodies,
+}
+
+impl NodeGuard {
+    /// Nothing is remembered yet.
+    pub fn new(settings: &Settings) -> Self {
+        Self {
+            limits: Limits::default(),
+            nonces: Nonces::default(),
+            bodies: Bodies::new(settings.unproved_bodies_kib, settings.body_room_within),
+        }
+    }
 }
 
 /// Nonces in two generations, each at least as long as a nonce must be remembered.

@@ -3,6 +3,7 @@
 //! [`App`] is made once by `serve` and shared as an [`Arc`]. It knows no HTTP.
 
 mod attention;
+mod bodies;
 mod clock;
 mod guard;
 mod lifecycle;
@@ -11,6 +12,7 @@ mod nodes;
 mod probes;
 pub mod queries;
 mod readiness;
+mod regions;
 mod sessions;
 mod settings;
 mod switches;
@@ -19,6 +21,7 @@ pub mod views;
 mod windows;
 
 pub use attention::Attention;
+pub use bodies::{Bodies, BodyShare, NoRoom};
 pub use clock::Clock;
 pub use guard::{Limits, NodeGuard, NonceState, Nonces, Share};
 pub use lifecycle::{Cause, Lifecycles, NodeLife};
@@ -26,6 +29,7 @@ pub use master_key::{MasterKey, MasterKeyError};
 pub use nodes::{FormerKey, NodeSession, Secrets};
 pub use probes::{OpenProbe, Probes};
 pub use readiness::Readiness;
+pub use regions::{DEFAULT_REGIONS, REGIONS_MAX, Regions, UnlistedRegion};
 pub use sessions::{Outbound, SessionEnd, SessionHandle, SessionQueues, Sessions};
 pub use settings::Settings;
 pub use switches::{ANONYMOUS_OVERVIEW, SIGNATURE_VERIFY, Signatures, Switches};
@@ -89,6 +93,7 @@ pub struct App {
 impl App {
     /// Puts the parts together. [`crate::tasks::spawn`] makes them move; without it nothing is ingested.
     pub fn new(store: Store, settings: Settings, master_key: MasterKey, clock: Clock) -> Arc<Self> {
+        let guard = NodeGuard::new(&settings);
         Arc::new(Self {
             store,
             bus: Bus::default(),
@@ -100,7 +105,7 @@ impl App {
             ingest: Ingest::new(),
             lifecycles: Lifecycles::default(),
             secrets: Secrets::default(),
-            guard: NodeGuard::default(),
+            guard,
             attention: Attention::default(),
             probes: Probes::default(),
             windows: Windows::default(),

@@ -1,5 +1,6 @@
 //! Thresholds and names that `serve` fixes at start. Tests shorten them.
 
+use super::Regions;
 use dgon_control_plane_store::retention::Periods;
 use std::time::Duration;
 
@@ -9,6 +10,8 @@ pub struct Settings {
     /// Address that people and agents reach this control plane by, such as `https://dgon.example`. Without it
     /// the `Host` header of a request decides.
     pub public_url: Option<String>,
+    /// The regions that nodes can be in.
+    pub regions: Regions,
     /// How often an agent sends a heartbeat.
     pub heartbeat: Duration,
     /// Silence after which a node is shown as late.
@@ -35,12 +38,17 @@ pub struct Settings {
     pub ready_fresh: Duration,
     /// How long an open connection may take to finish the link's handshake.
     pub handshake: Duration,
+    /// Memory for bodies of callers who have not proved who they are, of all of them together, KiB.
+    pub unproved_bodies_kib: u32,
+    /// How long such a body waits for room.
+    pub body_room_within: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             public_url: None,
+            regions: Regions::default(),
             heartbeat: dgon_protocol::limits::HEARTBEAT,
             late_after: Duration::from_secs(30),
             offline_after: Duration::from_secs(300),
@@ -54,6 +62,8 @@ impl Default for Settings {
             ready_within: Duration::from_secs(4),
             ready_fresh: Duration::from_secs(1),
             handshake: dgon_protocol::limits::HANDSHAKE,
+            unproved_bodies_kib: 64 * 1024,
+            body_room_within: Duration::from_secs(2),
         }
     }
 }

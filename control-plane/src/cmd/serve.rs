@@ -5,7 +5,7 @@ use super::{Common, open};
 use crate::accounts::{Accounts, PasswordHasher};
 use crate::app::App;
 use crate::config::Config;
-use crate::http::server::{self, ServerLimits};
+use crate::http::server;
 use crate::http::{HttpState, metrics, router};
 use crate::tasks::{self, database_lock};
 use anyhow::Context as _;
@@ -56,15 +56,16 @@ pub(super) async fn run(common: &Common, options: &Options) -> Result<(), Failur
     tokio::spawn(watched(Arc::clone(&app), "signals", stop.clone(), signals));
     tokio::spawn(stop_when_broken(Arc::clone(&app), stop.clone()));
     let state = HttpState::new(Arc::clone(&app), config.http_settings());
-    let limits = ServerLimits {
-        max_connections: config.max_connections,
-        stop_timeout: config.stop_timeout,
-    };
-    let serving = server::serve(listener, router(&state), limits, stop.clone());
+    let serving = server::serve(
+        listener,
+        router(&state),
+        config.server_limits(),
+        stop.clone(),
+    );
     app.supervisor.watch("listener", &stop, serving).await;
     stop.cancel();
     // What was received is committed and answered for before the database closes.
-    if tokio::time::timeout(limits.stop_timeout, tasks.wait())
+    if tokio::time::timeout(config.stop_timeout, tasks.wait())
         .await
         .is_err()
     {

@@ -17,7 +17,7 @@ pub(super) enum Command {
         /// How long it works: a number and s, m, h or d.
         #[arg(long, default_value = "1h", value_parser = seconds)]
         ttl: u32,
-        /// Region of the nodes that it enrols.
+        /// Region of the nodes that it enrols, one of the setting `regions`.
         #[arg(long)]
         region: Option<String>,
         /// What you call it.

@@ -10,7 +10,8 @@ mod sources;
 pub use settings::{SETTINGS, Setting, example};
 pub use sources::{Layers, Source};
 
-use crate::app;
+use crate::app::{self, Regions};
+use crate::http::server::ServerLimits;
 use crate::http::{HttpSettings, IpBlock};
 use dgon_control_plane_store::retention::Periods;
 use std::net::SocketAddr;
@@ -90,14 +91,20 @@ pub struct Config {
     pub trusted_proxies: Vec<IpBlock>,
     /// Failed sign-ins per minute and address.
     pub sign_ins_per_minute: u32,
+    /// Reads per minute and address of callers who are not signed in.
+    pub anonymous_reads_per_minute: u32,
     /// How long an answer may take.
     pub request_timeout: Duration,
     /// Connections open at once.
     pub max_connections: usize,
+    /// Connections of one address open at once.
+    pub max_connections_per_address: usize,
     /// How long open requests may take to end at a stop.
     pub stop_timeout: Duration,
     /// Folder of the packages that machines may download.
     pub downloads_dir: Option<PathBuf>,
+    /// The regions that nodes can be in.
+    pub regions: Regions,
     /// How long what was measured and received is kept.
     pub retention: Periods,
     /// How much is logged.
@@ -134,12 +141,24 @@ impl Config {
             database_url: layers.optional("database_url", check_database)?,
             trusted_proxies: layers.list("trusted_proxies", |item| item.parse::<IpBlock>())?,
             sign_ins_per_minute: layers.number("sign_ins_per_minute", 1, 10_000)?,
+            anonymous_reads_per_minute: layers.number(
+                "anonymous_reads_per_minute",
+                1,
+                1_000_000,
+            )?,
             request_timeout: seconds("request_timeout_s")?,
             max_connections: layers.number("max_connections", 16, 1_000_000)? as usize,
+            max_connections_per_address: layers.number(
+                "max_connections_per_address",
+                8,
+                1_000_000,
+            )? as usize,
             stop_timeout: seconds("stop_timeout_s")?,
             downloads_dir: layers
                 .optional("downloads_dir", |text| Ok(text.to_owned()))?
                 .map(PathBuf::from),
+            regions: Regions::new(layers.list("regions", |item| Ok(item.to_owned()))?)
+                .map_err(|rule| layers.wrong("regions", rule))?,
             retention: Periods {
                 receipts_days: layers.number("retention.receipts_days", 180, 36_500)?,
                 raw_days: layers.number("retention.raw_days", 1, 3_650)?,
@@ -186,8 +205,21 @@ impl Config {
     pub fn app_settings(&self) -> app::Settings {
         app::Settings {
             public_url: self.public_url.clone(),
+            regions: self.regions.clone(),
             retention: self.retention,
             ..app::Settings::default()
+        }
+    }
+
+    /// The limits of the listening socket.
+    pub fn server_limits(&self) -> ServerLimits {
+        let mut exempt = self.trusted_proxies.clone();
+        exempt.extend(IpBlock::loopback());
+        ServerLimits {
+            max_connections: self.max_connections,
+            max_connections_per_address: self.max_connections_per_address,
+            exempt,
+            stop_timeout: self.stop_timeout,
         }
     }
 
@@ -196,8 +228,10 @@ impl Config {
         HttpSettings {
             trusted_proxies: self.trusted_proxies.clone(),
             sign_ins_per_minute: self.sign_ins_per_minute,
+            anonymous_reads_per_minute: self.anonymous_reads_per_minute,
             request_timeout: self.request_timeout,
             downloads_dir: self.downloads_dir.clone(),
+            ..HttpSettings::default()
         }
     }
 }

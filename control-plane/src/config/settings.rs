@@ -1,5 +1,7 @@
 //! The table of all settings.
 
+use crate::app::DEFAULT_REGIONS;
+
 /// One setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Setting {
@@ -31,7 +33,7 @@ const fn setting(
 }
 
 /// All settings, in the order of the documentation.
-pub const SETTINGS: [Setting; 16] = [
+pub const SETTINGS: [Setting; 19] = [
     setting(
         "bind",
         "DGON_BIND",
@@ -72,6 +74,12 @@ pub const SETTINGS: [Setting; 16] = [
         "Failed sign-ins that one address may make in a minute.",
     ),
     setting(
+        "anonymous_reads_per_minute",
+        "DGON_ANONYMOUS_READS_PER_MINUTE",
+        "1200",
+        "Reads of the overview that one address may make in a minute without signing in. Not for requests of this machine itself.",
+    ),
+    setting(
         "request_timeout_s",
         "DGON_REQUEST_TIMEOUT_S",
         "30",
@@ -84,6 +92,12 @@ pub const SETTINGS: [Setting; 16] = [
         "Connections open at once; more wait.",
     ),
     setting(
+        "max_connections_per_address",
+        "DGON_MAX_CONNECTIONS_PER_ADDRESS",
+        "1024",
+        "Connections that one address (IPv6: one /64) may have open; one more is closed. Not for trusted proxies and loopback.",
+    ),
+    setting(
         "stop_timeout_s",
         "DGON_STOP_TIMEOUT_S",
         "10",
@@ -94,6 +108,12 @@ pub const SETTINGS: [Setting; 16] = [
         "DGON_DOWNLOADS_DIR",
         "",
         "Folder with packages of the agent, for GET /install.sh and /downloads. Empty: none are offered.",
+    ),
+    setting(
+        "regions",
+        "DGON_REGIONS",
+        DEFAULT_REGIONS,
+        "Regions that nodes can be in, with commas, at most 64: a to z, 0 to 9 and - inside, at most 32 characters each.",
     ),
     setting(
         "retention.receipts_days",

@@ -168,7 +168,7 @@ impl Layers {
         self.values.get(key).map_or("", |(value, _)| value.as_str())
     }
 
-    fn wrong(&self, key: &'static str, rule: String) -> ConfigError {
+    pub(super) fn wrong(&self, key: &'static str, rule: String) -> ConfigError {
         let is_secret = find(key).is_some_and(|setting| setting.is_secret);
         ConfigError::Value {
             place: self

@@ -1,6 +1,6 @@
 //! Whom a request comes from. `X-Forwarded-For` counts only when a trusted proxy sends it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Address of the caller, for rate limits and the audit log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,20 @@ impl std::str::FromStr for IpBlock {
 }
 
 impl IpBlock {
+    /// This machine's own addresses.
+    pub const fn loopback() -> [Self; 2] {
+        [
+            Self {
+                base: IpAddr::V4(Ipv4Addr::LOCALHOST),
+                prefix: 8,
+            },
+            Self {
+                base: IpAddr::V6(Ipv6Addr::LOCALHOST),
+                prefix: 128,
+            },
+        ]
+    }
+
     /// Whether `ip` is in the block.
     pub fn contains(&self, ip: IpAddr) -> bool {
         match (self.base, ip.to_canonical()) {

@@ -4,6 +4,7 @@
 //! again with the id of the request.
 
 use crate::accounts::AccountError;
+use crate::app::UnlistedRegion;
 use axum::response::{IntoResponse, Response};
 use dgon_protocol::error::{ErrorBody, ErrorDetail, ErrorType};
 use http::{HeaderValue, StatusCode, header};
@@ -164,6 +165,14 @@ impl From<dgon_control_plane_store::StoreError> for ApiError {
     }
 }
 
+impl From<UnlistedRegion> for ApiError {
+    fn from(error: UnlistedRegion) -> Self {
+        Self::invalid(error.to_string())
+            .with("field", "region")
+            .with("regions", error.regions())
+    }
+}
+
 impl From<AccountError> for ApiError {
     fn from(error: AccountError) -> Self {
         let outside = error.to_string();
@@ -176,6 +185,7 @@ impl From<AccountError> for ApiError {
             AccountError::Email => Self::invalid(outside).with("field", "email"),
             AccountError::Password => Self::invalid(outside).with("field", "password"),
             AccountError::TokenWish(_) => Self::invalid(outside),
+            AccountError::Region(error) => error.into(),
             AccountError::NotFound(_) => Self::not_found(outside),
             AccountError::Busy => Self::new(ErrorType::Unavailable, outside).retry_after(2),
             AccountError::Randomness

@@ -1,20 +1,38 @@
 //! Extractors that answer in the API's error shape: JSON bodies, queries, path parameters.
 
+use super::auth::Acting;
+use super::body;
 use super::error::ApiError;
+use super::router::BODY_BYTES;
+use super::state::HttpState;
+use axum::body::Body;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use dgon_protocol::error::ErrorType;
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 
-/// A JSON body of `application/json`.
+/// A JSON body of `application/json`. Of a caller who is not signed in it is read within the room that all such
+/// bodies share.
 #[derive(Debug, Clone, Copy)]
 pub struct Json<T>(pub T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+impl<T: DeserializeOwned> FromRequest<HttpState> for Json<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, state: &HttpState) -> Result<Self, ApiError> {
+        let is_signed_in = matches!(request.extensions().get(), Some(Acting::Person(_)));
+        // Held until the value is made.
+        let mut _room = None;
+        let request = match is_signed_in {
+            true => request,
+            false => {
+                let (parts, body) = request.into_parts();
+                let held = body::read(&state.app, body, BODY_BYTES).await?;
+                _room = Some(held.share);
+                Request::from_parts(parts, Body::from(held.bytes))
+            }
+        };
         match axum::Json::<T>::from_request(request, state).await {
             Ok(axum::Json(value)) => Ok(Self(value)),
             Err(rejection) => Err(json_error(rejection)),

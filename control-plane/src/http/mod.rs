@@ -3,9 +3,12 @@
 
 pub mod account;
 pub mod admin;
+mod anonymous;
 mod assets;
 pub mod auth;
+mod body;
 mod client_ip;
+mod connections;
 mod cookies;
 pub mod csrf;
 pub mod downloads;

@@ -33,6 +33,7 @@ use utoipa::{Modify, OpenApi, PartialSchema, ToSchema};
         account::tokens::enrolment_token_revoke,
         query::summary::summary,
         query::summary::trends,
+        query::regions::regions,
         query::nodes::node_list,
         query::nodes::node_detail,
         query::nodes::node_keys,

@@ -85,7 +85,7 @@ impl RateLimit {
 }
 
 /// An IPv6 caller owns at least a /64: its addresses count as one.
-fn network(client: ClientIp) -> IpAddr {
+pub(super) fn network(client: ClientIp) -> IpAddr {
     match client.0 {
         IpAddr::V4(ip) => IpAddr::V4(ip),
         IpAddr::V6(ip) => IpAddr::V6((u128::from(ip) & !u128::from(u64::MAX)).into()),

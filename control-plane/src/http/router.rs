@@ -2,8 +2,8 @@
 
 use super::state::HttpState;
 use super::{
-    account, admin, downloads, error, health, metrics, node, nowhere, openapi, parameters, query,
-    request_id, security, session,
+    account, admin, anonymous, downloads, error, health, metrics, node, nowhere, openapi,
+    parameters, query, request_id, security, session,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
@@ -17,7 +17,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
 
 /// Largest body of a request; routes that take more say so themselves.
-const BODY_BYTES: usize = 64 * 1024;
+pub(super) const BODY_BYTES: usize = 64 * 1024;
 
 /// The whole server. The outermost layer comes last.
 pub fn router(state: &HttpState) -> Router {
@@ -39,6 +39,10 @@ pub fn router(state: &HttpState) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(middleware::from_fn(parameters::layer))
+        .layer(middleware::from_fn_with_state(
+            state.clone(),
+            anonymous::layer,
+        ))
         .layer(middleware::from_fn_with_state(
             state.clone(),
             session::layer,

@@ -1,8 +1,11 @@
 //! The listening socket: accepts, limits, and stops gracefully.
 //!
-//! Headers must come within seconds, so that a slow caller cannot hold a connection for nothing. At a stop the
+//! Headers must come within seconds, so that a slow caller cannot hold a connection for nothing, and each address may
+//! have so many connections: one more is closed at once, so that it keeps no place from others. At a stop the
 //! socket closes first; open requests may end; then what is left is cut.
 
+use super::client_ip::IpBlock;
+use super::connections::{Connections, Counted};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -21,10 +24,15 @@ const READ_BUFFER_BYTES: usize = 32 * 1024;
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// Limits of the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerLimits {
     /// Connections open at once; more wait in the system's queue.
     pub max_connections: usize,
+    /// Connections of one address (IPv4 address, IPv6 /64) open at once; one more is closed.
+    pub max_connections_per_address: usize,
+    /// Addresses whose connections are not counted: who is behind them is not known here, as with a reverse proxy, or
+    /// has this machine anyway.
+    pub exempt: Vec<IpBlock>,
     /// How long open requests may take at a stop.
     pub stop_timeout: Duration,
 }
@@ -33,6 +41,8 @@ impl Default for ServerLimits {
     fn default() -> Self {
         Self {
             max_connections: 20_000,
+            max_connections_per_address: 1_024,
+            exempt: IpBlock::loopback().to_vec(),
             stop_timeout: Duration::from_secs(10),
         }
     }
@@ -46,12 +56,13 @@ pub async fn serve(
     stop: CancellationToken,
 ) {
     let places = Arc::new(Semaphore::new(limits.max_connections));
+    let connections = Connections::new(limits.max_connections_per_address, limits.exempt);
     // Each connection holds a sender; when the last one is dropped, all have ended.
     let (open, mut all_closed) = mpsc::channel::<()>(1);
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listener, &places, &connections) => accepted,
         };
         let Some((stream, peer, place)) = accepted else {
             break;
@@ -71,16 +82,21 @@ pub async fn serve(
     }
 }
 
-type Place = tokio::sync::OwnedSemaphorePermit;
+type Place = (tokio::sync::OwnedSemaphorePermit, Counted);
 
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
+    connections: &Connections,
 ) -> Option<(TcpStream, SocketAddr, Place)> {
     let place = Arc::clone(places).acquire_owned().await.ok()?;
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => return Some((stream, peer, place)),
+            Ok((stream, peer)) => match connections.open(peer.ip()) {
+                Some(counted) => return Some((stream, peer, (place, counted))),
+                // Closed by being dropped; the place is for the next.
+                None => metrics::counter!("http_connections_over_limit_total").increment(1),
+            },
             Err(error) => {
                 // Out of file handles, or the caller left already: neither is a reason to end.
                 tracing::warn!(%error, "a connection could not be accepted");

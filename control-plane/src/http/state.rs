@@ -1,5 +1,6 @@
 //! What handlers of this module share.
 
+use super::anonymous::Anonymous;
 use super::client_ip::IpBlock;
 use super::cookies::Cookies;
 use super::downloads::Catalog;
@@ -18,6 +19,10 @@ pub struct HttpSettings {
     pub trusted_proxies: Vec<IpBlock>,
     /// Failed sign-ins per minute and address.
     pub sign_ins_per_minute: u32,
+    /// Reads per minute and address of callers who are not signed in.
+    pub anonymous_reads_per_minute: u32,
+    /// How long what one of them was told is good for the others.
+    pub anonymous_fresh: Duration,
     /// How long an answer may take.
     pub request_timeout: Duration,
     /// Folder of the packages that machines may download; none are offered without one.
@@ -29,6 +34,8 @@ impl Default for HttpSettings {
         Self {
             trusted_proxies: Vec::new(),
             sign_ins_per_minute: 10,
+            anonymous_reads_per_minute: 1_200,
+            anonymous_fresh: Duration::from_secs(1),
             request_timeout: Duration::from_secs(30),
             downloads_dir: None,
         }
@@ -44,6 +51,8 @@ pub struct HttpState {
     pub accounts: Accounts,
     /// Failed sign-ins.
     pub sign_ins: RateLimit,
+    /// Reads of callers who are not signed in.
+    pub anonymous: Anonymous,
     /// The cookies of sessions.
     pub cookies: Cookies,
     /// Packages of the agent.
@@ -63,6 +72,10 @@ impl HttpState {
         Self {
             accounts: Accounts::new(&app, PasswordHasher::default()),
             sign_ins: RateLimit::new(settings.sign_ins_per_minute),
+            anonymous: Anonymous::new(
+                settings.anonymous_reads_per_minute,
+                settings.anonymous_fresh,
+            ),
             cookies: Cookies::new(is_https),
             downloads: Arc::new(Catalog::new(settings.downloads_dir.clone())),
             settings: Arc::new(settings),

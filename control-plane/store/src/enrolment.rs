@@ -10,6 +10,16 @@ use dgon_protocol::id::NodeId;
 use dgon_protocol::key::PublicKey;
 use dgon_protocol::receipt::Sha256Hash;
 
+/// The region of a node that nobody gave one.
+pub const UNKNOWN_REGION: &str = "unknown";
+
+/// A token that works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkingToken {
+    /// Region of the nodes that it enrols.
+    pub region: Option<String>,
+}
+
 /// A node that wants to be enrolled; its key is checked already.
 #[derive(Debug, Clone, Copy)]
 pub struct NewNode<'a> {
@@ -76,7 +86,7 @@ impl Store {
             let Some((token_id, token_region, org_id)) = token else {
                 return Ok(Enrolment::InvalidToken);
             };
-            let region = node.region.map(str::to_owned).or(token_region).unwrap_or_default();
+            let region = node.region.map(str::to_owned).or(token_region).unwrap_or_else(|| UNKNOWN_REGION.to_owned());
             let made = sqlx::query(
                     "INSERT INTO nodes (node_id, region, state, state_reason, state_since_ms, enrolled_at_ms, org_id, \
                      token_id, agent_version, os, arch, hardware_hash) \
@@ -134,6 +144,7 @@ impl Store {
         });
         Ok(Enrolment::Enrolled { region })
     }
+
     /// Consumes one use of the token and gives a node that is known by its key a new secret, in one transaction.
     /// State, history and chain stay.
     ///
@@ -191,5 +202,26 @@ impl Store {
             region
         });
         Ok(Enrolment::Enrolled { region })
+    }
+
+    /// A token that would work now: junk costs a plain read and no write lock; of what exists [`Store::enrol`] decides.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn enrolment_token_working(
+        &self,
+        token_hash: &[u8; 32],
+        now_ms: i64,
+    ) -> Result<Option<WorkingToken>, StoreError> {
+        let found: Option<(Option<String>,)> = crate::on_read!(self, pool => sqlx::query_as(
+                "SELECT region FROM enrolment_tokens \
+                 WHERE token_hash = $1 AND uses_left > 0 AND revoked_at_ms IS NULL AND expires_at_ms > $2",
+            )
+            .bind(token_hash.as_slice())
+            .bind(now_ms)
+            .fetch_optional(pool)
+            .await
+            .map_err(StoreError::query("enrolment_token.working"))?);
+        Ok(found.map(|(region,)| WorkingToken { region }))
     }
 }

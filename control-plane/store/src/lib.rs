@@ -33,7 +33,7 @@ pub mod summary;
 pub mod users;
 
 pub use db::{Dialect, Store};
-pub use enrolment::{Enrolment, NewNode};
+pub use enrolment::{Enrolment, NewNode, UNKNOWN_REGION, WorkingToken};
 pub use error::{Fault, StoreError};
 pub use heartbeats::NewHeartbeat;
 pub use ingest::{Evidence, Gap, IngestTx, NewReceipt};

@@ -67,6 +67,20 @@ impl Store {
         token_hash: &[u8; 32],
         now_ms: i64,
     ) -> Result<Option<String>, StoreError> {
+        // Junk costs a plain read and no write lock; of what exists the update decides.
+        let known: Option<(i64,)> = crate::on_read!(self, pool => sqlx::query_as(
+                "SELECT expires_at_ms FROM one_time_links \
+                 WHERE token_hash = $1 AND purpose = $3 AND used_at_ms IS NULL AND expires_at_ms >= $2",
+            )
+            .bind(token_hash.as_slice())
+            .bind(now_ms)
+            .bind(SIGN_IN)
+            .fetch_optional(pool)
+            .await
+            .map_err(StoreError::query("link.redeem"))?);
+        if known.is_none() {
+            return Ok(None);
+        }
         let row: Option<(Option<String>,)> = crate::on_write!(self, pool => sqlx::query_as(
                 "UPDATE one_time_links SET used_at_ms = $2 \
                  WHERE token_hash = $1 AND purpose = $3 AND used_at_ms IS NULL AND expires_at_ms >= $2 \

@@ -20,6 +20,9 @@ const OP_BOUNDS: &str = "receipt.bounds";
 /// Processes that commit at once may order `id` and time differently, by no more than this many receipts.
 const ORDER_SLACK: i64 = 4_096;
 
+/// Nodes that are named where an id was used by several.
+pub const NODES_NAMED: i64 = 100;
+
 /// Which receipts.
 #[derive(Debug, Clone, Default)]
 pub struct ReceiptFilter {
@@ -54,7 +57,7 @@ pub struct ReceiptFilter {
 pub struct ReceiptListRow {
     /// Received order; the cursor.
     pub id: i64,
-    /// Unique in the network.
+    /// Unique on its node.
     pub request_id: String,
     /// Who served it.
     pub node_id: String,
@@ -120,6 +123,17 @@ pub struct ReceiptDetail {
     pub prev_request_id: Option<String>,
     /// The receipt after it.
     pub next_request_id: Option<String>,
+}
+
+/// What a request id leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReceiptFound {
+    /// Nothing in this scope.
+    Nothing,
+    /// One receipt.
+    One(Box<ReceiptDetail>),
+    /// Several nodes used the id: these, by name, at most [`NODES_NAMED`].
+    Several(Vec<String>),
 }
 
 /// Sums over a filter.
@@ -399,33 +413,50 @@ impl Store {
         .map_err(StoreError::query(OP_ORDER))
     }
 
-    /// One receipt, if it is in scope.
+    /// The receipt of a request id that is in scope: of `node_id`, or of whichever node used the id.
     ///
     /// # Errors
-    /// [`StoreError`] of the statement.
+    /// [`StoreError`] of a statement.
     pub async fn receipt_get(
         &self,
         scope: &Scope,
         request_id: &str,
-    ) -> Result<Option<ReceiptDetail>, StoreError> {
-        let mut statement = Statement::new("SELECT ");
-        statement
-            .sql(COLUMNS)
-            .sql(
-                ", r.entry, r.entry_hash, r.verified, k.public_key, k.key_id, k.valid_from_ms AS key_valid_from_ms, \
-                 (SELECT p.request_id FROM receipts p \
-                   WHERE p.node_key_id = r.node_key_id AND p.seq = r.seq - 1) AS prev_request_id, \
-                 (SELECT n.request_id FROM receipts n \
-                   WHERE n.node_key_id = r.node_key_id AND n.seq = r.seq + 1) AS next_request_id \
-                 FROM receipts r JOIN node_keys k ON k.id = r.node_key_id WHERE r.request_id = ",
-            )
-            .text(request_id);
+        node_id: Option<&str>,
+    ) -> Result<ReceiptFound, StoreError> {
         let filter = ReceiptFilter {
             scope: scope.clone(),
+            request_id: Some(request_id.to_owned()),
+            node_id: node_id.map(str::to_owned),
             ..ReceiptFilter::default()
         };
+        let mut statement = Statement::new("SELECT ");
+        statement.sql(COLUMNS).sql(
+            ", r.entry, r.entry_hash, r.verified, k.public_key, k.key_id, k.valid_from_ms AS key_valid_from_ms, \
+             (SELECT p.request_id FROM receipts p \
+               WHERE p.node_key_id = r.node_key_id AND p.seq = r.seq - 1) AS prev_request_id, \
+             (SELECT n.request_id FROM receipts n \
+               WHERE n.node_key_id = r.node_key_id AND n.seq = r.seq + 1) AS next_request_id \
+             FROM receipts r JOIN node_keys k ON k.id = r.node_key_id WHERE TRUE",
+        );
         push_filter(&mut statement, &filter, None, IdBounds::default());
-        on_read!(self, conn => statement.build().build_query_as().fetch_optional(conn).await)
+        // A second one tells that there are several; which, another question tells.
+        statement.sql(" LIMIT 2");
+        let mut found: Vec<ReceiptDetail> =
+            on_read!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
+                .map_err(StoreError::query(OP_GET))?;
+        match (found.pop(), found.is_empty()) {
+            (None, _) => Ok(ReceiptFound::Nothing),
+            (Some(one), true) => Ok(ReceiptFound::One(Box::new(one))),
+            (Some(_), false) => Ok(ReceiptFound::Several(self.receipt_nodes(&filter).await?)),
+        }
+    }
+
+    /// The nodes that used a request id, by name.
+    async fn receipt_nodes(&self, filter: &ReceiptFilter) -> Result<Vec<String>, StoreError> {
+        let mut statement = Statement::new("SELECT r.node_id FROM receipts r WHERE TRUE");
+        push_filter(&mut statement, filter, None, IdBounds::default());
+        statement.sql(" ORDER BY r.node_id LIMIT ").int(NODES_NAMED);
+        on_read!(self, conn => statement.build().build_query_scalar().fetch_all(conn).await)
             .map_err(StoreError::query(OP_GET))
     }
 }

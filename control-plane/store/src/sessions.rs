@@ -188,6 +188,16 @@ impl Store {
         audit: &AuditEntry,
     ) -> Result<Rotation, StoreError> {
         let now_ms = child.issued_at_ms;
+        // Junk costs a plain read and no write lock; of what exists the transaction decides.
+        let known: Option<SessionRow> = crate::on_read!(self, pool =>
+            sqlx::query_as(session_columns!("WHERE t.refresh_hash = $1"))
+                .bind(refresh_hash.as_slice())
+                .fetch_optional(pool)
+                .await
+                .map_err(StoreError::query("session.rotate"))?);
+        if !known.is_some_and(|row| row.is_alive(now_ms)) {
+            return Ok(Rotation::Invalid);
+        }
         Ok(crate::in_tx!(self, "session.rotate", tx => {
             // Claims the exchange first: of two that race, the second sees the claim and gets the same child.
             let claimed = sqlx::query(
@@ -304,6 +314,17 @@ impl Store {
         reason: &str,
         audit: &AuditEntry,
     ) -> Result<bool, StoreError> {
+        // The token of a session that has ended costs a plain read and no write lock.
+        let open: Option<(i64,)> = crate::on_read!(self, pool => sqlx::query_as(
+                "SELECT created_at_ms FROM session_families WHERE family_id = $1 AND revoked_at_ms IS NULL",
+            )
+            .bind(family_id)
+            .fetch_optional(pool)
+            .await
+            .map_err(StoreError::query("session.revoke"))?);
+        if open.is_none() {
+            return Ok(false);
+        }
         Ok(crate::in_tx!(self, "session.revoke", tx => {
             let changed = sqlx::query(
                 "UPDATE session_families SET revoked_at_ms = $2, revoke_reason = $3 \

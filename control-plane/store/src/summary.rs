@@ -34,4 +34,17 @@ impl Store {
             Ok(NetworkCounts { by_state, models })
         })
     }
+
+    /// How many nodes are in each region, without retired ones.
+    ///
+    /// # Errors
+    /// [`StoreError`] of the statement.
+    pub async fn nodes_by_region(&self) -> Result<Vec<(String, i64)>, StoreError> {
+        on_read!(self, conn => sqlx::query_as(
+                "SELECT region, COUNT(*) FROM nodes WHERE state <> 'retired' GROUP BY region ORDER BY region",
+            )
+            .fetch_all(conn)
+            .await)
+        .map_err(StoreError::query("summary.regions"))
+    }
 }

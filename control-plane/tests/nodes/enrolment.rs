@@ -5,11 +5,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use dgon_control_plane_model::lifecycle::State;
 use dgon_protocol::enrol::{RegisterNonce, RegisterRequest, RegisterResponse, proof_bytes};
-use dgon_protocol::error::ErrorType;
+use dgon_protocol::error::{ErrorBody, ErrorType};
 use dgon_protocol::id::NodeId;
 use dgon_protocol::key::{NodeKey, PublicKey, signature_text};
 use dgon_protocol::rotate::ROTATE_PATH;
 use dgon_testkit::fleet::{Enrol, SimAgent, SimError};
+use serde_json::json;
 
 async fn nonce(server: &Server) -> String {
     let url = format!("{}/api/v1/nodes/register/nonce", server.url);
@@ -220,4 +221,66 @@ async fn no_node_is_called_like_an_address_and_the_token_is_not_spent_on_it() {
         ..request(&token, &nonce, &key)
     };
     assert_eq!(register(&server, &wish).await.status(), 201);
+}
+
+async fn enrolled_in(server: &Server, request: &RegisterRequest) -> String {
+    let response = register(server, request).await;
+    assert_eq!(response.status(), 201);
+    response
+        .json::<RegisterResponse>()
+        .await
+        .expect("answer")
+        .region
+}
+
+#[tokio::test]
+async fn a_node_is_in_a_region_of_the_list_or_in_none() {
+    let server = Server::start().await;
+    let nonce = nonce(&server).await;
+    let token = server.token(2).await;
+    let first = NodeKey::from_seed(&[1; 32]);
+    let with_region = |token: &str, key: &NodeKey, region: Option<&str>| RegisterRequest {
+        region: region.map(str::to_owned),
+        ..request(token, &nonce, key)
+    };
+    for region in ["mars", "EU-TEST", "eu-test ", "a\nb"] {
+        let refused = register(&server, &with_region(&token, &first, Some(region))).await;
+        assert_eq!(refused.status(), 400, "{region:?}");
+        let error: ErrorBody = refused.json().await.expect("an error body");
+        let message = &error.error.message;
+        assert!(
+            message.contains("eu-test, eu-west, us-east, ap-south"),
+            "{message}"
+        );
+        let list = json!(["eu-test", "eu-west", "us-east", "ap-south"]);
+        assert_eq!(error.error.details["regions"], list);
+    }
+    // A refusal cost no use of the token. What the machine names counts more than the token.
+    let wish = with_region(&token, &first, Some("us-east"));
+    assert_eq!(enrolled_in(&server, &wish).await, "us-east");
+    // A node of before keeps its region, whatever it names now.
+    let wish = with_region(&token, &first, Some("mars"));
+    assert_eq!(enrolled_in(&server, &wish).await, "us-east");
+
+    let anywhere = server.token_in(None, None, 1).await;
+    let wish = with_region(&anywhere, &NodeKey::from_seed(&[2; 32]), None);
+    assert_eq!(enrolled_in(&server, &wish).await, "unknown");
+    let from_token = server.token(1).await;
+    let wish = with_region(&from_token, &NodeKey::from_seed(&[3; 32]), Some(""));
+    assert_eq!(enrolled_in(&server, &wish).await, "eu-test");
+    // The list may be another since the token was made.
+    let of_before = server.token_in(Some("atlantis"), None, 1).await;
+    let wish = with_region(&of_before, &NodeKey::from_seed(&[4; 32]), None);
+    let refused = register(&server, &wish).await;
+    assert_eq!(error_type(refused).await, ErrorType::InvalidRequest);
+
+    let shown = server.shown("/regions").await;
+    let region = |region: &str, nodes: i64| json!({"region": region, "nodes": nodes});
+    let items = [
+        region("eu-test", 1),
+        region("eu-west", 0),
+        region("us-east", 1),
+        region("ap-south", 0),
+    ];
+    assert_eq!(shown, json!({"items": items, "elsewhere": 1}));
 }

@@ -5,7 +5,7 @@ use dgon_control_plane::app::{Clock, Settings};
 use dgon_control_plane::bus::Event as BusEvent;
 use dgon_control_plane_model::lifecycle::State;
 use dgon_control_plane_store::Scope;
-use dgon_control_plane_store::receipt_queries::ReceiptFilter;
+use dgon_control_plane_store::receipt_queries::{ReceiptFilter, ReceiptFound};
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::ToAgent;
 use dgon_protocol::rotate::ROTATE_PATH;
@@ -81,10 +81,12 @@ async fn a_region_that_a_node_claims_shows_on_its_receipt_alone() {
     let assigned = store.receipts_list(&in_region("eu-test"), None, 10).await;
     assert_eq!(assigned.expect("list").len(), 2, "the probe's and this one");
     let detail = store
-        .receipt_get(&Scope::All, receipt.request_id.as_str())
+        .receipt_get(&Scope::All, receipt.request_id.as_str(), None)
         .await
-        .expect("get")
-        .expect("some");
+        .expect("get");
+    let ReceiptFound::One(detail) = detail else {
+        panic!("{detail:?}");
+    };
     assert!(String::from_utf8_lossy(&detail.entry).contains("\"region\":\"mars\""));
     let summary = server.shown("/summary").await.to_string();
     assert!(

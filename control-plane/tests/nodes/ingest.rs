@@ -337,5 +337,6 @@ async fn a_chain_goes_on_after_its_old_receipts_are_gone() {
     let acked = ack(&mut link, next.seq).await;
     assert_eq!((acked.acked_seq, acked.refused.len()), (next.seq, 0));
     assert!(!stored(&old).await, "what had its time stays away");
+    // Half a year of silence may have made it offline, if it was pending before the clock jumped; it is not to blame.
     assert_ne!(server.state(&agent), State::Quarantine);
 }

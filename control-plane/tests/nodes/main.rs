@@ -18,4 +18,5 @@ mod key;
 mod lifecycle;
 mod link;
 mod offers;
+mod strangers;
 mod support;

@@ -1,6 +1,6 @@
 //! A control plane in this process, and conversations that several tests need.
 
-use dgon_control_plane::app::{App, Clock, MasterKey, Settings};
+use dgon_control_plane::app::{App, Clock, MasterKey, Regions, Settings};
 use dgon_control_plane::bus::Event as BusEvent;
 use dgon_control_plane::http::server::{ServerLimits, serve};
 use dgon_control_plane::http::{HttpSettings, HttpState, router};
@@ -39,7 +39,9 @@ pub(crate) struct Server {
 
 /// Thresholds that a test can wait for.
 pub(crate) fn quick() -> Settings {
+    let regions = ["eu-test", "eu-west", "us-east", "ap-south"].map(str::to_owned);
     Settings {
+        regions: Regions::new(regions.to_vec()).expect("a list"),
         heartbeat_flush: Duration::from_millis(20),
         probe_retry: Duration::from_millis(20),
         ..Settings::default()
@@ -130,12 +132,22 @@ impl Server {
 
     /// An enrolment token of an organisation.
     pub(crate) async fn token_of(&self, org_id: Option<&str>, uses: i64) -> String {
+        self.token_in(Some("eu-test"), org_id, uses).await
+    }
+
+    /// An enrolment token of a region, whatever the network's list says.
+    pub(crate) async fn token_in(
+        &self,
+        region: Option<&str>,
+        org_id: Option<&str>,
+        uses: i64,
+    ) -> String {
         let token = format!("token-{}", Sha256Hash::of(&rand_bytes()).to_hex());
         let row = NewEnrolmentToken {
             id: token[..16].to_owned(),
             token_hash: Sha256Hash::of(token.as_bytes()).0,
             label: "test".to_owned(),
-            region: Some("eu-test".to_owned()),
+            region: region.map(str::to_owned),
             org_id: org_id.map(str::to_owned),
             created_by: "test".to_owned(),
             created_at_ms: self.app.clock.now_ms(),

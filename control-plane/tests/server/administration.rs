@@ -24,7 +24,7 @@ async fn a_token_is_shown_once_listed_and_revoked() {
     let made = operator
         .post(
             TOKENS,
-            json!({ "label": "rack 1", "region": "eu", "uses": 2, "ttl_s": 600 }),
+            json!({ "label": "rack 1", "region": "eu-west", "uses": 2, "ttl_s": 600 }),
         )
         .await;
     assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
@@ -107,6 +107,8 @@ async fn tokens_are_paged_and_their_fields_checked() {
         json!({"ttl_s": 59}),
         json!({"ttl_s": 86401}),
         json!({"region": "a\nb"}),
+        json!({"region": "mars"}),
+        json!({"region": "EU-WEST"}),
         json!({"uses": "2"}),
         json!({"usess": 2}),
     ] {
@@ -116,6 +118,12 @@ async fn tokens_are_paged_and_their_fields_checked() {
             "{bad}"
         );
     }
+    let mars = admin.post(TOKENS, json!({"region": "mars"})).await;
+    let details = &mars.json["error"]["details"];
+    assert_eq!(details["field"], "region");
+    assert_eq!(details["regions"][0], "local");
+    let file = admin.get("/api/v1/nodes/agent.yaml?region=mars").await;
+    assert_eq!(file.error(), "invalid_request");
     for bad in [
         "?limit=0",
         "?limit=201",

@@ -110,7 +110,7 @@ fn commands_work_beside_a_running_server() {
     let data = dir.path().join("data");
     let _serve = Serve::start(&data);
     let token = run(program(&data).args([
-        "token", "create", "--uses", "2", "--ttl", "15m", "--region", "eu", "--json",
+        "token", "create", "--uses", "2", "--ttl", "15m", "--region", "eu-west", "--json",
     ]));
     assert!(token.status.success(), "{}", text(&token.stderr));
     let token: serde_json::Value = serde_json::from_slice(&token.stdout).expect("JSON");
@@ -122,7 +122,14 @@ fn commands_work_beside_a_running_server() {
     );
     assert_eq!(
         (token["uses_left"].as_i64(), token["region"].as_str()),
-        (Some(2), Some("eu"))
+        (Some(2), Some("eu-west"))
+    );
+    let mars = run(program(&data).args(["token", "create", "--region", "mars"]));
+    assert!(!mars.status.success());
+    let told = text(&mars.stderr);
+    assert!(
+        told.contains("no region \"mars\"") && told.contains("eu-west, eu-central"),
+        "{told}"
     );
     let link = run(program(&data).args(["user", "link", "--url", "https://dgon.example/"]));
     assert!(

@@ -66,6 +66,47 @@ fn flags_win_over_the_environment_over_the_file() {
 }
 
 #[test]
+fn regions_are_a_short_list_of_plain_names() {
+    let names = |config: &Config| {
+        let settings = config.app_settings();
+        settings
+            .regions
+            .iter()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let config = read(Some("regions: [lab, eu-west]\n"), &[], &[]).expect("valid");
+    assert_eq!(names(&config), ["lab", "eu-west"]);
+    let config = read(None, &[("DGON_REGIONS", "one, two")], &[]).expect("valid");
+    assert_eq!(names(&config), ["one", "two"]);
+    for (list, rule) in [
+        ("lab, EU", "is not the name of a region"),
+        ("lab, lab", "is there twice"),
+        (",", "give 1 to 64 regions"),
+    ] {
+        let told = refused(None, &[("DGON_REGIONS", list)]);
+        assert!(told.contains("regions") && told.contains(rule), "{told}");
+    }
+}
+
+#[test]
+fn connections_per_address_count_all_but_proxies_and_this_machine() {
+    let file = "trusted_proxies: [10.0.0.0/8]\nmax_connections_per_address: 9\n";
+    let limits = read(Some(file), &[], &[]).expect("valid").server_limits();
+    assert_eq!(limits.max_connections_per_address, 9);
+    let is_exempt = |ip: &str| {
+        let ip = ip.parse().expect("ip");
+        limits.exempt.iter().any(|block| block.contains(ip))
+    };
+    assert!(
+        ["10.1.1.1", "127.0.0.1", "::1"]
+            .iter()
+            .all(|ip| is_exempt(ip))
+    );
+    assert!(!is_exempt("11.0.0.1") && !is_exempt("2001:db8::1"));
+}
+
+#[test]
 fn the_environment_may_name_the_file() {
     let dir = tempfile::tempdir().expect("dir");
     let path = dir.path().join("c.yaml");

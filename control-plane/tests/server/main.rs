@@ -2,8 +2,10 @@
 
 mod addresses;
 mod administration;
+mod anonymous;
 mod commands;
 mod configuration;
+mod connections;
 mod documented;
 mod downloads;
 mod errors_and_headers;

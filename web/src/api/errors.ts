@@ -5,13 +5,16 @@ export class ApiError extends Error {
   readonly type: string
   readonly status: number
   readonly requestId: string | null
+  /** Facts for a program. */
+  readonly details: Readonly<Record<string, unknown>>
 
-  constructor(type: string, message: string, status: number, requestId: string | null) {
+  constructor(type: string, message: string, status: number, requestId: string | null, details: Readonly<Record<string, unknown>> = {}) {
     super(message)
     this.name = 'ApiError'
     this.type = type
     this.status = status
     this.requestId = requestId
+    this.details = details
   }
 }
 
@@ -25,8 +28,8 @@ export async function errorOfResponse(response: Response): Promise<ApiError> {
   const headerId = response.headers.get('x-request-id')
   const body: unknown = await response.json().catch(() => null)
   if (isErrorBody(body)) {
-    const { type, message, request_id: id } = body.error
-    return new ApiError(String(type), String(message), response.status, id || headerId)
+    const { type, message, request_id: id, details } = body.error
+    return new ApiError(String(type), String(message), response.status, id || headerId, details)
   }
   const message = `The control plane answered ${response.status} without an explanation.`
   return new ApiError('internal', message, response.status, headerId)

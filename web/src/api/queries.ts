@@ -13,6 +13,7 @@ import type {
   ReceiptAggregate,
   ReceiptDetail,
   ReceiptRow,
+  Regions,
   Summary,
   Trends,
 } from '~/api/types'
@@ -85,12 +86,12 @@ export const query = {
       queryFn: ({ signal }) => call<ReceiptAggregate>(apiPath.receiptAggregate(search), { signal }),
       placeholderData: keepPreviousData,
     }),
-  receipt: (requestId: string) =>
-    queryOptions({ queryKey: ['receipt', requestId], queryFn: ({ signal }) => call<ReceiptDetail>(apiPath.receipt(requestId), { signal }) }),
-  receiptRaw: (requestId: string) =>
+  receipt: (requestId: string, nodeId?: string) =>
+    queryOptions({ queryKey: ['receipt', requestId, nodeId], queryFn: ({ signal }) => call<ReceiptDetail>(apiPath.receipt(requestId, nodeId), { signal }) }),
+  receiptRaw: (requestId: string, nodeId: string) =>
     queryOptions({
-      queryKey: ['receipt-raw', requestId],
-      queryFn: ({ signal }) => callBytes(apiPath.receiptRaw(requestId), signal),
+      queryKey: ['receipt-raw', requestId, nodeId],
+      queryFn: ({ signal }) => callBytes(apiPath.receiptRaw(requestId, nodeId), signal),
       staleTime: RECEIPT_NEVER_CHANGES,
     }),
   tokens: () =>
@@ -98,6 +99,7 @@ export const query = {
       queryKey: ['tokens'],
       queryFn: ({ signal }) => call<Page<EnrolmentToken> | EnrolmentToken[]>(apiPath.tokens(), { signal }).then((page) => (Array.isArray(page) ? page : page.items)),
     }),
+  regions: () => queryOptions({ queryKey: ['regions'], queryFn: ({ signal }) => call<Regions>(apiPath.regions(), { signal }) }),
   downloads: () => queryOptions({ queryKey: ['downloads'], queryFn: ({ signal }) => call<DownloadList>(apiPath.downloads(), { signal }) }),
   agentYaml: (search: Search) =>
     queryOptions({ queryKey: ['agent-yaml', search], queryFn: ({ signal }) => callText(apiPath.agentYaml(search), signal) }),

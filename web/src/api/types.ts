@@ -20,6 +20,7 @@ export type {
   ReceiptDetail,
   ReceiptRow,
   RegionLatency,
+  Regions,
   Role,
   Summary,
   Trends,

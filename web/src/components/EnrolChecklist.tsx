@@ -49,7 +49,7 @@ export function EnrolChecklist({ tokenId, expiresAt }: { tokenId: string; expire
               </p>
               <p className="step-detail">
                 {check.id === 'receipt' && check.state === 'ok' ? (
-                  <AppLink href={path.receipt(check.detail)} className="mono">
+                  <AppLink href={path.receipt(check.detail, nodeId)} className="mono">
                     {check.detail}
                   </AppLink>
                 ) : (

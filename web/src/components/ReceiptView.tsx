@@ -22,8 +22,8 @@ const VERDICTS: Record<string, string> = {
   invalid_receipt: 'The control plane could not read it as a receipt',
 }
 
-async function downloadRaw(requestId: string): Promise<void> {
-  const bytes = await queryClient.fetchQuery(query.receiptRaw(requestId))
+async function downloadRaw(requestId: string, nodeId: string): Promise<void> {
+  const bytes = await queryClient.fetchQuery(query.receiptRaw(requestId, nodeId))
   download(`${requestId}.json`, bytes, 'application/json')
 }
 
@@ -78,7 +78,7 @@ export function ReceiptView({ detail }: { detail: ReceiptDetail }) {
           <h2 id="json-title">JSON</h2>
           <span className="panel-tools">
             <CopyButton text={raw} what="JSON" />
-            <Button icon="download" onClick={() => void downloadRaw(receipt.request_id).catch((error: unknown) => showToast(messageOf(error), 'error'))}>
+            <Button icon="download" onClick={() => void downloadRaw(receipt.request_id, receipt.node_id).catch((error: unknown) => showToast(messageOf(error), 'error'))}>
               Download
             </Button>
           </span>

@@ -23,8 +23,8 @@ const MARK: Record<StepState, { icon: IconName; word: string }> = {
 
 type Run = { kind: 'idle' } | { kind: 'running' | 'done'; results: StepResult[] } | { kind: 'failed'; message: string }
 
-async function bytesOf(requestId: string | null | undefined): Promise<Uint8Array<ArrayBuffer> | null> {
-  return requestId ? queryClient.fetchQuery(query.receiptRaw(requestId)).catch(() => null) : null
+async function bytesOf(requestId: string | null | undefined, nodeId: string): Promise<Uint8Array<ArrayBuffer> | null> {
+  return requestId ? queryClient.fetchQuery(query.receiptRaw(requestId, nodeId)).catch(() => null) : null
 }
 
 /** Checks the receipt here, over the bytes as they came. */
@@ -34,8 +34,9 @@ export function VerifyPanel({ detail }: { detail: ReceiptDetail }) {
   const verify = async () => {
     setRun({ kind: 'running', results: [] })
     try {
-      const bytes = await queryClient.fetchQuery({ ...query.receiptRaw(receipt.request_id), staleTime: 0 })
-      const [before, after] = await Promise.all([bytesOf(chain.prev_request_id), bytesOf(chain.next_request_id)])
+      const bytes = await queryClient.fetchQuery({ ...query.receiptRaw(receipt.request_id, receipt.node_id), staleTime: 0 })
+      // A chain is one node's.
+      const [before, after] = await Promise.all([chain.prev_request_id, chain.next_request_id].map((id) => bytesOf(id, receipt.node_id)))
       const evidence = {
         bytes,
         entrySha256: detail.entry_sha256,
@@ -43,7 +44,7 @@ export function VerifyPanel({ detail }: { detail: ReceiptDetail }) {
         keyId: detail.key_id,
         keyValidFrom: detail.key_valid_from,
         nodeId: receipt.node_id,
-        neighbours: { before, after },
+        neighbours: { before: before ?? null, after: after ?? null },
       }
       const results: StepResult[] = []
       for await (const result of verifySteps(evidence)) {

@@ -1,10 +1,12 @@
+import { useQuery } from '@tanstack/react-query'
 import { type FormEvent, useState } from 'react'
 import { messageOf } from '~/api/errors'
 import { createToken } from '~/api/mutations'
+import { query } from '~/api/queries'
 import type { EnrolmentTokenCreated } from '~/api/types'
 import { useSubmit } from '~/hooks/use-submit'
 import { Button } from '~/ui/Button'
-import { TextField } from '~/ui/Field'
+import { SelectField, TextField } from '~/ui/Field'
 import { SYSTEMS, SYSTEM_NAMES, type System, systemOf } from '~/util/install'
 
 const TOKEN_TTL_S = 3600
@@ -18,12 +20,13 @@ export interface TokenChoice {
 
 export function TokenForm({ onMade }: { onMade: (made: EnrolmentTokenCreated, choice: TokenChoice) => void }) {
   const [choice, setChoice] = useState<TokenChoice>(() => ({ system: systemOf(navigator.userAgent), region: '', nodeId: '' }))
+  const regions = useQuery(query.regions())
   const make = useSubmit({
     mutationFn: () => {
-      const region = choice.region.trim()
+      const { region } = choice
       return createToken({ ...(region && { region }), ...(choice.nodeId && { label: choice.nodeId }), uses: 1, ttl_s: TOKEN_TTL_S })
     },
-    onSuccess: (made) => onMade(made, { ...choice, region: choice.region.trim() }),
+    onSuccess: (made) => onMade(made, choice),
   })
   const submit = (event: FormEvent) => {
     event.preventDefault()
@@ -43,13 +46,12 @@ export function TokenForm({ onMade }: { onMade: (made: EnrolmentTokenCreated, ch
         </div>
       </fieldset>
       <div className="form-row">
-        <TextField
+        <SelectField
           label="Region"
-          placeholder="eu-west"
-          maxLength={64}
           value={choice.region}
-          onChange={(event) => setChoice((now) => ({ ...now, region: event.target.value }))}
-          hint="Where the machine stands. Free text; shown to people."
+          options={[['', 'Not given'], ...(regions.data?.items ?? []).map(({ region }) => [region, region] as const)]}
+          onChange={(region) => setChoice((now) => ({ ...now, region }))}
+          hint={regions.isError ? `The regions could not be read: ${messageOf(regions.error)}` : 'Where the machine stands; shown to people.'}
         />
         <TextField
           label="Node name (optional)"

@@ -27,7 +27,7 @@ export function ReceiptsPage() {
   const isFiltered = Object.keys(filters.active).length > 0
   const receipts = useQuery(query.receipts(filters.request))
   const { heldCount, apply, onPointer } = useLiveReceipts(filters.request, isFiltered)
-  const open = (row: ReceiptRow) => void router.navigate({ href: path.receipt(row.request_id) })
+  const open = (row: ReceiptRow) => void router.navigate({ href: path.receipt(row.request_id, row.node_id) })
   return (
     <>
       <PageHeading title="Receipts" lead="One signed record per request. Open any of them and check it yourself." />

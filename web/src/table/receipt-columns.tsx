@@ -14,7 +14,7 @@ export const receiptColumns = (): Column<ReceiptRow>[] => [
     id: 'id',
     title: 'Receipt',
     cell: (row) => (
-      <AppLink href={path.receipt(row.request_id)} className="row-link mono" data-row-link={row.request_id}>
+      <AppLink href={path.receipt(row.request_id, row.node_id)} className="row-link mono" data-row-link={row.request_id}>
         <Truncate text={row.request_id} max={18} />
       </AppLink>
     ),

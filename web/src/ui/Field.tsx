@@ -32,23 +32,29 @@ interface SelectProps {
   value: string
   options: readonly (readonly [value: string, text: string])[]
   onChange: (value: string) => void
+  hint?: ReactNode
   isLabelHidden?: boolean
 }
 
-export function SelectField({ label, value, options, onChange, isLabelHidden = false }: SelectProps) {
+export function SelectField({ label, value, options, onChange, hint, isLabelHidden = false }: SelectProps) {
   const id = useId()
   return (
     <div className="field">
       <label htmlFor={id} className={isLabelHidden ? 'sr-only' : ''}>
         {label}
       </label>
-      <select id={id} value={value} onChange={(event) => onChange(event.target.value)}>
+      <select id={id} aria-describedby={hint ? `${id}-hint` : undefined} value={value} onChange={(event) => onChange(event.target.value)}>
         {options.map(([option, text]) => (
           <option key={option} value={option}>
             {text}
           </option>
         ))}
       </select>
+      {hint && (
+        <p id={`${id}-hint`} className="hint">
+          {hint}
+        </p>
+      )}
     </div>
   )
 }

@@ -59,7 +59,7 @@ test('one flipped byte fails the hash and the signature, by name', async ({ page
   await page.goto('/receipts')
   await settled(page)
   const id = (await rowIds(page))[2] ?? ''
-  await page.route(`**/api/v1/receipts/${id}/raw`, async (route) => {
+  await page.route(`**/api/v1/receipts/${id}/raw?*`, async (route) => {
     const response = await route.fetch()
     const text = (await response.body()).toString()
     const flipped = text.replace(/"tokens_output":(\d)/, (_, digit: string) => `"tokens_output":${digit === '9' ? '8' : Number(digit) + 1}`)

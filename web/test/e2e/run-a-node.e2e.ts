@@ -14,7 +14,7 @@ test('from the command on the page to the first receipt, live', async ({ page, c
   test.setTimeout(120_000)
   await page.goto('/run')
   await page.getByLabel('Linux').check()
-  await page.getByLabel('Region').fill('eu-west')
+  await page.getByLabel('Region').selectOption('eu-west')
   await page.getByLabel('Node name').fill('studio-01')
   await page.getByRole('button', { name: 'Make the command' }).click()
   const command = page.getByLabel('Command', { exact: true })

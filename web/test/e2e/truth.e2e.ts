@@ -88,7 +88,7 @@ test('a receipt of a version that is not known cannot be checked, which is not i
   await page.goto('/receipts')
   await settled(page)
   const id = (await rowIds(page))[4] ?? ''
-  await page.route(`**/api/v1/receipts/${id}/raw`, async (route) => {
+  await page.route(`**/api/v1/receipts/${id}/raw?*`, async (route) => {
     const response = await route.fetch()
     await route.fulfill({ response, body: (await response.text()).replace('"version":"1.1"', '"version":"7.0"') })
   })

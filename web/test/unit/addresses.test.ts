@@ -9,7 +9,8 @@ test('every address of the console', () => {
     filtered: path.nodes({ status: 'active,offline', region: 'eu west', q: undefined, cursor: '' }),
     node: path.node('rack 1/a', { tab: 'hardware' }),
     receipts: path.receipts({ from: '2026-11-01T00:00:00.000Z' }),
-    receipt: path.receipt('r_01:a'),
+    receipt: path.receipt('r_01:a', 'rack 1/a'),
+    receiptOfSome: path.receipt('r_01:a'),
     run: path.run(),
     signIn: path.signIn('/nodes?status=active'),
   }).toEqual({
@@ -18,11 +19,13 @@ test('every address of the console', () => {
     filtered: '/nodes?status=active,offline&region=eu+west',
     node: '/nodes/rack%201%2Fa?tab=hardware',
     receipts: '/receipts?from=2026-11-01T00:00:00.000Z',
-    receipt: '/receipts/r_01%3Aa',
+    receipt: '/receipts/r_01%3Aa?node=rack+1%2Fa',
+    receiptOfSome: '/receipts/r_01%3Aa',
     run: '/run',
     signIn: '/sign-in?next=%2Fnodes%3Fstatus%3Dactive',
   })
-  expect(apiPath.receiptRaw('a b')).toBe('/receipts/a%20b/raw')
+  expect(apiPath.receipt('a b', 'n')).toBe('/receipts/a%20b?node=n')
+  expect(apiPath.receiptRaw('a b', 'n')).toBe('/receipts/a%20b/raw?node=n')
 })
 
 test('the live socket is beside the page', () => {

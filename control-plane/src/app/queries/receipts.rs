@@ -8,7 +8,9 @@ use crate::app::views::{
 };
 use dgon_control_plane_model::rollup::{DAY_MINUTES, MINUTE_MS, QUARTER_MINUTES, Sums};
 use dgon_control_plane_store::Scope;
-use dgon_control_plane_store::receipt_queries::{ReceiptDetail as StoredDetail, ReceiptFilter};
+use dgon_control_plane_store::receipt_queries::{
+    ReceiptDetail as StoredDetail, ReceiptFilter, ReceiptFound,
+};
 use dgon_control_plane_store::rollups::RollupRange;
 use dgon_control_plane_store::rollups_fold::HOUR_MINUTES;
 use dgon_protocol::id::RequestId;
@@ -254,16 +256,26 @@ impl App {
         &self,
         reader: &Reader,
         request_id: &str,
+        node_id: Option<&str>,
     ) -> Result<Option<StoredDetail>, QueryError> {
+        let get = async |scope: &Scope| {
+            let found = self.store.receipt_get(scope, request_id, node_id);
+            match found.await? {
+                ReceiptFound::Nothing => Ok(None),
+                ReceiptFound::One(one) => Ok(Some(*one)),
+                ReceiptFound::Several(nodes) => Err(QueryError::SeveralNodes(nodes)),
+            }
+        };
+        // The own ones first: what strangers call theirs makes no id of one's own ambiguous.
         let own = match reader.viewer.receipts() {
-            Some(scope) => self.store.receipt_get(&scope, request_id).await?,
+            Some(scope) => get(&scope).await?,
             None if reader.is_public => None,
             None => return Err(QueryError::NotShown),
         };
         if own.is_some() || !reader.is_public {
             return Ok(own);
         }
-        let mut found = self.store.receipt_get(&Scope::All, request_id).await?;
+        let mut found = get(&Scope::All).await?;
         if let Some(found) = &mut found {
             // Who knows one id must not find the others of its chain by it.
             (found.prev_request_id, found.next_request_id) = (None, None);
@@ -279,8 +291,9 @@ impl App {
         &self,
         reader: &Reader,
         request_id: &str,
+        node_id: Option<&str>,
     ) -> Result<Option<ReceiptDetail>, QueryError> {
-        let stored = self.stored_receipt(reader, request_id).await?;
+        let stored = self.stored_receipt(reader, request_id, node_id).await?;
         Ok(stored.map(|stored| {
             let verdict = match stored.verified {
                 true => Verdict::Valid,
@@ -318,8 +331,9 @@ impl App {
         &self,
         reader: &Reader,
         request_id: &str,
+        node_id: Option<&str>,
     ) -> Result<Option<Vec<u8>>, QueryError> {
-        let stored = self.stored_receipt(reader, request_id).await?;
+        let stored = self.stored_receipt(reader, request_id, node_id).await?;
         Ok(stored.map(|stored| stored.entry))
     }
 }

@@ -3,13 +3,14 @@
 use super::QueryError;
 use crate::app::App;
 use crate::app::views::{
-    NodeCounts, NodeStatus, RegionLatency, Summary, TokenCounts, TrendSeries, Trends, time,
+    NodeCounts, NodeStatus, RegionLatency, RegionNodes, Regions, Summary, TokenCounts, TrendSeries,
+    Trends, time,
 };
 use dgon_control_plane_model::rollup::{
     DAY_MINUTES, MINUTE_MS, QUARTER_MINUTES, RowKey, Sums, minute_of, quarter_of,
 };
 use dgon_control_plane_store::rollups::RollupRange;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
@@ -48,6 +49,23 @@ impl App {
                 Ok(summary)
             }
         }
+    }
+
+    /// The regions, and how many nodes each has.
+    ///
+    /// # Errors
+    /// [`QueryError::Store`].
+    pub async fn regions(&self) -> Result<Regions, QueryError> {
+        let mut counts: HashMap<String, i64> =
+            self.store.nodes_by_region().await?.into_iter().collect();
+        let mut count = |region: &str| RegionNodes {
+            region: region.to_owned(),
+            nodes: counts.remove(region).unwrap_or(0),
+        };
+        Ok(Regions {
+            items: self.settings.regions.iter().map(&mut count).collect(),
+            elsewhere: counts.into_values().sum(),
+        })
     }
 
     /// The last 24 hours in quarters.

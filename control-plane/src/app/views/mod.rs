@@ -15,7 +15,9 @@ pub use node::{
 pub use receipt::{
     ReceiptAggregate, ReceiptChainView, ReceiptDetail, ReceiptRow, VerificationView,
 };
-pub use summary::{NodeCounts, RegionLatency, Summary, TokenCounts, TrendSeries, Trends};
+pub use summary::{
+    NodeCounts, RegionLatency, RegionNodes, Regions, Summary, TokenCounts, TrendSeries, Trends,
+};
 
 use serde::Serialize;
 use utoipa::ToSchema;

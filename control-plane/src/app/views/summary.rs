@@ -50,6 +50,24 @@ pub struct RegionLatency {
     pub requests: i64,
 }
 
+/// `GET /regions`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Regions {
+    /// The regions that a node can be put in.
+    pub items: Vec<RegionNodes>,
+    /// Nodes in none of them: no region was given, or they were enrolled when there were others. Without retired nodes.
+    pub elsewhere: i64,
+}
+
+/// One region.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct RegionNodes {
+    /// Its name.
+    pub region: String,
+    /// Its nodes, without retired ones.
+    pub nodes: i64,
+}
+
 /// Tokens in and out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct TokenCounts {

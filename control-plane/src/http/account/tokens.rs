@@ -22,7 +22,7 @@ pub struct EnrolmentTokenRequest {
     /// What you call it.
     #[serde(default)]
     pub label: Option<String>,
-    /// Region of the nodes that it enrols.
+    /// Region of the nodes that it enrols: one of `GET /regions`.
     #[serde(default)]
     pub region: Option<String>,
     /// How many nodes it enrols, 1 to 1000; 1 where absent.

@@ -14,12 +14,10 @@ use serde::Deserialize;
 use std::net::IpAddr;
 use utoipa::IntoParams;
 
-const REGION_MAX: usize = 64;
-
 /// Which machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, IntoParams)]
 pub struct AgentYamlQuery {
-    /// Where the machine is.
+    /// Where the machine is: one of `GET /regions`.
     pub region: Option<String>,
     /// The name that it shall have; the control plane makes one where this is absent.
     pub node_id: Option<String>,
@@ -43,13 +41,9 @@ pub async fn agent_yaml(
         None => None,
     };
     let region = query.region.filter(|region| !region.trim().is_empty());
-    let fits = |region: &String| {
-        region.chars().count() <= REGION_MAX && !region.chars().any(char::is_control)
-    };
-    if !region.as_ref().is_none_or(fits) {
-        return Err(
-            ApiError::invalid("a region has at most 64 characters").with("parameter", "region")
-        );
+    if let Some(region) = &region {
+        let checked = state.app.settings.regions.check(region.trim());
+        checked.map_err(|error| ApiError::from(error).with("parameter", "region"))?;
     }
     let api = address(&state, &headers)?;
     let text = render(&api, node_id.as_ref(), region.as_deref().map(str::trim));

@@ -98,7 +98,9 @@ async fn row_of(state: &HttpState, person: &Person, node_id: &NodeId) -> Result<
         Ok(Some((row, org_id))) if Viewer::of(person).owns(org_id.as_deref()) => Ok(row),
         Ok(_) => Err(no_node()),
         Err(QueryError::Store(error)) => Err(error.into()),
-        Err(error @ (QueryError::Cursor | QueryError::NotShown)) => Err(ApiError::internal(&error)),
+        Err(error @ (QueryError::Cursor | QueryError::NotShown | QueryError::SeveralNodes(_))) => {
+            Err(ApiError::internal(&error))
+        }
     }
 }
 

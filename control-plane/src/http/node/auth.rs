@@ -1,11 +1,13 @@
 //! Who a node is: the three headers of node HTTP, freshness, replay.
 //!
 //! A stranger learns nothing: an unknown node and a wrong MAC get the same answer. Limits and the memory of
-//! nonces are touched only after the MAC held, so nobody can use up another node's.
+//! nonces are touched only after the MAC held, so nobody can use up another node's. A body is read only for a node
+//! that exists, and until its MAC held it lives in the room that all such bodies share.
 
 use crate::app::{App, NonceState, Share};
+use crate::http::body;
 use crate::http::error::ApiError;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes};
 use dgon_protocol::auth::{
     HEADER_AUTH, HEADER_NODE_ID, HEADER_NONCE, HEADER_TIMESTAMP, Request, Scheme, is_nonce,
     parse_timestamp, scheme, verify_v1, verify_v2,
@@ -14,6 +16,8 @@ use dgon_protocol::error::ErrorType;
 use dgon_protocol::id::NodeId;
 use dgon_protocol::limits::CLOCK_SKEW;
 use http::request::Parts;
+use std::sync::Arc;
+use zeroize::Zeroizing;
 
 /// Which schemes a route takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,20 +91,22 @@ struct Claim<'p> {
     nonce: &'p str,
 }
 
-async fn check(
+async fn known_secret(app: &App, node_id: &NodeId) -> Result<Arc<Zeroizing<Vec<u8>>>, ApiError> {
+    let secret = app.node_secret(node_id).await?;
+    secret.ok_or_else(unauthorized)
+}
+
+fn check(
     app: &App,
     parts: &Parts,
     body: &[u8],
     claim: Claim<'_>,
+    secret: &[u8],
     share: Share,
 ) -> Result<AuthenticatedNode, ApiError> {
-    let secret = app
-        .node_secret(&claim.node_id)
-        .await?
-        .ok_or_else(unauthorized)?;
     let scheme = scheme(claim.auth);
     let holds = match scheme {
-        Scheme::V1 => verify_v1(&secret, body, claim.timestamp, claim.auth),
+        Scheme::V1 => verify_v1(secret, body, claim.timestamp, claim.auth),
         Scheme::V2 => {
             let request = Request {
                 method: parts.method.as_str(),
@@ -112,7 +118,7 @@ async fn check(
                 nonce: claim.nonce,
                 body,
             };
-            verify_v2(&secret, &request, claim.auth)
+            verify_v2(secret, &request, claim.auth)
         }
     };
     if !holds {
@@ -158,10 +164,12 @@ fn too_many(seconds: u32) -> ApiError {
 /// [`ApiError`] of the types that wire.md names.
 pub async fn authenticate(app: &App, parts: &Parts) -> Result<AuthenticatedNode, ApiError> {
     let claim = precheck(app, parts, Allowed::V2)?;
-    check(app, parts, &[], claim, Share::Nodes).await
+    let secret = known_secret(app, &claim.node_id).await?;
+    check(app, parts, &[], claim, &secret, Share::Nodes)
 }
 
-/// Reads a body of at most `limit` bytes and authenticates the request over it.
+/// Reads a body of at most `limit` bytes and authenticates the request over it. Of a node that is not known nothing
+/// is read.
 ///
 /// # Errors
 /// [`ApiError`] of the types that wire.md names.
@@ -173,20 +181,9 @@ pub async fn authenticate_body(
     share: Share,
 ) -> Result<(AuthenticatedNode, Bytes), ApiError> {
     let claim = precheck(app, parts, Allowed::V1AndV2)?;
-    let body = read_body(body, limit).await?;
-    let node = check(app, parts, &body, claim, share).await?;
-    Ok((node, body))
-}
-
-/// Reads a body of at most `limit` bytes.
-///
-/// # Errors
-/// [`ErrorType::TooLarge`].
-pub(super) async fn read_body(body: Body, limit: usize) -> Result<Bytes, ApiError> {
-    to_bytes(body, limit).await.map_err(|_| {
-        ApiError::new(
-            ErrorType::TooLarge,
-            format!("the body has at most {limit} bytes"),
-        )
-    })
+    let secret = known_secret(app, &claim.node_id).await?;
+    let body = body::read(app, body, limit).await?;
+    let node = check(app, parts, &body.bytes, claim, &secret, share)?;
+    // From here on the body is this node's, and what works on it has limits of its own.
+    Ok((node, body.bytes))
 }

@@ -7,10 +7,10 @@
 //! gets a new secret, and keeps its name, state and chain.
 
 use super::SMALL_BODY_BYTES;
-use super::auth::read_body;
 use super::reserved;
 use crate::app::App;
 use crate::bus::Event;
+use crate::http::body;
 use crate::http::error::ApiError;
 use axum::Json;
 use axum::extract::{Request, State};
@@ -18,7 +18,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use dgon_control_plane_model::lifecycle::{Reason, State as NodeState};
 use dgon_control_plane_store::node_keys::KeyOwner;
-use dgon_control_plane_store::{Enrolment, NewNode};
+use dgon_control_plane_store::{Enrolment, NewNode, UNKNOWN_REGION};
 use dgon_protocol::enrol::{RegisterNonce, RegisterRequest, RegisterResponse};
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::LINK_PATH;
@@ -30,7 +30,6 @@ use zeroize::Zeroizing;
 
 const NONCE_PURPOSE: &str = "register-nonce";
 const NONCE_LIFETIME_S: u32 = 300;
-const REGION_CHARS: usize = 64;
 const LABEL_CHARS: usize = 128;
 /// A made-up name that is taken is made up again, a few times.
 const NAME_TRIES: usize = 5;
@@ -57,7 +56,7 @@ pub(super) async fn nonce(State(app): State<Arc<App>>) -> Result<Json<RegisterNo
     request_body(content = Object, description = "token, public_key, nonce, signature, node_id?, region?, agent_version, os, arch"),
     responses(
         (status = 201, description = "`{node_id, node_secret, link_url, region}`", body = Object),
-        (status = 400, description = "invalid_request: such as a name that is an address of this API"),
+        (status = 400, description = "invalid_request: such as a name that is an address of this API, or a region that is none of this network's"),
         (status = 401, description = "invalid_token"),
         (status = 409, description = "conflict: the name is taken"),
         (status = 422, description = "invalid_key"),
@@ -68,8 +67,9 @@ pub(super) async fn register(
     request: Request,
 ) -> Result<(StatusCode, Json<RegisterResponse>), ApiError> {
     let (parts, body) = request.into_parts();
-    let body = read_body(body, SMALL_BODY_BYTES).await?;
-    let wish: RegisterRequest = serde_json::from_slice(&body).map_err(|error| {
+    // Held to the end: nobody has proved anything before the token is used up.
+    let body = body::read(&app, body, SMALL_BODY_BYTES).await?;
+    let wish: RegisterRequest = serde_json::from_slice(&body.bytes).map_err(|error| {
         ApiError::new(
             ErrorType::InvalidRequest,
             format!("not a registration: {error}"),
@@ -109,14 +109,9 @@ fn check_wish(app: &App, wish: &RegisterRequest) -> Result<(), ApiError> {
     let fits = texts
         .into_iter()
         .chain(&wish.hardware_hash)
-        .all(|text| printable(text, LABEL_CHARS))
-        && wish
-            .region
-            .as_deref()
-            .is_none_or(|region| printable(region, REGION_CHARS));
+        .all(|text| printable(text, LABEL_CHARS));
     if !fits {
-        let message =
-            "region has at most 64 characters, agent_version, os, arch and hardware_hash 128";
+        let message = "agent_version, os, arch and hardware_hash have at most 128 characters";
         return Err(ApiError::new(ErrorType::InvalidRequest, message));
     }
     if !nonce_holds(app, &wish.nonce) {
@@ -152,12 +147,23 @@ async fn enrol(
     secret: &[u8],
 ) -> Result<(NodeId, String), ApiError> {
     let token_hash = Sha256Hash::of(wish.token.as_bytes()).0;
+    // Whoever brings junk is told so by a plain read: it must hold up no writer.
+    let now_ms = app.clock.now_ms();
+    let token = app
+        .store
+        .enrolment_token_working(&token_hash, now_ms)
+        .await?;
+    let token = token.ok_or_else(|| refusal(&Enrolment::InvalidToken))?;
     if let Some(owner) = app.store.node_key_owner(&wish.public_key).await? {
         return enrol_again(app, wish, secret, &token_hash, &owner).await;
     }
     // A node of before keeps its name, whatever routes came since.
     if let Some(wanted) = &wish.node_id {
         reserved::check(wanted).map_err(|error| ApiError::invalid(error.to_string()))?;
+    }
+    // The list may have changed since the token was made.
+    if let Some(region) = chosen(wish).or(token.region.as_deref()) {
+        app.settings.regions.check(region)?;
     }
     for _ in 0..NAME_TRIES {
         let node_id = match &wish.node_id {
@@ -232,6 +238,12 @@ fn seal(app: &App, node_id: &NodeId, secret: &[u8]) -> Result<Vec<u8>, ApiError>
         .map_err(|error| ApiError::internal(&error))
 }
 
+/// The region that the machine names. One that was told by this network that it is unknown does not know better.
+fn chosen(wish: &RegisterRequest) -> Option<&str> {
+    let region = wish.region.as_deref();
+    region.filter(|region| !region.is_empty() && *region != UNKNOWN_REGION)
+}
+
 fn new_node<'a>(
     app: &App,
     wish: &'a RegisterRequest,
@@ -240,7 +252,7 @@ fn new_node<'a>(
 ) -> NewNode<'a> {
     NewNode {
         node_id,
-        region: wish.region.as_deref().filter(|region| !region.is_empty()),
+        region: chosen(wish),
         public_key: &wish.public_key,
         sealed_secret,
         agent_version: &wish.agent_version,

@@ -6,6 +6,7 @@ pub mod live;
 pub mod nodes;
 mod params;
 pub mod receipts;
+pub mod regions;
 pub mod summary;
 pub mod viewing;
 
@@ -21,6 +22,7 @@ pub fn routes() -> Router<HttpState> {
     Router::new()
         .route("/api/v1/summary", get(summary::summary))
         .route("/api/v1/summary/trends", get(summary::trends))
+        .route("/api/v1/regions", get(regions::regions))
         .route("/api/v1/nodes", get(nodes::node_list))
         .route("/api/v1/nodes/{node_id}", get(nodes::node_detail))
         .route("/api/v1/nodes/{node_id}/keys", get(nodes::node_keys))
@@ -42,10 +44,14 @@ pub fn routes() -> Router<HttpState> {
 
 impl From<QueryError> for ApiError {
     fn from(error: QueryError) -> Self {
+        let outside = error.to_string();
         match error {
             QueryError::Store(error) => Self::from(error),
-            QueryError::Cursor => Self::new(ErrorType::InvalidRequest, error.to_string()),
-            QueryError::NotShown => Self::new(ErrorType::Forbidden, error.to_string()),
+            QueryError::Cursor => Self::new(ErrorType::InvalidRequest, outside),
+            QueryError::NotShown => Self::new(ErrorType::Forbidden, outside),
+            QueryError::SeveralNodes(nodes) => {
+                Self::new(ErrorType::Conflict, outside).with("nodes", nodes)
+            }
         }
     }
 }

@@ -65,6 +65,14 @@ impl ReceiptFilterParams {
     }
 }
 
+/// Which of the nodes that used a request id.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ReceiptNodeParams {
+    /// The node. Needed where several nodes used the id: it is unique on its node alone.
+    node: Option<String>,
+}
+
 fn no_receipt() -> ApiError {
     ApiError::new(
         ErrorType::NotFound,
@@ -112,16 +120,22 @@ pub async fn receipt_aggregate(
 ///
 /// # Errors
 /// `unauthorized` for strangers unless the flag `public_receipts` is on; `not_found` when there is none with this id,
-/// or, with the flag off, it is another organisation's.
+/// or, with the flag off, it is another organisation's; `conflict` when several nodes used the id and none was named:
+/// `details.nodes` has them.
 #[utoipa::path(get, path = "/api/v1/receipts/{request_id}", tag = "receipts",
-    params(("request_id" = String, Path, description = "Id of the request.")),
+    params(("request_id" = String, Path, description = "Id of the request."), ReceiptNodeParams),
     responses((status = 200, description = "The receipt.", body = ReceiptDetail)))]
 pub async fn receipt_detail(
     State(state): State<HttpState>,
     Reading(reader): Reading,
     Path(request_id): Path<String>,
+    Query(of): Query<ReceiptNodeParams>,
 ) -> Result<Json<ReceiptDetail>, ApiError> {
-    let detail = state.app.receipt_detail(&reader, &request_id).await?;
+    let node = params::text("node", of.node)?;
+    let found = state
+        .app
+        .receipt_detail(&reader, &request_id, node.as_deref());
+    let detail = found.await?;
     detail.map(Json).ok_or_else(no_receipt)
 }
 
@@ -129,17 +143,21 @@ pub async fn receipt_detail(
 ///
 /// # Errors
 /// `unauthorized` for strangers unless the flag `public_receipts` is on; `not_found` when there is none with this id,
-/// or, with the flag off, it is another organisation's.
+/// or, with the flag off, it is another organisation's; `conflict` when several nodes used the id and none was named:
+/// `details.nodes` has them.
 #[utoipa::path(get, path = "/api/v1/receipts/{request_id}/raw", tag = "receipts",
-    params(("request_id" = String, Path, description = "Id of the request.")),
+    params(("request_id" = String, Path, description = "Id of the request."), ReceiptNodeParams),
     responses((status = 200, description = "The entry bytes; they never change.",
         content_type = "application/json", body = serde_json::Value)))]
 pub async fn receipt_raw(
     State(state): State<HttpState>,
     Reading(reader): Reading,
     Path(request_id): Path<String>,
+    Query(of): Query<ReceiptNodeParams>,
 ) -> Result<Response, ApiError> {
-    let entry = state.app.receipt_raw(&reader, &request_id).await?;
+    let node = params::text("node", of.node)?;
+    let found = state.app.receipt_raw(&reader, &request_id, node.as_deref());
+    let entry = found.await?;
     let entry = entry.ok_or_else(no_receipt)?;
     let headers = [
         (header::CONTENT_TYPE, "application/json"),

@@ -1,9 +1,13 @@
 //! The receipts list against a direct computation over what was seeded, page by page and filter by filter.
 
-#![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at the first surprise"
+)]
 
 use dgon_control_plane_model::rollup::{minute_of, quarter_of};
-use dgon_control_plane_store::receipt_queries::ReceiptFilter;
+use dgon_control_plane_store::receipt_queries::{ReceiptFilter, ReceiptFound};
 use dgon_control_plane_store::rollups::RollupRange;
 use dgon_control_plane_store::{NewReceipt, Scope, Store};
 use dgon_protocol::id::RequestId;
@@ -305,10 +309,12 @@ async fn a_receipt_has_its_bytes_its_key_and_its_neighbours() {
         let (after, this, before) = (of_node[3], of_node[4], of_node[5]);
         let request_id = this.fields.request_id.as_str();
         let found = store
-            .receipt_get(&Scope::Org("org-1".into()), request_id)
+            .receipt_get(&Scope::Org("org-1".into()), request_id, None)
             .await
-            .expect("get")
-            .expect("found");
+            .expect("get");
+        let ReceiptFound::One(found) = found else {
+            panic!("{found:?}");
+        };
         assert_eq!(found.entry, this.entry);
         assert_eq!(found.entry_hash, Sha256Hash::of(&this.entry).0);
         assert_eq!(found.row.received_at_ms, this.received_at_ms);
@@ -322,9 +328,11 @@ async fn a_receipt_has_its_bytes_its_key_and_its_neighbours() {
             Some(after.fields.request_id.as_str())
         );
         let foreign = store
-            .receipt_get(&Scope::Org("org-2".into()), request_id)
+            .receipt_get(&Scope::Org("org-2".into()), request_id, None)
             .await;
-        assert_eq!(foreign.expect("get"), None);
+        assert_eq!(foreign.expect("get"), ReceiptFound::Nothing);
+        let other_node = store.receipt_get(&Scope::All, request_id, Some("node-00001"));
+        assert_eq!(other_node.await.expect("get"), ReceiptFound::Nothing);
     })
     .await;
 }

@@ -1,9 +1,11 @@
 //! Receipts: every filter, the search, every sum and every column, from what agents sent.
 
 use super::{BETWEEN_MS, Network, Sent, busy, on_both, ttft};
-use crate::server::Who;
+use crate::server::{Answer, Who};
 use dgon_control_plane::accounts::Role;
-use dgon_protocol::receipt::{Source, Status, TokensSource};
+use dgon_control_plane_store::audit::AuditEntry;
+use dgon_protocol::id::RequestId;
+use dgon_protocol::receipt::{Sha256Hash, Source, Status, TokensSource};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -274,6 +276,73 @@ async fn an_operator_sees_and_finds_their_own_alone() {
         let path = format!("/receipts/{}", foreign.draft.request_id);
         let hidden = network.console.get(&operator, &path).await;
         assert_eq!(hidden.status, StatusCode::NOT_FOUND);
+    })
+    .await;
+}
+
+/// The nodes that a conflict names.
+fn named(answer: &Answer) -> Value {
+    assert_eq!(answer.status, StatusCode::CONFLICT);
+    let error = &answer.json()["error"];
+    assert_eq!(error["type"], "conflict");
+    let message = error["message"].as_str().expect("a sentence");
+    assert!(message.contains("?node="), "{message}");
+    error["details"]["nodes"].clone()
+}
+
+#[tokio::test]
+async fn an_id_that_several_nodes_used_needs_the_node() {
+    on_both(|mut network| async move {
+        for (name, org) in [("rig-b", "main"), ("rig-a", "main"), ("rig-c", "others")] {
+            let at = network.join(name, "us-east", Some(org)).await;
+            network
+                .send(at, |draft| {
+                    draft.request_id = RequestId::parse("r_shared").expect("id")
+                })
+                .await;
+        }
+        let console = &network.console;
+        let admin = console.sign_in(Role::Admin).await;
+        let operator = console.sign_in(Role::Operator).await;
+        let stranger = Who::default();
+        for path in ["/receipts/r_shared", "/receipts/r_shared/raw"] {
+            let all = console.get(&admin, path).await;
+            assert_eq!(named(&all), json!(["rig-a", "rig-b", "rig-c"]), "{path}");
+            // Of other organisations' nodes that used the id nothing is told.
+            let own = console.get(&operator, path).await;
+            assert_eq!(named(&own), json!(["rig-a", "rig-b"]), "{path}");
+            for (who, node, status) in [
+                (&operator, "rig-a", StatusCode::OK),
+                (&operator, "rig-c", StatusCode::NOT_FOUND),
+                (&admin, "rig-c", StatusCode::OK),
+                (&admin, "nobody", StatusCode::NOT_FOUND),
+                (&stranger, "rig-a", StatusCode::UNAUTHORIZED),
+            ] {
+                let answer = console.get(who, &format!("{path}?node={node}")).await;
+                assert_eq!(answer.status, status, "{path} {node}");
+            }
+        }
+        for sent in &network.sent {
+            let node = sent.draft.node_id.as_str();
+            let path = format!("/receipts/r_shared?node={node}");
+            let detail = console.read(&admin, &path).await;
+            assert_eq!(detail["receipt"]["node_id"], node);
+            let path = format!("/receipts/r_shared/raw?node={node}");
+            let raw = console.get(&admin, &path).await;
+            assert_eq!(Sha256Hash::of(&raw.bytes).to_hex(), sent.hash, "{node}");
+        }
+        let store = &network.server.app.store;
+        let audit = AuditEntry::default();
+        let public = store.flag_set("public_receipts", true, &audit).await;
+        public.expect("flag");
+        let all = console.get(&stranger, "/receipts/r_shared").await;
+        assert_eq!(named(&all), json!(["rig-a", "rig-b", "rig-c"]));
+        let foreign = console
+            .read(&operator, "/receipts/r_shared?node=rig-c")
+            .await;
+        assert_eq!(foreign["receipt"]["node_id"], "rig-c");
+        let own = console.get(&operator, "/receipts/r_shared").await;
+        assert_eq!(named(&own), json!(["rig-a", "rig-b"]));
     })
     .await;
 }

@@ -115,7 +115,7 @@ export type EnrolmentTokenRequest = {
      */
     label?: string | null;
     /**
-     * Region of the nodes that it enrols.
+     * Region of the nodes that it enrols: one of `GET /regions`.
      */
     region?: string | null;
     /**
@@ -1201,6 +1201,34 @@ export type RegionLatency = {
 };
 
 /**
+ * One region.
+ */
+export type RegionNodes = {
+    /**
+     * Its nodes, without retired ones.
+     */
+    nodes: number;
+    /**
+     * Its name.
+     */
+    region: string;
+};
+
+/**
+ * `GET /regions`.
+ */
+export type Regions = {
+    /**
+     * Nodes in none of them: no region was given, or they were enrolled when there were others. Without retired nodes.
+     */
+    elsewhere: number;
+    /**
+     * The regions that a node can be put in.
+     */
+    items: Array<RegionNodes>;
+};
+
+/**
  * What a person may do.
  */
 export type Role = 'admin' | 'operator' | 'consumer' | 'viewer';
@@ -1783,7 +1811,7 @@ export type AgentYamlData = {
     path?: never;
     query?: {
         /**
-         * Where the machine is.
+         * Where the machine is: one of `GET /regions`.
          */
         region?: string | null;
         /**
@@ -1942,7 +1970,7 @@ export type RegisterData = {
 
 export type RegisterErrors = {
     /**
-     * invalid_request: such as a name that is an address of this API
+     * invalid_request: such as a name that is an address of this API, or a region that is none of this network's
      */
     400: unknown;
     /**
@@ -2341,7 +2369,12 @@ export type ReceiptDetailData = {
          */
         request_id: string;
     };
-    query?: never;
+    query?: {
+        /**
+         * The node. Needed where several nodes used the id: it is unique on its node alone.
+         */
+        node?: string;
+    };
     url: '/api/v1/receipts/{request_id}';
 };
 
@@ -2371,7 +2404,12 @@ export type ReceiptRawData = {
          */
         request_id: string;
     };
-    query?: never;
+    query?: {
+        /**
+         * The node. Needed where several nodes used the id: it is unique on its node alone.
+         */
+        node?: string;
+    };
     url: '/api/v1/receipts/{request_id}/raw';
 };
 
@@ -2390,6 +2428,31 @@ export type ReceiptRawResponses = {
      */
     200: unknown;
 };
+
+export type RegionsData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/v1/regions';
+};
+
+export type RegionsErrors = {
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type RegionsError = RegionsErrors[keyof RegionsErrors];
+
+export type RegionsResponses = {
+    /**
+     * In the order of the configuration.
+     */
+    200: Regions;
+};
+
+export type RegionsResponse = RegionsResponses[keyof RegionsResponses];
 
 export type SummaryData = {
     body?: never;

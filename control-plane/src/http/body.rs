@@ -1,0 +1,63 @@
+//! Reading the body of a caller who has not proved who it is: at most so many bytes, and only where there is room.
+
+use super::error::ApiError;
+use crate::app::{App, BodyShare, NoRoom};
+use axum::body::{Body, Bytes, HttpBody as _};
+use dgon_protocol::error::ErrorType;
+use futures_util::StreamExt as _;
+
+/// First memory of a body; it doubles as more comes.
+const FIRST_BYTES: usize = 1024;
+
+/// A body with the room that it holds. Keep both until it is known whose the body is.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) bytes: Bytes,
+    pub(super) share: BodyShare,
+}
+
+/// Reads a body of at most `limit` bytes.
+///
+/// # Errors
+/// [`ErrorType::TooLarge`], before anything is read where the length was announced; [`ErrorType::Unavailable`] where
+/// others hold all the room; [`ErrorType::InvalidRequest`] for one that broke off.
+pub(super) async fn read(app: &App, body: Body, limit: usize) -> Result<Held, ApiError> {
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > limit {
+        return Err(too_large(limit));
+    }
+    let mut share = app.guard.bodies.share();
+    let mut bytes = Vec::new();
+    let mut stream = body.into_data_stream();
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|_| ApiError::invalid("the body broke off; send it again"))?;
+        let whole = bytes.len() + chunk.len();
+        if whole > limit {
+            return Err(too_large(limit));
+        }
+        if whole > bytes.capacity() {
+            let capacity = whole.next_power_of_two().clamp(FIRST_BYTES, limit);
+            share.cover(capacity).await?;
+            bytes.reserve_exact(capacity - bytes.len());
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(Held {
+        bytes: Bytes::from(bytes),
+        share,
+    })
+}
+
+fn too_large(limit: usize) -> ApiError {
+    ApiError::new(
+        ErrorType::TooLarge,
+        format!("the body has at most {limit} bytes"),
+    )
+}
+
+impl From<NoRoom> for ApiError {
+    fn from(error: NoRoom) -> Self {
+        metrics::counter!("http_bodies_without_room_total").increment(1);
+        Self::new(ErrorType::Unavailable, error.to_string()).retry_after(2)
+    }
+}

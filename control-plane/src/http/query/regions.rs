@@ -1,0 +1,21 @@
+//! The regions of the network.
+
+use super::viewing::Viewing;
+use crate::app::views::Regions;
+use crate::http::error::ApiError;
+use crate::http::state::HttpState;
+use axum::Json;
+use axum::extract::State;
+
+/// The regions that nodes can be in, and how many nodes each has.
+///
+/// # Errors
+/// `unauthorized` for strangers while the overview is shut.
+#[utoipa::path(get, path = "/api/v1/regions", tag = "network",
+    responses((status = 200, description = "In the order of the configuration.", body = Regions)))]
+pub async fn regions(
+    State(state): State<HttpState>,
+    _viewing: Viewing,
+) -> Result<Json<Regions>, ApiError> {
+    Ok(Json(state.app.regions().await?))
+}
