@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 #[derive(Debug, Default)]
 pub struct Attention {
     nodes: Mutex<HashSet<NodeId>>,
+    unsure: Mutex<HashSet<NodeId>>,
     wake: Notify,
 }
 
@@ -25,6 +26,19 @@ impl Attention {
         nodes.insert(node_id.clone());
         drop(nodes);
         self.wake.notify_one();
+    }
+
+    /// What memory says of a node may not be what the database says: it is read again.
+    pub fn unsure_of(&self, node_id: &NodeId) {
+        let mut unsure = self.unsure.lock().unwrap_or_else(PoisonError::into_inner);
+        unsure.insert(node_id.clone());
+        drop(unsure);
+        self.wake.notify_one();
+    }
+
+    /// The nodes to be read again; they are forgotten here.
+    pub fn take_unsure(&self) -> HashSet<NodeId> {
+        std::mem::take(&mut *self.unsure.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Waits until there are some.

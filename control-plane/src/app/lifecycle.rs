@@ -122,6 +122,23 @@ impl Lifecycles {
         *self.lock() = fresh.collect();
     }
 
+    /// A node that was `old` here becomes `new`; false where it is something else here, so that somebody must ask the
+    /// database.
+    pub fn change(
+        &self,
+        node_id: &NodeId,
+        old: (State, Reason),
+        new: Transition,
+        mono_ms: i64,
+    ) -> bool {
+        let known = self.get(node_id).map(|life| (life.state, life.reason));
+        if known.is_some_and(|known| known != old) {
+            return false;
+        }
+        self.set(node_id, new.to, new.reason, mono_ms);
+        true
+    }
+
     /// A node is new, or changed at this time of [`super::Clock::mono_ms`].
     pub fn set(&self, node_id: &NodeId, state: State, reason: Reason, mono_ms: i64) {
         let mut lives = self.lock();
@@ -173,7 +190,7 @@ impl App {
                 audit: &cause.audit(node_id, old.0, next, at_ms),
             };
             if self.store.node_transitions(&[change]).await? == [true] {
-                self.node_changed(node_id, next);
+                self.node_changed(node_id, old, next);
                 return Ok(Some(next));
             }
             // Somebody else was faster; the database knows what holds now.
@@ -186,18 +203,35 @@ impl App {
     pub(crate) async fn lifecycle_read(&self, node_id: &NodeId) -> Result<(), StoreError> {
         if let Some(row) = self.store.node_get(node_id).await? {
             let (state, reason) = row.lifecycle()?;
-            let mono_ms = self.clock.mono_ms();
-            self.lifecycles.set(node_id, state, reason, mono_ms);
+            let known = self.lifecycles.get(node_id);
+            if known.is_none_or(|life| (life.state, life.reason) != (state, reason)) {
+                let mono_ms = self.clock.mono_ms();
+                self.lifecycles.set(node_id, state, reason, mono_ms);
+                if state == State::Retired {
+                    self.secrets.forget(node_id);
+                    self.sessions.end(node_id, super::SessionEnd::Retired);
+                }
+                if let Some(life) = self.lifecycles.get(node_id) {
+                    self.sessions.status(node_id, life.status());
+                }
+                self.bus.send(BusEvent::Node {
+                    node_id: node_id.clone(),
+                });
+            }
         }
         self.attention.look_at(node_id);
         Ok(())
     }
 
     /// A change is durable: memory, the agent and everybody who looks are told.
-    pub(crate) fn node_changed(&self, node_id: &NodeId, next: Transition) {
+    pub(crate) fn node_changed(&self, node_id: &NodeId, old: (State, Reason), next: Transition) {
         tracing::info!(%node_id, state = next.to.as_str(), reason = next.reason.as_str(), "node changed");
         let mono_ms = self.clock.mono_ms();
-        self.lifecycles.set(node_id, next.to, next.reason, mono_ms);
+        if !self.lifecycles.change(node_id, old, next, mono_ms) {
+            // Two changes crossed between database and memory: which was last, the database knows.
+            self.attention.unsure_of(node_id);
+            return;
+        }
         if next.to == State::Retired {
             self.secrets.forget(node_id);
             self.sessions.end(node_id, super::SessionEnd::Retired);

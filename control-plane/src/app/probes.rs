@@ -16,6 +16,8 @@ use tokio::time::Instant;
 pub struct OpenProbe {
     /// Its row.
     pub probe_id: String,
+    /// The session that it was sent on.
+    pub session_id: Option<String>,
     /// The id that its receipt must have.
     pub request_id: RequestId,
     /// The model that its receipt must name.

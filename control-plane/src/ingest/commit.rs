@@ -11,7 +11,7 @@ use dgon_control_plane_store::{Fault, StoreError};
 use dgon_protocol::frame::{Ack, ToAgent};
 use dgon_protocol::id::NodeId;
 use futures_util::FutureExt as _;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -22,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 const BATCH: usize = 1000;
 /// How long the first receipt of a batch waits for others.
 const LINGER: Duration = Duration::from_millis(10);
+/// How long the days of some nodes may take to be read.
+const DAY_WITHIN: Duration = Duration::from_millis(500);
 /// Pause after a day could not be read.
 const DAY_RETRY: Duration = Duration::from_millis(100);
 /// How often chains that wait for something missing are looked at.
@@ -103,13 +105,18 @@ impl Committer {
     /// Reads the days of some nodes that sent receipts for the first time since the start.
     async fn load_days(&self) {
         let now_ms = self.app.clock.now_ms();
-        let loaded = self.app.windows.load_some(&self.app.store, now_ms).await;
-        if let Err(error) = loaded {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "the day of a node was not read; it is tried again"
-            );
-            tokio::time::sleep(DAY_RETRY).await;
+        let loading = self.app.windows.load_some(&self.app.store, now_ms);
+        match tokio::time::timeout(DAY_WITHIN, loading).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the day of a node was not read; it is tried again"
+                );
+                tokio::time::sleep(DAY_RETRY).await;
+            }
+            // Readers are busy; receipts do not wait for them.
+            Err(_) => tracing::warn!("the day of a node was not read in time; it is tried again"),
         }
     }
 
@@ -121,7 +128,7 @@ impl Committer {
         if overdue.is_empty() {
             return;
         }
-        let error = match self.write(&[], &overdue, now_ms).await {
+        let error = match self.write_in_time(&[], &overdue, now_ms).await {
             Ok(written) => return self.went_on(&overdue, written, now_ms),
             Err(error) => error,
         };
@@ -134,7 +141,7 @@ impl Committer {
         }
         // One of the chains is to blame: the others go on.
         for key in overdue {
-            match self.write(&[], &[key], now_ms).await {
+            match self.write_in_time(&[], &[key], now_ms).await {
                 Ok(written) => self.went_on(&[key], written, now_ms),
                 Err(error) => {
                     let Some(chain) = self.held.forget(key) else {
@@ -207,20 +214,18 @@ impl Committer {
     /// After the commit: memory, changes of state, answers, events, in this order.
     pub(super) fn settle(&mut self, batch: Vec<Submission>, mut written: Written, now_ms: i64) {
         self.unplaced = std::mem::take(&mut written.unplaced);
-        for (node_id, next) in std::mem::take(&mut written.transitions) {
-            self.app.node_changed(&node_id, next);
+        for changed in std::mem::take(&mut written.transitions) {
+            match changed.next {
+                Some(next) => self.app.node_changed(&changed.node_id, changed.old, next),
+                None => self.app.attention.unsure_of(&changed.node_id),
+            }
         }
         let (mut committed, mut facts) = (Vec::new(), Vec::new());
         let wanted = self.app.bus.has_readers();
-        let refused: HashSet<(i64, u64)> = written
-            .held_refused
-            .iter()
-            .map(|refused| (refused.key, refused.seq))
-            .collect();
         for (key, head) in &written.heads {
             let reached = self.held.reached(*key, head.seq, now_ms).into_iter();
             for (seq, receipt) in reached {
-                if !refused.contains(&(*key, seq)) {
+                if written.held_stored.contains(&(*key, seq)) {
                     self.stored(&receipt);
                     facts.push(DayFact::of(&receipt.fields));
                     committed.push(receipt.fields);
@@ -324,6 +329,7 @@ fn count(fate: &Fate) {
     match fate {
         Fate::Accepted => metrics::counter!("ingest_receipts_total", "verdict" => "accepted"),
         Fate::Duplicate => metrics::counter!("ingest_receipts_total", "verdict" => "duplicate"),
+        Fate::Archived => metrics::counter!("ingest_receipts_total", "verdict" => "archived"),
         Fate::Held => metrics::counter!("ingest_receipts_total", "verdict" => "held"),
         Fate::Refused { kind, .. } => {
             metrics::counter!("ingest_receipts_total", "verdict" => kind.as_str())

@@ -74,7 +74,7 @@ impl ReceiptVerdict {
                 kind,
                 message: message.into(),
             }),
-            Fate::Accepted | Fate::Duplicate | Fate::Held => None,
+            Fate::Accepted | Fate::Duplicate | Fate::Archived | Fate::Held => None,
         }
     }
 }
@@ -86,6 +86,8 @@ pub enum Fate {
     Accepted,
     /// Durable since before, with the same bytes.
     Duplicate,
+    /// Durable once; its row has had its time.
+    Archived,
     /// In memory until what is missing before it comes.
     Held,
     /// Not taken.

@@ -65,14 +65,14 @@ impl Committer {
         let mut pause = PAUSE;
         loop {
             let started = std::time::Instant::now();
-            let error = match self.write_in_time(batch, now_ms).await {
+            let error = match self.write_in_time(batch, &[], now_ms).await {
                 Ok(written) => {
                     self.app.ingest.set_failing(false);
                     metrics::histogram!("db_query_duration_seconds", "op" => "receipt.ingest")
                         .record(started.elapsed().as_secs_f64());
                     return Ok(written);
                 }
-                Err(error) if error.fault() == Fault::Data => {
+                Err(error) if matches!(error.fault(), Fault::Data | Fault::Corrupt) => {
                     self.app.ingest.set_failing(false);
                     return Err(Failure::Data(error));
                 }
@@ -94,12 +94,14 @@ impl Committer {
         }
     }
 
-    async fn write_in_time(
+    /// One transaction, within its time.
+    pub(super) async fn write_in_time(
         &self,
         batch: &[Submission],
+        overdue: &[i64],
         now_ms: i64,
     ) -> Result<Written, StoreError> {
-        let write = self.write(batch, &[], now_ms);
+        let write = self.write(batch, overdue, now_ms);
         match tokio::time::timeout(TRANSACTION, write).await {
             Ok(written) => written,
             Err(_) => Err(StoreError::Slow {
@@ -115,7 +117,13 @@ impl Committer {
             error = first as &dyn std::error::Error,
             "the database refuses data of a node"
         );
-        for _ in 0..GUILTY_MAX {
+        // What is damaged in the database is not the sender's fault: it comes again when that is mended.
+        let tries = if first.fault() == Fault::Data {
+            GUILTY_MAX
+        } else {
+            0
+        };
+        for _ in 0..tries {
             let now_ms = self.app.clock.now_ms();
             let one = std::slice::from_ref(&submission);
             match self.write_patiently(one, now_ms).await {
@@ -145,7 +153,11 @@ impl Committer {
         let (mut good, mut bad) = (0, submission.items.len());
         while bad - good > 1 {
             let middle = good + (bad - good) / 2;
-            match self.passes(submission, middle).await {
+            let passes = tokio::time::timeout(TRANSACTION, self.passes(submission, middle));
+            let slow = StoreError::Slow {
+                op: "receipt.ingest",
+            };
+            match passes.await.unwrap_or(Err(slow)) {
                 Ok(true) => good = middle,
                 Ok(false) => bad = middle,
                 Err(error) => {

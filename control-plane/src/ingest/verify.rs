@@ -17,6 +17,8 @@ use dgon_protocol::receipt::{Fields, Receipt, Sha256Hash, Version};
 use std::error::Error as _;
 use std::sync::{Arc, LazyLock};
 
+/// Former keys that a receipt which names none is tried under.
+const UNNAMED_KEYS: usize = 2;
 /// Up to this many receipts are verified where they came in: handing them to a thread costs more.
 const INLINE: usize = 2;
 
@@ -123,9 +125,11 @@ pub async fn check_all(
             .map(|input| check(node, input, signatures))
             .collect();
     }
-    let _place = CPUS.enter(&node.node_id, inputs.len()).await;
+    let place = CPUS.enter(&node.node_id, inputs.len()).await;
     let node = Arc::clone(node);
     let work = tokio::task::spawn_blocking(move || {
+        // Until the work is done, also where nobody waits for it any more.
+        let _place = place;
         inputs
             .into_iter()
             .map(|input| check(&node, input, signatures))
@@ -235,7 +239,8 @@ fn signer<'a>(node: &'a NodeSession, receipt: &Receipt<'_>) -> Signer<'a> {
     if current.holds || receipt.fields.key_id.is_some() {
         return current;
     }
-    let mut others = node.former.iter().map(former);
+    // The latest alone: a receipt that comes this late names its key.
+    let mut others = node.former.iter().take(UNNAMED_KEYS).map(former);
     others.find(|signer| signer.holds).unwrap_or(current)
 }
 

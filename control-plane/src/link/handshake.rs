@@ -219,13 +219,15 @@ fn cut(text: &str) -> String {
     shown.take(AGENT_TEXT_CHARS).collect()
 }
 
-/// Refuses an inventory that no machine has: it is kept in memory for as long as the node is known.
-pub(super) fn bounded(inventory: Inventory) -> Result<Inventory, End> {
+/// Refuses an inventory that no machine has: it is kept in memory for as long as the node is known. Names that no
+/// receipt could have are left out.
+pub(super) fn bounded(mut inventory: Inventory) -> Result<Inventory, End> {
     let size = serde_json::to_string(&inventory).map_or(usize::MAX, |json| json.len());
     if size > INVENTORY_BYTES || inventory.gpus.len() > GPUS {
         let message = format!("an inventory has at most {INVENTORY_BYTES} bytes and {GPUS} GPUs");
         return Err(End::error(ErrorType::InvalidFrame, message));
     }
+    inventory.leave_out_unnameable();
     Ok(inventory)
 }
 

@@ -25,6 +25,8 @@ const OPEN_KIB: u32 = 4 * 1024;
 const RECEIPTS: Pace = Pace::new(2_000.0, 8_192.0);
 /// Inventories that a session may send each second, and at once: each is written.
 const INVENTORIES: Pace = Pace::new(0.5, 8.0);
+/// Largest heartbeat: it is kept of every node. 256 GPUs with all that is told of them have room.
+const HEARTBEAT_BYTES: usize = 128 * 1024;
 /// Refused receipts after which a session ends, and how long the node then stays away, s.
 const REFUSED_MAX: usize = 256;
 const REFUSED_PAUSE_S: u32 = 60;
@@ -163,6 +165,11 @@ impl Listening {
             }
             ToControlPlane::Heartbeat(mut heartbeat) => {
                 heartbeat.gpus.truncate(handshake::GPUS);
+                let size = serde_json::to_string(&heartbeat).map_or(usize::MAX, |json| json.len());
+                if size > HEARTBEAT_BYTES {
+                    let message = format!("a heartbeat has at most {HEARTBEAT_BYTES} bytes");
+                    return Err(End::error(ErrorType::InvalidFrame, message));
+                }
                 self.app.heard(node_id, heartbeat);
                 Ok(())
             }

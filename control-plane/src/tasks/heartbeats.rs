@@ -46,12 +46,12 @@ async fn write_reports(app: &App) {
             continue;
         };
         match (error.fault(), reports.as_slice()) {
-            (Fault::Data, [alone]) => tracing::warn!(
+            (Fault::Data | Fault::Corrupt, [alone]) => tracing::warn!(
                 node_id = %alone.node_id,
                 error = &error as &dyn std::error::Error,
                 "what a node says of itself cannot be stored"
             ),
-            (Fault::Data, _) => {
+            (Fault::Data | Fault::Corrupt, _) => {
                 batches.push(reports.split_off(reports.len() / 2));
                 batches.push(reports);
             }

@@ -62,6 +62,8 @@ pub enum StoreError {
 pub enum Fault {
     /// A value in the rows: they fail again, alone as well, and others do not.
     Data,
+    /// A stored row: what touches it fails, and nobody who sends anything is to blame.
+    Corrupt,
     /// Another transaction was in the way: the same may pass at once.
     Conflict,
     /// The database: nothing passes until it is well.
@@ -77,8 +79,8 @@ impl StoreError {
             Self::Query {
                 source: sqlx::Error::Encode(_),
                 ..
-            }
-            | Self::Corrupt { .. } => Fault::Data,
+            } => Fault::Data,
+            Self::Corrupt { .. } => Fault::Corrupt,
             Self::Query {
                 source: sqlx::Error::Database(error),
                 ..

@@ -9,37 +9,21 @@ use std::collections::BTreeSet;
 
 /// Pairs of runtime and model that one node is found by.
 const OFFERS_MAX: usize = 500;
-/// Longest name of a runtime, as receipts have it.
-const RUNTIME_CHARS: usize = 32;
-/// Longest name of a model, as receipts have it.
-const MODEL_CHARS: usize = 256;
 /// Rows per statement: three values each, far from what either database takes.
 const ROWS: usize = 256;
 
 /// Node, runtime, model. A runtime has a row with an empty model too, so that it is found without one.
 pub(crate) type Offer = (String, String, String);
 
-fn is_name(text: &str, max: usize) -> bool {
-    text.chars().count() <= max && !text.chars().any(char::is_control)
-}
-
 /// What an inventory offers. A name that no receipt could have is nothing to be found by.
 pub(crate) fn of_inventory(node_id: &str, inventory: &Inventory) -> BTreeSet<Offer> {
+    let mut inventory = inventory.clone();
+    inventory.leave_out_unnameable();
     let mut offers = BTreeSet::new();
-    let known = |kind: &str| !kind.is_empty() && is_name(kind, RUNTIME_CHARS);
-    for runtime in inventory
-        .runtimes
-        .iter()
-        .filter(|runtime| known(&runtime.kind))
-    {
+    for runtime in &inventory.runtimes {
         let offer = |model: &str| (node_id.to_owned(), runtime.kind.clone(), model.to_owned());
-        let models = runtime.models.iter().map(|model| model.id.as_str());
         offers.insert(offer(""));
-        offers.extend(
-            models
-                .filter(|model| is_name(model, MODEL_CHARS))
-                .map(offer),
-        );
+        offers.extend(runtime.models.iter().map(|model| offer(&model.id)));
     }
     offers.into_iter().take(OFFERS_MAX).collect()
 }

@@ -8,6 +8,8 @@ use dgon_control_plane_store::Scope;
 use dgon_control_plane_store::receipt_queries::{ReceiptFilter, ReceiptFound};
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::ToAgent;
+use dgon_protocol::id::NodeId;
+use dgon_protocol::receipt::Sha256Hash;
 use dgon_protocol::rotate::ROTATE_PATH;
 use dgon_testkit::fleet::{SimAgent, SimError, SimLink, SimReceipt, unix_now};
 use std::time::Duration;
@@ -254,4 +256,143 @@ async fn a_key_that_is_new_to_the_session_is_looked_up_before_anybody_is_blamed(
     link.send_receipts([&receipt]).await.expect("send");
     let acked = ack(&mut link, receipt.seq).await;
     assert!(acked.refused.is_empty(), "{acked:?}");
+}
+
+#[tokio::test]
+async fn a_model_that_no_database_takes_stops_nobodys_probes() {
+    let server = Server::start_on_postgres().await;
+    let mut odd = Vec::new();
+    for number in 0..4 {
+        let agent = server.agent(&format!("odd-{number}")).await;
+        let link = agent
+            .connect_with(|hello| hello.inventory.runtimes[0].models[0].id = "a\0b".to_owned())
+            .await;
+        odd.push(link.expect("connect"));
+    }
+    let (honest, _link) = server.active_agent("honest").await;
+    assert_eq!(server.state(&honest), State::Active);
+}
+
+#[tokio::test]
+async fn a_place_that_was_passed_over_in_the_same_batch_holds_nothing() {
+    let server = Server::start().await;
+    let mut agent = server.agent("a").await;
+    let mut link = agent.connect().await.expect("connect");
+    let mut foreign = agent.draft().expect("draft");
+    foreign.node_id = NodeId::parse("another").expect("id");
+    let foreign = agent.sign(&foreign);
+    let receipts = made(&mut agent, 2);
+    link.send_receipts([&foreign, &receipts[0]])
+        .await
+        .expect("send");
+    let acked = ack(&mut link, 1).await;
+    let kinds: Vec<_> = acked.refused.iter().map(|one| one.kind).collect();
+    assert_eq!(
+        kinds,
+        [ErrorType::WrongNode, ErrorType::Conflict],
+        "nothing names it yet"
+    );
+    link.send_receipts([&receipts[1], &receipts[0]])
+        .await
+        .expect("send");
+    assert!(ack(&mut link, 2).await.refused.is_empty());
+    for receipt in &receipts {
+        let store = server.app.store.inspect();
+        let stored = store.receipt_exists(&receipt.request_id).await;
+        assert!(stored.expect("read"), "{}", receipt.seq);
+    }
+}
+
+/// Whoever signs two receipts for one place has forked, whichever of them was stored.
+#[tokio::test]
+async fn two_receipts_that_wait_for_one_place_are_a_fork() {
+    for in_one_batch in [true, false] {
+        let server = Server::start().await;
+        let mut agent = server.agent("a").await;
+        let mut link = agent.connect().await.expect("connect");
+        let receipts = made(&mut agent, 2);
+        let mut twin = agent.draft().expect("draft");
+        let third = agent.next_receipt().expect("receipt");
+        twin.tokens_output += 1;
+        let twin = agent.sign(&twin);
+        if in_one_batch {
+            let batch = [&receipts[0], &third, &twin, &receipts[1]];
+            link.send_receipts(batch).await.expect("send");
+        } else {
+            link.send_receipts([&receipts[0], &third])
+                .await
+                .expect("send");
+            link.until(SOON, |frame| {
+                matches!(frame, ToAgent::Need(_)).then_some(())
+            })
+            .await
+            .expect("need");
+            link.send_receipts([&twin, &receipts[1]])
+                .await
+                .expect("send");
+        }
+        let (acked, reason) = quarantined(&mut link).await;
+        assert_eq!((reason.as_str(), acked.refused.len()), ("forked_chain", 1));
+        assert_eq!(acked.refused[0].request_id.as_ref(), Some(&twin.request_id));
+        let all = server
+            .app
+            .store
+            .receipts_list(&ReceiptFilter::default(), None, 10)
+            .await;
+        assert_eq!(all.expect("list").len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn a_late_receipt_must_follow_the_one_before_it_too() {
+    let server = Server::start().await;
+    let mut agent = server.agent("a").await;
+    let mut link = agent.connect().await.expect("connect");
+    let first = agent.next_receipt().expect("receipt");
+    link.send_receipts([&first]).await.expect("send");
+    ack(&mut link, 1).await;
+    let broken = agent
+        .next_receipt_with(|draft| draft.prev_hash = Sha256Hash::of(b"another history"))
+        .expect("receipt");
+    let third = agent.next_receipt().expect("receipt");
+    let junk = |receipt: &SimReceipt| {
+        let mut junk = receipt.clone();
+        junk.signed.entry_bytes = b"{}".to_vec();
+        junk
+    };
+    link.send_receipts([&junk(&first), &junk(&first), &third])
+        .await
+        .expect("send");
+    assert_eq!(ack(&mut link, 3).await.acked_seq, 3);
+    link.send_receipts([&broken]).await.expect("send");
+    let (acked, reason) = quarantined(&mut link).await;
+    assert_eq!(reason, "forked_chain");
+    assert_eq!(acked.refused[0].kind, ErrorType::ForkedChain);
+}
+
+#[tokio::test]
+async fn a_node_that_reconnects_is_not_blamed_for_the_probe_of_its_old_session() {
+    let server = Server::start().await;
+    let mut agent = server.agent("a").await;
+    let mut old = agent.connect().await.expect("connect");
+    crate::support::probe(&mut old).await;
+    // The newer session takes over before the older one is known to be gone.
+    let mut link = agent.connect().await.expect("connect again");
+    crate::support::become_active(&mut agent, &mut link).await;
+}
+
+#[tokio::test]
+async fn a_heartbeat_has_a_largest_size() {
+    let server = Server::start().await;
+    let agent = server.agent("a").await;
+    let mut link = agent.connect().await.expect("connect");
+    let long = format!(
+        "{{\"type\":\"heartbeat\",\"data\":{{\"uptime_s\":1,\"gpus\":[{{\"throttle\":[\"{}\"]}}]}},\"ts\":1}}",
+        "x".repeat(500_000)
+    );
+    link.send_text(long).await.expect("send");
+    match link.until(SOON, |_| None::<()>).await {
+        Err(SimError::Link(error)) => assert_eq!(error.kind, ErrorType::InvalidFrame),
+        other => panic!("no error frame: {other:?}"),
+    }
 }

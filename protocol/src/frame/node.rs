@@ -22,6 +22,27 @@ pub struct Inventory {
     pub gpus_not_read: Option<GpusNotRead>,
 }
 
+impl Inventory {
+    /// Longest name of a runtime and of a model, characters: what a receipt can say.
+    const NAME_CHARS: (usize, usize) = (32, 256);
+
+    /// Leaves out runtimes and models with a name that no receipt could have: nothing could be asked of them, and no
+    /// database, log or screen should meet them.
+    pub fn leave_out_unnameable(&mut self) {
+        let is_name = |text: &str, max: usize| {
+            (1..=max).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+        };
+        let (runtime_chars, model_chars) = Self::NAME_CHARS;
+        self.runtimes
+            .retain(|runtime| is_name(&runtime.kind, runtime_chars));
+        for runtime in &mut self.runtimes {
+            runtime
+                .models
+                .retain(|model| is_name(&model.id, model_chars));
+        }
+    }
+}
+
 /// Why a node's GPUs are not read: what is told of them is then old or absent, and none in the list means nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

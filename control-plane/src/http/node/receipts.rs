@@ -38,6 +38,7 @@ impl From<ReceiptVerdict> for Verdict {
         let (name, kind, message) = match verdict.fate {
             Fate::Accepted => ("accepted", None, None),
             Fate::Duplicate => ("duplicate", None, None),
+            Fate::Archived => ("archived", None, None),
             Fate::Held => ("held", None, None),
             Fate::Refused { kind, message } => ("refused", Some(kind), Some(message)),
         };

@@ -1,16 +1,18 @@
 //! Writing a plan: receipts, heads, evidence, gaps, what violations lead to, and sums, in this order.
 
-use super::{Insert, Plan, seq_column};
+use super::{Changed, Insert, Plan, seq_column};
 use crate::app::Cause;
-use dgon_control_plane_model::lifecycle::{Event, Transition, transition};
+use dgon_control_plane_model::lifecycle::{Event, transition};
 use dgon_control_plane_store::{LifecycleChange, NewReceipt, StoreError};
 use dgon_protocol::chain::Head;
 use dgon_protocol::error::ErrorType;
-use dgon_protocol::id::NodeId;
+
+/// Times that a node's state is read again because somebody else changed it.
+const TRIES: usize = 4;
 
 impl<'a> Plan<'a> {
     /// Writes everything; the changes of state that came of it.
-    pub(super) async fn flush(&mut self) -> Result<Vec<(NodeId, Transition)>, StoreError> {
+    pub(super) async fn flush(&mut self) -> Result<Vec<Changed>, StoreError> {
         let inserts = std::mem::take(&mut self.inserts);
         let mut rows: Vec<NewReceipt<'_>> = inserts
             .iter()
@@ -58,7 +60,8 @@ impl<'a> Plan<'a> {
                 self.gap(node, receipt.key, link.seq, link.seq, reason);
             }
             if place.is_none() {
-                self.refuse_held(node, receipt, link.seq, fate.clone());
+                self.held_stored.remove(&(receipt.key, link.seq));
+                self.refuse_held(node, receipt, fate.clone());
             }
         }
         if let Some(place) = place {
@@ -97,30 +100,42 @@ impl<'a> Plan<'a> {
     }
 
     /// Stops the nodes that broke a rule, beside the evidence.
-    async fn write_violations(&mut self) -> Result<Vec<(NodeId, Transition)>, StoreError> {
-        let mut transitions = Vec::new();
+    async fn write_violations(&mut self) -> Result<Vec<Changed>, StoreError> {
+        let mut changes = Vec::new();
         for (node_id, (violation, detail)) in &self.violations {
-            let Some(old) = self.tx.lifecycle(node_id).await? else {
-                continue;
-            };
-            let Some(next) = transition(old.0, old.1, Event::Violation(*violation)) else {
-                continue;
-            };
-            let cause = Cause::system(Some(detail));
-            let change = LifecycleChange {
-                node_id,
-                old,
-                new: (next.to, next.reason),
-                at_ms: self.now_ms,
-                actor: cause.actor,
-                detail: cause.detail,
-                audit: &cause.audit(node_id, old.0, next, self.now_ms),
-            };
-            if self.tx.transition(&change).await? {
-                transitions.push((node_id.clone(), next));
+            for _ in 0..TRIES {
+                let Some(old) = self.tx.lifecycle(node_id).await? else {
+                    break;
+                };
+                let next = transition(old.0, old.1, Event::Violation(*violation));
+                let written = match next {
+                    Some(next) => {
+                        let cause = Cause::system(Some(detail));
+                        let change = LifecycleChange {
+                            node_id,
+                            old,
+                            new: (next.to, next.reason),
+                            at_ms: self.now_ms,
+                            actor: cause.actor,
+                            detail: cause.detail,
+                            audit: &cause.audit(node_id, old.0, next, self.now_ms),
+                        };
+                        self.tx.transition(&change).await?
+                    }
+                    None => true,
+                };
+                if written {
+                    changes.push(Changed {
+                        node_id: node_id.clone(),
+                        old,
+                        next,
+                    });
+                    break;
+                }
+                // Somebody changed it since it was read.
             }
         }
-        Ok(transitions)
+        Ok(changes)
     }
 }
 

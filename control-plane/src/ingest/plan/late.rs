@@ -4,7 +4,7 @@
 //! that is stored follows, nobody vouches for it yet. The later ones are looked at first: each vouches for the one
 //! before.
 
-use super::gaps::SEVERAL;
+use super::gaps::{Found, SEVERAL};
 use super::{Place, Plan, refusal, seq_column};
 use crate::app::NodeSession;
 use crate::ingest::Fate;
@@ -42,6 +42,17 @@ impl<'a> Plan<'a> {
             .map(|late| (late.receipt.key, seq_column(late.link.seq + 1)))
             .collect();
         let followers = self.tx.entries_at(&after).await?;
+        let before: Vec<(i64, i64)> = late
+            .iter()
+            .map(|late| {
+                (
+                    late.receipt.key,
+                    seq_column(late.link.seq.saturating_sub(1)),
+                )
+            })
+            .collect();
+        let before = self.tx.hashes_at(&before).await?;
+        self.stored.extend(before);
         let names: Vec<(&str, &str)> = late.iter().map(|late| late.receipt.name()).collect();
         let stored = self.tx.by_request(&names).await?;
         self.requests.extend(stored);
@@ -50,6 +61,16 @@ impl<'a> Plan<'a> {
             self.set_fate(one.place, fate);
         }
         Ok(())
+    }
+
+    /// Whether its `prev_hash` is the receipt before it, where that is known.
+    fn follows_what_is_there(&self, key: i64, link: Link) -> bool {
+        let before = link.seq.saturating_sub(1);
+        let in_batch = self.placed.get(&(key, before)).map(|(hash, _)| hash);
+        let stored = self.stored.get(&(key, seq_column(before)));
+        in_batch
+            .or(stored)
+            .is_none_or(|hash| *hash == link.prev_hash)
     }
 
     fn late(&mut self, late: &Late<'a>, followers: &HashMap<(i64, i64), Vec<u8>>) -> Fate {
@@ -68,9 +89,13 @@ impl<'a> Plan<'a> {
                 self.fork(node, receipt, link, "another receipt has its seq")
             };
         }
-        let Some(reason) = self.gaps.reason(key, seq_column(seq)) else {
+        let in_batch = |gap: &&Found<'_>| {
+            gap.key == key && (gap.from_seq..=gap.to_seq).contains(&seq_column(seq))
+        };
+        let found = self.found.iter().find(in_batch).map(|gap| gap.reason);
+        let Some(reason) = self.gaps.reason(key, seq_column(seq)).or(found) else {
             // In no gap and not stored: it was stored, and its row has had its time.
-            return Fate::Duplicate;
+            return Fate::Archived;
         };
         if reason == ErrorType::ForkedChain.as_str() || reason == SEVERAL {
             let message =
@@ -83,14 +108,14 @@ impl<'a> Plan<'a> {
             Receipt::parse(entry).ok()?.fields.prev_hash
         });
         match named {
-            Some(hash) if hash == link.entry_hash => {
+            Some(hash) if hash == link.entry_hash && self.follows_what_is_there(key, link) => {
                 self.insert_new(Some(place), node, receipt, Some(link))
             }
             Some(_) => self.fork(
                 node,
                 receipt,
                 link,
-                "the receipt after it names another one",
+                "its neighbours in the chain name another one",
             ),
             None => {
                 let message = format!(

@@ -18,7 +18,7 @@ use super::held::Held;
 use super::verify::{Checked, Refused, Verified};
 use super::{Fate, ReceiptVerdict, Submission};
 use crate::app::NodeSession;
-use dgon_control_plane_model::lifecycle::{Transition, Violation};
+use dgon_control_plane_model::lifecycle::{Reason, State, Transition, Violation};
 use dgon_control_plane_store::{Evidence, IngestTx, StoreError};
 use dgon_protocol::chain::{Head, Judgement, Link, judge};
 use dgon_protocol::error::ErrorType;
@@ -29,6 +29,8 @@ use gaps::{Found, Gaps};
 use late::{Late, Placed};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+/// How far a receipt outside of a chain may end in the future, s: a clock that is set badly, not a trick.
+const FUTURE_S: i64 = 86_400;
 /// Evidence of one node that one batch keeps: the first is what a person looks at.
 const EVIDENCE_PER_BATCH: usize = 8;
 
@@ -48,17 +50,26 @@ pub(super) struct Written {
     pub(super) hold: Vec<(Place, u64)>,
     pub(super) unplaced: HashMap<i64, u64>,
     /// Changes of state that violations made, durable with the rest.
-    pub(super) transitions: Vec<(NodeId, Transition)>,
+    pub(super) transitions: Vec<Changed>,
+    /// Receipts that were held and are stored now, by key row and `seq`.
+    pub(super) held_stored: HashSet<(i64, u64)>,
     /// Receipts that were held and are refused now that their turn came.
     pub(super) held_refused: Vec<HeldRefused>,
+}
+
+/// A change of state.
+#[derive(Debug)]
+pub(super) struct Changed {
+    pub(super) node_id: NodeId,
+    pub(super) old: (State, Reason),
+    /// `None` where it was stopped already: an earlier try of this batch may have done it.
+    pub(super) next: Option<Transition>,
 }
 
 /// A held receipt that is refused: its sender was told nothing yet.
 #[derive(Debug)]
 pub(super) struct HeldRefused {
     pub(super) node_id: NodeId,
-    pub(super) key: i64,
-    pub(super) seq: u64,
     pub(super) verdict: ReceiptVerdict,
 }
 
@@ -115,6 +126,7 @@ pub(super) struct Plan<'a> {
     violations: BTreeMap<NodeId, (Violation, String)>,
     fates: Vec<Vec<Fate>>,
     held_refused: Vec<HeldRefused>,
+    held_stored: HashSet<(i64, u64)>,
     needs: Vec<Option<Need>>,
 }
 
@@ -153,6 +165,7 @@ impl<'a> Plan<'a> {
             violations: BTreeMap::new(),
             fates: Vec::with_capacity(submissions.len()),
             held_refused: Vec::new(),
+            held_stored: HashSet::new(),
             needs: vec![None; submissions.len()],
         }
     }
@@ -197,6 +210,7 @@ impl<'a> Plan<'a> {
             hold,
             unplaced: self.unplaced,
             transitions,
+            held_stored: self.held_stored,
             held_refused: self.held_refused,
         })
     }
@@ -257,6 +271,11 @@ impl<'a> Plan<'a> {
                 let message = "the receipt is older than the time that receipts are kept for";
                 return refusal(ErrorType::ReceiptExpired, message);
             }
+            if receipt.fields.ts_end > self.now_ms / 1000 + FUTURE_S {
+                // Else it would outlive its row, and be new again when that is gone.
+                let message = "the receipt ends in the future; set the node's clock";
+                return refusal(ErrorType::InvalidReceipt, message);
+            }
             return self.insert_new(Some(place), node, receipt, None);
         };
         let key = receipt.key;
@@ -265,14 +284,7 @@ impl<'a> Plan<'a> {
             let refused = self.unplaced.get(&key).copied().unwrap_or(0);
             if refused > to - from {
                 // What is missing was here and was no receipt: waiting for it would wait for ever.
-                self.gap(node, key, from, to, ErrorType::InvalidReceipt.as_str());
-                self.move_head(
-                    key,
-                    Head {
-                        seq: to,
-                        entry_hash: link.prev_hash,
-                    },
-                );
+                self.pass_over_unplaced(node, key, (from, to), link.prev_hash);
                 judgement = judge(self.head(key), link);
             }
         }
@@ -285,11 +297,25 @@ impl<'a> Plan<'a> {
             Judgement::Seen => self.seen(place, node, receipt, link),
             Judgement::Ahead { from, to } => {
                 let chain = self.waiting.entry(key).or_default();
-                chain.entry(link.seq).or_insert(Waiting {
+                let first = chain.entry(link.seq).or_insert(Waiting {
                     place,
                     node,
                     receipt,
                 });
+                let held = self
+                    .held
+                    .chain(key)
+                    .and_then(|chain| chain.receipts.get(&link.seq));
+                let others = [first.receipt.entry_hash].into_iter();
+                if others
+                    .chain(held.map(|held| held.entry_hash))
+                    .any(|other| other != link.entry_hash)
+                {
+                    if first.place == place {
+                        chain.remove(&link.seq);
+                    }
+                    return self.fork(node, receipt, link, "another receipt with its seq waits");
+                }
                 // The first gap is the one to fill; later ones show when it is. `need` speaks of the chain in use.
                 if key == node.node_key_id {
                     self.needs[place.0].get_or_insert(Need { from, to });
@@ -297,6 +323,41 @@ impl<'a> Plan<'a> {
                 Fate::Held
             }
         }
+    }
+
+    /// Gives up places whose bytes were no receipts, up to the first receipt that waits among them.
+    fn pass_over_unplaced(
+        &mut self,
+        node: &'a NodeSession,
+        key: i64,
+        (from, to): (u64, u64),
+        prev_hash: Sha256Hash,
+    ) {
+        let held = self.held;
+        let waits = self.waiting.get(&key);
+        let waiting = waits.and_then(|chain| chain.range(from..=to).next());
+        let waiting = waiting.and_then(|(_, waiting)| waiting.receipt.link());
+        let held = held
+            .chain(key)
+            .and_then(|chain| chain.receipts.range(from..=to).next());
+        let held = held.and_then(|(_, receipt)| receipt.link());
+        let first = [waiting, held]
+            .into_iter()
+            .flatten()
+            .min_by_key(|link| link.seq);
+        let (last, entry_hash) = match first {
+            Some(link) => (link.seq - 1, link.prev_hash),
+            None => (to, prev_hash),
+        };
+        if last >= from {
+            self.gap(node, key, from, last, ErrorType::InvalidReceipt.as_str());
+        }
+        let head = Head {
+            seq: last,
+            entry_hash,
+        };
+        self.move_head(key, head);
+        self.drain(key);
     }
 
     /// A receipt that is next by `seq`: appended, or refused and passed over.
@@ -328,8 +389,10 @@ impl<'a> Plan<'a> {
         if let Fate::Refused { kind, .. } = &fate {
             self.gap(node, key, link.seq, link.seq, kind.as_str());
             if place.is_none() {
-                self.refuse_held(node, receipt, link.seq, fate.clone());
+                self.refuse_held(node, receipt, fate.clone());
             }
+        } else if place.is_none() {
+            self.held_stored.insert((key, link.seq));
         }
         self.move_head(key, after);
         fate
@@ -477,11 +540,9 @@ impl<'a> Plan<'a> {
         refusal(ErrorType::ConflictingReceipt, message)
     }
 
-    fn refuse_held(&mut self, node: &NodeSession, receipt: &Verified, seq: u64, fate: Fate) {
+    fn refuse_held(&mut self, node: &NodeSession, receipt: &Verified, fate: Fate) {
         self.held_refused.push(HeldRefused {
             node_id: node.node_id.clone(),
-            key: receipt.key,
-            seq,
             verdict: ReceiptVerdict {
                 request_id: Some(receipt.fields.request_id.clone()),
                 fate,

@@ -180,9 +180,7 @@ impl Seen<'_> {
             message: Some(why.to_owned()),
         };
         let Some(result) = said else {
-            return if is_over {
-                Some(failed("timeout", "the node did not answer the probe"))
-            } else if !self.presence.is_connected() {
+            return if self.presence.session_id != open.session_id {
                 // The session that had the probe is gone: nobody is to blame.
                 Some(Ended {
                     event: None,
@@ -190,7 +188,7 @@ impl Seen<'_> {
                     message: Some("the link was cut".to_owned()),
                 })
             } else {
-                None
+                is_over.then(|| failed("timeout", "the node did not answer the probe"))
             };
         };
         let message = result.message.as_deref().map(cleaned);

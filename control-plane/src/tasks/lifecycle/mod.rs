@@ -14,7 +14,7 @@ use crate::presence::NodePresence;
 use decide::{Decision, Ended, Memory, Seen};
 use dgon_control_plane_model::lifecycle::{Event, Transition, transition};
 use dgon_control_plane_store::audit::AuditEntry;
-use dgon_control_plane_store::{LifecycleChange, NewProbe, ProbeEnd, StoreError};
+use dgon_control_plane_store::{Fault, LifecycleChange, NewProbe, ProbeEnd, StoreError};
 use dgon_protocol::frame::{Probe, ToAgent};
 use dgon_protocol::id::{NodeId, RequestId};
 use std::collections::{HashMap, VecDeque};
@@ -69,7 +69,12 @@ pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
         }
         let mut nodes = app.attention.take();
         nodes.extend(task.timers.due(Instant::now()));
-        let nodes: Vec<NodeId> = nodes.into_iter().collect();
+        let mut nodes: Vec<NodeId> = nodes.into_iter().collect();
+        // One order for all who write nodes, so that no two wait for each other.
+        nodes.sort_unstable();
+        for node_id in app.attention.take_unsure() {
+            task.read_again(&node_id).await;
+        }
         for some in nodes.chunks(BATCH) {
             task.round(some).await;
         }
@@ -119,6 +124,13 @@ impl Task {
             self.look(node_id, &mut round);
         }
         if let Err(error) = self.write(&round).await {
+            if error.fault() == Fault::Data && nodes.len() > 1 {
+                // One of them is to blame: the others are written without it.
+                for alone in nodes.chunks(1) {
+                    Box::pin(self.round(alone)).await;
+                }
+                return;
+            }
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 "lifecycles not advanced; it is tried again"
@@ -272,7 +284,8 @@ impl Task {
         let changed = self.app.store.node_transitions(&changes).await?;
         for (one, changed) in happened.iter().zip(changed) {
             if changed {
-                self.app.node_changed(&one.node_id, one.next);
+                let old = (one.life.state, one.life.reason);
+                self.app.node_changed(&one.node_id, old, one.next);
             } else {
                 // Somebody else was faster; the database knows what holds now.
                 self.app.lifecycle_read(&one.node_id).await?;
@@ -305,20 +318,50 @@ impl Task {
             if started.is_empty() {
                 return;
             }
-            if let Err(error) = self.app.store.probes_started(&started).await {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "probes not begun; it is tried again"
-                );
-                for probe in &started {
-                    self.timers
-                        .set(&probe.node_id, Some(Instant::now() + AGAIN));
-                }
+            if !self.begin(started).await {
                 return;
             }
+        }
+    }
+
+    /// Writes and sends probes; false where the database takes none now.
+    async fn begin(&mut self, started: Vec<NewProbe>) -> bool {
+        let Err(error) = self.app.store.probes_started(&started).await else {
             for probe in started {
                 self.send(probe).await;
             }
+            return true;
+        };
+        let is_data = error.fault() == Fault::Data;
+        if is_data && started.len() > 1 {
+            // One of them is to blame: the others are sent without it.
+            for alone in started {
+                Box::pin(self.begin(vec![alone])).await;
+            }
+            return true;
+        }
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "probes not begun; it is tried again"
+        );
+        for probe in &started {
+            let memory = self.memories.entry(probe.node_id.clone()).or_default();
+            failed(memory, self.app.settings.probe_retry);
+            let again = Some(Instant::now() + AGAIN);
+            self.timers.set(&probe.node_id, again);
+        }
+        is_data
+    }
+
+    /// Memory and database may disagree on a node: the database knows.
+    async fn read_again(&self, node_id: &NodeId) {
+        if let Err(error) = self.app.lifecycle_read(node_id).await {
+            tracing::error!(
+                %node_id,
+                error = &error as &dyn std::error::Error,
+                "the state of a node was not read; it is tried again"
+            );
+            self.app.attention.unsure_of(node_id);
         }
     }
 
@@ -379,8 +422,10 @@ impl Task {
             max_tokens: PROBE_MAX_TOKENS,
             timeout_ms: u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX),
         };
+        let presence = self.app.presence.get(&probe.node_id);
         let open = OpenProbe {
             probe_id: probe.probe_id,
+            session_id: presence.and_then(|presence| presence.session_id),
             request_id: probe.request_id,
             model: probe.model,
             deadline: Instant::now() + timeout + GRACE,

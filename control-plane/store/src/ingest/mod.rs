@@ -347,7 +347,7 @@ impl IngestTx {
         .map_err(StoreError::query(OP))
     }
 
-    /// State and reason of a node, locked until the end of the transaction; `None` where there is none.
+    /// State and reason of a node; `None` where there is none.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -356,23 +356,12 @@ impl IngestTx {
         node_id: &NodeId,
     ) -> Result<Option<(State, Reason)>, StoreError> {
         const OP: &str = "receipt.lifecycle";
-        let row: Option<(String, String)> = match &mut self.0 {
-            Tx::Sqlite(tx) => {
-                sqlx::query_as("SELECT state, state_reason FROM nodes WHERE node_id = $1")
-                    .bind(node_id.as_str())
-                    .fetch_optional(&mut **tx)
-                    .await
-            }
-            Tx::Postgres(tx) => {
-                sqlx::query_as(
-                    "SELECT state, state_reason FROM nodes WHERE node_id = $1 FOR UPDATE",
-                )
-                .bind(node_id.as_str())
-                .fetch_optional(&mut **tx)
-                .await
-            }
-        }
-        .map_err(StoreError::query(OP))?;
+        let row: Option<(String, String)> = on_tx!(self, tx => sqlx::query_as(
+                "SELECT state, state_reason FROM nodes WHERE node_id = $1")
+            .bind(node_id.as_str())
+            .fetch_optional(&mut **tx)
+            .await
+            .map_err(StoreError::query(OP)))?;
         row.map(|(state, reason)| read_lifecycle(OP, &state, &reason))
             .transpose()
     }

@@ -51,6 +51,7 @@ fn open(now: Instant, outcome: Option<ProbeOutcome>) -> OpenProbe {
     });
     OpenProbe {
         probe_id: "p".to_owned(),
+        session_id: Some("s".to_owned()),
         request_id: RequestId::parse("r").expect("id"),
         model: "m".to_owned(),
         deadline: now + Duration::from_secs(35),
@@ -213,6 +214,8 @@ fn a_probe_passes_by_its_word_and_its_receipt() {
     assert_eq!(ended(&case), Some((Some(Event::ProbeRefused), "refused")));
     // A link that is cut blames nobody.
     case.open = Some(open(case.now, None));
-    case.presence.session_id = None;
-    assert_eq!(ended(&case), Some((None, "timeout")));
+    for now_connected in [None, Some("another".to_owned())] {
+        case.presence.session_id = now_connected;
+        assert_eq!(ended(&case), Some((None, "timeout")));
+    }
 }
