@@ -387,7 +387,7 @@ async fn a_heartbeat_has_a_largest_size() {
     let agent = server.agent("a").await;
     let mut link = agent.connect().await.expect("connect");
     let long = format!(
-        "{{\"type\":\"heartbeat\",\"data\":{{\"uptime_s\":1,\"gpus\":[{{\"throttle\":[\"{}\"]}}]}},\"ts\":1}}",
+        "{{\"type\":\"heartbeat\",\"data\":{{\"uptime_s\":1,\"gpus\":[{{\"index\":0,\"throttle\":[\"{}\"]}}]}},\"ts\":1}}",
         "x".repeat(500_000)
     );
     link.send_text(long).await.expect("send");
