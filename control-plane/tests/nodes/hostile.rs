@@ -7,7 +7,7 @@ use dgon_control_plane_model::lifecycle::State;
 use dgon_control_plane_store::Scope;
 use dgon_control_plane_store::receipt_queries::{ReceiptFilter, ReceiptFound};
 use dgon_protocol::error::ErrorType;
-use dgon_protocol::frame::ToAgent;
+use dgon_protocol::frame::{GpuLoad, Heartbeat, ToAgent, ToControlPlane};
 use dgon_protocol::id::NodeId;
 use dgon_protocol::receipt::Sha256Hash;
 use dgon_protocol::rotate::ROTATE_PATH;
@@ -386,11 +386,17 @@ async fn a_heartbeat_has_a_largest_size() {
     let server = Server::start().await;
     let agent = server.agent("a").await;
     let mut link = agent.connect().await.expect("connect");
-    let long = format!(
-        "{{\"type\":\"heartbeat\",\"data\":{{\"uptime_s\":1,\"gpus\":[{{\"index\":0,\"throttle\":[\"{}\"]}}]}},\"ts\":1}}",
-        "x".repeat(500_000)
-    );
-    link.send_text(long).await.expect("send");
+    let load = GpuLoad {
+        throttle: Some(vec!["x".repeat(500_000)]),
+        ..GpuLoad::default()
+    };
+    let heartbeat = Heartbeat {
+        gpus: vec![load],
+        ..Heartbeat::default()
+    };
+    link.send(&ToControlPlane::Heartbeat(heartbeat))
+        .await
+        .expect("send");
     match link.until(SOON, |_| None::<()>).await {
         Err(SimError::Link(error)) => assert_eq!(error.kind, ErrorType::InvalidFrame),
         other => panic!("no error frame: {other:?}"),
