@@ -298,10 +298,11 @@ mod tests {
             let ask = async { "x".repeat(ENTRY_BYTES_MAX).into_response() };
             let _ = large.get(number.to_string(), ask).await;
         }
-        let kept = large.lock();
-        assert_eq!(kept.bytes, BYTES_MAX);
-        assert_eq!(kept.answers.len(), BYTES_MAX / ENTRY_BYTES_MAX);
-        drop(kept);
+        {
+            let kept = large.lock();
+            assert_eq!(kept.bytes, BYTES_MAX);
+            assert_eq!(kept.answers.len(), BYTES_MAX / ENTRY_BYTES_MAX);
+        }
         let huge = async { "x".repeat(ENTRY_BYTES_MAX + 1).into_response() };
         let huge = large.get("huge".into(), huge).await;
         assert_eq!(text(huge).await.len(), ENTRY_BYTES_MAX + 1);

@@ -1,5 +1,7 @@
 //! What anybody reads: so often per address, from memory for a moment, and never for who is signed in.
 
+#![allow(clippy::expect_used, reason = "helpers of tests fail like tests do")]
+
 use crate::support::{Answer, Browser, Server};
 use dgon_control_plane::accounts::Role;
 use dgon_control_plane::app::Settings;

@@ -1,5 +1,7 @@
 //! How many connections one address may have.
 
+#![allow(clippy::expect_used, reason = "helpers of tests fail like tests do")]
+
 use crate::support::Server;
 use dgon_control_plane::http::router;
 use dgon_control_plane::http::server::{ServerLimits, serve};
