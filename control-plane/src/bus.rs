@@ -37,6 +37,8 @@ pub enum Event {
 pub struct CommittedReceipt {
     /// What it says.
     pub fields: Fields,
+    /// The region that the network has its node in.
+    pub region: String,
     /// When it was committed, unix ms.
     pub received_at_ms: i64,
 }

@@ -1,7 +1,6 @@
 //! The flags that are asked too often to read them from the database each time.
 //!
-//! They are set where an admin changes them and read from the database at start and, with everything else that is
-//! kept in memory, every half minute.
+//! They are set where an admin changes them, and read from the database at start: one server works on one database.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

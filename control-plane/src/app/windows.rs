@@ -101,16 +101,20 @@ impl Windows {
     /// [`StoreError`]; the node is read another time.
     pub async fn load_some(&self, store: &Store, now_ms: i64) -> Result<(), StoreError> {
         for _ in 0..LOADS {
-            let next = self.lock().to_load.pop();
+            // It leaves the line when it is read: who waits for this may give up in between.
+            let next = self.lock().to_load.order.front().cloned();
             let Some(node_id) = next else { return Ok(()) };
             let day = store.rollups_day(node_id.as_str(), minute_of(now_ms)).await;
             let mut state = self.lock();
             match day {
                 Ok(day) => {
+                    state.to_load.pop();
                     state.days.insert(node_id.clone(), day);
                     state.to_write.push(&node_id);
                 }
                 Err(error) => {
+                    // Behind the others, whose rows may be sound.
+                    state.to_load.pop();
                     state.to_load.push(&node_id);
                     return Err(error);
                 }

@@ -145,14 +145,20 @@ impl Kept {
 struct Asking<'a> {
     answers: &'a Answers,
     key: &'a str,
-    turn: Arc<tokio::sync::Mutex<()>>,
+    /// There until it is dropped.
+    turn: Option<Arc<tokio::sync::Mutex<()>>>,
 }
 
 impl Drop for Asking<'_> {
     fn drop(&mut self) {
         let mut kept = self.answers.lock();
-        // The map's and this one's.
-        if Arc::strong_count(&self.turn) <= 2 {
+        // Given up under the lock, so that of two who leave at once the second sees that it is the last.
+        self.turn = None;
+        let last = kept
+            .asking
+            .get(self.key)
+            .is_some_and(|turn| Arc::strong_count(turn) == 1);
+        if last {
             kept.asking.remove(self.key);
         }
     }
@@ -175,12 +181,12 @@ impl Answers {
             return answer.into_response();
         }
         let turn = Arc::clone(self.lock().asking.entry(key.clone()).or_default());
-        let asking = Asking {
+        let _asking = Asking {
             answers: self,
             key: &key,
-            turn,
+            turn: Some(Arc::clone(&turn)),
         };
-        let _turn = asking.turn.lock().await;
+        let _turn = turn.lock_owned().await;
         // Somebody may have asked while this one waited.
         match self.fresh(&key) {
             Some(answer) => answer.into_response(),

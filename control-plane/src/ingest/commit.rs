@@ -223,12 +223,14 @@ impl Committer {
         let (mut committed, mut facts) = (Vec::new(), Vec::new());
         let wanted = self.app.bus.has_readers();
         for (key, head) in &written.heads {
+            let region = self.held.chain(*key).map(|chain| chain.node.region.clone());
+            let region = region.unwrap_or_default();
             let reached = self.held.reached(*key, head.seq, now_ms).into_iter();
             for (seq, receipt) in reached {
                 if written.held_stored.contains(&(*key, seq)) {
                     self.stored(&receipt);
                     facts.push(DayFact::of(&receipt.fields));
-                    committed.push(receipt.fields);
+                    committed.push((receipt.fields, region.clone()));
                 }
             }
         }
@@ -267,7 +269,7 @@ impl Committer {
                     Some(receipt) if fate == Fate::Accepted => {
                         facts.push(DayFact::of(&receipt.fields));
                         if wanted {
-                            committed.push(receipt.fields);
+                            committed.push((receipt.fields, node.region.clone()));
                         }
                     }
                     Some(receipt) => {
@@ -305,10 +307,13 @@ impl Committer {
                 .tell(&node_id, ToAgent::Ack(refusals(verdicts)));
         }
         if wanted && !committed.is_empty() {
-            let receipts = committed.into_iter().map(|fields| CommittedReceipt {
-                fields,
-                received_at_ms: now_ms,
-            });
+            let receipts = committed
+                .into_iter()
+                .map(|(fields, region)| CommittedReceipt {
+                    fields,
+                    region,
+                    received_at_ms: now_ms,
+                });
             self.app.bus.send(Event::Receipts(receipts.collect()));
         }
     }

@@ -148,10 +148,7 @@ impl Task {
                 kind: "receipt",
                 topic: Topic::Receipts,
                 org_id: self.org_of(&receipt.fields.node_id).await?,
-                data: json(&ReceiptRow::of_fields(
-                    &receipt.fields,
-                    receipt.received_at_ms,
-                )),
+                data: json(&ReceiptRow::of_committed(receipt)),
             });
         }
         for node_id in &due.nodes {

@@ -156,6 +156,7 @@ mod tests {
         let fields = Receipt::parse(json).expect("a receipt").fields;
         let one = CommittedReceipt {
             fields,
+            region: String::new(),
             received_at_ms: 1,
         };
         Event::Receipts(Arc::from(vec![one; count]))

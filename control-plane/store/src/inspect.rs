@@ -6,6 +6,7 @@ use crate::node_queries::{self, NodeFilter, NodePage};
 use crate::nodes::LifecycleEventRow;
 use crate::probes::ProbeRow;
 use crate::receipt_queries::{self, ReceiptFilter};
+use crate::retention::{Keep, Rule};
 use crate::{Dialect, Store, StoreError, in_tx, on_read, on_write, rollups};
 use dgon_control_plane_model::rollup::ReceiptFacts;
 use dgon_protocol::id::{NodeId, RequestId};
@@ -189,6 +190,34 @@ impl Inspect<'_> {
             .await
             .map_err(StoreError::query("receipt.exists")))?;
         Ok(row.is_some())
+    }
+
+    /// How the database would look for the old rows of a table; `None` where none go.
+    ///
+    /// # Errors
+    /// [`StoreError::Query`].
+    pub async fn retention_plan(&self, rule: &Rule) -> Result<Option<Vec<String>>, StoreError> {
+        match &rule.keep {
+            Keep::ForEver(_) => Ok(None),
+            Keep::Until(expiry) => expiry.find("1", 1, 1).plan(self.0).await.map(Some),
+        }
+    }
+
+    /// The tables of the schema.
+    ///
+    /// # Errors
+    /// [`StoreError::Query`].
+    pub async fn schema_tables(&self) -> Result<Vec<String>, StoreError> {
+        let text = match self.dialect() {
+            Dialect::Sqlite => {
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+            }
+            Dialect::Postgres => {
+                "SELECT table_name::text FROM information_schema.tables WHERE table_schema = current_schema()"
+            }
+        };
+        on_read!(self.0, conn => sqlx::query_scalar(text).fetch_all(conn).await)
+            .map_err(StoreError::query("schema.tables"))
     }
 }
 

@@ -218,7 +218,7 @@ impl Expiry {
     }
 
     /// Looks for the oldest rows that are too old.
-    fn find(&self, id: &'static str, before: i64, rows: i64) -> Statement {
+    pub(crate) fn find(&self, id: &'static str, before: i64, rows: i64) -> Statement {
         let mut find = Statement::new("SELECT ");
         find.sql(id)
             .sql(" FROM ")
@@ -313,34 +313,6 @@ impl Store {
         delete.append(expiry.find("t.node_id, t.minute, t.region", before, rows));
         delete.sql(")");
         delete_held(writer, delete).await
-    }
-
-    /// How the database would look for the old rows of a table; `None` where none go.
-    ///
-    /// # Errors
-    /// [`StoreError::Query`].
-    pub async fn retention_plan(&self, rule: &Rule) -> Result<Option<Vec<String>>, StoreError> {
-        match &rule.keep {
-            Keep::ForEver(_) => Ok(None),
-            Keep::Until(expiry) => expiry.find("1", 1, 1).plan(self).await.map(Some),
-        }
-    }
-
-    /// The tables of the schema.
-    ///
-    /// # Errors
-    /// [`StoreError::Query`].
-    pub async fn schema_tables(&self) -> Result<Vec<String>, StoreError> {
-        let text = match self.dialect() {
-            crate::Dialect::Sqlite => {
-                "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
-            }
-            crate::Dialect::Postgres => {
-                "SELECT table_name::text FROM information_schema.tables WHERE table_schema = current_schema()"
-            }
-        };
-        crate::on_read!(self, conn => sqlx::query_scalar(text).fetch_all(conn).await)
-            .map_err(StoreError::query("schema.tables"))
     }
 }
 

@@ -116,6 +116,7 @@ fn commit(server: &Server, receipts: &[&Seeded]) {
         .iter()
         .map(|receipt| CommittedReceipt {
             fields: receipt.fields.clone(),
+            region: receipt.fields.region.clone().unwrap_or_default(),
             received_at_ms: receipt.received_at_ms,
         })
         .collect();

@@ -1,6 +1,7 @@
 //! What a node that breaks rules can do to others, and to the truth.
 
 use crate::support::{SOON, Server, ack, quarantined, quick};
+use dgon_control_plane::app::views::ReceiptRow;
 use dgon_control_plane::app::{Clock, Settings};
 use dgon_control_plane::bus::Event as BusEvent;
 use dgon_control_plane_model::lifecycle::State;
@@ -71,8 +72,20 @@ async fn a_region_that_a_node_claims_shows_on_its_receipt_alone() {
     let receipt = agent
         .next_receipt_with(|draft| draft.region = Some("mars".to_owned()))
         .expect("receipt");
+    let mut events = server.app.bus.subscribe();
     link.send_receipts([&receipt]).await.expect("send");
     ack(&mut link, receipt.seq).await;
+    let live = loop {
+        let event = tokio::time::timeout(SOON, events.recv()).await;
+        if let BusEvent::Receipts(receipts) = event.expect("in time").expect("bus") {
+            break ReceiptRow::of_committed(&receipts[0]);
+        }
+    };
+    assert_ne!(
+        live.region.as_deref(),
+        Some("mars"),
+        "not on a live row either"
+    );
     let in_region = |region: &str| ReceiptFilter {
         region: Some(region.to_owned()),
         ..ReceiptFilter::default()

@@ -39,7 +39,7 @@ impl Server {
     async fn start(url: &str) -> Self {
         let store = Store::open(url).await.expect("open");
         let settings = Settings {
-            ready_within: Duration::from_millis(300),
+            ready_within: Duration::from_secs(2),
             ready_fresh: Duration::ZERO,
             ..Settings::default()
         };

@@ -1,8 +1,9 @@
 //! Receipts as people see them.
 
 use super::{time, time_of_seconds};
+use crate::bus::CommittedReceipt;
 use dgon_control_plane_store::receipt_queries::ReceiptListRow;
-use dgon_protocol::receipt::{Fields, Source, Status, TokensSource, Version};
+use dgon_protocol::receipt::{Source, Status, TokensSource, Version};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -13,7 +14,7 @@ pub struct ReceiptRow {
     pub request_id: String,
     /// Who served it.
     pub node_id: String,
-    /// Where the node says it is.
+    /// The region that the network has its node in.
     pub region: Option<String>,
     /// As the consumer asked for it.
     pub model_id: String,
@@ -84,7 +85,12 @@ impl ReceiptRow {
     }
 
     /// From a commit: what the store would answer for it.
-    pub fn of_fields(fields: &Fields, received_at_ms: i64) -> Self {
+    pub fn of_committed(committed: &CommittedReceipt) -> Self {
+        let CommittedReceipt {
+            fields,
+            region,
+            received_at_ms,
+        } = committed;
         let version = match fields.version {
             Version::V1_0 => "1.0",
             Version::V1_1 => "1.1",
@@ -92,7 +98,7 @@ impl ReceiptRow {
         Self {
             request_id: fields.request_id.to_string(),
             node_id: fields.node_id.to_string(),
-            region: fields.region.clone(),
+            region: Some(region.clone()),
             model_id: fields.model_id.clone(),
             runtime: fields.runtime.clone(),
             source: fields
@@ -115,7 +121,7 @@ impl ReceiptRow {
             cache_hit: fields.cache_hit,
             hedged: fields.hedged,
             seq: fields.seq,
-            received_at: time(received_at_ms),
+            received_at: time(*received_at_ms),
             version: version.to_owned(),
         }
     }

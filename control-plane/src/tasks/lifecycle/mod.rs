@@ -17,7 +17,7 @@ use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::{Fault, LifecycleChange, NewProbe, ProbeEnd, StoreError};
 use dgon_protocol::frame::{Probe, ToAgent};
 use dgon_protocol::id::{NodeId, RequestId};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use timers::Timers;
@@ -52,6 +52,7 @@ pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
         timers: Timers::default(),
         line: VecDeque::new(),
         second_line: VecDeque::new(),
+        unread: HashSet::new(),
         asked: 0,
     };
     let mut clock = app.clock.watch();
@@ -72,7 +73,9 @@ pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
         let mut nodes: Vec<NodeId> = nodes.into_iter().collect();
         // One order for all who write nodes, so that no two wait for each other.
         nodes.sort_unstable();
-        for node_id in app.attention.take_unsure() {
+        let mut unsure = app.attention.take_unsure();
+        unsure.extend(nodes.iter().filter_map(|node_id| task.unread.take(node_id)));
+        for node_id in unsure {
             task.read_again(&node_id).await;
         }
         for some in nodes.chunks(BATCH) {
@@ -99,6 +102,8 @@ struct Task {
     line: VecDeque<NodeId>,
     /// Those among them whose last probe failed: they leave half of the places to the others.
     second_line: VecDeque<NodeId>,
+    /// Nodes whose state must be read from the database when their time comes.
+    unread: HashSet<NodeId>,
     asked: usize,
 }
 
@@ -354,14 +359,16 @@ impl Task {
     }
 
     /// Memory and database may disagree on a node: the database knows.
-    async fn read_again(&self, node_id: &NodeId) {
+    async fn read_again(&mut self, node_id: &NodeId) {
         if let Err(error) = self.app.lifecycle_read(node_id).await {
             tracing::error!(
                 %node_id,
                 error = &error as &dyn std::error::Error,
                 "the state of a node was not read; it is tried again"
             );
-            self.app.attention.unsure_of(node_id);
+            self.unread.insert(node_id.clone());
+            let again = Some(Instant::now() + AGAIN);
+            self.timers.set(node_id, again);
         }
     }
 

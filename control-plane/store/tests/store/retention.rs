@@ -45,7 +45,7 @@ async fn expire_all(store: &Store, table: &str, now_ms: i64, rows: i64) -> Vec<u
 #[tokio::test]
 async fn every_table_of_the_schema_has_one_rule() {
     on_both(|store| async move {
-        let mut tables = store.schema_tables().await.expect("tables");
+        let mut tables = store.inspect().schema_tables().await.expect("tables");
         tables.retain(|table| table != "_sqlx_migrations");
         tables.sort();
         let mut rules: Vec<&str> = RULES.iter().map(|rule| rule.table).collect();
@@ -59,7 +59,10 @@ async fn every_table_of_the_schema_has_one_rule() {
 async fn what_stays_for_ever_says_why_and_the_rest_is_found_by_an_index() {
     on_both(|store| async move {
         for rule in &RULES {
-            match (&rule.keep, store.retention_plan(rule).await.expect("plan")) {
+            match (
+                &rule.keep,
+                store.inspect().retention_plan(rule).await.expect("plan"),
+            ) {
                 (Keep::ForEver(why), plan) => assert!(!why.is_empty() && plan.is_none()),
                 // One row per name of a task.
                 (Keep::Until(_), _) if rule.table == "task_leases" => {}
@@ -219,7 +222,7 @@ fn print(store: &Store, what: &str, held: &mut [Duration]) {
     let (middle, longest) = (held[held.len() / 2], held[held.len() - 1]);
     println!(
         "{:?}: {what}: others waited {middle:.1?} in the middle, {longest:.1?} at most",
-        store.dialect()
+        store.inspect().dialect()
     );
 }
 

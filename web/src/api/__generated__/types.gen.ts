@@ -165,7 +165,7 @@ export type ErrorDetail = {
 /**
  * The closed list of error types.
  */
-export type ErrorType = 'invalid_request' | 'invalid_receipt' | 'invalid_signature' | 'conflicting_receipt' | 'forked_chain' | 'wrong_node' | 'unauthorized' | 'forbidden' | 'invalid_csrf' | 'stale_timestamp' | 'replayed_request' | 'invalid_token' | 'invalid_key' | 'not_found' | 'method_not_allowed' | 'conflict' | 'too_large' | 'rate_limited' | 'replaced' | 'invalid_frame' | 'unavailable' | 'internal';
+export type ErrorType = 'invalid_request' | 'invalid_receipt' | 'invalid_signature' | 'conflicting_receipt' | 'forked_chain' | 'receipt_expired' | 'wrong_node' | 'unauthorized' | 'forbidden' | 'invalid_csrf' | 'stale_timestamp' | 'replayed_request' | 'invalid_token' | 'invalid_key' | 'not_found' | 'method_not_allowed' | 'conflict' | 'too_large' | 'rate_limited' | 'replaced' | 'invalid_frame' | 'unavailable' | 'internal';
 
 /**
  * All feature flags.
@@ -888,7 +888,7 @@ export type PageReceiptRow = {
          */
         received_at: string;
         /**
-         * Where the node says it is.
+         * The region that the network has its node in.
          */
         region?: string | null;
         /**
@@ -1113,7 +1113,7 @@ export type ReceiptRow = {
      */
     received_at: string;
     /**
-     * Where the node says it is.
+     * The region that the network has its node in.
      */
     region?: string | null;
     /**
