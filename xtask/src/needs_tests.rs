@@ -59,6 +59,8 @@ const GIVEN: &[&str] = &[
     "runuser",
     "setsid",
     "hostname",
+    // Of coreutils, without which there is no Debian.
+    "nice",
 ];
 
 /// Programs whose absence the code that starts them handles itself, with where.
