@@ -41,7 +41,7 @@ test.describe('without a session', () => {
     await page.getByRole('button', { name: 'Sign in' }).click()
     await expect(page.getByRole('heading', { name: 'Overview' })).toBeVisible()
     await page.goto('/run')
-    await page.getByLabel('Region').fill('eu-north')
+    await page.getByLabel('Region').selectOption('eu-north')
     await context.clearCookies()
     await page.getByRole('button', { name: 'Make the command' }).click()
     const dialog = page.getByRole('dialog', { name: 'Sign in again' })
