@@ -1,6 +1,6 @@
 -- What this program knows of the installation itself, and what keeping tables small needs.
 
--- One row per name: master_key_fingerprint, write_check (the last write that /readyz tried), rollups_folded_to.
+-- One row per name: master_key_fingerprint, write_check (the last write that /readyz tried).
 CREATE TABLE installation (
     name          TEXT PRIMARY KEY,
     value         TEXT NOT NULL,

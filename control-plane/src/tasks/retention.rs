@@ -7,7 +7,7 @@
 use crate::app::App;
 use dgon_control_plane_model::rollup::minute_of;
 use dgon_control_plane_store::StoreError;
-use dgon_control_plane_store::retention::{RULES, Step};
+use dgon_control_plane_store::retention::{RULES, Rule, Step};
 use dgon_control_plane_store::rollups_fold::HOUR_MINUTES;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,9 +41,7 @@ pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            done = retention.run() => if let Err(error) = done {
-                tracing::error!(error = &error as &dyn std::error::Error, "old rows not deleted");
-            },
+            () = retention.run() => {}
         }
     }
 }
@@ -57,22 +55,37 @@ struct Retention {
 }
 
 impl Retention {
-    async fn run(&mut self) -> Result<(), StoreError> {
+    /// Goes through all tables. One that fails stops none of the others, and is tried again the next time.
+    async fn run(&mut self) {
         for rule in &RULES {
-            loop {
-                let (periods, now_ms) = (&self.app.settings.retention, self.app.clock.now_ms());
-                let step = self
-                    .app
-                    .store
-                    .retention_expire(rule, periods, now_ms, self.rows)
-                    .await?;
-                if step.rows == 0 {
-                    break;
-                }
-                self.after(rule.table, step).await;
+            if let Err(error) = self.expire(rule).await {
+                tracing::error!(
+                    table = rule.table,
+                    error = &error as &dyn std::error::Error,
+                    "old rows not deleted"
+                );
             }
         }
-        self.fold().await
+        if let Err(error) = self.fold().await {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "old sums not folded"
+            );
+        }
+    }
+
+    async fn expire(&mut self, rule: &Rule) -> Result<(), StoreError> {
+        loop {
+            let (periods, now_ms) = (&self.app.settings.retention, self.app.clock.now_ms());
+            let store = &self.app.store;
+            let step = store
+                .retention_expire(rule, periods, now_ms, self.rows)
+                .await?;
+            if step.rows == 0 {
+                return Ok(());
+            }
+            self.after(rule.table, step).await;
+        }
     }
 
     async fn fold(&mut self) -> Result<(), StoreError> {

@@ -1,9 +1,11 @@
 //! A database that refuses: one node's rows, or everything for a while.
 
-use crate::support::{Server, ack};
+use crate::support::{SOON, Server, ack, quick};
+use dgon_control_plane::app::{Clock, Settings};
 use dgon_control_plane_store::Dialect;
 use dgon_protocol::error::ErrorType;
-use dgon_testkit::fleet::{SimAgent, SimLink, SimReceipt};
+use dgon_testkit::fleet::{SimAgent, SimLink, SimReceipt, unix_now};
+use std::time::Duration;
 
 /// A rule that the program knows nothing of: no row of this model.
 const NO_POISON: [&str; 2] = [
@@ -184,4 +186,35 @@ async fn transactions_that_postgresql_gave_up_are_tried_again() {
     let acked = ack(&mut link, 3).await;
     assert_eq!((acked.acked_seq, acked.refused.len()), (3, 0));
     assert_eq!(server.app.sessions.count(), 1);
+}
+
+/// A table that lets nothing go keeps no other from it.
+#[tokio::test]
+async fn one_table_that_keeps_its_old_rows_stops_no_others() {
+    let settings = Settings {
+        retention_interval: Duration::from_millis(20),
+        ..quick()
+    };
+    let now_ms = i64::try_from(unix_now().as_millis()).expect("a time");
+    let clock = Clock::manual(now_ms);
+    let server = Server::start_with(settings, clock.clone()).await;
+    let mut agent = server.agent("a").await;
+    let mut link = agent.connect().await.expect("connect");
+    let receipt = agent.next_receipt().expect("receipt");
+    link.send_receipts([&receipt]).await.expect("send");
+    ack(&mut link, receipt.seq).await;
+    let store = server.app.store.inspect();
+    let rows = "INSERT INTO heartbeats (node_id, at_ms, body) VALUES ('a', 1, '{}')";
+    store.execute(rows).await.expect("an old row");
+    let rule = "CREATE TRIGGER stays BEFORE DELETE ON heartbeats BEGIN SELECT RAISE(ABORT, 'it stays'); END";
+    store.execute(rule).await.expect("rule");
+    clock.advance(181 * 86_400_000);
+    let gone = async {
+        while store
+            .receipt_exists(&receipt.request_id)
+            .await
+            .expect("read")
+        {}
+    };
+    tokio::time::timeout(SOON, gone).await.expect("deleted");
 }

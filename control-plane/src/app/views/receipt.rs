@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 /// A receipt in a list. The signed bytes are at `/receipts/{request_id}/raw`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ReceiptRow {
-    /// Unique in the network.
+    /// Unique among the receipts of its node.
     pub request_id: String,
     /// Who served it.
     pub node_id: String,

@@ -892,7 +892,7 @@ export type PageReceiptRow = {
          */
         region?: string | null;
         /**
-         * Unique in the network.
+         * Unique among the receipts of its node.
          */
         request_id: string;
         /**
@@ -1117,7 +1117,7 @@ export type ReceiptRow = {
      */
     region?: string | null;
     /**
-     * Unique in the network.
+     * Unique among the receipts of its node.
      */
     request_id: string;
     /**
