@@ -123,6 +123,8 @@ mod linux {
     #[allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
     mod tests {
         use super::*;
+        use std::io::{BufRead, BufReader, Write};
+        use std::process::Stdio;
 
         #[test]
         fn an_orphan_is_named_and_ended() {
@@ -140,16 +142,26 @@ mod linux {
                 return;
             }
             let watch = Watch::begin();
-            // Its own session, no environment, no parent: as a service would.
-            let script = "env -i setsid sleep 3600 >/dev/null 2>&1 </dev/null &";
-            let shell = std::process::Command::new("sh")
+            // Its own session, no environment, no parent: as a service would. It gives back the line that it is sent,
+            // so that it has become itself by then: between fork and exec a process has no command line at all.
+            let script = "exec 3<&0; env -i setsid cat <&3 &";
+            let mut shell = std::process::Command::new("sh")
                 .args(["-c", script])
-                .status();
-            assert!(shell.unwrap().success());
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut to_orphan = shell.stdin.take().unwrap();
+            let mut from_orphan = BufReader::new(shell.stdout.take().unwrap());
+            to_orphan.write_all(b"there?\n").unwrap();
+            let mut line = String::new();
+            from_orphan.read_line(&mut line).unwrap();
+            assert_eq!(line, "there?\n");
+            assert!(shell.wait().unwrap().success());
             let orphans = descendants();
-            assert_eq!(orphans.len(), 1);
+            assert_eq!(orphans.len(), 1, "{orphans:?}");
             let text = watch.end_within(Duration::ZERO).unwrap_err().to_string();
-            assert!(text.contains("sleep 3600"), "{text}");
+            assert!(text.contains(" cat"), "{text}");
             assert!(descendants().is_empty());
         }
     }
