@@ -6,6 +6,7 @@
 use crate::accounts::AccountError;
 use crate::app::UnlistedRegion;
 use axum::response::{IntoResponse, Response};
+use dgon_control_plane_store::StoreError;
 use dgon_protocol::error::{ErrorBody, ErrorDetail, ErrorType};
 use http::{HeaderValue, StatusCode, header};
 
@@ -159,9 +160,30 @@ impl ApiError {
     }
 }
 
-impl From<dgon_control_plane_store::StoreError> for ApiError {
-    fn from(error: dgon_control_plane_store::StoreError) -> Self {
-        Self::internal(&error)
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Slow { op } => {
+                tracing::warn!(op, "a question took too long and was given up");
+                Self::new(
+                    ErrorType::Unavailable,
+                    "the database did not answer in time, so the question was given up; ask for less, or later",
+                )
+                .retry_after(5)
+            }
+            StoreError::Connection(_) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a question had no connection"
+                );
+                Self::new(
+                    ErrorType::Unavailable,
+                    "the database is away or has too much to do; try again",
+                )
+                .retry_after(2)
+            }
+            _ => Self::internal(&error),
+        }
     }
 }
 
@@ -191,8 +213,8 @@ impl From<AccountError> for ApiError {
             AccountError::Randomness
             | AccountError::Hash(_)
             | AccountError::StoredHash
-            | AccountError::HashStopped(_)
-            | AccountError::Store(_) => Self::internal(&error),
+            | AccountError::HashStopped(_) => Self::internal(&error),
+            AccountError::Store(error) => error.into(),
         }
     }
 }

@@ -1,14 +1,16 @@
 //! Opening the database and running one SQL text on both kinds.
 //!
-//! SQLite: one writer connection, so that writers queue in this process instead of failing with "busy", and a
-//! pool of readers; WAL with `synchronous=FULL`, so that a commit is durable. PostgreSQL: one pool.
+//! SQLite: one writer connection, so that writers queue in this process instead of failing with "busy"; WAL with
+//! `synchronous=FULL`, so that a commit is durable. PostgreSQL: connections for ingest alone, so that it waits for no
+//! other writer, and for all others. Both: connections for two kinds of reading, see [`crate::reading`].
 //!
-//! A query is written once, inside [`on_read!`], [`on_write!`] or [`in_tx!`]; the macro expands its body once
-//! per database, so types are inferred for each and nothing is boxed. Parameters are `$1, $2, …` in both.
+//! A query is written once, inside [`on_read!`], [`on_page!`], [`on_write!`] or [`in_tx!`]; the macro expands its body
+//! once per database, so types are inferred for each and nothing is boxed. Parameters are `$1, $2, …` in both.
 
 use crate::StoreError;
+use crate::reading::{PostgresReader, ReadLimits, SqliteReader, postgres_pool};
 use sqlx::Connection as _;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
@@ -19,8 +21,12 @@ use std::time::Duration;
 static SQLITE_MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/sqlite");
 static POSTGRES_MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/postgres");
 
-const SQLITE_READERS: u32 = 4;
-const POSTGRES_CONNECTIONS: u32 = 16;
+/// Connections of ingest on PostgreSQL: the committer's, that of a try that took too long, and the readiness check's.
+const INGEST_CONNECTIONS: u32 = 3;
+/// Connections of all other writers on PostgreSQL.
+const WRITE_CONNECTIONS: u32 = 6;
+/// How long one statement of a writer may take on PostgreSQL: many times what the longest takes.
+const WRITE_WITHIN: Duration = Duration::from_secs(30);
 const BUSY: Duration = Duration::from_secs(15);
 const ACQUIRE: Duration = Duration::from_secs(15);
 
@@ -36,10 +42,16 @@ pub enum Dialect {
 #[derive(Debug, Clone)]
 pub(crate) enum Backend {
     Sqlite {
-        reader: SqlitePool,
         writer: SqlitePool,
+        short: SqliteReader,
+        pages: SqliteReader,
     },
-    Postgres(PgPool),
+    Postgres {
+        ingest: PgPool,
+        writer: PgPool,
+        short: PostgresReader,
+        pages: PostgresReader,
+    },
 }
 
 /// The database. Cheap to clone.
@@ -54,16 +66,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::Url`] or [`StoreError::Open`].
     pub async fn open(url: &str) -> Result<Self, StoreError> {
-        if url.starts_with("sqlite:") {
-            Self::open_sqlite(url).await
-        } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-            Self::open_postgres(url).await
-        } else {
-            Err(bad_url(url))
-        }
+        ReadLimits::default().open(url).await
     }
 
-    async fn open_sqlite(url: &str) -> Result<Self, StoreError> {
+    async fn open_sqlite(url: &str, limits: ReadLimits) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::from_str(url)
             .map_err(|_| bad_url(url))?
             .create_if_missing(true)
@@ -86,31 +92,38 @@ impl Store {
             .await
             .map_err(StoreError::Open)?;
         drop(alone);
-        let reader = SqlitePoolOptions::new()
-            .max_connections(SQLITE_READERS)
-            .acquire_timeout(ACQUIRE)
-            .test_before_acquire(false)
-            .connect_lazy_with(options.read_only(true));
+        let reader =
+            |connections, within| SqliteReader::new(options.clone(), connections, within);
+        let short = reader(limits.short_connections, limits.short_within);
+        let pages = reader(limits.page_connections, limits.page_within);
         Ok(Self {
-            backend: Backend::Sqlite { reader, writer },
+            backend: Backend::Sqlite {
+                writer,
+                short,
+                pages,
+            },
         })
     }
 
-    async fn open_postgres(url: &str) -> Result<Self, StoreError> {
+    async fn open_postgres(url: &str, limits: ReadLimits) -> Result<Self, StoreError> {
         let options = PgConnectOptions::from_str(url).map_err(|_| bad_url(url))?;
         // A pool hides why it cannot connect behind its timeout; one connection says so at once.
         let first = PgConnection::connect_with(&options)
             .await
             .map_err(StoreError::Open)?;
         first.close().await.map_err(StoreError::Open)?;
-        let pool = PgPoolOptions::new()
-            .max_connections(POSTGRES_CONNECTIONS)
-            .acquire_timeout(ACQUIRE)
-            .connect_with(options)
-            .await
-            .map_err(StoreError::Open)?;
+        let writer = |connections| {
+            postgres_pool(options.clone(), connections, ACQUIRE, WRITE_WITHIN)
+        };
+        let reader =
+            |connections, within| PostgresReader::new(options.clone(), connections, within);
         Ok(Self {
-            backend: Backend::Postgres(pool),
+            backend: Backend::Postgres {
+                ingest: writer(INGEST_CONNECTIONS),
+                writer: writer(WRITE_CONNECTIONS),
+                short: reader(limits.short_connections, limits.short_within),
+                pages: reader(limits.page_connections, limits.page_within),
+            },
         })
     }
 
@@ -125,7 +138,14 @@ impl Store {
                 let _held_to_the_end = lock.map_err(StoreError::Lock)?;
                 SQLITE_MIGRATIONS.run(writer).await
             }
-            Backend::Postgres(pool) => POSTGRES_MIGRATIONS.run(pool).await,
+            Backend::Postgres { writer, .. } => {
+                // A connection of its own: a migration takes as long as it takes.
+                let options = writer.connect_options().as_ref().clone();
+                let unbounded = postgres_pool(options, 1, ACQUIRE, Duration::ZERO);
+                let done = POSTGRES_MIGRATIONS.run(&unbounded).await;
+                unbounded.close().await;
+                done
+            }
         }
         .map_err(StoreError::Migrate)
     }
@@ -151,7 +171,7 @@ impl Store {
     pub(crate) fn dialect(&self) -> Dialect {
         match self.backend {
             Backend::Sqlite { .. } => Dialect::Sqlite,
-            Backend::Postgres(_) => Dialect::Postgres,
+            Backend::Postgres { .. } => Dialect::Postgres,
         }
     }
 
@@ -168,11 +188,42 @@ impl Store {
     /// Finishes what runs and closes all connections.
     pub async fn close(&self) {
         match &self.backend {
-            Backend::Sqlite { reader, writer } => {
-                reader.close().await;
+            Backend::Sqlite {
+                writer,
+                short,
+                pages,
+            } => {
+                pages.close().await;
+                short.close().await;
                 writer.close().await;
             }
-            Backend::Postgres(pool) => pool.close().await,
+            Backend::Postgres {
+                ingest,
+                writer,
+                short,
+                pages,
+            } => {
+                pages.close().await;
+                short.close().await;
+                ingest.close().await;
+                writer.close().await;
+            }
+        }
+    }
+}
+
+impl ReadLimits {
+    /// [`Store::open`] with other limits of reading.
+    ///
+    /// # Errors
+    /// [`StoreError::Url`] or [`StoreError::Open`].
+    pub async fn open(self, url: &str) -> Result<Store, StoreError> {
+        if url.starts_with("sqlite:") {
+            Store::open_sqlite(url, self).await
+        } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            Store::open_postgres(url, self).await
+        } else {
+            Err(bad_url(url))
         }
     }
 }
@@ -202,14 +253,44 @@ fn bad_url(url: &str) -> StoreError {
     StoreError::Url { url: shown }
 }
 
-/// Runs an expression with `$conn` bound to a pool for reading.
+/// Runs an expression with `$conn` bound to a connection for a short reading, which sign-in, handshakes and ingest wait for.
 #[macro_export]
 #[doc(hidden)]
 macro_rules! on_read {
     ($store:expr, $conn:ident => $body:expr) => {
+        $crate::reading!($store, short, $conn => $body)
+    };
+}
+
+/// Runs an expression with `$conn` bound to a connection for a page: people wait for it, and it may have much to count.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! on_page {
+    ($store:expr, $conn:ident => $body:expr) => {
+        $crate::reading!($store, pages, $conn => $body)
+    };
+}
+
+/// Runs an expression on a connection of one kind of reading. What leaves it early is taken for abandoned.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! reading {
+    ($store:expr, $kind:ident, $conn:ident => $body:expr) => {
         match &$store.backend {
-            $crate::db::Backend::Sqlite { reader: $conn, .. } => $body,
-            $crate::db::Backend::Postgres($conn) => $body,
+            $crate::db::Backend::Sqlite { $kind: reader, .. } => {
+                let mut reading = reader.begin().await?;
+                let $conn = &mut *reading;
+                let value = $body;
+                reading.over();
+                value
+            }
+            $crate::db::Backend::Postgres { $kind: reader, .. } => {
+                let mut reading = reader.begin().await?;
+                let $conn = &mut *reading;
+                let value = $body;
+                reading.over();
+                value
+            }
         }
     };
 }
@@ -221,7 +302,7 @@ macro_rules! on_write {
     ($store:expr, $conn:ident => $body:expr) => {
         match &$store.backend {
             $crate::db::Backend::Sqlite { writer: $conn, .. } => $body,
-            $crate::db::Backend::Postgres($conn) => $body,
+            $crate::db::Backend::Postgres { writer: $conn, .. } => $body,
         }
     };
 }
@@ -244,8 +325,8 @@ macro_rules! in_tx {
                 $tx.commit().await.map_err($crate::StoreError::query($op))?;
                 value
             }
-            $crate::db::Backend::Postgres(pool) => {
-                let mut $tx = pool.begin().await.map_err($crate::StoreError::query($op))?;
+            $crate::db::Backend::Postgres { writer, .. } => {
+                let mut $tx = writer.begin().await.map_err($crate::StoreError::query($op))?;
                 let value = $body;
                 $tx.commit().await.map_err($crate::StoreError::query($op))?;
                 value

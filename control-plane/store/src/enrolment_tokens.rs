@@ -96,7 +96,7 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<EnrolmentTokenRow>, StoreError> {
         let (before_ms, before_id) = before.unwrap_or((i64::MAX, ""));
-        crate::on_read!(self, pool => sqlx::query_as(
+        crate::on_page!(self, pool => sqlx::query_as(
                 "SELECT id, label, region, org_id, created_by, created_at_ms, expires_at_ms, uses_total, \
                  uses_left, revoked_at_ms FROM enrolment_tokens \
                  WHERE (CAST($1 AS TEXT) IS NULL OR org_id = $1) \
@@ -117,7 +117,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Query`].
     pub async fn enrolment_token_count(&self, org_id: Option<&str>) -> Result<i64, StoreError> {
-        let (count,): (i64,) = crate::on_read!(self, pool => sqlx::query_as(
+        let (count,): (i64,) = crate::on_page!(self, pool => sqlx::query_as(
                 "SELECT COUNT(*) FROM enrolment_tokens WHERE CAST($1 AS TEXT) IS NULL OR org_id = $1",
             )
             .bind(org_id)
@@ -132,7 +132,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Query`].
     pub async fn enrolment_token_used_by(&self, id: &str) -> Result<Vec<String>, StoreError> {
-        let rows: Vec<(String,)> = crate::on_read!(self, pool => sqlx::query_as(
+        let rows: Vec<(String,)> = crate::on_page!(self, pool => sqlx::query_as(
                 "SELECT node_id FROM nodes WHERE token_id = $1 ORDER BY node_id LIMIT 1000",
             )
             .bind(id)

@@ -39,6 +39,9 @@ pub enum StoreError {
         #[source]
         source: sqlx::Error,
     },
+    /// No connection was free in time.
+    #[error("no connection to the database was free in time: it is away, or all of them are in use")]
+    Connection(#[source] sqlx::Error),
     /// The database took too long.
     #[error("the database did not finish {op} in time")]
     Slow {
@@ -94,8 +97,25 @@ impl StoreError {
 
     /// Wraps an error of the operation `op`; made to be used as `.map_err(StoreError::query("node.get"))`.
     pub fn query(op: &'static str) -> impl Fn(sqlx::Error) -> Self {
-        move |source| Self::Query { op, source }
+        move |source| match &source {
+            sqlx::Error::Database(error)
+                if error.code().is_some_and(|code| is_interruption(&code)) =>
+            {
+                Self::Slow { op }
+            }
+            _ => Self::Query { op, source },
+        }
     }
+
+    /// Wraps why no connection was to be had.
+    pub(crate) fn connection(source: sqlx::Error) -> Self {
+        Self::Connection(source)
+    }
+}
+
+/// A statement was ended because it took too long: `query_canceled`, `SQLITE_INTERRUPT`.
+fn is_interruption(code: &str) -> bool {
+    matches!(code, "57014" | "9")
 }
 
 /// Five characters are PostgreSQL's SQLSTATE; SQLite has a number, whose low byte is the class.

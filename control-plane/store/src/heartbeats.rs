@@ -28,7 +28,7 @@ impl Store {
         }
         match &self.backend {
             Backend::Sqlite { .. } => self.heartbeats_write_rows(beats).await,
-            Backend::Postgres(pool) => {
+            Backend::Postgres { writer: pool, .. } => {
                 let (mut ids, mut times, mut bodies, mut raws) =
                     (Vec::new(), Vec::new(), Vec::new(), Vec::new());
                 for beat in beats {

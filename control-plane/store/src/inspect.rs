@@ -57,7 +57,7 @@ impl Inspect<'_> {
     pub fn dialect(&self) -> Dialect {
         match self.0.backend {
             Backend::Sqlite { .. } => Dialect::Sqlite,
-            Backend::Postgres(_) => Dialect::Postgres,
+            Backend::Postgres { .. } => Dialect::Postgres,
         }
     }
 

@@ -80,7 +80,7 @@ impl Store {
             Backend::Sqlite { .. } => {
                 in_tx!(self, "store.try_write", tx => set_on!(&mut *tx, WRITE_CHECK, &value, at_ms, OP));
             }
-            Backend::Postgres(pool) => {
+            Backend::Postgres { ingest: pool, .. } => {
                 let mut tx = pool.begin().await.map_err(StoreError::query(OP))?;
                 for statement in [
                     "SET LOCAL lock_timeout = '10s'",

@@ -7,7 +7,7 @@ use crate::nodes::LifecycleEventRow;
 use crate::probes::ProbeRow;
 use crate::scope::Scope;
 use crate::statement::Statement;
-use crate::{Store, StoreError, on_read};
+use crate::{Store, StoreError, on_page, on_read};
 use dgon_protocol::frame::LifecycleStatus;
 
 const OP_LIST: &str = "node.list";
@@ -301,7 +301,7 @@ impl Store {
         page: &NodePage,
     ) -> Result<Vec<NodeListRow>, StoreError> {
         let statement = list_statement(filter, page);
-        on_read!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
+        on_page!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
             .map_err(StoreError::query(OP_LIST))
     }
 
@@ -312,7 +312,7 @@ impl Store {
     pub async fn nodes_count(&self, filter: &NodeFilter) -> Result<i64, StoreError> {
         let mut statement = Statement::new("SELECT COUNT(*) FROM nodes n");
         push_filter(&mut statement, filter);
-        on_read!(self, conn => statement.build().build_query_scalar().fetch_one(conn).await)
+        on_page!(self, conn => statement.build().build_query_scalar().fetch_one(conn).await)
             .map_err(StoreError::query("node.count"))
     }
 
@@ -349,24 +349,23 @@ impl Store {
         let Some(row) = self.node_list_row(scope, node_id).await? else {
             return Ok(None);
         };
-        on_read!(self, conn => {
+        on_page!(self, conn => {
             let more: Option<NodeMoreRow> = sqlx::query_as(
                 "SELECT n.enrolled_at_ms, n.os, n.arch, n.last_heartbeat, k.public_key, k.key_id, k.head_seq \
                  FROM nodes n JOIN node_keys k ON k.node_id = n.node_id AND k.valid_to_ms IS NULL \
                  WHERE n.node_id = $1 ORDER BY k.valid_from_ms DESC LIMIT 1",
             )
             .bind(node_id)
-            .fetch_optional(conn)
+            .fetch_optional(&mut *conn)
             .await
             .map_err(StoreError::query(OP_DETAIL))?;
-            let Some(more) = more else { return Ok(None) };
             let history = sqlx::query_as(
                 "SELECT at_ms, from_state, to_state, reason, actor, detail FROM lifecycle_events \
                  WHERE node_id = $1 ORDER BY id DESC LIMIT $2",
             )
             .bind(node_id)
             .bind(PARTS_SHOWN)
-            .fetch_all(conn)
+            .fetch_all(&mut *conn)
             .await
             .map_err(StoreError::query(OP_DETAIL))?;
             let gaps = sqlx::query_as(
@@ -374,14 +373,14 @@ impl Store {
             )
             .bind(node_id)
             .bind(PARTS_SHOWN)
-            .fetch_all(conn)
+            .fetch_all(&mut *conn)
             .await
             .map_err(StoreError::query(OP_DETAIL))?;
             let forks = sqlx::query_scalar(
                 "SELECT COUNT(*) FROM receipt_evidence WHERE node_id = $1 AND kind = 'forked_chain'",
             )
             .bind(node_id)
-            .fetch_one(conn)
+            .fetch_one(&mut *conn)
             .await
             .map_err(StoreError::query(OP_DETAIL))?;
             let last_probe = sqlx::query_as(
@@ -389,10 +388,10 @@ impl Store {
                  AND finished_at_ms IS NOT NULL AND outcome IS NOT NULL ORDER BY started_at_ms DESC LIMIT 1",
             )
             .bind(node_id)
-            .fetch_optional(conn)
+            .fetch_optional(&mut *conn)
             .await
             .map_err(StoreError::query(OP_DETAIL))?;
-            Ok(Some(NodeDetailRow { row, more, history, gaps, forks, last_probe }))
+            Ok(more.map(|more| NodeDetailRow { row, more, history, gaps, forks, last_probe }))
         })
     }
 }

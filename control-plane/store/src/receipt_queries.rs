@@ -7,7 +7,7 @@
 use crate::receipt_search::Meaning;
 use crate::scope::Scope;
 use crate::statement::Statement;
-use crate::{Store, StoreError, on_read};
+use crate::{Store, StoreError, on_page};
 use dgon_control_plane_model::rollup::{Ending, ReceiptFacts, Sums};
 use dgon_protocol::receipt::{Source, Status, TokensSource};
 
@@ -337,7 +337,7 @@ impl Store {
     ) -> Result<Option<IdBounds>, StoreError> {
         let mut bounds = IdBounds::default();
         let found = async |statement: Statement| -> Result<Option<i64>, StoreError> {
-            on_read!(self, conn => statement.build().build_query_scalar().fetch_optional(conn).await)
+            on_page!(self, conn => statement.build().build_query_scalar().fetch_optional(conn).await)
                 .map_err(StoreError::query(OP_BOUNDS))
         };
         if let Some(from_ms) = filter.from_ms {
@@ -369,7 +369,7 @@ impl Store {
             return Ok(Vec::new());
         };
         let statement = list_statement(filter, bounds, before, limit);
-        on_read!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
+        on_page!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
             .map_err(StoreError::query(OP_LIST))
     }
 
@@ -392,7 +392,7 @@ impl Store {
         let fetch = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
         let statement = newest(SCAN_COLUMNS, filter, bounds, i64::MAX, fetch);
         let rows: Vec<ScanRow> =
-            on_read!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
+            on_page!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
                 .map_err(StoreError::query(OP_SCAN))?;
         scan.complete = rows.len() <= limit;
         for row in rows.iter().take(limit) {
@@ -406,7 +406,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] of the statement.
     pub async fn receipt_order(&self, request_id: &str) -> Result<Option<i64>, StoreError> {
-        on_read!(self, conn => sqlx::query_scalar("SELECT id FROM receipts WHERE request_id = $1")
+        on_page!(self, conn => sqlx::query_scalar("SELECT id FROM receipts WHERE request_id = $1")
             .bind(request_id)
             .fetch_optional(conn)
             .await)
@@ -442,7 +442,7 @@ impl Store {
         // A second one tells that there are several; which, another question tells.
         statement.sql(" LIMIT 2");
         let mut found: Vec<ReceiptDetail> =
-            on_read!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
+            on_page!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
                 .map_err(StoreError::query(OP_GET))?;
         match (found.pop(), found.is_empty()) {
             (None, _) => Ok(ReceiptFound::Nothing),
@@ -456,7 +456,7 @@ impl Store {
         let mut statement = Statement::new("SELECT r.node_id FROM receipts r WHERE TRUE");
         push_filter(&mut statement, filter, None, IdBounds::default());
         statement.sql(" ORDER BY r.node_id LIMIT ").int(NODES_NAMED);
-        on_read!(self, conn => statement.build().build_query_scalar().fetch_all(conn).await)
+        on_page!(self, conn => statement.build().build_query_scalar().fetch_all(conn).await)
             .map_err(StoreError::query(OP_GET))
     }
 }

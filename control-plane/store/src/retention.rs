@@ -256,14 +256,17 @@ impl Store {
             Backend::Sqlite { .. } if rule.table == "rollups" => {
                 self.expire_sums_on_sqlite(expiry, before, rows).await
             }
-            Backend::Sqlite { reader, writer } => {
+            Backend::Sqlite { writer, pages, .. } => {
+                let mut reading = pages.begin().await?;
                 let found: Vec<i64> = expiry
                     .find("t.rowid", before, rows)
                     .build()
                     .build_query_scalar()
-                    .fetch_all(reader)
+                    .fetch_all(&mut *reading)
                     .await
                     .map_err(StoreError::query(OP))?;
+                reading.over();
+                drop(reading);
                 if found.is_empty() {
                     return Ok(Step::default());
                 }
@@ -279,7 +282,7 @@ impl Store {
                     .int(before);
                 delete_held(writer, delete).await
             }
-            Backend::Postgres(pool) => {
+            Backend::Postgres { writer: pool, .. } => {
                 let mut delete = Statement::new("DELETE FROM ");
                 delete.sql(rule.table).sql(" WHERE ctid = ANY (ARRAY(");
                 delete.append(expiry.find("t.ctid", before, rows));

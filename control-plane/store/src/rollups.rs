@@ -5,7 +5,8 @@
 //! merged and written back. SQLite has one writer; on PostgreSQL an advisory lock, held until the commit, keeps
 //! two processes from overwriting each other's sketches.
 
-use crate::{Store, StoreError, in_tx, on_read};
+use crate::statement::Statement;
+use crate::{Store, StoreError, in_tx, on_page, on_read};
 use dgon_control_plane_model::rollup::{ReceiptFacts, RowKey, Sums, sum_up};
 use dgon_control_plane_model::sketch::Sketch;
 use dgon_control_plane_model::window::{DayWindow, first_minute};
@@ -18,6 +19,7 @@ const POSTGRES_LOCK: &str = "SELECT pg_advisory_xact_lock(1145523022, 1)";
 
 const OP_APPLY: &str = "rollups.apply";
 const OP_RANGE: &str = "rollups.range";
+const OP_DAY: &str = "rollups.day";
 
 /// A row as it is stored.
 #[derive(Debug, sqlx::FromRow)]
@@ -229,20 +231,10 @@ impl Store {
         &self,
         range: &RollupRange,
     ) -> Result<Vec<(RowKey, Sums)>, StoreError> {
-        let text = match range.region {
-            None => SELECT_RANGE,
-            Some(_) => SELECT_RANGE_REGION,
-        };
-        let node_id = range.node_id.as_deref().unwrap_or_default();
-        let rows: Vec<RollupRow> = on_read!(self, conn => {
-            let query = sqlx::query_as(text).bind(node_id).bind(range.from_minute).bind(range.to_minute);
-            let query = match &range.region {
-                None => query,
-                Some(region) => query.bind(region),
-            };
-            query.fetch_all(conn).await
-        })
-        .map_err(StoreError::query(OP_RANGE))?;
+        let statement = range_statement(range);
+        let rows: Vec<RollupRow> =
+            on_page!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
+                .map_err(StoreError::query(OP_RANGE))?;
         rows.into_iter().map(|row| convert(OP_RANGE, row)).collect()
     }
 
@@ -257,7 +249,12 @@ impl Store {
             from_minute: first_minute(minute),
             to_minute: minute + 1,
         };
-        Ok(DayWindow::of_rows(&self.rollups_range(&range).await?))
+        let statement = range_statement(&range);
+        let rows: Vec<RollupRow> =
+            on_read!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
+                .map_err(StoreError::query(OP_DAY))?;
+        let rows = rows.into_iter().map(|row| convert(OP_DAY, row));
+        Ok(DayWindow::of_rows(&rows.collect::<Result<Vec<_>, _>>()?))
     }
 
     /// Writes windows beside their nodes, in one transaction.
@@ -305,7 +302,17 @@ impl Store {
     }
 }
 
-const SELECT_RANGE: &str =
-    "SELECT * FROM rollups WHERE node_id = $1 AND minute >= $2 AND minute < $3 ORDER BY minute";
-const SELECT_RANGE_REGION: &str = "SELECT * FROM rollups WHERE node_id = $1 AND minute >= $2 AND minute < $3 \
-     AND region = $4 ORDER BY minute";
+fn range_statement(range: &RollupRange) -> Statement {
+    let mut statement = Statement::new("SELECT * FROM rollups WHERE node_id = ");
+    statement
+        .text(range.node_id.as_deref().unwrap_or_default())
+        .sql(" AND minute >= ")
+        .int(range.from_minute)
+        .sql(" AND minute < ")
+        .int(range.to_minute);
+    if let Some(region) = &range.region {
+        statement.sql(" AND region = ").text(region.as_str());
+    }
+    statement.sql(" ORDER BY minute");
+    statement
+}

@@ -64,7 +64,7 @@ impl Store {
                     .map_err(|error| StoreError::Lock(std::io::Error::other(error)))??;
                 Ok(ServeLock(Held::File { _file }))
             }
-            Backend::Postgres(pool) => {
+            Backend::Postgres { writer: pool, .. } => {
                 let options = pool.connect_options();
                 let (connection, pid) = lock_session(&options, None).await?;
                 Ok(ServeLock(Held::Session {

@@ -74,9 +74,9 @@ impl Statement {
         const OP: &str = "statement.plan";
         let mut explain = Self::default();
         match &store.backend {
-            crate::db::Backend::Sqlite { reader, .. } => {
+            crate::db::Backend::Sqlite { short, .. } => {
                 explain.sql("EXPLAIN QUERY PLAN ").0.extend(self.0);
-                let mut conn = reader.acquire().await.map_err(StoreError::query(OP))?;
+                let mut conn = short.begin().await?;
                 // An explanation alone does not notice that the schema has changed; a query does.
                 sqlx::query("SELECT node_id FROM nodes LIMIT 1")
                     .persistent(false)
@@ -90,9 +90,10 @@ impl Statement {
                     .fetch_all(&mut *conn)
                     .await
                     .map_err(StoreError::query(OP))?;
+                conn.over();
                 Ok(rows.into_iter().map(|row| row.3).collect())
             }
-            crate::db::Backend::Postgres(pool) => {
+            crate::db::Backend::Postgres { writer: pool, .. } => {
                 explain.sql("EXPLAIN ").0.extend(self.0);
                 let mut tx = pool.begin().await.map_err(StoreError::query(OP))?;
                 sqlx::query("SET LOCAL enable_seqscan = off")

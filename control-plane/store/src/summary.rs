@@ -1,6 +1,6 @@
 //! What the whole network adds up to, apart from the rollups.
 
-use crate::{Store, StoreError, on_read};
+use crate::{Store, StoreError, on_page};
 
 /// Nodes per state, and what they offer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,11 +17,11 @@ impl Store {
     /// # Errors
     /// [`StoreError`] of a statement.
     pub async fn network_counts(&self) -> Result<NetworkCounts, StoreError> {
-        on_read!(self, conn => {
+        on_page!(self, conn => {
             let by_state = sqlx::query_as(
                 "SELECT state, COUNT(*) FROM nodes WHERE state <> 'retired' GROUP BY state ORDER BY state",
             )
-            .fetch_all(conn)
+            .fetch_all(&mut *conn)
             .await
             .map_err(StoreError::query("summary.nodes"))?;
             let models = sqlx::query_scalar(
@@ -40,7 +40,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] of the statement.
     pub async fn nodes_by_region(&self) -> Result<Vec<(String, i64)>, StoreError> {
-        on_read!(self, conn => sqlx::query_as(
+        on_page!(self, conn => sqlx::query_as(
                 "SELECT region, COUNT(*) FROM nodes WHERE state <> 'retired' GROUP BY region ORDER BY region",
             )
             .fetch_all(conn)

@@ -6,6 +6,7 @@ mod indexes;
 mod ingest;
 mod node_keys;
 mod node_queries;
+mod reading;
 mod receipt_queries;
 mod receipt_search;
 mod retention;

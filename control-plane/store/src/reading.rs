@@ -1,0 +1,185 @@
+//! Connections for reading: how long a reading may take, and its end when nobody waits for it any more.
+//!
+//! There are two kinds, each with connections of its own, so that neither waits for the other, nor writers for both:
+//! short ones, that sign-in, handshakes and ingest wait for, and pages, that people wait for and that may have much to
+//! count. On SQLite a reading is interrupted from within (`sqlite3_progress_handler`); on PostgreSQL the server ends a
+//! statement that takes too long (`statement_timeout`), and one whose connection is gone
+//! (`client_connection_check_interval`).
+
+use crate::StoreError;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
+use sqlx::{Database, Executor as _, Postgres, Sqlite};
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Steps of SQLite's virtual machine between two looks at the clock: some tens of microseconds.
+const STEPS: i32 = 4_000;
+/// How often PostgreSQL looks whether who asked is still there.
+const CLIENT_CHECK: &str = "SET client_connection_check_interval = '1s'";
+
+/// How long readings may take, and how many run at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadLimits {
+    /// A short reading, and a wait for a connection for one.
+    pub short_within: Duration,
+    /// A page, and a wait for a connection for one.
+    pub page_within: Duration,
+    /// Connections for short readings.
+    pub short_connections: u32,
+    /// Connections for pages.
+    pub page_connections: u32,
+}
+
+impl Default for ReadLimits {
+    fn default() -> Self {
+        Self {
+            short_within: Duration::from_secs(10),
+            page_within: Duration::from_secs(5),
+            short_connections: 4,
+            page_connections: 4,
+        }
+    }
+}
+
+/// The connections of one kind of reading.
+#[derive(Debug, Clone)]
+pub(crate) struct SqliteReader {
+    pool: SqlitePool,
+    within: Duration,
+}
+
+impl SqliteReader {
+    /// Connections are opened when they are wanted.
+    pub(crate) fn new(options: SqliteConnectOptions, connections: u32, within: Duration) -> Self {
+        let pool = SqlitePoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(within)
+            .test_before_acquire(false)
+            .connect_lazy_with(options.read_only(true));
+        Self { pool, within }
+    }
+
+    /// A connection whose statements are interrupted when the time of the reading is over or when it is dropped.
+    pub(crate) async fn begin(&self) -> Result<Reading<Sqlite>, StoreError> {
+        let mut connection = self.pool.acquire().await.map_err(StoreError::connection)?;
+        let abandoned = Arc::new(AtomicBool::new(false));
+        let (is_abandoned, deadline) = (Arc::clone(&abandoned), Instant::now() + self.within);
+        connection
+            .lock_handle()
+            .await
+            .map_err(StoreError::connection)?
+            .set_progress_handler(STEPS, move || {
+                !is_abandoned.load(Ordering::Relaxed) && Instant::now() < deadline
+            });
+        Ok(Reading {
+            connection,
+            abandoned: Some(abandoned),
+            is_over: false,
+        })
+    }
+
+    pub(crate) async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// The connections of one kind of reading.
+#[derive(Debug, Clone)]
+pub(crate) struct PostgresReader(PgPool);
+
+impl PostgresReader {
+    /// Connections are opened when they are wanted.
+    pub(crate) fn new(options: PgConnectOptions, connections: u32, within: Duration) -> Self {
+        Self(postgres_pool(options, connections, within, within))
+    }
+
+    /// A connection whose statements the server ends when they take too long or when it is dropped.
+    pub(crate) async fn begin(&self) -> Result<Reading<Postgres>, StoreError> {
+        let connection = self.0.acquire().await.map_err(StoreError::connection)?;
+        Ok(Reading {
+            connection,
+            abandoned: None,
+            is_over: false,
+        })
+    }
+
+    pub(crate) async fn close(&self) {
+        self.0.close().await;
+    }
+}
+
+/// A pool whose connections are waited for no longer than `acquire` and whose statements run no longer than `statement`;
+/// zero is no limit.
+pub(crate) fn postgres_pool(
+    options: PgConnectOptions,
+    connections: u32,
+    acquire: Duration,
+    statement: Duration,
+) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(acquire)
+        .after_connect(move |connection, _| Box::pin(bound_statements(connection, statement)))
+        .connect_lazy_with(options)
+}
+
+async fn bound_statements(
+    connection: &mut PgConnection,
+    statement: Duration,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT set_config('statement_timeout', $1, false)")
+        .bind(statement.as_millis().to_string())
+        .execute(&mut *connection)
+        .await?;
+    // Before version 14, and on systems that cannot tell, the time of the statement is the only bound.
+    if let Err(error) = connection.execute(CLIENT_CHECK).await {
+        tracing::debug!(%error, "PostgreSQL does not look whether who asked is still there");
+    }
+    Ok(())
+}
+
+/// A connection for one reading. Dropped before [`Reading::over`], what it runs is interrupted.
+#[derive(Debug)]
+pub(crate) struct Reading<DB: Database> {
+    connection: PoolConnection<DB>,
+    /// Tells the statement that runs; absent where the connection is closed instead.
+    abandoned: Option<Arc<AtomicBool>>,
+    is_over: bool,
+}
+
+impl<DB: Database> Reading<DB> {
+    /// Everything that was asked has been answered.
+    pub(crate) fn over(&mut self) {
+        self.is_over = true;
+    }
+}
+
+impl<DB: Database> Deref for Reading<DB> {
+    type Target = DB::Connection;
+
+    fn deref(&self) -> &DB::Connection {
+        &self.connection
+    }
+}
+
+impl<DB: Database> DerefMut for Reading<DB> {
+    fn deref_mut(&mut self) -> &mut DB::Connection {
+        &mut self.connection
+    }
+}
+
+impl<DB: Database> Drop for Reading<DB> {
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        match &self.abandoned {
+            Some(abandoned) => abandoned.store(true, Ordering::Relaxed),
+            None => self.connection.close_on_drop(),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Readings that never end harm nobody else, and end all the same.
+
+use crate::support::{enrol, token};
+use dgon_control_plane_store::audit::AuditEntry;
+use dgon_control_plane_store::node_queries::{NodeFilter, NodeListRow, NodePage};
+use dgon_control_plane_store::{ReadLimits, Store, StoreError};
+use dgon_testkit::postgres;
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// Longest wait for what must come, far below [`FOR_EVER`].
+const SOON: Duration = Duration::from_secs(30);
+const FOR_EVER: Duration = Duration::from_secs(3_600);
+/// From here on a question for nodes of one runtime counts for ever.
+const ENDLESS: &str = "ALTER TABLE node_models RENAME TO node_models_before;
+    CREATE VIEW node_models AS
+    WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT (x + 1) % 1000 FROM n)
+    SELECT 'n' AS node_id, 'r' AS runtime, 'm' AS model_id FROM n WHERE x < 0";
+
+/// Runs `test` on both databases, opened with these limits, where [`endless`] does not end.
+async fn on_both<F, Fut>(limits: ReadLimits, test: F)
+where
+    F: Fn(Store) -> Fut,
+    Fut: Future<Output = ()>,
+{
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let sqlite = format!("sqlite:{}", dir.path().join("test.db").display());
+    let database = postgres::Database::create().expect("throwaway PostgreSQL");
+    for url in [sqlite, database.url()] {
+        let store = limits.open(&url).await.expect("open");
+        store.migrate().await.expect("migrate");
+        let token = token(&store, "t", 1).await;
+        enrol(&store, &token, "n", 1).await;
+        store.inspect().execute(ENDLESS).await.expect("view");
+        test(store.clone()).await;
+        store.close().await;
+    }
+}
+
+async fn nodes(store: &Store, runtime: Option<&str>) -> Result<Vec<NodeListRow>, StoreError> {
+    let filter = NodeFilter {
+        runtime: runtime.map(str::to_owned),
+        ..NodeFilter::default()
+    };
+    let page = NodePage {
+        limit: 10,
+        ..NodePage::default()
+    };
+    store.nodes_list(&filter, &page).await
+}
+
+async fn endless(store: &Store) -> Result<Vec<NodeListRow>, StoreError> {
+    nodes(store, Some("r")).await
+}
+
+async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(SOON, what).await.expect("in time")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_takes_too_long_is_given_up() {
+    let limits = ReadLimits {
+        page_within: Duration::from_millis(500),
+        page_connections: 1,
+        ..ReadLimits::default()
+    };
+    on_both(limits, async |store| {
+        let error = soon(endless(&store)).await.expect_err("no end");
+        assert!(
+            matches!(error, StoreError::Slow { op: "node.list" }),
+            "{error:?}"
+        );
+        assert_eq!(soon(nodes(&store, None)).await.expect("nodes").len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_nobody_waits_for_makes_room() {
+    let limits = ReadLimits {
+        page_within: FOR_EVER,
+        page_connections: 1,
+        ..ReadLimits::default()
+    };
+    on_both(limits, async |store| {
+        for _ in 0..3 {
+            let asked = tokio::time::timeout(Duration::from_millis(300), endless(&store)).await;
+            assert!(asked.is_err(), "it ended: {asked:?}");
+        }
+        assert_eq!(soon(nodes(&store, None)).await.expect("nodes").len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_without_end_hold_no_other_reading_and_no_writer_up() {
+    let limits = ReadLimits {
+        page_within: FOR_EVER,
+        page_connections: 2,
+        ..ReadLimits::default()
+    };
+    on_both(limits, async |store| {
+        let mut pages = JoinSet::new();
+        for _ in 0..20 {
+            let store = store.clone();
+            pages.spawn(async move { endless(&store).await.map(drop) });
+        }
+        // Until they have all connections for pages.
+        let moment = Duration::from_millis(300);
+        while tokio::time::timeout(moment, nodes(&store, None)).await.is_ok() {}
+        for at_ms in 0..50 {
+            assert_eq!(soon(store.user_count()).await.expect("short"), 0);
+            let audit = AuditEntry {
+                at_ms,
+                action: "test".to_owned(),
+                ..AuditEntry::default()
+            };
+            soon(store.audit_write(&audit)).await.expect("write");
+            let tx = soon(store.ingest_begin()).await.expect("begin");
+            soon(tx.commit()).await.expect("commit");
+        }
+        assert!(pages.try_join_next().is_none(), "a page ended");
+        pages.shutdown().await;
+        assert_eq!(soon(nodes(&store, None)).await.expect("nodes").len(), 1);
+    })
+    .await;
+}
