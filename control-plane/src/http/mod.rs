@@ -29,6 +29,7 @@ mod security;
 pub mod server;
 mod session;
 mod state;
+mod turns;
 
 pub use client_ip::{ClientIp, IpBlock};
 pub use request_id::RequestId;

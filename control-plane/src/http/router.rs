@@ -26,7 +26,7 @@ pub fn router(state: &HttpState) -> Router {
     let shared = node::routes().merge(crate::link::routes()).with_state(app);
     Router::new()
         .merge(account::routes())
-        .merge(query::routes())
+        .merge(query::routes(state))
         .merge(admin::routes())
         .merge(downloads::routes())
         .route("/healthz", get(health::healthz))

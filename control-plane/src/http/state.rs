@@ -5,6 +5,7 @@ use super::client_ip::IpBlock;
 use super::cookies::Cookies;
 use super::downloads::Catalog;
 use super::ratelimit::RateLimit;
+use super::turns::Turns;
 use crate::accounts::{Accounts, PasswordHasher};
 use crate::app::App;
 use axum::extract::FromRef;
@@ -53,6 +54,8 @@ pub struct HttpState {
     pub sign_ins: RateLimit,
     /// Reads of callers who are not signed in.
     pub anonymous: Anonymous,
+    /// Who asks for pages now.
+    pub turns: Turns,
     /// The cookies of sessions.
     pub cookies: Cookies,
     /// Packages of the agent.
@@ -76,6 +79,7 @@ impl HttpState {
                 settings.anonymous_reads_per_minute,
                 settings.anonymous_fresh,
             ),
+            turns: Turns::default(),
             cookies: Cookies::new(is_https),
             downloads: Arc::new(Catalog::new(settings.downloads_dir.clone())),
             settings: Arc::new(settings),

@@ -92,8 +92,7 @@ impl Store {
             .await
             .map_err(StoreError::Open)?;
         drop(alone);
-        let reader =
-            |connections, within| SqliteReader::new(options.clone(), connections, within);
+        let reader = |connections, within| SqliteReader::new(options.clone(), connections, within);
         let short = reader(limits.short_connections, limits.short_within);
         let pages = reader(limits.page_connections, limits.page_within);
         Ok(Self {
@@ -112,9 +111,8 @@ impl Store {
             .await
             .map_err(StoreError::Open)?;
         first.close().await.map_err(StoreError::Open)?;
-        let writer = |connections| {
-            postgres_pool(options.clone(), connections, ACQUIRE, WRITE_WITHIN)
-        };
+        let writer =
+            |connections| postgres_pool(options.clone(), connections, ACQUIRE, WRITE_WITHIN);
         let reader =
             |connections, within| PostgresReader::new(options.clone(), connections, within);
         Ok(Self {

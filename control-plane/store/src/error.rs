@@ -40,7 +40,9 @@ pub enum StoreError {
         source: sqlx::Error,
     },
     /// No connection was free in time.
-    #[error("no connection to the database was free in time: it is away, or all of them are in use")]
+    #[error(
+        "no connection to the database was free in time: it is away, or all of them are in use"
+    )]
     Connection(#[source] sqlx::Error),
     /// The database took too long.
     #[error("the database did not finish {op} in time")]

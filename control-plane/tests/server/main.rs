@@ -14,5 +14,6 @@ mod one_server;
 mod openapi;
 mod readiness;
 mod sign_in;
+mod slow_pages;
 #[path = "../support/mod.rs"]
 mod support;

@@ -7,7 +7,7 @@ use dgon_control_plane::accounts::{Email, Origin, Role};
 use dgon_control_plane::app::{App, Clock, MasterKey, Settings};
 use dgon_control_plane::http::server::{self, ServerLimits};
 use dgon_control_plane::http::{HttpSettings, HttpState, metrics, router};
-use dgon_control_plane_store::Store;
+use dgon_control_plane_store::ReadLimits;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use std::sync::Arc;
@@ -43,9 +43,18 @@ impl Server {
     }
 
     pub(crate) async fn start_at(settings: Settings, http: HttpSettings, clock: Clock) -> Self {
+        Self::start_reading(ReadLimits::default(), settings, http, clock).await
+    }
+
+    pub(crate) async fn start_reading(
+        limits: ReadLimits,
+        settings: Settings,
+        http: HttpSettings,
+        clock: Clock,
+    ) -> Self {
         let dir = tempfile::tempdir().expect("temporary directory");
         let url = format!("sqlite:{}", dir.path().join("dgon.db").display());
-        let store = Store::open(&url).await.expect("open");
+        let store = limits.open(&url).await.expect("open");
         store.migrate().await.expect("migrate");
         let key = MasterKey::from_bytes([7; 32]);
         let app: Arc<App> = App::new(store, settings, key, clock.clone());

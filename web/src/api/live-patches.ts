@@ -1,5 +1,6 @@
 // What a frame of the socket changes in what is shown. Rows keep their places.
 import type { QueryClient } from '@tanstack/react-query'
+import { receiptName } from '~/api/receipts'
 import type { GpuLoad, HeartbeatDetail, NodeDetail, NodeRow, Page, ReceiptRow } from '~/api/types'
 
 /** A heartbeat as the live socket tells it: of the node's detail what moves with every beat. */
@@ -53,13 +54,14 @@ const SHOWN_PER_PAGE = 50
  * one that the page has is on it, or was pushed off its end: only what comes after the last known one is new.
  */
 export function prependReceipts(page: Page<ReceiptRow>, fresh: ReceiptRow[], limit = SHOWN_PER_PAGE): Page<ReceiptRow> {
-  const known = new Set(page.items.map((row) => row.request_id))
-  const added = fresh.slice(fresh.findLastIndex((row) => known.has(row.request_id)) + 1)
+  const known = new Set(page.items.map(receiptName))
+  const added = fresh.slice(fresh.findLastIndex((row) => known.has(receiptName(row))) + 1)
   if (added.length === 0) return page
   const total = typeof page.total === 'number' ? page.total + added.length : page.total
   const all = [...added.toReversed(), ...page.items]
   const items = all.slice(0, limit)
   // What was pushed off the end is the beginning of the next page: it starts after the last row that is shown.
-  const nextCursor = items.length < all.length ? items.at(-1)?.request_id : page.next_cursor
+  const last = items.at(-1)
+  const nextCursor = items.length < all.length && last ? receiptName(last) : page.next_cursor
   return { ...page, total, items, next_cursor: nextCursor ?? null }
 }

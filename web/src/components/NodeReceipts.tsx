@@ -1,3 +1,4 @@
+import { receiptName } from '~/api/receipts'
 import type { NodeDetail } from '~/api/types'
 import { DataTable } from '~/table/DataTable'
 import { receiptColumns } from '~/table/receipt-columns'
@@ -15,7 +16,7 @@ export function NodeReceipts({ node }: { node: NodeDetail }) {
         label={`Latest receipts of ${node.node_id}`}
         columns={receiptColumns().filter(({ id }) => !HIDDEN.has(id))}
         rows={node.receipts}
-        rowKey={(row) => row.request_id}
+        rowKey={receiptName}
       />
       <AppLink href={path.receipts({ node_id: node.node_id })} className="more-link">
         All receipts of this node

@@ -2,6 +2,7 @@ import { useCallback, useEffect, useRef, useState } from 'react'
 import { prependReceipts } from '~/api/live-patches'
 import { query, queryClient, readReceipts } from '~/api/queries'
 import { receiptArrivals } from '~/api/receipt-arrivals'
+import { receiptName } from '~/api/receipts'
 import type { Page, ReceiptRow } from '~/api/types'
 import { RECEIPTS_PER_PAGE } from '~/util/filters'
 import type { Search } from '~/util/path-builder'
@@ -86,8 +87,8 @@ export function useLiveReceipts(request: Search, isFiltered: boolean) {
         wait(NONE)
         return
       }
-      const known = new Set(shown.items.map((row) => row.request_id))
-      const rows = answer.items.filter((row) => !known.has(row.request_id)).toReversed()
+      const known = new Set(shown.items.map(receiptName))
+      const rows = answer.items.filter((row) => !known.has(receiptName(row))).toReversed()
       if (rows.length > 0) wait({ key, rows, isBehind: true })
     }
     const onMissed = () => {

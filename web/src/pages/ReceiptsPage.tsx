@@ -1,6 +1,7 @@
 import { useQuery } from '@tanstack/react-query'
 import { useRouter } from '@tanstack/react-router'
 import { query } from '~/api/queries'
+import { receiptName } from '~/api/receipts'
 import type { ReceiptRow } from '~/api/types'
 import { AggregateStrip } from '~/components/AggregateStrip'
 import { ReceiptFilterBar, noteOnQuery } from '~/components/ReceiptFilterBar'
@@ -47,7 +48,7 @@ export function ReceiptsPage() {
           {(page) =>
             page.items.length > 0 ? (
               <>
-                <DataTable label="Receipts" columns={COLUMNS} rows={page.items} rowKey={(row) => row.request_id} onOpen={open} onPointer={onPointer} isRefreshing={receipts.isPlaceholderData} />
+                <DataTable label="Receipts" columns={COLUMNS} rows={page.items} rowKey={receiptName} onOpen={open} onPointer={onPointer} isRefreshing={receipts.isPlaceholderData} />
                 <Pager shown={page.items.length} total={page.total} nextCursor={page.next_cursor} search={search} noun="receipts" />
               </>
             ) : isFiltered ? (

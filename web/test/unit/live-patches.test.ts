@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { prependReceipts } from '~/api/live-patches'
 import type { Page, ReceiptRow } from '~/api/types'
 
-const rows = (...ids: string[]) => ids.map((id) => ({ request_id: id }) as ReceiptRow)
+const rows = (...ids: string[]) => ids.map((id) => ({ node_id: 'n', request_id: id }) as ReceiptRow)
 const page = (next: string | null, ...ids: string[]): Page<ReceiptRow> => ({ items: rows(...ids), next_cursor: next, total: null })
 const shown = ({ items }: Page<ReceiptRow>) => items.map((row) => row.request_id)
 
@@ -10,7 +10,7 @@ describe('receipts that arrive on the first page', () => {
   it('push rows off, and the next page begins with those', () => {
     const after = prependReceipts(page('b', 'c', 'b'), rows('d', 'e'), 2)
     expect(shown(after)).toEqual(['e', 'd'])
-    expect(after.next_cursor).toBe('d')
+    expect(after.next_cursor).toBe('n/d')
   })
 
   it('leave the next page as it was while all have room', () => {
@@ -20,7 +20,12 @@ describe('receipts that arrive on the first page', () => {
 
   it('make a second page of what was one', () => {
     const after = prependReceipts(page(null, 'b', 'a'), rows('c'), 2)
-    expect([shown(after), after.next_cursor]).toEqual([['c', 'b'], 'b'])
+    expect([shown(after), after.next_cursor]).toEqual([['c', 'b'], 'n/b'])
+  })
+
+  it('are others than those of another node with the same id', () => {
+    const foreign = { node_id: 'other', request_id: 'b' } as ReceiptRow
+    expect(shown(prependReceipts(page('n/a', 'b', 'a'), [...rows('c'), foreign], 9))).toEqual(['b', 'c', 'b', 'a'])
   })
 
   it('that are told after the list was read put no old row on top', () => {

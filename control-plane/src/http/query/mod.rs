@@ -12,14 +12,16 @@ pub mod viewing;
 
 use super::error::ApiError;
 use super::state::HttpState;
+use super::turns;
 use crate::app::queries::QueryError;
 use axum::Router;
+use axum::middleware;
 use axum::routing::{any, get};
 use dgon_protocol::error::ErrorType;
 
 /// The routes of this module, with full paths.
-pub fn routes() -> Router<HttpState> {
-    Router::new()
+pub fn routes(state: &HttpState) -> Router<HttpState> {
+    let pages = Router::new()
         .route("/api/v1/summary", get(summary::summary))
         .route("/api/v1/summary/trends", get(summary::trends))
         .route("/api/v1/regions", get(regions::regions))
@@ -39,6 +41,10 @@ pub fn routes() -> Router<HttpState> {
             "/api/v1/receipts/{request_id}/raw",
             get(receipts::receipt_raw),
         )
+        .route_layer(middleware::from_fn_with_state(state.clone(), turns::layer));
+    // A live socket stays for hours, and asks for nothing that has much to count.
+    Router::new()
+        .merge(pages)
         .route("/api/v1/live", any(live::live))
 }
 

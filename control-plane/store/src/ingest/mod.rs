@@ -139,9 +139,7 @@ impl Store {
             Backend::Sqlite { writer, .. } => {
                 Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?)
             }
-            Backend::Postgres { ingest, .. } => {
-                Tx::Postgres(ingest.begin().await.map_err(failed)?)
-            }
+            Backend::Postgres { ingest, .. } => Tx::Postgres(ingest.begin().await.map_err(failed)?),
         };
         Ok(IngestTx(tx))
     }

@@ -107,7 +107,10 @@ async fn pages_without_end_hold_no_other_reading_and_no_writer_up() {
         }
         // Until they have all connections for pages.
         let moment = Duration::from_millis(300);
-        while tokio::time::timeout(moment, nodes(&store, None)).await.is_ok() {}
+        while tokio::time::timeout(moment, nodes(&store, None))
+            .await
+            .is_ok()
+        {}
         for at_ms in 0..50 {
             assert_eq!(soon(store.user_count()).await.expect("short"), 0);
             let audit = AuditEntry {

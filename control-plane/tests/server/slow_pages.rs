@@ -1,0 +1,70 @@
+//! Pages that count for ever harm who asked for them and nobody else.
+
+#![allow(clippy::expect_used, reason = "helpers of tests fail like tests do")]
+
+use crate::support::{NOW_MS, PASSWORD, Server};
+use dgon_control_plane::accounts::Role;
+use dgon_control_plane::app::{Clock, Settings};
+use dgon_control_plane::http::HttpSettings;
+use dgon_control_plane_store::ReadLimits;
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// From here on a question for nodes of one runtime counts for ever, as a huge table's would.
+const ENDLESS: &str = "ALTER TABLE node_models RENAME TO node_models_before;
+    CREATE VIEW node_models AS
+    WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT (x + 1) % 1000 FROM n)
+    SELECT 'n' AS node_id, 'r' AS runtime, 'm' AS model_id FROM n WHERE x < 0;
+    INSERT INTO nodes (node_id, region, state, state_reason, state_since_ms, agent_version, os, arch, enrolled_at_ms)
+    VALUES ('n', 'r', 'active', 'probe_passed', 1, '1', 'linux', 'x86_64', 1)";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_for_endless_pages_waits_alone_and_is_told() {
+    let limits = ReadLimits {
+        page_within: Duration::from_secs(1),
+        ..ReadLimits::default()
+    };
+    let server = Server::start_reading(
+        limits,
+        Settings::default(),
+        HttpSettings::default(),
+        Clock::manual(NOW_MS),
+    )
+    .await;
+    let greedy = server
+        .signed_in("greedy@example.com", &[Role::Viewer])
+        .await;
+    let mut other = server.signed_in("other@example.com", &[Role::Viewer]).await;
+    let store = &server.state.app.store;
+    store.inspect().execute(ENDLESS).await.expect("view");
+    let mut pages = JoinSet::new();
+    for number in 0..12 {
+        let mut greedy = greedy.clone();
+        pages.spawn(async move {
+            let path = format!("/api/v1/nodes?runtime=r&limit={}", number + 1);
+            greedy.get(&path).await
+        });
+    }
+    while !pages.is_empty() {
+        let nodes = other.get("/api/v1/nodes").await;
+        assert_eq!(nodes.status, StatusCode::OK, "{}", nodes.text);
+        let ready = other.send(other.request(Method::GET, "/readyz")).await;
+        assert_eq!(ready.status, StatusCode::OK, "{}", ready.text);
+        let body = json!({ "email": "other@example.com", "password": PASSWORD });
+        let signed_in = other.post("/api/v1/auth/login", body).await;
+        assert_eq!(signed_in.status, StatusCode::OK, "{}", signed_in.text);
+        while let Some(page) = pages.try_join_next() {
+            let page = page.expect("page");
+            assert_eq!(
+                page.status,
+                StatusCode::SERVICE_UNAVAILABLE,
+                "{}",
+                page.text
+            );
+            assert_eq!(page.error(), "unavailable");
+            assert_eq!(page.header("retry-after"), "5");
+        }
+    }
+}
