@@ -5,7 +5,7 @@
 //! merged and written back. SQLite has one writer; on PostgreSQL an advisory lock, held until the commit, keeps
 //! two processes from overwriting each other's sketches.
 
-use crate::{Store, StoreError, in_tx, on_read};
+use crate::{Scope, Store, StoreError, System, in_tx, on_read};
 use dgon_control_plane_model::rollup::{ReceiptFacts, RowKey, Sums, sum_up};
 use dgon_control_plane_model::sketch::Sketch;
 use dgon_control_plane_model::window::{DayWindow, first_minute};
@@ -221,12 +221,13 @@ pub(crate) async fn apply_on_conn<C: RollupConnection>(
 }
 
 impl Store {
-    /// The rows of a range, oldest first.
+    /// The rows of a range, oldest first. Sums of the whole network are public; a node's are its organisation's.
     ///
     /// # Errors
     /// [`StoreError`] of the statement, or of a row that cannot be read.
     pub async fn rollups_range(
         &self,
+        scope: &Scope,
         range: &RollupRange,
     ) -> Result<Vec<(RowKey, Sums)>, StoreError> {
         let text = match range.region {
@@ -235,7 +236,8 @@ impl Store {
         };
         let node_id = range.node_id.as_deref().unwrap_or_default();
         let rows: Vec<RollupRow> = on_read!(self, conn => {
-            let query = sqlx::query_as(text).bind(node_id).bind(range.from_minute).bind(range.to_minute);
+            let query = sqlx::query_as(text).bind(node_id).bind(range.from_minute).bind(range.to_minute)
+                .bind(scope.is_system()).bind(scope.org_id());
             let query = match &range.region {
                 None => query,
                 Some(region) => query.bind(region),
@@ -250,21 +252,32 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] of the statement, or of a row that cannot be read.
-    pub async fn rollups_day(&self, node_id: &str, minute: i64) -> Result<DayWindow, StoreError> {
+    pub async fn rollups_day(
+        &self,
+        by: System,
+        node_id: &str,
+        minute: i64,
+    ) -> Result<DayWindow, StoreError> {
         let range = RollupRange {
             node_id: Some(node_id.to_owned()),
             region: None,
             from_minute: first_minute(minute),
             to_minute: minute + 1,
         };
-        Ok(DayWindow::of_rows(&self.rollups_range(&range).await?))
+        Ok(DayWindow::of_rows(
+            &self.rollups_range(&by.into(), &range).await?,
+        ))
     }
 
     /// Writes windows beside their nodes, in one transaction.
     ///
     /// # Errors
     /// [`StoreError`] of a statement.
-    pub async fn rollups_set_windows(&self, windows: &[NodeWindow]) -> Result<(), StoreError> {
+    pub async fn rollups_set_windows(
+        &self,
+        _by: System,
+        windows: &[NodeWindow],
+    ) -> Result<(), StoreError> {
         // One order for all who write nodes, so that no two wait for each other.
         let mut windows: Vec<&NodeWindow> = windows.iter().collect();
         windows.sort_unstable_by_key(|window| window.node_id.as_str());
@@ -291,6 +304,7 @@ impl Store {
     /// [`StoreError`] of the statement.
     pub async fn rollups_stale_windows(
         &self,
+        _by: System,
         minute: i64,
         limit: i64,
     ) -> Result<Vec<String>, StoreError> {
@@ -305,7 +319,8 @@ impl Store {
     }
 }
 
-const SELECT_RANGE: &str =
-    "SELECT * FROM rollups WHERE node_id = $1 AND minute >= $2 AND minute < $3 ORDER BY minute";
+const SELECT_RANGE: &str = "SELECT * FROM rollups WHERE node_id = $1 AND minute >= $2 AND minute < $3 \
+     AND ($4 OR node_id = '' OR EXISTS (SELECT 1 FROM nodes n WHERE n.node_id = $1 AND n.org_id = $5)) ORDER BY minute";
 const SELECT_RANGE_REGION: &str = "SELECT * FROM rollups WHERE node_id = $1 AND minute >= $2 AND minute < $3 \
-     AND region = $4 ORDER BY minute";
+     AND ($4 OR node_id = '' OR EXISTS (SELECT 1 FROM nodes n WHERE n.node_id = $1 AND n.org_id = $5)) \
+     AND region = $6 ORDER BY minute";
