@@ -5,7 +5,9 @@ use anyhow::{Context as _, bail};
 use dgon_control_plane_model::lifecycle::{Reason, State};
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::enrolment_tokens::NewEnrolmentToken;
-use dgon_control_plane_store::{Connected, Enrolment, LifecycleChange, NewNode, NewReceipt, Store};
+use dgon_control_plane_store::{
+    Connected, Enrolment, LifecycleChange, NewNode, NewReceipt, Store, System,
+};
 use dgon_protocol::chain::Head;
 use dgon_protocol::frame::{Gpu, Inventory, Model, Runtime};
 use dgon_protocol::id::{NodeId, RequestId};
@@ -132,17 +134,20 @@ async fn node(store: &Store, seed: &Seed, position: u32) -> anyhow::Result<SeedN
     enrol(store, seed, &node_id, region, &key, enrolled_ms).await?;
     let inventory = inventory(runtime, models);
     store
-        .nodes_connected(&[(
-            enrolled_ms,
-            Connected {
-                node_id: &node_id,
-                agent_version: "0.1.0",
-                os: "linux",
-                arch: "x86_64",
-                inventory: &inventory,
-                allow_list: "[]",
-            },
-        )])
+        .nodes_connected(
+            System::of_the_server(),
+            &[(
+                enrolled_ms,
+                Connected {
+                    node_id: &node_id,
+                    agent_version: "0.1.0",
+                    os: "linux",
+                    arch: "x86_64",
+                    inventory: &inventory,
+                    allow_list: "[]",
+                },
+            )],
+        )
         .await?;
     // One in ten waits for its probe; the others serve.
     if position % 10 != 9 {
@@ -155,9 +160,13 @@ async fn node(store: &Store, seed: &Seed, position: u32) -> anyhow::Result<SeedN
             detail: None,
             audit: &AuditEntry::default(),
         };
-        store.node_transitions(&[change]).await?;
+        store
+            .node_transitions(&System::of_the_server().into(), &[change])
+            .await?;
     }
-    let stored = store.node_key_current(&node_id).await?;
+    let stored = store
+        .node_key_current(System::of_the_server(), &node_id)
+        .await?;
     Ok(SeedNode {
         node_key_id: stored.context("an enrolled node has a key")?.id,
         org_id: seed.org_of(&key),
@@ -191,7 +200,11 @@ async fn enrol(
         uses: 1,
     };
     store
-        .enrolment_token_create(&token, &AuditEntry::default())
+        .enrolment_token_create(
+            &System::of_the_server().into(),
+            &token,
+            &AuditEntry::default(),
+        )
         .await?;
     let new = NewNode {
         node_id,
@@ -204,7 +217,10 @@ async fn enrol(
         hardware_hash: None,
         at_ms,
     };
-    match store.enrol(&token_hash, &new).await? {
+    match store
+        .enrol(System::of_the_server(), &token_hash, &new)
+        .await?
+    {
         Enrolment::Enrolled { .. } => Ok(()),
         refused => bail!("{node_id} was not enrolled: {refused:?}"),
     }
@@ -326,7 +342,7 @@ async fn commit(store: &Store, nodes: &[SeedNode], batch: &[Seeded]) -> anyhow::
         .filter(|node| touched.contains(&node.node_key_id))
         .map(|node| (node.node_key_id, node.head))
         .collect();
-    let mut tx = store.ingest_begin().await?;
+    let mut tx = store.ingest_begin(System::of_the_server()).await?;
     let conflicts = tx.insert(&rows).await?;
     if !conflicts.is_empty() {
         bail!(

@@ -1,7 +1,8 @@
 //! Enrolment tokens: made here, shown once, used up by nodes.
 
-use super::{AccountError, Accounts, Origin, Person, Role, secret};
+use super::{AccountError, Accounts, Origin, Person, secret};
 use crate::app::Regions;
+use dgon_control_plane_store::Scope;
 use dgon_control_plane_store::enrolment_tokens::{EnrolmentTokenRow, NewEnrolmentToken};
 
 const TTL_DEFAULT_S: u32 = 60 * 60;
@@ -94,12 +95,14 @@ impl TokenWish {
 }
 
 impl Accounts {
-    /// Makes a token for nodes of `org_id`.
+    /// Makes a token for nodes of `org_id`, which must be in scope.
     ///
     /// # Errors
-    /// [`AccountError::TokenWish`], [`AccountError::Region`] or a fault of the store.
+    /// [`AccountError::TokenWish`], [`AccountError::Region`], [`AccountError::NotFound`] for an organisation out of scope,
+    /// or a fault of the store.
     pub async fn token_create(
         &self,
+        scope: &Scope,
         wish: &TokenWish,
         org_id: &str,
         actor: &str,
@@ -126,7 +129,13 @@ impl Accounts {
             format!("enrolment_token:{id}"),
             origin,
         );
-        self.store.enrolment_token_create(&new, &audit).await?;
+        if !self
+            .store
+            .enrolment_token_create(scope, &new, &audit)
+            .await?
+        {
+            return Err(AccountError::NotFound("organisation"));
+        }
         let row = EnrolmentTokenRow {
             id,
             label: new.label,
@@ -158,11 +167,11 @@ impl Accounts {
         before: Option<(i64, &str)>,
         limit: u32,
     ) -> Result<TokenPage, AccountError> {
-        let org_id = own_org(person);
+        let scope = &person.scope();
         let limit = i64::from(limit.clamp(1, 200));
         let mut rows = self
             .store
-            .enrolment_token_list(org_id, before, limit + 1)
+            .enrolment_token_list(scope, before, limit + 1)
             .await?;
         let has_more = rows.len() as i64 > limit;
         rows.truncate(limit as usize);
@@ -173,13 +182,13 @@ impl Accounts {
         let mut items = Vec::with_capacity(rows.len());
         for row in rows {
             let used_by = if row.uses_left < row.uses_total {
-                self.store.enrolment_token_used_by(&row.id).await?
+                self.store.enrolment_token_used_by(scope, &row.id).await?
             } else {
                 Vec::new()
             };
             items.push(ListedToken { row, used_by });
         }
-        let total = self.store.enrolment_token_count(org_id).await?;
+        let total = self.store.enrolment_token_count(scope).await?;
         Ok(TokenPage { items, next, total })
     }
 
@@ -201,7 +210,7 @@ impl Accounts {
         );
         if self
             .store
-            .enrolment_token_revoke(id, own_org(person), &audit)
+            .enrolment_token_revoke(&person.scope(), id, &audit)
             .await?
         {
             Ok(())
@@ -209,8 +218,4 @@ impl Accounts {
             Err(AccountError::NotFound("enrolment token"))
         }
     }
-}
-
-fn own_org(person: &Person) -> Option<&str> {
-    (!person.has(Role::Admin)).then_some(person.org_id.as_str())
 }

@@ -2,6 +2,7 @@
 
 use super::{AccountError, Accounts, Origin, Person};
 use crate::app::{ANONYMOUS_OVERVIEW, SIGNATURE_VERIFY};
+use dgon_control_plane_store::System;
 use std::collections::BTreeMap;
 
 /// One flag.
@@ -104,7 +105,7 @@ impl Accounts {
     pub async fn flags(&self) -> Result<Flags, AccountError> {
         let mut flags: BTreeMap<&'static str, bool> =
             FLAGS.iter().map(|flag| (flag.name, flag.default)).collect();
-        for (name, enabled) in self.store.flags_changed().await? {
+        for (name, enabled) in self.store.flags_changed(System::of_the_server()).await? {
             if let Some(value) = flags.get_mut(name.as_str()) {
                 *value = enabled;
             }
@@ -115,7 +116,7 @@ impl Accounts {
     /// Sets a flag.
     ///
     /// # Errors
-    /// [`AccountError::NotFound`] for a name that is none, or a fault of the store.
+    /// [`AccountError::NotFound`] for a name that is none and for a person who may set none, or a fault of the store.
     pub async fn flag_set(
         &self,
         person: &Person,
@@ -133,7 +134,10 @@ impl Accounts {
             origin,
         );
         audit.detail = Some(format!("{{\"enabled\":{enabled}}}"));
-        self.store.flag_set(name, enabled, &audit).await?;
+        let scope = person.scope();
+        if !self.store.flag_set(&scope, name, enabled, &audit).await? {
+            return Err(AccountError::NotFound("flag"));
+        }
         self.switches.set(name, enabled);
         Ok(())
     }

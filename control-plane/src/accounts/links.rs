@@ -1,6 +1,7 @@
 //! One-time links: the set-up of the first admin, and sign-in without a password.
 
 use super::{AccountError, Accounts, Email, Origin, Roles, SignedIn, secret};
+use dgon_control_plane_store::System;
 use dgon_control_plane_store::links::{NewLink, SetupDone};
 
 const SETUP_MS: i64 = 24 * 60 * 60 * 1_000;
@@ -52,10 +53,14 @@ impl Accounts {
     /// [`AccountError::NotFound`] or a fault of the store.
     pub async fn sign_in_link(&self, email: Option<&Email>) -> Result<Link, AccountError> {
         let user = match email {
-            Some(email) => self.store.user_by_email(email.as_str()).await?,
+            Some(email) => {
+                self.store
+                    .user_by_email(System::of_the_server(), email.as_str())
+                    .await?
+            }
             None => self
                 .store
-                .user_list()
+                .user_list(System::of_the_server())
                 .await?
                 .into_iter()
                 .find(|user| user.roles.iter().any(|role| role == "admin")),
@@ -85,7 +90,9 @@ impl Accounts {
             expires_at_ms: now_ms + lifetime_ms,
         };
         let audit = self.audit("cli", "link.create", object, &Origin::default());
-        self.store.link_create(&link, &audit).await?;
+        self.store
+            .link_create(System::of_the_server(), &link, &audit)
+            .await?;
         Ok(Link { path, token })
     }
 
@@ -104,14 +111,22 @@ impl Accounts {
         let token_hash = secret::hash(token);
         // The work of hashing is for holders of a link only.
         let now_ms = self.clock.now_ms();
-        if !self.store.link_setup_is_valid(&token_hash, now_ms).await? {
+        if !self
+            .store
+            .link_setup_is_valid(System::of_the_server(), &token_hash, now_ms)
+            .await?
+        {
             return Err(AccountError::LinkInvalid);
         }
         let password_hash = self.hasher.hash(password).await?;
         let user = self.new_user(email, Some(password_hash), &Roles::first_admin())?;
         let object = format!("user:{}", user.user_id);
         let audit = self.audit(&object, "user.setup", object.clone(), origin);
-        match self.store.link_setup(&token_hash, &user, &audit).await? {
+        match self
+            .store
+            .link_setup(System::of_the_server(), &token_hash, &user, &audit)
+            .await?
+        {
             SetupDone::LinkInvalid => Err(AccountError::LinkInvalid),
             SetupDone::Created => self.start(user, "session.setup", origin).await,
         }
@@ -124,10 +139,17 @@ impl Accounts {
     pub async fn redeem(&self, token: &str, origin: &Origin) -> Result<SignedIn, AccountError> {
         let user_id = self
             .store
-            .link_redeem(&secret::hash(token), self.clock.now_ms())
+            .link_redeem(
+                System::of_the_server(),
+                &secret::hash(token),
+                self.clock.now_ms(),
+            )
             .await?
             .ok_or(AccountError::LinkInvalid)?;
-        let user = self.store.user_get(&user_id).await?;
+        let user = self
+            .store
+            .user_get(System::of_the_server(), &user_id)
+            .await?;
         let user = user
             .filter(|user| user.disabled_at_ms.is_none())
             .ok_or(AccountError::LinkInvalid)?;

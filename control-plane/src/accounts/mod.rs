@@ -12,6 +12,7 @@ mod flags;
 mod links;
 mod password;
 mod role;
+mod scope;
 mod secret;
 mod session;
 
@@ -25,9 +26,9 @@ pub use role::{Role, Roles};
 pub use session::{Lifetimes, Person, SignedIn, Tokens};
 
 use crate::app::{App, Clock, Regions, Switches};
-use dgon_control_plane_store::Store;
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::users::{User, UserCreated};
+use dgon_control_plane_store::{Store, System};
 use std::sync::Arc;
 
 /// Organisation of users who were given none.
@@ -91,7 +92,11 @@ impl Accounts {
             format!("user:{}", user.user_id),
             origin,
         );
-        match self.store.user_create(&user, &audit).await? {
+        match self
+            .store
+            .user_create(System::of_the_server(), &user, &audit)
+            .await?
+        {
             UserCreated::Created => Ok(user),
             UserCreated::EmailTaken => Err(AccountError::EmailTaken),
         }
@@ -102,7 +107,7 @@ impl Accounts {
     /// # Errors
     /// A fault of the store.
     pub async fn setup_needed(&self) -> Result<bool, AccountError> {
-        Ok(self.store.user_count().await? == 0)
+        Ok(self.store.user_count(System::of_the_server()).await? == 0)
     }
 
     /// Writes the audit row of a change that another module made.
@@ -119,7 +124,10 @@ impl Accounts {
     ) -> Result<(), AccountError> {
         let mut entry = self.audit(actor, action, object, origin);
         entry.detail = Some(detail.to_string());
-        Ok(self.store.audit_write(&entry).await?)
+        Ok(self
+            .store
+            .audit_write(System::of_the_server(), &entry)
+            .await?)
     }
 
     fn new_user(

@@ -1,6 +1,7 @@
 //! Sessions of people: an access token of minutes and a refresh token that is exchanged at each use.
 
 use super::{AccountError, Accounts, Email, Origin, Role, Roles, secret};
+use dgon_control_plane_store::System;
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::sessions::{Rotation, Session, TokenPair};
 use dgon_control_plane_store::users::User;
@@ -119,7 +120,11 @@ impl Accounts {
         origin: &Origin,
     ) -> Result<SignedIn, AccountError> {
         let user = match Email::parse(email) {
-            Ok(email) => self.store.user_by_email(email.as_str()).await?,
+            Ok(email) => {
+                self.store
+                    .user_by_email(System::of_the_server(), email.as_str())
+                    .await?
+            }
             Err(_) => None,
         };
         let user = user.filter(|user| user.disabled_at_ms.is_none());
@@ -132,7 +137,9 @@ impl Accounts {
                 if let Some(user) = known {
                     let object = format!("user:{}", user.user_id);
                     let entry = self.audit("anonymous", "session.sign_in_failed", object, origin);
-                    self.store.audit_write(&entry).await?;
+                    self.store
+                        .audit_write(System::of_the_server(), &entry)
+                        .await?;
                 }
                 Err(AccountError::WrongCredentials)
             }
@@ -153,7 +160,14 @@ impl Accounts {
         let actor = format!("user:{}", user.user_id);
         let audit = self.audit(&actor, action, format!("session:{family_id}"), origin);
         self.store
-            .session_create(&family_id, &user.user_id, expires_at_ms, &pair, &audit)
+            .session_create(
+                System::of_the_server(),
+                &family_id,
+                &user.user_id,
+                expires_at_ms,
+                &pair,
+                &audit,
+            )
             .await?;
         Ok(SignedIn {
             person: Person::new(user, family_id),
@@ -168,7 +182,11 @@ impl Accounts {
     pub async fn person(&self, access: &str) -> Result<Option<Person>, AccountError> {
         let session = self
             .store
-            .session_by_access(&secret::hash(access), self.clock.now_ms())
+            .session_by_access(
+                System::of_the_server(),
+                &secret::hash(access),
+                self.clock.now_ms(),
+            )
             .await?;
         Ok(session.map(Person::from))
     }
@@ -187,6 +205,7 @@ impl Accounts {
         let rotation = self
             .store
             .session_rotate(
+                System::of_the_server(),
                 &secret::hash(refresh),
                 &pair,
                 self.lifetimes.grace_ms,
@@ -222,12 +241,20 @@ impl Accounts {
         refresh: Option<&str>,
         origin: &Origin,
     ) -> Result<(), AccountError> {
-        let family_id = match (person, refresh) {
-            (Some(person), _) => Some(person.family_id.clone()),
-            (None, Some(refresh)) => self.store.session_family_of(&secret::hash(refresh)).await?,
+        let ended = match (person, refresh) {
+            (Some(person), _) => Some((person.own(), person.family_id.clone())),
+            (None, Some(refresh)) => {
+                let by = System::of_the_server();
+                // Whoever has the token may end what it belongs to.
+                let family_id = self
+                    .store
+                    .session_family_of(by, &secret::hash(refresh))
+                    .await?;
+                family_id.map(|family_id| (by.into(), family_id))
+            }
             (None, None) => None,
         };
-        if let Some(family_id) = family_id {
+        if let Some((scope, family_id)) = ended {
             let actor = person.map_or_else(|| "anonymous".to_owned(), Person::audit_name);
             let audit = self.audit(
                 &actor,
@@ -236,7 +263,7 @@ impl Accounts {
                 origin,
             );
             self.store
-                .session_revoke(&family_id, "sign_out", &audit)
+                .session_revoke(&scope, &family_id, "sign_out", &audit)
                 .await?;
         }
         Ok(())

@@ -7,7 +7,7 @@ use super::App;
 use crate::bus::Event as BusEvent;
 use dgon_control_plane_model::lifecycle::{Event, Reason, State, Transition, transition};
 use dgon_control_plane_store::audit::AuditEntry;
-use dgon_control_plane_store::{LifecycleChange, NodeState, StoreError};
+use dgon_control_plane_store::{LifecycleChange, NodeState, Scope, StoreError, System};
 use dgon_protocol::frame::{LifecycleStatus, NodeStatus};
 use dgon_protocol::id::NodeId;
 use std::collections::HashMap;
@@ -157,12 +157,13 @@ impl Lifecycles {
 
 impl App {
     /// Something happened to a node: applies the table, writes the change, tells everybody. `None` when the
-    /// table says that nothing changes, or there is no such node.
+    /// table says that nothing changes, or there is no such node in scope.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn node_event(
         &self,
+        scope: &Scope,
         node_id: &NodeId,
         event: Event,
         cause: Cause<'_>,
@@ -170,7 +171,7 @@ impl App {
         for attempt in 0..TRIES {
             let known = match self.lifecycles.get(node_id) {
                 Some(life) if attempt == 0 => Some((life.state, life.reason)),
-                _ => match self.store.node_get(node_id).await? {
+                _ => match self.store.node_get(scope, node_id).await? {
                     Some(row) => Some(row.lifecycle()?),
                     None => None,
                 },
@@ -189,7 +190,7 @@ impl App {
                 detail: cause.detail,
                 audit: &cause.audit(node_id, old.0, next, at_ms),
             };
-            if self.store.node_transitions(&[change]).await? == [true] {
+            if self.store.node_transitions(scope, &[change]).await? == [true] {
                 self.node_changed(node_id, old, next);
                 return Ok(Some(next));
             }
@@ -201,7 +202,8 @@ impl App {
 
     /// Another process changed a node: memory follows the database.
     pub(crate) async fn lifecycle_read(&self, node_id: &NodeId) -> Result<(), StoreError> {
-        if let Some(row) = self.store.node_get(node_id).await? {
+        let scope = Scope::from(System::of_the_server());
+        if let Some(row) = self.store.node_get(&scope, node_id).await? {
             let (state, reason) = row.lifecycle()?;
             let known = self.lifecycles.get(node_id);
             if known.is_none_or(|life| (life.state, life.reason) != (state, reason)) {

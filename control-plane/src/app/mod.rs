@@ -5,6 +5,7 @@
 mod attention;
 mod bodies;
 mod clock;
+mod enrolment;
 mod guard;
 mod lifecycle;
 mod master_key;
@@ -16,7 +17,6 @@ mod regions;
 mod sessions;
 mod settings;
 mod switches;
-pub mod viewer;
 pub mod views;
 mod windows;
 
@@ -41,7 +41,7 @@ use crate::live::Hub;
 use crate::presence::Presence;
 use crate::supervisor::Supervisor;
 use dgon_control_plane_model::lifecycle::State;
-use dgon_control_plane_store::{Store, StoreError};
+use dgon_control_plane_store::{Store, StoreError, System};
 use dgon_protocol::frame::{Heartbeat, ProbeResult};
 use dgon_protocol::id::NodeId;
 use dgon_protocol::receipt::{Fields, Source};
@@ -122,10 +122,10 @@ impl App {
     /// # Errors
     /// [`StoreError`].
     pub async fn load(&self) -> Result<(), StoreError> {
-        for (name, enabled) in self.store.flags_changed().await? {
+        for (name, enabled) in self.store.flags_changed(System::of_the_server()).await? {
             self.switches.set(&name, enabled);
         }
-        let states = self.store.node_states().await?;
+        let states = self.store.node_states(System::of_the_server()).await?;
         self.lifecycles.replace(states, self.clock.mono_ms());
         for (node_id, _) in self.lifecycles.all() {
             self.attention.look_at(&node_id);

@@ -1,7 +1,7 @@
 //! Who a node is to ingest and to node HTTP: its key, and its HMAC secret.
 
 use super::App;
-use dgon_control_plane_store::StoreError;
+use dgon_control_plane_store::{Scope, StoreError, System};
 use dgon_protocol::id::NodeId;
 use dgon_protocol::key::PublicKey;
 use std::collections::HashMap;
@@ -70,7 +70,11 @@ impl App {
         if let Some(secret) = self.secrets.lock().get(node_id) {
             return Ok(Some(Arc::clone(secret)));
         }
-        let Some(sealed) = self.store.node_secret(node_id).await? else {
+        let Some(sealed) = self
+            .store
+            .node_secret(System::of_the_server(), node_id)
+            .await?
+        else {
             return Ok(None);
         };
         match self.master_key.open(node_id.as_str(), &sealed) {
@@ -97,9 +101,10 @@ impl App {
         node_id: &NodeId,
         session_id: Option<String>,
     ) -> Result<Option<NodeSession>, StoreError> {
+        let scope = Scope::from(System::of_the_server());
         let mut current = None;
         let mut former = Vec::new();
-        for key in self.store.node_keys(node_id).await? {
+        for key in self.store.node_keys(&scope, node_id).await? {
             match key.valid_to_ms {
                 None => current = Some(key),
                 Some(valid_to_ms) => former.push(FormerKey {
@@ -114,7 +119,7 @@ impl App {
         let Some(key) = current else {
             return Ok(None);
         };
-        let Some(row) = self.store.node_get(node_id).await? else {
+        let Some(row) = self.store.node_get(&scope, node_id).await? else {
             return Ok(None);
         };
         Ok(Some(NodeSession {

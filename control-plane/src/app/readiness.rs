@@ -7,7 +7,7 @@
 //! the same queue as every other writer, so it finds out what a receipt would, and takes nobody's place.
 
 use super::App;
-use dgon_control_plane_store::StoreError;
+use dgon_control_plane_store::{StoreError, System};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -160,7 +160,10 @@ impl App {
             self.readiness.write.ask(limits, || {
                 let app = Arc::clone(self);
                 async move {
-                    let tried = app.store.try_write(app.clock.now_ms()).await;
+                    let tried = app
+                        .store
+                        .try_write(System::of_the_server(), app.clock.now_ms())
+                        .await;
                     found("written", tried.map(|()| true))
                 }
             }),

@@ -6,7 +6,7 @@
 use dgon_control_plane_model::rollup::minute_of;
 use dgon_control_plane_model::window::{DayWindow, first_minute};
 use dgon_control_plane_store::rollups::NodeWindow;
-use dgon_control_plane_store::{Store, StoreError};
+use dgon_control_plane_store::{Store, StoreError, System};
 use dgon_protocol::id::NodeId;
 use dgon_protocol::receipt::{Fields, Status};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -104,7 +104,9 @@ impl Windows {
             // It leaves the line when it is read: who waits for this may give up in between.
             let next = self.lock().to_load.order.front().cloned();
             let Some(node_id) = next else { return Ok(()) };
-            let day = store.rollups_day(node_id.as_str(), minute_of(now_ms)).await;
+            let day = store
+                .rollups_day(System::of_the_server(), node_id.as_str(), minute_of(now_ms))
+                .await;
             let mut state = self.lock();
             match day {
                 Ok(day) => {

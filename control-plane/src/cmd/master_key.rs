@@ -5,7 +5,7 @@
 
 use super::failure::Failure;
 use crate::app::{MasterKey, MasterKeyError};
-use dgon_control_plane_store::Store;
+use dgon_control_plane_store::{Store, System};
 use std::path::Path;
 
 const FINGERPRINT: &str = "master_key_fingerprint";
@@ -31,10 +31,16 @@ pub(super) async fn key_of(
     now_ms: i64,
 ) -> Result<MasterKey, Failure> {
     let path = || MasterKey::path(data_dir);
-    let known = store.installation_value(FINGERPRINT).await?;
+    let known = store
+        .installation_value(System::of_the_server(), FINGERPRINT)
+        .await?;
     let secrets = match known {
         Some(_) => Vec::new(),
-        None => store.node_secrets_some(TRIED).await?,
+        None => {
+            store
+                .node_secrets_some(System::of_the_server(), TRIED)
+                .await?
+        }
     };
     let key = match MasterKey::load(data_dir)? {
         Some(key) => key,
@@ -48,7 +54,12 @@ pub(super) async fn key_of(
         Some(known) => known,
         None if secrets.is_empty() || secrets.iter().any(opens) => {
             store
-                .installation_claim(FINGERPRINT, &key.fingerprint(), now_ms)
+                .installation_claim(
+                    System::of_the_server(),
+                    FINGERPRINT,
+                    &key.fingerprint(),
+                    now_ms,
+                )
                 .await?
         }
         None => return Err(MasterKeyError::Foreign { path: path() }.into()),
@@ -86,7 +97,11 @@ mod tests {
             uses: 1,
         };
         store
-            .enrolment_token_create(&token, &AuditEntry::default())
+            .enrolment_token_create(
+                &System::of_the_server().into(),
+                &token,
+                &AuditEntry::default(),
+            )
             .await
             .expect("token");
         let node = NewNode {
@@ -100,7 +115,10 @@ mod tests {
             hardware_hash: None,
             at_ms: 10,
         };
-        let enrolled = store.enrol(&token.token_hash, &node).await.expect("enrol");
+        let enrolled = store
+            .enrol(System::of_the_server(), &token.token_hash, &node)
+            .await
+            .expect("enrol");
         assert!(
             matches!(enrolled, Enrolment::Enrolled { .. }),
             "{enrolled:?}"
@@ -124,7 +142,7 @@ mod tests {
             key_of(&store, other.path(), 1).await.is_err(),
             "a key that opens nothing"
         );
-        let known = || store.installation_value(FINGERPRINT);
+        let known = || store.installation_value(System::of_the_server(), FINGERPRINT);
         assert_eq!(
             known().await.expect("read"),
             None,

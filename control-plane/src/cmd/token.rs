@@ -4,6 +4,7 @@ use super::failure::Failure;
 use super::{Common, open};
 use crate::accounts::{Accounts, DEFAULT_ORG, Origin, PasswordHasher, TokenWish};
 use crate::http::account::tokens::EnrolmentTokenCreated;
+use dgon_control_plane_store::System;
 
 const ACTOR: &str = "cli";
 
@@ -47,7 +48,13 @@ pub(super) async fn run(common: &Common, command: Command) -> Result<(), Failure
         ttl_s: Some(ttl),
     };
     let issued = accounts
-        .token_create(&wish, DEFAULT_ORG, ACTOR, &Origin::default())
+        .token_create(
+            &System::of_the_server().into(),
+            &wish,
+            DEFAULT_ORG,
+            ACTOR,
+            &Origin::default(),
+        )
         .await?;
     let created = EnrolmentTokenCreated::from(issued);
     if json {

@@ -7,7 +7,7 @@ use super::verify::{Checked, Verified};
 use super::{Fate, Outcome, ReceiptVerdict, Submission};
 use crate::app::{App, DayFact, NodeSession};
 use crate::bus::{CommittedReceipt, Event};
-use dgon_control_plane_store::{Fault, StoreError};
+use dgon_control_plane_store::{Fault, StoreError, System};
 use dgon_protocol::frame::{Ack, ToAgent};
 use dgon_protocol::id::NodeId;
 use futures_util::FutureExt as _;
@@ -203,7 +203,7 @@ impl Committer {
         overdue: &[i64],
         now_ms: i64,
     ) -> Result<Written, StoreError> {
-        let mut tx = self.app.store.ingest_begin().await?;
+        let mut tx = self.app.store.ingest_begin(System::of_the_server()).await?;
         let time = self.time(now_ms);
         let plan = Plan::new(&mut tx, batch, &self.held, self.unplaced.clone(), time);
         let written = plan.write(overdue).await?;

@@ -8,7 +8,7 @@ use super::commit::Committer;
 use super::plan::{Plan, Written};
 use super::verify::{Checked, Refused};
 use super::{IngestError, Submission};
-use dgon_control_plane_store::{Fault, StoreError};
+use dgon_control_plane_store::{Fault, StoreError, System};
 use dgon_protocol::error::ErrorType;
 use std::time::Duration;
 
@@ -173,7 +173,7 @@ impl Committer {
     }
 
     async fn passes(&self, submission: &Submission, items: usize) -> Result<bool, StoreError> {
-        let mut tx = self.app.store.ingest_begin().await?;
+        let mut tx = self.app.store.ingest_begin(System::of_the_server()).await?;
         let time = self.time(self.app.clock.now_ms());
         let one = std::slice::from_ref(submission);
         let plan = Plan::new(&mut tx, one, &self.held, self.unplaced.clone(), time);

@@ -8,6 +8,7 @@ use super::wire::{End, Reader, Writer};
 use crate::app::{App, NodeSession};
 use crate::bus::Event;
 use crate::presence::{AgentInfo, Report};
+use dgon_control_plane_store::System;
 use dgon_protocol::auth;
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::{
@@ -205,7 +206,10 @@ async fn newest_receipt(
         return Ok(None);
     }
     let from_seq = i64::try_from(next_seq).unwrap_or(i64::MAX);
-    let stored = app.store.newest_receipt(node.node_key_id, from_seq).await;
+    let stored = app
+        .store
+        .newest_receipt(System::of_the_server(), node.node_key_id, from_seq)
+        .await;
     Ok(stored
         .map_err(|error| End::store(&error))?
         .and_then(|bytes| String::from_utf8(bytes).ok())

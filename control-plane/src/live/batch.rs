@@ -1,6 +1,6 @@
 //! What the hub hands to all sessions at once.
 
-use crate::app::viewer::Viewer;
+use dgon_control_plane_store::Scope;
 
 /// What a browser can ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
@@ -23,11 +23,11 @@ pub(super) struct Item {
 }
 
 impl Item {
-    /// Whether this viewer may see it. The summary is everybody's.
-    pub(super) fn is_for(&self, viewer: &Viewer) -> bool {
+    /// Whether it is in scope. The summary is everybody's.
+    pub(super) fn is_for(&self, scope: &Scope) -> bool {
         match self.topic {
             Topic::Summary => true,
-            Topic::Nodes | Topic::Receipts => viewer.owns(self.org_id.as_deref()),
+            Topic::Nodes | Topic::Receipts => scope.owns(self.org_id.as_deref()),
         }
     }
 }

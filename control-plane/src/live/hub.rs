@@ -7,6 +7,7 @@ use crate::app::App;
 use crate::app::queries::QueryError;
 use crate::app::views::{HeartbeatEvent, ReceiptRow, Summary};
 use crate::bus::{Event, RecvError};
+use dgon_control_plane_store::{Scope, System};
 use dgon_protocol::id::NodeId;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -152,7 +153,7 @@ impl Task {
             });
         }
         for node_id in &due.nodes {
-            if let Some((row, org_id)) = self.app.node_row_with_org(node_id).await? {
+            if let Some((row, org_id)) = self.app.node_row_with_org(&everybodys(), node_id).await? {
                 self.orgs.insert(node_id.clone(), org_id.clone());
                 batch.items.push(Item {
                     kind: "node",
@@ -205,7 +206,7 @@ impl Task {
         if let Some(org_id) = self.orgs.get(node_id) {
             return Ok(org_id.clone());
         }
-        let row = self.app.node_row_with_org(node_id).await?;
+        let row = self.app.node_row_with_org(&everybodys(), node_id).await?;
         let org_id = row.and_then(|(_, org_id)| org_id);
         if self.orgs.len() >= ORGS_KEPT {
             self.orgs.clear();
@@ -213,6 +214,11 @@ impl Task {
         self.orgs.insert(node_id.clone(), org_id.clone());
         Ok(org_id)
     }
+}
+
+/// What the hub reads it reads once for all sessions; each is told what is in its own scope ([`Item::is_for`]).
+fn everybodys() -> Scope {
+    Scope::from(System::of_the_server())
 }
 
 async fn sleep_until(deadline: Option<Instant>) {

@@ -5,11 +5,12 @@ use super::frame::{
     self, CLOSE_SIGN_IN, CLOSE_SLOW, FromBrowser, Hello, Missed, Subscribed, envelope, json,
 };
 use super::hub::Hub;
+use crate::accounts::Person;
 use crate::app::App;
 use crate::app::queries::{PAGE_MAX, QueryError, ReceiptQuery};
-use crate::app::viewer::Viewer;
 use crate::app::views::time;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use dgon_control_plane_store::Scope;
 use futures_util::SinkExt as _;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -38,11 +39,11 @@ const SINCE_MAX_MS: i64 = 3_600_000;
 #[derive(Debug, Clone)]
 pub struct Access {
     /// Whose rows.
-    pub viewer: Viewer,
+    pub scope: Scope,
     /// What `hello` says of it.
     pub role: &'static str,
-    /// The sign-in that must last; `None` for a stranger.
-    pub family_id: Option<String>,
+    /// Whose sign-in must last; `None` for a stranger.
+    pub person: Option<Person>,
 }
 
 /// Why a socket ends.
@@ -149,17 +150,21 @@ impl Session {
         }
         let before = self.seq;
         for item in &batch.items {
-            if self.topics.contains(&item.topic) && item.is_for(&self.access.viewer) {
+            if self.topics.contains(&item.topic) && item.is_for(&self.access.scope) {
                 self.feed(item.kind, &item.data).await?;
             }
         }
         let shows_receipts =
-            self.topics.contains(&Topic::Receipts) && self.access.viewer.receipts().is_some();
+            self.topics.contains(&Topic::Receipts) && !self.access.scope.is_stranger();
         if batch.receipts_left_out > 0 && shows_receipts {
             // How many of them are of one org nobody counted.
             let missed = Missed {
                 topic: "receipts",
-                count: (self.access.viewer == Viewer::All).then_some(batch.receipts_left_out),
+                count: self
+                    .access
+                    .scope
+                    .is_system()
+                    .then_some(batch.receipts_left_out),
             };
             self.feed("missed", &json(&missed)).await?;
         }
@@ -223,7 +228,7 @@ impl Session {
     /// Shows the receipts that a reconnecting browser missed, once, or says that they are too many.
     async fn resume(&mut self, since_ms: i64) -> Result<(), End> {
         self.has_resumed = true;
-        if !self.topics.contains(&Topic::Receipts) || self.access.viewer.receipts().is_none() {
+        if !self.topics.contains(&Topic::Receipts) || self.access.scope.is_stranger() {
             return Ok(());
         }
         let is_recent = self.app.clock.now_ms().saturating_sub(since_ms) <= SINCE_MAX_MS;
@@ -234,7 +239,7 @@ impl Session {
         };
         let page = match is_recent {
             true => {
-                let page = self.app.receipts_page(&self.access.viewer, &query).await;
+                let page = self.app.receipts_page(&self.access.scope, &query).await;
                 Some(page.map_err(|error| faulty(&error))?)
             }
             false => None,
@@ -266,14 +271,17 @@ impl Session {
     }
 
     async fn recheck(&mut self) -> Result<(), End> {
-        let Some(family_id) = &self.access.family_id else {
+        let Some(person) = &self.access.person else {
             return match self.app.switches.anonymous_overview() {
                 true => Ok(()),
                 false => Err(End::Close(CLOSE_SIGN_IN, "the overview is shut; sign in")),
             };
         };
         let now_ms = self.app.clock.now_ms();
-        match self.app.store.session_is_live(family_id, now_ms).await {
+        let own = person.own();
+        let store = &self.app.store;
+        let live = store.session_is_live(&own, &person.family_id, now_ms);
+        match live.await {
             Ok(true) => Ok(()),
             Ok(false) => Err(End::Close(
                 CLOSE_SIGN_IN,

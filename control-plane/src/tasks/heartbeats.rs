@@ -4,7 +4,7 @@
 
 use crate::app::App;
 use crate::presence::UnwrittenReport;
-use dgon_control_plane_store::{Connected, Fault, NewHeartbeat, StoreError};
+use dgon_control_plane_store::{Connected, Fault, NewHeartbeat, StoreError, System};
 use std::sync::Arc;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -89,7 +89,9 @@ async fn write_report_batch(app: &App, reports: &[UnwrittenReport]) -> Result<()
             (report.connected_at_ms, row)
         })
         .collect();
-    app.store.nodes_connected(&rows).await
+    app.store
+        .nodes_connected(System::of_the_server(), &rows)
+        .await
 }
 
 /// Writes heartbeats. They hold numbers and JSON alone, so no node's can fail the others'.
@@ -105,7 +107,11 @@ async fn write(app: &App) {
                 keep_raw: beat.keep_raw,
             })
             .collect();
-        if let Err(error) = app.store.heartbeats_write(&beats).await {
+        if let Err(error) = app
+            .store
+            .heartbeats_write(System::of_the_server(), &beats)
+            .await
+        {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 "heartbeats not written; they are tried again"

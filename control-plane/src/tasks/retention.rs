@@ -6,9 +6,9 @@
 
 use crate::app::App;
 use dgon_control_plane_model::rollup::minute_of;
-use dgon_control_plane_store::StoreError;
 use dgon_control_plane_store::retention::{RULES, Rule, Step};
 use dgon_control_plane_store::rollups_fold::HOUR_MINUTES;
+use dgon_control_plane_store::{StoreError, System};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
@@ -79,7 +79,7 @@ impl Retention {
             let (periods, now_ms) = (&self.app.settings.retention, self.app.clock.now_ms());
             let store = &self.app.store;
             let step = store
-                .retention_expire(rule, periods, now_ms, self.rows)
+                .retention_expire(System::of_the_server(), rule, periods, now_ms, self.rows)
                 .await?;
             if step.rows == 0 {
                 return Ok(());
@@ -92,9 +92,18 @@ impl Retention {
         let days = i64::from(self.app.settings.retention.minutes_days);
         let kept = Duration::from_secs(86_400).as_millis() as i64;
         let before = minute_of(self.app.clock.now_ms() - days * kept);
-        while let Some(hour) = self.app.store.rollups_hour(self.folded_to, before).await? {
+        while let Some(hour) = self
+            .app
+            .store
+            .rollups_hour(System::of_the_server(), self.folded_to, before)
+            .await?
+        {
             loop {
-                let step = self.app.store.rollups_fold(hour, FOLD_NODES).await?;
+                let step = self
+                    .app
+                    .store
+                    .rollups_fold(System::of_the_server(), hour, FOLD_NODES)
+                    .await?;
                 if step.rows == 0 {
                     break;
                 }

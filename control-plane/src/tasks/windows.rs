@@ -7,8 +7,8 @@ use crate::app::App;
 use crate::bus::Event;
 use dgon_control_plane_model::rollup::minute_of;
 use dgon_control_plane_model::window::HOUR_MINUTES;
-use dgon_control_plane_store::StoreError;
 use dgon_control_plane_store::rollups::NodeWindow;
+use dgon_control_plane_store::{StoreError, System};
 use dgon_protocol::id::NodeId;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,7 +56,11 @@ async fn write(app: &App, now_ms: i64) -> Result<(), StoreError> {
         if windows.is_empty() {
             break;
         }
-        if let Err(error) = app.store.rollups_set_windows(&windows).await {
+        if let Err(error) = app
+            .store
+            .rollups_set_windows(System::of_the_server(), &windows)
+            .await
+        {
             app.windows.not_written(&windows);
             return Err(error);
         }
@@ -71,16 +75,25 @@ async fn shrink(app: &App, now_ms: i64) -> Result<(), StoreError> {
     // Days in memory are written anew when an hour begins, so these are others.
     let old = minute - minute.rem_euclid(HOUR_MINUTES);
     let mut windows = Vec::new();
-    for node_id in app.store.rollups_stale_windows(old, STALE).await? {
+    for node_id in app
+        .store
+        .rollups_stale_windows(System::of_the_server(), old, STALE)
+        .await?
+    {
         if NodeId::parse(node_id.as_str()).is_ok_and(|node_id| app.windows.has(&node_id)) {
             // It is about to be written.
             continue;
         }
-        let day = app.store.rollups_day(&node_id, minute).await?;
+        let day = app
+            .store
+            .rollups_day(System::of_the_server(), &node_id, minute)
+            .await?;
         windows.push(NodeWindow::of(&node_id, minute, &day));
     }
     if !windows.is_empty() {
-        app.store.rollups_set_windows(&windows).await?;
+        app.store
+            .rollups_set_windows(System::of_the_server(), &windows)
+            .await?;
         tell(app, &windows);
     }
     Ok(())

@@ -3,7 +3,7 @@
 //! A mutation takes an [`AuditEntry`] and writes it in its own transaction, so that neither exists without the
 //! other.
 
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, System};
 
 /// One row to write.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Query`].
-    pub async fn audit_write(&self, entry: &AuditEntry) -> Result<(), StoreError> {
+    pub async fn audit_write(&self, _by: System, entry: &AuditEntry) -> Result<(), StoreError> {
         crate::on_write!(self, pool => {
             audit_on!(pool, entry, "audit.write");
         });

@@ -4,7 +4,7 @@
 //! or not at all, so a token of `n` uses enrols exactly `n` nodes whatever races.
 
 use crate::audit::{AuditEntry, audit_on};
-use crate::{Store, StoreError, in_tx};
+use crate::{Store, StoreError, System, in_tx};
 use dgon_control_plane_model::lifecycle::{Reason, State};
 use dgon_protocol::id::NodeId;
 use dgon_protocol::key::PublicKey;
@@ -68,6 +68,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn enrol(
         &self,
+        _by: System,
         token_hash: &[u8; 32],
         node: &NewNode<'_>,
     ) -> Result<Enrolment, StoreError> {
@@ -152,6 +153,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn enrol_again(
         &self,
+        _by: System,
         token_hash: &[u8; 32],
         node: &NewNode<'_>,
     ) -> Result<Enrolment, StoreError> {
@@ -210,6 +212,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn enrolment_token_working(
         &self,
+        _by: System,
         token_hash: &[u8; 32],
         now_ms: i64,
     ) -> Result<Option<WorkingToken>, StoreError> {

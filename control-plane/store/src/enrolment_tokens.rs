@@ -1,7 +1,7 @@
 //! Making, listing and revoking enrolment tokens. What uses them up is with the nodes.
 
 use crate::audit::{AuditEntry, audit_on};
-use crate::{Store, StoreError};
+use crate::{Scope, Store, StoreError};
 
 /// A token to keep.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,20 +52,22 @@ pub struct EnrolmentTokenRow {
 }
 
 impl Store {
-    /// Keeps a token.
+    /// Keeps a token, if it is one of the scope; whether it is.
     ///
     /// # Errors
     /// [`StoreError::Query`].
     pub async fn enrolment_token_create(
         &self,
+        scope: &Scope,
         token: &NewEnrolmentToken,
         audit: &AuditEntry,
-    ) -> Result<(), StoreError> {
-        crate::in_tx!(self, "enrolment_token.create", tx => {
-            sqlx::query(
+    ) -> Result<bool, StoreError> {
+        Ok(crate::in_tx!(self, "enrolment_token.create", tx => {
+            let kept = sqlx::query(
                 "INSERT INTO enrolment_tokens (id, token_hash, label, region, org_id, created_by, \
                  created_at_ms, expires_at_ms, uses_total, uses_left) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)",
+                 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $9 \
+                 WHERE ($10 OR $5 = $11) AND (CAST($12 AS TEXT) IS NULL OR $6 = $12)",
             )
             .bind(&token.id)
             .bind(token.token_hash.as_slice())
@@ -76,22 +78,28 @@ impl Store {
             .bind(token.created_at_ms)
             .bind(token.expires_at_ms)
             .bind(token.uses)
+            .bind(scope.is_system())
+            .bind(scope.org_id())
+            .bind(scope.maker())
             .execute(&mut *tx)
             .await
-            .map_err(StoreError::query("enrolment_token.create"))?;
+            .map_err(StoreError::query("enrolment_token.create"))?
+            .rows_affected();
+            if kept == 0 {
+                return Ok(false);
+            }
             audit_on!(&mut *tx, audit, "enrolment_token.create");
-        });
-        Ok(())
+            true
+        }))
     }
 
-    /// Tokens of one organisation or of all, newest first, at most `limit` of those made before
-    /// `(before_ms, before_id)`.
+    /// The tokens in scope, newest first, at most `limit` of those made before `(before_ms, before_id)`.
     ///
     /// # Errors
     /// [`StoreError::Query`].
     pub async fn enrolment_token_list(
         &self,
-        org_id: Option<&str>,
+        scope: &Scope,
         before: Option<(i64, &str)>,
         limit: i64,
     ) -> Result<Vec<EnrolmentTokenRow>, StoreError> {
@@ -99,11 +107,13 @@ impl Store {
         crate::on_page!(self, pool => sqlx::query_as(
                 "SELECT id, label, region, org_id, created_by, created_at_ms, expires_at_ms, uses_total, \
                  uses_left, revoked_at_ms FROM enrolment_tokens \
-                 WHERE (CAST($1 AS TEXT) IS NULL OR org_id = $1) \
-                 AND (created_at_ms < $2 OR (created_at_ms = $2 AND id < $3)) \
-                 ORDER BY created_at_ms DESC, id DESC LIMIT $4",
+                 WHERE ($1 OR org_id = $2) AND (CAST($3 AS TEXT) IS NULL OR created_by = $3) \
+                 AND (created_at_ms < $4 OR (created_at_ms = $4 AND id < $5)) \
+                 ORDER BY created_at_ms DESC, id DESC LIMIT $6",
             )
-            .bind(org_id)
+            .bind(scope.is_system())
+            .bind(scope.org_id())
+            .bind(scope.maker())
             .bind(before_ms)
             .bind(before_id)
             .bind(limit)
@@ -112,54 +122,68 @@ impl Store {
             .map_err(StoreError::query("enrolment_token.list")))
     }
 
-    /// How many tokens one organisation or all have.
+    /// How many tokens are in scope.
     ///
     /// # Errors
     /// [`StoreError::Query`].
-    pub async fn enrolment_token_count(&self, org_id: Option<&str>) -> Result<i64, StoreError> {
+    pub async fn enrolment_token_count(&self, scope: &Scope) -> Result<i64, StoreError> {
         let (count,): (i64,) = crate::on_page!(self, pool => sqlx::query_as(
-                "SELECT COUNT(*) FROM enrolment_tokens WHERE CAST($1 AS TEXT) IS NULL OR org_id = $1",
+                "SELECT COUNT(*) FROM enrolment_tokens \
+                 WHERE ($1 OR org_id = $2) AND (CAST($3 AS TEXT) IS NULL OR created_by = $3)",
             )
-            .bind(org_id)
+            .bind(scope.is_system())
+            .bind(scope.org_id())
+            .bind(scope.maker())
             .fetch_one(pool)
             .await
             .map_err(StoreError::query("enrolment_token.count"))?);
         Ok(count)
     }
 
-    /// The nodes that a token enrolled, by id, at most 1,000.
+    /// The nodes that a token in scope enrolled, by id, at most 1,000.
     ///
     /// # Errors
     /// [`StoreError::Query`].
-    pub async fn enrolment_token_used_by(&self, id: &str) -> Result<Vec<String>, StoreError> {
+    pub async fn enrolment_token_used_by(
+        &self,
+        scope: &Scope,
+        id: &str,
+    ) -> Result<Vec<String>, StoreError> {
         let rows: Vec<(String,)> = crate::on_page!(self, pool => sqlx::query_as(
-                "SELECT node_id FROM nodes WHERE token_id = $1 ORDER BY node_id LIMIT 1000",
+                "SELECT n.node_id FROM nodes n JOIN enrolment_tokens t ON t.id = n.token_id WHERE n.token_id = $1 \
+                 AND ($2 OR t.org_id = $3) AND (CAST($4 AS TEXT) IS NULL OR t.created_by = $4) \
+                 ORDER BY n.node_id LIMIT 1000",
             )
             .bind(id)
+            .bind(scope.is_system())
+            .bind(scope.org_id())
+            .bind(scope.maker())
             .fetch_all(pool)
             .await
             .map_err(StoreError::query("enrolment_token.used_by"))?);
         Ok(rows.into_iter().map(|(node_id,)| node_id).collect())
     }
 
-    /// Revokes a token of one organisation or of any. `false` when there is none; revoking twice is no fault.
+    /// Revokes a token in scope. `false` when there is none; revoking twice is no fault.
     ///
     /// # Errors
     /// [`StoreError::Query`].
     pub async fn enrolment_token_revoke(
         &self,
+        scope: &Scope,
         id: &str,
-        org_id: Option<&str>,
         audit: &AuditEntry,
     ) -> Result<bool, StoreError> {
         Ok(crate::in_tx!(self, "enrolment_token.revoke", tx => {
             let found = sqlx::query(
                 "UPDATE enrolment_tokens SET revoked_at_ms = COALESCE(revoked_at_ms, $2) \
-                 WHERE id = $1 AND (CAST($3 AS TEXT) IS NULL OR org_id = $3)",
+                 WHERE id = $1 AND ($3 OR org_id = $4) AND (CAST($5 AS TEXT) IS NULL OR created_by = $5)",
             )
             .bind(id)
             .bind(audit.at_ms)
-            .bind(org_id)
+            .bind(scope.is_system())
+            .bind(scope.org_id())
+            .bind(scope.maker())
             .execute(&mut *tx)
             .await
             .map_err(StoreError::query("enrolment_token.revoke"))?

@@ -1,7 +1,7 @@
 //! Heartbeats: raw rows, kept for a short time, and the latest of each node on its own row.
 
 use crate::db::Backend;
-use crate::{Store, StoreError, in_tx};
+use crate::{Store, StoreError, System, in_tx};
 use dgon_protocol::id::NodeId;
 
 /// A heartbeat to be written.
@@ -22,7 +22,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn heartbeats_write(&self, beats: &[NewHeartbeat]) -> Result<(), StoreError> {
+    pub async fn heartbeats_write(
+        &self,
+        _by: System,
+        beats: &[NewHeartbeat],
+    ) -> Result<(), StoreError> {
         if beats.is_empty() {
             return Ok(());
         }

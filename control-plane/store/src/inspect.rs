@@ -7,7 +7,7 @@ use crate::nodes::LifecycleEventRow;
 use crate::probes::ProbeRow;
 use crate::receipt_queries::{self, ReceiptFilter};
 use crate::retention::{Keep, Rule};
-use crate::{Dialect, Store, StoreError, in_tx, on_read, on_write, rollups};
+use crate::{Dialect, Scope, Store, StoreError, in_tx, on_read, on_write, rollups};
 use dgon_control_plane_model::rollup::ReceiptFacts;
 use dgon_protocol::id::{NodeId, RequestId};
 
@@ -137,10 +137,11 @@ impl Inspect<'_> {
     /// [`StoreError`] of the statement.
     pub async fn nodes_list_plan(
         &self,
+        scope: &Scope,
         filter: &NodeFilter,
         page: &NodePage,
     ) -> Result<Vec<String>, StoreError> {
-        node_queries::list_statement(filter, page)
+        node_queries::list_statement(scope, filter, page)
             .plan(self.0)
             .await
     }
@@ -151,10 +152,11 @@ impl Inspect<'_> {
     /// [`StoreError`] of the statement.
     pub async fn receipts_list_plan(
         &self,
+        scope: &Scope,
         filter: &ReceiptFilter,
     ) -> Result<Vec<String>, StoreError> {
         let bounds = self.0.receipt_bounds(filter).await?.unwrap_or_default();
-        receipt_queries::list_statement(filter, bounds, None, 50)
+        receipt_queries::list_statement(scope, filter, bounds, None, 50)
             .plan(self.0)
             .await
     }

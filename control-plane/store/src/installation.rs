@@ -1,7 +1,7 @@
 //! Values of the installation itself, one row per name, and the write that `/readyz` tries.
 
 use crate::db::Backend;
-use crate::{Store, StoreError, in_tx, on_read};
+use crate::{Store, StoreError, System, in_tx, on_read};
 
 /// Name of the row that `/readyz` writes.
 const WRITE_CHECK: &str = "write_check";
@@ -28,7 +28,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Query`].
-    pub async fn installation_value(&self, name: &str) -> Result<Option<String>, StoreError> {
+    pub async fn installation_value(
+        &self,
+        _by: System,
+        name: &str,
+    ) -> Result<Option<String>, StoreError> {
         on_read!(self, conn => sqlx::query_scalar("SELECT value FROM installation WHERE name = $1")
             .bind(name)
             .fetch_optional(conn)
@@ -42,6 +46,7 @@ impl Store {
     /// [`StoreError::Query`].
     pub async fn installation_claim(
         &self,
+        _by: System,
         name: &str,
         value: &str,
         at_ms: i64,
@@ -73,7 +78,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Query`].
-    pub async fn try_write(&self, at_ms: i64) -> Result<(), StoreError> {
+    pub async fn try_write(&self, _by: System, at_ms: i64) -> Result<(), StoreError> {
         const OP: &str = "store.try_write";
         let value = at_ms.to_string();
         match &self.backend {
@@ -104,6 +109,7 @@ impl Store {
     /// [`StoreError::Query`].
     pub async fn node_secrets_some(
         &self,
+        _by: System,
         limit: i64,
     ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
         on_read!(self, conn => sqlx::query_as("SELECT node_id, sealed FROM node_secrets ORDER BY node_id LIMIT $1")

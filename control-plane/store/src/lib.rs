@@ -2,7 +2,7 @@
 //!
 //! [`Store`] answers alike on SQLite and PostgreSQL; every test in `tests/` runs on both. One file per
 //! resource, each with its rows as plain structs. Not found is `None`; times are unix ms; nothing in here
-//! decides anything: rules live in the model crate.
+//! decides anything: rules live in the model crate. Every method says first whose rows it is about: [`Scope`].
 
 pub mod audit;
 mod db;
@@ -41,5 +41,5 @@ pub use ingest::{Evidence, Gap, IngestTx, NewReceipt};
 pub use nodes::{Connected, LifecycleChange, LifecycleEventRow, NodeKeyRow, NodeRow, NodeState};
 pub use probes::{NewProbe, ProbeEnd, ProbeRow};
 pub use reading::ReadLimits;
-pub use scope::Scope;
+pub use scope::{Scope, System};
 pub use serve_lock::ServeLock;

@@ -2,7 +2,7 @@
 
 use crate::audit::{AuditEntry, audit_on};
 use crate::users::{User, user_insert_on};
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, System};
 
 const SETUP: &str = "setup";
 const SIGN_IN: &str = "sign_in";
@@ -34,7 +34,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Query`].
-    pub async fn link_create(&self, link: &NewLink, audit: &AuditEntry) -> Result<(), StoreError> {
+    pub async fn link_create(
+        &self,
+        _by: System,
+        link: &NewLink,
+        audit: &AuditEntry,
+    ) -> Result<(), StoreError> {
         crate::in_tx!(self, "link.create", tx => {
             sqlx::query("DELETE FROM one_time_links WHERE expires_at_ms < $1")
                 .bind(link.created_at_ms)
@@ -64,6 +69,7 @@ impl Store {
     /// [`StoreError::Query`].
     pub async fn link_redeem(
         &self,
+        _by: System,
         token_hash: &[u8; 32],
         now_ms: i64,
     ) -> Result<Option<String>, StoreError> {
@@ -101,6 +107,7 @@ impl Store {
     /// [`StoreError::Query`].
     pub async fn link_setup_is_valid(
         &self,
+        _by: System,
         token_hash: &[u8; 32],
         now_ms: i64,
     ) -> Result<bool, StoreError> {
@@ -123,6 +130,7 @@ impl Store {
     /// [`StoreError::Query`].
     pub async fn link_setup(
         &self,
+        _by: System,
         token_hash: &[u8; 32],
         user: &User,
         audit: &AuditEntry,

@@ -5,7 +5,7 @@
 
 use crate::audit::{AuditEntry, audit_on};
 use crate::nodes::bytes32;
-use crate::{Store, StoreError, in_tx, on_read};
+use crate::{Scope, Store, StoreError, System, in_tx, on_read};
 use dgon_protocol::chain::Head;
 use dgon_protocol::id::NodeId;
 use dgon_protocol::key::PublicKey;
@@ -99,16 +99,24 @@ fn read(op: &'static str, row: Row) -> Result<NodeKey, StoreError> {
 }
 
 impl Store {
-    /// All keys of a node, the one in use first, then the latest.
+    /// All keys of a node in scope, the one in use first, then the latest. Keys are public: a stranger sees every node's.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn node_keys(&self, node_id: &NodeId) -> Result<Vec<NodeKey>, StoreError> {
+    pub async fn node_keys(
+        &self,
+        scope: &Scope,
+        node_id: &NodeId,
+    ) -> Result<Vec<NodeKey>, StoreError> {
         const OP: &str = "node_key.list";
         let rows: Vec<Row> = on_read!(self, conn => sqlx::query_as(
                 "SELECT id, public_key, valid_from_ms, valid_to_ms, head_seq, head_hash, closed_seq, rotation, closing \
-                 FROM node_keys WHERE node_id = $1 ORDER BY valid_from_ms DESC, id DESC")
+                 FROM node_keys WHERE node_id = $1 \
+                 AND ($2 OR EXISTS (SELECT 1 FROM nodes n WHERE n.node_id = $1 AND n.org_id = $3)) \
+                 ORDER BY valid_from_ms DESC, id DESC")
             .bind(node_id.as_str())
+            .bind(scope.sees_all_public())
+            .bind(scope.org_id())
             .fetch_all(conn)
             .await
             .map_err(StoreError::query(OP)))?;
@@ -119,7 +127,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn node_key_owner(&self, key: &PublicKey) -> Result<Option<KeyOwner>, StoreError> {
+    pub async fn node_key_owner(
+        &self,
+        _by: System,
+        key: &PublicKey,
+    ) -> Result<Option<KeyOwner>, StoreError> {
         let row: Option<(String, Option<i64>, String, Option<String>)> = on_read!(self, conn => sqlx::query_as(
                 "SELECT n.node_id, k.valid_to_ms, n.state, n.org_id \
                  FROM node_keys k JOIN nodes n ON n.node_id = k.node_id WHERE k.public_key = $1")
@@ -141,6 +153,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn node_key_rotate(
         &self,
+        by: System,
         rotation: &Rotation,
         at_ms: i64,
         audit: &AuditEntry,
@@ -150,7 +163,7 @@ impl Store {
             return Ok(outcome);
         }
         // The answer of an earlier post may have been lost.
-        let keys = self.node_keys(&rotation.node_id).await?;
+        let keys = self.node_keys(&by.into(), &rotation.node_id).await?;
         let after = keys
             .iter()
             .position(|key| key.public_key == rotation.new_key);
@@ -215,6 +228,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn node_key_close(
         &self,
+        by: System,
         closing: &Closing,
         audit: &AuditEntry,
     ) -> Result<ClosingOutcome, StoreError> {
@@ -244,7 +258,7 @@ impl Store {
         if closed {
             return Ok(ClosingOutcome::Done);
         }
-        let keys = self.node_keys(&closing.node_id).await?;
+        let keys = self.node_keys(&by.into(), &closing.node_id).await?;
         let key = keys.iter().find(|key| key.public_key == closing.public_key);
         Ok(match key {
             Some(key) if key.closing.as_deref() == Some(&statement) => ClosingOutcome::Done,

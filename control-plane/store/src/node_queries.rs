@@ -13,14 +13,16 @@ use dgon_protocol::frame::LifecycleStatus;
 const OP_LIST: &str = "node.list";
 const OP_DETAIL: &str = "node.detail";
 
+const AND_ORG: &str = " AND n.org_id = ";
+
 /// Lines of history, gaps and the like that one answer has.
 const PARTS_SHOWN: i64 = 50;
 
 /// Which nodes.
 #[derive(Debug, Clone, Default)]
 pub struct NodeFilter {
-    /// Whose.
-    pub scope: Scope,
+    /// Of this organisation alone; who asks may see less of it.
+    pub org_id: Option<String>,
     /// Statuses as shown; none for all.
     pub statuses: Vec<LifecycleStatus>,
     /// Region.
@@ -197,10 +199,11 @@ impl NodePage {
     }
 }
 
-fn push_filter(statement: &mut Statement, filter: &NodeFilter) {
+fn push_filter(statement: &mut Statement, scope: &Scope, filter: &NodeFilter) {
     statement.sql(" WHERE n.state <> 'retired'");
-    if let Scope::Org(org_id) = &filter.scope {
-        statement.sql(" AND n.org_id = ").text(org_id.as_str());
+    scope.push_public(statement, AND_ORG);
+    if let Some(org_id) = &filter.org_id {
+        statement.sql(AND_ORG).text(org_id.as_str());
     }
     for (position, status) in filter.statuses.iter().enumerate() {
         statement
@@ -246,7 +249,7 @@ fn push_filter(statement: &mut Statement, filter: &NodeFilter) {
     }
 }
 
-pub(crate) fn list_statement(filter: &NodeFilter, page: &NodePage) -> Statement {
+pub(crate) fn list_statement(scope: &Scope, filter: &NodeFilter, page: &NodePage) -> Statement {
     let key = key_sql(page.order, page.falling);
     let (beyond, at_least, direction) = if page.falling {
         (" < ", " <= ", " DESC")
@@ -255,7 +258,7 @@ pub(crate) fn list_statement(filter: &NodeFilter, page: &NodePage) -> Statement 
     };
     let mut statement = Statement::new("SELECT ");
     statement.sql(COLUMNS).sql(" FROM nodes n");
-    push_filter(&mut statement, filter);
+    push_filter(&mut statement, scope, filter);
     if let Some(after) = &page.after {
         if let Some(sort_key) = &after.key {
             // The first condition finds the place in the index, the second leaves out what was shown.
@@ -291,27 +294,28 @@ pub(crate) fn list_statement(filter: &NodeFilter, page: &NodePage) -> Statement 
 }
 
 impl Store {
-    /// A page of nodes.
+    /// A page of nodes in scope; a stranger sees all, and whoever shows them leaves out what tells whose they are.
     ///
     /// # Errors
     /// [`StoreError`] of the statement.
     pub async fn nodes_list(
         &self,
+        scope: &Scope,
         filter: &NodeFilter,
         page: &NodePage,
     ) -> Result<Vec<NodeListRow>, StoreError> {
-        let statement = list_statement(filter, page);
+        let statement = list_statement(scope, filter, page);
         on_page!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
             .map_err(StoreError::query(OP_LIST))
     }
 
-    /// How many nodes a filter matches.
+    /// How many nodes in scope a filter matches.
     ///
     /// # Errors
     /// [`StoreError`] of the statement.
-    pub async fn nodes_count(&self, filter: &NodeFilter) -> Result<i64, StoreError> {
+    pub async fn nodes_count(&self, scope: &Scope, filter: &NodeFilter) -> Result<i64, StoreError> {
         let mut statement = Statement::new("SELECT COUNT(*) FROM nodes n");
-        push_filter(&mut statement, filter);
+        push_filter(&mut statement, scope, filter);
         on_page!(self, conn => statement.build().build_query_scalar().fetch_one(conn).await)
             .map_err(StoreError::query("node.count"))
     }
@@ -330,9 +334,7 @@ impl Store {
             .sql(COLUMNS)
             .sql(" FROM nodes n WHERE n.node_id = ")
             .text(node_id);
-        if let Scope::Org(org_id) = scope {
-            statement.sql(" AND n.org_id = ").text(org_id.as_str());
-        }
+        scope.push_public(&mut statement, AND_ORG);
         on_read!(self, conn => statement.build().build_query_as().fetch_optional(conn).await)
             .map_err(StoreError::query(OP_DETAIL))
     }

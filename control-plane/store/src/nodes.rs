@@ -1,7 +1,7 @@
 //! Nodes, their keys and their sealed secrets.
 
 use crate::audit::AuditEntry;
-use crate::{Store, StoreError, in_tx, node_offers, on_read};
+use crate::{Scope, Store, StoreError, System, in_tx, node_offers, on_read};
 use dgon_control_plane_model::lifecycle::{Reason, State};
 use dgon_protocol::frame::Inventory;
 use dgon_protocol::id::NodeId;
@@ -106,13 +106,14 @@ const NODE_COLUMNS: &str = "node_id, region, state, state_reason, state_since_ms
 const CONNECTED: &str = "UPDATE nodes SET last_connected_at_ms = $2, agent_version = $3, os = $4, arch = $5, \
      inventory = $6, allow_list = $7 WHERE node_id = $1";
 
-/// Changes a node's state if it still is what the change says, with event and audit row; whether it was.
+/// Changes the state of a node in scope if it still is what the change says, with event and audit row; whether it was.
 macro_rules! transition_on {
-    ($conn:expr, $change:expr, $op:literal) => {{
+    ($conn:expr, $scope:expr, $change:expr, $op:literal) => {{
+        let scope: &$crate::Scope = $scope;
         let change: &$crate::LifecycleChange<'_> = $change;
         let updated = sqlx::query(
             "UPDATE nodes SET state = $2, state_reason = $3, state_since_ms = $4 \
-             WHERE node_id = $1 AND state = $5 AND state_reason = $6",
+             WHERE node_id = $1 AND state = $5 AND state_reason = $6 AND ($7 OR org_id = $8)",
         )
         .bind(change.node_id.as_str())
         .bind(change.new.0.as_str())
@@ -120,6 +121,8 @@ macro_rules! transition_on {
         .bind(change.at_ms)
         .bind(change.old.0.as_str())
         .bind(change.old.1.as_str())
+        .bind(scope.is_system())
+        .bind(scope.org_id())
         .execute($conn)
         .await
         .map_err($crate::StoreError::query($op))?
@@ -147,14 +150,21 @@ macro_rules! transition_on {
 pub(crate) use transition_on;
 
 impl Store {
-    /// One node.
+    /// One node in scope, as the server knows it.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn node_get(&self, node_id: &NodeId) -> Result<Option<NodeRow>, StoreError> {
-        let sql = format!("SELECT {NODE_COLUMNS} FROM nodes WHERE node_id = $1");
+    pub async fn node_get(
+        &self,
+        scope: &Scope,
+        node_id: &NodeId,
+    ) -> Result<Option<NodeRow>, StoreError> {
+        let sql =
+            format!("SELECT {NODE_COLUMNS} FROM nodes WHERE node_id = $1 AND ($2 OR org_id = $3)");
         on_read!(self, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql))
             .bind(node_id.as_str())
+            .bind(scope.is_system())
+            .bind(scope.org_id())
             .fetch_optional(conn)
             .await
             .map_err(StoreError::query("node.get")))
@@ -164,7 +174,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn node_states(&self) -> Result<Vec<NodeState>, StoreError> {
+    pub async fn node_states(&self, _by: System) -> Result<Vec<NodeState>, StoreError> {
         type Row = (String, String, String, i64, Option<i64>);
         let rows: Vec<Row> = on_read!(self, conn => sqlx::query_as(
                 "SELECT node_id, state, state_reason, state_since_ms, last_heartbeat_at_ms \
@@ -196,6 +206,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn node_key_current(
         &self,
+        _by: System,
         node_id: &NodeId,
     ) -> Result<Option<NodeKeyRow>, StoreError> {
         const OP: &str = "node_key.current";
@@ -221,7 +232,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn node_secret(&self, node_id: &NodeId) -> Result<Option<Vec<u8>>, StoreError> {
+    pub async fn node_secret(
+        &self,
+        _by: System,
+        node_id: &NodeId,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
         let row: Option<(Vec<u8>,)> = on_read!(self, conn => sqlx::query_as(
                 "SELECT s.sealed FROM node_secrets s JOIN nodes n ON n.node_id = s.node_id \
                  WHERE s.node_id = $1 AND n.state <> 'retired'")
@@ -236,7 +251,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn nodes_connected(&self, nodes: &[(i64, Connected<'_>)]) -> Result<(), StoreError> {
+    pub async fn nodes_connected(
+        &self,
+        _by: System,
+        nodes: &[(i64, Connected<'_>)],
+    ) -> Result<(), StoreError> {
         const OP: &str = "node.connected";
         // One order for all writers, so that two of them never wait for each other.
         let mut nodes = nodes.to_vec();
@@ -285,18 +304,19 @@ impl Store {
         Ok(())
     }
 
-    /// Makes `new` the state of each node that is still in `old`, with its event, all in one transaction; for each
-    /// whether it was.
+    /// Makes `new` the state of each node in scope that is still in `old`, with its event, all in one transaction; for
+    /// each whether it was.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn node_transitions(
         &self,
+        scope: &Scope,
         changes: &[LifecycleChange<'_>],
     ) -> Result<Vec<bool>, StoreError> {
         let mut changed = Vec::with_capacity(changes.len());
         in_tx!(self, "node.transition", tx => for change in changes {
-            changed.push(transition_on!(&mut *tx, change, "node.transition"));
+            changed.push(transition_on!(&mut *tx, scope, change, "node.transition"));
         });
         Ok(changed)
     }
@@ -307,6 +327,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn newest_receipt(
         &self,
+        _by: System,
         node_key_id: i64,
         from_seq: i64,
     ) -> Result<Option<Vec<u8>>, StoreError> {

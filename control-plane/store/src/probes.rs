@@ -1,6 +1,6 @@
 //! Probes: a row for each, from the order to its end.
 
-use crate::{Store, StoreError, in_tx};
+use crate::{Store, StoreError, System, in_tx};
 use dgon_protocol::id::{NodeId, RequestId};
 
 /// A probe that is about to be sent.
@@ -57,7 +57,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn probes_started(&self, probes: &[NewProbe]) -> Result<(), StoreError> {
+    pub async fn probes_started(&self, _by: System, probes: &[NewProbe]) -> Result<(), StoreError> {
         in_tx!(self, "probe.started", tx => for probe in probes {
             sqlx::query(
                 "INSERT INTO probes (probe_id, node_id, request_id, started_at_ms, model, org_id) \
@@ -79,7 +79,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn probes_finished(&self, ends: &[ProbeEnd]) -> Result<(), StoreError> {
+    pub async fn probes_finished(&self, _by: System, ends: &[ProbeEnd]) -> Result<(), StoreError> {
         in_tx!(self, "probe.finished", tx => for end in ends {
             sqlx::query(
                 "UPDATE probes SET finished_at_ms = $2, outcome = $3, message = $4, tokens_input = $5, \

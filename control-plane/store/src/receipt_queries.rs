@@ -7,9 +7,11 @@
 use crate::receipt_search::Meaning;
 use crate::scope::Scope;
 use crate::statement::Statement;
-use crate::{Store, StoreError, on_page};
+use crate::{Store, StoreError, System, on_page};
 use dgon_control_plane_model::rollup::{Ending, ReceiptFacts, Sums};
 use dgon_protocol::receipt::{Source, Status, TokensSource};
+
+const AND_ORG: &str = " AND r.org_id = ";
 
 const OP_LIST: &str = "receipt.list";
 const OP_SCAN: &str = "receipt.scan";
@@ -26,8 +28,6 @@ pub const NODES_NAMED: i64 = 100;
 /// Which receipts.
 #[derive(Debug, Clone, Default)]
 pub struct ReceiptFilter {
-    /// Whose nodes.
-    pub scope: Scope,
     /// A request id or how it begins, a node, a model, or the hash of an entry or how it begins.
     pub search: Option<String>,
     /// The request.
@@ -203,6 +203,7 @@ fn ending(status: Option<&str>) -> Ending {
 /// Appends the conditions of a filter to a statement that ends in a true condition; of its search one meaning.
 fn push_filter(
     statement: &mut Statement,
+    scope: &Scope,
     filter: &ReceiptFilter,
     meaning: Option<&Meaning>,
     bounds: IdBounds,
@@ -210,9 +211,7 @@ fn push_filter(
     if let Some(meaning) = meaning {
         meaning.push(statement);
     }
-    if let Scope::Org(org_id) = &filter.scope {
-        statement.sql(" AND r.org_id = ").text(org_id.as_str());
-    }
+    scope.push(statement, AND_ORG);
     for (column, value) in [
         (" AND r.request_id = ", &filter.request_id),
         (" AND r.node_id = ", &filter.node_id),
@@ -271,6 +270,7 @@ fn push_closed(statement: &mut Statement, filter: &ReceiptFilter) {
 /// is a union: each meaning is found by its own index, and a receipt that several lead to is there once.
 fn newest(
     columns: &'static str,
+    scope: &Scope,
     filter: &ReceiptFilter,
     bounds: IdBounds,
     before: i64,
@@ -282,7 +282,7 @@ fn newest(
             .sql(columns)
             .sql(" FROM receipts r WHERE r.id < ")
             .int(before);
-        push_filter(statement, filter, meaning, bounds);
+        push_filter(statement, scope, filter, meaning, bounds);
         statement.sql(" ORDER BY r.id DESC LIMIT ").int(limit);
     };
     let mut statement = Statement::default();
@@ -304,12 +304,20 @@ fn newest(
 }
 
 pub(crate) fn list_statement(
+    scope: &Scope,
     filter: &ReceiptFilter,
     bounds: IdBounds,
     before: Option<i64>,
     limit: i64,
 ) -> Statement {
-    newest(COLUMNS, filter, bounds, before.unwrap_or(i64::MAX), limit)
+    newest(
+        COLUMNS,
+        scope,
+        filter,
+        bounds,
+        before.unwrap_or(i64::MAX),
+        limit,
+    )
 }
 
 /// The received order of the first receipt that came at or after a time.
@@ -355,12 +363,13 @@ impl Store {
         Ok(Some(bounds))
     }
 
-    /// A page of receipts, the newest first, all before the received order `before`.
+    /// A page of receipts in scope, the newest first, all before the received order `before`.
     ///
     /// # Errors
     /// [`StoreError`] of a statement.
     pub async fn receipts_list(
         &self,
+        scope: &Scope,
         filter: &ReceiptFilter,
         before: Option<i64>,
         limit: i64,
@@ -368,17 +377,18 @@ impl Store {
         let Some(bounds) = self.receipt_bounds(filter).await? else {
             return Ok(Vec::new());
         };
-        let statement = list_statement(filter, bounds, before, limit);
+        let statement = list_statement(scope, filter, bounds, before, limit);
         on_page!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
             .map_err(StoreError::query(OP_LIST))
     }
 
-    /// Adds up the newest `limit` receipts of a filter, one by one.
+    /// Adds up the newest `limit` receipts of a filter that are in scope, one by one.
     ///
     /// # Errors
     /// [`StoreError`] of a statement.
     pub async fn receipts_scan(
         &self,
+        scope: &Scope,
         filter: &ReceiptFilter,
         limit: usize,
     ) -> Result<ReceiptScan, StoreError> {
@@ -390,7 +400,7 @@ impl Store {
             return Ok(scan);
         };
         let fetch = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
-        let statement = newest(SCAN_COLUMNS, filter, bounds, i64::MAX, fetch);
+        let statement = newest(SCAN_COLUMNS, scope, filter, bounds, i64::MAX, fetch);
         let rows: Vec<ScanRow> =
             on_page!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
                 .map_err(StoreError::query(OP_SCAN))?;
@@ -401,19 +411,27 @@ impl Store {
         Ok(scan)
     }
 
-    /// The place of a receipt in the received order; `None` where there is no such receipt.
+    /// The place of a receipt in the received order; `None` where there is no such receipt in scope.
     ///
     /// # Errors
     /// [`StoreError`] of the statement.
-    pub async fn receipt_order(&self, request_id: &str) -> Result<Option<i64>, StoreError> {
-        on_page!(self, conn => sqlx::query_scalar("SELECT id FROM receipts WHERE request_id = $1")
+    pub async fn receipt_order(
+        &self,
+        scope: &Scope,
+        request_id: &str,
+    ) -> Result<Option<i64>, StoreError> {
+        const TEXT: &str = "SELECT id FROM receipts WHERE request_id = $1 AND ($2 OR org_id = $3)";
+        on_page!(self, conn => sqlx::query_scalar(TEXT)
             .bind(request_id)
+            .bind(scope.is_system())
+            .bind(scope.org_id())
             .fetch_optional(conn)
             .await)
         .map_err(StoreError::query(OP_ORDER))
     }
 
-    /// The receipt of a request id that is in scope: of `node_id`, or of whichever node used the id.
+    /// The receipt of a request id that is in scope: of `node_id`, or of whichever node used the id. A stranger has
+    /// none; see [`Store::receipt_public`].
     ///
     /// # Errors
     /// [`StoreError`] of a statement.
@@ -424,7 +442,6 @@ impl Store {
         node_id: Option<&str>,
     ) -> Result<ReceiptFound, StoreError> {
         let filter = ReceiptFilter {
-            scope: scope.clone(),
             request_id: Some(request_id.to_owned()),
             node_id: node_id.map(str::to_owned),
             ..ReceiptFilter::default()
@@ -438,7 +455,7 @@ impl Store {
                WHERE n.node_key_id = r.node_key_id AND n.seq = r.seq + 1) AS next_request_id \
              FROM receipts r JOIN node_keys k ON k.id = r.node_key_id WHERE TRUE",
         );
-        push_filter(&mut statement, &filter, None, IdBounds::default());
+        push_filter(&mut statement, scope, &filter, None, IdBounds::default());
         // A second one tells that there are several; which, another question tells.
         statement.sql(" LIMIT 2");
         let mut found: Vec<ReceiptDetail> =
@@ -447,14 +464,44 @@ impl Store {
         match (found.pop(), found.is_empty()) {
             (None, _) => Ok(ReceiptFound::Nothing),
             (Some(one), true) => Ok(ReceiptFound::One(Box::new(one))),
-            (Some(_), false) => Ok(ReceiptFound::Several(self.receipt_nodes(&filter).await?)),
+            (Some(_), false) => Ok(ReceiptFound::Several(
+                self.receipt_nodes(scope, &filter).await?,
+            )),
         }
     }
 
+    /// The receipt of an exact request id, whoever's it is, for a network that shows its receipts to everybody. What is
+    /// in scope comes first: what strangers call theirs makes no id of one's own ambiguous. Of a receipt out of scope the
+    /// neighbours in its chain are left out: who knows one id must not find the others by it.
+    ///
+    /// # Errors
+    /// [`StoreError`] of a statement.
+    pub async fn receipt_public(
+        &self,
+        scope: &Scope,
+        request_id: &str,
+        node_id: Option<&str>,
+    ) -> Result<ReceiptFound, StoreError> {
+        let own = self.receipt_get(scope, request_id, node_id).await?;
+        if own != ReceiptFound::Nothing {
+            return Ok(own);
+        }
+        let everybodys = Scope::from(System::of_the_server());
+        let mut found = self.receipt_get(&everybodys, request_id, node_id).await?;
+        if let ReceiptFound::One(found) = &mut found {
+            (found.prev_request_id, found.next_request_id) = (None, None);
+        }
+        Ok(found)
+    }
+
     /// The nodes that used a request id, by name.
-    async fn receipt_nodes(&self, filter: &ReceiptFilter) -> Result<Vec<String>, StoreError> {
+    async fn receipt_nodes(
+        &self,
+        scope: &Scope,
+        filter: &ReceiptFilter,
+    ) -> Result<Vec<String>, StoreError> {
         let mut statement = Statement::new("SELECT r.node_id FROM receipts r WHERE TRUE");
-        push_filter(&mut statement, filter, None, IdBounds::default());
+        push_filter(&mut statement, scope, filter, None, IdBounds::default());
         statement.sql(" ORDER BY r.node_id LIMIT ").int(NODES_NAMED);
         on_page!(self, conn => statement.build().build_query_scalar().fetch_all(conn).await)
             .map_err(StoreError::query(OP_GET))

@@ -7,7 +7,7 @@
 
 use crate::db::Backend;
 use crate::statement::Statement;
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, System};
 use std::time::{Duration, Instant};
 
 const OP: &str = "retention.expire";
@@ -243,6 +243,7 @@ impl Store {
     /// [`StoreError::Query`].
     pub async fn retention_expire(
         &self,
+        _by: System,
         rule: &Rule,
         periods: &Periods,
         now_ms: i64,

@@ -6,7 +6,7 @@
 //! two processes from overwriting each other's sketches.
 
 use crate::statement::Statement;
-use crate::{Store, StoreError, in_tx, on_page, on_read};
+use crate::{Scope, Store, StoreError, System, in_tx, on_page, on_read};
 use dgon_control_plane_model::rollup::{ReceiptFacts, RowKey, Sums, sum_up};
 use dgon_control_plane_model::sketch::Sketch;
 use dgon_control_plane_model::window::{DayWindow, first_minute};
@@ -223,15 +223,16 @@ pub(crate) async fn apply_on_conn<C: RollupConnection>(
 }
 
 impl Store {
-    /// The rows of a range, oldest first.
+    /// The rows of a range, oldest first. Sums of the whole network are public; a node's are its organisation's.
     ///
     /// # Errors
     /// [`StoreError`] of the statement, or of a row that cannot be read.
     pub async fn rollups_range(
         &self,
+        scope: &Scope,
         range: &RollupRange,
     ) -> Result<Vec<(RowKey, Sums)>, StoreError> {
-        let statement = range_statement(range);
+        let statement = range_statement(scope, range);
         let rows: Vec<RollupRow> =
             on_page!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
                 .map_err(StoreError::query(OP_RANGE))?;
@@ -242,14 +243,19 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] of the statement, or of a row that cannot be read.
-    pub async fn rollups_day(&self, node_id: &str, minute: i64) -> Result<DayWindow, StoreError> {
+    pub async fn rollups_day(
+        &self,
+        by: System,
+        node_id: &str,
+        minute: i64,
+    ) -> Result<DayWindow, StoreError> {
         let range = RollupRange {
             node_id: Some(node_id.to_owned()),
             region: None,
             from_minute: first_minute(minute),
             to_minute: minute + 1,
         };
-        let statement = range_statement(&range);
+        let statement = range_statement(&by.into(), &range);
         let rows: Vec<RollupRow> =
             on_read!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
                 .map_err(StoreError::query(OP_DAY))?;
@@ -261,7 +267,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] of a statement.
-    pub async fn rollups_set_windows(&self, windows: &[NodeWindow]) -> Result<(), StoreError> {
+    pub async fn rollups_set_windows(
+        &self,
+        _by: System,
+        windows: &[NodeWindow],
+    ) -> Result<(), StoreError> {
         // One order for all who write nodes, so that no two wait for each other.
         let mut windows: Vec<&NodeWindow> = windows.iter().collect();
         windows.sort_unstable_by_key(|window| window.node_id.as_str());
@@ -288,6 +298,7 @@ impl Store {
     /// [`StoreError`] of the statement.
     pub async fn rollups_stale_windows(
         &self,
+        _by: System,
         minute: i64,
         limit: i64,
     ) -> Result<Vec<String>, StoreError> {
@@ -302,7 +313,7 @@ impl Store {
     }
 }
 
-fn range_statement(range: &RollupRange) -> Statement {
+fn range_statement(scope: &Scope, range: &RollupRange) -> Statement {
     let mut statement = Statement::new("SELECT * FROM rollups WHERE node_id = ");
     statement
         .text(range.node_id.as_deref().unwrap_or_default())
@@ -312,6 +323,17 @@ fn range_statement(range: &RollupRange) -> Statement {
         .int(range.to_minute);
     if let Some(region) = &range.region {
         statement.sql(" AND region = ").text(region.as_str());
+    }
+    // The network's own sums are everybody's.
+    if !scope.is_system()
+        && let Some(node_id) = &range.node_id
+    {
+        statement
+            .sql(" AND EXISTS (SELECT 1 FROM nodes n WHERE n.node_id = ")
+            .text(node_id.as_str())
+            .sql(" AND n.org_id = ")
+            .text(scope.org_id().unwrap_or_default())
+            .sql(")");
     }
     statement.sql(" ORDER BY minute");
     statement

@@ -6,7 +6,7 @@
 
 use crate::retention::Step;
 use crate::rollups::{RollupConnection as _, RollupRange};
-use crate::{Store, StoreError, in_tx, on_read};
+use crate::{Store, StoreError, System, in_tx, on_read};
 use dgon_control_plane_model::rollup::{RowKey, Sums};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -20,7 +20,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Query`].
-    pub async fn rollups_hour(&self, from: i64, before: i64) -> Result<Option<i64>, StoreError> {
+    pub async fn rollups_hour(
+        &self,
+        _by: System,
+        from: i64,
+        before: i64,
+    ) -> Result<Option<i64>, StoreError> {
         let first: Option<i64> = on_read!(self, conn =>
             sqlx::query_scalar("SELECT MIN(minute) FROM rollups WHERE minute >= $1 AND minute < $2")
                 .bind(from)
@@ -36,7 +41,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn rollups_fold(&self, hour: i64, nodes: i64) -> Result<Step, StoreError> {
+    pub async fn rollups_fold(
+        &self,
+        by: System,
+        hour: i64,
+        nodes: i64,
+    ) -> Result<Step, StoreError> {
         let end = hour + HOUR_MINUTES;
         let found: Vec<String> = on_read!(self, conn => sqlx::query_scalar(
                 "SELECT DISTINCT node_id FROM rollups WHERE minute > $1 AND minute < $2 LIMIT $3")
@@ -54,7 +64,7 @@ impl Store {
                 from_minute: hour,
                 to_minute: end,
             };
-            let minutes = self.rollups_range(&range).await?;
+            let minutes = self.rollups_range(&by.into(), &range).await?;
             let count = minutes.len() as u64;
             let mut merged: BTreeMap<RowKey, Sums> = BTreeMap::new();
             for (key, sums) in minutes {

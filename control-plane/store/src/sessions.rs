@@ -5,7 +5,7 @@
 
 use crate::audit::{AuditEntry, audit_on};
 use crate::users::{User, user_from};
-use crate::{Store, StoreError};
+use crate::{Scope, Store, StoreError, System};
 
 /// Hashes and times of one pair of tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,6 +125,7 @@ impl Store {
     /// [`StoreError::Query`].
     pub async fn session_create(
         &self,
+        _by: System,
         family_id: &str,
         user_id: &str,
         expires_at_ms: i64,
@@ -161,6 +162,7 @@ impl Store {
     /// [`StoreError::Query`].
     pub async fn session_by_access(
         &self,
+        _by: System,
         access_hash: &[u8; 32],
         now_ms: i64,
     ) -> Result<Option<Session>, StoreError> {
@@ -182,6 +184,7 @@ impl Store {
     /// [`StoreError::Query`].
     pub async fn session_rotate(
         &self,
+        _by: System,
         refresh_hash: &[u8; 32],
         child: &TokenPair,
         grace_ms: i64,
@@ -274,6 +277,7 @@ impl Store {
     /// [`StoreError::Query`].
     pub async fn session_family_of(
         &self,
+        _by: System,
         refresh_hash: &[u8; 32],
     ) -> Result<Option<String>, StoreError> {
         let row: Option<(String,)> = crate::on_read!(self, pool => sqlx::query_as(
@@ -286,30 +290,41 @@ impl Store {
         Ok(row.map(|(family_id,)| family_id))
     }
 
-    /// Whether a sign-in still lasts: neither ended nor expired, and some refresh token of it works.
+    /// Whether a sign-in in scope still lasts: neither ended nor expired, and some refresh token of it works.
     ///
     /// # Errors
     /// [`StoreError::Query`].
-    pub async fn session_is_live(&self, family_id: &str, now_ms: i64) -> Result<bool, StoreError> {
+    pub async fn session_is_live(
+        &self,
+        scope: &Scope,
+        family_id: &str,
+        now_ms: i64,
+    ) -> Result<bool, StoreError> {
         let (count,): (i64,) = crate::on_read!(self, pool => sqlx::query_as(
                 "SELECT COUNT(*) FROM session_families f WHERE f.family_id = $1 AND f.revoked_at_ms IS NULL \
                  AND f.expires_at_ms > $2 AND EXISTS (SELECT 1 FROM session_tokens t \
-                 WHERE t.family_id = f.family_id AND t.refresh_expires_at_ms > $2)",
+                 WHERE t.family_id = f.family_id AND t.refresh_expires_at_ms > $2) \
+                 AND ($3 OR EXISTS (SELECT 1 FROM users u WHERE u.user_id = f.user_id AND u.org_id = $4 \
+                 AND (CAST($5 AS TEXT) IS NULL OR u.user_id = $5)))",
             )
             .bind(family_id)
             .bind(now_ms)
+            .bind(scope.is_system())
+            .bind(scope.org_id())
+            .bind(scope.user_id())
             .fetch_one(pool)
             .await
             .map_err(StoreError::query("session.is_live"))?);
         Ok(count > 0)
     }
 
-    /// Ends a session. `false` when it had ended.
+    /// Ends a sign-in in scope. `false` when there is none, or it had ended.
     ///
     /// # Errors
     /// [`StoreError::Query`].
     pub async fn session_revoke(
         &self,
+        scope: &Scope,
         family_id: &str,
         reason: &str,
         audit: &AuditEntry,
@@ -328,11 +343,16 @@ impl Store {
         Ok(crate::in_tx!(self, "session.revoke", tx => {
             let changed = sqlx::query(
                 "UPDATE session_families SET revoked_at_ms = $2, revoke_reason = $3 \
-                 WHERE family_id = $1 AND revoked_at_ms IS NULL",
+                 WHERE family_id = $1 AND revoked_at_ms IS NULL \
+                 AND ($4 OR EXISTS (SELECT 1 FROM users u WHERE u.user_id = session_families.user_id \
+                 AND u.org_id = $5 AND (CAST($6 AS TEXT) IS NULL OR u.user_id = $6)))",
             )
             .bind(family_id)
             .bind(audit.at_ms)
             .bind(reason)
+            .bind(scope.is_system())
+            .bind(scope.org_id())
+            .bind(scope.user_id())
             .execute(&mut *tx)
             .await
             .map_err(StoreError::query("session.revoke"))?

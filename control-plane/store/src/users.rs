@@ -1,7 +1,7 @@
 //! People and their organisations. Emails come in lower case.
 
 use crate::audit::{AuditEntry, audit_on};
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, System};
 
 /// One person.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,7 +94,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Query`].
-    pub async fn user_count(&self) -> Result<i64, StoreError> {
+    pub async fn user_count(&self, _by: System) -> Result<i64, StoreError> {
         let (count,): (i64,) = crate::on_read!(self, pool => sqlx::query_as("SELECT COUNT(*) FROM users")
             .fetch_one(pool)
             .await
@@ -108,6 +108,7 @@ impl Store {
     /// [`StoreError::Query`].
     pub async fn user_create(
         &self,
+        _by: System,
         user: &User,
         audit: &AuditEntry,
     ) -> Result<UserCreated, StoreError> {
@@ -124,7 +125,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Query`].
-    pub async fn user_by_email(&self, email: &str) -> Result<Option<User>, StoreError> {
+    pub async fn user_by_email(
+        &self,
+        _by: System,
+        email: &str,
+    ) -> Result<Option<User>, StoreError> {
         let row: Option<UserColumns> = crate::on_read!(self, pool => sqlx::query_as(
                 "SELECT user_id, email, password_hash, roles, org_id, created_at_ms, disabled_at_ms \
                  FROM users WHERE email = $1",
@@ -140,7 +145,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Query`].
-    pub async fn user_get(&self, user_id: &str) -> Result<Option<User>, StoreError> {
+    pub async fn user_get(&self, _by: System, user_id: &str) -> Result<Option<User>, StoreError> {
         let row: Option<UserColumns> = crate::on_read!(self, pool => sqlx::query_as(
                 "SELECT user_id, email, password_hash, roles, org_id, created_at_ms, disabled_at_ms \
                  FROM users WHERE user_id = $1",
@@ -156,7 +161,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Query`].
-    pub async fn user_list(&self) -> Result<Vec<User>, StoreError> {
+    pub async fn user_list(&self, _by: System) -> Result<Vec<User>, StoreError> {
         let rows: Vec<UserColumns> = crate::on_read!(self, pool => sqlx::query_as(
                 "SELECT user_id, email, password_hash, roles, org_id, created_at_ms, disabled_at_ms \
                  FROM users ORDER BY created_at_ms, user_id LIMIT 1000",

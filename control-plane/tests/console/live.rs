@@ -1,5 +1,6 @@
 //! The live socket over a real connection.
 
+use crate::agents;
 use crate::server::{NOW_MS, Server, Who};
 use dgon_control_plane::accounts::Role;
 use dgon_control_plane::bus::{CommittedReceipt, Event};
@@ -172,7 +173,11 @@ async fn a_committed_receipt_reaches_those_who_may_see_it() {
         inventory: &Default::default(),
         allow_list: "[]",
     };
-    let connected = server.app.store.nodes_connected(&[(NOW_MS, bare)]).await;
+    let connected = server
+        .app
+        .store
+        .nodes_connected(agents::SERVER, &[(NOW_MS, bare)])
+        .await;
     connected.expect("connected");
     server.app.clock.advance(5_000);
     server.app.bus.send(Event::Node { node_id });

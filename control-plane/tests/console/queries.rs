@@ -1,5 +1,6 @@
 //! Lists, sums and details as each kind of person sees them.
 
+use crate::agents;
 use crate::server::{NOW_MS, Server, Who, on_both};
 use dgon_control_plane::accounts::Role;
 use dgon_control_plane::app::ANONYMOUS_OVERVIEW;
@@ -116,7 +117,12 @@ async fn each_sees_what_is_theirs_and_nothing_else_exists() {
         server
             .app
             .store
-            .flag_set(ANONYMOUS_OVERVIEW, false, &AuditEntry::default())
+            .flag_set(
+                &agents::ALL,
+                ANONYMOUS_OVERVIEW,
+                false,
+                &AuditEntry::default(),
+            )
             .await
             .unwrap();
         for path in ["/summary", "/nodes", own] {
@@ -337,8 +343,22 @@ async fn sums_of_a_range_stay_the_same_when_its_minutes_become_hours() {
         // Signed in anew: sessions of before have ended.
         let admin = server.sign_in_again(Role::Admin).await;
         let (mut from, minute) = (0, NOW_MS / 60_000);
-        while let Some(hour) = server.app.store.rollups_hour(from, minute).await.unwrap() {
-            while server.app.store.rollups_fold(hour, 10).await.unwrap().rows > 0 {}
+        while let Some(hour) = server
+            .app
+            .store
+            .rollups_hour(agents::SERVER, from, minute)
+            .await
+            .unwrap()
+        {
+            while server
+                .app
+                .store
+                .rollups_fold(agents::SERVER, hour, 10)
+                .await
+                .unwrap()
+                .rows
+                > 0
+            {}
             from = hour + 60;
         }
         for (path, before) in paths.iter().zip(before) {

@@ -1,6 +1,6 @@
 //! A database that refuses: one node's rows, or everything for a while.
 
-use crate::support::{SOON, Server, ack, quick};
+use crate::support::{SERVER, SOON, Server, ack, quick};
 use dgon_control_plane::app::{Clock, Settings};
 use dgon_control_plane_store::Dialect;
 use dgon_protocol::error::ErrorType;
@@ -49,7 +49,7 @@ async fn only_the_guilty_receipt_is_refused(server: Server) {
         nodes.push((agent, link));
     }
     // Nothing can be written until all have sent, so that they share transactions.
-    let writing = server.app.store.ingest_begin().await.expect("begin");
+    let writing = server.app.store.ingest_begin(SERVER).await.expect("begin");
     for (number, (agent, link)) in nodes.iter_mut().enumerate() {
         let models: &[&str] = match number {
             4 => &["", "poison", "", "", "poison", ""],

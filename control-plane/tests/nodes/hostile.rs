@@ -1,11 +1,10 @@
 //! What a node that breaks rules can do to others, and to the truth.
 
-use crate::support::{SOON, Server, ack, quarantined, quick};
+use crate::support::{ALL, SOON, Server, ack, quarantined, quick};
 use dgon_control_plane::app::views::ReceiptRow;
 use dgon_control_plane::app::{Clock, Settings};
 use dgon_control_plane::bus::Event as BusEvent;
 use dgon_control_plane_model::lifecycle::State;
-use dgon_control_plane_store::Scope;
 use dgon_control_plane_store::receipt_queries::{ReceiptFilter, ReceiptFound};
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::{GpuLoad, Heartbeat, ToAgent, ToControlPlane};
@@ -61,7 +60,7 @@ async fn who_uses_an_id_first_does_not_make_another_node_guilty() {
         request_id: Some(receipt.request_id.to_string()),
         ..ReceiptFilter::default()
     };
-    let stored = server.app.store.receipts_list(&by_id, None, 10);
+    let stored = server.app.store.receipts_list(&ALL, &by_id, None, 10);
     assert_eq!(stored.await.expect("list").len(), 2);
 }
 
@@ -91,12 +90,16 @@ async fn a_region_that_a_node_claims_shows_on_its_receipt_alone() {
         ..ReceiptFilter::default()
     };
     let store = &server.app.store;
-    let claimed = store.receipts_list(&in_region("mars"), None, 10).await;
+    let claimed = store
+        .receipts_list(&ALL, &in_region("mars"), None, 10)
+        .await;
     assert!(claimed.expect("list").is_empty());
-    let assigned = store.receipts_list(&in_region("eu-test"), None, 10).await;
+    let assigned = store
+        .receipts_list(&ALL, &in_region("eu-test"), None, 10)
+        .await;
     assert_eq!(assigned.expect("list").len(), 2, "the probe's and this one");
     let detail = store
-        .receipt_get(&Scope::All, receipt.request_id.as_str(), None)
+        .receipt_get(&ALL, receipt.request_id.as_str(), None)
         .await
         .expect("get");
     let ReceiptFound::One(detail) = detail else {
@@ -243,7 +246,7 @@ async fn a_chain_full_of_holes_is_a_few_rows() {
     let detail = server
         .app
         .store
-        .node_detail(&Scope::All, agent.node_id.as_str())
+        .node_detail(&ALL, agent.node_id.as_str())
         .await
         .expect("read")
         .expect("some");
@@ -350,7 +353,7 @@ async fn two_receipts_that_wait_for_one_place_are_a_fork() {
         let all = server
             .app
             .store
-            .receipts_list(&ReceiptFilter::default(), None, 10)
+            .receipts_list(&ALL, &ReceiptFilter::default(), None, 10)
             .await;
         assert_eq!(all.expect("list").len(), 3);
     }

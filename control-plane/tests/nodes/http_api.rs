@@ -1,6 +1,6 @@
 //! Node HTTP: who is let in, and what a third-party agent can do with two posts.
 
-use crate::support::{Server, error_type};
+use crate::support::{ALL, Server, error_type};
 use dgon_control_plane::app::Clock;
 use dgon_control_plane_model::lifecycle::State;
 use dgon_control_plane_store::receipt_queries::ReceiptFilter;
@@ -268,7 +268,11 @@ async fn receipts_outside_of_a_chain_are_told_apart_by_their_ids() {
             ["duplicate", "accepted", "conflicting_receipt"]
         );
         let filter = ReceiptFilter::default();
-        let stored = server.app.store.receipts_list(&filter, None, 10).await;
+        let stored = server
+            .app
+            .store
+            .receipts_list(&ALL, &filter, None, 10)
+            .await;
         assert_eq!(stored.expect("list").len(), 3);
         // Whether one of long ago was here, nobody knows any more.
         let old = version_1_0(&agent, "r4", now - 181 * 86_400, 5);

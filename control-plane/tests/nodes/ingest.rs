@@ -1,6 +1,6 @@
 //! What becomes of receipts on a node's own session: twice, changed, forked, missing, forged.
 
-use crate::support::{SOON, Server, ack, quarantined, quick};
+use crate::support::{SERVER, SOON, Server, ack, quarantined, quick};
 use dgon_control_plane::app::{Clock, Settings};
 use dgon_control_plane_model::lifecycle::State;
 use dgon_protocol::error::ErrorType;
@@ -189,7 +189,7 @@ async fn what_never_comes_is_recorded_as_a_gap_and_the_rest_goes_on() {
     let key = server
         .app
         .store
-        .node_key_current(&agent.node_id)
+        .node_key_current(SERVER, &agent.node_id)
         .await
         .expect("key")
         .expect("some");

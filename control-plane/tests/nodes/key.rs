@@ -1,6 +1,6 @@
 //! A node changes its key: what it takes, and what the old key is still good for.
 
-use crate::support::{SOON, Server, ack, error_type, quick};
+use crate::support::{ALL, SOON, Server, ack, error_type, quick};
 use dgon_control_plane::app::Clock;
 use dgon_control_plane_model::lifecycle::State;
 use dgon_protocol::error::ErrorType;
@@ -97,7 +97,7 @@ async fn receipts_of_both_keys_are_good_each_in_its_own_chain() {
         let keys = server
             .app
             .store
-            .node_keys(&agent.node_id)
+            .node_keys(&ALL, &agent.node_id)
             .await
             .expect("keys");
         let heads: Vec<_> = keys.iter().map(|key| key.head.seq).collect();
@@ -249,7 +249,7 @@ async fn receipts_of_an_old_chain_that_come_out_of_order_wait_for_each_other() {
         verdicts(&server, &agent, &[&made[0], &made[1]]).await,
         [good("accepted"), good("accepted")]
     );
-    let keys = server.app.store.node_keys(&agent.node_id).await;
+    let keys = server.app.store.node_keys(&ALL, &agent.node_id).await;
     assert_eq!(keys.expect("keys")[1].head.seq, made[3].seq);
     // Nothing of it was told on the new chain's session.
     let mut link = agent.connect().await.expect("connect");

@@ -1,7 +1,7 @@
 //! From enrolled to active by a real probe, and all ways away from there and back.
 
 use crate::support::{
-    SOON, Server, answer_probe, become_active, probe, quick, serve_probe, status,
+    ALL, SOON, Server, answer_probe, become_active, probe, quick, serve_probe, status,
 };
 use dgon_control_plane::app::{Cause, Clock, Settings};
 use dgon_control_plane_model::lifecycle::{Event, State};
@@ -165,7 +165,7 @@ async fn an_admin_stops_clears_and_retires() {
         ip: None,
         request_id: None,
     };
-    let act = |event| server.app.node_event(&agent.node_id, event, cause);
+    let act = |event| server.app.node_event(&ALL, &agent.node_id, event, cause);
     act(Event::AdminQuarantine)
         .await
         .expect("store")
@@ -185,7 +185,7 @@ async fn an_admin_stops_clears_and_retires() {
     become_active(&mut agent, &mut link).await;
     let retired = server
         .app
-        .node_event(&agent.node_id, Event::Retire, cause)
+        .node_event(&ALL, &agent.node_id, Event::Retire, cause)
         .await;
     assert_eq!(
         retired.expect("store").expect("a change").to,

@@ -1,6 +1,6 @@
 //! The link: handshake, replacement, grammar, draining.
 
-use crate::support::{SOON, Server, ack};
+use crate::support::{ALL, SOON, Server, ack};
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::{Heartbeat, ToControlPlane};
 use dgon_protocol::id::NodeId;
@@ -183,7 +183,7 @@ async fn heartbeats_are_known_at_once_and_written_soon() {
     let store = server.app.store.clone();
     server.stop().await;
     let row = store
-        .node_get(&agent.node_id)
+        .node_get(&ALL, &agent.node_id)
         .await
         .expect("get")
         .expect("node");

@@ -1,6 +1,6 @@
 //! What nodes offer, from what they said over the link to what people are shown.
 
-use crate::support::{SOON, Server};
+use crate::support::{ALL, SOON, Server};
 use dgon_protocol::frame::{Inventory, Model, Runtime, ToAgent, ToControlPlane};
 use dgon_testkit::fleet::{MODEL, inventory};
 use serde_json::{Value, json};
@@ -132,7 +132,7 @@ async fn what_an_agent_calls_itself_is_stored_without_control_characters() {
         let mut ticks = tokio::time::interval(Duration::from_millis(20));
         loop {
             ticks.tick().await;
-            let row = server.app.store.node_get(&agent.node_id).await;
+            let row = server.app.store.node_get(&ALL, &agent.node_id).await;
             let row = row.expect("read").expect("a row");
             if row.last_connected_at_ms.is_some() {
                 return row.agent_version;

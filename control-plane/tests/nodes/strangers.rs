@@ -1,6 +1,6 @@
 //! Callers who have not proved who they are: what of theirs is read, and what they may hold up.
 
-use crate::support::{Server, error_type, quick};
+use crate::support::{SERVER, Server, error_type, quick};
 use dgon_control_plane::accounts::{Accounts, PasswordHasher};
 use dgon_control_plane::app::{Clock, Settings};
 use dgon_protocol::error::ErrorType;
@@ -114,7 +114,7 @@ async fn junk_waits_for_no_writer(server: Server) {
             StatusCode::UNAUTHORIZED,
         ),
     ];
-    let writing = server.app.store.ingest_begin().await.expect("begin");
+    let writing = server.app.store.ingest_begin(SERVER).await.expect("begin");
     for (request, status) in junk {
         // Who waits for the lock gets a fault of the store in the end.
         let answer = request

@@ -6,9 +6,9 @@ use dgon_control_plane::http::server::{ServerLimits, serve};
 use dgon_control_plane::http::{HttpSettings, HttpState, router};
 use dgon_control_plane::tasks;
 use dgon_control_plane_model::lifecycle::State;
-use dgon_control_plane_store::Store;
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::enrolment_tokens::NewEnrolmentToken;
+use dgon_control_plane_store::{Scope, Store, System};
 use dgon_protocol::error::{ErrorBody, ErrorType};
 use dgon_protocol::frame::{
     Ack, Heartbeat, LifecycleStatus, Probe, ProbeOutcome, ProbeResult, ToAgent, ToControlPlane,
@@ -21,6 +21,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+/// The server asks, as it does for itself.
+pub(crate) const SERVER: System = System::of_the_server();
+/// Everybody's rows.
+pub(crate) const ALL: Scope = Scope::System(SERVER);
 
 /// Longest wait for anything; a working control plane needs milliseconds.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -156,7 +161,7 @@ impl Server {
         };
         self.app
             .store
-            .enrolment_token_create(&row, &AuditEntry::default())
+            .enrolment_token_create(&ALL, &row, &AuditEntry::default())
             .await
             .expect("token");
         token

@@ -6,7 +6,7 @@
     reason = "helpers of tests fail like tests do"
 )]
 
-use crate::support::{Browser, Server};
+use crate::support::{Browser, SERVER, Server};
 use dgon_control_plane::accounts::Role;
 use dgon_control_plane_store::{Enrolment, NewNode};
 use dgon_protocol::id::NodeId;
@@ -256,7 +256,7 @@ async fn enrolled(server: &Server, admin: &mut Browser) -> NodeId {
     };
     let store = &server.state.app.store;
     let done = store
-        .enrol(&Sha256Hash::of(token.as_bytes()).0, &node)
+        .enrol(SERVER, &Sha256Hash::of(token.as_bytes()).0, &node)
         .await
         .expect("enrol");
     assert!(matches!(done, Enrolment::Enrolled { .. }), "{done:?}");

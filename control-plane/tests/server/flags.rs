@@ -6,7 +6,7 @@
     reason = "helpers of tests fail like tests do"
 )]
 
-use crate::support::{Browser, Server, client};
+use crate::support::{ALL, Browser, Server, client};
 use dgon_control_plane::accounts::Role;
 use dgon_control_plane::app::{Clock, Settings};
 use dgon_control_plane::http::HttpSettings;
@@ -146,7 +146,7 @@ async fn the_flag_for_signatures_is_read_at_a_start() {
     let app = &network.server.state.app;
     let before = app.switches.signatures();
     app.store
-        .flag_set("enable_signature_verify", false, &Default::default())
+        .flag_set(&ALL, "enable_signature_verify", false, &Default::default())
         .await
         .expect("set");
     app.load().await.expect("load");

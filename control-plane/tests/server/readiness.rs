@@ -6,7 +6,7 @@
     reason = "helpers of tests fail like tests do"
 )]
 
-use crate::support::client;
+use crate::support::{SERVER, client};
 use dgon_control_plane::app::{App, Clock, MasterKey, Settings};
 use dgon_control_plane::http::server::{ServerLimits, serve};
 use dgon_control_plane::http::{HttpSettings, HttpState, router};
@@ -118,7 +118,7 @@ async fn a_lock_that_another_holds_on_sqlite_shows_and_passes() {
     let other = Store::open(&format!("sqlite:{}", database.path))
         .await
         .expect("open");
-    let holding = other.ingest_begin().await.expect("the write lock");
+    let holding = other.ingest_begin(SERVER).await.expect("the write lock");
     assert_eq!(server.ready().await, (503, json!(["database_write"])));
     holding.commit().await.expect("unlock");
     server.becomes_ready().await;

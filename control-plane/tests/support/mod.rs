@@ -7,12 +7,17 @@ use dgon_control_plane::accounts::{Email, Origin, Role};
 use dgon_control_plane::app::{App, Clock, MasterKey, Settings};
 use dgon_control_plane::http::server::{self, ServerLimits};
 use dgon_control_plane::http::{HttpSettings, HttpState, metrics, router};
-use dgon_control_plane_store::ReadLimits;
+use dgon_control_plane_store::{ReadLimits, Scope, System};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+/// The server asks, as it does for itself.
+pub(crate) const SERVER: System = System::of_the_server();
+/// Everybody's rows.
+pub(crate) const ALL: Scope = Scope::System(SERVER);
 
 /// When the tests take place, unix ms.
 pub(crate) const NOW_MS: i64 = 1_795_230_000_000;

@@ -2,7 +2,6 @@
 
 use super::{PAGE_DEFAULT, PAGE_MAX, QueryError};
 use crate::app::App;
-use crate::app::viewer::Viewer;
 use crate::app::views::{NodeDetail, NodeKeyView, NodeKeys, NodeRow, Now, Page, ReceiptRow};
 use crate::presence::NodePresence;
 use base64::Engine as _;
@@ -91,13 +90,13 @@ impl App {
         NodeRow::of_row(row, self.now(presence.as_ref()))
     }
 
-    /// A page of nodes.
+    /// A page of nodes in scope; a stranger's are all, without what tells whose they are.
     ///
     /// # Errors
     /// [`QueryError::Cursor`] or [`QueryError::Store`].
     pub async fn nodes_page(
         &self,
-        viewer: &Viewer,
+        scope: &Scope,
         query: NodeQuery,
     ) -> Result<Page<NodeRow>, QueryError> {
         let after = match query.cursor.as_deref() {
@@ -105,10 +104,7 @@ impl App {
             Some(cursor) => Some(decode_cursor(cursor, query.order).ok_or(QueryError::Cursor)?),
         };
         let filter = NodeFilter {
-            scope: match (viewer.nodes(), query.owner_org_id) {
-                (Scope::All, Some(org_id)) => Scope::Org(org_id),
-                (scope, _) => scope,
-            },
+            org_id: query.owner_org_id,
             statuses: query.statuses,
             region: query.region,
             runtime: query.runtime,
@@ -123,8 +119,8 @@ impl App {
             // One more tells whether there is a next page.
             limit: limit + 1,
         };
-        let mut rows = self.store.nodes_list(&filter, &page).await?;
-        let total = self.store.nodes_count(&filter).await?;
+        let mut rows = self.store.nodes_list(scope, &filter, &page).await?;
+        let total = self.store.nodes_count(scope, &filter).await?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = rows.len() > limit;
         rows.truncate(limit);
@@ -132,7 +128,7 @@ impl App {
         let next_cursor = last.map(|row| encode_cursor(&page.cursor_after(row)));
         let items = rows.iter().map(|row| {
             let row = self.node_row(row);
-            if viewer.is_trimmed() {
+            if scope.is_stranger() {
                 row.trimmed()
             } else {
                 row
@@ -145,16 +141,16 @@ impl App {
         })
     }
 
-    /// One row of the list with the org that it belongs to; for the live socket.
+    /// One row of the list with the org that it belongs to, if it is in scope.
     ///
     /// # Errors
     /// [`QueryError::Store`].
     pub async fn node_row_with_org(
         &self,
+        scope: &Scope,
         node_id: &NodeId,
     ) -> Result<Option<(NodeRow, Option<String>)>, QueryError> {
-        let scope = Viewer::All.nodes();
-        let row = self.store.node_list_row(&scope, node_id.as_str()).await?;
+        let row = self.store.node_list_row(scope, node_id.as_str()).await?;
         Ok(row.map(|row| (self.node_row(&row), row.org_id)))
     }
 
@@ -164,29 +160,24 @@ impl App {
     /// [`QueryError::Store`].
     pub async fn node_detail(
         &self,
-        viewer: &Viewer,
+        scope: &Scope,
         node_id: &str,
     ) -> Result<Option<NodeDetail>, QueryError> {
-        let Some(stored) = self.store.node_detail(&viewer.nodes(), node_id).await? else {
+        let Some(stored) = self.store.node_detail(scope, node_id).await? else {
             return Ok(None);
         };
-        let receipts = match viewer.receipts() {
-            None => Vec::new(),
-            Some(scope) => {
-                let filter = ReceiptFilter {
-                    scope,
-                    node_id: Some(node_id.to_owned()),
-                    ..ReceiptFilter::default()
-                };
-                self.store
-                    .receipts_list(&filter, None, RECEIPTS_SHOWN)
-                    .await?
-            }
+        let filter = ReceiptFilter {
+            node_id: Some(node_id.to_owned()),
+            ..ReceiptFilter::default()
         };
+        let receipts = self
+            .store
+            .receipts_list(scope, &filter, None, RECEIPTS_SHOWN)
+            .await?;
         let presence = self.presence_of(node_id);
         let receipts = receipts.into_iter().map(ReceiptRow::of_row).collect();
         let detail = NodeDetail::of(stored, receipts, self.now(presence.as_ref()));
-        Ok(Some(if viewer.is_trimmed() {
+        Ok(Some(if scope.is_stranger() {
             detail.trimmed()
         } else {
             detail
@@ -198,7 +189,8 @@ impl App {
     /// # Errors
     /// [`QueryError::Store`].
     pub async fn node_keys(&self, node_id: &NodeId) -> Result<Option<NodeKeys>, QueryError> {
-        let keys = self.store.node_keys(node_id).await?;
+        // Asked as a stranger asks: whoever has a receipt can verify it.
+        let keys = self.store.node_keys(&Scope::Stranger, node_id).await?;
         Ok((!keys.is_empty()).then(|| NodeKeys {
             node_id: node_id.to_string(),
             items: keys.iter().map(NodeKeyView::of).collect(),

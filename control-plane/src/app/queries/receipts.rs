@@ -2,7 +2,6 @@
 
 use super::{PAGE_DEFAULT, PAGE_MAX, QueryError};
 use crate::app::App;
-use crate::app::viewer::Viewer;
 use crate::app::views::{
     Page, ReceiptAggregate, ReceiptChainView, ReceiptDetail, ReceiptRow, VerificationView, time,
 };
@@ -55,15 +54,14 @@ pub struct ReceiptQuery {
 #[derive(Debug, Clone)]
 pub struct Reader {
     /// Whose receipts are theirs.
-    pub viewer: Viewer,
+    pub scope: Scope,
     /// Whether everybody may read a receipt whose id they know.
     pub is_public: bool,
 }
 
 impl ReceiptQuery {
-    fn filter(&self, scope: Scope) -> ReceiptFilter {
+    fn filter(&self) -> ReceiptFilter {
         ReceiptFilter {
-            scope,
             search: self.q.clone(),
             request_id: self.request_id.clone(),
             node_id: self.node_id.clone(),
@@ -106,10 +104,17 @@ fn cut(from_ms: Option<i64>, to_ms: Option<i64>, step_minutes: i64) -> Option<Cu
     })
 }
 
+/// The scope, if it has receipts at all.
+fn shown(scope: &Scope) -> Result<&Scope, QueryError> {
+    match scope {
+        Scope::Stranger => Err(QueryError::NotShown),
+        Scope::System(_) | Scope::Organisation(_) | Scope::Owner { .. } => Ok(scope),
+    }
+}
+
 /// Whether rollups know this filter.
-fn is_rolled_up(filter: &ReceiptFilter) -> bool {
+fn is_rolled_up(scope: &Scope, filter: &ReceiptFilter) -> bool {
     let ReceiptFilter {
-        scope,
         search,
         request_id,
         node_id: _,
@@ -122,7 +127,7 @@ fn is_rolled_up(filter: &ReceiptFilter) -> bool {
         status,
         source,
     } = filter;
-    *scope == Scope::All
+    scope.is_system()
         && search.is_none()
         && request_id.is_none()
         && model_id.is_none()
@@ -140,13 +145,13 @@ impl App {
     /// [`QueryError`].
     pub async fn receipts_page(
         &self,
-        viewer: &Viewer,
+        scope: &Scope,
         query: &ReceiptQuery,
     ) -> Result<Page<ReceiptRow>, QueryError> {
-        let scope = viewer.receipts().ok_or(QueryError::NotShown)?;
+        let scope = shown(scope)?;
         let before = match query.cursor.as_deref().map(RequestId::parse) {
             None => None,
-            Some(Ok(last)) => match self.store.receipt_order(last.as_str()).await? {
+            Some(Ok(last)) => match self.store.receipt_order(scope, last.as_str()).await? {
                 Some(order) => Some(order),
                 None => return Err(QueryError::Cursor),
             },
@@ -155,7 +160,7 @@ impl App {
         let limit = query.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
         let mut rows = self
             .store
-            .receipts_list(&query.filter(scope), before, limit + 1)
+            .receipts_list(scope, &query.filter(), before, limit + 1)
             .await?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = rows.len() > limit;
@@ -177,18 +182,19 @@ impl App {
     /// [`QueryError`].
     pub async fn receipts_aggregate(
         &self,
-        viewer: &Viewer,
+        scope: &Scope,
         query: &ReceiptQuery,
     ) -> Result<ReceiptAggregate, QueryError> {
-        let scope = viewer.receipts().ok_or(QueryError::NotShown)?;
+        let scope = shown(scope)?;
         let now_ms = self.clock.now_ms();
-        let filter = query.filter(scope);
+        let filter = query.filter();
         let step = self.sums_step(&filter, now_ms);
-        let parts = cut(filter.from_ms, filter.to_ms, step).filter(|_| is_rolled_up(&filter));
+        let parts =
+            cut(filter.from_ms, filter.to_ms, step).filter(|_| is_rolled_up(scope, &filter));
         let (sums, complete) = match parts {
-            Some(parts) => self.sum_parts(&filter, parts).await?,
+            Some(parts) => self.sum_parts(scope, &filter, parts).await?,
             None => {
-                let scan = self.store.receipts_scan(&filter, SCAN_MAX).await?;
+                let scan = self.store.receipts_scan(scope, &filter, SCAN_MAX).await?;
                 (scan.sums, scan.complete)
             }
         };
@@ -223,6 +229,7 @@ impl App {
 
     async fn sum_parts(
         &self,
+        scope: &Scope,
         filter: &ReceiptFilter,
         parts: Cut,
     ) -> Result<(Sums, bool), QueryError> {
@@ -233,7 +240,7 @@ impl App {
             to_minute: parts.steps.1,
         };
         let (mut total, mut complete) = (Sums::default(), true);
-        for (_, sums) in self.store.rollups_range(&range).await? {
+        for (_, sums) in self.store.rollups_range(scope, &range).await? {
             total.merge(&sums);
         }
         let kept_ms = i64::from(self.settings.retention.receipts_days) * DAY_MINUTES * MINUTE_MS;
@@ -244,7 +251,7 @@ impl App {
                 to_ms: Some(to_ms),
                 ..filter.clone()
             };
-            let scan = self.store.receipts_scan(&edge, SCAN_MAX).await?;
+            let scan = self.store.receipts_scan(scope, &edge, SCAN_MAX).await?;
             total.merge(&scan.sums);
             // Where the receipts are gone the edge cannot be counted.
             complete &= scan.complete && from_ms >= receipts_from_ms;
@@ -258,29 +265,23 @@ impl App {
         request_id: &str,
         node_id: Option<&str>,
     ) -> Result<Option<StoredDetail>, QueryError> {
-        let get = async |scope: &Scope| {
-            let found = self.store.receipt_get(scope, request_id, node_id);
-            match found.await? {
-                ReceiptFound::Nothing => Ok(None),
-                ReceiptFound::One(one) => Ok(Some(*one)),
-                ReceiptFound::Several(nodes) => Err(QueryError::SeveralNodes(nodes)),
+        let found = match reader.is_public {
+            true => {
+                self.store
+                    .receipt_public(&reader.scope, request_id, node_id)
+                    .await?
+            }
+            false => {
+                self.store
+                    .receipt_get(shown(&reader.scope)?, request_id, node_id)
+                    .await?
             }
         };
-        // The own ones first: what strangers call theirs makes no id of one's own ambiguous.
-        let own = match reader.viewer.receipts() {
-            Some(scope) => get(&scope).await?,
-            None if reader.is_public => None,
-            None => return Err(QueryError::NotShown),
-        };
-        if own.is_some() || !reader.is_public {
-            return Ok(own);
+        match found {
+            ReceiptFound::Nothing => Ok(None),
+            ReceiptFound::One(one) => Ok(Some(*one)),
+            ReceiptFound::Several(nodes) => Err(QueryError::SeveralNodes(nodes)),
         }
-        let mut found = get(&Scope::All).await?;
-        if let Some(found) = &mut found {
-            // Who knows one id must not find the others of its chain by it.
-            (found.prev_request_id, found.next_request_id) = (None, None);
-        }
-        Ok(found)
     }
 
     /// One receipt with what is needed to verify it; `None` when there is none or it is another org's.

@@ -9,11 +9,14 @@ use crate::app::views::{
 use dgon_control_plane_model::rollup::{
     DAY_MINUTES, MINUTE_MS, QUARTER_MINUTES, RowKey, Sums, minute_of, quarter_of,
 };
+use dgon_control_plane_store::Scope;
 use dgon_control_plane_store::rollups::RollupRange;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
+/// The network's figures are the same for all who look, so they are asked as a stranger asks.
+const EVERYBODY: Scope = Scope::Stranger;
 /// How old an answer may be, ms.
 const FRESH_MS: i64 = 1_000;
 /// Quarters of an hour in the window.
@@ -56,8 +59,12 @@ impl App {
     /// # Errors
     /// [`QueryError::Store`].
     pub async fn regions(&self) -> Result<Regions, QueryError> {
-        let mut counts: HashMap<String, i64> =
-            self.store.nodes_by_region().await?.into_iter().collect();
+        let mut counts: HashMap<String, i64> = self
+            .store
+            .nodes_by_region(&EVERYBODY)
+            .await?
+            .into_iter()
+            .collect();
         let mut count = |region: &str| RegionNodes {
             region: region.to_owned(),
             nodes: counts.remove(region).unwrap_or(0),
@@ -95,11 +102,11 @@ impl App {
             from_minute: window_start(now_ms),
             to_minute: i64::MAX,
         };
-        Ok(self.store.rollups_range(&range).await?)
+        Ok(self.store.rollups_range(&EVERYBODY, &range).await?)
     }
 
     async fn compute_summary(&self, now_ms: i64) -> Result<Summary, QueryError> {
-        let counts = self.store.network_counts().await?;
+        let counts = self.store.network_counts(&EVERYBODY).await?;
         let mut nodes = NodeCounts::default();
         for (state, count) in &counts.by_state {
             match NodeStatus::of_state(state) {

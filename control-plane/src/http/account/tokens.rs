@@ -115,7 +115,13 @@ pub async fn enrolment_token_create(
     };
     let issued = state
         .accounts
-        .token_create(&wish, &person.org_id, &person.audit_name(), &caller.origin)
+        .token_create(
+            &person.scope(),
+            &wish,
+            &person.org_id,
+            &person.audit_name(),
+            &caller.origin,
+        )
         .await?;
     Ok((StatusCode::CREATED, axum::Json(issued.into())))
 }

@@ -3,7 +3,6 @@
 use crate::accounts::{Person, Role};
 use crate::app::Cause;
 use crate::app::queries::QueryError;
-use crate::app::viewer::Viewer;
 use crate::app::views::NodeRow;
 use crate::http::auth::{Actor, Caller};
 use crate::http::error::ApiError;
@@ -94,9 +93,9 @@ fn no_node() -> ApiError {
 
 /// The node, if this person may see it.
 async fn row_of(state: &HttpState, person: &Person, node_id: &NodeId) -> Result<NodeRow, ApiError> {
-    match state.app.node_row_with_org(node_id).await {
-        Ok(Some((row, org_id))) if Viewer::of(person).owns(org_id.as_deref()) => Ok(row),
-        Ok(_) => Err(no_node()),
+    match state.app.node_row_with_org(&person.scope(), node_id).await {
+        Ok(Some((row, _))) => Ok(row),
+        Ok(None) => Err(no_node()),
         Err(QueryError::Store(error)) => Err(error.into()),
         Err(error @ (QueryError::Cursor | QueryError::NotShown | QueryError::SeveralNodes(_))) => {
             Err(ApiError::internal(&error))
@@ -118,7 +117,11 @@ async fn change(
         ip: caller.origin.ip.as_deref(),
         request_id: caller.origin.request_id.as_deref(),
     };
-    match state.app.node_event(node_id, event, cause).await? {
+    match state
+        .app
+        .node_event(&person.scope(), node_id, event, cause)
+        .await?
+    {
         Some(_) => Ok(()),
         None => Err(ApiError::new(
             ErrorType::Conflict,

@@ -48,7 +48,7 @@ pub(super) async fn rotate(
         "new_key_id": rotation.new_key.key_id(),
     });
     let audit = audit(&node, now_ms, "node_key.rotate", &detail);
-    match app.store.node_key_rotate(&rotation, now_ms, &audit).await? {
+    match app.key_rotate(&rotation, now_ms, &audit).await? {
         Rotating::Done { valid_from_ms } => {
             let key_id = rotation.new_key.key_id();
             tracing::info!(node_id = %node.node_id, key_id, "node changed its key");
@@ -96,7 +96,7 @@ pub(super) async fn close(
         "last_seq": closing.last_seq,
     });
     let audit = audit(&node, app.clock.now_ms(), "node_key.close", &detail);
-    match app.store.node_key_close(&closing, &audit).await? {
+    match app.key_close(&closing, &audit).await? {
         ClosingOutcome::Done => Ok(Json(closing)),
         ClosingOutcome::NotRetired => Err(ApiError::new(
             ErrorType::Conflict,

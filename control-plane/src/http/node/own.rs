@@ -35,18 +35,14 @@ pub(super) async fn own(
     let (parts, _) = request.into_parts();
     let node_id = authenticate(&app, &parts).await?.node_id;
     let missing = || ApiError::new(ErrorType::NotFound, "no such node");
-    let key = app
-        .store
-        .node_key_current(&node_id)
-        .await?
-        .ok_or_else(missing)?;
+    let acked_seq = app.acked_seq(&node_id).await?.ok_or_else(missing)?;
     let NodeStatus { status, reason } = app.lifecycles.get(&node_id).ok_or_else(missing)?.status();
     let now_ms = app.clock.now_ms();
     Ok(Json(Own {
         node_id,
         status,
         status_reason: reason.into(),
-        acked_seq: key.head_seq,
+        acked_seq,
         server_time: crate::app::views::time(now_ms),
         server_time_ms: now_ms,
     }))

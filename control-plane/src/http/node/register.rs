@@ -148,13 +148,9 @@ async fn enrol(
 ) -> Result<(NodeId, String), ApiError> {
     let token_hash = Sha256Hash::of(wish.token.as_bytes()).0;
     // Whoever brings junk is told so by a plain read: it must hold up no writer.
-    let now_ms = app.clock.now_ms();
-    let token = app
-        .store
-        .enrolment_token_working(&token_hash, now_ms)
-        .await?;
+    let token = app.working_token(&token_hash).await?;
     let token = token.ok_or_else(|| refusal(&Enrolment::InvalidToken))?;
-    if let Some(owner) = app.store.node_key_owner(&wish.public_key).await? {
+    if let Some(owner) = app.key_owner(&wish.public_key).await? {
         return enrol_again(app, wish, secret, &token_hash, &owner).await;
     }
     // A node of before keeps its name, whatever routes came since.
@@ -172,7 +168,7 @@ async fn enrol(
         };
         let sealed = seal(app, &node_id, secret)?;
         let node = new_node(app, wish, &node_id, &sealed);
-        match app.store.enrol(&token_hash, &node).await? {
+        match app.enrol(&token_hash, &node).await? {
             Enrolment::Enrolled { region } => return Ok((node_id, region)),
             refused @ (Enrolment::InvalidToken | Enrolment::KnownKey | Enrolment::OtherOrg) => {
                 return Err(refusal(&refused));
@@ -206,11 +202,8 @@ async fn enrol_again(
     }
     let sealed = seal(app, &node_id, secret)?;
     let node = new_node(app, wish, &node_id, &sealed);
-    match app.store.enrol_again(token_hash, &node).await? {
-        Enrolment::Enrolled { region } => {
-            app.secrets.forget(&node_id);
-            Ok((node_id, region))
-        }
+    match app.enrol_again(token_hash, &node).await? {
+        Enrolment::Enrolled { region } => Ok((node_id, region)),
         refused => Err(refusal(&refused)),
     }
 }

@@ -2,7 +2,6 @@
 
 use super::viewing::Viewing;
 use crate::accounts::Role;
-use crate::app::viewer::Viewer;
 use crate::http::auth::Actor;
 use crate::http::csrf::is_own_origin;
 use crate::http::error::ApiError;
@@ -12,6 +11,7 @@ use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::response::Response;
+use dgon_control_plane_store::Scope;
 use dgon_protocol::error::ErrorType;
 use http::HeaderMap;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ const ROLES: [Role; 4] = [Role::Admin, Role::Viewer, Role::Operator, Role::Consu
     responses((status = 101, description = "Frames of `{type, data, ts, seq}`.")))]
 pub async fn live(
     State(state): State<HttpState>,
-    Viewing(viewer): Viewing,
+    Viewing(scope): Viewing,
     actor: Actor,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
@@ -50,7 +50,7 @@ pub async fn live(
             "live updates need a WebSocket; a proxy in between must pass Upgrade and Connection on";
         return Err(ApiError::new(ErrorType::InvalidRequest, message));
     };
-    let access = access(viewer, &actor);
+    let access = access(scope, &actor);
     let app = Arc::clone(&state.app);
     Ok(upgrade
         .read_buffer_size(BUFFER_BYTES)
@@ -60,18 +60,18 @@ pub async fn live(
         .on_upgrade(move |socket| serve(app, socket, access)))
 }
 
-fn access(viewer: Viewer, actor: &Actor) -> Access {
-    let (role, family_id) = match actor {
+fn access(scope: Scope, actor: &Actor) -> Access {
+    let (role, person) = match actor {
         Actor::Anonymous => ("anonymous", None),
         Actor::Person(person) => {
             let role = ROLES.into_iter().find(|role| person.has(*role));
             let name = role.map_or("none", Role::as_str);
-            (name, Some(person.family_id.clone()))
+            (name, Some(person.clone()))
         }
     };
     Access {
-        viewer,
+        scope,
         role,
-        family_id,
+        person,
     }
 }

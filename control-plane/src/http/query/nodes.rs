@@ -89,13 +89,13 @@ impl NodeListParams {
     responses((status = 200, description = "A page of nodes.", body = Page<NodeRow>)))]
 pub async fn node_list(
     State(state): State<HttpState>,
-    Viewing(viewer): Viewing,
+    Viewing(scope): Viewing,
     actor: Actor,
     Query(params): Query<NodeListParams>,
     Query(page): Query<PageParams>,
 ) -> Result<Json<Page<NodeRow>>, ApiError> {
     let query = params.read(&actor, page)?;
-    Ok(Json(state.app.nodes_page(&viewer, query).await?))
+    Ok(Json(state.app.nodes_page(&scope, query).await?))
 }
 
 /// One node.
@@ -107,10 +107,10 @@ pub async fn node_list(
     responses((status = 200, description = "The node.", body = NodeDetail)))]
 pub async fn node_detail(
     State(state): State<HttpState>,
-    Viewing(viewer): Viewing,
+    Viewing(scope): Viewing,
     Path(node_id): Path<String>,
 ) -> Result<Json<NodeDetail>, ApiError> {
-    let detail = state.app.node_detail(&viewer, &node_id).await?;
+    let detail = state.app.node_detail(&scope, &node_id).await?;
     detail
         .map(Json)
         .ok_or_else(|| ApiError::new(ErrorType::NotFound, "there is no node with this id"))

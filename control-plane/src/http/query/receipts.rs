@@ -89,7 +89,7 @@ fn no_receipt() -> ApiError {
         body = Page<ReceiptRow>)))]
 pub async fn receipt_list(
     State(state): State<HttpState>,
-    SignedIn(viewer): SignedIn,
+    SignedIn(scope): SignedIn,
     Query(params): Query<ReceiptFilterParams>,
     Query(page): Query<PageParams>,
 ) -> Result<Json<Page<ReceiptRow>>, ApiError> {
@@ -98,7 +98,7 @@ pub async fn receipt_list(
         cursor: page.after().map(str::to_owned),
         ..params.read()?
     };
-    Ok(Json(state.app.receipts_page(&viewer, &query).await?))
+    Ok(Json(state.app.receipts_page(&scope, &query).await?))
 }
 
 /// What the receipts of a filter add up to.
@@ -109,11 +109,11 @@ pub async fn receipt_list(
     responses((status = 200, description = "The sums.", body = ReceiptAggregate)))]
 pub async fn receipt_aggregate(
     State(state): State<HttpState>,
-    SignedIn(viewer): SignedIn,
+    SignedIn(scope): SignedIn,
     Query(params): Query<ReceiptFilterParams>,
 ) -> Result<Json<ReceiptAggregate>, ApiError> {
     let query = params.read()?;
-    Ok(Json(state.app.receipts_aggregate(&viewer, &query).await?))
+    Ok(Json(state.app.receipts_aggregate(&scope, &query).await?))
 }
 
 /// One receipt with what is needed to verify it.

@@ -14,7 +14,7 @@ use crate::presence::NodePresence;
 use decide::{Decision, Ended, Memory, Seen};
 use dgon_control_plane_model::lifecycle::{Event, Transition, transition};
 use dgon_control_plane_store::audit::AuditEntry;
-use dgon_control_plane_store::{Fault, LifecycleChange, NewProbe, ProbeEnd, StoreError};
+use dgon_control_plane_store::{Fault, LifecycleChange, NewProbe, ProbeEnd, StoreError, System};
 use dgon_protocol::frame::{Probe, ToAgent};
 use dgon_protocol::id::{NodeId, RequestId};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -251,7 +251,10 @@ impl Task {
                 .iter()
                 .map(|(_, open, ended)| probe_end(open, ended, at_ms))
                 .collect();
-            self.app.store.probes_finished(&ends).await?;
+            self.app
+                .store
+                .probes_finished(System::of_the_server(), &ends)
+                .await?;
         }
         if !round.happened.is_empty() {
             self.write_transitions(&round.happened, at_ms).await?;
@@ -286,7 +289,11 @@ impl Task {
                 audit,
             })
             .collect();
-        let changed = self.app.store.node_transitions(&changes).await?;
+        let changed = self
+            .app
+            .store
+            .node_transitions(&System::of_the_server().into(), &changes)
+            .await?;
         for (one, changed) in happened.iter().zip(changed) {
             if changed {
                 let old = (one.life.state, one.life.reason);
@@ -331,7 +338,12 @@ impl Task {
 
     /// Writes and sends probes; false where the database takes none now.
     async fn begin(&mut self, started: Vec<NewProbe>) -> bool {
-        let Err(error) = self.app.store.probes_started(&started).await else {
+        let Err(error) = self
+            .app
+            .store
+            .probes_started(System::of_the_server(), &started)
+            .await
+        else {
             for probe in started {
                 self.send(probe).await;
             }
@@ -457,7 +469,12 @@ impl Task {
         };
         self.after_probe(&probe.node_id, &ended);
         let end = probe_end(&open, &ended, self.app.clock.now_ms());
-        if let Err(error) = self.app.store.probes_finished(&[end]).await {
+        if let Err(error) = self
+            .app
+            .store
+            .probes_finished(System::of_the_server(), &[end])
+            .await
+        {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "the end of a probe was not written"

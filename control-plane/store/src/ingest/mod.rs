@@ -8,7 +8,7 @@ mod bulk;
 
 use crate::db::Backend;
 use crate::nodes::{LifecycleChange, bytes32, read_lifecycle, transition_on};
-use crate::{Store, StoreError, rollups};
+use crate::{Store, StoreError, System, rollups};
 use dgon_control_plane_model::lifecycle::{Reason, State};
 use dgon_control_plane_model::rollup::{Ending, ReceiptFacts};
 use dgon_protocol::chain::Head;
@@ -110,8 +110,8 @@ pub(crate) enum Tx {
     Postgres(sqlx::Transaction<'static, sqlx::Postgres>),
 }
 
-/// An open transaction. Dropped without [`IngestTx::commit`] it is rolled back.
-pub struct IngestTx(Tx);
+/// An open transaction, and the proof that the server opened it. Dropped without [`IngestTx::commit`] it is rolled back.
+pub struct IngestTx(Tx, System);
 
 impl std::fmt::Debug for IngestTx {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -133,7 +133,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn ingest_begin(&self) -> Result<IngestTx, StoreError> {
+    pub async fn ingest_begin(&self, by: System) -> Result<IngestTx, StoreError> {
         let failed = StoreError::query("receipt.begin");
         let tx = match &self.backend {
             Backend::Sqlite { writer, .. } => {
@@ -141,7 +141,7 @@ impl Store {
             }
             Backend::Postgres { ingest, .. } => Tx::Postgres(ingest.begin().await.map_err(failed)?),
         };
-        Ok(IngestTx(tx))
+        Ok(IngestTx(tx, by))
     }
 }
 
@@ -372,7 +372,8 @@ impl IngestTx {
     /// # Errors
     /// [`StoreError`].
     pub async fn transition(&mut self, change: &LifecycleChange<'_>) -> Result<bool, StoreError> {
-        Ok(on_tx!(self, tx => transition_on!(&mut **tx, change, "receipt.transition")))
+        let by = self.1;
+        Ok(on_tx!(self, tx => transition_on!(&mut **tx, &by.into(), change, "receipt.transition")))
     }
 
     /// Adds stored receipts to the sums per minute. Once per transaction, last before the commit.

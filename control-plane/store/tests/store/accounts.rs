@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "helpers of tests fail like tests do")]
 
+use crate::support::{ALL, SERVER, of_org};
 use dgon_control_plane_store::Store;
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::enrolment_tokens::NewEnrolmentToken;
@@ -46,6 +47,7 @@ fn pair(n: u8, at_ms: i64) -> TokenPair {
 async fn rotate(store: &Store, parent: u8, child: u8, at_ms: i64) -> Rotation {
     store
         .session_rotate(
+            SERVER,
             &[parent; 32],
             &pair(child, at_ms),
             GRACE_MS,
@@ -57,11 +59,16 @@ async fn rotate(store: &Store, parent: u8, child: u8, at_ms: i64) -> Rotation {
 
 async fn signed_in(store: &Store) {
     store
-        .user_create(&user("u1", "a@example.com"), &audit(1, "user.create"))
+        .user_create(
+            SERVER,
+            &user("u1", "a@example.com"),
+            &audit(1, "user.create"),
+        )
         .await
         .expect("user");
     store
         .session_create(
+            SERVER,
             "f1",
             "u1",
             86_400_000,
@@ -78,21 +85,30 @@ async fn an_email_belongs_to_one_user() {
         let first = user("u1", "a@example.com");
         let entry = audit(1, "user.create");
         assert_eq!(
-            store.user_create(&first, &entry).await.expect("create"),
+            store
+                .user_create(SERVER, &first, &entry)
+                .await
+                .expect("create"),
             UserCreated::Created
         );
         let second = store
-            .user_create(&user("u2", "a@example.com"), &entry)
+            .user_create(SERVER, &user("u2", "a@example.com"), &entry)
             .await
             .expect("create");
         assert_eq!(second, UserCreated::EmailTaken);
         assert_eq!(
-            store.user_by_email("a@example.com").await.expect("get"),
+            store
+                .user_by_email(SERVER, "a@example.com")
+                .await
+                .expect("get"),
             Some(first.clone())
         );
-        assert_eq!(store.user_get("u1").await.expect("get"), Some(first));
-        assert_eq!(store.user_get("u2").await.expect("get"), None);
-        assert_eq!(store.user_count().await.expect("count"), 1);
+        assert_eq!(
+            store.user_get(SERVER, "u1").await.expect("get"),
+            Some(first)
+        );
+        assert_eq!(store.user_get(SERVER, "u2").await.expect("get"), None);
+        assert_eq!(store.user_count(SERVER).await.expect("count"), 1);
         assert_eq!(
             store
                 .inspect()
@@ -117,38 +133,38 @@ async fn a_setup_link_makes_one_first_user() {
                 expires_at_ms: 1_000,
             };
             store
-                .link_create(&link, &audit(10, "link.create"))
+                .link_create(SERVER, &link, &audit(10, "link.create"))
                 .await
                 .expect("link");
         }
         assert!(
             store
-                .link_setup_is_valid(&[1; 32], 1_000)
+                .link_setup_is_valid(SERVER, &[1; 32], 1_000)
                 .await
                 .expect("valid")
         );
         assert!(
             !store
-                .link_setup_is_valid(&[1; 32], 1_001)
+                .link_setup_is_valid(SERVER, &[1; 32], 1_001)
                 .await
                 .expect("valid")
         );
         assert!(
             !store
-                .link_setup_is_valid(&[9; 32], 20)
+                .link_setup_is_valid(SERVER, &[9; 32], 20)
                 .await
                 .expect("valid")
         );
         let (first, second) = (user("u1", "a@example.com"), user("u2", "b@example.com"));
         let unknown = store
-            .link_setup(&[9; 32], &first, &audit(20, "user.setup"))
+            .link_setup(SERVER, &[9; 32], &first, &audit(20, "user.setup"))
             .await
             .expect("setup");
         assert_eq!(unknown, SetupDone::LinkInvalid);
         let entry = audit(20, "user.setup");
         let (one, two) = tokio::join!(
-            store.link_setup(&[1; 32], &first, &entry),
-            store.link_setup(&[2; 32], &second, &entry),
+            store.link_setup(SERVER, &[1; 32], &first, &entry),
+            store.link_setup(SERVER, &[2; 32], &second, &entry),
         );
         let done = [one.expect("setup"), two.expect("setup")];
         let created = done
@@ -156,10 +172,10 @@ async fn a_setup_link_makes_one_first_user() {
             .filter(|done| **done == SetupDone::Created)
             .count();
         assert_eq!(created, 1, "{done:?}");
-        assert_eq!(store.user_count().await.expect("count"), 1);
+        assert_eq!(store.user_count(SERVER).await.expect("count"), 1);
         assert!(
             !store
-                .link_setup_is_valid(&[2; 32], 20)
+                .link_setup_is_valid(SERVER, &[2; 32], 20)
                 .await
                 .expect("valid")
         );
@@ -179,20 +195,32 @@ async fn a_sign_in_link_works_once_and_in_time() {
                 expires_at_ms,
             };
             store
-                .link_create(&link, &audit(10, "link.create"))
+                .link_create(SERVER, &link, &audit(10, "link.create"))
                 .await
                 .expect("link");
         }
-        assert_eq!(store.link_redeem(&[2; 32], 51).await.expect("redeem"), None);
         assert_eq!(
             store
-                .link_redeem(&[1; 32], 51)
+                .link_redeem(SERVER, &[2; 32], 51)
+                .await
+                .expect("redeem"),
+            None
+        );
+        assert_eq!(
+            store
+                .link_redeem(SERVER, &[1; 32], 51)
                 .await
                 .expect("redeem")
                 .as_deref(),
             Some("u1")
         );
-        assert_eq!(store.link_redeem(&[1; 32], 52).await.expect("redeem"), None);
+        assert_eq!(
+            store
+                .link_redeem(SERVER, &[1; 32], 52)
+                .await
+                .expect("redeem"),
+            None
+        );
     })
     .await;
 }
@@ -202,7 +230,7 @@ async fn an_access_token_ends_with_time_and_with_its_session() {
     crate::support::on_both(|store| async move {
         signed_in(&store).await;
         let session = store
-            .session_by_access(&[0x81; 32], 2_000)
+            .session_by_access(SERVER, &[0x81; 32], 2_000)
             .await
             .expect("get")
             .expect("live");
@@ -212,14 +240,14 @@ async fn an_access_token_ends_with_time_and_with_its_session() {
         );
         assert_eq!(
             store
-                .session_by_access(&[0x81; 32], 601_000)
+                .session_by_access(SERVER, &[0x81; 32], 601_000)
                 .await
                 .expect("get"),
             None
         );
         assert_eq!(
             store
-                .session_by_access(&[0x01; 32], 2_000)
+                .session_by_access(SERVER, &[0x01; 32], 2_000)
                 .await
                 .expect("get"),
             None
@@ -227,19 +255,19 @@ async fn an_access_token_ends_with_time_and_with_its_session() {
         let entry = audit(3_000, "session.revoke");
         assert!(
             store
-                .session_revoke("f1", "logout", &entry)
+                .session_revoke(&ALL, "f1", "logout", &entry)
                 .await
                 .expect("revoke")
         );
         assert!(
             !store
-                .session_revoke("f1", "logout", &entry)
+                .session_revoke(&ALL, "f1", "logout", &entry)
                 .await
                 .expect("revoke")
         );
         assert_eq!(
             store
-                .session_by_access(&[0x81; 32], 2_000)
+                .session_by_access(SERVER, &[0x81; 32], 2_000)
                 .await
                 .expect("get"),
             None
@@ -277,7 +305,7 @@ async fn a_refresh_token_gives_one_child_and_reuse_ends_the_family() {
         for dead in [0x81, 0x82, 0x83] {
             assert_eq!(
                 store
-                    .session_by_access(&[dead; 32], 16_000)
+                    .session_by_access(SERVER, &[dead; 32], 16_000)
                     .await
                     .expect("get"),
                 None
@@ -323,7 +351,10 @@ async fn idle_and_old_sessions_end_and_are_swept() {
             }
         }
         assert_eq!(
-            store.session_family_of(&[1; 32]).await.expect("family"),
+            store
+                .session_family_of(SERVER, &[1; 32])
+                .await
+                .expect("family"),
             None
         );
     })
@@ -333,14 +364,14 @@ async fn idle_and_old_sessions_end_and_are_swept() {
 #[tokio::test]
 async fn a_flag_keeps_its_last_value() {
     crate::support::on_both(|store| async move {
-        assert!(store.flags_changed().await.expect("flags").is_empty());
+        assert!(store.flags_changed(SERVER).await.expect("flags").is_empty());
         for enabled in [true, false] {
             store
-                .flag_set("public_receipts", enabled, &audit(1, "flag.set"))
+                .flag_set(&ALL, "public_receipts", enabled, &audit(1, "flag.set"))
                 .await
                 .expect("set");
         }
-        let flags = store.flags_changed().await.expect("flags");
+        let flags = store.flags_changed(SERVER).await.expect("flags");
         assert_eq!(flags, [("public_receipts".to_owned(), false)]);
         assert_eq!(
             store
@@ -371,12 +402,12 @@ async fn enrolment_tokens_are_listed_by_organisation_and_revoked() {
                 uses: 2,
             };
             store
-                .enrolment_token_create(&token, &audit(at, "enrolment_token.create"))
+                .enrolment_token_create(&ALL, &token, &audit(at, "enrolment_token.create"))
                 .await
                 .expect("create");
         }
         let all = store
-            .enrolment_token_list(None, None, 10)
+            .enrolment_token_list(&ALL, None, 10)
             .await
             .expect("list");
         assert_eq!(
@@ -385,7 +416,7 @@ async fn enrolment_tokens_are_listed_by_organisation_and_revoked() {
         );
         assert_eq!((all[0].uses_total, all[0].uses_left), (2, 2));
         let page = store
-            .enrolment_token_list(Some("main"), Some((2, "b")), 10)
+            .enrolment_token_list(&of_org("main"), Some((2, "b")), 10)
             .await
             .expect("list");
         assert_eq!(
@@ -394,7 +425,7 @@ async fn enrolment_tokens_are_listed_by_organisation_and_revoked() {
         );
         assert_eq!(
             store
-                .enrolment_token_count(Some("main"))
+                .enrolment_token_count(&of_org("main"))
                 .await
                 .expect("count"),
             2
@@ -402,24 +433,24 @@ async fn enrolment_tokens_are_listed_by_organisation_and_revoked() {
         let entry = audit(9, "enrolment_token.revoke");
         assert!(
             !store
-                .enrolment_token_revoke("a", Some("other"), &entry)
+                .enrolment_token_revoke(&of_org("other"), "a", &entry)
                 .await
                 .expect("revoke")
         );
         assert!(
             store
-                .enrolment_token_revoke("a", Some("main"), &entry)
+                .enrolment_token_revoke(&of_org("main"), "a", &entry)
                 .await
                 .expect("revoke")
         );
         let listed = store
-            .enrolment_token_list(None, None, 10)
+            .enrolment_token_list(&ALL, None, 10)
             .await
             .expect("list");
         assert_eq!(listed[2].revoked_at_ms, Some(9));
         assert!(
             store
-                .enrolment_token_used_by("a")
+                .enrolment_token_used_by(&ALL, "a")
                 .await
                 .expect("used")
                 .is_empty()

@@ -1,6 +1,6 @@
 //! Tokens and enrolment.
 
-use crate::support::{enrol, on_both, token};
+use crate::support::{ALL, SERVER, enrol, on_both, token};
 use dgon_control_plane_model::lifecycle::{Reason, State};
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::{Enrolment, LifecycleChange};
@@ -28,7 +28,7 @@ async fn a_race_of_fifty_enrols_exactly_as_many_as_the_token_allows() {
         assert_eq!(enrolled, 3);
         assert_eq!(
             store
-                .enrolment_token_used_by("t")
+                .enrolment_token_used_by(&ALL, "t")
                 .await
                 .expect("nodes")
                 .len(),
@@ -36,7 +36,7 @@ async fn a_race_of_fifty_enrols_exactly_as_many_as_the_token_allows() {
         );
         assert_eq!(
             store
-                .enrolment_token_list(None, None, 10)
+                .enrolment_token_list(&ALL, None, 10)
                 .await
                 .expect("tokens")[0]
                 .uses_left,
@@ -57,10 +57,10 @@ async fn a_refused_enrolment_leaves_the_token_as_it_was() {
         assert_eq!(enrol(&store, &hash, "a", 2).await, Enrolment::NameTaken);
         assert_eq!(enrol(&store, &hash, "b", 1).await, Enrolment::KnownKey);
         let b = NodeId::parse("b").expect("id");
-        assert_eq!(store.node_get(&b).await.expect("get"), None);
+        assert_eq!(store.node_get(&ALL, &b).await.expect("get"), None);
         assert_eq!(
             store
-                .enrolment_token_list(None, None, 10)
+                .enrolment_token_list(&ALL, None, 10)
                 .await
                 .expect("tokens")[0]
                 .uses_left,
@@ -72,7 +72,7 @@ async fn a_refused_enrolment_leaves_the_token_as_it_was() {
         };
         assert!(
             store
-                .enrolment_token_revoke("t", None, &revoke)
+                .enrolment_token_revoke(&ALL, "t", &revoke)
                 .await
                 .expect("revoke")
         );
@@ -88,22 +88,26 @@ async fn an_enrolled_node_has_its_key_secret_and_history() {
         enrol(&store, &hash, "a", 1).await;
         let a = NodeId::parse("a").expect("id");
         let key = store
-            .node_key_current(&a)
+            .node_key_current(SERVER, &a)
             .await
             .expect("key")
             .expect("some");
         assert_eq!(key.public_key, NodeKey::from_seed(&[1; 32]).public());
         assert_eq!(key.head_seq, 0);
         assert_eq!(
-            store.node_secret(&a).await.expect("secret").as_deref(),
+            store
+                .node_secret(SERVER, &a)
+                .await
+                .expect("secret")
+                .as_deref(),
             Some(&b"sealed"[..])
         );
-        let row = store.node_get(&a).await.expect("get").expect("some");
+        let row = store.node_get(&ALL, &a).await.expect("get").expect("some");
         assert_eq!(
             row.lifecycle().expect("typed"),
             (State::Registered, Reason::Enrolled)
         );
-        assert_eq!(store.node_states().await.expect("states").len(), 1);
+        assert_eq!(store.node_states(SERVER).await.expect("states").len(), 1);
         assert_eq!(
             store
                 .inspect()
@@ -136,7 +140,7 @@ async fn a_transition_happens_once() {
             },
         };
         // Twice in one transaction: only the first finds the state that it expects.
-        let changed = store.node_transitions(&[change, change]).await;
+        let changed = store.node_transitions(&ALL, &[change, change]).await;
         assert_eq!(changed.expect("changes"), [true, false]);
         let events = store
             .inspect()

@@ -2,9 +2,10 @@
 
 #![expect(clippy::expect_used, reason = "helpers of tests fail like tests do")]
 
+use crate::support::{ALL, of_org};
 use dgon_control_plane_store::node_queries::{NodeFilter, NodeOrder, NodePage};
 use dgon_control_plane_store::receipt_queries::ReceiptFilter;
-use dgon_control_plane_store::{Dialect, Scope, Store};
+use dgon_control_plane_store::{Dialect, Store};
 use dgon_protocol::receipt::{Source, Status};
 use dgon_testkit::seed::{Seed, seed};
 
@@ -80,13 +81,6 @@ fn receipt_filters() -> Vec<(ReceiptFilter, &'static str)> {
         ),
         (
             ReceiptFilter {
-                scope: Scope::Org("rare".into()),
-                ..none()
-            },
-            "receipts_by_org",
-        ),
-        (
-            ReceiptFilter {
                 search: Some("feedface".into()),
                 ..none()
             },
@@ -141,7 +135,7 @@ fn node_queries() -> Vec<(NodeFilter, NodePage, &'static str)> {
         ),
         (
             NodeFilter {
-                scope: Scope::Org("rare".into()),
+                org_id: rare(),
                 ..none()
             },
             by_id(),
@@ -155,13 +149,34 @@ async fn plans(store: &Store) -> Vec<(String, &'static str)> {
     let inspect = store.inspect();
     let mut plans = Vec::new();
     for (filter, index) in receipt_filters() {
-        let plan = inspect.receipts_list_plan(&filter).await.expect("plan");
+        let plan = inspect
+            .receipts_list_plan(&ALL, &filter)
+            .await
+            .expect("plan");
         plans.push((format!("{filter:?}\n{}", plan.join("\n")), index));
     }
     for (filter, page, index) in node_queries() {
-        let plan = inspect.nodes_list_plan(&filter, &page).await.expect("plan");
+        let plan = inspect
+            .nodes_list_plan(&ALL, &filter, &page)
+            .await
+            .expect("plan");
         plans.push((format!("{filter:?} {page:?}\n{}", plan.join("\n")), index));
     }
+    let of_rare = of_org("rare");
+    let plan = inspect
+        .receipts_list_plan(&of_rare, &ReceiptFilter::default())
+        .await
+        .expect("plan");
+    plans.push((plan.join("\n"), "receipts_by_org"));
+    let page = NodePage {
+        limit: 4,
+        ..NodePage::default()
+    };
+    let plan = inspect
+        .nodes_list_plan(&of_rare, &NodeFilter::default(), &page)
+        .await
+        .expect("plan");
+    plans.push((plan.join("\n"), "nodes_by_org"));
     let plan = inspect.receipt_bounds_plan().await.expect("plan");
     plans.push((plan.join("\n"), "receipts_by_time"));
     plans
@@ -198,7 +213,7 @@ async fn every_filter_and_order_is_served_by_its_own_index() {
         for (plan, index) in plans(&store).await {
             assert!(!uses(&plan, index), "{index} is still said to serve\n{plan}");
         }
-        assert_eq!(all.len(), receipt_filters().len() + node_queries().len() + 1);
+        assert_eq!(all.len(), receipt_filters().len() + node_queries().len() + 3);
     })
     .await;
 }

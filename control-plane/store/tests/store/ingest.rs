@@ -2,7 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "helpers of tests fail like tests do")]
 
-use crate::support::{enrol, on_both, token};
+use crate::support::{ALL, SERVER, enrol, on_both, token};
 use dgon_control_plane_model::lifecycle::{Reason, State};
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::{
@@ -65,7 +65,7 @@ async fn node(store: &Store) -> (NodeId, i64) {
     enrol(store, &hash, "a", 1).await;
     let id = NodeId::parse("a").expect("id");
     let key = store
-        .node_key_current(&id)
+        .node_key_current(SERVER, &id)
         .await
         .expect("key")
         .expect("some");
@@ -81,11 +81,11 @@ async fn receipts_of_any_batch_size_are_stored_once() {
             .zip(&all)
             .map(|(seq, f)| receipt(f, key, Some(seq), b"{}"))
             .collect();
-        let mut tx = store.ingest_begin().await.expect("begin");
+        let mut tx = store.ingest_begin(SERVER).await.expect("begin");
         assert!(tx.insert(&rows).await.expect("insert").is_empty());
         tx.commit().await.expect("commit");
 
-        let mut tx = store.ingest_begin().await.expect("begin");
+        let mut tx = store.ingest_begin(SERVER).await.expect("begin");
         let hash = Sha256Hash::of(b"{}");
         let found = tx.hashes_at(&[(key, 75), (key, 76), (key, 1)]).await;
         let expected = HashMap::from([((key, 75), hash), ((key, 1), hash)]);
@@ -113,7 +113,7 @@ async fn a_request_id_belongs_to_the_node_that_used_it() {
         let mut other = fields("r1");
         other.node_id = NodeId::parse("b").expect("id");
         let (first, second, new) = (fields("r1"), fields("r1"), fields("r2"));
-        let mut tx = store.ingest_begin().await.expect("begin");
+        let mut tx = store.ingest_begin(SERVER).await.expect("begin");
         let row = receipt(&first, key, Some(1), b"{}");
         assert!(tx.insert(&[row]).await.expect("insert").is_empty());
         let rows = [
@@ -140,7 +140,7 @@ async fn a_gap_is_kept_with_its_chain_and_grows_in_its_row() {
             to_seq,
             reason: "missing".to_owned(),
         };
-        let mut tx = store.ingest_begin().await.expect("begin");
+        let mut tx = store.ingest_begin(SERVER).await.expect("begin");
         tx.gap_write((&node_id, key), &gap(None, 3), 1)
             .await
             .expect("write");
@@ -171,17 +171,25 @@ async fn a_node_is_stopped_with_the_receipts_or_not_at_all() {
             detail: None,
             audit: &AuditEntry::default(),
         };
-        let mut tx = store.ingest_begin().await.expect("begin");
+        let mut tx = store.ingest_begin(SERVER).await.expect("begin");
         assert_eq!(tx.lifecycle(&node_id).await.expect("read"), Some(old));
         assert!(tx.transition(&change).await.expect("change"));
         assert!(!tx.transition(&change).await.expect("changed already"));
         drop(tx);
-        let row = store.node_get(&node_id).await.expect("get").expect("some");
+        let row = store
+            .node_get(&ALL, &node_id)
+            .await
+            .expect("get")
+            .expect("some");
         assert_eq!(row.lifecycle().expect("known"), old);
-        let mut tx = store.ingest_begin().await.expect("begin");
+        let mut tx = store.ingest_begin(SERVER).await.expect("begin");
         assert!(tx.transition(&change).await.expect("change"));
         tx.commit().await.expect("commit");
-        let row = store.node_get(&node_id).await.expect("get").expect("some");
+        let row = store
+            .node_get(&ALL, &node_id)
+            .await
+            .expect("get")
+            .expect("some");
         assert_eq!(row.lifecycle().expect("known"), new);
     })
     .await;
@@ -192,12 +200,12 @@ async fn nothing_stays_of_a_transaction_that_is_dropped() {
     on_both(|store| async move {
         let (_, key) = node(&store).await;
         let f = fields("r");
-        let mut tx = store.ingest_begin().await.expect("begin");
+        let mut tx = store.ingest_begin(SERVER).await.expect("begin");
         tx.insert(&[receipt(&f, key, Some(1), b"{}")])
             .await
             .expect("insert");
         drop(tx);
-        let mut tx = store.ingest_begin().await.expect("begin");
+        let mut tx = store.ingest_begin(SERVER).await.expect("begin");
         assert!(tx.by_request(&[("a", "r")]).await.expect("read").is_empty());
     })
     .await;
@@ -211,7 +219,7 @@ async fn heads_move_and_evidence_is_bounded() {
             seq: 7,
             entry_hash: Sha256Hash::of(b"7"),
         };
-        let mut tx = store.ingest_begin().await.expect("begin");
+        let mut tx = store.ingest_begin(SERVER).await.expect("begin");
         assert_eq!(tx.heads(&[key]).await.expect("heads")[&key], Head::EMPTY);
         tx.set_heads(&[(key, moved)]).await.expect("set");
         let evidence = Evidence {
@@ -236,7 +244,7 @@ async fn heads_move_and_evidence_is_bounded() {
             200
         );
         let row = store
-            .node_key_current(&node_id)
+            .node_key_current(SERVER, &node_id)
             .await
             .expect("key")
             .expect("some");
@@ -256,9 +264,16 @@ async fn heartbeats_are_kept_raw_for_a_while_and_the_last_one_on_the_node() {
                 body: format!("{{\"at\":{at_ms}}}"),
                 keep_raw: at_ms < 200,
             };
-            store.heartbeats_write(&[beat]).await.expect("write");
+            store
+                .heartbeats_write(SERVER, &[beat])
+                .await
+                .expect("write");
         }
-        let row = store.node_get(&node_id).await.expect("get").expect("some");
+        let row = store
+            .node_get(&ALL, &node_id)
+            .await
+            .expect("get")
+            .expect("some");
         assert_eq!(row.last_heartbeat_at_ms, Some(200));
         assert_eq!(row.last_heartbeat.as_deref(), Some("{\"at\":200}"));
         // Thirty days later the only raw row is too old, and the last one stays on the node.
@@ -269,7 +284,11 @@ async fn heartbeats_are_kept_raw_for_a_while_and_the_last_one_on_the_node() {
                 gone
             );
         }
-        let row = store.node_get(&node_id).await.expect("get").expect("some");
+        let row = store
+            .node_get(&ALL, &node_id)
+            .await
+            .expect("get")
+            .expect("some");
         assert_eq!(row.last_heartbeat_at_ms, Some(200));
     })
     .await;
@@ -286,7 +305,7 @@ async fn a_probe_ends_once() {
             model: "m".to_owned(),
             at_ms: 1,
         };
-        store.probes_started(&[probe]).await.expect("start");
+        store.probes_started(SERVER, &[probe]).await.expect("start");
         assert_eq!(
             store.inspect().probe_last(&node_id).await.expect("last"),
             None
@@ -305,7 +324,10 @@ async fn a_probe_ends_once() {
             outcome: "failed",
             ..end.clone()
         };
-        store.probes_finished(&[end, later]).await.expect("end");
+        store
+            .probes_finished(SERVER, &[end, later])
+            .await
+            .expect("end");
         let last = store.inspect().probe_last(&node_id).await.expect("last");
         let last = last.expect("one");
         assert_eq!((last.outcome.as_str(), last.ttft_ms), ("ok", Some(3)));

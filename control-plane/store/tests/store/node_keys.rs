@@ -1,6 +1,6 @@
 //! The keys of a node: one in use, all kept, and nobody's key twice.
 
-use crate::support::{enrol, on_both, token};
+use crate::support::{ALL, SERVER, enrol, on_both, token};
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::node_keys::{ClosingOutcome, Rotating};
 use dgon_protocol::id::NodeId;
@@ -32,7 +32,7 @@ async fn keys_are_kept_with_their_intervals_and_one_is_in_use() {
         let a = NodeId::parse("a").expect("id");
         let rotate = async |old, new, at_ms| {
             store
-                .node_key_rotate(&rotation(&a, old, new), at_ms, &audit())
+                .node_key_rotate(SERVER, &rotation(&a, old, new), at_ms, &audit())
                 .await
                 .expect("rotate")
         };
@@ -53,7 +53,7 @@ async fn keys_are_kept_with_their_intervals_and_one_is_in_use() {
         );
         assert_eq!(rotate(1, 2, 250).await, done, "a lost answer of long ago");
 
-        let keys = store.node_keys(&a).await.expect("keys");
+        let keys = store.node_keys(&ALL, &a).await.expect("keys");
         let times: Vec<_> = keys
             .iter()
             .map(|key| (key.valid_from_ms, key.valid_to_ms, key.rotation.is_some()))
@@ -64,12 +64,15 @@ async fn keys_are_kept_with_their_intervals_and_one_is_in_use() {
             (10, Some(100), false),
         ];
         assert_eq!(times, expected);
-        let current = store.node_key_current(&a).await.expect("current");
+        let current = store.node_key_current(SERVER, &a).await.expect("current");
         assert_eq!(current.expect("some").public_key, key(3).public());
-        let owner = store.node_key_owner(&key(1).public()).await.expect("owner");
+        let owner = store
+            .node_key_owner(SERVER, &key(1).public())
+            .await
+            .expect("owner");
         let owner = owner.expect("known");
         assert_eq!((owner.node_id.as_str(), owner.in_use), ("a", false));
-        let unknown = store.node_key_owner(&key(77).public()).await;
+        let unknown = store.node_key_owner(SERVER, &key(77).public()).await;
         assert_eq!(unknown.expect("owner"), None);
         let rows = store
             .inspect()
@@ -91,7 +94,7 @@ async fn of_a_race_of_rotations_one_wins() {
             let (store, a) = (store.clone(), a.clone());
             tokio::spawn(async move {
                 store
-                    .node_key_rotate(&rotation(&a, 1, new), 100, &audit())
+                    .node_key_rotate(SERVER, &rotation(&a, 1, new), 100, &audit())
                     .await
             })
         });
@@ -103,7 +106,7 @@ async fn of_a_race_of_rotations_one_wins() {
             }
         }
         assert_eq!(done, 1);
-        assert_eq!(store.node_keys(&a).await.expect("keys").len(), 2);
+        assert_eq!(store.node_keys(&ALL, &a).await.expect("keys").len(), 2);
     })
     .await;
 }
@@ -117,21 +120,21 @@ async fn a_chain_ends_once_and_not_before_what_is_stored() {
         let close = async |seed, seq, of: &[u8]| {
             let closing = Closing::sign(&a, &key(seed), seq, Sha256Hash::of(of));
             store
-                .node_key_close(&closing, &audit())
+                .node_key_close(SERVER, &closing, &audit())
                 .await
                 .expect("close")
         };
         assert_eq!(close(1, 5, b"x").await, ClosingOutcome::NotRetired);
         store
-            .node_key_rotate(&rotation(&a, 1, 2), 100, &audit())
+            .node_key_rotate(SERVER, &rotation(&a, 1, 2), 100, &audit())
             .await
             .expect("rotate");
-        let id = store.node_keys(&a).await.expect("keys")[1].id;
+        let id = store.node_keys(&ALL, &a).await.expect("keys")[1].id;
         let head = dgon_protocol::chain::Head {
             seq: 5,
             entry_hash: Sha256Hash::of(b"five"),
         };
-        let mut tx = store.ingest_begin().await.expect("begin");
+        let mut tx = store.ingest_begin(SERVER).await.expect("begin");
         tx.set_heads(&[(id, head)]).await.expect("head");
         tx.commit().await.expect("commit");
         assert_eq!(close(1, 4, b"four").await, ClosingOutcome::Contradicted);
@@ -140,7 +143,7 @@ async fn a_chain_ends_once_and_not_before_what_is_stored() {
         assert_eq!(close(1, 5, b"five").await, ClosingOutcome::Done);
         assert_eq!(close(1, 5, b"five").await, ClosingOutcome::Done);
         assert_eq!(close(1, 6, b"six").await, ClosingOutcome::Contradicted);
-        let keys = store.node_keys(&a).await.expect("keys");
+        let keys = store.node_keys(&ALL, &a).await.expect("keys");
         assert_eq!(keys[1].closed_seq, Some(5));
     })
     .await;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
 
+use crate::support::{ALL, SERVER};
 use dgon_control_plane_model::rollup::minute_of;
 use dgon_control_plane_model::sketch::Sketch;
 use dgon_control_plane_store::node_queries::{NodeFilter, NodeListRow, NodeOrder, NodePage};
@@ -36,15 +37,21 @@ async fn seeded(store: &Store, nodes: u32) -> Vec<Seeded> {
 }
 
 async fn refresh(store: &Store, node_id: &str, minute: i64) {
-    let day = store.rollups_day(node_id, minute).await.expect("day");
+    let day = store
+        .rollups_day(SERVER, node_id, minute)
+        .await
+        .expect("day");
     let window = NodeWindow::of(node_id, minute, &day);
-    store.rollups_set_windows(&[window]).await.expect("set");
+    store
+        .rollups_set_windows(SERVER, &[window])
+        .await
+        .expect("set");
 }
 
 async fn pages(store: &Store, filter: &NodeFilter, page: &NodePage) -> Vec<NodeListRow> {
     let (mut rows, mut page) = (Vec::new(), page.clone());
     loop {
-        let more = store.nodes_list(filter, &page).await.expect("page");
+        let more = store.nodes_list(&ALL, filter, &page).await.expect("page");
         let Some(last) = more.last() else { return rows };
         page.after = Some(page.cursor_after(last));
         rows.extend(more);
@@ -172,7 +179,7 @@ async fn every_filter_gives_what_it_says() {
             ),
             (
                 NodeFilter {
-                    scope: Scope::Org("org-1".into()),
+                    org_id: Some("org-1".into()),
                     ..none()
                 },
                 13,
@@ -185,7 +192,7 @@ async fn every_filter_gives_what_it_says() {
             };
             let rows = pages(&store, &filter, &page).await;
             assert_eq!(rows.len(), count, "{filter:?}");
-            let counted = store.nodes_count(&filter).await.expect("count");
+            let counted = store.nodes_count(&ALL, &filter).await.expect("count");
             assert_eq!(usize::try_from(counted), Ok(count), "{filter:?}");
         }
     })
@@ -206,7 +213,7 @@ async fn a_window_equals_the_receipts_of_a_day() {
             .filter_map(|r| u64::try_from(r.fields.ttft_ms?).ok())
             .collect();
         let row = store
-            .node_list_row(&Scope::All, "node-00001")
+            .node_list_row(&ALL, "node-00001")
             .await
             .expect("row")
             .expect("some");
@@ -215,16 +222,22 @@ async fn a_window_equals_the_receipts_of_a_day() {
 
         // A day later nothing is left, and until then the window is known to be stale.
         let later = minute_of(END_MS) + 1_440;
-        let stale = store.rollups_stale_windows(later, 10).await.expect("stale");
+        let stale = store
+            .rollups_stale_windows(SERVER, later, 10)
+            .await
+            .expect("stale");
         assert_eq!(stale, ["node-00001", "node-00002"]);
         refresh(&store, "node-00001", later).await;
         let row = store
-            .node_list_row(&Scope::All, "node-00001")
+            .node_list_row(&ALL, "node-00001")
             .await
             .expect("row")
             .expect("some");
         assert_eq!((row.requests_24h, row.p95_ms), (0, None));
-        let stale = store.rollups_stale_windows(later, 10).await.expect("stale");
+        let stale = store
+            .rollups_stale_windows(SERVER, later, 10)
+            .await
+            .expect("stale");
         assert_eq!(stale, ["node-00002"]);
     })
     .await;
@@ -234,7 +247,7 @@ async fn a_window_equals_the_receipts_of_a_day() {
 async fn a_detail_is_whole_in_scope_and_nothing_outside() {
     crate::support::on_both(|store| async move {
         seeded(&store, 3).await;
-        let org = Scope::Org("org-1".into());
+        let org = Scope::Organisation("org-1".into());
         let detail = store
             .node_detail(&org, "node-00000")
             .await
@@ -255,7 +268,7 @@ async fn a_detail_is_whole_in_scope_and_nothing_outside() {
         );
         assert!(
             store
-                .node_detail(&Scope::All, "nobody")
+                .node_detail(&ALL, "nobody")
                 .await
                 .expect("get")
                 .is_none()
@@ -268,7 +281,7 @@ async fn a_detail_is_whole_in_scope_and_nothing_outside() {
 async fn the_network_counts_models_of_active_nodes() {
     crate::support::on_both(|store| async move {
         seeded(&store, 3).await;
-        let counts = store.network_counts().await.expect("counts");
+        let counts = store.network_counts(&ALL).await.expect("counts");
         assert_eq!(counts.by_state, [("active".to_owned(), 3)]);
         assert_eq!(counts.models, 4);
         let node_id = NodeId::parse("node-00000").expect("id");
@@ -281,10 +294,10 @@ async fn the_network_counts_models_of_active_nodes() {
             allow_list: "[]",
         };
         store
-            .nodes_connected(&[(END_MS, bare)])
+            .nodes_connected(SERVER, &[(END_MS, bare)])
             .await
             .expect("connected");
-        assert_eq!(store.network_counts().await.expect("counts").models, 3);
+        assert_eq!(store.network_counts(&ALL).await.expect("counts").models, 3);
     })
     .await;
 }
@@ -302,14 +315,14 @@ async fn each_order_has_an_index() {
                     limit: 4,
                 };
                 let rows = store
-                    .nodes_list(&NodeFilter::default(), &page)
+                    .nodes_list(&ALL, &NodeFilter::default(), &page)
                     .await
                     .expect("page");
                 for after in [None, rows.last().map(|row| page.cursor_after(row))] {
                     page.after = after;
                     let plan = store
                         .inspect()
-                        .nodes_list_plan(&NodeFilter::default(), &page)
+                        .nodes_list_plan(&ALL, &NodeFilter::default(), &page)
                         .await
                         .expect("plan")
                         .join("\n");

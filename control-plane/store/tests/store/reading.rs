@@ -3,13 +3,14 @@
 use crate::support::{enrol, token};
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::node_queries::{NodeFilter, NodeListRow, NodePage};
-use dgon_control_plane_store::{ReadLimits, Store, StoreError};
+use dgon_control_plane_store::{ReadLimits, Scope, Store, StoreError, System};
 use dgon_testkit::postgres;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
 /// Longest wait for what must come, far below [`FOR_EVER`].
 const SOON: Duration = Duration::from_secs(30);
+const SYSTEM: System = System::of_the_server();
 const FOR_EVER: Duration = Duration::from_secs(3_600);
 /// From here on a question for nodes of one runtime counts for ever.
 const ENDLESS: &str = "ALTER TABLE node_models RENAME TO node_models_before;
@@ -46,7 +47,7 @@ async fn nodes(store: &Store, runtime: Option<&str>) -> Result<Vec<NodeListRow>,
         limit: 10,
         ..NodePage::default()
     };
-    store.nodes_list(&filter, &page).await
+    store.nodes_list(&Scope::Stranger, &filter, &page).await
 }
 
 async fn endless(store: &Store) -> Result<Vec<NodeListRow>, StoreError> {
@@ -112,14 +113,16 @@ async fn pages_without_end_hold_no_other_reading_and_no_writer_up() {
             .is_ok()
         {}
         for at_ms in 0..50 {
-            assert_eq!(soon(store.user_count()).await.expect("short"), 0);
+            assert_eq!(soon(store.user_count(SYSTEM)).await.expect("short"), 0);
             let audit = AuditEntry {
                 at_ms,
                 action: "test".to_owned(),
                 ..AuditEntry::default()
             };
-            soon(store.audit_write(&audit)).await.expect("write");
-            let tx = soon(store.ingest_begin()).await.expect("begin");
+            soon(store.audit_write(SYSTEM, &audit))
+                .await
+                .expect("write");
+            let tx = soon(store.ingest_begin(SYSTEM)).await.expect("begin");
             soon(tx.commit()).await.expect("commit");
         }
         assert!(pages.try_join_next().is_none(), "a page ended");

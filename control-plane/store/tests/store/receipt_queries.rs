@@ -6,6 +6,7 @@
     reason = "a test stops at the first surprise"
 )]
 
+use crate::support::{ALL, SERVER, of_org};
 use dgon_control_plane_model::rollup::{minute_of, quarter_of};
 use dgon_control_plane_store::receipt_queries::{ReceiptFilter, ReceiptFound};
 use dgon_control_plane_store::rollups::RollupRange;
@@ -27,11 +28,11 @@ async fn seeded(store: &Store) -> Vec<Seeded> {
 }
 
 /// All pages of a filter, a few rows each.
-async fn pages(store: &Store, filter: &ReceiptFilter, limit: i64) -> Vec<String> {
+async fn pages(store: &Store, scope: &Scope, filter: &ReceiptFilter, limit: i64) -> Vec<String> {
     let (mut ids, mut before) = (Vec::new(), None);
     loop {
         let page = store
-            .receipts_list(filter, before, limit)
+            .receipts_list(scope, filter, before, limit)
             .await
             .expect("page");
         let Some(last) = page.last() else { return ids };
@@ -40,14 +41,14 @@ async fn pages(store: &Store, filter: &ReceiptFilter, limit: i64) -> Vec<String>
     }
 }
 
-type Case = (ReceiptFilter, fn(&Seeded) -> bool);
+type Means = fn(&Seeded) -> bool;
 
 fn belongs_to_org(receipt: &Seeded) -> bool {
     ["node-00000", "node-00002", "node-00004"].contains(&receipt.fields.node_id.as_str())
 }
 
 /// Filters beside what they mean.
-fn cases() -> Vec<Case> {
+fn cases() -> Vec<(ReceiptFilter, Means)> {
     let none = ReceiptFilter::default;
     vec![
         (none(), |_| true),
@@ -108,23 +109,19 @@ fn cases() -> Vec<Case> {
             },
             |r| r.fields.cache_hit == Some(true),
         ),
+    ]
+}
+
+/// Filters of people who do not see everything.
+fn scoped_cases() -> Vec<(Scope, ReceiptFilter, Means)> {
+    let none = ReceiptFilter::default;
+    vec![
+        (of_org("org-1"), none(), belongs_to_org),
+        (of_org("org-2"), none(), |_| false),
+        (Scope::Stranger, none(), |_| false),
         (
+            of_org("org-1"),
             ReceiptFilter {
-                scope: Scope::Org("org-1".into()),
-                ..none()
-            },
-            belongs_to_org,
-        ),
-        (
-            ReceiptFilter {
-                scope: Scope::Org("org-2".into()),
-                ..none()
-            },
-            |_| false,
-        ),
-        (
-            ReceiptFilter {
-                scope: Scope::Org("org-1".into()),
                 cache_hit: Some(false),
                 status: Some(Status::Ok),
                 model_id: Some("phi4".into()),
@@ -144,16 +141,26 @@ fn cases() -> Vec<Case> {
 async fn every_filter_gives_what_it_says_in_pages_of_any_size() {
     crate::support::on_both(|store| async move {
         let all = seeded(&store).await;
-        for (filter, means) in cases() {
+        let everybodys = cases()
+            .into_iter()
+            .map(|(filter, means)| (ALL, filter, means));
+        for (scope, filter, means) in everybodys.chain(scoped_cases()) {
             let wanted: Vec<&str> = all
                 .iter()
                 .filter(|receipt| means(receipt))
                 .map(|receipt| receipt.fields.request_id.as_str())
                 .collect();
             for limit in [7, 200] {
-                assert_eq!(pages(&store, &filter, limit).await, wanted, "{filter:?}");
+                assert_eq!(
+                    pages(&store, &scope, &filter, limit).await,
+                    wanted,
+                    "{filter:?}"
+                );
             }
-            let scan = store.receipts_scan(&filter, 1_000).await.expect("scan");
+            let scan = store
+                .receipts_scan(&scope, &filter, 1_000)
+                .await
+                .expect("scan");
             assert!(scan.complete);
             assert_eq!(
                 scan.sums.requests,
@@ -174,7 +181,7 @@ async fn every_filter_gives_what_it_says_in_pages_of_any_size() {
 async fn what_the_counts_are_worth_is_kept_and_sums_say_what_they_lack() {
     crate::support::on_both(|store| async move {
         let all = seeded(&store).await;
-        let key = store.node_key_current(&all[0].fields.node_id).await;
+        let key = store.node_key_current(SERVER, &all[0].fields.node_id).await;
         let node_key_id = key.expect("key").expect("some").id;
         let cases = [
             (Some(TokensSource::Usage), 7),
@@ -209,7 +216,7 @@ async fn what_the_counts_are_worth_is_kept_and_sums_say_what_they_lack() {
                 received_at_ms: END_MS + 1,
             })
             .collect();
-        let mut tx = store.ingest_begin().await.expect("begin");
+        let mut tx = store.ingest_begin(SERVER).await.expect("begin");
         assert!(tx.insert(&rows).await.expect("insert").is_empty());
         tx.rollups(&rows).await.expect("rollups");
         tx.commit().await.expect("commit");
@@ -218,7 +225,10 @@ async fn what_the_counts_are_worth_is_kept_and_sums_say_what_they_lack() {
             search: Some("case-".to_owned()),
             ..ReceiptFilter::default()
         };
-        let mut listed = store.receipts_list(&filter, None, 50).await.expect("list");
+        let mut listed = store
+            .receipts_list(&ALL, &filter, None, 50)
+            .await
+            .expect("list");
         listed.reverse();
         let told: Vec<Option<&str>> = listed
             .iter()
@@ -229,7 +239,7 @@ async fn what_the_counts_are_worth_is_kept_and_sums_say_what_they_lack() {
             .map(|case| case.0.map(TokensSource::as_str))
             .collect();
         assert_eq!(told, kept);
-        let scan = store.receipts_scan(&filter, 50).await.expect("scan");
+        let scan = store.receipts_scan(&ALL, &filter, 50).await.expect("scan");
         assert_eq!(scan.sums.tokens_not_counted, 2);
         let minute = minute_of(END_MS + 1);
         let range = RollupRange {
@@ -238,7 +248,7 @@ async fn what_the_counts_are_worth_is_kept_and_sums_say_what_they_lack() {
             from_minute: quarter_of(minute),
             to_minute: i64::MAX,
         };
-        let kept = store.rollups_range(&range).await.expect("rollups");
+        let kept = store.rollups_range(&ALL, &range).await.expect("rollups");
         let lacking: i64 = kept.iter().map(|(_, sums)| sums.tokens_not_counted).sum();
         assert_eq!(lacking, 2);
     })
@@ -250,7 +260,7 @@ async fn a_scan_that_is_cut_says_so_and_has_the_newest() {
     crate::support::on_both(|store| async move {
         let all = seeded(&store).await;
         let scan = store
-            .receipts_scan(&ReceiptFilter::default(), 10)
+            .receipts_scan(&ALL, &ReceiptFilter::default(), 10)
             .await
             .expect("scan");
         assert!(!scan.complete);
@@ -265,10 +275,16 @@ async fn pages_stay_while_receipts_arrive() {
     crate::support::on_both(|store| async move {
         let all = seeded(&store).await;
         let filter = ReceiptFilter::default();
-        let first = store.receipts_list(&filter, None, 5).await.expect("first");
+        let first = store
+            .receipts_list(&ALL, &filter, None, 5)
+            .await
+            .expect("first");
         let mut fresh = all[0].fields.clone();
         fresh.request_id = RequestId::parse("fresh").expect("id");
-        let key = store.node_key_current(&fresh.node_id).await.expect("key");
+        let key = store
+            .node_key_current(SERVER, &fresh.node_id)
+            .await
+            .expect("key");
         let row = NewReceipt {
             verified: true,
             node_key_id: key.expect("some").id,
@@ -280,11 +296,11 @@ async fn pages_stay_while_receipts_arrive() {
             entry: b"{}",
             received_at_ms: END_MS + 1,
         };
-        let mut tx = store.ingest_begin().await.expect("begin");
+        let mut tx = store.ingest_begin(SERVER).await.expect("begin");
         assert!(tx.insert(&[row]).await.expect("insert").is_empty());
         tx.commit().await.expect("commit");
         let second = store
-            .receipts_list(&filter, first.last().map(|row| row.id), 5)
+            .receipts_list(&ALL, &filter, first.last().map(|row| row.id), 5)
             .await
             .expect("second");
         let shown = first
@@ -292,7 +308,10 @@ async fn pages_stay_while_receipts_arrive() {
             .chain(&second)
             .map(|row| row.request_id.as_str());
         assert!(shown.eq(all[..10].iter().map(|r| r.fields.request_id.as_str())));
-        let newest = store.receipts_list(&filter, None, 1).await.expect("newest");
+        let newest = store
+            .receipts_list(&ALL, &filter, None, 1)
+            .await
+            .expect("newest");
         assert_eq!(newest[0].request_id, "fresh");
     })
     .await;
@@ -309,7 +328,7 @@ async fn a_receipt_has_its_bytes_its_key_and_its_neighbours() {
         let (after, this, before) = (of_node[3], of_node[4], of_node[5]);
         let request_id = this.fields.request_id.as_str();
         let found = store
-            .receipt_get(&Scope::Org("org-1".into()), request_id, None)
+            .receipt_get(&Scope::Organisation("org-1".into()), request_id, None)
             .await
             .expect("get");
         let ReceiptFound::One(found) = found else {
@@ -328,10 +347,10 @@ async fn a_receipt_has_its_bytes_its_key_and_its_neighbours() {
             Some(after.fields.request_id.as_str())
         );
         let foreign = store
-            .receipt_get(&Scope::Org("org-2".into()), request_id, None)
+            .receipt_get(&Scope::Organisation("org-2".into()), request_id, None)
             .await;
         assert_eq!(foreign.expect("get"), ReceiptFound::Nothing);
-        let other_node = store.receipt_get(&Scope::All, request_id, Some("node-00001"));
+        let other_node = store.receipt_get(&ALL, request_id, Some("node-00001"));
         assert_eq!(other_node.await.expect("get"), ReceiptFound::Nothing);
     })
     .await;
@@ -344,7 +363,7 @@ async fn each_filter_has_an_index_and_none_sorts() {
         for (filter, _) in cases() {
             let plan = store
                 .inspect()
-                .receipts_list_plan(&filter)
+                .receipts_list_plan(&ALL, &filter)
                 .await
                 .expect("plan")
                 .join("\n");

@@ -2,8 +2,9 @@
 
 #![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
 
+use crate::support::{ALL, SERVER, of_org};
 use dgon_control_plane_store::receipt_queries::ReceiptFilter;
-use dgon_control_plane_store::{NewReceipt, Scope, Store};
+use dgon_control_plane_store::{NewReceipt, Store};
 use dgon_protocol::id::{NodeId, RequestId};
 use dgon_protocol::receipt::{Fields, Sha256Hash, Status};
 use dgon_testkit::seed::{Seed, Seeded, seed};
@@ -33,7 +34,10 @@ fn search(text: &str) -> ReceiptFilter {
 async fn found(store: &Store, filter: &ReceiptFilter) -> Vec<String> {
     let (mut ids, mut before) = (Vec::new(), None);
     loop {
-        let page = store.receipts_list(filter, before, 3).await.expect("page");
+        let page = store
+            .receipts_list(&ALL, filter, before, 3)
+            .await
+            .expect("page");
         let Some(last) = page.last() else { return ids };
         before = Some(last.id);
         ids.extend(page.into_iter().map(|row| row.request_id));
@@ -48,7 +52,7 @@ fn ids(all: &[Seeded], means: impl Fn(&Seeded) -> bool) -> Vec<String> {
 async fn insert(store: &Store, like: &Seeded, change: impl Fn(&mut Fields), hash: Sha256Hash) {
     let mut fields = like.fields.clone();
     change(&mut fields);
-    let key = store.node_key_current(&like.fields.node_id).await;
+    let key = store.node_key_current(SERVER, &like.fields.node_id).await;
     let row = NewReceipt {
         region: "eu-west",
         org_id: None,
@@ -60,7 +64,7 @@ async fn insert(store: &Store, like: &Seeded, change: impl Fn(&mut Fields), hash
         received_at_ms: END_MS + 1,
         verified: true,
     };
-    let mut tx = store.ingest_begin().await.expect("begin");
+    let mut tx = store.ingest_begin(SERVER).await.expect("begin");
     assert!(tx.insert(&[row]).await.expect("insert").is_empty());
     tx.commit().await.expect("commit");
 }
@@ -84,7 +88,10 @@ async fn a_text_finds_ids_nodes_models_and_hashes() {
             &digits[..17].to_uppercase(),
         ] {
             assert_eq!(found(&store, &search(text)).await, only, "{text}");
-            let sums = store.receipts_scan(&search(text), 10).await.expect("scan");
+            let sums = store
+                .receipts_scan(&ALL, &search(text), 10)
+                .await
+                .expect("scan");
             assert_eq!(sums.sums.requests, 1, "{text}");
         }
         let node = ids(&all, |r| r.fields.node_id.as_str() == "node-00003");
@@ -144,9 +151,15 @@ async fn what_several_meanings_lead_to_is_there_once_and_in_order() {
         insert(&store, &all[0], every, hash).await;
         let wanted = ["feedface", "d", "c", "b", "feedface-1"];
         assert_eq!(found(&store, &search(text)).await, wanted);
-        let scan = store.receipts_scan(&search(text), 10).await.expect("scan");
+        let scan = store
+            .receipts_scan(&ALL, &search(text), 10)
+            .await
+            .expect("scan");
         assert_eq!((scan.sums.requests, scan.complete), (5, true));
-        let scan = store.receipts_scan(&search(text), 4).await.expect("scan");
+        let scan = store
+            .receipts_scan(&ALL, &search(text), 4)
+            .await
+            .expect("scan");
         assert_eq!((scan.sums.requests, scan.complete), (4, false));
     })
     .await;
@@ -176,18 +189,15 @@ async fn other_filters_and_the_scope_hold_in_every_meaning() {
             let receipt = all.iter().find(|r| r.fields.node_id.as_str() == node);
             Sha256Hash::of(&receipt.expect("seeded").entry).to_hex()
         };
-        let scope = Scope::Org("org-1".into());
         for (text, is_own) in [
             ("node-00002", true),
             ("node-00003", false),
             (&hash_of("node-00002"), true),
             (&hash_of("node-00003"), false),
         ] {
-            let filter = ReceiptFilter {
-                scope: scope.clone(),
-                ..search(text)
-            };
-            assert_eq!(!found(&store, &filter).await.is_empty(), is_own, "{text}");
+            let (scope, filter) = (of_org("org-1"), search(text));
+            let found = store.receipts_list(&scope, &filter, None, 10);
+            assert_eq!(!found.await.expect("list").is_empty(), is_own, "{text}");
         }
     })
     .await;
@@ -199,7 +209,7 @@ async fn every_meaning_is_found_by_its_index() {
         seeded(&store).await;
         let plan = store
             .inspect()
-            .receipts_list_plan(&search("feedface"))
+            .receipts_list_plan(&ALL, &search("feedface"))
             .await
             .expect("plan")
             .join("\n");

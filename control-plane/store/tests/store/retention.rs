@@ -2,7 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
 
-use crate::support::on_both;
+use crate::support::{ALL, SERVER, on_both};
 use dgon_control_plane_model::rollup::{Sums, minute_of};
 use dgon_control_plane_store::Store;
 use dgon_control_plane_store::receipt_queries::ReceiptFilter;
@@ -27,7 +27,7 @@ fn rule(table: &str) -> &'static Rule {
 /// Deletes what is too old of a table, at most `rows`; how many went.
 pub(crate) async fn expire(store: &Store, table: &str, now_ms: i64, rows: i64) -> u64 {
     let periods = Periods::default();
-    let step = store.retention_expire(rule(table), &periods, now_ms, rows);
+    let step = store.retention_expire(SERVER, rule(table), &periods, now_ms, rows);
     step.await.expect("expire").rows
 }
 
@@ -88,9 +88,11 @@ async fn old_receipts_go_in_small_steps_and_chains_keep_their_heads() {
             .await
             .expect("seed");
         let node_id = NodeId::parse("node-00000").expect("id");
-        let heads = store.node_keys(&node_id).await.expect("keys");
+        let heads = store.node_keys(&ALL, &node_id).await.expect("keys");
         let count = |store: Store| async move {
-            let scan = store.receipts_scan(&ReceiptFilter::default(), 1_000).await;
+            let scan = store
+                .receipts_scan(&ALL, &ReceiptFilter::default(), 1_000)
+                .await;
             scan.expect("scan").sums.requests
         };
         assert!(
@@ -102,7 +104,7 @@ async fn old_receipts_go_in_small_steps_and_chains_keep_their_heads() {
         let steps = expire_all(&store, "receipts", NOW_MS + 181 * DAY_MS, 30).await;
         assert_eq!(steps, [30, 30, 20]);
         assert_eq!(count(store.clone()).await, 0);
-        assert_eq!(store.node_keys(&node_id).await.expect("keys"), heads);
+        assert_eq!(store.node_keys(&ALL, &node_id).await.expect("keys"), heads);
     })
     .await;
 }
@@ -120,7 +122,10 @@ async fn the_last_probe_of_a_node_stays() {
                 model: "m".to_owned(),
                 at_ms,
             };
-            store.probes_started(&[probe]).await.expect("started");
+            store
+                .probes_started(SERVER, &[probe])
+                .await
+                .expect("started");
             let end = ProbeEnd {
                 probe_id,
                 at_ms: at_ms + 1,
@@ -131,7 +136,10 @@ async fn the_last_probe_of_a_node_stays() {
                 ttft_ms: None,
                 latency_ms: 1,
             };
-            store.probes_finished(&[end]).await.expect("finished");
+            store
+                .probes_finished(SERVER, &[end])
+                .await
+                .expect("finished");
         }
         assert_eq!(expire_all(&store, "probes", NOW_MS, 10).await, [2]);
         let last = store
@@ -152,7 +160,7 @@ async fn range(store: &Store, node: Option<&str>) -> (usize, Sums) {
         from_minute: 0,
         to_minute: i64::MAX,
     };
-    let rows = store.rollups_range(&range).await.expect("range");
+    let rows = store.rollups_range(&ALL, &range).await.expect("range");
     let mut total = Sums::default();
     for (_, sums) in &rows {
         total.merge(sums);
@@ -163,8 +171,8 @@ async fn range(store: &Store, node: Option<&str>) -> (usize, Sums) {
 /// Folds everything before a minute.
 async fn fold(store: &Store, before: i64) -> Result<BTreeSet<i64>, StoreError> {
     let (mut from, mut hours) = (0, BTreeSet::new());
-    while let Some(hour) = store.rollups_hour(from, before).await? {
-        while store.rollups_fold(hour, 2).await?.rows > 0 {}
+    while let Some(hour) = store.rollups_hour(SERVER, from, before).await? {
+        while store.rollups_fold(SERVER, hour, 2).await?.rows > 0 {}
         hours.insert(hour);
         from = hour + 60;
     }
@@ -238,14 +246,14 @@ async fn figures_of_how_long_others_wait() {
         let mut small = Vec::new();
         for n in 0..60 {
             let start = Instant::now();
-            store.try_write(n).await.expect("write");
+            store.try_write(SERVER, n).await.expect("write");
             small.push(start.elapsed());
         }
         print(&store, "one small row, to compare with", &mut small);
         for rows in [100, 300] {
             let (mut held, mut gone) = (Vec::new(), 0);
             for _ in 0..60 {
-                let step = store.retention_expire(rule("receipts"), &periods, now_ms, rows);
+                let step = store.retention_expire(SERVER, rule("receipts"), &periods, now_ms, rows);
                 let step = step.await.expect("expire");
                 held.push(step.held);
                 gone += step.rows;
@@ -257,9 +265,13 @@ async fn figures_of_how_long_others_wait() {
             );
         }
         let (mut held, mut from) = (Vec::new(), 0);
-        while let Some(hour) = store.rollups_hour(from, i64::MAX - 60).await.expect("hour") {
+        while let Some(hour) = store
+            .rollups_hour(SERVER, from, i64::MAX - 60)
+            .await
+            .expect("hour")
+        {
             loop {
-                let step = store.rollups_fold(hour, 4).await.expect("fold");
+                let step = store.rollups_fold(SERVER, hour, 4).await.expect("fold");
                 held.push(step.held);
                 if step.rows == 0 {
                     break;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
 
+use crate::support::ALL;
 use dgon_control_plane_model::rollup::{Ending, ReceiptFacts, Sums, minute_of};
 use dgon_control_plane_store::Store;
 use dgon_control_plane_store::rollups::RollupRange;
@@ -46,7 +47,7 @@ async fn stored(store: &Store, node_id: Option<&str>, region: Option<&str>) -> S
         from_minute: 0,
         to_minute: i64::MAX,
     };
-    let rows = store.rollups_range(&range).await.expect("range");
+    let rows = store.rollups_range(&ALL, &range).await.expect("range");
     rows.iter().fold(Sums::default(), |mut total, (_, sums)| {
         total.merge(sums);
         total
@@ -84,7 +85,7 @@ async fn a_range_has_its_first_minute_and_not_its_last() {
             from_minute: first + 3,
             to_minute: first + 7,
         };
-        let rows = store.rollups_range(&range).await.expect("range");
+        let rows = store.rollups_range(&ALL, &range).await.expect("range");
         let minutes: Vec<i64> = rows.iter().map(|(key, _)| key.minute).collect();
         assert_eq!(minutes, [first + 3, first + 4, first + 5, first + 6]);
     })

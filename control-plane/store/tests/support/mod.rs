@@ -4,11 +4,16 @@
 
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::enrolment_tokens::NewEnrolmentToken;
-use dgon_control_plane_store::{Enrolment, NewNode, Store};
+use dgon_control_plane_store::{Enrolment, NewNode, Scope, Store, System};
 use dgon_protocol::id::NodeId;
 use dgon_protocol::key::NodeKey;
 use dgon_protocol::receipt::Sha256Hash;
 use dgon_testkit::postgres;
+
+/// The server asks, as it does for itself.
+pub(crate) const SERVER: System = System::of_the_server();
+/// Everybody's rows.
+pub(crate) const ALL: Scope = Scope::System(SERVER);
 
 /// Runs `test` on a fresh SQLite file and on a fresh PostgreSQL database, migrations applied.
 pub(crate) async fn on_both<F, Fut>(test: F)
@@ -34,6 +39,11 @@ where
     store.close().await;
 }
 
+/// The rows of one organisation.
+pub(crate) fn of_org(org_id: &str) -> Scope {
+    Scope::Organisation(org_id.to_owned())
+}
+
 /// A token of `uses`, stored; its hash.
 #[allow(
     dead_code,
@@ -54,7 +64,7 @@ pub(crate) async fn token(store: &Store, name: &str, uses: u32) -> [u8; 32] {
     };
     let audit = AuditEntry::default();
     store
-        .enrolment_token_create(&token, &audit)
+        .enrolment_token_create(&ALL, &token, &audit)
         .await
         .expect("token");
     hash
@@ -79,5 +89,5 @@ pub(crate) async fn enrol(store: &Store, token: &[u8; 32], node_id: &str, seed: 
         hardware_hash: None,
         at_ms: 10,
     };
-    store.enrol(token, &node).await.expect("enrol")
+    store.enrol(SERVER, token, &node).await.expect("enrol")
 }

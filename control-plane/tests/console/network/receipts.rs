@@ -1,6 +1,7 @@
 //! Receipts: every filter, the search, every sum and every column, from what agents sent.
 
 use super::{BETWEEN_MS, Network, Sent, busy, on_both, ttft};
+use crate::agents;
 use crate::server::{Answer, Who};
 use dgon_control_plane::accounts::Role;
 use dgon_control_plane_store::audit::AuditEntry;
@@ -333,7 +334,9 @@ async fn an_id_that_several_nodes_used_needs_the_node() {
         }
         let store = &network.server.app.store;
         let audit = AuditEntry::default();
-        let public = store.flag_set("public_receipts", true, &audit).await;
+        let public = store
+            .flag_set(&agents::ALL, "public_receipts", true, &audit)
+            .await;
         public.expect("flag");
         let all = console.get(&stranger, "/receipts/r_shared").await;
         assert_eq!(named(&all), json!(["rig-a", "rig-b", "rig-c"]));
