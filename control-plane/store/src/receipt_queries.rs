@@ -4,11 +4,12 @@
 //! arrive. Each filter has an index that ends in `id`; for values that most receipts have, the list itself is
 //! walked. A range of time bounds when the control plane received a receipt.
 
-use crate::receipt_search::Meaning;
+use crate::receipt_search::{Meaning, prefix_reach};
 use crate::scope::Scope;
 use crate::statement::Statement;
 use crate::{Store, StoreError, System, on_page};
 use dgon_control_plane_model::rollup::{Ending, ReceiptFacts, Sums};
+use dgon_protocol::id::{NodeId, RequestId};
 use dgon_protocol::receipt::{Source, Status, TokensSource};
 
 const AND_ORG: &str = " AND r.org_id = ";
@@ -209,7 +210,7 @@ fn push_filter(
     bounds: IdBounds,
 ) {
     if let Some(meaning) = meaning {
-        meaning.push(statement);
+        meaning.push(statement, scope);
     }
     scope.push(statement, AND_ORG);
     for (column, value) in [
@@ -404,11 +405,22 @@ impl Store {
         let rows: Vec<ScanRow> =
             on_page!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
                 .map_err(StoreError::query(OP_SCAN))?;
-        scan.complete = rows.len() <= limit;
+        scan.complete = rows.len() <= limit && !self.search_is_cut(filter).await?;
         for row in rows.iter().take(limit) {
             scan.sums.count(&row.facts());
         }
         Ok(scan)
+    }
+
+    /// Whether a search has more beginnings of ids in reach than are looked at.
+    async fn search_is_cut(&self, filter: &ReceiptFilter) -> Result<bool, StoreError> {
+        let Some(statement) = filter.search.as_deref().and_then(prefix_reach) else {
+            return Ok(false);
+        };
+        let beyond: Option<i64> =
+            on_page!(self, conn => statement.build().build_query_scalar().fetch_optional(conn).await)
+                .map_err(StoreError::query(OP_SCAN))?;
+        Ok(beyond.is_some())
     }
 
     /// The place of a receipt in the received order; `None` where there is no such receipt in scope.
@@ -418,11 +430,13 @@ impl Store {
     pub async fn receipt_order(
         &self,
         scope: &Scope,
-        request_id: &str,
+        node_id: &NodeId,
+        request_id: &RequestId,
     ) -> Result<Option<i64>, StoreError> {
-        const TEXT: &str = "SELECT id FROM receipts WHERE request_id = $1 AND ($2 OR org_id = $3)";
+        const TEXT: &str = "SELECT id FROM receipts WHERE request_id = $1 AND node_id = $2 AND ($3 OR org_id = $4)";
         on_page!(self, conn => sqlx::query_scalar(TEXT)
-            .bind(request_id)
+            .bind(request_id.as_str())
+            .bind(node_id.as_str())
             .bind(scope.is_system())
             .bind(scope.org_id())
             .fetch_optional(conn)

@@ -2,7 +2,8 @@
 //!
 //! | meaning | index |
 //! |---|---|
-//! | a request id, or how it begins | `request_id` |
+//! | a request id | `receipts_by_request` |
+//! | how a request id begins | `receipts_by_request` |
 //! | a whole node id | `receipts_by_node` |
 //! | a whole model id | `receipts_by_model` |
 //! | the hash of a receipt's entry, or how it begins | `receipts_by_hash` |
@@ -10,11 +11,15 @@
 //! A search is a union of one bounded list per meaning, so it costs a few lookups however many receipts there are.
 //! Hashes of prompts and outputs stand in the receipts alone and are not found.
 
+use crate::scope::Scope;
 use crate::statement::{Statement, after_prefix};
 use dgon_protocol::id::{NodeId, RequestId};
 
-/// Receipts that the beginning of an id or of a hash leads to at most: the last ones in the order of ids.
-const PREFIX_MATCHES: i64 = 1_000;
+/// Receipts that the beginning of an id is looked for among, the last ones in the order of ids: whoever they belong to,
+/// because the index does not know. Beyond it a sum says that it is not complete.
+const PREFIX_REACH: i64 = 10_000;
+/// Receipts that the beginning of a hash leads to at most.
+const HASH_MATCHES: i64 = 1_000;
 /// Hex digits that are taken for the beginning of a hash.
 const HEX_LEAST: usize = 8;
 const HASH_BYTES: usize = 32;
@@ -25,6 +30,7 @@ const INDEXED_BYTES: usize = 8;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Meaning {
     RequestId(String),
+    Prefix(String),
     Node(String),
     Model(String),
     /// The least and the greatest hash that begins so.
@@ -36,7 +42,9 @@ impl Meaning {
     pub(crate) fn all(text: &str) -> Vec<Self> {
         let mut all = vec![Self::Model(text.to_owned())];
         if RequestId::is_valid(text) {
+            // The whole id is found however many begin like it.
             all.push(Self::RequestId(text.to_owned()));
+            all.push(Self::Prefix(text.to_owned()));
         }
         if NodeId::is_valid(text) {
             all.push(Self::Node(text.to_owned()));
@@ -46,19 +54,23 @@ impl Meaning {
     }
 
     /// Appends its condition to a statement over `receipts r`.
-    pub(crate) fn push(&self, statement: &mut Statement) {
+    pub(crate) fn push(&self, statement: &mut Statement, scope: &Scope) {
         match self {
-            Self::RequestId(prefix) => {
+            Self::RequestId(request_id) => {
                 statement
-                    .sql(" AND r.id IN (SELECT id FROM receipts WHERE request_id >= ")
-                    .text(prefix.as_str());
-                if let Some(end) = after_prefix(prefix) {
-                    statement.sql(" AND request_id < ").text(end);
-                }
+                    .sql(" AND r.request_id = ")
+                    .text(request_id.as_str());
+            }
+            Self::Prefix(prefix) => {
                 statement
-                    .sql(" ORDER BY request_id DESC LIMIT ")
-                    .int(PREFIX_MATCHES)
-                    .sql(")");
+                    .sql(" AND r.id IN (SELECT p.id FROM (SELECT id, org_id FROM receipts WHERE ");
+                push_prefix(statement, prefix);
+                statement
+                    .sql(" LIMIT ")
+                    .int(PREFIX_REACH)
+                    .sql(") AS p WHERE TRUE");
+                scope.push(statement, " AND p.org_id = ");
+                statement.sql(")");
             }
             Self::Node(node_id) => {
                 statement.sql(" AND r.node_id = ").text(node_id.as_str());
@@ -79,11 +91,31 @@ impl Meaning {
                     .sql(" AND entry_hash <= ")
                     .bytes(greatest.to_vec())
                     .sql(" LIMIT ")
-                    .int(PREFIX_MATCHES)
+                    .int(HASH_MATCHES)
                     .sql(")");
             }
         }
     }
+}
+
+/// Appends that a request id begins so, the last ids first.
+fn push_prefix(statement: &mut Statement, prefix: &str) {
+    statement.sql("request_id >= ").text(prefix);
+    if let Some(end) = after_prefix(prefix) {
+        statement.sql(" AND request_id < ").text(end);
+    }
+    statement.sql(" ORDER BY request_id DESC");
+}
+
+/// Finds a receipt that begins as the text says and lies beyond those that are looked at; `None` where the text is no
+/// beginning of an id.
+pub(crate) fn prefix_reach(text: &str) -> Option<Statement> {
+    RequestId::is_valid(text).then(|| {
+        let mut statement = Statement::new("SELECT id FROM receipts WHERE ");
+        push_prefix(&mut statement, text);
+        statement.sql(" LIMIT 1 OFFSET ").int(PREFIX_REACH);
+        statement
+    })
 }
 
 /// The hashes that begin as the text says; `None` where it is no hash.

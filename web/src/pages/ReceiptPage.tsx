@@ -15,8 +15,8 @@ const SKELETON_LINES = 14
 
 export function ReceiptPage() {
   const requestId = useParams({ strict: false, select: (params: { requestId?: string }) => params.requestId ?? '' })
-  const [{ node }] = useSearchParams()
-  const receipt = useQuery(query.receipt(requestId, node))
+  const [{ node_id: nodeId }] = useSearchParams()
+  const receipt = useQuery(query.receipt(requestId, nodeId))
   const isMissing = receipt.error instanceof ApiError && receipt.error.status === 404
   const nodes = nodesOf(receipt.error)
   return (

@@ -19,13 +19,13 @@ test('every address of the console', () => {
     filtered: '/nodes?status=active,offline&region=eu+west',
     node: '/nodes/rack%201%2Fa?tab=hardware',
     receipts: '/receipts?from=2026-11-01T00:00:00.000Z',
-    receipt: '/receipts/r_01%3Aa?node=rack+1%2Fa',
+    receipt: '/receipts/r_01%3Aa?node_id=rack+1%2Fa',
     receiptOfSome: '/receipts/r_01%3Aa',
     run: '/run',
     signIn: '/sign-in?next=%2Fnodes%3Fstatus%3Dactive',
   })
-  expect(apiPath.receipt('a b', 'n')).toBe('/receipts/a%20b?node=n')
-  expect(apiPath.receiptRaw('a b', 'n')).toBe('/receipts/a%20b/raw?node=n')
+  expect(apiPath.receipt('a b', 'n')).toBe('/receipts/a%20b?node_id=n')
+  expect(apiPath.receiptRaw('a b', 'n')).toBe('/receipts/a%20b/raw?node_id=n')
 })
 
 test('the live socket is beside the page', () => {

@@ -28,6 +28,6 @@ pub enum QueryError {
     #[error("receipts are shown to their operators; sign in as one")]
     NotShown,
     /// A request id that several nodes used.
-    #[error("several nodes used this request id, so it names more than one receipt; add ?node=NODE_ID, one of: {}", .0.join(", "))]
+    #[error("several nodes used this request id, so it names more than one receipt; add ?node_id=NODE_ID, one of: {}", .0.join(", "))]
     SeveralNodes(Vec<String>),
 }

@@ -12,7 +12,7 @@ use dgon_control_plane_store::receipt_queries::{
 };
 use dgon_control_plane_store::rollups::RollupRange;
 use dgon_control_plane_store::rollups_fold::HOUR_MINUTES;
-use dgon_protocol::id::RequestId;
+use dgon_protocol::id::{NodeId, RequestId};
 use dgon_protocol::key::{PublicKey, hex};
 use dgon_protocol::receipt::{Source, Status, Verdict};
 
@@ -112,6 +112,15 @@ fn shown(scope: &Scope) -> Result<&Scope, QueryError> {
     }
 }
 
+/// The receipt that a cursor names: `NODE_ID/REQUEST_ID`, neither of which can have the slash.
+fn read_cursor(cursor: &str) -> Option<(NodeId, RequestId)> {
+    let (node_id, request_id) = cursor.split_once('/')?;
+    Some((
+        NodeId::parse(node_id).ok()?,
+        RequestId::parse(request_id).ok()?,
+    ))
+}
+
 /// Whether rollups know this filter.
 fn is_rolled_up(scope: &Scope, filter: &ReceiptFilter) -> bool {
     let ReceiptFilter {
@@ -138,8 +147,8 @@ fn is_rolled_up(scope: &Scope, filter: &ReceiptFilter) -> bool {
 }
 
 impl App {
-    /// A page of receipts, the newest first. Its cursor is the id of its last receipt, so that a page which live
-    /// receipts were put on top of has one too.
+    /// A page of receipts, the newest first. Its cursor names its last receipt, so that a page which live receipts were
+    /// put on top of has one too.
     ///
     /// # Errors
     /// [`QueryError`].
@@ -149,13 +158,13 @@ impl App {
         query: &ReceiptQuery,
     ) -> Result<Page<ReceiptRow>, QueryError> {
         let scope = shown(scope)?;
-        let before = match query.cursor.as_deref().map(RequestId::parse) {
+        let before = match query.cursor.as_deref() {
             None => None,
-            Some(Ok(last)) => match self.store.receipt_order(scope, last.as_str()).await? {
-                Some(order) => Some(order),
-                None => return Err(QueryError::Cursor),
-            },
-            Some(Err(_)) => return Err(QueryError::Cursor),
+            Some(cursor) => {
+                let (node_id, request_id) = read_cursor(cursor).ok_or(QueryError::Cursor)?;
+                let order = self.store.receipt_order(scope, &node_id, &request_id);
+                Some(order.await?.ok_or(QueryError::Cursor)?)
+            }
         };
         let limit = query.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
         let mut rows = self
@@ -168,7 +177,7 @@ impl App {
         let next_cursor = rows
             .last()
             .filter(|_| more)
-            .map(|row| row.request_id.clone());
+            .map(|row| format!("{}/{}", row.node_id, row.request_id));
         Ok(Page {
             items: rows.into_iter().map(ReceiptRow::of_row).collect(),
             next_cursor,

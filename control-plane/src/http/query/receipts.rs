@@ -70,7 +70,7 @@ impl ReceiptFilterParams {
 #[into_params(parameter_in = Query)]
 pub struct ReceiptNodeParams {
     /// The node. Needed where several nodes used the id: it is unique on its node alone.
-    node: Option<String>,
+    node_id: Option<String>,
 }
 
 fn no_receipt() -> ApiError {
@@ -85,7 +85,7 @@ fn no_receipt() -> ApiError {
 /// # Errors
 /// `unauthorized`, `forbidden`, or `invalid_request` for a parameter that is none.
 #[utoipa::path(get, path = "/api/v1/receipts", tag = "receipts", params(ReceiptFilterParams, PageParams),
-    responses((status = 200, description = "A page of receipts; the id of any of them is a cursor. `total` is null: see the aggregate.",
+    responses((status = 200, description = "A page of receipts; `NODE_ID/REQUEST_ID` of any of them is a cursor. `total` is null: see the aggregate.",
         body = Page<ReceiptRow>)))]
 pub async fn receipt_list(
     State(state): State<HttpState>,
@@ -131,10 +131,10 @@ pub async fn receipt_detail(
     Path(request_id): Path<String>,
     Query(of): Query<ReceiptNodeParams>,
 ) -> Result<Json<ReceiptDetail>, ApiError> {
-    let node = params::text("node", of.node)?;
+    let node_id = params::text("node_id", of.node_id)?;
     let found = state
         .app
-        .receipt_detail(&reader, &request_id, node.as_deref());
+        .receipt_detail(&reader, &request_id, node_id.as_deref());
     let detail = found.await?;
     detail.map(Json).ok_or_else(no_receipt)
 }
@@ -155,8 +155,10 @@ pub async fn receipt_raw(
     Path(request_id): Path<String>,
     Query(of): Query<ReceiptNodeParams>,
 ) -> Result<Response, ApiError> {
-    let node = params::text("node", of.node)?;
-    let found = state.app.receipt_raw(&reader, &request_id, node.as_deref());
+    let node_id = params::text("node_id", of.node_id)?;
+    let found = state
+        .app
+        .receipt_raw(&reader, &request_id, node_id.as_deref());
     let entry = found.await?;
     let entry = entry.ok_or_else(no_receipt)?;
     let headers = [

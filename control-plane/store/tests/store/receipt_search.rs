@@ -203,6 +203,67 @@ async fn other_filters_and_the_scope_hold_in_every_meaning() {
     .await;
 }
 
+/// Receipts of another organisation whose ids begin like `r_own`.
+async fn insert_foreign(store: &Store, like: &Seeded, numbers: std::ops::Range<i64>) {
+    let key = store.node_key_current(SERVER, &like.fields.node_id).await;
+    let key = key.expect("key").expect("some").id;
+    let named = |number: i64| Fields {
+        request_id: RequestId::parse(format!("r_own-{number:06}")).expect("id"),
+        ..like.fields.clone()
+    };
+    let fields: Vec<Fields> = numbers.map(named).collect();
+    let rows: Vec<NewReceipt<'_>> = fields
+        .iter()
+        .map(|fields| NewReceipt {
+            region: "eu-west",
+            org_id: Some("org-other"),
+            node_key_id: key,
+            seq: None,
+            fields,
+            entry_hash: Sha256Hash([7; 32]),
+            entry: b"{}",
+            received_at_ms: END_MS + 1,
+            verified: true,
+        })
+        .collect();
+    let mut tx = store.ingest_begin(SERVER).await.expect("begin");
+    assert!(tx.insert(&rows).await.expect("insert").is_empty());
+    tx.commit().await.expect("commit");
+}
+
+#[tokio::test]
+async fn what_others_call_theirs_hides_nothing_of_ones_own() {
+    crate::support::on_both(|store| async move {
+        let all = seeded(&store).await;
+        let own = RequestId::parse("r_own").expect("id");
+        insert(
+            &store,
+            &all[0],
+            |f| f.request_id = own.clone(),
+            Sha256Hash([8; 32]),
+        )
+        .await;
+        store
+            .inspect()
+            .execute("UPDATE receipts SET org_id = 'org-1' WHERE request_id = 'r_own'")
+            .await
+            .expect("own");
+        let seen = async |text: &str| {
+            let (scope, filter) = (of_org("org-1"), search(text));
+            let rows = store.receipts_list(&scope, &filter, None, 10).await;
+            let scan = store.receipts_scan(&scope, &filter, 10).await;
+            (rows.expect("list").len(), scan.expect("scan").complete)
+        };
+        insert_foreign(&store, &all[1], 0..9_000).await;
+        assert_eq!(seen("r_ow").await, (1, true));
+        insert_foreign(&store, &all[1], 9_000..10_001).await;
+        // More ids begin so than are looked at: the whole id is found all the same, and sums of the beginning say so.
+        assert_eq!(seen("r_ow").await, (0, false));
+        assert_eq!(seen("r_own").await.0, 1);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn every_meaning_is_found_by_its_index() {
     crate::support::on_both(|store| async move {

@@ -287,7 +287,7 @@ fn named(answer: &Answer) -> Value {
     let error = &answer.json()["error"];
     assert_eq!(error["type"], "conflict");
     let message = error["message"].as_str().expect("a sentence");
-    assert!(message.contains("?node="), "{message}");
+    assert!(message.contains("?node_id="), "{message}");
     error["details"]["nodes"].clone()
 }
 
@@ -319,19 +319,34 @@ async fn an_id_that_several_nodes_used_needs_the_node() {
                 (&admin, "nobody", StatusCode::NOT_FOUND),
                 (&stranger, "rig-a", StatusCode::UNAUTHORIZED),
             ] {
-                let answer = console.get(who, &format!("{path}?node={node}")).await;
+                let answer = console.get(who, &format!("{path}?node_id={node}")).await;
                 assert_eq!(answer.status, status, "{path} {node}");
             }
         }
         for sent in &network.sent {
             let node = sent.draft.node_id.as_str();
-            let path = format!("/receipts/r_shared?node={node}");
+            let path = format!("/receipts/r_shared?node_id={node}");
             let detail = console.read(&admin, &path).await;
             assert_eq!(detail["receipt"]["node_id"], node);
-            let path = format!("/receipts/r_shared/raw?node={node}");
+            let path = format!("/receipts/r_shared/raw?node_id={node}");
             let raw = console.get(&admin, &path).await;
             assert_eq!(Sha256Hash::of(&raw.bytes).to_hex(), sent.hash, "{node}");
         }
+        // Page by page, each is there once.
+        let (mut nodes, mut path) = (Vec::new(), "/receipts?limit=1".to_owned());
+        loop {
+            let page = console.read(&admin, &path).await;
+            nodes.push(page["items"][0]["node_id"].clone());
+            match page["next_cursor"].as_str() {
+                Some(next) => path = format!("/receipts?limit=1&cursor={next}"),
+                None => break,
+            }
+        }
+        assert_eq!(nodes, ["rig-c", "rig-a", "rig-b"]);
+        let foreign = console
+            .get(&operator, "/receipts?cursor=rig-c/r_shared")
+            .await;
+        assert_eq!(foreign.status, StatusCode::BAD_REQUEST);
         let store = &network.server.app.store;
         let audit = AuditEntry::default();
         let public = store
@@ -341,7 +356,7 @@ async fn an_id_that_several_nodes_used_needs_the_node() {
         let all = console.get(&stranger, "/receipts/r_shared").await;
         assert_eq!(named(&all), json!(["rig-a", "rig-b", "rig-c"]));
         let foreign = console
-            .read(&operator, "/receipts/r_shared?node=rig-c")
+            .read(&operator, "/receipts/r_shared?node_id=rig-c")
             .await;
         assert_eq!(foreign["receipt"]["node_id"], "rig-c");
         let own = console.get(&operator, "/receipts/r_shared").await;

@@ -2247,7 +2247,7 @@ export type ReceiptListError = ReceiptListErrors[keyof ReceiptListErrors];
 
 export type ReceiptListResponses = {
     /**
-     * A page of receipts; the id of any of them is a cursor. `total` is null: see the aggregate.
+     * A page of receipts; `NODE_ID/REQUEST_ID` of any of them is a cursor. `total` is null: see the aggregate.
      */
     200: PageReceiptRow;
 };
@@ -2373,7 +2373,7 @@ export type ReceiptDetailData = {
         /**
          * The node. Needed where several nodes used the id: it is unique on its node alone.
          */
-        node?: string;
+        node_id?: string;
     };
     url: '/api/v1/receipts/{request_id}';
 };
@@ -2408,7 +2408,7 @@ export type ReceiptRawData = {
         /**
          * The node. Needed where several nodes used the id: it is unique on its node alone.
          */
-        node?: string;
+        node_id?: string;
     };
     url: '/api/v1/receipts/{request_id}/raw';
 };
