@@ -18,8 +18,9 @@ use tokio_util::sync::CancellationToken;
 const ROWS: i64 = 100;
 const ROWS_MAX: i64 = 300;
 const ROWS_MIN: i64 = 10;
-/// A step that held other writers up for longer makes the next ones smaller.
-const HELD_MAX: Duration = Duration::from_millis(10);
+/// A step that worked for longer makes the next ones smaller. What its commit took does not: that is the disk's, and
+/// smaller steps would only commit more often.
+const WORKED_MAX: Duration = Duration::from_millis(10);
 /// Shortest pause after a step.
 const PAUSE: Duration = Duration::from_millis(20);
 /// Nodes whose sums are folded in one step.
@@ -118,11 +119,38 @@ impl Retention {
     async fn after(&mut self, table: &'static str, step: Step) {
         metrics::histogram!("retention_held_seconds", "table" => table)
             .record(step.held.as_secs_f64());
-        self.rows = if step.held > HELD_MAX {
-            (self.rows / 2).max(ROWS_MIN)
-        } else {
-            (self.rows + self.rows / 4).min(ROWS_MAX)
-        };
+        self.rows = next_rows(self.rows, step);
         tokio::time::sleep((step.held * 9).max(PAUSE)).await;
+    }
+}
+
+/// Rows of the step after this one of `rows`.
+fn next_rows(rows: i64, step: Step) -> i64 {
+    if step.worked > WORKED_MAX {
+        (rows / 2).max(ROWS_MIN)
+    } else {
+        (rows + rows / 4).min(ROWS_MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows per step after many steps that took so long, ms.
+    fn settled(worked_ms: u64, commit_ms: u64) -> i64 {
+        let step = Step {
+            rows: 1,
+            held: Duration::from_millis(worked_ms + commit_ms),
+            worked: Duration::from_millis(worked_ms),
+        };
+        (0..50).fold(ROWS, |rows, _| next_rows(rows, step))
+    }
+
+    #[test]
+    fn steps_shrink_for_what_they_work_and_not_for_a_slow_disk() {
+        assert_eq!(settled(1, 1), ROWS_MAX);
+        assert_eq!(settled(1, 25), ROWS_MAX);
+        assert_eq!(settled(25, 1), ROWS_MIN);
     }
 }

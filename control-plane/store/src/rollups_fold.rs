@@ -9,7 +9,7 @@ use crate::rollups::{RollupConnection as _, RollupRange};
 use crate::{Store, StoreError, System, in_tx, on_read};
 use dgon_control_plane_model::rollup::{RowKey, Sums};
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const OP: &str = "rollups.fold";
 /// Minutes of an hour.
@@ -76,21 +76,23 @@ impl Store {
             }
             let mut rows: Vec<(RowKey, Sums)> = merged.into_iter().collect();
             step.rows += count.saturating_sub(rows.len() as u64);
-            let held = self.replace_hour(&node_id, hour, count, &mut rows).await?;
+            let (held, worked) = self.replace_hour(&node_id, hour, count, &mut rows).await?;
             step.held = step.held.max(held);
+            step.worked = step.worked.max(worked);
         }
         Ok(step)
     }
 
-    /// Puts the merged rows in the place of `count` others; how long that held the others up.
+    /// Puts the merged rows in the place of `count` others; how long that held the others up, and
+    /// how much of it was not the commit.
     async fn replace_hour(
         &self,
         node_id: &str,
         hour: i64,
         count: u64,
         rows: &mut [(RowKey, Sums)],
-    ) -> Result<std::time::Duration, StoreError> {
-        let start;
+    ) -> Result<(Duration, Duration), StoreError> {
+        let (start, worked);
         in_tx!(self, "rollups.fold", tx => {
             start = Instant::now();
             let deleted = sqlx::query("DELETE FROM rollups WHERE node_id = $1 AND minute >= $2 AND minute < $3")
@@ -105,7 +107,8 @@ impl Store {
                 return Err(StoreError::Query { op: OP, source: sqlx::Error::RowNotFound });
             }
             tx.apply(rows).await?;
+            worked = start.elapsed();
         });
-        Ok(start.elapsed())
+        Ok((start.elapsed(), worked))
     }
 }
