@@ -1,7 +1,7 @@
 //! What tests ask and do behind the program's back. Nothing of the product calls it.
 
 use crate::audit::AuditEntry;
-use crate::db::Backend;
+use crate::db::{Backend, POSTGRES_MIGRATIONS, SQLITE_MIGRATIONS};
 use crate::node_queries::{self, NodeFilter, NodePage};
 use crate::nodes::LifecycleEventRow;
 use crate::probes::ProbeRow;
@@ -51,6 +51,27 @@ impl Inspect<'_> {
         on_write!(self.0, conn => sqlx::raw_sql(sql).execute(conn).await
             .map(drop)
             .map_err(StoreError::query("inspect.execute")))
+    }
+
+    /// The texts that a statement finds.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn texts(&self, sql: &'static str) -> Result<Vec<Option<String>>, StoreError> {
+        on_read!(self.0, conn => sqlx::query_scalar(sql).fetch_all(conn).await)
+            .map_err(StoreError::query("inspect.texts"))
+    }
+
+    /// Brings an empty database to what an earlier version left: the schema after its migration of this number.
+    ///
+    /// # Errors
+    /// [`StoreError::Migrate`].
+    pub async fn migrate_to(&self, number: i64) -> Result<(), StoreError> {
+        match &self.0.backend {
+            Backend::Sqlite { writer, .. } => SQLITE_MIGRATIONS.run_to(number, writer).await,
+            Backend::Postgres { writer, .. } => POSTGRES_MIGRATIONS.run_to(number, writer).await,
+        }
+        .map_err(StoreError::Migrate)
     }
 
     /// Which database answers.

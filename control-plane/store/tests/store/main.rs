@@ -14,3 +14,4 @@ mod rollups;
 mod schema;
 #[path = "../support/mod.rs"]
 mod support;
+mod upgrade;
