@@ -9,6 +9,7 @@ use crate::http::server;
 use crate::http::{HttpState, metrics, router};
 use crate::tasks::{self, database_lock};
 use anyhow::Context as _;
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -118,17 +119,24 @@ async fn listen(config: &Config) -> Result<TcpListener, Failure> {
 /// Tells where the console is, and how the first admin gets in.
 async fn announce(config: &Config, app: &Arc<App>) -> Result<(), Failure> {
     let console = config.console_url();
-    println!(
+    say(&format!(
         "DGON control plane {} at {console}",
         env!("CARGO_PKG_VERSION")
-    );
+    ));
     let accounts = Accounts::new(app, PasswordHasher::default());
     if accounts.setup_needed().await? {
         let link = accounts.setup_link().await?;
-        println!("There is no user yet. Make the first admin, once, within a day:");
-        println!("  {}", link.at(&console));
+        say("There is no user yet. Make the first admin, once, within a day:");
+        say(&format!("  {}", link.at(&console)));
     }
     Ok(())
+}
+
+/// Prints a line. A server whose output nobody reads any more serves all the same, where `println!` would end it.
+fn say(line: &str) {
+    if let Err(error) = writeln!(std::io::stdout(), "{line}") {
+        tracing::warn!(%error, "nobody reads what the server prints");
+    }
 }
 
 /// Keeps metrics from growing.

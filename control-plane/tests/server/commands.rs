@@ -60,14 +60,18 @@ impl Serve {
     }
 
     fn terminate(&mut self) -> std::process::ExitStatus {
-        let id = self.child.id().to_string();
-        let killed = Command::new("kill")
-            .args(["-TERM", &id])
-            .status()
-            .expect("kill");
-        assert!(killed.success());
-        self.child.wait().expect("wait")
+        terminate(&mut self.child)
     }
+}
+
+fn terminate(child: &mut Child) -> std::process::ExitStatus {
+    let id = child.id().to_string();
+    let killed = Command::new("kill")
+        .args(["-TERM", &id])
+        .status()
+        .expect("kill");
+    assert!(killed.success());
+    child.wait().expect("wait")
 }
 
 impl Drop for Serve {
@@ -102,6 +106,24 @@ fn a_first_start_makes_everything_and_prints_the_set_up_link() {
         assert_eq!(mode & 0o777, 0o700);
     }
     assert!(serve.terminate().success(), "a stop is no failure");
+}
+
+#[test]
+fn a_server_whose_output_nobody_reads_serves_all_the_same() {
+    let dir = tempfile::tempdir().expect("dir");
+    let mut child = program(&dir.path().join("data"))
+        .args(["serve", "--bind", "127.0.0.1:0"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("start");
+    drop(child.stdout.take());
+    let stderr = BufReader::new(child.stderr.take().expect("stderr"));
+    let mut lines = stderr.lines().map(|line| line.expect("text"));
+    assert!(lines.any(|line| line.contains("nobody reads what the server prints")));
+    let ended = terminate(&mut child);
+    assert!(ended.success(), "{ended}: {:?}", lines.collect::<Vec<_>>());
 }
 
 #[test]
