@@ -273,6 +273,9 @@ fn print_report(report: &Report) {
         "nodes       {} ({} sessions, {} times told active)",
         report.nodes, report.sessions, report.active
     );
+    if let Some(seconds) = report.all_active_s {
+        println!("active      all of them after {seconds:.1} s");
+    }
     println!(
         "receipts    {} made, {} acked, {} refused",
         report.made, report.acked, report.refused

@@ -44,6 +44,10 @@ struct Counts {
     sessions: u64,
     live: u64,
     active: u64,
+    /// Nodes that were told so, and when the last of them was for the first time.
+    active_nodes: usize,
+    last_active: Option<Instant>,
+    quarantined: u64,
     faults: BTreeMap<String, u64>,
     latencies_us: Vec<u32>,
 }
@@ -94,9 +98,19 @@ impl Counters {
         self.counts().left_over += receipts as u64;
     }
 
-    pub(super) fn status(&self, status: LifecycleStatus) {
-        if status == LifecycleStatus::Active {
-            self.counts().active += 1;
+    /// A node was told its status; `is_first` where it was not active before.
+    pub(super) fn status(&self, status: LifecycleStatus, is_first: bool) {
+        let mut counts = self.counts();
+        match status {
+            LifecycleStatus::Active => {
+                counts.active += 1;
+                if is_first {
+                    counts.active_nodes += 1;
+                    counts.last_active = Some(Instant::now());
+                }
+            }
+            LifecycleStatus::Quarantine => counts.quarantined += 1,
+            LifecycleStatus::Pending | LifecycleStatus::Offline => {}
         }
     }
 
@@ -129,6 +143,10 @@ pub struct Report {
     pub sessions: u64,
     /// Times that a node was told it is active.
     pub active: u64,
+    /// From the beginning until every node was told so once, s; absent where one was not.
+    pub all_active_s: Option<f64>,
+    /// Times that a node was told it is in quarantine.
+    pub quarantined: u64,
     /// Receipts signed.
     pub made: u64,
     /// Receipts acknowledged, refused ones included.
@@ -258,6 +276,11 @@ fn report(counters: &Counters, nodes: usize, begin: Instant) -> Report {
         nodes,
         sessions: counts.sessions,
         active: counts.active,
+        all_active_s: counts
+            .last_active
+            .filter(|_| counts.active_nodes == nodes)
+            .map(|last| (last - begin).as_secs_f64()),
+        quarantined: counts.quarantined,
         made: counts.made,
         acked: counts.acked,
         refused: counts.refused,

@@ -5,7 +5,8 @@ use super::agent::{MODEL, SimAgent, SimReceipt, unix_now};
 use super::link::{Event, SimLink};
 use super::load::Counters;
 use dgon_protocol::frame::{
-    Ack, Heartbeat, Need, Probe, ProbeOutcome, ProbeResult, ToAgent, ToControlPlane,
+    Ack, Heartbeat, LifecycleStatus, Need, Probe, ProbeOutcome, ProbeResult, ToAgent,
+    ToControlPlane,
 };
 use dgon_protocol::limits::{BACKOFF_BASE, BACKOFF_CAP, RECEIPTS_IN_FLIGHT, RECEIPTS_PER_BATCH};
 use dgon_protocol::receipt::Source;
@@ -39,6 +40,7 @@ pub(super) struct Node {
     pending: VecDeque<Pending>,
     due: Instant,
     started: Instant,
+    was_active: bool,
 }
 
 impl Node {
@@ -51,6 +53,7 @@ impl Node {
             pending: VecDeque::new(),
             due: now + habit.phase,
             started: now,
+            was_active: false,
         }
     }
 
@@ -204,7 +207,10 @@ impl Node {
             ToAgent::Need(need) => self.resend(link, need).await?,
             ToAgent::Probe(probe) => self.answer_probe(link, probe).await?,
             ToAgent::Error(error) => return Err(SimError::Link(error)),
-            ToAgent::Status(status) => self.counters.status(status.status),
+            ToAgent::Status(status) => {
+                self.counters.status(status.status, !self.was_active);
+                self.was_active |= status.status == LifecycleStatus::Active;
+            }
             ToAgent::Challenge(_)
             | ToAgent::Welcome(_)
             | ToAgent::Job(_)

@@ -2,6 +2,7 @@
 //!
 //! The hostile agents have a process of their own, and a low priority: the machines of real ones are not ours.
 
+use crate::fleet::Fleet;
 use crate::programs::{Place, Program};
 use crate::report::{Report, Row};
 use anyhow::{Context as _, Result, ensure};
@@ -15,7 +16,7 @@ const SECONDS: u64 = 15;
 /// What a run takes beside that, at most: the hostile agents must outlast it.
 const AROUND_S: u64 = 105;
 /// Receipts per second of the fleet.
-const RATE: &str = "200";
+const RATE: u32 = 200;
 /// Runs of each kind, in turns.
 const ROUNDS: usize = 3;
 
@@ -46,33 +47,19 @@ pub(crate) fn hostile(place: &Place, seconds: u64) -> Result<Program> {
 
 /// Lets the fleet work for so long; 99th percentile of the time to an acknowledgement, ms.
 pub(crate) fn run_for(place: &Place, seconds: u64) -> Result<f64> {
-    let token = place.token(NODES)?;
-    let (api, nodes) = (format!("http://{}", place.api), NODES.to_string());
-    let seconds = seconds.to_string();
-    let fleet = [
-        "fleet",
-        "--api",
-        &api,
-        "--nodes",
-        &nodes,
-        "--rate",
-        RATE,
-        "--linger-ms",
-        "20",
-        "--duration",
-        &seconds,
-        "--json",
-    ];
-    let printed = place.output("dgon-sim", &fleet, &[("DGON_ENROL_TOKEN", &token)])?;
-    let result: serde_json::Value =
-        serde_json::from_str(&printed).context("the fleet printed no JSON")?;
+    let fleet = Fleet {
+        nodes: NODES,
+        rate: RATE,
+        seconds,
+    };
+    let told = fleet.run(place)?;
     ensure!(
-        result["refused"] == 0 && result["unacked"] == 0,
-        "honest agents came to harm: {result}"
+        told.refused == 0 && told.unacked == 0,
+        "honest agents came to harm: {} receipts refused, {} not acknowledged",
+        told.refused,
+        told.unacked
     );
-    result["ack_p99_ms"]
-        .as_f64()
-        .context("the fleet says how soon")
+    told.ack_p99_ms.context("the fleet says how soon")
 }
 
 fn middle(mut values: Vec<f64>) -> f64 {

@@ -14,14 +14,17 @@
 //! | `ingest` | receipts from the socket to durable and acknowledged |
 //! | `hostile` | what agents that break rules cost those that keep them |
 //! | `idle` | an idle agent beside node-exporter, collectd and netdata |
+//! | `join` | thousands of nodes that connect at once; only where it is named |
 //! | `soak` | the control plane's memory over half an hour; only where it is named |
 
 mod client;
 mod first_byte;
+mod fleet;
 mod guests;
 mod hostile;
 mod idle;
 mod ingest;
+mod join;
 mod peers;
 mod process;
 mod programs;
@@ -87,6 +90,9 @@ async fn main() -> Result<()> {
     }
     if options.only.iter().any(|one| one == "soak") {
         tokio::task::block_in_place(|| soak::measure(bin, &mut report))?;
+    }
+    if options.only.iter().any(|one| one == "join") {
+        tokio::task::block_in_place(|| join::measure(bin, &mut report))?;
     }
     if wanted("idle") {
         idle::measure(bin, &mut report).await?;
