@@ -7,6 +7,8 @@ export class ApiError extends Error {
   readonly requestId: string | null
   /** Facts for a program. */
   readonly details: Readonly<Record<string, unknown>>
+  /** After how many seconds to try again, where the server says so. */
+  retryAfterS: number | null = null
 
   constructor(type: string, message: string, status: number, requestId: string | null, details: Readonly<Record<string, unknown>> = {}) {
     super(message)
@@ -29,7 +31,9 @@ export async function errorOfResponse(response: Response): Promise<ApiError> {
   const body: unknown = await response.json().catch(() => null)
   if (isErrorBody(body)) {
     const { type, message, request_id: id, details } = body.error
-    return new ApiError(String(type), String(message), response.status, id || headerId, details)
+    const error = new ApiError(String(type), String(message), response.status, id || headerId, details)
+    error.retryAfterS = Number(response.headers.get('retry-after')) || null
+    return error
   }
   const message = `The control plane answered ${response.status} without an explanation.`
   return new ApiError('internal', message, response.status, headerId)
@@ -43,7 +47,7 @@ const ADVICE: Record<string, string> = {
   unauthorized: 'Your session ended. Sign in again.',
   forbidden: 'Your role does not allow this. An admin can grant it.',
   rate_limited: 'Too many requests in a short time. Wait a moment, then retry.',
-  unavailable: 'The control plane is starting or stopping. Retry in a few seconds.',
+  unavailable: 'The control plane is starting, stopping, or has too much to do. Retry in a few seconds.',
   internal: 'The fault is on the server. Its log has the cause under the request id below.',
   not_found: 'It may have been removed, or it is not yours to see.',
 }

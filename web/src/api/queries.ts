@@ -21,12 +21,15 @@ import { type Search, apiPath } from '~/util/path-builder'
 
 const RETRIES = 2
 const RETRY_AFTER_MS = 700
+const RETRY_WAIT_MAX_S = 2
 const TRENDS_EVERY_MS = 60_000
 const RECEIPT_NEVER_CHANGES = Infinity
 
 /** Only what may pass by itself is tried again; a 4xx is an answer. */
 function isWorthRetrying(failures: number, error: unknown): boolean {
   if (error instanceof ApiError && error.status >= 400 && error.status < 500 && error.status !== 429) return false
+  // Who is told to wait for long is shown why, instead of a page that loads for ever.
+  if (error instanceof ApiError && (error.retryAfterS ?? 0) > RETRY_WAIT_MAX_S) return false
   return failures < RETRIES
 }
 
