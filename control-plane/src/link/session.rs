@@ -1,8 +1,9 @@
 //! One open session, from welcome to its end: a reader and a writer, each with its own bounded queues.
 //!
 //! The reader goes on while receipts wait for their commit, so that pings, heartbeats and results are heard; it stops
-//! at the batch of receipts that finds no room beside the [`OPEN_KIB`] of those that wait, which is the backpressure: an
-//! agent that keeps to the protocol's limit never meets it. The writer sends what matters most first: the status, then answers to receipts, then what else is urgent, then orders.
+//! at the batch of receipts that finds no room ([`crate::ingest::Ingest::reserve`]) or beside whose predecessors no answer
+//! has room, which is the backpressure: that session alone waits. The writer sends what matters most first: the status,
+//! then answers to receipts, then what else is urgent, then orders.
 
 use super::handshake;
 use super::pace::Pace;
@@ -15,12 +16,11 @@ use axum::extract::ws::WebSocket;
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::{Ack, Incoming, NodeStatus, Receipts, Refused, ToAgent, ToControlPlane};
 use dgon_protocol::id::NodeId;
+use dgon_protocol::limits::RECEIPTS_IN_FLIGHT;
 use std::sync::Arc;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-/// Receipts of one session between the socket and their answer, KiB; each frame counts as one at least.
-const OPEN_KIB: u32 = 4 * 1024;
 /// Receipts that a session may send each second, and at once. An agent that was away for a day is done in a minute.
 const RECEIPTS: Pace = Pace::new(2_000.0, 8_192.0);
 /// Inventories that a session may send each second, and at once: each is written.
@@ -81,11 +81,8 @@ async fn told_to_end(ended: &mut watch::Receiver<Option<SessionEnd>>) -> End {
 
 type Answer = Result<Outcome, IngestError>;
 
-/// Receipts that wait for their answer, and the room that they take until then.
-struct Waiting {
-    answer: oneshot::Receiver<Answer>,
-    _room: OwnedSemaphorePermit,
-}
+/// The answer to a batch of receipts, when it comes.
+type Waiting = oneshot::Receiver<Answer>;
 
 async fn serve(
     app: &Arc<App>,
@@ -94,8 +91,8 @@ async fn serve(
     writer: &mut Writer,
     queues: SessionQueues,
 ) -> End {
-    // As many as there can be frames, so that only the memory is a limit.
-    let (answers, to_answer) = mpsc::channel(OPEN_KIB as usize);
+    // As many as an agent may have sent and not seen acknowledged, were each receipt a frame of its own.
+    let (answers, to_answer) = mpsc::channel(RECEIPTS_IN_FLIGHT);
     let SessionQueues {
         mut ended,
         status,
@@ -114,7 +111,6 @@ async fn serve(
         app: Arc::clone(app),
         node,
         answers,
-        open: Arc::new(Semaphore::new(OPEN_KIB as usize)),
         receipts: RECEIPTS,
         inventories: INVENTORIES,
     };
@@ -131,7 +127,6 @@ struct Listening {
     app: Arc<App>,
     node: Arc<NodeSession>,
     answers: mpsc::Sender<Waiting>,
-    open: Arc<Semaphore>,
     receipts: Pace,
     inventories: Pace,
 }
@@ -211,8 +206,7 @@ impl Listening {
             .iter()
             .map(|receipt| receipt.get().len())
             .sum();
-        let room = self.room(bytes).await?;
-        let reserved = self.app.ingest.reserve(bytes).await?;
+        let reserved = self.app.ingest.reserve(&self.node, bytes).await?;
         let inputs: Vec<Vec<u8>> = batch
             .receipts
             .into_iter()
@@ -227,18 +221,7 @@ impl Listening {
             self.look_up_keys().await?;
         }
         let node = Arc::clone(&self.node);
-        Ok(Waiting {
-            answer: self.app.ingest.submit(node, checked, reserved).await?,
-            _room: room,
-        })
-    }
-
-    /// Waits until there is room beside what waits for its answer.
-    async fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, End> {
-        let kib = u32::try_from(bytes / 1024).unwrap_or(u32::MAX);
-        let kib = kib.saturating_add(1).min(OPEN_KIB);
-        let room = Arc::clone(&self.open).acquire_many_owned(kib).await;
-        room.map_err(|_| End::Gone)
+        Ok(self.app.ingest.submit(node, checked, reserved).await?)
     }
 
     /// A receipt names a key that the session does not know: before anybody is blamed, the keys are read again.
@@ -330,7 +313,7 @@ impl Answering {
 /// The oldest batch's answer; never, where none waits.
 async fn first(waiting: &mut Option<Waiting>) -> Result<Answer, oneshot::error::RecvError> {
     match waiting {
-        Some(waiting) => (&mut waiting.answer).await,
+        Some(waiting) => waiting.await,
         None => std::future::pending().await,
     }
 }

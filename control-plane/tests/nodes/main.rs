@@ -20,3 +20,4 @@ mod link;
 mod offers;
 mod strangers;
 mod support;
+mod volume;

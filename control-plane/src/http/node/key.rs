@@ -120,7 +120,7 @@ async fn read<T: DeserializeOwned>(
         let message = "this route takes X-Node-Auth v2 only";
         return Err(ApiError::new(ErrorType::Unauthorized, message));
     }
-    let statement = serde_json::from_slice(&body).map_err(|error| {
+    let statement = serde_json::from_slice(&body.bytes).map_err(|error| {
         ApiError::new(ErrorType::InvalidRequest, format!("not {what}: {error}"))
     })?;
     Ok((node, statement))

@@ -2272,6 +2272,14 @@ export type ReceiptsErrors = {
      */
     401: unknown;
     /**
+     * rate_limited: the node posts too often, or its receipts wait for their commit already
+     */
+    429: unknown;
+    /**
+     * unavailable: receipts are not taken now; send them again after Retry-After
+     */
+    503: unknown;
+    /**
      * The request was refused or failed.
      */
     default: ErrorBody;
