@@ -87,6 +87,10 @@ impl<'a> Plan<'a> {
         }
         found.sort_by_key(|gap| (gap.key, gap.from_seq));
         self.load_gaps(found.iter().map(|gap| gap.key)).await?;
+        let mut nodes: Vec<&str> = found.iter().map(|gap| gap.node.node_id.as_str()).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        self.gaps.counted(self.tx.gap_counts(&nodes).await?);
         for gap in &found {
             self.gaps.add(gap);
         }

@@ -269,6 +269,32 @@ pub(super) async fn gaps(tx: &mut Tx, key_ids: &[i64]) -> Result<Vec<GapRow>, Er
     }
 }
 
+/// How many gaps these nodes have.
+pub(super) async fn gap_counts(
+    tx: &mut Tx,
+    node_ids: &[&str],
+) -> Result<Vec<(String, i64)>, Error> {
+    match tx {
+        Tx::Sqlite(tx) => {
+            sqlx::query_as(
+                "SELECT node_id, COUNT(*) FROM chain_gaps \
+                 WHERE node_id IN (SELECT value FROM json_each($1)) GROUP BY node_id",
+            )
+            .bind(serde_json::to_string(node_ids).unwrap_or_default())
+            .fetch_all(&mut **tx)
+            .await
+        }
+        Tx::Postgres(tx) => {
+            sqlx::query_as(
+                "SELECT node_id, COUNT(*) FROM chain_gaps WHERE node_id = ANY($1) GROUP BY node_id",
+            )
+            .bind(node_ids)
+            .fetch_all(&mut **tx)
+            .await
+        }
+    }
+}
+
 pub(super) async fn set_heads(tx: &mut Tx, heads: &[(i64, Head)]) -> Result<(), Error> {
     match tx {
         Tx::Sqlite(tx) => {
