@@ -30,7 +30,7 @@ pub use nodes::{FormerKey, NodeSession, Secrets};
 pub use probes::{OpenProbe, Probes};
 pub use readiness::Readiness;
 pub use regions::{DEFAULT_REGIONS, REGIONS_MAX, Regions, UnlistedRegion};
-pub use sessions::{Outbound, SessionEnd, SessionHandle, SessionQueues, Sessions};
+pub use sessions::{Outbound, SessionEnd, SessionHandle, SessionQueues, Sessions, Told};
 pub use settings::Settings;
 pub use switches::{ANONYMOUS_OVERVIEW, SIGNATURE_VERIFY, Signatures, Switches};
 pub use windows::{DayFact, Windows};

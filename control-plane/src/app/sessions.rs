@@ -1,5 +1,11 @@
 //! Open links, one per node at most, and how the rest of the program reaches them.
+//!
+//! A session opens and closes here and in [`crate::presence`] in one step, under the lock of this map: which of several
+//! sessions of a node stays is decided once, and what is shown of the node is that session.
 
+use super::App;
+use crate::bus::Event;
+use crate::presence::Report;
 use dgon_protocol::frame::{NodeStatus, ToAgent};
 use dgon_protocol::id::NodeId;
 use dgon_protocol::limits::FRAMES_QUEUED;
@@ -34,11 +40,18 @@ pub struct SessionHandle {
     end: watch::Sender<Option<SessionEnd>>,
 }
 
-/// What the session itself reads, the most important first.
+/// What the session itself reads.
 #[derive(Debug)]
 pub struct SessionQueues {
     /// Why it must end.
     pub ended: watch::Receiver<Option<SessionEnd>>,
+    /// What its node is told.
+    pub told: Told,
+}
+
+/// What a node is told, the most important first.
+#[derive(Debug)]
+pub struct Told {
     /// The node's status, the latest alone: it cannot pile up and cannot be lost.
     pub status: watch::Receiver<Option<NodeStatus>>,
     /// What the node must be told. One that does not fit ends the session: the next one begins with the whole truth.
@@ -61,12 +74,12 @@ impl SessionHandle {
             orders: orders_sender,
             end,
         };
-        let queues = SessionQueues {
-            ended,
+        let told = Told {
             status,
             urgent,
             orders,
         };
+        let queues = SessionQueues { ended, told };
         (handle, queues)
     }
 }
@@ -80,23 +93,35 @@ impl Sessions {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A session opened. An older one of the same node is told to go.
-    pub fn open(&self, node_id: &NodeId, handle: SessionHandle) {
-        let older = self.lock().insert(node_id.clone(), handle);
+    /// A session opened, and `show` shows it. An older one of the same node is told to go.
+    fn open(&self, node_id: &NodeId, handle: SessionHandle, show: impl FnOnce()) {
+        let mut sessions = self.lock();
+        let older = sessions.insert(node_id.clone(), handle);
+        show();
+        drop(sessions);
         if let Some(older) = older {
             older.end.send_replace(Some(SessionEnd::Replaced));
         }
     }
 
-    /// A session closed; nothing happens when a newer one is there.
-    pub fn close(&self, node_id: &NodeId, session_id: &str) {
+    /// A session closed, and `hide` shows it no more. False, and nothing happens, when a newer one is there.
+    fn close(&self, node_id: &NodeId, session_id: &str, hide: impl FnOnce()) -> bool {
         let mut sessions = self.lock();
-        if sessions
+        let is_current = sessions
             .get(node_id)
-            .is_some_and(|handle| handle.session_id == session_id)
-        {
+            .is_some_and(|handle| handle.session_id == session_id);
+        if is_current {
             sessions.remove(node_id);
+            hide();
         }
+        is_current
+    }
+
+    /// Name of the session of a node that is open.
+    pub fn session_id(&self, node_id: &NodeId) -> Option<String> {
+        let sessions = self.lock();
+        let handle = sessions.get(node_id)?;
+        Some(handle.session_id.clone())
     }
 
     /// The node has another status.
@@ -139,5 +164,33 @@ impl Sessions {
     /// How many are open.
     pub fn count(&self) -> usize {
         self.lock().len()
+    }
+}
+
+impl App {
+    /// A session stands, with what its node said of itself.
+    pub(crate) fn session_opened(&self, node_id: &NodeId, handle: SessionHandle, report: Report) {
+        let session_id = handle.session_id.clone();
+        let at = (self.clock.now_ms(), self.clock.mono_ms());
+        self.sessions.open(node_id, handle, || {
+            self.presence.connect(node_id, session_id, at, report);
+        });
+        self.session_changed(node_id);
+    }
+
+    /// A session is over.
+    pub(crate) fn session_closed(&self, node_id: &NodeId, session_id: &str) {
+        let hide = || self.presence.disconnect(node_id, session_id);
+        if self.sessions.close(node_id, session_id, hide) {
+            self.session_changed(node_id);
+        }
+    }
+
+    fn session_changed(&self, node_id: &NodeId) {
+        metrics::gauge!("link_sessions").set(self.sessions.count() as f64);
+        self.bus.send(Event::Node {
+            node_id: node_id.clone(),
+        });
+        self.attention.look_at(node_id);
     }
 }

@@ -5,10 +5,10 @@
 //! has room, which is the backpressure: that session alone waits. The writer sends what matters most first: the status,
 //! then answers to receipts, then what else is urgent, then orders.
 
-use super::handshake;
+use super::handshake::{self, Proven};
 use super::pace::Pace;
 use super::wire::{End, Reader, Writer, split};
-use crate::app::{App, NodeSession, Outbound, SessionEnd, SessionHandle, SessionQueues};
+use crate::app::{App, NodeSession, Outbound, SessionEnd, SessionHandle, SessionQueues, Told};
 use crate::bus::Event;
 use crate::ingest::verify::{Checked, check_all};
 use crate::ingest::{IngestError, Outcome, ReceiptVerdict};
@@ -49,23 +49,28 @@ pub(super) async fn run(app: Arc<App>, socket: WebSocket, node_id: NodeId, host:
                 .await;
         }
     };
-    let node = Arc::clone(&proven.node);
+    let Proven {
+        node,
+        report,
+        welcome,
+    } = proven;
     let session_id = node.session_id.clone().unwrap_or_default();
     let (handle, queues) = SessionHandle::new(session_id.clone());
-    app.sessions.open(&node_id, handle);
-    metrics::gauge!("link_sessions").set(app.sessions.count() as f64);
-    let end = match handshake::welcome(&app, &mut writer, proven).await {
-        Ok(()) => Box::pin(serve(&app, node, &mut reader, &mut writer, queues)).await,
-        Err(end) => end,
+    app.session_opened(&node_id, handle, report);
+    let SessionQueues { mut ended, told } = queues;
+    let serving = async {
+        match handshake::welcome(&app, &mut writer, &node_id, welcome).await {
+            Ok(()) => Box::pin(serve(&app, node, &mut reader, &mut writer, told)).await,
+            Err(end) => end,
+        }
     };
-    app.sessions.close(&node_id, &session_id);
-    metrics::gauge!("link_sessions").set(app.sessions.count() as f64);
-    if app.presence.disconnect(&node_id, &session_id) {
-        app.bus.send(Event::Node {
-            node_id: node_id.clone(),
-        });
-        app.attention.look_at(&node_id);
-    }
+    // From here on a newer session may take over, also while the welcome is written.
+    let end = tokio::select! {
+        biased;
+        end = told_to_end(&mut ended) => end,
+        end = serving => end,
+    };
+    app.session_closed(&node_id, &session_id);
     writer.close(end).await;
 }
 
@@ -89,16 +94,15 @@ async fn serve(
     node: Arc<NodeSession>,
     reader: &mut Reader,
     writer: &mut Writer,
-    queues: SessionQueues,
+    told: Told,
 ) -> End {
     // As many as an agent may have sent and not seen acknowledged, were each receipt a frame of its own.
     let (answers, to_answer) = mpsc::channel(RECEIPTS_IN_FLIGHT);
-    let SessionQueues {
-        mut ended,
+    let Told {
         status,
         urgent,
         orders,
-    } = queues;
+    } = told;
     let answering = Answering {
         acked_seq: node.head_seq,
         refused: 0,
@@ -116,7 +120,6 @@ async fn serve(
     };
     tokio::select! {
         biased;
-        end = told_to_end(&mut ended) => end,
         end = answering.run(writer) => end,
         end = listening.run(reader) => end,
     }
@@ -172,7 +175,8 @@ impl Listening {
                 self.inventories.ready().await;
                 self.inventories.spend(1.0);
                 let inventory = handshake::bounded(inventory)?;
-                self.app.presence.inventory(node_id, inventory);
+                let session_id = self.node.session_id.as_deref();
+                self.app.presence.inventory(node_id, session_id, inventory);
                 self.app.bus.send(Event::Node {
                     node_id: node_id.clone(),
                 });

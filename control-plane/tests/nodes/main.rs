@@ -11,6 +11,7 @@
 mod database;
 mod days;
 mod enrolment;
+mod handshakes;
 mod hostile;
 mod http_api;
 mod ingest;
