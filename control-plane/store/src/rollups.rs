@@ -265,7 +265,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] of a statement.
     pub async fn rollups_set_windows(&self, windows: &[NodeWindow]) -> Result<(), StoreError> {
-        // One order for all who write nodes, so that no two wait for each other.
+        // In the order of locks; see the top of nodes.rs.
         let mut windows: Vec<&NodeWindow> = windows.iter().collect();
         windows.sort_unstable_by_key(|window| window.node_id.as_str());
         in_tx!(self, "rollups.set_windows", tx => {

@@ -106,6 +106,7 @@ impl<'a> Plan<'a> {
     /// Stops the nodes that broke a rule, beside the evidence.
     async fn write_violations(&mut self) -> Result<Vec<Changed>, StoreError> {
         let mut changes = Vec::new();
+        // By node id: the order of locks that the store keeps.
         for (node_id, (violation, detail)) in &self.violations {
             for _ in 0..TRIES {
                 let Some(old) = self.tx.lifecycle(node_id).await? else {

@@ -74,9 +74,7 @@ pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
         }
         let mut nodes = app.attention.take();
         nodes.extend(task.timers.due(Instant::now()));
-        let mut nodes: Vec<NodeId> = nodes.into_iter().collect();
-        // One order for all who write nodes, so that no two wait for each other.
-        nodes.sort_unstable();
+        let nodes: Vec<NodeId> = nodes.into_iter().collect();
         let mut unsure = app.attention.take_unsure();
         unsure.extend(nodes.iter().filter_map(|node_id| task.unread.take(node_id)));
         for node_id in unsure {

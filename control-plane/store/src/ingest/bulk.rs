@@ -143,7 +143,7 @@ pub(super) async fn heads(tx: &mut Tx, key_ids: &[i64]) -> Result<Vec<HeadRow>, 
             .await
         }
         Tx::Postgres(tx) => {
-            // In the order of ids, so that two processes cannot wait for each other.
+            // In the order of locks; see the top of nodes.rs.
             sqlx::query_as(
                 "SELECT id, head_seq, head_hash FROM node_keys WHERE id = ANY($1) ORDER BY id FOR UPDATE",
             )
@@ -295,6 +295,7 @@ pub(super) async fn gap_counts(
     }
 }
 
+/// Moves heads that [`heads`] has locked: a statement over many rows has no order of its own.
 pub(super) async fn set_heads(tx: &mut Tx, heads: &[(i64, Head)]) -> Result<(), Error> {
     match tx {
         Tx::Sqlite(tx) => {
