@@ -9,6 +9,7 @@ mod guard;
 mod lifecycle;
 mod master_key;
 mod nodes;
+mod orders;
 mod probes;
 pub mod queries;
 mod readiness;

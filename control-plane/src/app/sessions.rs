@@ -10,8 +10,8 @@ use dgon_protocol::frame::{NodeStatus, ToAgent};
 use dgon_protocol::id::NodeId;
 use dgon_protocol::limits::FRAMES_QUEUED;
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use tokio::sync::{mpsc, watch};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Notify, mpsc, watch};
 
 /// A frame for an agent.
 pub type Outbound = Box<ToAgent>;
@@ -37,6 +37,7 @@ pub struct SessionHandle {
     status: watch::Sender<Option<NodeStatus>>,
     urgent: mpsc::Sender<Outbound>,
     orders: mpsc::Sender<Outbound>,
+    rows: Arc<Notify>,
     end: watch::Sender<Option<SessionEnd>>,
 }
 
@@ -56,8 +57,10 @@ pub struct Told {
     pub status: watch::Receiver<Option<NodeStatus>>,
     /// What the node must be told. One that does not fit ends the session: the next one begins with the whole truth.
     pub urgent: mpsc::Receiver<Outbound>,
-    /// What the node is asked to do. Each is a row in the database as well, so one that does not fit is sent later.
+    /// Probes. Each is a row in the database as well, so one that does not fit is sent later.
     pub orders: mpsc::Receiver<Outbound>,
+    /// Rung when an order of a person waits in the database.
+    pub rows: Arc<Notify>,
 }
 
 impl SessionHandle {
@@ -67,17 +70,20 @@ impl SessionHandle {
         let (status_sender, status) = watch::channel(None);
         let (urgent_sender, urgent) = mpsc::channel(FRAMES_QUEUED);
         let (orders_sender, orders) = mpsc::channel(FRAMES_QUEUED);
+        let rows = Arc::new(Notify::new());
         let handle = Self {
             session_id,
             status: status_sender,
             urgent: urgent_sender,
             orders: orders_sender,
+            rows: Arc::clone(&rows),
             end,
         };
         let told = Told {
             status,
             urgent,
             orders,
+            rows,
         };
         let queues = SessionQueues { ended, told };
         (handle, queues)
@@ -137,6 +143,13 @@ impl Sessions {
             && handle.urgent.try_send(Box::new(frame)).is_err()
         {
             handle.end.send_replace(Some(SessionEnd::Behind));
+        }
+    }
+
+    /// An order for a node waits in the database. Where it has no session, its next one begins with it.
+    pub fn orders_wait(&self, node_id: &NodeId) {
+        if let Some(handle) = self.lock().get(node_id) {
+            handle.rows.notify_one();
         }
     }
 

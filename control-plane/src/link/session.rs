@@ -6,6 +6,7 @@
 //! then answers to receipts, then what else is urgent, then orders.
 
 use super::handshake::{self, Proven};
+use super::orders::{self, Order};
 use super::pace::Pace;
 use super::wire::{End, Reader, Writer, split};
 use crate::app::{App, NodeSession, Outbound, SessionEnd, SessionHandle, SessionQueues, Told};
@@ -102,7 +103,10 @@ async fn serve(
         status,
         urgent,
         orders,
+        rows,
     } = told;
+    let (row_sender, row_orders) = mpsc::channel(1);
+    let node_id = node.node_id.clone();
     let answering = Answering {
         acked_seq: node.head_seq,
         refused: 0,
@@ -110,6 +114,7 @@ async fn serve(
         status,
         urgent,
         orders,
+        row_orders,
     };
     let listening = Listening {
         app: Arc::clone(app),
@@ -122,6 +127,7 @@ async fn serve(
         biased;
         end = answering.run(writer) => end,
         end = listening.run(reader) => end,
+        end = orders::bring(app, &node_id, &rows, &row_sender) => end,
     }
 }
 
@@ -252,6 +258,7 @@ struct Answering {
     status: watch::Receiver<Option<NodeStatus>>,
     urgent: mpsc::Receiver<Outbound>,
     orders: mpsc::Receiver<Outbound>,
+    row_orders: mpsc::Receiver<Order>,
 }
 
 impl Answering {
@@ -277,6 +284,14 @@ impl Answering {
                 }
                 Some(frame) = self.urgent.recv() => writer.send(&frame).await,
                 Some(frame) = self.orders.recv() => writer.send(&frame).await,
+                Some((frame, written)) = self.row_orders.recv() => {
+                    let sent = writer.send(&frame).await;
+                    if sent.is_ok() {
+                        // Whoever brought it goes with this session.
+                        let _ = written.send(());
+                    }
+                    sent
+                }
             };
             if let Err(end) = step {
                 return end;

@@ -53,6 +53,19 @@ impl Inspect<'_> {
             .map_err(StoreError::query("inspect.execute")))
     }
 
+    /// States of the orders of a node, the newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn order_states(&self, node_id: &NodeId) -> Result<Vec<String>, StoreError> {
+        on_read!(self.0, conn => sqlx::query_scalar(
+                "SELECT state FROM node_orders WHERE node_id = $1 ORDER BY id DESC")
+            .bind(node_id.as_str())
+            .fetch_all(conn)
+            .await
+            .map_err(StoreError::query("inspect.order_states")))
+    }
+
     /// Which database answers.
     pub fn dialect(&self) -> Dialect {
         match self.0.backend {

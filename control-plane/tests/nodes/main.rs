@@ -19,6 +19,7 @@ mod key;
 mod lifecycle;
 mod link;
 mod offers;
+mod orders;
 mod strangers;
 mod support;
 mod volume;
