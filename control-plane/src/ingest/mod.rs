@@ -9,6 +9,7 @@
 //! | `held` | receipts ahead of a gap, bounded |
 //! | `retry` | what to do where the database refuses a batch |
 //! | `commit` | the task that makes batches of many sessions durable together |
+//! | `settle` | what follows from a commit: memory, answers, events |
 //!
 //! An answer to a [`Submission`] means that everything in it is durable, refused or held; it is never sent
 //! before the commit. What waits in memory is bounded by [`Ingest::reserve`] and [`Ingest::reserve_or_refuse`]: who
@@ -21,6 +22,7 @@ mod plan;
 mod queue;
 mod retry;
 mod room;
+mod settle;
 mod share;
 pub mod verify;
 
