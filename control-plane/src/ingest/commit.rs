@@ -2,7 +2,7 @@
 
 use super::Submission;
 use super::held::Held;
-use super::plan::{Plan, Time, Written};
+use super::plan::{Plan, Step, Time, Written};
 use super::queue::FairQueue;
 use crate::app::{App, NodeSession};
 use dgon_control_plane_store::{Fault, StoreError};
@@ -198,6 +198,7 @@ impl Committer {
         let plan = Plan::new(&mut tx, batch, &self.held, self.unplaced.clone(), time);
         let written = plan.write(overdue).await?;
         tx.commit().await?;
+        Step::Committed.passed();
         Ok(written)
     }
 }

@@ -20,6 +20,7 @@ mod lifecycle;
 mod link;
 mod offers;
 mod orders;
+mod steps;
 mod strangers;
 mod support;
 mod volume;

@@ -12,6 +12,7 @@
 //! | `gaps` | missing places, merged and bounded |
 //! | `late` | receipts for places that were given up |
 //! | `flush` | writing it all |
+//! | `steps` | places that every transaction passes, in this order |
 
 mod blame;
 mod chain;
@@ -19,6 +20,7 @@ mod flush;
 mod gaps;
 mod insert;
 mod late;
+mod steps;
 
 use super::held::Held;
 use super::verify::{Checked, Verified};
@@ -34,6 +36,7 @@ use dgon_protocol::receipt::Sha256Hash;
 use gaps::{Found, Gaps};
 use late::{Late, Placed};
 use std::collections::{BTreeMap, HashMap, HashSet};
+pub(super) use steps::Step;
 
 /// Hash of a chain's end where the last place holds bytes that were refused: any receipt may follow. No
 /// receipt hashes to it, and an empty chain has `seq` 0.
@@ -139,6 +142,7 @@ impl<'a> Plan<'a> {
         unplaced: HashMap<i64, u64>,
         time: Time,
     ) -> Self {
+        Step::Begun.passed();
         let room = submissions
             .iter()
             .map(|submission| submission.items.len())
@@ -231,6 +235,7 @@ impl<'a> Plan<'a> {
         keys.dedup();
         let (mut places, mut names) = (Vec::new(), Vec::new());
         self.heads = self.tx.heads(&keys).await?;
+        self.check_epoch();
         for item in items() {
             let Checked::Verified(receipt) = item else {
                 continue;
