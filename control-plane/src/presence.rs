@@ -140,7 +140,7 @@ impl Presence {
             .count()
     }
 
-    /// A session opened; it replaces an older one.
+    /// A session opened; it replaces an older one. [`crate::app::Sessions`] decides which is the newer.
     /// `at` is the wall clock's time and `Clock::mono_ms`.
     pub fn connect(&self, node_id: &NodeId, session_id: String, at: (i64, i64), report: Report) {
         let mut nodes = self.nodes();
@@ -153,23 +153,23 @@ impl Presence {
         node.report_dirty = true;
     }
 
-    /// A session closed. False when a newer one had taken over.
-    pub fn disconnect(&self, node_id: &NodeId, session_id: &str) -> bool {
-        match self.nodes().get_mut(node_id) {
-            Some(node) if node.session_id.as_deref() == Some(session_id) => {
-                node.session_id = None;
-                true
-            }
-            _ => false,
+    /// A session closed; nothing happens when a newer one is there.
+    pub fn disconnect(&self, node_id: &NodeId, session_id: &str) {
+        if let Some(node) = self.nodes().get_mut(node_id)
+            && node.session_id.as_deref() == Some(session_id)
+        {
+            node.session_id = None;
         }
     }
 
-    /// The node says what it has.
-    pub fn inventory(&self, node_id: &NodeId, inventory: Inventory) {
-        let mut nodes = self.nodes();
-        let node = nodes.entry(node_id.clone()).or_default();
-        node.inventory = Some(Arc::new(inventory));
-        node.report_dirty = true;
+    /// The node says on a session what it has. What an older session still says does not count.
+    pub fn inventory(&self, node_id: &NodeId, session_id: Option<&str>, inventory: Inventory) {
+        if let Some(node) = self.nodes().get_mut(node_id)
+            && node.session_id.as_deref() == session_id
+        {
+            node.inventory = Some(Arc::new(inventory));
+            node.report_dirty = true;
+        }
     }
 
     /// A heartbeat came, `at` the wall clock's time and `Clock::mono_ms`. How long the node had been silent, ms.

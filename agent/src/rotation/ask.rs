@@ -77,9 +77,8 @@ fn judge(error: ApiError) -> AskError {
     match &error {
         ApiError::Refused { detail, .. } => match detail.kind {
             ErrorType::InvalidKey => AskError::NewKeyRefused(error),
-            ErrorType::Unavailable | ErrorType::Internal | ErrorType::RateLimited => {
-                AskError::NoAnswer(error)
-            }
+            ErrorType::Unavailable | ErrorType::Internal => AskError::NoAnswer(error),
+            // Too often, too: the new key is not taken, so nobody may sign with it. It is asked for again.
             _ => AskError::Refused(error),
         },
         _ => AskError::NoAnswer(error),

@@ -1,11 +1,17 @@
 //! Open links, one per node at most, and how the rest of the program reaches them.
+//!
+//! A session opens and closes here and in [`crate::presence`] in one step, under the lock of this map: which of several
+//! sessions of a node stays is decided once, and what is shown of the node is that session.
 
+use super::App;
+use crate::bus::Event;
+use crate::presence::Report;
 use dgon_protocol::frame::{NodeStatus, ToAgent};
 use dgon_protocol::id::NodeId;
 use dgon_protocol::limits::FRAMES_QUEUED;
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use tokio::sync::{mpsc, watch};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Notify, mpsc, watch};
 
 /// A frame for an agent.
 pub type Outbound = Box<ToAgent>;
@@ -31,20 +37,30 @@ pub struct SessionHandle {
     status: watch::Sender<Option<NodeStatus>>,
     urgent: mpsc::Sender<Outbound>,
     orders: mpsc::Sender<Outbound>,
+    rows: Arc<Notify>,
     end: watch::Sender<Option<SessionEnd>>,
 }
 
-/// What the session itself reads, the most important first.
+/// What the session itself reads.
 #[derive(Debug)]
 pub struct SessionQueues {
     /// Why it must end.
     pub ended: watch::Receiver<Option<SessionEnd>>,
+    /// What its node is told.
+    pub told: Told,
+}
+
+/// What a node is told, the most important first.
+#[derive(Debug)]
+pub struct Told {
     /// The node's status, the latest alone: it cannot pile up and cannot be lost.
     pub status: watch::Receiver<Option<NodeStatus>>,
     /// What the node must be told. One that does not fit ends the session: the next one begins with the whole truth.
     pub urgent: mpsc::Receiver<Outbound>,
-    /// What the node is asked to do. Each is a row in the database as well, so one that does not fit is sent later.
+    /// Probes. Each is a row in the database as well, so one that does not fit is sent later.
     pub orders: mpsc::Receiver<Outbound>,
+    /// Rung when an order of a person waits in the database.
+    pub rows: Arc<Notify>,
 }
 
 impl SessionHandle {
@@ -54,19 +70,22 @@ impl SessionHandle {
         let (status_sender, status) = watch::channel(None);
         let (urgent_sender, urgent) = mpsc::channel(FRAMES_QUEUED);
         let (orders_sender, orders) = mpsc::channel(FRAMES_QUEUED);
+        let rows = Arc::new(Notify::new());
         let handle = Self {
             session_id,
             status: status_sender,
             urgent: urgent_sender,
             orders: orders_sender,
+            rows: Arc::clone(&rows),
             end,
         };
-        let queues = SessionQueues {
-            ended,
+        let told = Told {
             status,
             urgent,
             orders,
+            rows,
         };
+        let queues = SessionQueues { ended, told };
         (handle, queues)
     }
 }
@@ -80,23 +99,35 @@ impl Sessions {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A session opened. An older one of the same node is told to go.
-    pub fn open(&self, node_id: &NodeId, handle: SessionHandle) {
-        let older = self.lock().insert(node_id.clone(), handle);
+    /// A session opened, and `show` shows it. An older one of the same node is told to go.
+    fn open(&self, node_id: &NodeId, handle: SessionHandle, show: impl FnOnce()) {
+        let mut sessions = self.lock();
+        let older = sessions.insert(node_id.clone(), handle);
+        show();
+        drop(sessions);
         if let Some(older) = older {
             older.end.send_replace(Some(SessionEnd::Replaced));
         }
     }
 
-    /// A session closed; nothing happens when a newer one is there.
-    pub fn close(&self, node_id: &NodeId, session_id: &str) {
+    /// A session closed, and `hide` shows it no more. False, and nothing happens, when a newer one is there.
+    fn close(&self, node_id: &NodeId, session_id: &str, hide: impl FnOnce()) -> bool {
         let mut sessions = self.lock();
-        if sessions
+        let is_current = sessions
             .get(node_id)
-            .is_some_and(|handle| handle.session_id == session_id)
-        {
+            .is_some_and(|handle| handle.session_id == session_id);
+        if is_current {
             sessions.remove(node_id);
+            hide();
         }
+        is_current
+    }
+
+    /// Name of the session of a node that is open.
+    pub fn session_id(&self, node_id: &NodeId) -> Option<String> {
+        let sessions = self.lock();
+        let handle = sessions.get(node_id)?;
+        Some(handle.session_id.clone())
     }
 
     /// The node has another status.
@@ -112,6 +143,13 @@ impl Sessions {
             && handle.urgent.try_send(Box::new(frame)).is_err()
         {
             handle.end.send_replace(Some(SessionEnd::Behind));
+        }
+    }
+
+    /// An order for a node waits in the database. Where it has no session, its next one begins with it.
+    pub fn orders_wait(&self, node_id: &NodeId) {
+        if let Some(handle) = self.lock().get(node_id) {
+            handle.rows.notify_one();
         }
     }
 
@@ -139,5 +177,33 @@ impl Sessions {
     /// How many are open.
     pub fn count(&self) -> usize {
         self.lock().len()
+    }
+}
+
+impl App {
+    /// A session stands, with what its node said of itself.
+    pub(crate) fn session_opened(&self, node_id: &NodeId, handle: SessionHandle, report: Report) {
+        let session_id = handle.session_id.clone();
+        let at = (self.clock.now_ms(), self.clock.mono_ms());
+        self.sessions.open(node_id, handle, || {
+            self.presence.connect(node_id, session_id, at, report);
+        });
+        self.session_changed(node_id);
+    }
+
+    /// A session is over.
+    pub(crate) fn session_closed(&self, node_id: &NodeId, session_id: &str) {
+        let hide = || self.presence.disconnect(node_id, session_id);
+        if self.sessions.close(node_id, session_id, hide) {
+            self.session_changed(node_id);
+        }
+    }
+
+    fn session_changed(&self, node_id: &NodeId) {
+        metrics::gauge!("link_sessions").set(self.sessions.count() as f64);
+        self.bus.send(Event::Node {
+            node_id: node_id.clone(),
+        });
+        self.attention.look_at(node_id);
     }
 }

@@ -1,15 +1,12 @@
 //! Group commit: one task, one transaction for what many sessions sent, answers after the commit.
 
+use super::Submission;
 use super::held::Held;
-use super::plan::{Plan, Time, Written};
+use super::plan::{Plan, Step, Time, Written};
 use super::queue::FairQueue;
-use super::verify::{Checked, Verified};
-use super::{Fate, Outcome, ReceiptVerdict, Submission};
-use crate::app::{App, DayFact, NodeSession};
-use crate::bus::{CommittedReceipt, Event};
+use crate::app::{App, NodeSession};
 use dgon_control_plane_store::{Fault, StoreError, System};
 use dgon_protocol::frame::{Ack, ToAgent};
-use dgon_protocol::id::NodeId;
 use futures_util::FutureExt as _;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -95,13 +92,6 @@ pub(super) struct Committer {
 }
 
 impl Committer {
-    /// A receipt is durable. One that nobody has signed proves nothing, not even to a probe.
-    fn stored(&self, receipt: &Verified) {
-        if receipt.is_signed {
-            self.app.receipt_stored(&receipt.fields);
-        }
-    }
-
     /// Reads the days of some nodes that sent receipts for the first time since the start.
     async fn load_days(&self) {
         let now_ms = self.app.clock.now_ms();
@@ -208,137 +198,7 @@ impl Committer {
         let plan = Plan::new(&mut tx, batch, &self.held, self.unplaced.clone(), time);
         let written = plan.write(overdue).await?;
         tx.commit().await?;
+        Step::Committed.passed();
         Ok(written)
     }
-
-    /// After the commit: memory, changes of state, answers, events, in this order.
-    pub(super) fn settle(&mut self, batch: Vec<Submission>, mut written: Written, now_ms: i64) {
-        self.unplaced = std::mem::take(&mut written.unplaced);
-        for changed in std::mem::take(&mut written.transitions) {
-            match changed.next {
-                Some(next) => self.app.node_changed(&changed.node_id, changed.old, next),
-                None => self.app.attention.unsure_of(&changed.node_id),
-            }
-        }
-        let (mut committed, mut facts) = (Vec::new(), Vec::new());
-        let wanted = self.app.bus.has_readers();
-        for (key, head) in &written.heads {
-            let region = self.held.chain(*key).map(|chain| chain.node.region.clone());
-            let region = region.unwrap_or_default();
-            let reached = self.held.reached(*key, head.seq, now_ms).into_iter();
-            for (seq, receipt) in reached {
-                if written.held_stored.contains(&(*key, seq)) {
-                    self.stored(&receipt);
-                    facts.push(DayFact::of(&receipt.fields));
-                    committed.push((receipt.fields, region.clone()));
-                }
-            }
-        }
-        let mut late_verdicts: HashMap<NodeId, Vec<ReceiptVerdict>> = HashMap::new();
-        for refused in std::mem::take(&mut written.held_refused) {
-            count(&refused.verdict.fate);
-            let of_node = late_verdicts.entry(refused.node_id).or_default();
-            of_node.push(refused.verdict);
-        }
-        let hold: HashMap<(usize, usize), u64> = written.hold.into_iter().collect();
-        for (index, submission) in batch.into_iter().enumerate() {
-            let Submission {
-                node,
-                items,
-                reply,
-                _reserved,
-            } = submission;
-            let mut verdicts = Vec::with_capacity(items.len());
-            for (position, (item, fate)) in
-                items.into_iter().zip(&mut written.fates[index]).enumerate()
-            {
-                let fate = std::mem::replace(fate, Fate::Held);
-                let (request_id, receipt) = match item {
-                    Checked::Verified(receipt) => {
-                        (Some(receipt.fields.request_id.clone()), Some(receipt))
-                    }
-                    Checked::Refused(refused) => (refused.request_id, None),
-                };
-                count(&fate);
-                if let Some(receipt) = &receipt
-                    && matches!(fate, Fate::Accepted | Fate::Duplicate)
-                {
-                    self.stored(receipt);
-                }
-                match receipt {
-                    Some(receipt) if fate == Fate::Accepted => {
-                        facts.push(DayFact::of(&receipt.fields));
-                        if wanted {
-                            committed.push((receipt.fields, node.region.clone()));
-                        }
-                    }
-                    Some(receipt) => {
-                        if let Some(seq) = hold.get(&(index, position)) {
-                            self.held.keep(&node, *seq, receipt, now_ms);
-                        }
-                    }
-                    None => {}
-                }
-                verdicts.push(ReceiptVerdict { request_id, fate });
-            }
-            // An answer over HTTP has one verdict for each receipt of its request.
-            if node.session_id.is_some() {
-                verdicts.extend(late_verdicts.remove(&node.node_id).unwrap_or_default());
-            }
-            let head_seq = written
-                .heads
-                .get(&node.node_key_id)
-                .map_or(0, |head| head.seq);
-            let need = written.needs[index]
-                .take()
-                .filter(|need| need.to > head_seq)
-                .or_else(|| self.held.dropped(node.node_key_id, head_seq));
-            // A session that is gone needs no answer.
-            let _ = reply.send(Ok(Outcome {
-                head_seq,
-                verdicts,
-                need,
-            }));
-        }
-        self.app.windows.count(&facts, now_ms);
-        for (node_id, verdicts) in late_verdicts {
-            self.app
-                .sessions
-                .tell(&node_id, ToAgent::Ack(refusals(verdicts)));
-        }
-        if wanted && !committed.is_empty() {
-            let receipts = committed
-                .into_iter()
-                .map(|(fields, region)| CommittedReceipt {
-                    fields,
-                    region,
-                    received_at_ms: now_ms,
-                });
-            self.app.bus.send(Event::Receipts(receipts.collect()));
-        }
-    }
-}
-
-/// Refusals that go out without an answer to carry them.
-fn refusals(verdicts: Vec<ReceiptVerdict>) -> Ack {
-    Ack {
-        acked_seq: 0,
-        refused: verdicts
-            .into_iter()
-            .filter_map(ReceiptVerdict::refused)
-            .collect(),
-    }
-}
-
-fn count(fate: &Fate) {
-    match fate {
-        Fate::Accepted => metrics::counter!("ingest_receipts_total", "verdict" => "accepted"),
-        Fate::Duplicate => metrics::counter!("ingest_receipts_total", "verdict" => "duplicate"),
-        Fate::Archived => metrics::counter!("ingest_receipts_total", "verdict" => "archived"),
-        Fate::Held => metrics::counter!("ingest_receipts_total", "verdict" => "held"),
-        Fate::Refused { kind, .. } => {
-            metrics::counter!("ingest_receipts_total", "verdict" => kind.as_str())
-        }
-    }
-    .increment(1);
 }

@@ -1,6 +1,6 @@
 //! Who verifies next: as fair to nodes as the queue of the committer, and by the same rule.
 
-use super::share::Shares;
+use super::share::{Shares, Turn};
 use dgon_protocol::id::NodeId;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +14,7 @@ pub(super) struct FairGate(Mutex<State>);
 struct State {
     free: usize,
     shares: Shares,
-    waiting: BTreeMap<(u64, u64), oneshot::Sender<Place>>,
+    waiting: BTreeMap<Turn, oneshot::Sender<Place>>,
 }
 
 /// A place; given back when dropped, also by a caller who gives up at the moment that it comes.

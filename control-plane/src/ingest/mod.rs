@@ -3,15 +3,17 @@
 //! | module | owns |
 //! |---|---|
 //! | [`verify`] | one receipt's bytes: strict parse, node check, signature; pure, on a CPU pool |
+//! | `room` | memory for receipts on their way, whichever way they came: bounded for all and for each node |
 //! | `gate`, `queue` | whose receipts are verified and committed next: fair to nodes, by `share` |
 //! | `plan` | what a batch means for chains and rows, over one transaction |
 //! | `held` | receipts ahead of a gap, bounded |
 //! | `retry` | what to do where the database refuses a batch |
 //! | `commit` | the task that makes batches of many sessions durable together |
+//! | `settle` | what follows from a commit: memory, answers, events |
 //!
 //! An answer to a [`Submission`] means that everything in it is durable, refused or held; it is never sent
-//! before the commit. What waits in memory is bounded by [`Ingest::reserve`]: who cannot reserve waits, and the
-//! agent's acknowledgements with him.
+//! before the commit. What waits in memory is bounded by [`Ingest::reserve`] and [`Ingest::reserve_or_refuse`]: who
+//! cannot reserve waits his turn, and the agent's acknowledgements with him.
 
 pub mod commit;
 mod gate;
@@ -19,6 +21,8 @@ mod held;
 mod plan;
 mod queue;
 mod retry;
+mod room;
+mod settle;
 mod share;
 pub mod verify;
 
@@ -28,11 +32,13 @@ use dgon_protocol::frame::{Need, Refused};
 use dgon_protocol::id::RequestId;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
 use verify::Checked;
 
-/// Bytes of receipts between verification and commit, in KiB, over all sessions.
-const BYTES_WAITING_KIB: u32 = 128 * 1024;
+pub use room::Reserved;
+use room::{Full, Room};
+
 /// Submissions that wait for the committer.
 const SUBMISSIONS_QUEUED: usize = 1024;
 
@@ -42,7 +48,7 @@ pub struct Submission {
     node: Arc<NodeSession>,
     items: Vec<Checked>,
     reply: oneshot::Sender<Result<Outcome, IngestError>>,
-    _reserved: OwnedSemaphorePermit,
+    _reserved: Reserved,
 }
 
 /// What became of a submission.
@@ -105,6 +111,12 @@ pub enum IngestError {
     /// The database refuses what belongs to these receipts, and not the receipts themselves.
     #[error("these receipts could not be made durable; send them again")]
     Store,
+    /// As much of the node waits already as may.
+    #[error("receipts of this node wait for their commit already; send these after their answer")]
+    Busy,
+    /// Others hold all the room, and gave none back in time.
+    #[error("too many receipts wait for their commit now; send these again")]
+    NoRoom,
     /// The committer has stopped.
     #[error("the control plane is stopping; send the receipts again when it is back")]
     Stopped,
@@ -115,7 +127,7 @@ pub enum IngestError {
 pub struct Ingest {
     queue: mpsc::Sender<Submission>,
     inbox: Mutex<Option<mpsc::Receiver<Submission>>>,
-    memory: Arc<Semaphore>,
+    room: Arc<Room>,
     failing: AtomicBool,
 }
 
@@ -130,7 +142,7 @@ impl Ingest {
         Self {
             queue,
             inbox: Mutex::new(Some(inbox)),
-            memory: Arc::new(Semaphore::new(BYTES_WAITING_KIB as usize)),
+            room: Room::new(),
             failing: AtomicBool::new(false),
         }
     }
@@ -152,19 +164,36 @@ impl Ingest {
             .take()
     }
 
-    /// Waits until `bytes` more of receipts may be in memory.
+    /// What is free of the memory for receipts on their way, KiB.
+    pub fn free_kib(&self) -> usize {
+        self.room.free_kib()
+    }
+
+    /// Waits until `bytes` more of a node's receipts may be in memory. For a sender that sends nothing more until then.
     ///
     /// # Errors
     /// [`IngestError::Stopped`].
-    pub async fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, IngestError> {
-        let kib = u32::try_from(bytes / 1024)
-            .unwrap_or(u32::MAX)
-            .saturating_add(1)
-            .min(BYTES_WAITING_KIB);
-        Arc::clone(&self.memory)
-            .acquire_many_owned(kib)
-            .await
-            .map_err(|_| IngestError::Stopped)
+    pub async fn reserve(&self, node: &NodeSession, bytes: usize) -> Result<Reserved, IngestError> {
+        self.room.reserve(node, bytes, Full::Wait).await
+    }
+
+    /// The same for a sender that may send many things at once: it waits for room that others hold, and not for longer
+    /// than `within`.
+    ///
+    /// # Errors
+    /// [`IngestError::Busy`] where the node's own part is taken, [`IngestError::NoRoom`] where none came in time,
+    /// [`IngestError::Stopped`].
+    pub async fn reserve_or_refuse(
+        &self,
+        node: &NodeSession,
+        bytes: usize,
+        within: Duration,
+    ) -> Result<Reserved, IngestError> {
+        let asked = self.room.reserve(node, bytes, Full::RefuseOwn);
+        match tokio::time::timeout(within, asked).await {
+            Ok(answer) => answer,
+            Err(_) => Err(IngestError::NoRoom),
+        }
     }
 
     /// Queues checked receipts for the next transaction. The receiver yields once they are durable.
@@ -175,7 +204,7 @@ impl Ingest {
         &self,
         node: Arc<NodeSession>,
         items: Vec<Checked>,
-        reserved: OwnedSemaphorePermit,
+        reserved: Reserved,
     ) -> Result<oneshot::Receiver<Result<Outcome, IngestError>>, IngestError> {
         let (reply, outcome) = oneshot::channel();
         let submission = Submission {

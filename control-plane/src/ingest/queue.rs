@@ -1,13 +1,13 @@
 //! Submissions that wait for the committer, in turns that are fair to nodes.
 
 use super::Submission;
-use super::share::Shares;
+use super::share::{Shares, Turn};
 use std::collections::BTreeMap;
 
 /// What waits.
 #[derive(Debug, Default)]
 pub(super) struct FairQueue {
-    waiting: BTreeMap<(u64, u64), Submission>,
+    waiting: BTreeMap<Turn, Submission>,
     receipts: usize,
     shares: Shares,
 }
@@ -50,13 +50,14 @@ impl FairQueue {
 mod tests {
     use super::*;
     use crate::app::NodeSession;
+    use crate::ingest::room::Reserved;
     use crate::ingest::verify::{Checked, Refused};
     use dgon_protocol::error::ErrorType;
     use dgon_protocol::id::NodeId;
     use dgon_protocol::key::NodeKey;
     use std::collections::HashMap;
     use std::sync::Arc;
-    use tokio::sync::{Semaphore, oneshot};
+    use tokio::sync::oneshot;
 
     fn submission(node: &str, receipts: usize) -> Submission {
         let item = || {
@@ -70,7 +71,6 @@ mod tests {
                 bytes: Vec::new(),
             }))
         };
-        let memory = Arc::new(Semaphore::new(1));
         Submission {
             node: Arc::new(NodeSession {
                 node_id: NodeId::parse(node).expect("id"),
@@ -84,7 +84,7 @@ mod tests {
             }),
             items: (0..receipts).map(|_| item()).collect(),
             reply: oneshot::channel().0,
-            _reserved: memory.try_acquire_owned().expect("a permit"),
+            _reserved: Reserved::alone(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Turns that are fair to nodes.
 //!
 //! Start-time fair queueing (Goyal, Vin and Cheng, 1996): a piece of work may start where its node's former one ended,
-//! counted in receipts. So a node that sends a handful is served before one that sends thousands, whoever came
+//! counted in receipts or in KiB. So a node that sends a handful is served before one that sends thousands, whoever came
 //! first, and the work of one node keeps its order.
 
 use dgon_protocol::id::NodeId;
@@ -9,6 +9,9 @@ use std::collections::HashMap;
 
 /// Nodes whose share is remembered before those that are even are forgotten.
 const REMEMBERED: usize = 1024;
+
+/// When a piece of work is served: the smallest first.
+pub(super) type Turn = (u64, u64);
 
 /// What nodes had so far.
 #[derive(Debug, Default)]
@@ -22,7 +25,7 @@ pub(super) struct Shares {
 
 impl Shares {
     /// The turn of a piece of work: the smallest is served first.
-    pub(super) fn begin(&mut self, node_id: &NodeId, size: usize) -> (u64, u64) {
+    pub(super) fn begin(&mut self, node_id: &NodeId, size: usize) -> Turn {
         if self.ends.len() > REMEMBERED {
             let now = self.now;
             self.ends.retain(|_, end| *end > now);
@@ -35,7 +38,7 @@ impl Shares {
     }
 
     /// Work with this turn is being served.
-    pub(super) fn served(&mut self, turn: (u64, u64)) {
+    pub(super) fn served(&mut self, turn: Turn) {
         self.now = self.now.max(turn.0);
     }
 }

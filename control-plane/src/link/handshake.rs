@@ -6,7 +6,6 @@
 
 use super::wire::{End, Reader, Writer};
 use crate::app::{App, NodeSession};
-use crate::bus::Event;
 use crate::presence::{AgentInfo, Report};
 use dgon_control_plane_store::System;
 use dgon_protocol::auth;
@@ -25,11 +24,11 @@ const INVENTORY_BYTES: usize = 256 * 1024;
 /// GPUs of one node; also the most that a heartbeat may speak of.
 pub(super) const GPUS: usize = 256;
 
-/// A node that proved its key, and what its welcome is sealed with.
+/// A node that proved its key, what it said of itself, and what it is told.
 pub(super) struct Proven {
     pub(super) node: Arc<NodeSession>,
-    hello: Box<Hello>,
-    nonce: String,
+    pub(super) report: Report,
+    pub(super) welcome: SealedWelcome,
 }
 
 /// Runs the handshake up to the moment before `welcome`. `host` is what the agent asked for.
@@ -86,10 +85,27 @@ pub(super) async fn prove(
         let message = "hello's agent_nonce must be 22 to 128 of A-Z a-z 0-9 _ -";
         return Err(End::error(ErrorType::InvalidFrame, message));
     }
+    let welcome = sealed(app, &node, &hello, &nonce).await?;
     Ok(Proven {
         node: Arc::new(node),
-        hello,
-        nonce,
+        report: report(*hello)?,
+        welcome,
+    })
+}
+
+/// What the node says of itself, as it is kept.
+fn report(hello: Hello) -> Result<Report, End> {
+    let mut allow = hello.allow;
+    allow.sort_unstable();
+    allow.dedup();
+    Ok(Report {
+        agent: AgentInfo {
+            version: cut(&hello.agent_version),
+            os: cut(&hello.os),
+            arch: cut(&hello.arch),
+        },
+        inventory: bounded(hello.inventory)?,
+        allow,
     })
 }
 
@@ -128,35 +144,15 @@ fn authority(url: &str) -> String {
         .to_owned()
 }
 
-/// Makes the session known to the rest and tells the node that it stands.
-pub(super) async fn welcome(app: &App, writer: &mut Writer, proven: Proven) -> Result<(), End> {
-    let Proven { node, hello, nonce } = proven;
-    let welcome = sealed(app, &node, &hello, &nonce).await?;
-    let session_id = node.session_id.clone().unwrap_or_default();
-    let mut allow = hello.allow;
-    allow.sort_unstable();
-    allow.dedup();
-    let report = Report {
-        agent: AgentInfo {
-            version: cut(&hello.agent_version),
-            os: cut(&hello.os),
-            arch: cut(&hello.arch),
-        },
-        inventory: bounded(hello.inventory)?,
-        allow,
-    };
-    app.presence.connect(
-        &node.node_id,
-        session_id.clone(),
-        (app.clock.now_ms(), app.clock.mono_ms()),
-        report,
-    );
-    app.bus.send(Event::Node {
-        node_id: node.node_id.clone(),
-    });
-    app.attention.look_at(&node.node_id);
+/// Tells the node that its session stands, and its status.
+pub(super) async fn welcome(
+    app: &App,
+    writer: &mut Writer,
+    node_id: &NodeId,
+    welcome: SealedWelcome,
+) -> Result<(), End> {
     writer.send(&ToAgent::Welcome(welcome)).await?;
-    let status = app.lifecycles.get(&node.node_id).map(|life| life.status());
+    let status = app.lifecycles.get(node_id).map(|life| life.status());
     writer
         .send(&ToAgent::Status(status.unwrap_or(NodeStatus {
             status: dgon_protocol::frame::LifecycleStatus::Pending,

@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `handshake` | challenge, hello, welcome |
 //! | `session` | one open session, from welcome to its end: a reader and a writer |
+//! | `orders` | what people ask the node to do, from its rows to the writer |
 //! | `wire` | the socket as frames, and why a session ends |
 //! | `pace` | how fast a session may speak |
 //!
 //! Buffers are small because sessions are many: most of them say a few hundred bytes every ten seconds.
 
 mod handshake;
+mod orders;
 mod pace;
 mod session;
 mod wire;

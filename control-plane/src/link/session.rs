@@ -1,13 +1,15 @@
 //! One open session, from welcome to its end: a reader and a writer, each with its own bounded queues.
 //!
 //! The reader goes on while receipts wait for their commit, so that pings, heartbeats and results are heard; it stops
-//! at the batch of receipts that finds no room beside the [`OPEN_KIB`] of those that wait, which is the backpressure: an
-//! agent that keeps to the protocol's limit never meets it. The writer sends what matters most first: the status, then answers to receipts, then what else is urgent, then orders.
+//! at the batch of receipts that finds no room ([`crate::ingest::Ingest::reserve`]) or beside whose predecessors no answer
+//! has room, which is the backpressure: that session alone waits. The writer sends what matters most first: the status,
+//! then answers to receipts, then what else is urgent, then orders.
 
-use super::handshake;
+use super::handshake::{self, Proven};
+use super::orders::{self, Order};
 use super::pace::Pace;
 use super::wire::{End, Reader, Writer, split};
-use crate::app::{App, NodeSession, Outbound, SessionEnd, SessionHandle, SessionQueues};
+use crate::app::{App, NodeSession, Outbound, SessionEnd, SessionHandle, SessionQueues, Told};
 use crate::bus::Event;
 use crate::ingest::verify::{Checked, check_all};
 use crate::ingest::{IngestError, Outcome, ReceiptVerdict};
@@ -15,12 +17,11 @@ use axum::extract::ws::WebSocket;
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::{Ack, Incoming, NodeStatus, Receipts, Refused, ToAgent, ToControlPlane};
 use dgon_protocol::id::NodeId;
+use dgon_protocol::limits::RECEIPTS_IN_FLIGHT;
 use std::sync::Arc;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-/// Receipts of one session between the socket and their answer, KiB; each frame counts as one at least.
-const OPEN_KIB: u32 = 4 * 1024;
 /// Receipts that a session may send each second, and at once. An agent that was away for a day is done in a minute.
 const RECEIPTS: Pace = Pace::new(2_000.0, 8_192.0);
 /// Inventories that a session may send each second, and at once: each is written.
@@ -49,23 +50,28 @@ pub(super) async fn run(app: Arc<App>, socket: WebSocket, node_id: NodeId, host:
                 .await;
         }
     };
-    let node = Arc::clone(&proven.node);
+    let Proven {
+        node,
+        report,
+        welcome,
+    } = proven;
     let session_id = node.session_id.clone().unwrap_or_default();
     let (handle, queues) = SessionHandle::new(session_id.clone());
-    app.sessions.open(&node_id, handle);
-    metrics::gauge!("link_sessions").set(app.sessions.count() as f64);
-    let end = match handshake::welcome(&app, &mut writer, proven).await {
-        Ok(()) => Box::pin(serve(&app, node, &mut reader, &mut writer, queues)).await,
-        Err(end) => end,
+    app.session_opened(&node_id, handle, report);
+    let SessionQueues { mut ended, told } = queues;
+    let serving = async {
+        match handshake::welcome(&app, &mut writer, &node_id, welcome).await {
+            Ok(()) => Box::pin(serve(&app, node, &mut reader, &mut writer, told)).await,
+            Err(end) => end,
+        }
     };
-    app.sessions.close(&node_id, &session_id);
-    metrics::gauge!("link_sessions").set(app.sessions.count() as f64);
-    if app.presence.disconnect(&node_id, &session_id) {
-        app.bus.send(Event::Node {
-            node_id: node_id.clone(),
-        });
-        app.attention.look_at(&node_id);
-    }
+    // From here on a newer session may take over, also while the welcome is written.
+    let end = tokio::select! {
+        biased;
+        end = told_to_end(&mut ended) => end,
+        end = serving => end,
+    };
+    app.session_closed(&node_id, &session_id);
     writer.close(end).await;
 }
 
@@ -81,27 +87,26 @@ async fn told_to_end(ended: &mut watch::Receiver<Option<SessionEnd>>) -> End {
 
 type Answer = Result<Outcome, IngestError>;
 
-/// Receipts that wait for their answer, and the room that they take until then.
-struct Waiting {
-    answer: oneshot::Receiver<Answer>,
-    _room: OwnedSemaphorePermit,
-}
+/// The answer to a batch of receipts, when it comes.
+type Waiting = oneshot::Receiver<Answer>;
 
 async fn serve(
     app: &Arc<App>,
     node: Arc<NodeSession>,
     reader: &mut Reader,
     writer: &mut Writer,
-    queues: SessionQueues,
+    told: Told,
 ) -> End {
-    // As many as there can be frames, so that only the memory is a limit.
-    let (answers, to_answer) = mpsc::channel(OPEN_KIB as usize);
-    let SessionQueues {
-        mut ended,
+    // As many as an agent may have sent and not seen acknowledged, were each receipt a frame of its own.
+    let (answers, to_answer) = mpsc::channel(RECEIPTS_IN_FLIGHT);
+    let Told {
         status,
         urgent,
         orders,
-    } = queues;
+        rows,
+    } = told;
+    let (row_sender, row_orders) = mpsc::channel(1);
+    let node_id = node.node_id.clone();
     let answering = Answering {
         acked_seq: node.head_seq,
         refused: 0,
@@ -109,20 +114,20 @@ async fn serve(
         status,
         urgent,
         orders,
+        row_orders,
     };
     let listening = Listening {
         app: Arc::clone(app),
         node,
         answers,
-        open: Arc::new(Semaphore::new(OPEN_KIB as usize)),
         receipts: RECEIPTS,
         inventories: INVENTORIES,
     };
     tokio::select! {
         biased;
-        end = told_to_end(&mut ended) => end,
         end = answering.run(writer) => end,
         end = listening.run(reader) => end,
+        end = orders::bring(app, &node_id, &rows, &row_sender) => end,
     }
 }
 
@@ -131,7 +136,6 @@ struct Listening {
     app: Arc<App>,
     node: Arc<NodeSession>,
     answers: mpsc::Sender<Waiting>,
-    open: Arc<Semaphore>,
     receipts: Pace,
     inventories: Pace,
 }
@@ -177,7 +181,8 @@ impl Listening {
                 self.inventories.ready().await;
                 self.inventories.spend(1.0);
                 let inventory = handshake::bounded(inventory)?;
-                self.app.presence.inventory(node_id, inventory);
+                let session_id = self.node.session_id.as_deref();
+                self.app.presence.inventory(node_id, session_id, inventory);
                 self.app.bus.send(Event::Node {
                     node_id: node_id.clone(),
                 });
@@ -211,8 +216,7 @@ impl Listening {
             .iter()
             .map(|receipt| receipt.get().len())
             .sum();
-        let room = self.room(bytes).await?;
-        let reserved = self.app.ingest.reserve(bytes).await?;
+        let reserved = self.app.ingest.reserve(&self.node, bytes).await?;
         let inputs: Vec<Vec<u8>> = batch
             .receipts
             .into_iter()
@@ -227,18 +231,7 @@ impl Listening {
             self.look_up_keys().await?;
         }
         let node = Arc::clone(&self.node);
-        Ok(Waiting {
-            answer: self.app.ingest.submit(node, checked, reserved).await?,
-            _room: room,
-        })
-    }
-
-    /// Waits until there is room beside what waits for its answer.
-    async fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, End> {
-        let kib = u32::try_from(bytes / 1024).unwrap_or(u32::MAX);
-        let kib = kib.saturating_add(1).min(OPEN_KIB);
-        let room = Arc::clone(&self.open).acquire_many_owned(kib).await;
-        room.map_err(|_| End::Gone)
+        Ok(self.app.ingest.submit(node, checked, reserved).await?)
     }
 
     /// A receipt names a key that the session does not know: before anybody is blamed, the keys are read again.
@@ -265,6 +258,7 @@ struct Answering {
     status: watch::Receiver<Option<NodeStatus>>,
     urgent: mpsc::Receiver<Outbound>,
     orders: mpsc::Receiver<Outbound>,
+    row_orders: mpsc::Receiver<Order>,
 }
 
 impl Answering {
@@ -290,6 +284,14 @@ impl Answering {
                 }
                 Some(frame) = self.urgent.recv() => writer.send(&frame).await,
                 Some(frame) = self.orders.recv() => writer.send(&frame).await,
+                Some((frame, written)) = self.row_orders.recv() => {
+                    let sent = writer.send(&frame).await;
+                    if sent.is_ok() {
+                        // Whoever brought it goes with this session.
+                        let _ = written.send(());
+                    }
+                    sent
+                }
             };
             if let Err(end) = step {
                 return end;
@@ -330,7 +332,7 @@ impl Answering {
 /// The oldest batch's answer; never, where none waits.
 async fn first(waiting: &mut Option<Waiting>) -> Result<Answer, oneshot::error::RecvError> {
     match waiting {
-        Some(waiting) => (&mut waiting.answer).await,
+        Some(waiting) => waiting.await,
         None => std::future::pending().await,
     }
 }

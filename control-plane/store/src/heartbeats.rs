@@ -42,9 +42,11 @@ impl Store {
                     raws.push(beat.keep_raw);
                 }
                 sqlx::query(
+                    // In the order of locks; see the top of nodes.rs. A row is written when it has come out of `locked`.
                     "WITH beats AS (SELECT * FROM UNNEST($1::text[], $2::bigint[], $3::text[], $4::boolean[]) AS b (node_id, at_ms, body, raw)), \
+                     locked AS (SELECT node_id FROM nodes WHERE node_id = ANY($1) ORDER BY node_id COLLATE \"C\" FOR NO KEY UPDATE), \
                      latest AS (UPDATE nodes SET last_heartbeat_at_ms = b.at_ms, last_heartbeat = b.body \
-                                FROM beats b WHERE nodes.node_id = b.node_id) \
+                                FROM beats b JOIN locked l ON l.node_id = b.node_id WHERE nodes.node_id = b.node_id) \
                      INSERT INTO heartbeats (node_id, at_ms, body, org_id) SELECT b.node_id, b.at_ms, b.body, n.org_id \
                      FROM beats b LEFT JOIN nodes n ON n.node_id = b.node_id WHERE b.raw",
                 )

@@ -74,6 +74,37 @@ impl Inspect<'_> {
         .map_err(StoreError::Migrate)
     }
 
+    /// States of the orders of a node, the newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn order_states(&self, node_id: &NodeId) -> Result<Vec<String>, StoreError> {
+        on_read!(self.0, conn => sqlx::query_scalar(
+                "SELECT state FROM node_orders WHERE node_id = $1 ORDER BY id DESC")
+            .bind(node_id.as_str())
+            .fetch_all(conn)
+            .await
+            .map_err(StoreError::query("inspect.order_states")))
+    }
+
+    /// What the log needs of the receipts of a node's chains, in the order of key and `seq`: row of the key, `seq`, hash
+    /// and the bytes that it is of.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn leaves(
+        &self,
+        node_id: &NodeId,
+    ) -> Result<Vec<(i64, i64, Vec<u8>, Vec<u8>)>, StoreError> {
+        on_read!(self.0, conn => sqlx::query_as(
+                "SELECT k.id, r.seq, r.entry_hash, r.entry FROM receipts r JOIN node_keys k ON k.id = r.node_key_id \
+                 WHERE k.node_id = $1 AND r.seq IS NOT NULL ORDER BY k.id, r.seq")
+            .bind(node_id.as_str())
+            .fetch_all(conn)
+            .await
+            .map_err(StoreError::query("inspect.leaves")))
+    }
+
     /// Which database answers.
     pub fn dialect(&self) -> Dialect {
         match self.0.backend {

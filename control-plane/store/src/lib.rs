@@ -17,6 +17,7 @@ mod installation;
 pub mod links;
 pub mod node_keys;
 mod node_offers;
+pub mod node_orders;
 pub mod node_queries;
 mod nodes;
 mod probes;

@@ -56,7 +56,17 @@ pub enum Rotating {
     NotInUse,
     /// Some node has or had the new key.
     KnownKey,
+    /// The node has changed its key [`ROTATIONS_PER_DAY`] times within a day.
+    TooOften {
+        /// When it may again, unix ms.
+        next_at_ms: i64,
+    },
 }
+
+/// Changes of its key that a node may make within [`DAY_MS`]: each makes a row and a chain, which are kept for ever.
+pub const ROTATIONS_PER_DAY: u8 = 8;
+/// 24 hours, ms.
+const DAY_MS: i64 = 86_400_000;
 
 /// How a closing went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -199,6 +209,19 @@ impl Store {
                 .map_err(&failed)?;
             if ended.rows_affected() == 0 {
                 return Ok(Rotating::NotInUse);
+            }
+            // The row of the key in use is locked by now, so that no other change of this node is counted at once.
+            let first_counted: Option<i64> = sqlx::query_scalar(
+                    "SELECT valid_from_ms FROM node_keys WHERE node_id = $1 AND rotation IS NOT NULL \
+                     ORDER BY valid_from_ms DESC LIMIT 1 OFFSET $2")
+                .bind(rotation.node_id.as_str())
+                .bind(i64::from(ROTATIONS_PER_DAY) - 1)
+                .fetch_optional(&mut *tx)
+                .await
+                .map_err(&failed)?;
+            let next_at_ms = first_counted.map_or(i64::MIN, |at| at.saturating_add(DAY_MS));
+            if at_ms < next_at_ms {
+                return Ok(Rotating::TooOften { next_at_ms });
             }
             let begun = sqlx::query(
                     "INSERT INTO node_keys (node_id, key_id, public_key, valid_from_ms, head_seq, head_hash, rotation) \

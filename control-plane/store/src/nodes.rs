@@ -1,4 +1,9 @@
 //! Nodes, their keys and their sealed secrets.
+//!
+//! Order of locks, for every transaction that writes more than one row of `nodes` or `node_keys`: rows of `node_keys` by
+//! `id`, then rows of `nodes` by the bytes of `node_id` (not by the database's collation, which Rust does not know). So
+//! no two of them ever wait for each other. A statement that writes many rows at once locks them in this order first,
+//! with `FOR NO KEY UPDATE`, which rows that refer to a node do not wait for.
 
 use crate::audit::AuditEntry;
 use crate::{Scope, Store, StoreError, System, in_tx, node_offers, on_read};
@@ -257,7 +262,7 @@ impl Store {
         nodes: &[(i64, Connected<'_>)],
     ) -> Result<(), StoreError> {
         const OP: &str = "node.connected";
-        // One order for all writers, so that two of them never wait for each other.
+        // In the order of locks; see the top of this file.
         let mut nodes = nodes.to_vec();
         nodes.sort_unstable_by_key(|(_, node)| node.node_id);
         let node_ids: Vec<&str> = nodes
@@ -314,9 +319,12 @@ impl Store {
         scope: &Scope,
         changes: &[LifecycleChange<'_>],
     ) -> Result<Vec<bool>, StoreError> {
-        let mut changed = Vec::with_capacity(changes.len());
-        in_tx!(self, "node.transition", tx => for change in changes {
-            changed.push(transition_on!(&mut *tx, scope, change, "node.transition"));
+        // In the order of locks; see the top of this file.
+        let mut order: Vec<usize> = (0..changes.len()).collect();
+        order.sort_by_key(|position| changes[*position].node_id);
+        let mut changed = vec![false; changes.len()];
+        in_tx!(self, "node.transition", tx => for position in order {
+            changed[position] = transition_on!(&mut *tx, scope, &changes[position], "node.transition");
         });
         Ok(changed)
     }

@@ -115,7 +115,7 @@ const fn until(
 }
 
 /// Every table, in the order in which old rows go: those that refer to others first.
-pub const RULES: [Rule; 21] = [
+pub const RULES: [Rule; 22] = [
     until("heartbeats", "heartbeats t", "at_ms", After::Raw),
     Rule {
         table: "probes",
@@ -128,6 +128,12 @@ pub const RULES: [Rule; 21] = [
             after: After::Raw,
         }),
     },
+    until(
+        "node_orders",
+        "node_orders t",
+        "created_at_ms",
+        After::Days(30),
+    ),
     until("receipts", "receipts t", "received_at_ms", After::Receipts),
     // Not before the receipts: a place that is in neither is taken for one whose receipt is gone.
     until(

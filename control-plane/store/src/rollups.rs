@@ -272,7 +272,7 @@ impl Store {
         _by: System,
         windows: &[NodeWindow],
     ) -> Result<(), StoreError> {
-        // One order for all who write nodes, so that no two wait for each other.
+        // In the order of locks; see the top of nodes.rs.
         let mut windows: Vec<&NodeWindow> = windows.iter().collect();
         windows.sort_unstable_by_key(|window| window.node_id.as_str());
         in_tx!(self, "rollups.set_windows", tx => {

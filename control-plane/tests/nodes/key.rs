@@ -1,8 +1,10 @@
 //! A node changes its key: what it takes, and what the old key is still good for.
 
-use crate::support::{ALL, SOON, Server, ack, error_type, quick};
+use crate::support::{ALL, SERVER, SOON, Server, ack, error_type, quick};
 use dgon_control_plane::app::Clock;
 use dgon_control_plane_model::lifecycle::State;
+use dgon_control_plane_store::audit::AuditEntry;
+use dgon_control_plane_store::node_keys::Rotating;
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::ToAgent;
 use dgon_protocol::key::{NodeKey, PublicKey, unhex};
@@ -264,4 +266,59 @@ async fn receipts_of_an_old_chain_that_come_out_of_order_wait_for_each_other() {
         .await
         .expect("answer");
     assert_eq!(told, Ok(1));
+}
+
+#[tokio::test]
+async fn a_node_rotates_its_key_so_often_a_day_and_hears_when_it_may_again() {
+    let clock = Clock::manual(i64::try_from(unix_now().as_millis()).expect("time"));
+    let server = Server::start_with(quick(), clock.clone()).await;
+    let mut agent = server.agent("a").await;
+    let mut refused = None;
+    for _ in 0..20 {
+        let rotation = agent.rotate().expect("rotation");
+        let body = serde_json::to_vec(&rotation).expect("JSON");
+        clock.advance(1_000);
+        let answer = server.post(&agent, ROTATE_PATH, &body).await;
+        if answer.status() != 200 {
+            refused = Some(answer);
+            break;
+        }
+    }
+    let refused = refused.expect("twenty rotations in twenty seconds are too many");
+    assert_eq!(refused.status(), 429);
+    let wait = refused.headers()["retry-after"].to_str().expect("text");
+    let wait: i64 = wait.parse().expect("seconds");
+    assert!((86_000..=86_400).contains(&wait), "{wait}");
+    assert_eq!(error_type(refused).await, ErrorType::RateLimited);
+    let keys = server.app.store.node_keys(&ALL, &agent.node_id).await;
+    assert_eq!(keys.expect("keys").len(), 9, "one that it enrolled with");
+}
+
+#[tokio::test]
+async fn the_day_of_changes_goes_on() {
+    let clock = Clock::manual(i64::try_from(unix_now().as_millis()).expect("time"));
+    let server = Server::start_with(quick(), clock.clone()).await;
+    let mut agent = server.agent("a").await;
+    for _ in 0..8 {
+        let rotation = agent.rotate().expect("rotation");
+        rotated(&server, &agent, &rotation).await;
+        clock.advance(1_000);
+    }
+    // The node's clock does not follow the server's: what is asked of the store is what matters here.
+    let rotation = agent.rotate().expect("rotation");
+    let now_ms = clock.now_ms();
+    let day_ms = 86_400_000;
+    let store = &server.app.store;
+    let audit = AuditEntry::default();
+    for (at_ms, is_taken) in [
+        (now_ms, false),
+        (now_ms - 8_001 + day_ms, false),
+        (now_ms - 8_000 + day_ms, true),
+    ] {
+        let outcome = store
+            .node_key_rotate(SERVER, &rotation, at_ms, &audit)
+            .await;
+        let done = matches!(outcome.expect("rotate"), Rotating::Done { .. });
+        assert_eq!(done, is_taken, "{at_ms}");
+    }
 }

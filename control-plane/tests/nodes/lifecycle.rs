@@ -6,11 +6,11 @@ use crate::support::{
 use dgon_control_plane::app::{Cause, Clock, Settings};
 use dgon_control_plane_model::lifecycle::{Event, State};
 use dgon_protocol::frame::{
-    Heartbeat, Inventory, LifecycleStatus, ProbeOutcome, ToAgent, ToControlPlane,
+    Heartbeat, Inventory, LifecycleStatus, Permission, ProbeOutcome, ToAgent, ToControlPlane,
 };
 use dgon_protocol::receipt::Source;
 use dgon_testkit::fleet::{inventory, unix_now};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[tokio::test]
 async fn a_node_becomes_active_by_a_probe_whose_receipt_is_stored() {
@@ -324,4 +324,43 @@ async fn a_crowd_that_joins_at_once_is_judged_one_by_one() {
         .as_array()
         .map(Vec::len);
     assert_eq!(events, Some(0));
+}
+
+#[tokio::test]
+async fn a_node_that_comes_and_goes_writes_a_bounded_number_of_rows() {
+    let clock = Clock::manual(i64::try_from(unix_now().as_millis()).expect("time"));
+    let server = Server::start_with(quick(), clock.clone()).await;
+    let agent = server.agent("a").await;
+    let begun = Instant::now();
+    let mut sessions = 0;
+    let mut link = None;
+    while begun.elapsed() < Duration::from_secs(3) {
+        sessions += 1;
+        // As often as its share of requests allows.
+        clock.advance(100);
+        // Without a runtime, then with one whose probes it refuses.
+        let connected = agent.connect_with(|hello| {
+            let ready = sessions % 2 == 0;
+            hello.inventory = if ready {
+                inventory()
+            } else {
+                Inventory::default()
+            };
+            hello.allow.retain(|allowed| *allowed != Permission::Probe);
+        });
+        link = Some(connected.await.expect("connect"));
+    }
+    drop(link);
+    let events = server
+        .app
+        .store
+        .inspect()
+        .lifecycle_events(&agent.node_id, 1_000)
+        .await
+        .expect("events");
+    assert!(
+        events.len() <= 25,
+        "{} rows in {sessions} sessions",
+        events.len()
+    );
 }

@@ -11,6 +11,7 @@
 mod database;
 mod days;
 mod enrolment;
+mod handshakes;
 mod hostile;
 mod http_api;
 mod ingest;
@@ -18,5 +19,8 @@ mod key;
 mod lifecycle;
 mod link;
 mod offers;
+mod orders;
+mod steps;
 mod strangers;
 mod support;
+mod volume;

@@ -90,6 +90,11 @@ impl Server {
         .await
     }
 
+    /// Where the database is.
+    pub(crate) fn database(&self) -> &str {
+        &self.database
+    }
+
     /// Where links are opened.
     pub(crate) fn link_url(&self) -> String {
         format!("{}/api/v1/nodes/link", self.url.replacen("http", "ws", 1))

@@ -306,13 +306,14 @@ async fn an_admin_decides_about_a_node_and_says_why() {
         (&cleared.json["status"], &cleared.json["status_reason"]),
         (&json!("pending"), &json!("admin_cleared"))
     );
-    assert_eq!(
-        admin
-            .post(&path, act("refresh", "look again"))
-            .await
-            .error(),
-        "conflict"
-    );
+    // The node is not connected: the order waits for it, and a second one is the same.
+    let ordered = admin.post(&path, act("refresh", "look again")).await;
+    assert_eq!(ordered.status, StatusCode::OK, "{}", ordered.text);
+    assert_eq!(ordered.json["node_id"], json!(node_id));
+    assert_eq!(ordered.json["order"]["state"], json!("queued"));
+    assert_eq!(ordered.json["order"]["sent_at"], json!(null));
+    let again = admin.post(&path, act("refresh", "and again")).await;
+    assert_eq!(again.json["order"], ordered.json["order"]);
     assert_eq!(
         admin.post(&path, act("retire", "sold")).await.status,
         StatusCode::OK
@@ -324,6 +325,10 @@ async fn an_admin_decides_about_a_node_and_says_why() {
             .error(),
         "conflict"
     );
+    assert_eq!(
+        admin.post(&path, act("refresh", "too late")).await.error(),
+        "conflict"
+    );
     let object = format!("node:{node_id}");
     let trail = server
         .state
@@ -333,8 +338,9 @@ async fn an_admin_decides_about_a_node_and_says_why() {
         .audit_latest(Some(&object), 10)
         .await
         .expect("audit");
-    assert_eq!(trail.len(), 3, "{trail:?}");
-    for (row, reason) in trail.iter().zip(["sold", "explained", "odd answers"]) {
+    assert_eq!(trail.len(), 4, "{trail:?}");
+    let reasons = ["sold", "look again", "explained", "odd answers"];
+    for (row, reason) in trail.iter().zip(reasons) {
         assert!(row.entry.actor.starts_with("user:"), "{row:?}");
         assert!(
             row.entry.ip.is_some() && row.entry.request_id.is_some(),

@@ -3,15 +3,15 @@
 use crate::accounts::{Person, Role};
 use crate::app::Cause;
 use crate::app::queries::QueryError;
-use crate::app::views::NodeRow;
+use crate::app::views::{NodeRow, time};
 use crate::http::auth::{Actor, Caller};
 use crate::http::error::ApiError;
 use crate::http::extract::{Json, Path};
 use crate::http::state::HttpState;
 use axum::extract::State;
 use dgon_control_plane_model::lifecycle::Event;
+use dgon_control_plane_store::node_orders::OrderRow;
 use dgon_protocol::error::ErrorType;
-use dgon_protocol::frame::{Control, ToAgent};
 use dgon_protocol::id::NodeId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -54,20 +54,60 @@ impl NodeAction {
     }
 }
 
-/// Does something to a node. Refreshing is for its operator too; the rest is an admin's.
+/// A node after something was done to it.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct NodeActed {
+    /// The node.
+    #[serde(flatten)]
+    pub row: NodeRow,
+    /// The order that it was given, for `refresh`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order: Option<OrderView>,
+}
+
+/// An order to a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct OrderView {
+    /// Its number.
+    pub order_id: i64,
+    /// `queued` until the node was told, then `sent`; `expired` where it did not come in time. Nothing more is known: a
+    /// node does not say that it has looked.
+    pub state: String,
+    /// When it was given.
+    pub created_at: String,
+    /// Until when it waits for the node.
+    pub expires_at: String,
+    /// When the node was told.
+    pub sent_at: Option<String>,
+}
+
+impl OrderView {
+    fn of(order: OrderRow) -> Self {
+        Self {
+            order_id: order.id,
+            state: order.state,
+            created_at: time(order.created_at_ms),
+            expires_at: time(order.expires_at_ms),
+            sent_at: order.sent_at_ms.map(time),
+        }
+    }
+}
+
+/// Does something to a node. Refreshing is for its operator too; the rest is an admin's. A node that is away is told to
+/// refresh when it comes back within ten minutes; while that order waits, another one is the same.
 ///
 /// # Errors
 /// `unauthorized`, `forbidden`, `not_found`, `invalid_request`; `conflict` when the node's state does not allow it.
 #[utoipa::path(post, path = "/api/v1/nodes/{node_id}/actions", tag = "nodes", request_body = NodeActionRequest,
     params(("node_id" = String, Path, description = "The node.")),
-    responses((status = 200, description = "The node after it.", body = NodeRow)))]
+    responses((status = 200, description = "The node after it.", body = NodeActed)))]
 pub async fn node_action(
     State(state): State<HttpState>,
     actor: Actor,
     caller: Caller,
     Path(id): Path<String>,
     Json(body): Json<NodeActionRequest>,
-) -> Result<axum::Json<NodeRow>, ApiError> {
+) -> Result<axum::Json<NodeActed>, ApiError> {
     let person = match body.action {
         NodeAction::Refresh => actor.require(&[Role::Admin, Role::Operator])?,
         NodeAction::Quarantine | NodeAction::Clear | NodeAction::Retire => {
@@ -80,11 +120,15 @@ pub async fn node_action(
     }
     let node_id = NodeId::parse(id).map_err(|_| no_node())?;
     row_of(&state, person, &node_id).await?;
-    match body.action.event() {
-        Some(event) => change(&state, person, &caller, &node_id, event, reason).await?,
-        None => refresh(&state, person, &caller, &node_id, reason).await?,
-    }
-    Ok(axum::Json(row_of(&state, person, &node_id).await?))
+    let order = match body.action.event() {
+        Some(event) => {
+            change(&state, person, &caller, &node_id, event, reason).await?;
+            None
+        }
+        None => Some(refresh(&state, person, &caller, &node_id, reason).await?),
+    };
+    let row = row_of(&state, person, &node_id).await?;
+    Ok(axum::Json(NodeActed { row, order }))
 }
 
 fn no_node() -> ApiError {
@@ -136,22 +180,20 @@ async fn refresh(
     caller: &Caller,
     node_id: &NodeId,
     reason: &str,
-) -> Result<(), ApiError> {
-    if !state
-        .app
-        .sessions
-        .order(node_id, ToAgent::Control(Control::Refresh))
-    {
+) -> Result<OrderView, ApiError> {
+    if state.app.lifecycles.get(node_id).is_none() {
         return Err(ApiError::new(
             ErrorType::Conflict,
-            "the node is not connected; it looks by itself when it comes back",
+            "the node was retired; it takes no orders any more",
         ));
     }
-    let detail = serde_json::json!({ "reason": reason });
-    let object = format!("node:{node_id}");
-    let actor = person.audit_name();
-    Ok(state
-        .accounts
-        .record(&actor, "node.refresh", object, detail, &caller.origin)
-        .await?)
+    let cause = Cause {
+        actor: &person.audit_name(),
+        detail: Some(reason),
+        ip: caller.origin.ip.as_deref(),
+        request_id: caller.origin.request_id.as_deref(),
+    };
+    let scope = person.scope();
+    let order = state.app.order_refresh(&scope, node_id, cause).await?;
+    order.map(OrderView::of).ok_or_else(no_node)
 }

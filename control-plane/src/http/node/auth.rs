@@ -5,9 +5,9 @@
 //! that exists, and until its MAC held it lives in the room that all such bodies share.
 
 use crate::app::{App, NonceState, Share};
-use crate::http::body;
+use crate::http::body::{self, Held};
 use crate::http::error::ApiError;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use dgon_protocol::auth::{
     HEADER_AUTH, HEADER_NODE_ID, HEADER_NONCE, HEADER_TIMESTAMP, Request, Scheme, is_nonce,
     parse_timestamp, scheme, verify_v1, verify_v2,
@@ -169,21 +169,20 @@ pub async fn authenticate(app: &App, parts: &Parts) -> Result<AuthenticatedNode,
 }
 
 /// Reads a body of at most `limit` bytes and authenticates the request over it. Of a node that is not known nothing
-/// is read.
+/// is read. The body keeps the room of callers who have not proved who they are until it is dropped or has other room.
 ///
 /// # Errors
 /// [`ApiError`] of the types that wire.md names.
-pub async fn authenticate_body(
+pub(in crate::http) async fn authenticate_body(
     app: &App,
     parts: &Parts,
     body: Body,
     limit: usize,
     share: Share,
-) -> Result<(AuthenticatedNode, Bytes), ApiError> {
+) -> Result<(AuthenticatedNode, Held), ApiError> {
     let claim = precheck(app, parts, Allowed::V1AndV2)?;
     let secret = known_secret(app, &claim.node_id).await?;
     let body = body::read(app, body, limit).await?;
     let node = check(app, parts, &body.bytes, claim, &secret, share)?;
-    // From here on the body is this node's, and what works on it has limits of its own.
-    Ok((node, body.bytes))
+    Ok((node, body))
 }

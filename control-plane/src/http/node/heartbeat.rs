@@ -67,7 +67,7 @@ pub(super) async fn heartbeat(
     let (parts, body) = request.into_parts();
     let (node, body) =
         authenticate_body(&app, &parts, body, SMALL_BODY_BYTES, Share::Nodes).await?;
-    let post: HeartbeatPost = serde_json::from_slice(&body).map_err(|error| {
+    let post: HeartbeatPost = serde_json::from_slice(&body.bytes).map_err(|error| {
         ApiError::new(
             ErrorType::InvalidRequest,
             format!("not a heartbeat: {error}"),

@@ -8,7 +8,7 @@ use crate::http::error::ApiError;
 use axum::Json;
 use axum::extract::{Request, State};
 use dgon_control_plane_store::audit::AuditEntry;
-use dgon_control_plane_store::node_keys::{ClosingOutcome, Rotating};
+use dgon_control_plane_store::node_keys::{ClosingOutcome, ROTATIONS_PER_DAY, Rotating};
 use dgon_protocol::auth::Scheme;
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::id::NodeId;
@@ -26,6 +26,8 @@ use std::sync::Arc;
         (status = 401, description = "invalid_signature: a signature does not hold"),
         (status = 409, description = "conflict: the old key is not the one in use"),
         (status = 422, description = "invalid_key: the new key is not canonical, not of prime order, or known"),
+        (status = 429, description = "rate_limited: the node has changed its key too often today; Retry-After and \
+            `next_at_ms` say when it may again"),
     )
 )]
 pub(super) async fn rotate(
@@ -67,7 +69,22 @@ pub(super) async fn rotate(
             ErrorType::InvalidKey,
             "the new key was used in this network before; make another one",
         )),
+        Rotating::TooOften { next_at_ms } => Err(too_often(next_at_ms, now_ms)),
     }
+}
+
+fn too_often(next_at_ms: i64, now_ms: i64) -> ApiError {
+    let wait_ms = u64::try_from(next_at_ms.saturating_sub(now_ms)).unwrap_or(0);
+    let wait_s = u32::try_from(wait_ms.div_ceil(1000)).unwrap_or(u32::MAX);
+    let message = format!(
+        "a node changes its key at most {ROTATIONS_PER_DAY} times in 24 hours; the old key stays in use, and the next \
+         change is possible in {} h {} min",
+        wait_s / 3600,
+        wait_s % 3600 / 60
+    );
+    ApiError::new(ErrorType::RateLimited, message)
+        .with("next_at_ms", next_at_ms)
+        .retry_after(wait_s)
 }
 
 /// Keeps where the chain of an old key ends.
@@ -120,7 +137,7 @@ async fn read<T: DeserializeOwned>(
         let message = "this route takes X-Node-Auth v2 only";
         return Err(ApiError::new(ErrorType::Unauthorized, message));
     }
-    let statement = serde_json::from_slice(&body).map_err(|error| {
+    let statement = serde_json::from_slice(&body.bytes).map_err(|error| {
         ApiError::new(ErrorType::InvalidRequest, format!("not {what}: {error}"))
     })?;
     Ok((node, statement))

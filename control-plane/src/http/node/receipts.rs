@@ -58,6 +58,8 @@ impl From<ReceiptVerdict> for Verdict {
     responses(
         (status = 201, description = "`{verdicts: [{request_id, verdict, type?, message?}]}`", body = Object),
         (status = 401, description = "the node did not prove who it is; nothing was looked at"),
+        (status = 429, description = "rate_limited: the node posts too often, or its receipts wait for their commit already"),
+        (status = 503, description = "unavailable: receipts are not taken now; send them again after Retry-After"),
     )
 )]
 pub(super) async fn receipts(
@@ -67,13 +69,19 @@ pub(super) async fn receipts(
     let (parts, body) = request.into_parts();
     let (node, body) =
         authenticate_body(&app, &parts, body, RECEIPTS_BODY_BYTES, Share::Receipts).await?;
-    let inputs = split(&body)?;
     let session = app.node_session(&node.node_id, None).await?;
     let session =
         session.ok_or_else(|| ApiError::new(ErrorType::Unauthorized, "the node has no key"))?;
+    let reserved = app
+        .ingest
+        .reserve_or_refuse(&session, body.bytes.len(), app.settings.body_room_within)
+        .await
+        .map_err(unavailable)?;
+    // From here on the body is in the room of receipts; until now it was in that of bodies, at no time in none.
+    let inputs = split(&body.bytes)?;
+    drop(body);
     let session = Arc::new(session);
     let count = inputs.len();
-    let reserved = app.ingest.reserve(body.len()).await.map_err(unavailable)?;
     let checked = check_all(&session, inputs, app.switches.signatures()).await;
     if checked.len() != count {
         return Err(unavailable(IngestError::Store));
@@ -117,7 +125,11 @@ fn split(body: &[u8]) -> Result<Vec<Vec<u8>>, ApiError> {
 }
 
 fn unavailable(error: IngestError) -> ApiError {
-    ApiError::new(ErrorType::Unavailable, error.to_string()).retry_after(2)
+    let kind = match error {
+        IngestError::Busy => ErrorType::RateLimited,
+        IngestError::Store | IngestError::NoRoom | IngestError::Stopped => ErrorType::Unavailable,
+    };
+    ApiError::new(kind, error.to_string()).retry_after(2)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! Writing a plan: receipts, heads, evidence, gaps, what violations lead to, and sums, in this order.
+//! Writing a plan: receipts, heads, evidence, gaps, what violations lead to, the event, and sums, in this order.
 
-use super::{Changed, Insert, Plan, seq_column};
+use super::{Changed, Insert, Plan, Step, seq_column};
 use crate::app::Cause;
 use dgon_control_plane_model::lifecycle::{Event, transition};
 use dgon_control_plane_store::{LifecycleChange, NewReceipt, StoreError};
@@ -13,8 +13,24 @@ const TRIES: usize = 4;
 impl<'a> Plan<'a> {
     /// Writes everything; the changes of state that came of it.
     pub(super) async fn flush(&mut self) -> Result<Vec<Changed>, StoreError> {
+        let rows = self.write_leaves().await?;
+        for evidence in &self.evidence {
+            self.tx.evidence(evidence).await?;
+        }
+        self.write_gaps().await?;
+        let transitions = self.write_violations().await?;
+        self.write_event();
+        self.tx.rollups(&rows).await?;
+        Ok(transitions)
+    }
+
+    /// Writes the receipts and moves the heads of their chains; what was written.
+    ///
+    /// A receipt's row is its leaf of the log that is still to come, with all that one needs: hash, key and `seq`. So an
+    /// acknowledgement, which waits for the commit of this transaction, says that receipt and leaf are durable.
+    async fn write_leaves(&mut self) -> Result<Vec<NewReceipt<'a>>, StoreError> {
         let inserts = std::mem::take(&mut self.inserts);
-        let mut rows: Vec<NewReceipt<'_>> = inserts
+        let mut rows: Vec<NewReceipt<'a>> = inserts
             .iter()
             .map(|insert| row(insert, self.now_ms))
             .collect();
@@ -31,13 +47,8 @@ impl<'a> Plan<'a> {
         if !heads.is_empty() {
             self.tx.set_heads(&heads).await?;
         }
-        for evidence in &self.evidence {
-            self.tx.evidence(evidence).await?;
-        }
-        self.write_gaps().await?;
-        let transitions = self.write_violations().await?;
-        self.tx.rollups(&rows).await?;
-        Ok(transitions)
+        Step::Leaves.passed();
+        Ok(rows)
     }
 
     /// A receipt whose request id its node had used before: the chain goes on without it.
@@ -87,6 +98,10 @@ impl<'a> Plan<'a> {
         }
         found.sort_by_key(|gap| (gap.key, gap.from_seq));
         self.load_gaps(found.iter().map(|gap| gap.key)).await?;
+        let mut nodes: Vec<&str> = found.iter().map(|gap| gap.node.node_id.as_str()).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        self.gaps.counted(self.tx.gap_counts(&nodes).await?);
         for gap in &found {
             self.gaps.add(gap);
         }
@@ -102,6 +117,7 @@ impl<'a> Plan<'a> {
     /// Stops the nodes that broke a rule, beside the evidence.
     async fn write_violations(&mut self) -> Result<Vec<Changed>, StoreError> {
         let mut changes = Vec::new();
+        // By node id: the order of locks that the store keeps.
         for (node_id, (violation, detail)) in &self.violations {
             for _ in 0..TRIES {
                 let Some(old) = self.tx.lifecycle(node_id).await? else {

@@ -5,6 +5,9 @@ use std::collections::{BTreeSet, HashMap};
 
 /// Gaps kept of one chain. The last one then grows over all that comes.
 const GAPS_PER_CHAIN: usize = 256;
+/// Gaps kept of one node, however many keys it has had; a chain without any may have one all the same, because a place
+/// in no gap counts as one whose receipt was there.
+const GAPS_PER_NODE: usize = 2 * GAPS_PER_CHAIN;
 /// Reason of a gap that stands for several.
 pub(super) const SEVERAL: &str = "several";
 
@@ -23,6 +26,8 @@ pub(super) struct Found<'a> {
 pub(super) struct Gaps {
     chains: HashMap<i64, Vec<Gap>>,
     changed: BTreeSet<(i64, usize)>,
+    /// How many each node has, in all its chains.
+    of_node: HashMap<String, usize>,
 }
 
 impl Gaps {
@@ -32,6 +37,11 @@ impl Gaps {
             self.chains.entry(*key).or_default();
         }
         self.chains.extend(stored);
+    }
+
+    /// Takes over how many are stored of these nodes.
+    pub(super) fn counted(&mut self, of_node: HashMap<String, usize>) {
+        self.of_node = of_node;
     }
 
     /// Which of these chains are not loaded yet.
@@ -52,7 +62,9 @@ impl Gaps {
     /// Adds a gap behind those that are there.
     pub(super) fn add(&mut self, found: &Found<'_>) {
         let gaps = self.chains.entry(found.key).or_default();
-        let room = gaps.len() < GAPS_PER_CHAIN;
+        let node_id = found.node.node_id.as_str();
+        let of_node = self.of_node.get(node_id).copied().unwrap_or(0);
+        let room = gaps.len() < GAPS_PER_CHAIN && of_node < GAPS_PER_NODE;
         match gaps.last_mut() {
             Some(last) if last.to_seq + 1 == found.from_seq && last.reason == found.reason => {
                 last.to_seq = found.to_seq;
@@ -61,12 +73,15 @@ impl Gaps {
                 last.to_seq = found.to_seq.max(last.to_seq);
                 SEVERAL.clone_into(&mut last.reason);
             }
-            _ => gaps.push(Gap {
-                id: None,
-                from_seq: found.from_seq,
-                to_seq: found.to_seq,
-                reason: found.reason.to_owned(),
-            }),
+            _ => {
+                gaps.push(Gap {
+                    id: None,
+                    from_seq: found.from_seq,
+                    to_seq: found.to_seq,
+                    reason: found.reason.to_owned(),
+                });
+                self.of_node.insert(node_id.to_owned(), of_node + 1);
+            }
         }
         self.changed.insert((found.key, gaps.len() - 1));
     }
@@ -141,6 +156,23 @@ mod tests {
         let ranges = ranges(&gaps);
         assert_eq!(ranges.len(), GAPS_PER_CHAIN);
         assert_eq!(ranges[GAPS_PER_CHAIN - 1], (511, 19_999, SEVERAL));
+    }
+
+    #[test]
+    fn a_node_with_many_chains_full_of_holes_has_a_bounded_number_of_gaps() {
+        let (node, mut gaps) = (node(), Gaps::default());
+        gaps.counted(HashMap::from([("n".to_owned(), 100)]));
+        for key in 0..8 {
+            for place in 0..1_000 {
+                let mut hole = found(&node, 2 * place + 1, 2 * place + 1, "a");
+                hole.key = key;
+                gaps.add(&hole);
+            }
+        }
+        let rows: Vec<usize> = (0..8).map(|key| gaps.chains[&key].len()).collect();
+        assert_eq!(rows, [256, 156, 1, 1, 1, 1, 1, 1]);
+        let last = gaps.chains[&7].last().map(|gap| (gap.from_seq, gap.to_seq));
+        assert_eq!(last, Some((1, 1_999)), "no place is left out");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What is due for one node now, and when to look at it next. No I/O, no clock: both come as values.
 
+use super::damping::Damping;
 use crate::app::{NodeLife, OpenProbe, Settings};
 use crate::presence::NodePresence;
 use dgon_control_plane_model::lifecycle::{Event, Probing, Reason, State, probing, transition};
@@ -7,6 +8,9 @@ use dgon_protocol::frame::{Permission, ProbeOutcome};
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// Said of a node that is held.
+const HELD: &str =
+    "it came and went often: before it is probed again it must have been steady for some minutes";
 /// Longest message of a probe that is kept.
 const MESSAGE_CHARS: usize = 500;
 
@@ -25,6 +29,10 @@ pub(super) struct Memory {
     pub(super) was_ready: bool,
     /// Whether it waits for a place among the open probes.
     pub(super) queued: bool,
+    /// How often it tried to become active.
+    pub(super) damping: Damping,
+    /// When an admin cleared it, in `Clock::mono_ms`, as far as that was seen.
+    pub(super) cleared_mono_ms: Option<i64>,
 }
 
 /// A node as the task sees it.
@@ -98,10 +106,10 @@ impl Seen<'_> {
             return Decision::Nothing;
         }
         if !self.presence.has_ready_runtime() {
-            return self.event(Event::NoRuntime, None);
+            return self.event(Event::NoRuntime, self.is_held().then_some(HELD));
         }
         let life = self.life;
-        let was_without = life.reason == Reason::NoRuntime && !self.must_wait();
+        let was_without = life.reason == Reason::NoRuntime && !self.must_wait() && !self.is_held();
         if life.state == State::Registered || was_without {
             let ready = self.event(Event::RuntimeReady, None);
             if ready != Decision::Nothing {
@@ -130,6 +138,10 @@ impl Seen<'_> {
         self.memory.not_before.is_some_and(|at| self.now < at)
     }
 
+    fn is_held(&self) -> bool {
+        self.memory.damping.is_held(self.now)
+    }
+
     /// Somebody waits, or the node was away: earlier failures do not count.
     pub(super) fn starts_anew(&self) -> bool {
         matches!(
@@ -141,7 +153,7 @@ impl Seen<'_> {
     fn is_probe_due(&self) -> bool {
         match probing(self.life.state, self.life.reason) {
             Probing::Never => false,
-            Probing::Now => self.starts_anew() || !self.must_wait(),
+            Probing::Now => !self.is_held() && (self.starts_anew() || !self.must_wait()),
             Probing::NowAndThen => {
                 !self.must_wait() && self.memory.probe_again.is_some_and(|at| self.now >= at)
             }
@@ -233,7 +245,7 @@ impl Seen<'_> {
         let probe = match (self.open, probing(self.life.state, self.life.reason)) {
             (Some(open), _) => Some(open.deadline),
             (None, Probing::Never) => None,
-            (None, Probing::Now) => self.memory.not_before,
+            (None, Probing::Now) => self.memory.not_before.max(self.memory.damping.held_until()),
             (None, Probing::NowAndThen) => self.memory.probe_again.max(self.memory.not_before),
         };
         // What is past was decided on, or waits for something to happen.

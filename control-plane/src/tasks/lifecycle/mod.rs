@@ -1,18 +1,22 @@
 //! Makes the lifecycle true: who fell silent, who came back, who is due for a probe.
 //!
-//! The rules are `model::lifecycle`; `decide` says what is due for a node, and this task does it. A node is looked at
+//! The rules are `model::lifecycle`; `decide` says what is due for a node, `damping` how often, and this task does it. A node is looked at
 //! when something happens to it or when its time has come, never all of them in turn; what is due for many is written
 //! together. Probes go over the link on the path that consumers' requests take: a known prompt, few tokens, a request
 //! id of ours. So many are open at once and no more; the others wait in line.
 
+mod damping;
 mod decide;
 mod timers;
 
 use crate::app::{App, Cause, NodeLife, OpenProbe};
 use crate::bus::Event as BusEvent;
 use crate::presence::NodePresence;
+use damping::Damping;
 use decide::{Decision, Ended, Memory, Seen};
-use dgon_control_plane_model::lifecycle::{Event, Transition, transition};
+use dgon_control_plane_model::lifecycle::{
+    Event, Probing, Reason, Transition, probing, transition,
+};
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::{Fault, LifecycleChange, NewProbe, ProbeEnd, StoreError, System};
 use dgon_protocol::frame::{Probe, ToAgent};
@@ -70,9 +74,7 @@ pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
         }
         let mut nodes = app.attention.take();
         nodes.extend(task.timers.due(Instant::now()));
-        let mut nodes: Vec<NodeId> = nodes.into_iter().collect();
-        // One order for all who write nodes, so that no two wait for each other.
-        nodes.sort_unstable();
+        let nodes: Vec<NodeId> = nodes.into_iter().collect();
         let mut unsure = app.attention.take_unsure();
         unsure.extend(nodes.iter().filter_map(|node_id| task.unread.take(node_id)));
         for node_id in unsure {
@@ -183,6 +185,12 @@ impl Task {
             let wait = self.app.settings.probe_again.mul_f64(chance());
             memory.probe_again = Some(Instant::now() + wait);
         }
+        if life.reason == Reason::AdminCleared && memory.cleared_mono_ms != Some(life.since_mono_ms)
+        {
+            // Somebody waits, and it was not the node that said so.
+            memory.cleared_mono_ms = Some(life.since_mono_ms);
+            memory.damping = Damping::default();
+        }
         let is_ready = presence.is_connected() && presence.has_ready_runtime();
         if std::mem::replace(&mut memory.was_ready, is_ready) != is_ready {
             // A runtime that has just come up is a new chance.
@@ -259,6 +267,11 @@ impl Task {
         if !round.happened.is_empty() {
             self.write_transitions(&round.happened, at_ms).await?;
         }
+        for one in &round.happened {
+            if one.next.reason == Reason::RuntimeReady {
+                self.tried(&one.node_id);
+            }
+        }
         for (node_id, _, ended) in &round.ended {
             self.app.probes.close(node_id);
             self.after_probe(node_id, ended);
@@ -306,6 +319,12 @@ impl Task {
         Ok(())
     }
 
+    /// A node was asked for, or a probe of it began: durably, so that a database that is away costs nobody a wait.
+    fn tried(&mut self, node_id: &NodeId) {
+        let memory = self.memories.entry(node_id.clone()).or_default();
+        memory.damping.tried(Instant::now());
+    }
+
     fn after_probe(&mut self, node_id: &NodeId, ended: &Ended) {
         let settings = &self.app.settings;
         let memory = self.memories.entry(node_id.clone()).or_default();
@@ -345,6 +364,11 @@ impl Task {
             .await
         else {
             for probe in started {
+                let life = self.app.lifecycles.get(&probe.node_id);
+                // A node that serves does not ask for it.
+                if life.is_some_and(|life| probing(life.state, life.reason) == Probing::Now) {
+                    self.tried(&probe.node_id);
+                }
                 self.send(probe).await;
             }
             return true;

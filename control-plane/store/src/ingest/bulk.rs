@@ -143,7 +143,7 @@ pub(super) async fn heads(tx: &mut Tx, key_ids: &[i64]) -> Result<Vec<HeadRow>, 
             .await
         }
         Tx::Postgres(tx) => {
-            // In the order of ids, so that two processes cannot wait for each other.
+            // In the order of locks; see the top of nodes.rs.
             sqlx::query_as(
                 "SELECT id, head_seq, head_hash FROM node_keys WHERE id = ANY($1) ORDER BY id FOR UPDATE",
             )
@@ -269,6 +269,33 @@ pub(super) async fn gaps(tx: &mut Tx, key_ids: &[i64]) -> Result<Vec<GapRow>, Er
     }
 }
 
+/// How many gaps these nodes have.
+pub(super) async fn gap_counts(
+    tx: &mut Tx,
+    node_ids: &[&str],
+) -> Result<Vec<(String, i64)>, Error> {
+    match tx {
+        Tx::Sqlite(tx) => {
+            sqlx::query_as(
+                "SELECT node_id, COUNT(*) FROM chain_gaps \
+                 WHERE node_id IN (SELECT value FROM json_each($1)) GROUP BY node_id",
+            )
+            .bind(serde_json::to_string(node_ids).unwrap_or_default())
+            .fetch_all(&mut **tx)
+            .await
+        }
+        Tx::Postgres(tx) => {
+            sqlx::query_as(
+                "SELECT node_id, COUNT(*) FROM chain_gaps WHERE node_id = ANY($1) GROUP BY node_id",
+            )
+            .bind(node_ids)
+            .fetch_all(&mut **tx)
+            .await
+        }
+    }
+}
+
+/// Moves heads that [`heads`] has locked: a statement over many rows has no order of its own.
 pub(super) async fn set_heads(tx: &mut Tx, heads: &[(i64, Head)]) -> Result<(), Error> {
     match tx {
         Tx::Sqlite(tx) => {

@@ -247,6 +247,20 @@ impl IngestTx {
         Ok(gaps)
     }
 
+    /// How many gaps each of these nodes has, in all its chains.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn gap_counts(
+        &mut self,
+        node_ids: &[&str],
+    ) -> Result<HashMap<String, usize>, StoreError> {
+        let rows = bulk::gap_counts(&mut self.0, node_ids).await;
+        let rows = rows.map_err(StoreError::query("receipt.gap_counts"))?;
+        let count = |count: i64| usize::try_from(count).unwrap_or(usize::MAX);
+        Ok(rows.into_iter().map(|(id, n)| (id, count(n))).collect())
+    }
+
     /// Inserts receipts in their order. Returns the positions of those whose request id their node had used for
     /// other bytes: they are not stored, the others are. The caller has made sure that none is stored already.
     ///

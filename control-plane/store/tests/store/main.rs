@@ -4,6 +4,7 @@ mod accounts;
 mod enrolment;
 mod indexes;
 mod ingest;
+mod lock_order;
 mod node_keys;
 mod node_queries;
 mod reading;

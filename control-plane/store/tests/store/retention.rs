@@ -2,9 +2,11 @@
 
 #![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
 
-use crate::support::{ALL, SERVER, on_both};
+use crate::support::{ALL, SERVER, enrol, on_both, token};
 use dgon_control_plane_model::rollup::{Sums, minute_of};
 use dgon_control_plane_store::Store;
+use dgon_control_plane_store::audit::AuditEntry;
+use dgon_control_plane_store::node_orders::NewOrder;
 use dgon_control_plane_store::receipt_queries::ReceiptFilter;
 use dgon_control_plane_store::retention::{Keep, Periods, RULES, Rule};
 use dgon_control_plane_store::rollups::RollupRange;
@@ -51,6 +53,34 @@ async fn every_table_of_the_schema_has_one_rule() {
         let mut rules: Vec<&str> = RULES.iter().map(|rule| rule.table).collect();
         rules.sort_unstable();
         assert_eq!(rules, tables, "name each table in store::retention::RULES");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn orders_to_nodes_go_after_a_month() {
+    on_both(|store| async move {
+        let hash = token(&store, "t", 1).await;
+        enrol(&store, &hash, "a", 1).await;
+        let node_id = NodeId::parse("a").expect("id");
+        let audit = AuditEntry::default();
+        for days in [31, 29] {
+            let at_ms = NOW_MS - days * DAY_MS;
+            let order = NewOrder {
+                node_id: &node_id,
+                kind: "refresh",
+                body: "{}",
+                at_ms,
+                expires_at_ms: at_ms + 1,
+                audit: &audit,
+            };
+            let added = store.node_order_add(&ALL, &order).await.expect("order");
+            assert!(added.is_some());
+        }
+        assert_eq!(expire_all(&store, "node_orders", NOW_MS, 10).await, [1]);
+        let inspect = store.inspect();
+        let left = inspect.order_states(&node_id).await.expect("read");
+        assert_eq!(left, ["queued"]);
     })
     .await;
 }

@@ -473,6 +473,13 @@ export type ModelView = {
 };
 
 /**
+ * A node after something was done to it.
+ */
+export type NodeActed = NodeRow & {
+    order?: OrderView | null;
+};
+
+/**
  * What to do to a node.
  */
 export type NodeAction = 'quarantine' | 'clear' | 'retire' | 'refresh';
@@ -685,6 +692,33 @@ export type NodeRow = {
  * Lifecycle status as it is shown.
  */
 export type NodeStatus = 'pending' | 'active' | 'quarantine' | 'offline';
+
+/**
+ * An order to a node.
+ */
+export type OrderView = {
+    /**
+     * When it was given.
+     */
+    created_at: string;
+    /**
+     * Until when it waits for the node.
+     */
+    expires_at: string;
+    /**
+     * Its number.
+     */
+    order_id: number;
+    /**
+     * When the node was told.
+     */
+    sent_at?: string | null;
+    /**
+     * `queued` until the node was told, then `sent`; `expired` where it did not come in time. Nothing more is known: a
+     * node does not say that it has looked.
+     */
+    state: string;
+};
 
 /**
  * One package.
@@ -1938,6 +1972,10 @@ export type RotateErrors = {
      */
     422: unknown;
     /**
+     * rate_limited: the node has changed its key too often today; Retry-After and `next_at_ms` say when it may again
+     */
+    429: unknown;
+    /**
      * The request was refused or failed.
      */
     default: ErrorBody;
@@ -2113,7 +2151,7 @@ export type NodeActionResponses = {
     /**
      * The node after it.
      */
-    200: NodeRow;
+    200: NodeActed;
 };
 
 export type NodeActionResponse = NodeActionResponses[keyof NodeActionResponses];
@@ -2271,6 +2309,14 @@ export type ReceiptsErrors = {
      * the node did not prove who it is; nothing was looked at
      */
     401: unknown;
+    /**
+     * rate_limited: the node posts too often, or its receipts wait for their commit already
+     */
+    429: unknown;
+    /**
+     * unavailable: receipts are not taken now; send them again after Retry-After
+     */
+    503: unknown;
     /**
      * The request was refused or failed.
      */

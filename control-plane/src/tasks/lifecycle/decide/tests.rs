@@ -219,3 +219,41 @@ fn a_probe_passes_by_its_word_and_its_receipt() {
         assert_eq!(ended(&case), Some((None, "timeout")));
     }
 }
+
+/// A node that says all it can, as often as it can: what it says costs rows at a bounded pace.
+#[test]
+fn an_hour_of_coming_and_going_is_a_few_rows() {
+    let mut case = Case::new(State::Registered, Reason::Enrolled);
+    let begun = case.now;
+    let mut rows = 0;
+    for step in 0_u64..36_000 {
+        case.now = begun + Duration::from_millis(100 * step);
+        case.mono_ms = 2_000 + 100 * i64::try_from(step).expect("small");
+        let allow = std::mem::take(&mut case.presence.allow);
+        case.presence = presence(step % 2 == 0);
+        case.presence.heard_mono_ms = Some(case.mono_ms);
+        if step % 5 == 0 || allow.is_empty() {
+            case.presence.allow.clear();
+        }
+        // A runtime that has just come up is a new chance.
+        (case.memory.failures, case.memory.not_before) = (0, None);
+        let event = match case.decide() {
+            Decision::Event(event, _) => event,
+            Decision::Probe => {
+                case.memory.damping.tried(case.now);
+                rows += 1;
+                [Event::ProbePassed, Event::ProbeFailed][usize::from(step % 3 == 0)]
+            }
+            Decision::Ended(_) | Decision::Nothing => continue,
+        };
+        let next = transition(case.life.state, case.life.reason, event);
+        let next = next.expect("what is due changes something");
+        (case.life.state, case.life.reason) = (next.to, next.reason);
+        if event == Event::RuntimeReady {
+            case.memory.damping.tried(case.now);
+        }
+        rows += 1;
+    }
+    assert!(rows <= 60, "{rows}");
+    assert_ne!(case.life.state, State::Active, "its runtime comes and goes");
+}
