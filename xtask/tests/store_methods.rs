@@ -1,4 +1,7 @@
-//! The store has nothing that only tests call: a table that no server writes looks well in every test.
+//! What the server may ask of the store.
+//!
+//! The store has nothing that only tests call: a table that no server writes looks well in every test. Every question
+//! says on whose behalf it is asked, so that a check which somebody forgot does not compile.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,6 +13,40 @@ use std::path::{Path, PathBuf};
 
 /// What the server uses of the store.
 const TYPES: [&str; 2] = ["impl Store {", "impl IngestTx {"];
+
+/// Methods that nobody asks anything by, so that they take no scope.
+const NOBODY: [(&str, &str); 6] = [
+    ("open", "opens the database"),
+    ("migrate", "the schema, no rows"),
+    ("is_migrated", "the schema, no rows"),
+    ("ping", "no rows"),
+    ("close", "closes the database"),
+    ("serve_lock", "no rows"),
+];
+
+/// Where the server may ask for itself, and why nobody's request gets there unchecked. Handlers (`http`) and what browsers
+/// hear (`live`) are not among them: they ask with the scope of who asks.
+const OF_THE_SERVER: [(&str, &str); 7] = [
+    ("tasks/", "what the server does by its clock"),
+    ("ingest/", "receipts, after their signature was judged"),
+    ("link/", "sessions of nodes, after the handshake"),
+    (
+        "cmd/",
+        "the command line, for who may read the data directory",
+    ),
+    (
+        "app/",
+        "the server's own state, and nodes that proved who they are",
+    ),
+    (
+        "accounts/",
+        "sign-in, where nobody is known yet, and an admin's scope",
+    ),
+    (
+        "live/hub.rs",
+        "reads once for all sessions; each is told what is in its scope",
+    ),
+];
 
 fn sources(dir: &str) -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -31,10 +68,14 @@ fn sources(dir: &str) -> Vec<(PathBuf, String)> {
 
 /// Names of the public methods in the blocks of [`TYPES`].
 fn methods(source: &str) -> Vec<String> {
+    methods_of(source, &TYPES)
+}
+
+fn methods_of(source: &str, types: &[&str]) -> Vec<String> {
     let (mut names, mut inside) = (Vec::new(), false);
     for line in source.lines() {
         if line.starts_with("impl") {
-            inside = TYPES.contains(&line);
+            inside = types.contains(&line);
         } else if line == "}" {
             inside = false;
         }
@@ -85,4 +126,81 @@ fn the_server_does_not_look_behind_its_own_back() {
             path.display()
         );
     }
+}
+
+/// Name and parameters of the public methods of `Store`.
+fn signatures(source: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for name in methods_of(source, &TYPES[..1]) {
+        let after = source.split_once(&format!("fn {name}("));
+        let parameters = after.and_then(|(_, rest)| rest.split_once(") "));
+        found.push((
+            name,
+            parameters.map_or_else(String::new, |(text, _)| text.to_owned()),
+        ));
+    }
+    found
+}
+
+#[test]
+fn every_question_to_the_store_says_for_whom() {
+    let mut seen = Vec::new();
+    for (path, text) in sources("control-plane/store/src") {
+        if path.ends_with("inspect.rs") {
+            continue;
+        }
+        for (name, parameters) in signatures(&text) {
+            let first = parameters
+                .trim_start()
+                .trim_start_matches("&self,")
+                .trim_start();
+            let says = ["scope: &Scope", "by: System", "_by: System"];
+            let is_of_nobody = NOBODY.iter().any(|(nobody, _)| *nobody == name);
+            assert!(
+                says.iter().any(|says| first.starts_with(says)) != is_of_nobody,
+                "`{name}` of {}: its first argument must be `scope: &Scope`, or `by: System` where only the server itself \
+                 asks; what asks nothing for anybody is named in NOBODY, and nothing else is",
+                path.display()
+            );
+            seen.push(name);
+        }
+    }
+    assert!(
+        seen.len() > 50,
+        "the methods were not found: {}",
+        seen.len()
+    );
+    for (name, why) in NOBODY {
+        assert!(
+            seen.iter().any(|seen| seen == name),
+            "there is no `{name}` ({why})"
+        );
+    }
+}
+
+#[test]
+fn only_the_server_itself_asks_as_the_server() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../control-plane/src");
+    let root = root.canonicalize().unwrap();
+    let mut unused: Vec<&str> = OF_THE_SERVER.iter().map(|(place, _)| *place).collect();
+    for (path, text) in sources("control-plane/src") {
+        if !text.contains("System::of_the_server()") && !text.contains("Scope::System(System") {
+            continue;
+        }
+        let path = path.canonicalize().unwrap();
+        let path = path.strip_prefix(&root).unwrap().to_str().unwrap();
+        let place = OF_THE_SERVER
+            .iter()
+            .find(|(place, _)| path.starts_with(place));
+        let Some((place, _)) = place else {
+            panic!(
+                "{path} asks the store as the server itself: ask in the scope of who asks, such as `person.scope()`"
+            );
+        };
+        unused.retain(|unused| unused != place);
+    }
+    assert!(
+        unused.is_empty(),
+        "nothing asks as the server in {unused:?}"
+    );
 }

@@ -1,5 +1,5 @@
 //! Whose rows a question is about. The first argument of every method of the store, so that a check which somebody
-//! forgot does not compile (`xtask/tests/store_scope.rs`).
+//! forgot does not compile (`xtask/tests/store_methods.rs`).
 //!
 //! A method takes a [`Scope`] where it is asked on behalf of somebody, and a [`System`] where only the server itself has
 //! the question. What a scope means is in the SQL: a row outside of it is as if it did not exist, for a write too.
@@ -16,7 +16,7 @@
 use crate::statement::Statement;
 
 /// Proof that the server itself asks, or somebody who may see everything: ingest, lifecycle, retention, sign-in, the
-/// command line, an admin. Which files may make one is a list in `xtask/tests/store_scope.rs`.
+/// command line, an admin. Which files may make one is a list in `xtask/tests/store_methods.rs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct System(());
 
