@@ -84,3 +84,30 @@ fn judge(error: ApiError) -> AskError {
         _ => AskError::NoAnswer(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(kind: ErrorType) -> AskError {
+        let detail = serde_json::json!({
+            "type": kind,
+            "message": "no",
+            "request_id": "q1",
+        });
+        judge(ApiError::Refused {
+            status: 429,
+            detail: serde_json::from_value(detail).expect("an error"),
+            date: None,
+        })
+    }
+
+    /// After half an hour without an answer an agent signs with its new key: not after a refusal.
+    #[test]
+    fn a_refusal_for_now_is_an_answer() {
+        let too_often = refused(ErrorType::RateLimited);
+        assert!(matches!(too_often, AskError::Refused(_)), "{too_often:?}");
+        let away = refused(ErrorType::Unavailable);
+        assert!(matches!(away, AskError::NoAnswer(_)), "{away:?}");
+    }
+}

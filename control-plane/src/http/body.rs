@@ -5,6 +5,8 @@ use crate::app::{App, BodyShare, NoRoom};
 use axum::body::{Body, Bytes, HttpBody as _};
 use dgon_protocol::error::ErrorType;
 use futures_util::StreamExt as _;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 
 /// First memory of a body; it doubles as more comes.
 const FIRST_BYTES: usize = 1024;
@@ -20,7 +22,7 @@ pub(super) struct Held {
 ///
 /// # Errors
 /// [`ErrorType::TooLarge`], before anything is read where the length was announced; [`ErrorType::Unavailable`] where
-/// others hold all the room; [`ErrorType::InvalidRequest`] for one that broke off.
+/// others hold all the room; [`ErrorType::InvalidRequest`] for one that broke off or did not come in time.
 pub(super) async fn read(app: &App, body: Body, limit: usize) -> Result<Held, ApiError> {
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > limit {
@@ -29,7 +31,12 @@ pub(super) async fn read(app: &App, body: Body, limit: usize) -> Result<Held, Ap
     let mut share = app.guard.bodies.share();
     let mut bytes = Vec::new();
     let mut stream = body.into_data_stream();
-    while let Some(chunk) = stream.next().await {
+    let within = app.settings.body_within;
+    let deadline = Instant::now() + within;
+    while let Some(chunk) = timeout_at(deadline, stream.next())
+        .await
+        .map_err(|_| too_slow(within))?
+    {
         let chunk = chunk.map_err(|_| ApiError::invalid("the body broke off; send it again"))?;
         let whole = bytes.len() + chunk.len();
         if whole > limit {
@@ -46,6 +53,13 @@ pub(super) async fn read(app: &App, body: Body, limit: usize) -> Result<Held, Ap
         bytes: Bytes::from(bytes),
         share,
     })
+}
+
+fn too_slow(within: Duration) -> ApiError {
+    ApiError::invalid(format!(
+        "the body did not come within {} s; send it again, in smaller parts where it is large",
+        within.as_secs_f32()
+    ))
 }
 
 fn too_large(limit: usize) -> ApiError {

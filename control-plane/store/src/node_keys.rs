@@ -63,7 +63,7 @@ pub enum Rotating {
     },
 }
 
-/// Changes of its key that a node may make within [`DAY_MS`]: each makes a row and a chain, which are kept for ever.
+/// Changes of its key that a node may make within 24 hours: each makes a row and a chain, which are kept for ever.
 pub const ROTATIONS_PER_DAY: u8 = 8;
 /// 24 hours, ms.
 const DAY_MS: i64 = 86_400_000;

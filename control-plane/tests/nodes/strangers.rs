@@ -84,6 +84,21 @@ async fn unproved_bodies_share_bounded_memory() {
     assert_eq!(bodies.free_kib(), 64);
 }
 
+#[tokio::test]
+async fn a_body_that_does_not_come_holds_its_room_for_a_while_only() {
+    let settings = Settings {
+        unproved_bodies_kib: 64,
+        body_within: Duration::from_millis(100),
+        ..quick()
+    };
+    let server = Server::start_with(settings, Clock::system()).await;
+    let agent = server.agent("a").await;
+    let hog = unfinished(&server, &agent, 64 * 1024, 64 * 1024 - 1).await;
+    assert_eq!(status_line(hog).await, "HTTP/1.1 400");
+    let bodies = &server.app.guard.bodies;
+    server.until(|| bodies.free_kib() == 64).await;
+}
+
 fn request(server: &Server, path: &str) -> RequestBuilder {
     let post = server.http.post(format!("{}{path}", server.url));
     post.header("sec-fetch-site", "same-origin")

@@ -37,11 +37,13 @@ pub enum Habit {
     NeverReads,
     /// Opens a session and leaves it.
     Joins,
+    /// Its runtime comes and goes.
+    ComesAndGoes,
 }
 
 impl Habit {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::OddTexts,
         Self::Gaps,
         Self::Forks,
@@ -51,6 +53,7 @@ impl Habit {
         Self::Inventories,
         Self::NeverReads,
         Self::Joins,
+        Self::ComesAndGoes,
     ];
 
     /// The name in a report.
@@ -65,6 +68,7 @@ impl Habit {
             Self::Inventories => "inventories",
             Self::NeverReads => "never_reads",
             Self::Joins => "joins",
+            Self::ComesAndGoes => "comes_and_goes",
         }
     }
 }
@@ -148,6 +152,13 @@ impl Hostile {
                 Habit::Inventories => {
                     let frame = ToControlPlane::Inventory(self.inventory());
                     link.send(&frame).await?;
+                }
+                Habit::ComesAndGoes => {
+                    let mut machine = inventory();
+                    if self.frames % 2 == 0 {
+                        machine.runtimes.clear();
+                    }
+                    link.send(&ToControlPlane::Inventory(machine)).await?;
                 }
                 _ => {
                     let batch = self.batch()?;
