@@ -66,6 +66,8 @@ named! {
         RuntimeReady = "runtime_ready",
         /// The node has no runtime with a model that takes requests.
         NoRuntime = "no_runtime",
+        /// It came and went so often that it has to be steady for a while before it is probed.
+        Unstable = "unstable",
         /// The owner does not allow probes, or has paused the node.
         ProbeRefused = "probe_refused",
         /// The probe passed.
@@ -163,6 +165,8 @@ pub enum Event {
     RuntimeReady,
     /// It is connected and no runtime takes requests.
     NoRuntime,
+    /// It could be probed again, but came and went so often that it has to wait.
+    Held,
     /// It refused the probe.
     ProbeRefused,
     /// The probe passed.
@@ -215,11 +219,20 @@ pub fn transition(state: State, reason: Reason, event: Event) -> Option<Transiti
 
         (State::Registered, Event::RuntimeReady) => (State::PendingProbe, Reason::RuntimeReady),
         (State::PendingProbe, Event::RuntimeReady)
-            if matches!(reason, Reason::NoRuntime | Reason::ProbeRefused) =>
+            if matches!(
+                reason,
+                Reason::NoRuntime | Reason::Unstable | Reason::ProbeRefused
+            ) =>
         {
             (State::PendingProbe, Reason::RuntimeReady)
         }
         (_, Event::RuntimeReady) => return None,
+        (State::PendingProbe, Event::Held)
+            if matches!(reason, Reason::NoRuntime | Reason::ProbeRefused) =>
+        {
+            (State::PendingProbe, Reason::Unstable)
+        }
+        (_, Event::Held) => return None,
 
         (State::Registered | State::PendingProbe, Event::NoRuntime) => (state, Reason::NoRuntime),
         // It cannot serve, so it is not active; it is no fault either.

@@ -7,6 +7,7 @@ fn events() -> Vec<Event> {
     let mut events = vec![
         Event::RuntimeReady,
         Event::NoRuntime,
+        Event::Held,
         Event::ProbeRefused,
         Event::ProbePassed,
         Event::ProbeFailed,
@@ -60,6 +61,7 @@ fn every_pair_is_as_the_table_says() {
                 None,
             ],
         ),
+        (Event::Held, [None; 6]),
         (
             Event::ProbeRefused,
             [
@@ -229,4 +231,21 @@ fn a_transition_always_changes_something_and_names_read_back() {
         }
     }
     assert_eq!(State::parse("gone"), None);
+}
+
+#[test]
+fn a_node_that_is_held_says_so_until_it_may_try_again() {
+    let held = transition(PendingProbe, Reason::NoRuntime, Event::Held).map(|t| (t.to, t.reason));
+    assert_eq!(held, Some((PendingProbe, Reason::Unstable)));
+    assert_eq!(
+        transition(PendingProbe, Reason::Unstable, Event::Held),
+        None
+    );
+    for (event, reason) in [
+        (Event::RuntimeReady, Reason::RuntimeReady),
+        (Event::NoRuntime, Reason::NoRuntime),
+    ] {
+        let after = transition(PendingProbe, Reason::Unstable, event).map(|t| (t.to, t.reason));
+        assert_eq!(after, Some((PendingProbe, reason)));
+    }
 }

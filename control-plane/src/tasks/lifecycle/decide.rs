@@ -105,11 +105,26 @@ impl Seen<'_> {
         if !self.presence.is_connected() {
             return Decision::Nothing;
         }
+        let life = self.life;
         if !self.presence.has_ready_runtime() {
+            if self.is_held() && life.reason == Reason::Unstable {
+                // That it comes and goes is said already, once however often it does.
+                return Decision::Nothing;
+            }
             return self.event(Event::NoRuntime, self.is_held().then_some(HELD));
         }
-        let life = self.life;
-        let was_without = life.reason == Reason::NoRuntime && !self.must_wait() && !self.is_held();
+        let is_allowed = self.presence.allow.contains(&Permission::Probe);
+        let could_be_probed = match life.reason {
+            Reason::NoRuntime => true,
+            Reason::ProbeRefused => is_allowed,
+            _ => false,
+        };
+        if self.is_held() && could_be_probed {
+            return self.event(Event::Held, Some(HELD));
+        }
+        let was_without = matches!(life.reason, Reason::NoRuntime | Reason::Unstable)
+            && !self.must_wait()
+            && !self.is_held();
         if life.state == State::Registered || was_without {
             let ready = self.event(Event::RuntimeReady, None);
             if ready != Decision::Nothing {
@@ -119,7 +134,7 @@ impl Seen<'_> {
         if !self.is_probe_due() {
             return Decision::Nothing;
         }
-        if !self.presence.allow.contains(&Permission::Probe) {
+        if !is_allowed {
             let why = "the node's allow list does not name probe";
             return self.event(Event::ProbeRefused, Some(why));
         }

@@ -166,6 +166,34 @@ fn a_node_without_a_runtime_is_not_active() {
 }
 
 #[test]
+fn a_node_that_came_and_went_often_says_so_and_is_probed_when_its_time_is_over() {
+    let mut case = Case::new(State::PendingProbe, Reason::NoRuntime);
+    for _ in 0..20 {
+        case.memory.damping.tried(case.now);
+    }
+    let held = |case: &Case| matches!(case.decide(), Decision::Event(Event::Held, Some(_)));
+    assert!(held(&case));
+    case.life.reason = Reason::ProbeRefused;
+    assert!(held(&case));
+    case.presence.allow.clear();
+    assert_eq!(case.decide(), Decision::Nothing, "refused it is");
+    case.presence = presence(true);
+    case.life.reason = Reason::Unstable;
+    assert_eq!(case.decide(), Decision::Nothing);
+    case.presence = presence(false);
+    assert_eq!(
+        case.decide(),
+        Decision::Nothing,
+        "said once, however often it comes and goes"
+    );
+    let until = case.memory.damping.held_until().expect("held");
+    case.now = until;
+    assert_eq!(case.decide(), Decision::Event(Event::NoRuntime, None));
+    case.presence = presence(true);
+    assert_eq!(case.decide(), Decision::Event(Event::RuntimeReady, None));
+}
+
+#[test]
 fn a_pending_node_is_probed_and_one_that_serves_now_and_then() {
     let mut case = Case::new(State::PendingProbe, Reason::RuntimeReady);
     assert_eq!(case.decide(), Decision::Probe);
