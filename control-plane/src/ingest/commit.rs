@@ -1,6 +1,7 @@
 //! Group commit: one task, one transaction for what many sessions sent, answers after the commit.
 
 use super::Submission;
+use super::batch::BatchSize;
 use super::held::Held;
 use super::plan::{Plan, Step, Time, Written};
 use super::queue::FairQueue;
@@ -15,14 +16,12 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Receipts that do not wait for more.
-const BATCH: usize = 1000;
 /// How long the first receipt of a batch waits for others.
 const LINGER: Duration = Duration::from_millis(10);
 /// How long the days of some nodes may take to be read.
 const DAY_WITHIN: Duration = Duration::from_millis(500);
-/// Pause after a day could not be read.
-const DAY_RETRY: Duration = Duration::from_millis(100);
+/// How long no day is read after one could not be.
+const DAY_RETRY: Duration = Duration::from_millis(500);
 /// How often chains that wait for something missing are looked at.
 const GAP_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -36,6 +35,8 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
         stop: stop.clone(),
         held: Held::default(),
         unplaced: HashMap::new(),
+        batch: BatchSize::default(),
+        days_after: Instant::now(),
     };
     let mut gaps = tokio::time::interval(GAP_INTERVAL.min(committer.app.settings.gap_after));
     let mut queue = FairQueue::default();
@@ -46,13 +47,13 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
                 first = inbox.recv() => match first {
                     Some(first) => {
                         queue.push(first);
-                        linger(&mut inbox, &mut queue).await;
+                        linger(&mut inbox, &mut queue, committer.batch.receipts()).await;
                     }
                     None => return,
                 },
                 _ = gaps.tick() => committer.expire().await,
                 () = stop.cancelled(), if !inbox.is_closed() => inbox.close(),
-                () = std::future::ready(()), if committer.app.windows.is_behind() => {
+                () = tokio::time::sleep_until(committer.days_after), if committer.app.windows.is_behind() => {
                     committer.load_days().await;
                 }
             }
@@ -61,7 +62,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
         while let Ok(next) = inbox.try_recv() {
             queue.push(next);
         }
-        let batch = queue.take(BATCH);
+        let batch = queue.take(committer.batch.receipts());
         if !batch.is_empty() {
             committer.commit(batch).await;
             committer.load_days().await;
@@ -73,9 +74,9 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
 }
 
 /// Waits a little for others, so that many share a transaction.
-async fn linger(inbox: &mut mpsc::Receiver<Submission>, queue: &mut FairQueue) {
+async fn linger(inbox: &mut mpsc::Receiver<Submission>, queue: &mut FairQueue, receipts: usize) {
     let deadline = Instant::now() + LINGER;
-    while queue.receipts() < BATCH {
+    while queue.receipts() < receipts {
         match tokio::time::timeout_at(deadline, inbox.recv()).await {
             Ok(Some(next)) => queue.push(next),
             Ok(None) | Err(_) => return,
@@ -89,25 +90,31 @@ pub(super) struct Committer {
     pub(super) stop: CancellationToken,
     pub(super) held: Held,
     pub(super) unplaced: HashMap<i64, u64>,
+    pub(super) batch: BatchSize,
+    /// When the next day of a node may be read.
+    days_after: Instant,
 }
 
 impl Committer {
     /// Reads the days of some nodes that sent receipts for the first time since the start.
-    async fn load_days(&self) {
+    async fn load_days(&mut self) {
+        if Instant::now() < self.days_after {
+            return;
+        }
         let now_ms = self.app.clock.now_ms();
         let loading = self.app.windows.load_some(&self.app.store, now_ms);
         match tokio::time::timeout(DAY_WITHIN, loading).await {
-            Ok(Ok(())) => {}
+            Ok(Ok(())) => return,
             Ok(Err(error)) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "the day of a node was not read; it is tried again"
                 );
-                tokio::time::sleep(DAY_RETRY).await;
             }
-            // Readers are busy; receipts do not wait for them.
             Err(_) => tracing::warn!("the day of a node was not read in time; it is tried again"),
         }
+        // Receipts do not wait for a day that cannot be read.
+        self.days_after = Instant::now() + DAY_RETRY;
     }
 
     /// Chains that waited too long go on without what is missing.
@@ -194,9 +201,10 @@ impl Committer {
         now_ms: i64,
     ) -> Result<Written, StoreError> {
         let mut tx = self.app.store.ingest_begin(System::of_the_server()).await?;
-        let time = self.time(now_ms);
+        let (time, began) = (self.time(now_ms), Instant::now());
         let plan = Plan::new(&mut tx, batch, &self.held, self.unplaced.clone(), time);
-        let written = plan.write(overdue).await?;
+        let mut written = plan.write(overdue).await?;
+        written.worked = began.elapsed();
         tx.commit().await?;
         Step::Committed.passed();
         Ok(written)

@@ -15,6 +15,7 @@
 //! before the commit. What waits in memory is bounded by [`Ingest::reserve`] and [`Ingest::reserve_or_refuse`]: who
 //! cannot reserve waits his turn, and the agent's acknowledgements with him.
 
+mod batch;
 pub mod commit;
 mod gate;
 mod held;

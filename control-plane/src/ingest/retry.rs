@@ -35,7 +35,11 @@ impl Committer {
         while let Some(mut part) = parts.pop() {
             let now_ms = self.app.clock.now_ms();
             match self.write_patiently(&part, now_ms).await {
-                Ok(written) => self.settle(part, written, now_ms),
+                Ok(written) => {
+                    let receipts = part.iter().map(|submission| submission.items.len()).sum();
+                    self.batch.worked(receipts, written.worked);
+                    self.settle(part, written, now_ms);
+                }
                 Err(Failure::Stopping) => {
                     parts.push(part);
                     for submission in parts.drain(..).flatten() {

@@ -36,6 +36,7 @@ use dgon_protocol::receipt::Sha256Hash;
 use gaps::{Found, Gaps};
 use late::{Late, Placed};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
 pub(super) use steps::Step;
 
 /// Hash of a chain's end where the last place holds bytes that were refused: any receipt may follow. No
@@ -53,6 +54,8 @@ pub(super) struct Written {
     pub(super) heads: HashMap<i64, Head>,
     pub(super) hold: Vec<(Place, u64)>,
     pub(super) unplaced: HashMap<i64, u64>,
+    /// How long the transaction worked, its commit not counted.
+    pub(super) worked: Duration,
     /// Changes of state that violations made, durable with the rest.
     pub(super) transitions: Vec<Changed>,
     /// Receipts that were held and are stored now, by key row and `seq`.
@@ -214,6 +217,7 @@ impl<'a> Plan<'a> {
             heads: self.heads,
             hold,
             unplaced: self.unplaced,
+            worked: Duration::ZERO,
             transitions,
             held_stored: self.held_stored,
             held_refused: self.held_refused,
