@@ -59,9 +59,15 @@ struct FleetArgs {
     /// How long, s.
     #[arg(long, default_value_t = 30.0)]
     duration: f64,
-    /// Enrolment token with as many uses as there are agents; better given by the environment.
-    #[arg(long, env = "DGON_ENROL_TOKEN", hide_env_values = true)]
-    token: Option<String>,
+    /// Enrolment token with as many uses as there are agents, or several with commas, each for its part of them; better
+    /// given by the environment.
+    #[arg(
+        long,
+        env = "DGON_ENROL_TOKEN",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    token: Vec<String>,
     /// Name the nodes PREFIX-00000 and so on.
     #[arg(long)]
     prefix: Option<String>,
@@ -225,11 +231,12 @@ async fn play_fleet(args: FleetArgs) -> anyhow::Result<()> {
     agents.truncate(args.nodes);
     let missing = args.nodes - agents.len();
     if missing > 0 {
-        let token = args
-            .token
-            .as_deref()
-            .context("new agents need an enrolment token: --token or DGON_ENROL_TOKEN")?;
-        agents.extend(load::enrol(&args.api, token, missing, args.prefix.as_deref()).await?);
+        anyhow::ensure!(
+            !args.token.is_empty(),
+            "new agents need an enrolment token: --token or DGON_ENROL_TOKEN"
+        );
+        let fleet = load::enrol(&args.api, &args.token, missing, args.prefix.as_deref());
+        agents.extend(fleet.await?);
     }
     let work = Load {
         api: args.api,
@@ -256,7 +263,13 @@ async fn play_fleet(args: FleetArgs) -> anyhow::Result<()> {
 }
 
 async fn play_hostile(args: HostileArgs) -> anyhow::Result<()> {
-    let agents = load::enrol(&args.api, &args.token, args.nodes, None).await?;
+    let agents = load::enrol(
+        &args.api,
+        std::slice::from_ref(&args.token),
+        args.nodes,
+        None,
+    )
+    .await?;
     println!("{} hostile agents are enrolled", agents.len());
     let stop = CancellationToken::new();
     let playing = tokio::spawn(hostile::run(agents, stop.clone()));

@@ -305,7 +305,13 @@ async fn a_crowd_that_joins_at_once_is_judged_one_by_one() {
     const NODES: usize = 700;
     let server = Server::start().await;
     let token = server.token(i64::try_from(NODES).expect("count")).await;
-    let agents = dgon_testkit::fleet::load::enrol(&server.url, &token, NODES, Some("crowd")).await;
+    let agents = dgon_testkit::fleet::load::enrol(
+        &server.url,
+        std::slice::from_ref(&token),
+        NODES,
+        Some("crowd"),
+    )
+    .await;
     let joining = agents.expect("enrol").into_iter().map(|mut agent| {
         tokio::spawn(async move {
             let mut link = agent.connect().await.expect("connect");

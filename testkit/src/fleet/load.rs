@@ -171,13 +171,13 @@ pub struct Report {
     pub faults: BTreeMap<String, u64>,
 }
 
-/// Enrols `nodes` new agents with one token.
+/// Enrols `nodes` new agents, an equal part of them with each token.
 ///
 /// # Errors
 /// The first enrolment that fails.
 pub async fn enrol(
     api: &str,
-    token: &str,
+    tokens: &[String],
     nodes: usize,
     prefix: Option<&str>,
 ) -> Result<Vec<SimAgent>, SimError> {
@@ -187,12 +187,13 @@ pub async fn enrol(
         .map_err(SimError::Http)?;
     let enrolments = (0..nodes).map(|number| {
         let http = http.clone();
+        let token = tokens.get(number * tokens.len() / nodes);
         let name = prefix.and_then(|prefix| NodeId::parse(format!("{prefix}-{number:05}")).ok());
         async move {
             SimAgent::enrol(
                 &http,
                 api,
-                token,
+                token.map_or("", String::as_str),
                 Enrol {
                     node_id: name,
                     region: None,

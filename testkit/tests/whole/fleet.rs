@@ -32,7 +32,7 @@ async fn every_receipt_of_a_fleet_is_acknowledged_and_stored_once() {
     http_client().unwrap();
     let agents = load::enrol(
         &plane.url(),
-        &plane.token(12).await.unwrap(),
+        &[plane.token(12).await.unwrap()],
         12,
         Some("sim"),
     )

@@ -37,7 +37,7 @@ pub(crate) struct Told {
 impl Fleet {
     /// Enrols new agents and lets them work to the end.
     pub(crate) fn run(&self, place: &Place) -> Result<Told> {
-        let token = place.token(self.nodes)?;
+        let tokens = place.tokens(self.nodes)?.join(",");
         let api = format!("http://{}", place.api);
         let [nodes, rate, seconds] = [
             self.nodes.to_string(),
@@ -58,7 +58,7 @@ impl Fleet {
             &seconds,
             "--json",
         ];
-        let printed = place.output("dgon-sim", &arguments, &[("DGON_ENROL_TOKEN", &token)])?;
+        let printed = place.output("dgon-sim", &arguments, &[("DGON_ENROL_TOKEN", &tokens)])?;
         serde_json::from_str(&printed).context("the fleet did not say what came of it")
     }
 }

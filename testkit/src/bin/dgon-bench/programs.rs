@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 /// How long a program has to start, and to end.
 const START_WITHIN: Duration = Duration::from_secs(20);
+/// Uses that a token may have.
+const TOKEN_USES_MAX: u32 = 1_000;
 const END_WITHIN: Duration = Duration::from_secs(5);
 
 /// A program that is ended when dropped.
@@ -167,6 +169,13 @@ impl Place {
             &[],
             self.api,
         )
+    }
+
+    /// Makes enrolment tokens for so many nodes, as many for each: one token has so many uses at most.
+    pub(crate) fn tokens(&self, nodes: u32) -> Result<Vec<String>> {
+        let tokens = nodes.div_ceil(TOKEN_USES_MAX).max(1);
+        let each = nodes.div_ceil(tokens).max(1);
+        (0..tokens).map(|_| self.token(each)).collect()
     }
 
     /// Makes an enrolment token.
