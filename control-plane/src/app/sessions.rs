@@ -36,7 +36,7 @@ pub struct SessionHandle {
     pub session_id: String,
     status: watch::Sender<Option<NodeStatus>>,
     urgent: mpsc::Sender<Outbound>,
-    orders: mpsc::Sender<Outbound>,
+    probes: mpsc::Sender<Outbound>,
     rows: Arc<Notify>,
     end: watch::Sender<Option<SessionEnd>>,
 }
@@ -58,7 +58,7 @@ pub struct Told {
     /// What the node must be told. One that does not fit ends the session: the next one begins with the whole truth.
     pub urgent: mpsc::Receiver<Outbound>,
     /// Probes. Each is a row in the database as well, so one that does not fit is sent later.
-    pub orders: mpsc::Receiver<Outbound>,
+    pub probes: mpsc::Receiver<Outbound>,
     /// Rung when an order of a person waits in the database.
     pub rows: Arc<Notify>,
 }
@@ -69,20 +69,20 @@ impl SessionHandle {
         let (end, ended) = watch::channel(None);
         let (status_sender, status) = watch::channel(None);
         let (urgent_sender, urgent) = mpsc::channel(FRAMES_QUEUED);
-        let (orders_sender, orders) = mpsc::channel(FRAMES_QUEUED);
+        let (probes_sender, probes) = mpsc::channel(FRAMES_QUEUED);
         let rows = Arc::new(Notify::new());
         let handle = Self {
             session_id,
             status: status_sender,
             urgent: urgent_sender,
-            orders: orders_sender,
+            probes: probes_sender,
             rows: Arc::clone(&rows),
             end,
         };
         let told = Told {
             status,
             urgent,
-            orders,
+            probes,
             rows,
         };
         let queues = SessionQueues { ended, told };
@@ -153,11 +153,11 @@ impl Sessions {
         }
     }
 
-    /// Asks a node for work. False when it has no session or its queue is full: the order is sent again later.
-    pub fn order(&self, node_id: &NodeId, frame: ToAgent) -> bool {
+    /// Sends a node a probe. False when it has no session or its queue is full: it is sent again later.
+    pub fn probe(&self, node_id: &NodeId, frame: ToAgent) -> bool {
         self.lock()
             .get(node_id)
-            .is_some_and(|handle| handle.orders.try_send(Box::new(frame)).is_ok())
+            .is_some_and(|handle| handle.probes.try_send(Box::new(frame)).is_ok())
     }
 
     /// Ends the session of a node.

@@ -8,7 +8,7 @@ use super::IngestError;
 use super::share::{Shares, Turn};
 use crate::app::NodeSession;
 use dgon_protocol::id::NodeId;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
@@ -184,12 +184,15 @@ impl State {
         held + waiting == 0 || held + waiting + part.kib <= NODE_KIB
     }
 
+    fn is_within_node(&self, part: &Part) -> bool {
+        let held = self.used(&part.node_id).held;
+        held == 0 || held + part.kib <= NODE_KIB
+    }
+
     /// Whether the parts of its node and of its organisation have room.
     fn is_within_parts(&self, part: &Part) -> bool {
-        let held = self.used(&part.node_id).held;
         let of_org = part.org_id.as_ref().and_then(|org| self.orgs.get(org));
-        (held == 0 || held + part.kib <= NODE_KIB)
-            && of_org.is_none_or(|held| held + part.kib <= ORG_KIB)
+        self.is_within_node(part) && of_org.is_none_or(|held| held + part.kib <= ORG_KIB)
     }
 
     fn fits(&self, part: &Part) -> bool {
@@ -234,14 +237,18 @@ impl State {
         let Some(waiter) = self.waiting.remove(&key) else {
             return false;
         };
-        self.change(&waiter.part.node_id, |used| used.waiting -= waiter.part.kib);
+        let Part { node_id, kib, .. } = &waiter.part;
+        self.shares.undo(node_id, key, *kib);
+        self.change(node_id, |used| used.waiting -= kib);
         true
     }
 
     /// Takes room for those whose turn it is. Who waits for room of his own is passed over; the first who waits for that
-    /// of others is not, or small pieces would keep a large one waiting for ever.
+    /// of others is not, or small pieces would keep a large one waiting for ever; nor, within an organisation whose part
+    /// is full, the first that waits for that.
     fn serve(&mut self) -> Vec<(oneshot::Sender<Reserved>, Part)> {
         let mut served = Vec::new();
+        let mut full_orgs: HashSet<String> = HashSet::new();
         let mut after = None;
         while self.free_kib > 0
             && let Some(key) = self.next_waiting(after)
@@ -250,7 +257,15 @@ impl State {
             let Some(Waiter { part, .. }) = self.waiting.get(&key) else {
                 break;
             };
+            if part
+                .org_id
+                .as_ref()
+                .is_some_and(|org| full_orgs.contains(org))
+            {
+                continue;
+            }
             if !self.is_within_parts(part) {
+                full_orgs.extend(part.org_id.clone().filter(|_| self.is_within_node(part)));
                 continue;
             }
             if part.kib > self.free_kib {

@@ -37,6 +37,15 @@ impl Shares {
         (start, self.arrived)
     }
 
+    /// A piece of work was given up before its turn: its node does not pay for it, unless more of it came since.
+    pub(super) fn undo(&mut self, node_id: &NodeId, turn: Turn, size: usize) {
+        if let Some(end) = self.ends.get_mut(node_id)
+            && *end == turn.0 + size.max(1) as u64
+        {
+            *end = turn.0;
+        }
+    }
+
     /// Work with this turn is being served.
     pub(super) fn served(&mut self, turn: Turn) {
         self.now = self.now.max(turn.0);

@@ -4,7 +4,7 @@
 //! once more by the next. Orders are such that twice is once.
 
 use super::wire::End;
-use crate::app::App;
+use crate::app::{App, Outbound};
 use dgon_control_plane_store::node_orders::OrderRow;
 use dgon_control_plane_store::{StoreError, System};
 use dgon_protocol::frame::{Control, ToAgent};
@@ -17,7 +17,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// An order on its way to the writer, who says when it was written.
-pub(super) type Order = (ToAgent, oneshot::Sender<()>);
+pub(super) type Order = (Outbound, oneshot::Sender<()>);
 
 /// Brings what waits, now and whenever more does. Ends with its session.
 pub(super) async fn bring(
@@ -58,7 +58,7 @@ async fn bring_all(
             continue;
         };
         let (written, was_written) = oneshot::channel();
-        let order = (ToAgent::Control(control), written);
+        let order = (Box::new(ToAgent::Control(control)), written);
         if writer.send(order).await.is_err() || was_written.await.is_err() {
             return Ok(false);
         }

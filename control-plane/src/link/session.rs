@@ -102,10 +102,10 @@ async fn serve(
     let Told {
         status,
         urgent,
-        orders,
+        probes,
         rows,
     } = told;
-    let (row_sender, row_orders) = mpsc::channel(1);
+    let (order_sender, orders) = mpsc::channel(1);
     let node_id = node.node_id.clone();
     let answering = Answering {
         acked_seq: node.head_seq,
@@ -113,8 +113,8 @@ async fn serve(
         answers: to_answer,
         status,
         urgent,
+        probes,
         orders,
-        row_orders,
     };
     let listening = Listening {
         app: Arc::clone(app),
@@ -127,7 +127,7 @@ async fn serve(
         biased;
         end = answering.run(writer) => end,
         end = listening.run(reader) => end,
-        end = orders::bring(app, &node_id, &rows, &row_sender) => end,
+        end = orders::bring(app, &node_id, &rows, &order_sender) => end,
     }
 }
 
@@ -257,8 +257,8 @@ struct Answering {
     answers: mpsc::Receiver<Waiting>,
     status: watch::Receiver<Option<NodeStatus>>,
     urgent: mpsc::Receiver<Outbound>,
-    orders: mpsc::Receiver<Outbound>,
-    row_orders: mpsc::Receiver<Order>,
+    probes: mpsc::Receiver<Outbound>,
+    orders: mpsc::Receiver<Order>,
 }
 
 impl Answering {
@@ -283,8 +283,8 @@ impl Answering {
                     Ok(())
                 }
                 Some(frame) = self.urgent.recv() => writer.send(&frame).await,
-                Some(frame) = self.orders.recv() => writer.send(&frame).await,
-                Some((frame, written)) = self.row_orders.recv() => {
+                Some(frame) = self.probes.recv() => writer.send(&frame).await,
+                Some((frame, written)) = self.orders.recv() => {
                     let sent = writer.send(&frame).await;
                     if sent.is_ok() {
                         // Whoever brought it goes with this session.

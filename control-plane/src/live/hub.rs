@@ -175,7 +175,14 @@ impl Task {
             }
         }
         if due.summary {
-            batch.items.extend(self.summary().await?);
+            // A summary that cannot be made now takes nothing else with it: the next one tells more.
+            match self.summary().await {
+                Ok(summary) => batch.items.extend(summary),
+                Err(error) => tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "no summary was made; the next one is tried"
+                ),
+            }
         }
         Ok(batch)
     }

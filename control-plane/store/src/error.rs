@@ -105,6 +105,9 @@ impl StoreError {
             {
                 Self::Slow { op }
             }
+            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) => {
+                Self::Connection(source)
+            }
             _ => Self::Query { op, source },
         }
     }

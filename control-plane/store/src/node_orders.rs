@@ -43,7 +43,7 @@ const COLUMNS: &str = "id, body, state, created_at_ms, expires_at_ms, sent_at_ms
 
 impl Store {
     /// Queues an order with its audit entry, in one transaction. Where one of its kind waits already, that one is the
-    /// answer and nothing is written. `None` where no such node is in the scope.
+    /// answer and nothing is written. `None` where no such node is in the scope, or it was retired.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -57,7 +57,7 @@ impl Store {
         let add = format!(
             "INSERT INTO node_orders (node_id, org_id, kind, body, created_by, created_at_ms, expires_at_ms, state) \
              SELECT node_id, org_id, $2, $3, $4, CAST($5 AS BIGINT), CAST($6 AS BIGINT), 'queued' FROM nodes \
-             WHERE node_id = $1 AND ($7 OR org_id = $8) ON CONFLICT DO NOTHING RETURNING {COLUMNS}"
+             WHERE node_id = $1 AND state <> 'retired' AND ($7 OR org_id = $8) ON CONFLICT DO NOTHING RETURNING {COLUMNS}"
         );
         // One that was sent at this very moment is the answer, too.
         let newest = format!(

@@ -285,8 +285,8 @@ impl Store {
             Backend::Sqlite { .. } if rule.table == "rollups" => {
                 self.expire_sums_on_sqlite(expiry, before, rows).await
             }
-            Backend::Sqlite { writer, pages, .. } => {
-                let mut reading = pages.begin().await?;
+            Backend::Sqlite { writer, short, .. } => {
+                let mut reading = short.begin().await?;
                 let found: Vec<i64> = expiry
                     .find("t.rowid", before, rows)
                     .build()

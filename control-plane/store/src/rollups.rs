@@ -20,6 +20,7 @@ const POSTGRES_LOCK: &str = "SELECT pg_advisory_xact_lock(1145523022, 1)";
 const OP_APPLY: &str = "rollups.apply";
 const OP_RANGE: &str = "rollups.range";
 const OP_DAY: &str = "rollups.day";
+const OP_RECENT: &str = "rollups.recent";
 
 /// A row as it is stored.
 #[derive(Debug, sqlx::FromRow)]
@@ -237,6 +238,30 @@ impl Store {
             on_page!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
                 .map_err(StoreError::query(OP_RANGE))?;
         rows.into_iter().map(|row| convert(OP_RANGE, row)).collect()
+    }
+
+    /// The network's rows from a minute on, oldest first: what the server reads for all who look, once.
+    ///
+    /// # Errors
+    /// [`StoreError`] of the statement, or of a row that cannot be read.
+    pub async fn rollups_recent(
+        &self,
+        scope: &Scope,
+        from_minute: i64,
+    ) -> Result<Vec<(RowKey, Sums)>, StoreError> {
+        let range = RollupRange {
+            node_id: None,
+            region: None,
+            from_minute,
+            to_minute: i64::MAX,
+        };
+        let statement = range_statement(scope, &range);
+        let rows: Vec<RollupRow> =
+            on_read!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
+                .map_err(StoreError::query(OP_RECENT))?;
+        rows.into_iter()
+            .map(|row| convert(OP_RECENT, row))
+            .collect()
     }
 
     /// A node's last 24 hours up to and with the hour of `minute`.

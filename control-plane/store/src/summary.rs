@@ -1,6 +1,6 @@
-//! What the whole network adds up to, apart from the rollups.
+//! What the whole network adds up to, apart from the rollups. Short readings: the server makes them for all who look, once.
 
-use crate::{Scope, Store, StoreError, on_page};
+use crate::{Scope, Store, StoreError, on_read};
 
 /// Nodes per state, and what they offer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,7 +17,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] of a statement.
     pub async fn network_counts(&self, scope: &Scope) -> Result<NetworkCounts, StoreError> {
-        on_page!(self, conn => {
+        on_read!(self, conn => {
             let by_state = sqlx::query_as(
                 "SELECT state, COUNT(*) FROM nodes WHERE state <> 'retired' \
                  AND ($1 OR org_id = $2) GROUP BY state ORDER BY state",
@@ -45,7 +45,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] of the statement.
     pub async fn nodes_by_region(&self, scope: &Scope) -> Result<Vec<(String, i64)>, StoreError> {
-        on_page!(self, conn => sqlx::query_as(
+        on_read!(self, conn => sqlx::query_as(
                 "SELECT region, COUNT(*) FROM nodes WHERE state <> 'retired' \
                  AND ($1 OR org_id = $2) GROUP BY region ORDER BY region",
             )

@@ -126,7 +126,7 @@ async fn an_acknowledged_receipt_is_a_leaf(server: Server) {
         server.until_heard(&mut [(&agent, &mut link)]).await;
         // On SQLite nothing can be written now: what is told after the receipt has come is no acknowledgement.
         let order = ToAgent::Control(Control::Resume);
-        assert!(server.app.sessions.order(&agent.node_id, order));
+        assert!(server.app.sessions.probe(&agent.node_id, order));
         let mut acked = false;
         link.until(SOON, |frame| {
             acked |= matches!(frame, ToAgent::Ack(ack) if ack.acked_seq >= receipt.seq);

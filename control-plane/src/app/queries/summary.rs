@@ -10,7 +10,6 @@ use dgon_control_plane_model::rollup::{
     DAY_MINUTES, MINUTE_MS, QUARTER_MINUTES, RowKey, Sums, minute_of, quarter_of,
 };
 use dgon_control_plane_store::Scope;
-use dgon_control_plane_store::rollups::RollupRange;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -96,13 +95,8 @@ impl App {
     }
 
     async fn network_rollups(&self, now_ms: i64) -> Result<Vec<(RowKey, Sums)>, QueryError> {
-        let range = RollupRange {
-            node_id: None,
-            region: None,
-            from_minute: window_start(now_ms),
-            to_minute: i64::MAX,
-        };
-        Ok(self.store.rollups_range(&EVERYBODY, &range).await?)
+        let rows = self.store.rollups_recent(&EVERYBODY, window_start(now_ms));
+        Ok(rows.await?)
     }
 
     async fn compute_summary(&self, now_ms: i64) -> Result<Summary, QueryError> {

@@ -481,7 +481,7 @@ impl Task {
         if self
             .app
             .sessions
-            .order(&probe.node_id, ToAgent::Probe(order))
+            .probe(&probe.node_id, ToAgent::Probe(order))
         {
             return;
         }
