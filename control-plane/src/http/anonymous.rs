@@ -11,6 +11,7 @@ use super::client_ip::ClientIp;
 use super::error::ApiError;
 use super::ratelimit::RateLimit;
 use super::state::HttpState;
+use super::turns::{Asker, HasTurn};
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -64,7 +65,7 @@ impl Anonymous {
 /// The layer; inside the one that finds out who acts.
 pub(super) async fn layer(
     State(state): State<HttpState>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let path = request.uri().path();
@@ -88,7 +89,10 @@ pub(super) async fn layer(
     match request.uri().path_and_query() {
         Some(key) if is_remembered && key.as_str().len() <= KEY_BYTES_MAX => {
             let key = key.as_str().to_owned();
-            state.anonymous.answers.get(key, next.run(request)).await
+            let turn = state.turns.take(Asker::of(&request));
+            request.extensions_mut().insert(HasTurn);
+            let answers = &state.anonymous.answers;
+            answers.get(key, turn, next.run(request)).await
         }
         _ => next.run(request).await,
     }
@@ -175,11 +179,18 @@ impl Answers {
         (answer.at.elapsed() < self.fresh).then(|| answer.clone())
     }
 
-    /// The answer that is remembered, or the one that `ask` gives.
-    async fn get(&self, key: String, ask: impl Future<Output = Response>) -> Response {
+    /// The answer that is remembered, or the one that `ask` gives. Who asks waits for a turn of their own before they stand
+    /// in the way of others with the same question.
+    async fn get<T>(
+        &self,
+        key: String,
+        turn: impl Future<Output = T>,
+        ask: impl Future<Output = Response>,
+    ) -> Response {
         if let Some(answer) = self.fresh(&key) {
             return answer.into_response();
         }
+        let _own_turn = turn.await;
         let turn = Arc::clone(self.lock().asking.entry(key.clone()).or_default());
         let _asking = Asking {
             answers: self,
@@ -255,23 +266,37 @@ mod tests {
             go.cancelled().await;
             format!("answer {number}").into_response()
         };
-        let all = futures_util::future::join_all((0..20).map(|_| answers.get("/a".into(), ask())));
+        let all = futures_util::future::join_all(
+            (0..20).map(|_| answers.get("/a".into(), async {}, ask())),
+        );
         let (all, ()) = tokio::join!(all, async { go.cancel() });
         for answer in all {
             assert_eq!(text(answer).await, "answer 0");
         }
         assert_eq!(asked.load(Ordering::SeqCst), 1);
         assert!(answers.lock().asking.is_empty());
-        let other = answers.get("/b".into(), async { "b".into_response() });
+        let other = answers.get("/b".into(), async {}, async { "b".into_response() });
         assert_eq!(text(other.await).await, "b");
+    }
+
+    #[tokio::test]
+    async fn one_who_waits_for_a_turn_is_in_nobodys_way() {
+        let answers = answers(LONG);
+        let waits = answers.get("/a".into(), std::future::pending::<()>(), async {
+            "never".into_response()
+        });
+        let mut waits = Box::pin(waits);
+        assert!(futures_util::poll!(&mut waits).is_pending());
+        let other = answers.get("/a".into(), async {}, async { "a".into_response() });
+        assert_eq!(text(other.await).await, "a");
     }
 
     #[tokio::test]
     async fn one_who_leaves_makes_room_for_the_next() {
         let answers = answers(LONG);
-        let never = answers.get("/a".into(), std::future::pending());
+        let never = answers.get("/a".into(), async {}, std::future::pending());
         assert!(futures_util::FutureExt::now_or_never(never).is_none());
-        let next = answers.get("/a".into(), async { "a".into_response() });
+        let next = answers.get("/a".into(), async {}, async { "a".into_response() });
         assert_eq!(text(next.await).await, "a");
         assert!(answers.lock().asking.is_empty());
     }
@@ -280,13 +305,13 @@ mod tests {
     async fn errors_and_old_answers_are_asked_again() {
         let answers = answers(LONG);
         let failed = async { ApiError::invalid("no").into_response() };
-        let failed = answers.get("/a".into(), failed).await;
+        let failed = answers.get("/a".into(), async {}, failed).await;
         assert_eq!(failed.status(), StatusCode::BAD_REQUEST);
-        let good = answers.get("/a".into(), async { "good".into_response() });
+        let good = answers.get("/a".into(), async {}, async { "good".into_response() });
         assert_eq!(text(good.await).await, "good");
         let stale = super::tests::answers(Duration::ZERO);
         for number in ["1", "2"] {
-            let answer = stale.get("/a".into(), async { number.into_response() });
+            let answer = stale.get("/a".into(), async {}, async { number.into_response() });
             assert_eq!(text(answer.await).await, number);
         }
     }
@@ -296,13 +321,13 @@ mod tests {
         let answers = answers(LONG);
         for number in 0..ENTRIES_MAX + 10 {
             let ask = async { "x".into_response() };
-            let _ = answers.get(number.to_string(), ask).await;
+            let _ = answers.get(number.to_string(), async {}, ask).await;
         }
         assert_eq!(answers.lock().answers.len(), ENTRIES_MAX);
         let large = super::tests::answers(LONG);
         for number in 0..40 {
             let ask = async { "x".repeat(ENTRY_BYTES_MAX).into_response() };
-            let _ = large.get(number.to_string(), ask).await;
+            let _ = large.get(number.to_string(), async {}, ask).await;
         }
         {
             let kept = large.lock();
@@ -310,7 +335,7 @@ mod tests {
             assert_eq!(kept.answers.len(), BYTES_MAX / ENTRY_BYTES_MAX);
         }
         let huge = async { "x".repeat(ENTRY_BYTES_MAX + 1).into_response() };
-        let huge = large.get("huge".into(), huge).await;
+        let huge = large.get("huge".into(), async {}, huge).await;
         assert_eq!(text(huge).await.len(), ENTRY_BYTES_MAX + 1);
     }
 }

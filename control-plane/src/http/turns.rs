@@ -19,13 +19,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const EACH: usize = 2;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Asker {
+pub(super) enum Asker {
     Person(String),
     Network(Option<IpAddr>),
 }
 
 impl Asker {
-    fn of(request: &Request) -> Self {
+    pub(super) fn of(request: &Request) -> Self {
         match request.extensions().get() {
             Some(Acting::Person(person)) => Self::Person(person.user_id.clone()),
             _ => Self::Network(request.extensions().get::<ClientIp>().copied().map(network)),
@@ -37,8 +37,12 @@ impl Asker {
 #[derive(Debug, Clone, Default)]
 pub struct Turns(Arc<Mutex<HashMap<Asker, Arc<Semaphore>>>>);
 
+/// Marks a request that has its turn already.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HasTurn;
+
 /// One page's turn.
-struct Turn<'a> {
+pub(super) struct Turn<'a> {
     turns: &'a Turns,
     asker: Asker,
     places: Option<Arc<Semaphore>>,
@@ -46,7 +50,7 @@ struct Turn<'a> {
 }
 
 impl Turns {
-    async fn take(&self, asker: Asker) -> Turn<'_> {
+    pub(super) async fn take(&self, asker: Asker) -> Turn<'_> {
         let places = {
             let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             let places = all.entry(asker.clone());
@@ -83,6 +87,9 @@ pub(super) async fn layer(
     request: Request,
     next: Next,
 ) -> Response {
+    if request.extensions().get::<HasTurn>().is_some() {
+        return next.run(request).await;
+    }
     let _turn = state.turns.take(Asker::of(&request)).await;
     next.run(request).await
 }

@@ -4,7 +4,7 @@
 //! arrive. Each filter has an index that ends in `id`; for values that most receipts have, the list itself is
 //! walked. A range of time bounds when the control plane received a receipt.
 
-use crate::receipt_search::{Meaning, prefix_reach};
+use crate::receipt_search::{Meaning, beyond_matches};
 use crate::scope::Scope;
 use crate::statement::Statement;
 use crate::{Store, StoreError, System, on_page};
@@ -405,16 +405,24 @@ impl Store {
         let rows: Vec<ScanRow> =
             on_page!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
                 .map_err(StoreError::query(OP_SCAN))?;
-        scan.complete = rows.len() <= limit && !self.search_is_cut(filter).await?;
+        scan.complete = rows.len() <= limit && !self.search_is_cut(scope, filter).await?;
         for row in rows.iter().take(limit) {
             scan.sums.count(&row.facts());
         }
         Ok(scan)
     }
 
-    /// Whether a search has more beginnings of ids in reach than are looked at.
-    async fn search_is_cut(&self, filter: &ReceiptFilter) -> Result<bool, StoreError> {
-        let Some(statement) = filter.search.as_deref().and_then(prefix_reach) else {
+    /// Whether more ids begin as a search says than it leads to.
+    async fn search_is_cut(
+        &self,
+        scope: &Scope,
+        filter: &ReceiptFilter,
+    ) -> Result<bool, StoreError> {
+        let Some(statement) = filter
+            .search
+            .as_deref()
+            .and_then(|text| beyond_matches(scope, text))
+        else {
             return Ok(false);
         };
         let beyond: Option<i64> =

@@ -3,7 +3,7 @@
 //! | meaning | index |
 //! |---|---|
 //! | a request id | `receipts_by_request` |
-//! | how a request id begins | `receipts_by_request` |
+//! | how a request id begins | `receipts_by_request`; among one's own `receipts_by_org_request` |
 //! | a whole node id | `receipts_by_node` |
 //! | a whole model id | `receipts_by_model` |
 //! | the hash of a receipt's entry, or how it begins | `receipts_by_hash` |
@@ -15,10 +15,10 @@ use crate::scope::Scope;
 use crate::statement::{Statement, after_prefix};
 use dgon_protocol::id::{NodeId, RequestId};
 
-/// Receipts that the beginning of an id is looked for among, the last ones in the order of ids: whoever they belong to,
-/// because the index does not know. Beyond it a sum says that it is not complete.
-const PREFIX_REACH: i64 = 10_000;
-/// Receipts that the beginning of a hash leads to at most.
+/// Receipts in the scope that the beginning of an id leads to at most, the last ones in the order of ids. Where there are
+/// more a sum says that it is not complete.
+const PREFIX_MATCHES: i64 = 1_000;
+/// Receipts in the scope that the beginning of a hash leads to at most.
 const HASH_MATCHES: i64 = 1_000;
 /// Hex digits that are taken for the beginning of a hash.
 const HEX_LEAST: usize = 8;
@@ -62,15 +62,9 @@ impl Meaning {
                     .text(request_id.as_str());
             }
             Self::Prefix(prefix) => {
-                statement
-                    .sql(" AND r.id IN (SELECT p.id FROM (SELECT id, org_id FROM receipts WHERE ");
-                push_prefix(statement, prefix);
-                statement
-                    .sql(" LIMIT ")
-                    .int(PREFIX_REACH)
-                    .sql(") AS p WHERE TRUE");
-                scope.push(statement, " AND p.org_id = ");
-                statement.sql(")");
+                statement.sql(" AND r.id IN (SELECT id FROM receipts WHERE ");
+                push_prefix(statement, scope, prefix);
+                statement.sql(" LIMIT ").int(PREFIX_MATCHES).sql(")");
             }
             Self::Node(node_id) => {
                 statement.sql(" AND r.node_id = ").text(node_id.as_str());
@@ -89,31 +83,31 @@ impl Meaning {
                     .sql(" AND entry_hash >= ")
                     .bytes(least.to_vec())
                     .sql(" AND entry_hash <= ")
-                    .bytes(greatest.to_vec())
-                    .sql(" LIMIT ")
-                    .int(HASH_MATCHES)
-                    .sql(")");
+                    .bytes(greatest.to_vec());
+                scope.push(statement, " AND org_id = ");
+                statement.sql(" LIMIT ").int(HASH_MATCHES).sql(")");
             }
         }
     }
 }
 
-/// Appends that a request id begins so, the last ids first.
-fn push_prefix(statement: &mut Statement, prefix: &str) {
+/// Appends that a request id in the scope begins so, the last ids first.
+fn push_prefix(statement: &mut Statement, scope: &Scope, prefix: &str) {
     statement.sql("request_id >= ").text(prefix);
     if let Some(end) = after_prefix(prefix) {
         statement.sql(" AND request_id < ").text(end);
     }
+    scope.push(statement, " AND org_id = ");
     statement.sql(" ORDER BY request_id DESC");
 }
 
-/// Finds a receipt that begins as the text says and lies beyond those that are looked at; `None` where the text is no
-/// beginning of an id.
-pub(crate) fn prefix_reach(text: &str) -> Option<Statement> {
+/// Finds a receipt in the scope that begins as the text says and lies beyond those that a search leads to; `None` where the
+/// text is no beginning of an id.
+pub(crate) fn beyond_matches(scope: &Scope, text: &str) -> Option<Statement> {
     RequestId::is_valid(text).then(|| {
         let mut statement = Statement::new("SELECT id FROM receipts WHERE ");
-        push_prefix(&mut statement, text);
-        statement.sql(" LIMIT 1 OFFSET ").int(PREFIX_REACH);
+        push_prefix(&mut statement, scope, text);
+        statement.sql(" LIMIT 1 OFFSET ").int(PREFIX_MATCHES);
         statement
     })
 }
