@@ -46,18 +46,44 @@ pub struct FormerKey {
 
 /// Opened HMAC secrets, so that a request costs no query and no decryption. Bounded by the enrolled nodes.
 #[derive(Debug, Default)]
-pub struct Secrets(Mutex<HashMap<NodeId, Arc<Secret>>>);
+pub struct Secrets(Mutex<Opened>);
+
+#[derive(Debug, Default)]
+struct Opened {
+    secrets: HashMap<NodeId, Arc<Secret>>,
+    /// Goes up whenever one is forgotten: what was read before that may be the one.
+    generation: u64,
+}
 
 type Secret = Zeroizing<Vec<u8>>;
 
 impl Secrets {
-    fn lock(&self) -> MutexGuard<'_, HashMap<NodeId, Arc<Secret>>> {
+    fn lock(&self) -> MutexGuard<'_, Opened> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The secret, or the generation to keep it with once it was read.
+    fn get(&self, node_id: &NodeId) -> Result<Arc<Secret>, u64> {
+        let opened = self.lock();
+        match opened.secrets.get(node_id) {
+            Some(secret) => Ok(Arc::clone(secret)),
+            None => Err(opened.generation),
+        }
+    }
+
+    /// Keeps what was read, unless one was forgotten since.
+    fn keep(&self, generation: u64, node_id: &NodeId, secret: &Arc<Secret>) {
+        let mut opened = self.lock();
+        if opened.generation == generation {
+            opened.secrets.insert(node_id.clone(), Arc::clone(secret));
+        }
     }
 
     /// A node is gone or has a new secret.
     pub fn forget(&self, node_id: &NodeId) {
-        self.lock().remove(node_id);
+        let mut opened = self.lock();
+        opened.secrets.remove(node_id);
+        opened.generation += 1;
     }
 }
 
@@ -67,9 +93,10 @@ impl App {
     /// # Errors
     /// [`StoreError`]. A secret that does not open is logged and reads as `None`.
     pub async fn node_secret(&self, node_id: &NodeId) -> Result<Option<Arc<Secret>>, StoreError> {
-        if let Some(secret) = self.secrets.lock().get(node_id) {
-            return Ok(Some(Arc::clone(secret)));
-        }
+        let generation = match self.secrets.get(node_id) {
+            Ok(secret) => return Ok(Some(secret)),
+            Err(generation) => generation,
+        };
         let Some(sealed) = self
             .store
             .node_secret(System::of_the_server(), node_id)
@@ -80,9 +107,7 @@ impl App {
         match self.master_key.open(node_id.as_str(), &sealed) {
             Ok(secret) => {
                 let secret = Arc::new(Zeroizing::new(secret));
-                self.secrets
-                    .lock()
-                    .insert(node_id.clone(), Arc::clone(&secret));
+                self.secrets.keep(generation, node_id, &secret);
                 Ok(Some(secret))
             }
             Err(error) => {
@@ -132,5 +157,22 @@ impl App {
             head_seq: key.head.seq,
             session_id,
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_that_was_read_before_one_was_forgotten_is_not_kept() {
+        let (secrets, node_id) = (Secrets::default(), NodeId::parse("n").expect("id"));
+        let secret = Arc::new(Zeroizing::new(vec![7]));
+        let generation = secrets.get(&node_id).expect_err("none yet");
+        secrets.forget(&node_id);
+        secrets.keep(generation, &node_id, &secret);
+        let generation = secrets.get(&node_id).expect_err("the old one");
+        secrets.keep(generation, &node_id, &secret);
+        assert!(secrets.get(&node_id).is_ok());
     }
 }

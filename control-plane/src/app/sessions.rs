@@ -188,6 +188,10 @@ impl App {
         self.sessions.open(node_id, handle, || {
             self.presence.connect(node_id, session_id, at, report);
         });
+        // Whoever retires a node takes its life away and then ends its session: one of the two sees the other.
+        if self.lifecycles.get(node_id).is_none() {
+            self.sessions.end(node_id, SessionEnd::Retired);
+        }
         self.session_changed(node_id);
     }
 
@@ -205,5 +209,26 @@ impl App {
             node_id: node_id.clone(),
         });
         self.attention.look_at(node_id);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use super::*;
+    use crate::app::{Clock, MasterKey, Settings};
+    use dgon_control_plane_store::Store;
+
+    #[tokio::test]
+    async fn a_node_that_was_retired_while_it_proved_itself_is_told_to_go() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let url = format!("sqlite:{}", dir.path().join("dgon.db").display());
+        let store = Store::open(&url).await.expect("open");
+        let key = MasterKey::from_bytes([7; 32]);
+        let app = App::new(store, Settings::default(), key, Clock::system());
+        let (handle, queues) = SessionHandle::new("s".to_owned());
+        let node_id = NodeId::parse("gone").expect("id");
+        app.session_opened(&node_id, handle, Report::default());
+        assert_eq!(*queues.ended.borrow(), Some(SessionEnd::Retired));
     }
 }

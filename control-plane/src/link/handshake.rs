@@ -5,14 +5,14 @@
 //! is the server's choice, so an impostor could otherwise play a recorded challenge and its welcome again.
 
 use super::wire::{End, Reader, Writer};
-use crate::app::{App, NodeSession};
+use crate::app::{App, NodeSession, SessionEnd};
 use crate::presence::{AgentInfo, Report};
 use dgon_control_plane_store::System;
 use dgon_protocol::auth;
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::{
-    Challenge, Hello, Incoming, Inventory, LinkLimits, NodeStatus, SealedWelcome, ToAgent,
-    ToControlPlane, Welcome,
+    Challenge, Hello, Incoming, Inventory, LinkLimits, SealedWelcome, ToAgent, ToControlPlane,
+    Welcome,
 };
 use dgon_protocol::id::NodeId;
 use dgon_protocol::key::hex;
@@ -151,14 +151,11 @@ pub(super) async fn welcome(
     node_id: &NodeId,
     welcome: SealedWelcome,
 ) -> Result<(), End> {
+    let Some(life) = app.lifecycles.get(node_id) else {
+        return Err(End::from(SessionEnd::Retired));
+    };
     writer.send(&ToAgent::Welcome(welcome)).await?;
-    let status = app.lifecycles.get(node_id).map(|life| life.status());
-    writer
-        .send(&ToAgent::Status(status.unwrap_or(NodeStatus {
-            status: dgon_protocol::frame::LifecycleStatus::Pending,
-            reason: "enrolled".into(),
-        })))
-        .await
+    writer.send(&ToAgent::Status(life.status())).await
 }
 
 /// The welcome, with the proof that we know the node's secret.
