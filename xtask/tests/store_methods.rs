@@ -25,8 +25,8 @@ const NOBODY: [(&str, &str); 6] = [
 ];
 
 /// Where the server may ask for itself, and why nobody's request gets there unchecked. Handlers (`http`) and what browsers
-/// hear (`live`) are not among them: they ask with the scope of who asks.
-const OF_THE_SERVER: [(&str, &str); 7] = [
+/// hear (`live`) are not among them, nor are `app/queries`, which answer people: they ask with the scope of who asks.
+const OF_THE_SERVER: [(&str, &str); 12] = [
     ("tasks/", "what the server does by its clock"),
     ("ingest/", "receipts, after their signature was judged"),
     ("link/", "sessions of nodes, after the handshake"),
@@ -34,10 +34,15 @@ const OF_THE_SERVER: [(&str, &str); 7] = [
         "cmd/",
         "the command line, for who may read the data directory",
     ),
+    ("app/enrolment.rs", "nodes, whose token or key was judged"),
     (
-        "app/",
-        "the server's own state, and nodes that proved who they are",
+        "app/lifecycle.rs",
+        "what the server itself decides of nodes",
     ),
+    ("app/mod.rs", "what is loaded at the start"),
+    ("app/nodes.rs", "nodes that prove who they are"),
+    ("app/readiness.rs", "whether the database can be written"),
+    ("app/windows.rs", "the last day of each node"),
     (
         "accounts/",
         "sign-in, where nobody is known yet, and an admin's scope",

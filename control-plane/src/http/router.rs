@@ -25,7 +25,7 @@ pub fn router(state: &HttpState) -> Router {
     let app = Arc::clone(&state.app);
     let shared = node::routes().merge(crate::link::routes()).with_state(app);
     Router::new()
-        .merge(account::routes())
+        .merge(account::routes(state))
         .merge(query::routes(state))
         .merge(admin::routes())
         .merge(downloads::routes())

@@ -6,6 +6,7 @@
 pub mod database_lock;
 mod heartbeats;
 mod lifecycle;
+mod log;
 mod retention;
 mod windows;
 
@@ -39,6 +40,10 @@ pub fn spawn(app: &Arc<App>, stop: &CancellationToken) -> TaskTracker {
     start(
         "retention",
         Box::pin(retention::run(Arc::clone(app), stop.clone())),
+    );
+    start(
+        "write-ahead log",
+        Box::pin(log::run(Arc::clone(app), stop.clone())),
     );
     tracker.close();
     tracker

@@ -47,6 +47,8 @@ pub(crate) enum Backend {
         writer: SqlitePool,
         short: SqliteReader,
         pages: SqliteReader,
+        /// See [`ReadLimits::log_bytes`].
+        log_bytes: u64,
     },
     Postgres {
         ingest: PgPool,
@@ -102,6 +104,7 @@ impl Store {
                 writer,
                 short,
                 pages,
+                log_bytes: limits.log_bytes,
             },
         })
     }
@@ -192,6 +195,7 @@ impl Store {
                 writer,
                 short,
                 pages,
+                ..
             } => {
                 pages.close().await;
                 short.close().await;

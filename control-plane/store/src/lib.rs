@@ -33,6 +33,7 @@ pub mod sessions;
 mod statement;
 pub mod summary;
 pub mod users;
+mod write_ahead_log;
 
 pub use db::{Dialect, Store};
 pub use enrolment::{Enrolment, NewNode, UNKNOWN_REGION, WorkingToken};

@@ -15,6 +15,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 /// Steps of SQLite's virtual machine between two looks at the clock: some tens of microseconds.
 const STEPS: i32 = 4_000;
@@ -32,6 +33,8 @@ pub struct ReadLimits {
     pub short_connections: u32,
     /// Connections for pages.
     pub page_connections: u32,
+    /// Bytes of SQLite's write-ahead log from which on pages are held back until it is empty again.
+    pub log_bytes: u64,
 }
 
 impl Default for ReadLimits {
@@ -41,6 +44,7 @@ impl Default for ReadLimits {
             page_within: Duration::from_secs(5),
             short_connections: 4,
             page_connections: 4,
+            log_bytes: 256 * 1024 * 1024,
         }
     }
 }
@@ -50,6 +54,8 @@ impl Default for ReadLimits {
 pub(crate) struct SqliteReader {
     pool: SqlitePool,
     within: Duration,
+    /// Held by every reading that runs; see [`SqliteReader::pause`].
+    running: Arc<RwLock<()>>,
 }
 
 impl SqliteReader {
@@ -60,11 +66,21 @@ impl SqliteReader {
             .acquire_timeout(within)
             .test_before_acquire(false)
             .connect_lazy_with(options.read_only(true));
-        Self { pool, within }
+        Self {
+            pool,
+            within,
+            running: Arc::default(),
+        }
+    }
+
+    /// Waits until no reading runs, and lets none begin until this is dropped.
+    pub(crate) async fn pause(&self) -> OwnedRwLockWriteGuard<()> {
+        Arc::clone(&self.running).write_owned().await
     }
 
     /// A connection whose statements are interrupted when the time of the reading is over or when it is dropped.
     pub(crate) async fn begin(&self) -> Result<Reading<Sqlite>, StoreError> {
+        let running = Arc::clone(&self.running).read_owned().await;
         let mut connection = self.pool.acquire().await.map_err(StoreError::connection)?;
         let abandoned = Arc::new(AtomicBool::new(false));
         let (is_abandoned, deadline) = (Arc::clone(&abandoned), Instant::now() + self.within);
@@ -79,6 +95,7 @@ impl SqliteReader {
             connection,
             abandoned: Some(abandoned),
             is_over: false,
+            _running: Some(running),
         })
     }
 
@@ -104,6 +121,7 @@ impl PostgresReader {
             connection,
             abandoned: None,
             is_over: false,
+            _running: None,
         })
     }
 
@@ -149,6 +167,7 @@ pub(crate) struct Reading<DB: Database> {
     /// Tells the statement that runs; absent where the connection is closed instead.
     abandoned: Option<Arc<AtomicBool>>,
     is_over: bool,
+    _running: Option<OwnedRwLockReadGuard<()>>,
 }
 
 impl<DB: Database> Reading<DB> {

@@ -6,11 +6,17 @@ pub mod sign_in;
 pub mod tokens;
 
 use super::state::HttpState;
+use super::turns;
 use axum::Router;
+use axum::middleware;
 use axum::routing::{delete, get, post, put};
 
 /// The routes of this module, with full paths.
-pub fn routes() -> Router<HttpState> {
+pub fn routes(state: &HttpState) -> Router<HttpState> {
+    // The list reads pages: of each token the nodes that it enrolled.
+    let tokens = get(tokens::enrolment_token_list)
+        .post(tokens::enrolment_token_create)
+        .layer(middleware::from_fn_with_state(state.clone(), turns::layer));
     Router::new()
         .route("/api/v1/auth/state", get(sign_in::auth_state))
         .route("/api/v1/auth/setup", post(sign_in::auth_setup))
@@ -21,10 +27,7 @@ pub fn routes() -> Router<HttpState> {
         .route("/api/v1/users/me", get(me::user_me))
         .route("/api/v1/flags", get(flags::flag_list))
         .route("/api/v1/flags/{name}", put(flags::flag_set))
-        .route(
-            "/api/v1/enrolment-tokens",
-            get(tokens::enrolment_token_list).post(tokens::enrolment_token_create),
-        )
+        .route("/api/v1/enrolment-tokens", tokens)
         .route(
             "/api/v1/enrolment-tokens/{id}",
             delete(tokens::enrolment_token_revoke),

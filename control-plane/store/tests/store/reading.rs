@@ -131,3 +131,55 @@ async fn pages_without_end_hold_no_other_reading_and_no_writer_up() {
     })
     .await;
 }
+
+/// Bytes of the write-ahead log from which on it is emptied, in the test below.
+const LOG_BYTES: u64 = 256 * 1024;
+
+async fn write(store: &Store, at_ms: i64) {
+    let audit = AuditEntry {
+        at_ms,
+        detail: Some("x".repeat(64 * 1024)),
+        ..AuditEntry::default()
+    };
+    // Far less than the 15 s that a writer waits for another.
+    let written = store.audit_write(SYSTEM, &audit);
+    let written = tokio::time::timeout(Duration::from_secs(5), written).await;
+    written.expect("no wait").expect("write");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_of_sqlite_is_emptied_when_pages_have_ended_and_writers_wait_for_none_of_it() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let limits = ReadLimits {
+        page_within: FOR_EVER,
+        log_bytes: LOG_BYTES,
+        ..ReadLimits::default()
+    };
+    let url = format!("sqlite:{}", dir.path().join("test.db").display());
+    let store = limits.open(&url).await.expect("open");
+    store.migrate().await.expect("migrate");
+    let token = token(&store, "t", 1).await;
+    enrol(&store, &token, "n", 1).await;
+    store.inspect().execute(ENDLESS).await.expect("view");
+    let page = tokio::spawn({
+        let store = store.clone();
+        async move { endless(&store).await.map(drop) }
+    });
+    let moment = Duration::from_millis(300);
+    for at_ms in 0..20 {
+        write(&store, at_ms).await;
+    }
+    assert!(store.log_bytes(SYSTEM) > LOG_BYTES);
+    let mut emptied = Box::pin(store.empty_log(SYSTEM));
+    let waits = tokio::time::timeout(moment, &mut emptied).await;
+    assert!(waits.is_err(), "a page runs: {waits:?}");
+    let held_back = tokio::time::timeout(moment, nodes(&store, None)).await;
+    assert!(held_back.is_err(), "pages wait: {held_back:?}");
+    write(&store, 20).await;
+    assert_eq!(soon(store.user_count(SYSTEM)).await.expect("short"), 0);
+    page.abort();
+    assert!(soon(emptied).await.expect("checkpoint"));
+    assert!(store.log_bytes(SYSTEM) <= LOG_BYTES);
+    assert_eq!(soon(nodes(&store, None)).await.expect("nodes").len(), 1);
+    store.close().await;
+}

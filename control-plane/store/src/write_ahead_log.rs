@@ -1,0 +1,49 @@
+//! Keeping SQLite's write-ahead log from growing for ever.
+//!
+//! SQLite starts its log anew at a moment when nobody reads from it. Readings of pages that overlap leave no such moment,
+//! however short each is, and then the log grows with every write. So when it has grown beyond a size, pages are held back
+//! for as long as those that run take, and the log is emptied. Short readings and writers go on.
+
+use crate::db::Backend;
+use crate::{Store, StoreError, System};
+
+const OP: &str = "store.empty_log";
+
+impl Store {
+    /// Size of SQLite's write-ahead log, bytes; 0 on PostgreSQL, which looks after its own.
+    pub fn log_bytes(&self, _by: System) -> u64 {
+        let Backend::Sqlite { writer, .. } = &self.backend else {
+            return 0;
+        };
+        let options = writer.connect_options();
+        let mut path = options.get_filename().as_os_str().to_owned();
+        path.push("-wal");
+        // Before the first write there is none.
+        std::fs::metadata(path).map_or(0, |file| file.len())
+    }
+
+    /// Empties the write-ahead log, if it is too large. False where it could not be emptied now: it is tried again.
+    ///
+    /// # Errors
+    /// [`StoreError`] of the statement.
+    pub async fn empty_log(&self, by: System) -> Result<bool, StoreError> {
+        let Backend::Sqlite {
+            writer,
+            pages,
+            log_bytes,
+            ..
+        } = &self.backend
+        else {
+            return Ok(true);
+        };
+        if self.log_bytes(by) <= *log_bytes {
+            return Ok(true);
+        }
+        let _no_pages = pages.pause().await;
+        let (busy, _, _): (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)")
+            .fetch_one(writer)
+            .await
+            .map_err(StoreError::query(OP))?;
+        Ok(busy == 0)
+    }
+}
