@@ -14,7 +14,7 @@ use dgon_protocol::frame::ToControlPlane;
 use dgon_protocol::id::NodeId;
 use reqwest::{Method, RequestBuilder, StatusCode, header};
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 const OTHER_ORG: &str = "others";
 /// Of the organisation A: the node that everybody is after.
@@ -53,7 +53,6 @@ impl Caller {
         Self::Admin,
         Self::OwnNode,
     ];
-    pub(super) const FIRST_OF_THE_OWNERS: Self = Self::OwnOperator;
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -71,6 +70,11 @@ impl Caller {
 
     pub(super) fn email(self) -> String {
         format!("{}@example.org", self.name().replace(' ', "."))
+    }
+
+    /// Whether nothing of A's is theirs to change.
+    pub(super) fn owns_nothing(self) -> bool {
+        !matches!(self, Self::OwnOperator | Self::Admin | Self::OwnNode)
     }
 
     pub(super) fn may_revoke(self) -> bool {
@@ -232,8 +236,8 @@ impl World {
     }
 
     /// A's objects as an admin sees them, and what no answer shows of them.
-    pub(super) async fn look(&self) -> Value {
-        let mut seen = serde_json::Map::new();
+    pub(super) async fn look(&self) -> BTreeMap<String, Value> {
+        let mut seen = BTreeMap::new();
         for path in [
             format!("nodes/{NODE}"),
             format!("nodes/{NODE}/keys"),
@@ -249,17 +253,21 @@ impl World {
         let tokens = tokens["items"].as_array().expect("tokens").iter();
         let of_a = tokens.filter(|token| token["label"] == "label-of-a");
         seen.insert("tokens".to_owned(), of_a.cloned().collect());
-        // The session of A's operator goes on.
-        let me = self.read(Caller::OwnOperator, "users/me").await;
-        seen.insert("operator".to_owned(), me);
+        for caller in [Caller::OwnOperator, Caller::Admin] {
+            let me = self.request(Method::GET, "/api/v1/users/me");
+            let me = self.signed_in(me, &self.sessions[&caller]).send().await;
+            let status = me.expect("an answer").status().as_u16();
+            seen.insert(format!("session of {}", caller.name()), json!(status));
+        }
         let hidden = self.console.app.store.inspect();
         for agent in [OWN, SPARE, SPARE_KEY] {
             let node_id: &NodeId = &self.network.agents[agent].0.node_id;
             let orders = hidden.order_states(node_id).await.expect("orders");
             let evidence = hidden.evidence_count(node_id).await.expect("evidence");
-            seen.insert(format!("hidden of {node_id}"), json!([orders, evidence]));
+            seen.insert(format!("orders of {node_id}"), json!(orders));
+            seen.insert(format!("evidence against {node_id}"), json!(evidence));
         }
-        Value::Object(seen)
+        seen
     }
 
     async fn read(&self, caller: Caller, path: &str) -> Value {
