@@ -86,7 +86,11 @@ impl Server {
 
     /// The console of an app that runs already.
     pub(crate) async fn over(app: Arc<App>) -> Self {
-        let state = HttpState::new(Arc::clone(&app), HttpSettings::default());
+        Self::over_with(app, HttpSettings::default()).await
+    }
+
+    pub(crate) async fn over_with(app: Arc<App>, settings: HttpSettings) -> Self {
+        let state = HttpState::new(Arc::clone(&app), settings);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let address = listener.local_addr().expect("address").to_string();
         let stop = CancellationToken::new();

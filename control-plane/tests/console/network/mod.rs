@@ -1,6 +1,7 @@
 //! A network of agents over real links, and what the console says of it. No row here was written by a test: each figure
 //! is proven from what an agent sent.
 
+mod access;
 mod figures;
 mod nodes;
 mod receipts;

@@ -1,0 +1,144 @@
+//! Who sees and changes what: every route of the document, and the addresses beside it, called by everybody there is,
+//! over a network where one organisation has something to lose. `tests/golden/access.txt` says what each is answered.
+//!
+//! | to add | where |
+//! |---|---|
+//! | a route | `table`: what fills its path and its body; then write the golden list anew and read the difference |
+//! | a caller | `world::Caller`: strangers before those who may change what is there |
+//! | a kind of object | `world`: make it before the sweep, and look at it in `World::look`; `seen`: what of it is private |
+
+mod seen;
+mod table;
+mod world;
+
+use super::on_both;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use table::{Route, routes};
+use world::{Caller, World};
+
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/access.txt");
+const WRITE: &str =
+    "DGON_GOLDEN=write cargo nextest run -p dgon-control-plane --test console access";
+
+const HEAD: &str = "\
+# Who is answered what. A line is a route, then each caller with the status and what of organisation A is in the answer:
+# whole     with what is private to A, such as a receipt, a token, the version of its agent
+# trimmed   A's node by its name alone, or what everybody may know of it
+# N items   of a page or of a sum; a page of trimmed rows says so
+# -         nothing
+# Callers: anonymous has both public flags on, for everybody else they are off; shut is nobody known. Viewer, consumer,
+# own operator and admin belong to A, other operator and other node to B.
+";
+
+/// What the calls came to.
+struct Found {
+    /// What each caller was answered, for each route.
+    answers: Vec<Vec<(Caller, String)>>,
+    /// What was changed by callers who may change nothing.
+    broken: Vec<String>,
+}
+
+#[tokio::test]
+async fn every_route_answers_each_caller_as_agreed() {
+    let routes = routes();
+    let is_writing = std::env::var("DGON_GOLDEN").is_ok_and(|value| value == "write");
+    if !is_writing {
+        assert_listed(&routes);
+    }
+    on_both(|network| async {
+        let found = Box::pin(sweep(network, &routes)).await;
+        let text = HEAD.to_owned() + &lines(&routes, &found.answers);
+        let agreed = if is_writing { text.clone() } else { golden() };
+        assert_as_agreed(&agreed, &text, &found.broken);
+        if is_writing {
+            std::fs::write(GOLDEN, text).expect("write the golden list");
+        }
+    })
+    .await;
+}
+
+/// All calls: first of those who may change nothing of A's, then of those who may.
+async fn sweep(network: super::Network, routes: &[Route]) -> Found {
+    let mut world = World::of(network).await;
+    let mut found = Found {
+        answers: routes.iter().map(|_| Vec::new()).collect(),
+        broken: Vec::new(),
+    };
+    let mut before = world.look().await;
+    for caller in Caller::ALL {
+        world.open_to_all(caller == Caller::Anonymous).await;
+        for (route, of_route) in routes.iter().zip(&mut found.answers) {
+            of_route.push((caller, world.call(caller, route).await));
+        }
+        if caller.owns_nothing() {
+            let after = world.look().await;
+            for (object, now) in &after {
+                if before[object] != *now {
+                    let changed = format!("{} changed {object}: {now}", caller.name());
+                    found.broken.push(changed);
+                }
+            }
+            before = after;
+        }
+    }
+    found
+}
+
+/// One line per route; callers with the same answer stand together.
+fn lines(routes: &[Route], answers: &[Vec<(Caller, String)>]) -> String {
+    let mut text = String::new();
+    for (route, answers) in routes.iter().zip(answers) {
+        let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+        for (caller, answer) in answers {
+            match groups.iter_mut().find(|(same, _)| same == answer) {
+                Some((_, callers)) => callers.push(caller.name()),
+                None => groups.push((answer, vec![caller.name()])),
+            }
+        }
+        write!(text, "{route}").expect("text");
+        for (answer, callers) in groups {
+            write!(text, " | {}: {answer}", callers.join(", ")).expect("text");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn golden() -> String {
+    std::fs::read_to_string(GOLDEN).expect("the golden list")
+}
+
+/// Nothing is called before somebody decided who may.
+fn assert_listed(routes: &[Route]) {
+    let golden = golden();
+    let listed: BTreeSet<&str> = golden
+        .lines()
+        .filter_map(|line| line.split(" | ").next())
+        .collect();
+    let missing: Vec<String> = routes
+        .iter()
+        .map(Route::to_string)
+        .filter(|route| !listed.contains(route.as_str()))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "nobody has said yet who may call {missing:?}. Say in tests/console/network/access/table.rs what its path and \
+         body hold, make what it shows in world.rs, run `{WRITE}`, and read what it wrote to tests/golden/access.txt: \
+         does each caller see what they should?"
+    );
+}
+
+fn assert_as_agreed(agreed: &str, found: &str, broken: &[String]) {
+    let [then, now]: [BTreeSet<&str>; 2] = [agreed, found].map(|text| text.lines().collect());
+    let gone: Vec<&str> = then.difference(&now).copied().collect();
+    let new: Vec<&str> = now.difference(&then).copied().collect();
+    assert!(
+        broken.is_empty() && gone.is_empty() && new.is_empty(),
+        "somebody sees or may do what tests/golden/access.txt does not say.\nchanged by strangers:\n{}\nagreed:\n{}\n\
+         now:\n{}\nWhere the answers are meant: {WRITE}",
+        broken.join("\n"),
+        gone.join("\n"),
+        new.join("\n")
+    );
+}

@@ -1,0 +1,378 @@
+//! What there is to see and to lose: organisation A with nodes, receipts, tokens and people, organisation B beside it,
+//! and everybody who calls.
+
+use super::seen::{NODE, Private, TOKENS};
+use super::table::{Ask, PACKAGE, Route, ask};
+use crate::agents::SERVER;
+use crate::network::{Network, OWN_ORG, machine};
+use crate::server::{Server, Who};
+use dgon_control_plane::accounts::{Accounts, Email, PasswordHasher, Role};
+use dgon_control_plane::http::HttpSettings;
+use dgon_control_plane_store::audit::AuditEntry;
+use dgon_control_plane_store::users::User;
+use dgon_protocol::frame::ToControlPlane;
+use dgon_protocol::id::NodeId;
+use reqwest::{Method, RequestBuilder, StatusCode, header};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashMap};
+
+const OTHER_ORG: &str = "others";
+/// Of the organisation A: the node that everybody is after.
+pub(super) const OWN: usize = 0;
+/// Of the organisation B.
+const OTHER: usize = 1;
+/// Of A, to be quarantined and retired.
+pub(super) const SPARE: usize = 2;
+/// Of A, to change its key.
+pub(super) const SPARE_KEY: usize = 3;
+
+/// Who calls, in the order of the sweep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Caller {
+    Anonymous,
+    Shut,
+    Viewer,
+    Consumer,
+    OtherOperator,
+    OtherNode,
+    OwnOperator,
+    Admin,
+    OwnNode,
+}
+
+impl Caller {
+    /// Strangers to A first.
+    pub(super) const ALL: [Self; 9] = [
+        Self::Anonymous,
+        Self::Shut,
+        Self::Viewer,
+        Self::Consumer,
+        Self::OtherOperator,
+        Self::OtherNode,
+        Self::OwnOperator,
+        Self::Admin,
+        Self::OwnNode,
+    ];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Anonymous => "anonymous",
+            Self::Shut => "shut",
+            Self::Viewer => "viewer",
+            Self::Consumer => "consumer",
+            Self::OtherOperator => "other operator",
+            Self::OtherNode => "other node",
+            Self::OwnOperator => "own operator",
+            Self::Admin => "admin",
+            Self::OwnNode => "own node",
+        }
+    }
+
+    pub(super) fn email(self) -> String {
+        format!("{}@example.org", self.name().replace(' ', "."))
+    }
+
+    /// Whether nothing of A's is theirs to change.
+    pub(super) fn owns_nothing(self) -> bool {
+        !matches!(self, Self::OwnOperator | Self::Admin | Self::OwnNode)
+    }
+
+    pub(super) fn may_revoke(self) -> bool {
+        matches!(self, Self::OwnOperator | Self::Admin)
+    }
+
+    /// Role and organisation of a person.
+    fn person(self) -> Option<(Role, &'static str)> {
+        match self {
+            Self::Viewer => Some((Role::Viewer, OWN_ORG)),
+            Self::Consumer => Some((Role::Consumer, OWN_ORG)),
+            Self::OtherOperator => Some((Role::Operator, OTHER_ORG)),
+            Self::OwnOperator => Some((Role::Operator, OWN_ORG)),
+            Self::Admin => Some((Role::Admin, OWN_ORG)),
+            Self::Anonymous | Self::Shut | Self::OtherNode | Self::OwnNode => None,
+        }
+    }
+
+    fn node(self) -> Option<usize> {
+        match self {
+            Self::OtherNode => Some(OTHER),
+            Self::OwnNode => Some(OWN),
+            _ => None,
+        }
+    }
+}
+
+/// A person who is signed in.
+#[derive(Debug, Clone)]
+struct Session {
+    cookie: String,
+    csrf: String,
+}
+
+/// The network, and what is A's in it.
+pub(super) struct World {
+    console: Server,
+    accounts: Accounts,
+    http: reqwest::Client,
+    sessions: HashMap<Caller, Session>,
+    private: Private,
+    /// A receipt of A's node.
+    pub(super) request_id: String,
+    /// A token that A's operator made.
+    pub(super) token: String,
+    /// More of them, for those who may revoke one.
+    pub(super) spare_tokens: Vec<String>,
+    pub(super) network: Network,
+    _downloads: tempfile::TempDir,
+}
+
+impl World {
+    pub(super) async fn of(mut network: Network) -> Self {
+        nodes(&mut network).await;
+        let downloads = tempfile::tempdir().expect("folder");
+        std::fs::write(downloads.path().join(PACKAGE), "a package").expect("package");
+        let settings = HttpSettings {
+            sign_ins_per_minute: 10_000,
+            downloads_dir: Some(downloads.path().to_owned()),
+            ..HttpSettings::default()
+        };
+        let app = std::sync::Arc::clone(&network.server.app);
+        let mut world = Self {
+            accounts: Accounts::new(&app, PasswordHasher::default()),
+            console: Server::over_with(app, settings).await,
+            http: network.server.http.clone(),
+            sessions: HashMap::new(),
+            private: Private(Vec::new()),
+            request_id: network.sent[1].draft.request_id.to_string(),
+            token: String::new(),
+            spare_tokens: Vec::new(),
+            network,
+            _downloads: downloads,
+        };
+        for caller in Caller::ALL {
+            world.make_person(caller).await;
+        }
+        world.token = world.make_token().await;
+        world.spare_tokens = vec![world.make_token().await, world.make_token().await];
+        world.private = world.private();
+        let who = Who(Some(world.sessions[&Caller::Admin].cookie.clone()));
+        let told = |node: &Value| {
+            node["gpu_details"][0]["uuid"] == "GPU-of-a" && node["requests_24h"] == 3
+        };
+        let path = format!("/nodes/{NODE}");
+        world.network.until(&who, &path, told).await;
+        world
+    }
+
+    fn private(&self) -> Private {
+        let receipts = self.network.sent.iter();
+        let of_a = receipts.filter(|sent| sent.draft.node_id.as_str() == NODE);
+        let mut all: Vec<String> = of_a.map(|sent| sent.draft.request_id.to_string()).collect();
+        all.extend(["GPU-of-a", "cpu-of-a", "label-of-a"].map(str::to_owned));
+        all.push(Caller::OwnOperator.email());
+        Private(all)
+    }
+
+    async fn make_person(&mut self, caller: Caller) {
+        let Some((role, org_id)) = caller.person() else {
+            return;
+        };
+        let user = User {
+            user_id: format!("u_{}", caller.name().replace(' ', "_")),
+            email: caller.email(),
+            password_hash: None,
+            roles: vec![role.as_str().to_owned()],
+            org_id: org_id.to_owned(),
+            created_at_ms: 1,
+            disabled_at_ms: None,
+        };
+        let (store, audit) = (&self.console.app.store, AuditEntry::default());
+        let made = store.user_create(SERVER, &user, &audit).await;
+        made.expect("user");
+        let session = self.sign_in(caller).await;
+        self.sessions.insert(caller, session);
+    }
+
+    async fn sign_in(&self, caller: Caller) -> Session {
+        let email = Email::parse(&caller.email()).expect("email");
+        let link = self
+            .accounts
+            .sign_in_link(Some(&email))
+            .await
+            .expect("link");
+        let request = self.request(Method::POST, "/api/v1/auth/redeem");
+        let request = request.json(&json!({ "token": link.token() }));
+        let response = request.send().await.expect("an answer");
+        assert_eq!(response.status(), StatusCode::OK);
+        let cookies: Vec<String> = response
+            .headers()
+            .get_all(header::SET_COOKIE)
+            .iter()
+            .filter_map(|value| Some(value.to_str().ok()?.split(';').next()?.to_owned()))
+            .collect();
+        let me: Value = response.json().await.expect("a person");
+        Session {
+            cookie: cookies.join("; "),
+            csrf: me["csrf_token"].as_str().expect("a token").to_owned(),
+        }
+    }
+
+    /// A token of A's operator, made as the console makes it.
+    async fn make_token(&self) -> String {
+        let request = self.request(Method::POST, "/api/v1/enrolment-tokens");
+        let request = self.signed_in(request, &self.sessions[&Caller::OwnOperator]);
+        let request = request.json(&json!({ "label": "label-of-a" }));
+        let made: Value = expect_ok(request).await;
+        made["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// What anybody may see: the overview and each receipt by its id, or nothing.
+    pub(super) async fn open_to_all(&self, open: bool) {
+        for flag in ["allow_anonymous_overview", "public_receipts"] {
+            let request = self.request(Method::PUT, &format!("/api/v1/flags/{flag}"));
+            let request = self.signed_in(request, &self.sessions[&Caller::Admin]);
+            expect_ok(request.json(&json!({ "enabled": open }))).await;
+        }
+    }
+
+    /// A's objects as an admin sees them, and what no answer shows of them.
+    pub(super) async fn look(&self) -> BTreeMap<String, Value> {
+        let mut seen = BTreeMap::new();
+        for path in [
+            format!("nodes/{NODE}"),
+            format!("nodes/{NODE}/keys"),
+            format!("nodes/{NODE}-2"),
+            format!("nodes/{NODE}-3"),
+            format!("receipts?node_id={NODE}"),
+            format!("receipts/{}", self.request_id),
+        ] {
+            let shown = self.read(Caller::Admin, &path).await;
+            seen.insert(path, shown);
+        }
+        let tokens = self.read(Caller::Admin, "enrolment-tokens").await;
+        let tokens = tokens["items"].as_array().expect("tokens").iter();
+        let of_a = tokens.filter(|token| token["label"] == "label-of-a");
+        seen.insert("tokens".to_owned(), of_a.cloned().collect());
+        for caller in [Caller::OwnOperator, Caller::Admin] {
+            let me = self.request(Method::GET, "/api/v1/users/me");
+            let me = self.signed_in(me, &self.sessions[&caller]).send().await;
+            let status = me.expect("an answer").status().as_u16();
+            seen.insert(format!("session of {}", caller.name()), json!(status));
+        }
+        let hidden = self.console.app.store.inspect();
+        for agent in [OWN, SPARE, SPARE_KEY] {
+            let node_id: &NodeId = &self.network.agents[agent].0.node_id;
+            let orders = hidden.order_states(node_id).await.expect("orders");
+            let evidence = hidden.evidence_count(node_id).await.expect("evidence");
+            seen.insert(format!("orders of {node_id}"), json!(orders));
+            seen.insert(format!("evidence against {node_id}"), json!(evidence));
+        }
+        seen
+    }
+
+    async fn read(&self, caller: Caller, path: &str) -> Value {
+        let request = self.request(Method::GET, &format!("/api/v1/{path}"));
+        expect_ok(self.signed_in(request, &self.sessions[&caller])).await
+    }
+
+    /// Status, and what of A's is in the answer.
+    pub(super) async fn call(&mut self, caller: Caller, route: &Route) -> String {
+        let ask = ask(self, caller, route);
+        let method = Method::from_bytes(route.method.as_bytes()).expect("a method");
+        let mut request = self.request(method, &ask.address);
+        if caller.person().is_some() {
+            let session = match ask.signs_in_anew {
+                true => self.sign_in(caller).await,
+                false => self.sessions[&caller].clone(),
+            };
+            request = self.signed_in(request, &session);
+        }
+        if let Some(node) = caller.node() {
+            request = self.as_node(request, ask.node.unwrap_or(node), &route.method, &ask);
+        }
+        if let Some(protocol) = ask.upgrade {
+            request = upgrading(request, protocol);
+        }
+        if !ask.body.is_empty() {
+            let json = request.header(header::CONTENT_TYPE, "application/json");
+            request = json.body(ask.body);
+        }
+        let response = request.send().await.expect("an answer");
+        let status = response.status();
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            return format!("{} -", status.as_u16());
+        }
+        let text = response.text().await.expect("a body");
+        assert!(!status.is_server_error(), "{route}: {status} {text}");
+        format!("{} {}", status.as_u16(), self.private.seen_in(&text))
+    }
+
+    fn request(&self, method: Method, address: &str) -> RequestBuilder {
+        let url = format!("http://{}{address}", self.console.address);
+        let request = self.http.request(method, url);
+        request.header("sec-fetch-site", "same-origin")
+    }
+
+    fn signed_in(&self, request: RequestBuilder, session: &Session) -> RequestBuilder {
+        request
+            .header(header::COOKIE, &session.cookie)
+            .header("x-csrf-token", &session.csrf)
+    }
+
+    fn as_node(
+        &self,
+        mut request: RequestBuilder,
+        node: usize,
+        method: &str,
+        ask: &Ask,
+    ) -> RequestBuilder {
+        let agent = &self.network.agents[node].0;
+        let headers = agent.headers(method, &ask.address, &ask.body);
+        for (name, value) in headers.expect("headers") {
+            request = request.header(name, value);
+        }
+        request
+    }
+}
+
+/// One node of each organisation that served, and two of A's for what cannot be undone.
+async fn nodes(network: &mut Network) {
+    for (name, org_id) in [
+        (NODE, OWN_ORG),
+        ("rig-of-b", OTHER_ORG),
+        (&format!("{NODE}-2"), OWN_ORG),
+        (&format!("{NODE}-3"), OWN_ORG),
+    ] {
+        network.join(name, "eu-west", Some(org_id)).await;
+    }
+    for at in [OTHER, OWN] {
+        network.activate(at).await;
+    }
+    let mut inventory = machine();
+    inventory.host.cpu = Some("cpu-of-a".to_owned());
+    inventory.gpus[0].uuid = Some("GPU-of-a".to_owned());
+    network.say(OWN, ToControlPlane::Inventory(inventory)).await;
+    network.send(OTHER, |_| {}).await;
+    for _ in 0..2 {
+        network.send(OWN, |draft| draft.tokens_input = TOKENS).await;
+    }
+}
+
+fn upgrading(request: RequestBuilder, protocol: &str) -> RequestBuilder {
+    let request = request
+        .header(header::CONNECTION, "upgrade")
+        .header(header::UPGRADE, "websocket")
+        .header(header::SEC_WEBSOCKET_VERSION, "13")
+        .header(header::SEC_WEBSOCKET_KEY, "dGhlIHNhbXBsZSBub25jZQ==");
+    if protocol.is_empty() {
+        return request;
+    }
+    request.header(header::SEC_WEBSOCKET_PROTOCOL, protocol)
+}
+
+async fn expect_ok(request: RequestBuilder) -> Value {
+    let response = request.send().await.expect("an answer");
+    let (status, url) = (response.status(), response.url().clone());
+    assert!(status.is_success(), "{url}: {status}");
+    response.json().await.expect("a body")
+}
