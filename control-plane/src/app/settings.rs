@@ -42,6 +42,8 @@ pub struct Settings {
     pub unproved_bodies_kib: u32,
     /// How long such a body waits for room.
     pub body_room_within: Duration,
+    /// Receipts that one sum reads one by one; of more the newest are summed, and the answer says so.
+    pub sum_receipts: usize,
 }
 
 impl Default for Settings {
@@ -64,6 +66,7 @@ impl Default for Settings {
             handshake: dgon_protocol::limits::HANDSHAKE,
             unproved_bodies_kib: 64 * 1024,
             body_room_within: Duration::from_secs(2),
+            sum_receipts: 50_000,
         }
     }
 }
