@@ -7,7 +7,7 @@
 //! asking often.
 
 use super::auth::Acting;
-use super::client_ip::ClientIp;
+use super::client_ip::{ClientIp, is_here};
 use super::error::ApiError;
 use super::ratelimit::RateLimit;
 use super::state::HttpState;
@@ -96,12 +96,6 @@ pub(super) async fn layer(
         }
         _ => next.run(request).await,
     }
-}
-
-/// Whether this machine itself asks.
-fn is_here(client: ClientIp, headers: &HeaderMap) -> bool {
-    let forwarded = ["x-forwarded-for", "forwarded"];
-    client.0.is_loopback() && !forwarded.iter().any(|name| headers.contains_key(*name))
 }
 
 fn is_overview(path: &str) -> bool {

@@ -5,10 +5,11 @@ use crate::app::{App, BodyShare, NoRoom};
 use axum::body::{Body, Bytes, HttpBody as _};
 use dgon_protocol::error::ErrorType;
 use futures_util::StreamExt as _;
+use std::net::IpAddr;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-/// First memory of a body; it doubles as more comes.
+/// First memory of a body; it grows by a quarter as more comes, so that what is held is about what came.
 const FIRST_BYTES: usize = 1024;
 
 /// A body with the room that it holds. Keep both until it is known whose the body is.
@@ -18,17 +19,22 @@ pub(super) struct Held {
     pub(super) share: BodyShare,
 }
 
-/// Reads a body of at most `limit` bytes.
+/// Reads a body of at most `limit` bytes of a caller of this network.
 ///
 /// # Errors
 /// [`ErrorType::TooLarge`], before anything is read where the length was announced; [`ErrorType::Unavailable`] where
 /// others hold all the room; [`ErrorType::InvalidRequest`] for one that broke off or did not come in time.
-pub(super) async fn read(app: &App, body: Body, limit: usize) -> Result<Held, ApiError> {
+pub(super) async fn read(
+    app: &App,
+    network: Option<IpAddr>,
+    body: Body,
+    limit: usize,
+) -> Result<Held, ApiError> {
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > limit {
         return Err(too_large(limit));
     }
-    let mut share = app.guard.bodies.share();
+    let mut share = app.guard.bodies.share(network);
     let mut bytes = Vec::new();
     let mut stream = body.into_data_stream();
     let within = app.settings.body_within;
@@ -43,7 +49,8 @@ pub(super) async fn read(app: &App, body: Body, limit: usize) -> Result<Held, Ap
             return Err(too_large(limit));
         }
         if whole > bytes.capacity() {
-            let capacity = whole.next_power_of_two().clamp(FIRST_BYTES, limit);
+            let grown = bytes.capacity() + bytes.capacity() / 4;
+            let capacity = whole.max(grown).max(FIRST_BYTES).min(limit.max(whole));
             share.cover(capacity).await?;
             bytes.reserve_exact(capacity - bytes.len());
         }

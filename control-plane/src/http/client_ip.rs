@@ -1,10 +1,24 @@
 //! Whom a request comes from. `X-Forwarded-For` counts only when a trusted proxy sends it.
 
+use super::ratelimit::network;
+use http::{Extensions, HeaderMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Address of the caller, for rate limits and the audit log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientIp(pub IpAddr);
+
+/// Whether this machine itself asks: over loopback, forwarded by nobody.
+pub(super) fn is_here(client: ClientIp, headers: &HeaderMap) -> bool {
+    let forwarded = ["x-forwarded-for", "forwarded"];
+    client.0.is_loopback() && !forwarded.iter().any(|name| headers.contains_key(*name))
+}
+
+/// The network of a caller who is not on this machine.
+pub(super) fn outside(extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
+    let client = extensions.get::<ClientIp>().copied()?;
+    (!is_here(client, headers)).then(|| network(client))
+}
 
 /// Addresses of proxies: one address or a block such as `10.0.0.0/8`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

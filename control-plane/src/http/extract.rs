@@ -2,6 +2,7 @@
 
 use super::auth::Acting;
 use super::body;
+use super::client_ip::outside;
 use super::error::ApiError;
 use super::router::BODY_BYTES;
 use super::state::HttpState;
@@ -28,7 +29,8 @@ impl<T: DeserializeOwned> FromRequest<HttpState> for Json<T> {
             true => request,
             false => {
                 let (parts, body) = request.into_parts();
-                let held = body::read(&state.app, body, BODY_BYTES).await?;
+                let network = outside(&parts.extensions, &parts.headers);
+                let held = body::read(&state.app, network, body, BODY_BYTES).await?;
                 _room = Some(held.share);
                 Request::from_parts(parts, Body::from(held.bytes))
             }

@@ -6,6 +6,7 @@
 
 use crate::app::{App, NonceState, Share};
 use crate::http::body::{self, Held};
+use crate::http::client_ip::outside;
 use crate::http::error::ApiError;
 use axum::body::Body;
 use dgon_protocol::auth::{
@@ -182,7 +183,8 @@ pub(in crate::http) async fn authenticate_body(
 ) -> Result<(AuthenticatedNode, Held), ApiError> {
     let claim = precheck(app, parts, Allowed::V1AndV2)?;
     let secret = known_secret(app, &claim.node_id).await?;
-    let body = body::read(app, body, limit).await?;
+    let network = outside(&parts.extensions, &parts.headers);
+    let body = body::read(app, network, body, limit).await?;
     let node = check(app, parts, &body.bytes, claim, &secret, share)?;
     Ok((node, body))
 }

@@ -11,6 +11,7 @@ use super::reserved;
 use crate::app::App;
 use crate::bus::Event;
 use crate::http::body;
+use crate::http::client_ip::outside;
 use crate::http::error::ApiError;
 use axum::Json;
 use axum::extract::{Request, State};
@@ -67,8 +68,9 @@ pub(super) async fn register(
     request: Request,
 ) -> Result<(StatusCode, Json<RegisterResponse>), ApiError> {
     let (parts, body) = request.into_parts();
+    let network = outside(&parts.extensions, &parts.headers);
     // Held to the end: nobody has proved anything before the token is used up.
-    let body = body::read(&app, body, SMALL_BODY_BYTES).await?;
+    let body = body::read(&app, network, body, SMALL_BODY_BYTES).await?;
     let wish: RegisterRequest = serde_json::from_slice(&body.bytes).map_err(|error| {
         ApiError::new(
             ErrorType::InvalidRequest,
