@@ -10,6 +10,10 @@ use std::sync::{Mutex, PoisonError};
 
 /// Nonces of one generation; more are refused, because forgetting one would let it be used again.
 const NONCES_KEPT: usize = 1_000_000;
+/// Of one node: about three requests a second over the whole time of a generation.
+const NONCES_OF_NODE: u32 = 1_000;
+/// The same for opening links, which have memory of their own: whatever nodes ask over HTTP, others can connect.
+const LINKS_OF_NODE: u32 = 600;
 
 /// `nodes.*` requests per second and node.
 const NODE_REQUESTS: u32 = 10;
@@ -71,8 +75,10 @@ impl Limits {
 pub struct NodeGuard {
     /// Shares of requests.
     pub limits: Limits,
-    /// Nonces that were used.
+    /// Nonces of requests that were used.
     pub nonces: Nonces,
+    /// Nonces of links that were opened.
+    pub link_nonces: Nonces,
     /// Memory for bodies whose sender is not known yet.
     pub bodies: Bodies,
 }
@@ -82,20 +88,27 @@ impl NodeGuard {
     pub fn new(settings: &Settings) -> Self {
         Self {
             limits: Limits::default(),
-            nonces: Nonces::default(),
+            nonces: Nonces::new(NONCES_OF_NODE),
+            link_nonces: Nonces::new(LINKS_OF_NODE),
             bodies: Bodies::new(settings.unproved_bodies_kib, settings.body_room_within),
         }
     }
 }
 
 /// Nonces in two generations, each at least as long as a nonce must be remembered.
-#[derive(Debug, Default)]
-pub struct Nonces(Mutex<Generations>);
+#[derive(Debug)]
+pub struct Nonces {
+    /// Of one node in a generation.
+    part: u32,
+    generations: Mutex<Generations>,
+}
 
 #[derive(Debug, Default)]
 struct Generations {
     since_ms: i64,
     young: HashSet<[u8; 16]>,
+    /// How many of the young ones each node used.
+    used: HashMap<NodeId, u32>,
     old: HashSet<[u8; 16]>,
 }
 
@@ -106,11 +119,19 @@ pub enum NonceState {
     Fresh,
     /// Used before.
     Seen,
-    /// There is no room to remember it, so it must not be used.
+    /// The node has used its part, or there is no room to remember it: it must not be used.
     Full,
 }
 
 impl Nonces {
+    /// Nothing is remembered; a node has so many in a generation.
+    fn new(part: u32) -> Self {
+        Self {
+            part,
+            generations: Mutex::default(),
+        }
+    }
+
     /// Looks a nonce up and remembers it.
     pub fn remember(&self, node_id: &NodeId, nonce: &str, now_ms: i64) -> NonceState {
         let digest = Sha256::new()
@@ -121,22 +142,29 @@ impl Nonces {
         let mut key = [0u8; 16];
         key.copy_from_slice(&digest[..16]);
         let ttl_ms = i64::try_from(NONCE_TTL.as_millis()).unwrap_or(i64::MAX);
-        let mut generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut generations = self
+            .generations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if now_ms - generations.since_ms >= ttl_ms {
             generations.old = std::mem::take(&mut generations.young);
             if now_ms - generations.since_ms >= 2 * ttl_ms {
                 generations.old.clear();
             }
             generations.since_ms = now_ms;
+            generations.used.clear();
         }
         if generations.old.contains(&key) || generations.young.contains(&key) {
-            NonceState::Seen
-        } else if generations.young.len() >= NONCES_KEPT {
-            NonceState::Full
-        } else {
-            generations.young.insert(key);
-            NonceState::Fresh
+            return NonceState::Seen;
         }
+        let is_full = generations.young.len() >= NONCES_KEPT;
+        let used = generations.used.entry(node_id.clone()).or_default();
+        if is_full || *used >= self.part {
+            return NonceState::Full;
+        }
+        *used += 1;
+        generations.young.insert(key);
+        NonceState::Fresh
     }
 }
 
@@ -158,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_nonce_is_remembered_for_at_least_its_time() {
-        let nonces = Nonces::default();
+        let nonces = Nonces::new(10);
         let (a, b) = (
             NodeId::parse("a").expect("id"),
             NodeId::parse("b").expect("id"),
@@ -172,5 +200,20 @@ mod tests {
             nonces.remember(&a, "n", start + 1_000_000),
             NonceState::Fresh
         );
+    }
+
+    #[test]
+    fn one_node_uses_up_its_own_part_alone() {
+        let nonces = Nonces::new(3);
+        let [a, b] = ["a", "b"].map(|id| NodeId::parse(id).expect("id"));
+        let start = 1_700_000_000_000;
+        let fresh = |node: &NodeId, at_ms| {
+            let used = (0..5).map(|n| nonces.remember(node, &format!("{at_ms}-{n}"), at_ms));
+            used.filter(|state| *state == NonceState::Fresh).count()
+        };
+        assert_eq!(fresh(&a, start), 3);
+        assert_eq!(fresh(&b, start), 3);
+        assert_eq!(fresh(&a, start + 1), 0);
+        assert_eq!(fresh(&a, start + 1_000_000), 3);
     }
 }

@@ -55,14 +55,20 @@ impl FairGate {
             } else {
                 let (sender, turn) = oneshot::channel();
                 state.waiting.insert(key, sender);
-                Some(turn)
+                Some((key, turn))
             }
         };
-        match turn {
-            // The senders are kept until they have sent.
-            Some(turn) => turn.await.unwrap_or(Place(None)),
-            None => Place(Some(Arc::clone(self))),
-        }
+        let Some((key, turn)) = turn else {
+            return Place(Some(Arc::clone(self)));
+        };
+        let _in_line = InLine {
+            gate: self,
+            key,
+            node_id,
+            size,
+        };
+        // The senders are kept until they have sent.
+        turn.await.unwrap_or(Place(None))
     }
 
     /// Gives a place to the first who still waits.
@@ -76,6 +82,23 @@ impl FairGate {
             }
         }
         state.free += 1;
+    }
+}
+
+/// A place in the line. Who leaves it before its turn does not pay for it.
+struct InLine<'a> {
+    gate: &'a FairGate,
+    key: Turn,
+    node_id: &'a NodeId,
+    size: usize,
+}
+
+impl Drop for InLine<'_> {
+    fn drop(&mut self) {
+        let mut state = self.gate.lock();
+        if state.waiting.remove(&self.key).is_some() {
+            state.shares.undo(self.node_id, self.key, self.size);
+        }
     }
 }
 

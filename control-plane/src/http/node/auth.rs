@@ -14,6 +14,7 @@ use dgon_protocol::auth::{
     parse_timestamp, scheme, verify_v1, verify_v2,
 };
 use dgon_protocol::error::ErrorType;
+use dgon_protocol::frame::LINK_PATH;
 use dgon_protocol::id::NodeId;
 use dgon_protocol::limits::CLOCK_SKEW;
 use http::request::Parts;
@@ -130,11 +131,11 @@ fn check(
         return Err(too_many(seconds));
     }
     if scheme == Scheme::V2 {
-        match app
-            .guard
-            .nonces
-            .remember(&claim.node_id, claim.nonce, now_ms)
-        {
+        let nonces = match parts.uri.path() {
+            LINK_PATH => &app.guard.link_nonces,
+            _ => &app.guard.nonces,
+        };
+        match nonces.remember(&claim.node_id, claim.nonce, now_ms) {
             NonceState::Fresh => {}
             NonceState::Seen => {
                 metrics::counter!("node_auth_failures_total", "type" => "replayed_request")

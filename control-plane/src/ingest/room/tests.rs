@@ -140,3 +140,41 @@ fn who_gives_up_takes_no_room_with_him() {
     assert_eq!(state.free_kib, 1024);
     assert!(state.nodes.is_empty() && state.waiting.is_empty());
 }
+
+#[test]
+fn within_a_full_organisation_small_pieces_do_not_overtake_a_large_one_for_ever() {
+    let room = Room::new();
+    let of_org = |name: String| node(&name, Some("o"));
+    let nodes: Vec<NodeSession> = (0..32).map(|n| of_org(format!("n{n}"))).collect();
+    let mut held: Vec<Reserved> = nodes
+        .iter()
+        .flat_map(|node| [given(&room, node, mib(1)), given(&room, node, mib(1))])
+        .collect();
+    let (large, small) = (of_org("large".to_owned()), of_org("small".to_owned()));
+    let mut large = waits(&room, &large, mib(2));
+    let mut small = waits(&room, &small, mib(1));
+    // Others are not behind either.
+    let _other = given(&room, &node("other", Some("p")), mib(1));
+    held.pop();
+    assert!(comes(&mut small).is_none());
+    held.pop();
+    let _large = comes(&mut large).expect("its turn");
+    assert!(comes(&mut small).is_none());
+    held.pop();
+    assert!(comes(&mut small).is_some());
+}
+
+#[test]
+fn who_gives_up_waiting_does_not_pay_for_it() {
+    let room = Room::with_kib(2 * 1024);
+    let (busy, calm) = (node("busy", None), node("calm", None));
+    let first = given(&room, &busy, mib(2));
+    for _ in 0..100 {
+        drop(waits(&room, &calm, mib(2)));
+    }
+    let mut again = waits(&room, &busy, mib(2));
+    let mut calm = waits(&room, &calm, mib(2));
+    drop(first);
+    assert!(comes(&mut again).is_none());
+    assert!(comes(&mut calm).is_some());
+}
