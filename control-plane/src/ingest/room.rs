@@ -2,7 +2,8 @@
 //!
 //! A node holds a bounded part of it, and all nodes of an organisation together a larger one. Who finds no room waits
 //! for his turn, by the fair order of `share`: whoever sent little is served before whoever sent much, so that no
-//! number of large batches keeps a small one waiting for longer than until the next commit gives room back.
+//! number of large batches keeps a small one waiting for longer than until the next commit gives room back. What waits
+//! is in memory too, so as much as there is room for may wait, and no more: whose piece is beyond it comes again later.
 
 use super::IngestError;
 use super::share::{Shares, Turn};
@@ -31,14 +32,22 @@ struct State {
     shares: Shares,
     waiting: BTreeMap<Turn, Waiter>,
     nodes: HashMap<NodeId, Used>,
-    orgs: HashMap<String, usize>,
+    orgs: HashMap<String, Used>,
+    /// What all pieces wait for, KiB: they are in memory too.
+    waiting_kib: usize,
 }
 
-/// What one node has of it, KiB. Forgotten when that is nothing.
+/// What one node or organisation has of it, KiB. Forgotten when that is nothing.
 #[derive(Debug, Default, Clone, Copy)]
 struct Used {
     held: usize,
     waiting: usize,
+}
+
+impl Used {
+    const fn is_nothing(self) -> bool {
+        self.held + self.waiting == 0
+    }
 }
 
 #[derive(Debug)]
@@ -90,6 +99,7 @@ impl Room {
             waiting: BTreeMap::new(),
             nodes: HashMap::new(),
             orgs: HashMap::new(),
+            waiting_kib: 0,
         })))
     }
 
@@ -124,6 +134,9 @@ impl Room {
                 state.shares.served(key);
                 state.take(&part);
                 None
+            } else if !state.may_wait(&part) {
+                state.shares.undo(&part.node_id, key, part.kib);
+                return Err(IngestError::NoRoom);
             } else {
                 let (sender, turn) = oneshot::channel();
                 state.wait(&part);
@@ -184,6 +197,17 @@ impl State {
         held + waiting == 0 || held + waiting + part.kib <= NODE_KIB
     }
 
+    /// What its organisation has; nothing where it has none.
+    fn of_org(&self, part: &Part) -> Used {
+        let of_org = part.org_id.as_ref().and_then(|org| self.orgs.get(org));
+        of_org.copied().unwrap_or_default()
+    }
+
+    /// Whether one more piece may wait: as much as there is room for, and of one organisation as much as its part.
+    fn may_wait(&self, part: &Part) -> bool {
+        self.waiting_kib + part.kib <= ROOM_KIB && self.of_org(part).waiting + part.kib <= ORG_KIB
+    }
+
     fn is_within_node(&self, part: &Part) -> bool {
         let held = self.used(&part.node_id).held;
         held == 0 || held + part.kib <= NODE_KIB
@@ -191,8 +215,7 @@ impl State {
 
     /// Whether the parts of its node and of its organisation have room.
     fn is_within_parts(&self, part: &Part) -> bool {
-        let of_org = part.org_id.as_ref().and_then(|org| self.orgs.get(org));
-        self.is_within_node(part) && of_org.is_none_or(|held| held + part.kib <= ORG_KIB)
+        self.is_within_node(part) && self.of_org(part).held + part.kib <= ORG_KIB
     }
 
     fn fits(&self, part: &Part) -> bool {
@@ -200,46 +223,47 @@ impl State {
     }
 
     fn wait(&mut self, part: &Part) {
-        self.nodes.entry(part.node_id.clone()).or_default().waiting += part.kib;
+        self.waiting_kib += part.kib;
+        self.change(part, |used| used.waiting += part.kib);
     }
 
     fn take(&mut self, part: &Part) {
         self.free_kib -= part.kib;
-        self.nodes.entry(part.node_id.clone()).or_default().held += part.kib;
-        if let Some(org_id) = &part.org_id {
-            *self.orgs.entry(org_id.clone()).or_default() += part.kib;
-        }
+        self.change(part, |used| used.held += part.kib);
     }
 
     fn give_back(&mut self, part: &Part) {
         self.free_kib += part.kib;
-        self.change(&part.node_id, |used| used.held -= part.kib);
-        if let Some(org_id) = &part.org_id
-            && let Some(held) = self.orgs.get_mut(org_id)
-        {
-            *held -= part.kib;
-            if *held == 0 {
+        self.change(part, |used| used.held -= part.kib);
+    }
+
+    /// Changes what the node and its organisation have.
+    fn change(&mut self, part: &Part, change: impl Fn(&mut Used)) {
+        let used = self.nodes.entry(part.node_id.clone()).or_default();
+        change(used);
+        if used.is_nothing() {
+            self.nodes.remove(&part.node_id);
+        }
+        if let Some(org_id) = &part.org_id {
+            let used = self.orgs.entry(org_id.clone()).or_default();
+            change(used);
+            if used.is_nothing() {
                 self.orgs.remove(org_id);
             }
         }
     }
 
-    fn change(&mut self, node_id: &NodeId, change: impl FnOnce(&mut Used)) {
-        if let Some(used) = self.nodes.get_mut(node_id) {
-            change(used);
-            if used.held + used.waiting == 0 {
-                self.nodes.remove(node_id);
-            }
-        }
+    fn no_longer_waits(&mut self, part: &Part) {
+        self.waiting_kib -= part.kib;
+        self.change(part, |used| used.waiting -= part.kib);
     }
 
     fn leave(&mut self, key: Turn) -> bool {
         let Some(waiter) = self.waiting.remove(&key) else {
             return false;
         };
-        let Part { node_id, kib, .. } = &waiter.part;
-        self.shares.undo(node_id, key, *kib);
-        self.change(node_id, |used| used.waiting -= kib);
+        self.shares.undo(&waiter.part.node_id, key, waiter.part.kib);
+        self.no_longer_waits(&waiter.part);
         true
     }
 
@@ -272,7 +296,7 @@ impl State {
                 break;
             }
             if let Some(Waiter { part, turn }) = self.waiting.remove(&key) {
-                self.change(&part.node_id, |used| used.waiting -= part.kib);
+                self.no_longer_waits(&part);
                 self.shares.served(key);
                 self.take(&part);
                 served.push((turn, part));

@@ -178,3 +178,26 @@ fn who_gives_up_waiting_does_not_pay_for_it() {
     assert!(comes(&mut again).is_none());
     assert!(comes(&mut calm).is_some());
 }
+
+#[test]
+fn as_much_as_there_is_room_for_waits_and_no_more() {
+    let room = Room::new();
+    let of = |name: String, org: &str| node(&name, Some(org));
+    let nodes: Vec<NodeSession> = (0..64).map(|n| of(format!("n{n}"), "o")).collect();
+    let _held: Vec<Reserved> = nodes
+        .iter()
+        .map(|node| given(&room, node, mib(1)))
+        .collect();
+    let waiting: Vec<Pending<'_>> = nodes
+        .iter()
+        .map(|node| waits(&room, node, mib(1)))
+        .collect();
+    let beyond = of("beyond".to_owned(), "o");
+    let refused = room.reserve(&beyond, mib(1), Full::Wait).now_or_never();
+    assert_eq!(refused.expect("at once").err(), Some(IngestError::NoRoom));
+    let _other = given(&room, &of("other".to_owned(), "p"), mib(1));
+    drop(waiting);
+    drop(waits(&room, &beyond, mib(1)));
+    assert_eq!(room.lock().waiting_kib, 0);
+    assert_eq!(room.lock().orgs["o"].waiting, 0);
+}
