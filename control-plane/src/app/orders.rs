@@ -1,7 +1,8 @@
 //! What people ask nodes to do.
 //!
 //! An order is a row before anybody is told of it. The node's session reads the rows that wait when it opens and when it
-//! is told of one; so a node that is away, or a server that is started anew, loses none.
+//! is told of one; so a node that is away, or a server that is started anew, loses none. An order is sent when its bytes
+//! were given to the connection: one that breaks at that moment may take it along.
 
 use super::{App, Cause};
 use dgon_control_plane_store::audit::AuditEntry;
@@ -16,7 +17,8 @@ const WAITS: Duration = Duration::from_secs(600);
 
 impl App {
     /// Asks a node to look again at its GPUs, runtimes and models; the order as it is kept. Where one waits already, it is
-    /// that one; `None` where no such node is in the scope. A node does not say that it has looked: what is known is that it was told.
+    /// that one; `None` where no such node is in the scope. A node does not say that it has looked: what is known is that
+    /// it was told.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -155,7 +155,7 @@ impl Hostile {
                 }
                 Habit::ComesAndGoes => {
                     let mut machine = inventory();
-                    if self.frames % 2 == 0 {
+                    if self.frames.is_multiple_of(2) {
                         machine.runtimes.clear();
                     }
                     link.send(&ToControlPlane::Inventory(machine)).await?;

@@ -1,8 +1,8 @@
 //! Makes the lifecycle true: who fell silent, who came back, who is due for a probe.
 //!
-//! The rules are `model::lifecycle`; `decide` says what is due for a node, `damping` how often, and this task does it. A node is looked at
-//! when something happens to it or when its time has come, never all of them in turn; what is due for many is written
-//! together. Probes go over the link on the path that consumers' requests take: a known prompt, few tokens, a request
+//! The rules are `model::lifecycle`; `decide` says what is due for a node, `damping` how often, and this task does it. A
+//! node is looked at when something happens to it or when its time has come, never all of them in turn; what is due for
+//! many is written together. Probes go over the link on the path that consumers' requests take: a known prompt, few tokens, a request
 //! id of ours. So many are open at once and no more; the others wait in line.
 
 mod damping;

@@ -1,5 +1,7 @@
 //! What an earlier version left is there after the migrations that came since, and means the same.
 
+#![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
+
 use crate::support::{ALL, of_org};
 use dgon_control_plane_store::receipt_queries::ReceiptFilter;
 use dgon_control_plane_store::{Dialect, Store};
