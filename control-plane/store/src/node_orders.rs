@@ -67,9 +67,11 @@ impl Store {
         Ok(in_tx!(self, "node_order.add", tx => {
             sqlx::query(
                     "UPDATE node_orders SET state = 'expired' \
-                     WHERE node_id = $1 AND state = 'queued' AND expires_at_ms <= $2")
+                     WHERE node_id = $1 AND state = 'queued' AND expires_at_ms <= $2 AND ($3 OR org_id = $4)")
                 .bind(order.node_id.as_str())
                 .bind(order.at_ms)
+                .bind(scope.is_system())
+                .bind(scope.org_id())
                 .execute(&mut *tx)
                 .await
                 .map_err(&failed)?;

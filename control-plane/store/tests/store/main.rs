@@ -13,6 +13,7 @@ mod receipt_search;
 mod retention;
 mod rollups;
 mod schema;
+mod scopes;
 #[path = "../support/mod.rs"]
 mod support;
 mod upgrade;

@@ -1,0 +1,187 @@
+//! Enrolment tokens, sign-ins and flags.
+
+use super::{OWN, audit, audited, network, others, own, owner};
+use crate::support::{ALL, SERVER, of_org, on_both};
+use dgon_control_plane_store::audit::AuditEntry;
+use dgon_control_plane_store::enrolment_tokens::NewEnrolmentToken;
+use dgon_control_plane_store::sessions::TokenPair;
+use dgon_control_plane_store::users::User;
+use dgon_control_plane_store::{Scope, Store};
+
+fn token(id: &str, org_id: &str, user_id: &str) -> NewEnrolmentToken {
+    let mut token_hash = [0; 32];
+    token_hash[..id.len()].copy_from_slice(id.as_bytes());
+    NewEnrolmentToken {
+        id: id.to_owned(),
+        token_hash,
+        label: String::new(),
+        region: None,
+        org_id: Some(org_id.to_owned()),
+        created_by: format!("user:{user_id}"),
+        created_at_ms: 1,
+        expires_at_ms: 100,
+        uses: 1,
+    }
+}
+
+/// Ids of the tokens in scope, which are as many as are counted.
+async fn tokens(store: &Store, scope: &Scope) -> Vec<String> {
+    let rows = store
+        .enrolment_token_list(scope, None, 100)
+        .await
+        .expect("list");
+    let count = store.enrolment_token_count(scope).await.expect("count");
+    assert_eq!(usize::try_from(count), Ok(rows.len()), "{scope:?}");
+    rows.into_iter().rev().map(|row| row.id).collect()
+}
+
+#[tokio::test]
+async fn tokens_are_made_and_seen_and_revoked_in_scope() {
+    on_both(|store| async move {
+        let kept = async |scope: &Scope, token: &NewEnrolmentToken| {
+            store
+                .enrolment_token_create(scope, token, &audit("token.create"))
+                .await
+                .expect("create")
+        };
+        for scope in others() {
+            assert!(!kept(&scope, &token("a", "org-1", "u1")).await, "{scope:?}");
+        }
+        let in_the_name_of_u2 = kept(&owner("org-1", "u1"), &token("a", "org-1", "u2")).await;
+        assert!(!in_the_name_of_u2);
+        assert_eq!(audited(&store).await, 0);
+        assert!(kept(&owner("org-1", "u1"), &token("a", "org-1", "u1")).await);
+        assert!(kept(&own(), &token("b", "org-1", "u2")).await);
+        assert!(kept(&ALL, &token("c", "org-2", "u3")).await);
+
+        assert_eq!(tokens(&store, &ALL).await, ["a", "b", "c"]);
+        assert_eq!(tokens(&store, &own()).await, ["a", "b"]);
+        assert_eq!(tokens(&store, &owner("org-1", "u1")).await, ["a"]);
+        assert_eq!(tokens(&store, &of_org("org-2")).await, ["c"]);
+        // The person of that name in another organisation is another person.
+        for nobody in [owner("org-2", "u1"), Scope::Stranger] {
+            assert_eq!(tokens(&store, &nobody).await.len(), 0, "{nobody:?}");
+        }
+
+        let revoked = async |scope: &Scope| {
+            store
+                .enrolment_token_revoke(scope, "a", &audit("token.revoke"))
+                .await
+                .expect("revoke")
+        };
+        for scope in others().into_iter().chain([owner("org-1", "u2")]) {
+            assert!(!revoked(&scope).await, "{scope:?}");
+        }
+        let row = &store
+            .enrolment_token_list(&ALL, None, 100)
+            .await
+            .expect("list")[2];
+        assert_eq!((row.id.as_str(), row.revoked_at_ms), ("a", None));
+        assert!(revoked(&owner("org-1", "u1")).await);
+        assert_eq!(audited(&store).await, 4);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_token_enrolled_is_told_in_its_scope() {
+    on_both(|store| async move {
+        network(&store).await;
+        // A seeded token has the name of its node.
+        let used_by = async |scope: &Scope| {
+            store
+                .enrolment_token_used_by(scope, OWN)
+                .await
+                .expect("used by")
+        };
+        for scope in [ALL, own()] {
+            assert_eq!(used_by(&scope).await, [OWN], "{scope:?}");
+        }
+        for scope in others().into_iter().chain([owner("org-1", "u1")]) {
+            assert_eq!(used_by(&scope).await.len(), 0, "{scope:?}");
+        }
+    })
+    .await;
+}
+
+async fn sign_in(store: &Store, org_id: &str, user_id: &str, n: u8) {
+    let user = User {
+        user_id: user_id.to_owned(),
+        email: format!("{user_id}@example.com"),
+        password_hash: None,
+        roles: vec!["operator".to_owned()],
+        org_id: org_id.to_owned(),
+        created_at_ms: 1,
+        disabled_at_ms: None,
+    };
+    let pair = TokenPair {
+        refresh_hash: [n; 32],
+        access_hash: [n | 0x80; 32],
+        issued_at_ms: 1,
+        access_expires_at_ms: 1_000,
+        refresh_expires_at_ms: 1_000,
+    };
+    let entry = AuditEntry::default();
+    store
+        .user_create(SERVER, &user, &entry)
+        .await
+        .expect("user");
+    store
+        .session_create(SERVER, user_id, user_id, 1_000, &pair, &entry)
+        .await
+        .expect("session");
+}
+
+#[tokio::test]
+async fn a_sign_in_is_its_persons_own() {
+    on_both(|store| async move {
+        sign_in(&store, "org-1", "u1", 1).await;
+        sign_in(&store, "org-1", "u2", 2).await;
+        sign_in(&store, "org-2", "u3", 3).await;
+        let lives =
+            async |scope: &Scope| store.session_is_live(scope, "u1", 50).await.expect("live");
+        let ended = async |scope: &Scope| {
+            store
+                .session_revoke(scope, "u1", "sign_out", &audit("session.revoke"))
+                .await
+                .expect("revoke")
+        };
+        let not_theirs = [
+            owner("org-1", "u2"),
+            owner("org-2", "u3"),
+            owner("org-2", "u1"),
+        ];
+        for scope in others().into_iter().chain(not_theirs) {
+            assert!(!lives(&scope).await, "{scope:?}");
+            assert!(!ended(&scope).await, "{scope:?}");
+        }
+        for scope in [ALL, own(), owner("org-1", "u1")] {
+            assert!(lives(&scope).await, "{scope:?}");
+        }
+        assert_eq!(audited(&store).await, 0);
+        assert!(ended(&owner("org-1", "u1")).await);
+        assert!(!lives(&ALL).await);
+        assert_eq!(audited(&store).await, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn flags_are_the_systems() {
+    on_both(|store| async move {
+        let set = async |scope: &Scope| {
+            store
+                .flag_set(scope, "public_receipts", true, &audit("flag.set"))
+                .await
+                .expect("set")
+        };
+        for scope in others().into_iter().chain([own(), owner("org-1", "u1")]) {
+            assert!(!set(&scope).await, "{scope:?}");
+        }
+        assert_eq!(store.flags_changed(SERVER).await.expect("flags"), []);
+        assert_eq!(audited(&store).await, 0);
+        assert!(set(&ALL).await);
+        assert_eq!(audited(&store).await, 1);
+    })
+    .await;
+}
