@@ -44,6 +44,8 @@ pub struct Settings {
     pub body_room_within: Duration,
     /// How long such a body may take to come: who is slower holds room that others need.
     pub body_within: Duration,
+    /// Receipts that one sum reads one by one; of more the newest are summed, and the answer says so.
+    pub sum_receipts: usize,
 }
 
 impl Default for Settings {
@@ -67,6 +69,7 @@ impl Default for Settings {
             unproved_bodies_kib: 64 * 1024,
             body_room_within: Duration::from_secs(2),
             body_within: Duration::from_secs(30),
+            sum_receipts: 50_000,
         }
     }
 }

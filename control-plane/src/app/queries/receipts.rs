@@ -16,9 +16,6 @@ use dgon_protocol::id::{NodeId, RequestId};
 use dgon_protocol::key::{PublicKey, hex};
 use dgon_protocol::receipt::{Source, Status, Verdict};
 
-/// Receipts that one sum reads one by one.
-const SCAN_MAX: usize = 50_000;
-
 /// What was asked of the receipts list.
 #[derive(Debug, Clone, Default)]
 pub struct ReceiptQuery {
@@ -203,7 +200,8 @@ impl App {
         let (sums, complete) = match parts {
             Some(parts) => self.sum_parts(scope, &filter, parts).await?,
             None => {
-                let scan = self.store.receipts_scan(scope, &filter, SCAN_MAX).await?;
+                let most = self.settings.sum_receipts;
+                let scan = self.store.receipts_scan(scope, &filter, most).await?;
                 (scan.sums, scan.complete)
             }
         };
@@ -260,7 +258,8 @@ impl App {
                 to_ms: Some(to_ms),
                 ..filter.clone()
             };
-            let scan = self.store.receipts_scan(scope, &edge, SCAN_MAX).await?;
+            let most = self.settings.sum_receipts;
+            let scan = self.store.receipts_scan(scope, &edge, most).await?;
             total.merge(&scan.sums);
             // Where the receipts are gone the edge cannot be counted.
             complete &= scan.complete && from_ms >= receipts_from_ms;
