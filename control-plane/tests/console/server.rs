@@ -125,6 +125,18 @@ impl Server {
         answer.json()
     }
 
+    /// Changes something, as the page does.
+    pub(crate) async fn put(&self, who: &Who, path: &str, body: &Value) {
+        let me = self.read(who, "/users/me").await;
+        let csrf = me["csrf_token"].as_str().expect("a token");
+        let request = client()
+            .put(format!("http://{}/api/v1{path}", self.address))
+            .header("x-csrf-token", csrf)
+            .header(COOKIE, who.0.as_deref().expect("a session"));
+        let response = request.json(body).send().await.expect("an answer");
+        assert!(response.status().is_success(), "{path}: {response:?}");
+    }
+
     /// Makes a person with this role and signs in.
     pub(crate) async fn sign_in(&self, role: Role) -> Who {
         let email = format!("{}@example.org", role.as_str());

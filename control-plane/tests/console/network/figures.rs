@@ -1,17 +1,36 @@
 //! The overview's figures and the live socket, from what agents sent.
 
-use super::{Network, Sent, busy, on_both, ttft};
+use super::{Network, Sent, busy, on_both, time, ttft};
 use crate::live::{Page, all_topics};
 use crate::server::Who;
 use dgon_control_plane::accounts::Role;
 use dgon_protocol::frame::ToControlPlane;
 use dgon_protocol::receipt::Status;
+use reqwest::StatusCode;
 use serde_json::{Value, json};
+
+/// A quarter of an hour, ms.
+const QUARTER_MS: i64 = 900_000;
 
 fn of_region<'n>(network: &'n Network, region: &str) -> Vec<&'n Sent> {
     let of = network.sent.iter();
     of.filter(|sent| sent.draft.region.as_deref() == Some(region))
         .collect()
+}
+
+/// Both percentiles of each quarter of an hour from `start_ms` on, as two courses.
+fn courses(network: &Network, start_ms: i64) -> (Vec<Value>, Vec<Value>) {
+    let quarters = 0..96;
+    quarters
+        .map(|quarter| {
+            let begin = start_ms + quarter * QUARTER_MS;
+            let of = network.sent.iter();
+            let of: Vec<&Sent> = of
+                .filter(|sent| (begin..begin + QUARTER_MS).contains(&sent.received_ms))
+                .collect();
+            ttft(&of)
+        })
+        .unzip()
 }
 
 #[tokio::test]
@@ -27,6 +46,7 @@ async fn the_summary_and_its_course_add_up_what_agents_sent() {
             .iter()
             .filter(|sent| sent.draft.status == Status::Error)
             .count();
+        assert_eq!(summary["as_of"], time(network.clock.now_ms()));
         assert_eq!(summary["active_nodes"], 2);
         assert_eq!(summary["requests_24h"], every.len());
         assert_eq!(
@@ -56,12 +76,51 @@ async fn the_summary_and_its_course_add_up_what_agents_sent() {
         assert_eq!(sum("requests"), every.len() as u64);
         assert_eq!(sum("tokens"), input + output);
         assert_eq!(sum("errors"), failed as u64);
-        // The two halves may lie in two quarters of an hour; each measured one has both percentiles.
-        for name in ["p50_ms", "p95_ms"] {
-            let series = trends["series"][name].as_array().expect("a series");
-            let measured = series.iter().filter(|value| value.is_u64()).count();
-            assert!((1..=2).contains(&measured), "{name}: {measured}");
+        // The two halves may lie in two quarters of an hour.
+        let start = trends["start"].as_str().expect("a time");
+        let start: jiff::Timestamp = start.parse().expect("a time");
+        let (p50, p95) = courses(&network, start.as_millisecond());
+        assert!(p50.iter().any(|value| value.is_u64()) && p50 != p95);
+        assert_eq!(trends["series"]["p50_ms"], json!(p50));
+        assert_eq!(trends["series"]["p95_ms"], json!(p95));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whoever_has_no_account_sees_the_network_unless_an_admin_shuts_it() {
+    on_both(|mut network| async move {
+        busy(&mut network).await;
+        let own = network.sent[0].draft.request_id.clone();
+        let (nobody, console) = (Who(None), &network.console);
+        let admin = console.sign_in(Role::Admin).await;
+        let flag = "/flags/allow_anonymous_overview";
+        for (enabled, status) in [
+            (None, StatusCode::OK),
+            (Some(false), StatusCode::UNAUTHORIZED),
+            (Some(true), StatusCode::OK),
+        ] {
+            if let Some(enabled) = enabled {
+                console
+                    .put(&admin, flag, &json!({ "enabled": enabled }))
+                    .await;
+            }
+            for path in ["/summary", "/summary/trends", "/regions", "/nodes"] {
+                let answer = console.get(&nobody, path).await;
+                assert_eq!(answer.status, status, "{path} {enabled:?}");
+                assert_eq!(console.get(&admin, path).await.status, StatusCode::OK);
+            }
+            // Work is nobody's to see either way.
+            for path in ["/receipts".to_owned(), format!("/receipts/{own}")] {
+                let shut = console.get(&nobody, &path).await;
+                assert_eq!(shut.status, StatusCode::UNAUTHORIZED, "{path}");
+            }
         }
+        // A stranger sees what an agent told of its node, and not what it did for whom.
+        let node = console.read(&nobody, "/nodes/rig-own").await;
+        assert_eq!(node["region"], "eu-west");
+        assert_eq!(node["models"], json!([dgon_testkit::fleet::MODEL]));
+        assert_eq!(node["receipts"], json!([]));
     })
     .await;
 }

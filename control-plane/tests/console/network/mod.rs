@@ -23,6 +23,8 @@ use std::time::Duration;
 const OWN_ORG: &str = "main";
 /// Between the two halves of what the agents send, ms.
 const BETWEEN_MS: i64 = 60_000;
+/// From the enrolment of an agent to its probe, ms.
+const ENROLLED_MS: i64 = 7_000;
 
 /// A receipt that an agent sent.
 struct Sent {
@@ -131,12 +133,23 @@ impl Network {
 fn settings() -> Settings {
     Settings {
         offline_after: Duration::from_secs(100),
+        // The gaps are looked for as often as this.
+        gap_after: Duration::from_millis(50),
         ..quick()
     }
 }
 
 /// Runs a test on SQLite and on PostgreSQL, on a clock that stands at now.
 async fn on_both<F, Fut>(test: F)
+where
+    F: Fn(Network) -> Fut,
+    Fut: Future<Output = ()>,
+{
+    on_both_with(settings, test).await;
+}
+
+/// The same with other thresholds.
+async fn on_both_with<F, Fut>(settings: fn() -> Settings, test: F)
 where
     F: Fn(Network) -> Fut,
     Fut: Future<Output = ()>,
@@ -154,6 +167,7 @@ where
 async fn busy(network: &mut Network) {
     let own = network.join("rig-own", "eu-west", Some(OWN_ORG)).await;
     let foreign = network.join("rig-foreign", "us-east", Some("others")).await;
+    network.clock.advance(ENROLLED_MS);
     for at in [own, foreign] {
         network.activate(at).await;
     }
@@ -193,6 +207,12 @@ fn ttft(of: &[&Sent]) -> (Value, Value) {
     let sketch: Sketch = whole.filter_map(|sent| sent.draft.ttft_ms).collect();
     let value = |ms: Option<u64>| ms.map_or(Value::Null, Value::from);
     (value(sketch.p50()), value(sketch.p95()))
+}
+
+/// A time as answers have it.
+fn time(unix_ms: i64) -> Value {
+    let time = jiff::Timestamp::from_millisecond(unix_ms).expect("a time");
+    Value::String(format!("{time:.3}"))
 }
 
 /// A machine with a GPU and two runtimes.

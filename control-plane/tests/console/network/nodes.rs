@@ -1,10 +1,12 @@
 //! Nodes: every filter, order, count and column, from what agents said and did.
 
-use super::{Network, OWN_ORG, beat, busy, machine, on_both};
-use crate::agents::{answer_probe, probe, status};
+use super::{ENROLLED_MS, Network, OWN_ORG, beat, busy, machine, on_both, time};
+use crate::agents::{SOON, ack, answer_probe, probe, quarantined, status};
 use crate::server::Who;
 use dgon_control_plane::accounts::Role;
-use dgon_protocol::frame::{Heartbeat, LifecycleStatus, ProbeOutcome, ToControlPlane};
+use dgon_protocol::frame::{
+    Heartbeat, LifecycleStatus, Need, ProbeOutcome, ToAgent, ToControlPlane,
+};
 use serde_json::{Value, json};
 
 /// One node per status: `a-active`, `b-offline`, `c-pending`, `d-quarantine`.
@@ -38,6 +40,20 @@ async fn assert_nodes(network: &Network, who: &Who, query: &str, wanted: &[&str]
         .collect();
     assert_eq!(found, wanted, "{query}");
     assert_eq!(page["total"], wanted.len(), "{query}");
+    assert_eq!(page["next_cursor"], Value::Null, "{query}");
+    // The same one by one, so that each order's cursor is proven.
+    let mut cursor = String::new();
+    for (at, id) in wanted.iter().enumerate() {
+        let path = format!("/nodes?limit=1&{query}&cursor={cursor}");
+        let page = network.console.read(who, &path).await;
+        let items = page["items"].as_array().expect("items");
+        assert_eq!(items.len(), 1, "{query} from {at}");
+        assert_eq!(items[0]["node_id"], *id, "{query} from {at}");
+        assert_eq!(page["total"], wanted.len(), "{query} from {at}");
+        let next = page["next_cursor"].as_str();
+        assert_eq!(next.is_some(), at + 1 < wanted.len(), "{query} from {at}");
+        next.unwrap_or_default().clone_into(&mut cursor);
+    }
 }
 
 #[tokio::test]
@@ -204,6 +220,53 @@ async fn a_node_shows_what_its_agent_told() {
             .map(|row| row["request_id"].as_str().expect("id"))
             .collect();
         assert_eq!(shown, ids);
+        // It enrolled, and a while later its probe passed.
+        let probed = network.sent.last().expect("the first probe").received_ms;
+        assert_eq!(node["enrolled_at"], time(probed - ENROLLED_MS));
+        assert_eq!(node["status_since"], time(probed));
+        assert_eq!(node["history"][0]["at"], time(probed));
+        let list = network.console.read(&admin, "/nodes?q=rig-own").await;
+        assert_eq!(list["items"][0]["status_since"], time(probed));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_an_agent_left_out_and_what_it_told_twice_is_on_its_page() {
+    on_both(|mut network| async move {
+        let at = network.join("rig-own", "eu-west", Some(OWN_ORG)).await;
+        network.activate(at).await;
+        let admin = network.console.sign_in(Role::Admin).await;
+        let (agent, link) = &mut network.agents[at];
+        for _ in 0..2 {
+            agent.next_receipt().expect("a receipt that is lost");
+        }
+        let mut twin = agent.draft().expect("draft");
+        let kept = agent.next_receipt().expect("receipt");
+        link.send_receipts([&kept]).await.expect("send");
+        let asked = link.until(SOON, |frame| match frame {
+            ToAgent::Need(need) => Some(need.clone()),
+            _ => None,
+        });
+        assert_eq!(asked.await.expect("asked"), Need { from: 2, to: 3 });
+        network.clock.advance(60);
+        assert_eq!(ack(link, kept.seq).await.acked_seq, 4);
+        let node = network.console.read(&admin, "/nodes/rig-own").await;
+        assert_eq!(
+            node["chain"],
+            json!({ "head_seq": 4, "gaps": [{ "from": 2, "to": 3 }], "forks": 0 })
+        );
+        twin.tokens_output += 1;
+        let twin = agent.sign(&twin);
+        link.send_receipts([&twin]).await.expect("send");
+        assert_eq!(quarantined(link).await.1, "forked_chain");
+        let node = network.console.read(&admin, "/nodes/rig-own").await;
+        assert_eq!(
+            node["chain"],
+            json!({ "head_seq": 4, "gaps": [{ "from": 2, "to": 3 }], "forks": 1 })
+        );
+        assert_eq!(node["status_reason"], "forked_chain");
+        assert_eq!(node["status_since"], time(network.clock.now_ms()));
     })
     .await;
 }

@@ -1,9 +1,10 @@
 //! Receipts: every filter, the search, every sum and every column, from what agents sent.
 
-use super::{BETWEEN_MS, Network, Sent, busy, on_both, ttft};
+use super::{BETWEEN_MS, Network, Sent, busy, on_both, on_both_with, settings, time, ttft};
 use crate::agents;
 use crate::server::{Answer, Who};
 use dgon_control_plane::accounts::Role;
+use dgon_control_plane::app::Settings;
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_protocol::id::RequestId;
 use dgon_protocol::receipt::{Sha256Hash, Source, Status, TokensSource};
@@ -18,9 +19,9 @@ fn cases(network: &Network) -> Vec<(String, Means)> {
     let (id, hash) = (one.draft.request_id.clone(), one.hash.clone());
     let (same, same_hash) = (id.clone(), id.clone());
     let second_half = network.sent[0].received_ms;
-    let time = |ms: i64| {
-        let time = jiff::Timestamp::from_millisecond(ms).expect("a time");
-        time.to_string()
+    let moment = |ms: i64| {
+        let moment = time(ms);
+        moment.as_str().expect("a time").to_owned()
     };
     let digits = hash.trim_start_matches("sha256:").to_owned();
     let case = |query: &str, means: Means| (query.to_owned(), means);
@@ -43,11 +44,11 @@ fn cases(network: &Network) -> Vec<(String, Means)> {
             Box::new(|sent| sent.draft.region.as_deref() == Some("us-east")),
         ),
         (
-            format!("from={}", time(second_half - BETWEEN_MS + 1)),
+            format!("from={}", moment(second_half - BETWEEN_MS + 1)),
             Box::new(move |sent| sent.received_ms >= second_half),
         ),
         (
-            format!("to={}", time(second_half)),
+            format!("to={}", moment(second_half)),
             Box::new(move |sent| sent.received_ms < second_half),
         ),
         case("hedged=true", Box::new(|sent| sent.draft.hedged)),
@@ -187,6 +188,38 @@ async fn every_filter_and_every_sum_is_of_what_agents_sent() {
                 "{query}"
             );
             assert_eq!(sums["complete"], true, "{query}");
+            let now = time(network.clock.now_ms());
+            assert_eq!(sums["indexed_to"], now, "{query}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_sum_of_more_than_is_read_at_once_says_so_and_is_of_the_newest() {
+    let three = || Settings {
+        sum_receipts: 3,
+        ..settings()
+    };
+    on_both_with(three, |mut network| async move {
+        busy(&mut network).await;
+        let admin = network.console.sign_in(Role::Admin).await;
+        let of_model = |sent: &&Sent| sent.draft.model_id == "phi4";
+        let newest: Vec<&Sent> = network.sent.iter().filter(of_model).take(3).collect();
+        let input: u64 = newest.iter().map(|sent| sent.draft.tokens_input).sum();
+        for (query, count, input, complete) in [
+            ("model_id=phi4", 3, Some(input), false),
+            ("source=probe", 2, None, true),
+            // What was summed when it came needs no reading.
+            ("", network.sent.len(), None, true),
+        ] {
+            let path = format!("/receipts/aggregate?{query}");
+            let sums = network.console.read(&admin, &path).await;
+            assert_eq!(sums["complete"], complete, "{query}");
+            assert_eq!(sums["count"], count, "{query}");
+            if let Some(input) = input {
+                assert_eq!(sums["tokens_input"], input, "{query}");
+            }
         }
     })
     .await;
