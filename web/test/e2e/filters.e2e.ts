@@ -31,6 +31,7 @@ test('each filter of the receipts asks for what it says and shows what comes', a
   const figure = (name: string) => page.locator('.strip div', { has: page.locator('dt', { hasText: name }) }).locator('dd')
   await expect(figure('Receipts')).toHaveText(String(sums.count))
   await expect(figure('Failures')).toHaveText(String(sums.failures))
+  await expect(figure('p50 first token')).toHaveText(`${sums.p50_ms} ms`)
   await expect(figure('p95 first token')).toHaveText(`${sums.p95_ms} ms`)
   for (const [label, value, address] of [
     ['Status', 'error', 'status=error'],
@@ -45,6 +46,18 @@ test('each filter of the receipts asks for what it says and shows what comes', a
     expect((await api<ListPage<ReceiptRow>>(page, `/receipts?${address}`)).items).toEqual([])
     await expect(page.getByText('No receipts match')).toBeVisible()
   }
+  // These have no control, only the address.
+  const [probe] = probes.items
+  for (const [address, wanted] of [
+    [`request_id=${probe?.request_id}`, [probe]],
+    ['source=probe&region=us-east', probes.items.filter((row) => row.region === 'us-east')],
+  ] as const) {
+    await page.goto(`/receipts?${address}`)
+    await settled(page)
+    expect(await rowIds(page), address).toEqual(wanted.map((row) => row?.request_id))
+  }
+  await page.goto('/receipts?hedged=true')
+  await expect(page.getByText('No receipts match Hedged: yes.')).toBeVisible()
   await page.goto('/receipts?to=2020-01-01')
   await expect(page.getByText('No receipts match To: 2020-01-01.')).toBeVisible()
   await page.goto('/receipts')
@@ -75,6 +88,7 @@ test('the search of the receipts finds a node, a model and a hash', async ({ pag
 })
 
 test('a row of the receipts says what the API says', async ({ page }) => {
+  await page.setViewportSize({ width: 1700, height: 900 })
   await page.goto('/receipts?source=probe')
   await settled(page)
   const { items } = await api<ListPage<ReceiptRow>>(page, '/receipts?source=probe')
@@ -85,6 +99,9 @@ test('a row of the receipts says what the API says', async ({ page }) => {
       ['in', String(row.tokens_input)],
       ['out', String(row.tokens_output)],
       ['ttft', `${row.ttft_ms} ms`],
+      ['latency', `${row.latency_ms?.toLocaleString('en-US')} ms`],
+      ['region', row.region ?? ''],
+      ['source', 'probe'],
     ] as const) {
       await expect(cell(page, row.request_id, column), column).toHaveText(text)
     }
@@ -120,6 +137,24 @@ test('each filter of the nodes asks for what it says, and the counts are those o
   expect(await rowIds(page)).toEqual(own.items.map((row) => row.node_id))
 })
 
+test('each order of the nodes asks for what it says and shows what comes', async ({ page }) => {
+  for (const [title, sort] of [
+    ['p95 first token', 'p95'],
+    ['Last heartbeat', 'last_heartbeat'],
+  ] as const) {
+    await page.goto('/nodes')
+    await settled(page)
+    const asked = page.waitForResponse((response) => new URL(response.url()).searchParams.get('sort') === sort)
+    await page.getByRole('columnheader', { name: title }).getByRole('button').click()
+    await expect(page).toHaveURL(new RegExp(`\\?sort=${sort}$`))
+    const { items } = (await (await asked).json()) as ListPage<NodeRow>
+    await settled(page)
+    const ids = items.map((row) => row.node_id)
+    expect(await rowIds(page), sort).toEqual(ids)
+    expect(ids, `${sort} would prove nothing`).not.toEqual(ids.toSorted())
+  }
+})
+
 test('a row of the nodes says what the API says', async ({ page }) => {
   await page.setViewportSize({ width: 1700, height: 900 })
   await page.goto('/nodes?q=far')
@@ -136,6 +171,7 @@ test('a row of the nodes says what the API says', async ({ page }) => {
     ] as const) {
       await expect(cell(page, row.node_id, column), column).toContainText(text)
     }
+    await expect(cell(page, row.node_id, 'status').locator('[title]')).toHaveAttribute('title', row.status_reason ?? '')
     // These move with each receipt and each beat; both sides are asked until they agree.
     await expect
       .poll(async () => {
@@ -146,4 +182,10 @@ test('a row of the nodes says what the API says', async ({ page }) => {
       .toBe(true)
     await expect(cell(page, row.node_id, 'heartbeat').locator('time')).toHaveAttribute('datetime', /^20/)
   }
+  const [row] = items
+  if (!row) throw new Error('no node of that fleet')
+  await page.goto(`/nodes/${row.node_id}`)
+  await settled(page)
+  await expect(page.locator('.node-status')).toContainText('Probe passed.')
+  await expect(page.locator('.node-status time')).toHaveAttribute('datetime', row.status_since)
 })

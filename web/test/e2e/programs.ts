@@ -87,15 +87,15 @@ export function freePort(): Promise<number> {
   })
 }
 
-/** An enrolment token, made by the command line beside the running server. */
-export async function enrolmentToken(uses: number, region: string): Promise<string> {
-  const { stdout } = await run(controlPlane(), ['token', 'create', '--uses', String(uses), '--region', region, '--json'], { env: { ...process.env, DGON_DATA_DIR: DATA_DIR } })
+/** An enrolment token, made by the command line beside the running server: the tests' one, or another that `env` names. */
+export async function enrolmentToken(uses: number, region: string, env: Record<string, string> = {}): Promise<string> {
+  const { stdout } = await run(controlPlane(), ['token', 'create', '--uses', String(uses), '--region', region, '--json'], { env: { ...process.env, DGON_DATA_DIR: DATA_DIR, ...env } })
   return (JSON.parse(stdout) as { token: string }).token
 }
 
 /** Makes an operator; the link that signs them in. */
-export async function userLink(email: string): Promise<string> {
-  const { stdout } = await run(controlPlane(), ['user', 'create', '--email', email, '--url', BASE_URL], { env: { ...process.env, DGON_DATA_DIR: DATA_DIR } })
+export async function userLink(email: string, url = BASE_URL, env: Record<string, string> = {}): Promise<string> {
+  const { stdout } = await run(controlPlane(), ['user', 'create', '--email', email, '--url', url], { env: { ...process.env, DGON_DATA_DIR: DATA_DIR, ...env } })
   return /http\S+#token=\S+/.exec(stdout)?.[0] ?? ''
 }
 
