@@ -132,7 +132,7 @@ pub(crate) const WEB_CHECKS: Step = Step {
 pub(crate) const BROWSER_TESTS: Step = Step {
     name: "browser tests",
     cannot: nowhere,
-    needs: &[&Need::Node, &CHROMIUM],
+    needs: &[&Need::Node, &CHROMIUM, &FAKETIME],
     run: browser_tests,
 };
 pub(crate) const REAL_CLIENTS: Step = Step {
