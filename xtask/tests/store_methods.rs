@@ -183,13 +183,36 @@ fn every_question_to_the_store_says_for_whom() {
     }
 }
 
+/// Whether a file gets hold of the proof that the server asks: makes it, under whatever name, or takes it out of a scope.
+/// That a scope is everybody's may be looked at.
+fn has_the_proof(source: &str) -> bool {
+    let takes = source.replace("Scope::System(_)", "");
+    source.contains("of_the_server") || takes.contains("Scope::System(")
+}
+
+#[test]
+fn the_proof_is_noticed_under_every_name() {
+    for source in [
+        "let by = System::of_the_server();",
+        "use store::System as Any; let by = Any::of_the_server();",
+        "let by = <store::System>::of_the_server();",
+        "let make = System::of_the_server;",
+        "if let Scope::System(by) = scope {}",
+    ] {
+        assert!(has_the_proof(source), "{source}");
+    }
+    assert!(!has_the_proof(
+        "match scope { Scope::System(_) | Scope::Stranger => {} }"
+    ));
+}
+
 #[test]
 fn only_the_server_itself_asks_as_the_server() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../control-plane/src");
     let root = root.canonicalize().unwrap();
     let mut unused: Vec<&str> = OF_THE_SERVER.iter().map(|(place, _)| *place).collect();
     for (path, text) in sources("control-plane/src") {
-        if !text.contains("System::of_the_server()") && !text.contains("Scope::System(System") {
+        if !has_the_proof(&text) {
             continue;
         }
         let path = path.canonicalize().unwrap();
