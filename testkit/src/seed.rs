@@ -82,7 +82,8 @@ pub struct Seeded {
     entry_hash: Sha256Hash,
     node_key_id: i64,
     region: &'static str,
-    org_id: Option<String>,
+    /// The organisation of its node.
+    pub org_id: Option<String>,
 }
 
 struct SeedNode {

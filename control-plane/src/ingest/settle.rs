@@ -4,29 +4,36 @@ use super::commit::Committer;
 use super::plan::{Changed, Written};
 use super::verify::{Checked, Verified};
 use super::{Fate, Outcome, ReceiptVerdict, Submission};
-use crate::app::DayFact;
+use crate::app::{DayFact, NodeSession};
 use crate::bus::{CommittedReceipt, Event};
 use dgon_protocol::frame::{Ack, ToAgent};
 use dgon_protocol::id::NodeId;
 use dgon_protocol::receipt::Fields;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// What is told when all answers are out.
 struct News {
     /// Whether anybody reads of receipts.
     wanted: bool,
-    /// Receipts that are new, with the region of their node.
-    committed: Vec<(Fields, String)>,
+    /// Receipts that are new.
+    committed: Vec<CommittedReceipt>,
+    now_ms: i64,
     facts: Vec<DayFact>,
     /// Verdicts on receipts that were held, whose sender waits for no answer.
     late: HashMap<NodeId, Vec<ReceiptVerdict>>,
 }
 
 impl News {
-    fn accepted(&mut self, fields: Fields, region: &str) {
+    fn accepted(&mut self, fields: Fields, node: &NodeSession) {
         self.facts.push(DayFact::of(&fields));
         if self.wanted {
-            self.committed.push((fields, region.to_owned()));
+            self.committed.push(CommittedReceipt {
+                fields,
+                region: node.region.clone(),
+                org_id: node.org_id.clone(),
+                received_at_ms: self.now_ms,
+            });
         }
     }
 }
@@ -39,6 +46,7 @@ impl Committer {
         let mut news = News {
             wanted: self.app.bus.has_readers(),
             committed: Vec::new(),
+            now_ms,
             facts: Vec::new(),
             late: HashMap::new(),
         };
@@ -63,13 +71,13 @@ impl Committer {
     /// Receipts that were held and whose turn came.
     fn settle_held(&mut self, written: &mut Written, news: &mut News, now_ms: i64) {
         for (key, head) in &written.heads {
-            let region = self.held.chain(*key).map(|chain| chain.node.region.clone());
-            let region = region.unwrap_or_default();
-            let reached = self.held.reached(*key, head.seq, now_ms).into_iter();
-            for (seq, receipt) in reached {
+            let Some(node) = self.held.chain(*key).map(|chain| Arc::clone(&chain.node)) else {
+                continue;
+            };
+            for (seq, receipt) in self.held.reached(*key, head.seq, now_ms) {
                 if written.held_stored.contains(&(*key, seq)) {
                     self.stored(&receipt);
-                    news.accepted(receipt.fields, &region);
+                    news.accepted(receipt.fields, &node);
                 }
             }
         }
@@ -111,7 +119,7 @@ impl Committer {
                     self.stored(&receipt);
                 }
                 if fate == Fate::Accepted {
-                    news.accepted(receipt.fields, &node.region);
+                    news.accepted(receipt.fields, &node);
                 } else if let Some(seq) = hold.get(&(index, position)) {
                     self.held.keep(&node, *seq, receipt, now_ms);
                 }
@@ -152,13 +160,7 @@ impl Committer {
         if news.committed.is_empty() {
             return;
         }
-        let receipt = |(fields, region)| CommittedReceipt {
-            fields,
-            region,
-            received_at_ms: now_ms,
-        };
-        let receipts = news.committed.into_iter().map(receipt).collect();
-        self.app.bus.send(Event::Receipts(receipts));
+        self.app.bus.send(Event::Receipts(news.committed.into()));
     }
 }
 

@@ -22,6 +22,15 @@ pub(super) struct Item {
     pub(super) data: String,
 }
 
+impl Batch {
+    /// How many receipts in scope were left out.
+    pub(super) fn left_out(&self, scope: &Scope) -> u64 {
+        let in_scope = self.receipts_left_out.iter();
+        let in_scope = in_scope.filter(|(org_id, _)| scope.owns(org_id.as_deref()));
+        in_scope.map(|(_, count)| count).sum()
+    }
+}
+
 impl Item {
     /// Whether it is in scope. The summary is everybody's.
     pub(super) fn is_for(&self, scope: &Scope) -> bool {
@@ -38,6 +47,6 @@ pub(super) struct Batch {
     pub(super) items: Vec<Item>,
     /// Events were lost before this batch: every session must read its state anew.
     pub(super) is_gap: bool,
-    /// Receipts that were too many to be shown one by one.
-    pub(super) receipts_left_out: u64,
+    /// Receipts of each organisation that were too many to be shown one by one.
+    pub(super) receipts_left_out: Vec<(Option<String>, u64)>,
 }

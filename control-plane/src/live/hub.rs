@@ -148,7 +148,7 @@ impl Task {
             batch.items.push(Item {
                 kind: "receipt",
                 topic: Topic::Receipts,
-                org_id: self.org_of(&receipt.fields.node_id).await?,
+                org_id: receipt.org_id.clone(),
                 data: json(&ReceiptRow::of_committed(receipt)),
             });
         }

@@ -17,6 +17,7 @@
 mod batch;
 mod frame;
 mod hub;
+mod newest;
 mod pending;
 mod session;
 

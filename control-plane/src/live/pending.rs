@@ -3,9 +3,10 @@
 //! Receipts go out at once when nothing went out lately, else every [`FAST`]; nodes and heartbeats every
 //! [`SLOW`], the latest of each; the summary every [`SUMMARY`].
 
+use super::newest::Newest;
 use crate::bus::{CommittedReceipt, Event};
 use dgon_protocol::id::NodeId;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// Shortest time between batches of receipts.
@@ -14,8 +15,6 @@ pub(super) const FAST: Duration = Duration::from_millis(200);
 pub(super) const SLOW: Duration = Duration::from_millis(500);
 /// Shortest time between summaries.
 pub(super) const SUMMARY: Duration = Duration::from_secs(1);
-/// Receipts in a batch; of more only the newest are shown.
-pub(super) const RECEIPTS_PER_BATCH: usize = 100;
 /// Nodes, and heartbeats, in a batch; the others wait for the next.
 pub(super) const NODES_PER_BATCH: usize = 100;
 
@@ -41,8 +40,7 @@ impl Lane {
 /// What waits.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    receipts: VecDeque<CommittedReceipt>,
-    receipts_left_out: u64,
+    receipts: Newest,
     nodes: BTreeMap<NodeId, ()>,
     heartbeats: BTreeMap<NodeId, ()>,
     is_summary_old: bool,
@@ -56,7 +54,8 @@ pub(super) struct Pending {
 #[derive(Debug, Default)]
 pub(super) struct Due {
     pub(super) receipts: Vec<CommittedReceipt>,
-    pub(super) receipts_left_out: u64,
+    /// Of each organisation.
+    pub(super) receipts_left_out: Vec<(Option<String>, u64)>,
     pub(super) nodes: Vec<NodeId>,
     pub(super) heartbeats: Vec<NodeId>,
     pub(super) summary: bool,
@@ -87,11 +86,7 @@ impl Pending {
             Event::Receipts(receipts) => {
                 self.is_summary_old = true;
                 for receipt in receipts.iter() {
-                    if self.receipts.len() == RECEIPTS_PER_BATCH {
-                        self.receipts.pop_front();
-                        self.receipts_left_out = self.receipts_left_out.saturating_add(1);
-                    }
-                    self.receipts.push_back(receipt.clone());
+                    self.receipts.push(receipt.clone());
                 }
             }
         }
@@ -124,8 +119,7 @@ impl Pending {
     pub(super) fn take(&mut self, now: Instant) -> Due {
         let mut due = Due::default();
         if (!self.receipts.is_empty() || self.is_gap) && self.fast.take(FAST, now) {
-            due.receipts = self.receipts.drain(..).collect();
-            due.receipts_left_out = std::mem::take(&mut self.receipts_left_out);
+            (due.receipts, due.receipts_left_out) = self.receipts.take();
             due.is_gap = std::mem::take(&mut self.is_gap);
         }
         if (!self.nodes.is_empty() || !self.heartbeats.is_empty()) && self.slow.take(SLOW, now) {
@@ -142,6 +136,7 @@ impl Pending {
 
 #[cfg(test)]
 mod tests {
+    use super::super::newest::OF_ORG;
     use super::*;
     use dgon_protocol::receipt::Receipt;
     use std::sync::Arc;
@@ -151,12 +146,17 @@ mod tests {
     }
 
     fn receipts(count: usize) -> Event {
+        of_org("a", count)
+    }
+
+    fn of_org(org_id: &str, count: usize) -> Event {
         let json = br#"{"version":"1.0","request_id":"r","node_id":"n","ts_start":1,"ts_end":2,"model_id":"m",
             "tokens_input":1,"tokens_output":1,"signature":"ed25519:"}"#;
         let fields = Receipt::parse(json).expect("a receipt").fields;
         let one = CommittedReceipt {
             fields,
             region: String::new(),
+            org_id: Some(org_id.to_owned()),
             received_at_ms: 1,
         };
         Event::Receipts(Arc::from(vec![one; count]))
@@ -183,14 +183,36 @@ mod tests {
     #[test]
     fn too_many_receipts_leave_the_oldest_out_and_say_how_many() {
         let (mut pending, start) = (Pending::default(), Instant::now());
-        pending.hear(receipts(RECEIPTS_PER_BATCH + 7));
+        pending.hear(receipts(OF_ORG + 7));
         let due = pending.take(start);
-        assert_eq!(
-            (due.receipts.len(), due.receipts_left_out),
-            (RECEIPTS_PER_BATCH, 7)
-        );
+        assert_eq!(due.receipts.len(), OF_ORG);
+        assert_eq!(due.receipts_left_out, [(Some("a".to_owned()), 7)]);
         pending.hear(receipts(1));
-        assert_eq!(pending.take(start + FAST).receipts_left_out, 0);
+        assert_eq!(pending.take(start + FAST).receipts_left_out, []);
+    }
+
+    #[test]
+    fn one_organisation_pushes_nothing_of_another_out() {
+        let (mut pending, start) = (Pending::default(), Instant::now());
+        pending.hear(of_org("calm", 3));
+        pending.hear(of_org("flood", 5_000));
+        for number in 0..12 {
+            pending.hear(of_org(&format!("busy-{number}"), OF_ORG));
+        }
+        let due = pending.take(start);
+        let of = |org: &str| {
+            let of_org = |one: &&CommittedReceipt| one.org_id.as_deref() == Some(org);
+            due.receipts.iter().filter(of_org).count()
+        };
+        assert_eq!((of("calm"), due.receipts.len()), (3, 1_000));
+        assert_eq!(due.receipts[0].org_id.as_deref(), Some("calm"));
+        let left_out = |org: &str| {
+            let left_out = due.receipts_left_out.iter();
+            let mut of_org = left_out.filter(|(of, _)| of.as_deref() == Some(org));
+            of_org.next().map(|(_, count)| *count)
+        };
+        assert_eq!(left_out("calm"), None);
+        assert!(left_out("flood") >= Some(4_900));
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! One browser's socket.
 
-use super::batch::{Batch, Topic};
+use super::batch::{Batch, Item, Topic};
 use super::frame::{
     self, CLOSE_SIGN_IN, CLOSE_SLOW, FromBrowser, Hello, Missed, Subscribed, envelope, json,
 };
 use super::hub::Hub;
+use super::newest::OF_ORG;
 use crate::accounts::Person;
 use crate::app::App;
 use crate::app::queries::{PAGE_MAX, QueryError, ReceiptQuery};
@@ -149,22 +150,27 @@ impl Session {
             self.seq += 1;
         }
         let before = self.seq;
-        for item in &batch.items {
-            if self.topics.contains(&item.topic) && item.is_for(&self.access.scope) {
-                self.feed(item.kind, &item.data).await?;
+        let (scope, topics) = (self.access.scope.clone(), self.topics.clone());
+        let is_shown = |item: &&Item| topics.contains(&item.topic) && item.is_for(&scope);
+        let receipts = batch.items.iter().filter(is_shown);
+        let receipts = receipts.filter(|item| item.topic == Topic::Receipts);
+        // Of many the newest, however many organisations are in sight.
+        let mut too_many = receipts.count().saturating_sub(OF_ORG);
+        let left_out = match topics.contains(&Topic::Receipts) {
+            true => batch.left_out(&scope) + too_many as u64,
+            false => 0,
+        };
+        for item in batch.items.iter().filter(is_shown) {
+            if item.topic == Topic::Receipts && too_many > 0 {
+                too_many -= 1;
+                continue;
             }
+            self.feed(item.kind, &item.data).await?;
         }
-        let shows_receipts =
-            self.topics.contains(&Topic::Receipts) && !self.access.scope.is_stranger();
-        if batch.receipts_left_out > 0 && shows_receipts {
-            // How many of them are of one org nobody counted.
+        if left_out > 0 {
             let missed = Missed {
                 topic: "receipts",
-                count: self
-                    .access
-                    .scope
-                    .is_system()
-                    .then_some(batch.receipts_left_out),
+                count: Some(left_out),
             };
             self.feed("missed", &json(&missed)).await?;
         }

@@ -118,6 +118,7 @@ fn commit(server: &Server, receipts: &[&Seeded]) {
         .map(|receipt| CommittedReceipt {
             fields: receipt.fields.clone(),
             region: receipt.fields.region.clone().unwrap_or_default(),
+            org_id: receipt.org_id.clone(),
             received_at_ms: receipt.received_at_ms,
         })
         .collect();

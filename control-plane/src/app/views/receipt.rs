@@ -89,6 +89,7 @@ impl ReceiptRow {
         let CommittedReceipt {
             fields,
             region,
+            org_id: _,
             received_at_ms,
         } = committed;
         let version = match fields.version {
