@@ -9,7 +9,7 @@
 //! | nodes in lists, keys, figures of the network | all | those of the org's nodes; the network's sums | all: they are public, trimmed by the view |
 //! | receipts, sums of one node | all | those of the org's nodes | none; with `receipt_public` one by its exact id |
 //! | a node's lifecycle | all | that of the org's nodes | none |
-//! | enrolment tokens | all | the org's; of an owner those that they made | none |
+//! | enrolment tokens | all | the org's; of an owner those that they made, which nothing asks for yet | none |
 //! | sign-ins | all | those of the org's people; of an owner their own | none |
 //! | flags | all | none | none |
 
