@@ -165,7 +165,7 @@ pub enum Event {
     RuntimeReady,
     /// It is connected and no runtime takes requests.
     NoRuntime,
-    /// It could be probed again, but came and went so often that it has to wait.
+    /// It is back, or could be probed again, but came and went so often that it has to wait.
     Held,
     /// It refused the probe.
     ProbeRefused,
@@ -232,6 +232,7 @@ pub fn transition(state: State, reason: Reason, event: Event) -> Option<Transiti
         {
             (State::PendingProbe, Reason::Unstable)
         }
+        (State::Offline, Event::Held) => (State::PendingProbe, Reason::Unstable),
         (_, Event::Held) => return None,
 
         (State::Registered | State::PendingProbe, Event::NoRuntime) => (state, Reason::NoRuntime),

@@ -1,5 +1,5 @@
-//! What node HTTP remembers between requests: shares per node and second, nonces, and the memory of bodies whose
-//! sender is not known yet. All are bounded.
+//! What is remembered of nodes between requests and links: shares per node and second, nonces, who was sent away, and the
+//! memory of bodies whose sender is not known yet. All are bounded.
 
 use super::{Bodies, Settings};
 use dgon_protocol::id::NodeId;
@@ -7,6 +7,7 @@ use dgon_protocol::limits::NONCE_TTL;
 use sha2::{Digest as _, Sha256};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Nonces of one generation; more are refused, because forgetting one would let it be used again.
 const NONCES_KEPT: usize = 1_000_000;
@@ -22,6 +23,10 @@ const RECEIPT_POSTS: u32 = 5;
 
 /// Nodes that are remembered; when there are more, those that were quiet are forgotten first.
 const NODES_KEPT: usize = 65_536;
+
+/// Nodes that were sent away before those among them that may come again are forgotten. They have all proved who they are,
+/// so there are no more of them than nodes.
+const AWAY_LOOKED_AT: usize = 1_024;
 
 /// Which share is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -70,6 +75,33 @@ impl Limits {
     }
 }
 
+/// Nodes that were sent away, and until when: a node that comes back at once is not heard.
+#[derive(Debug, Default)]
+pub struct Away(Mutex<HashMap<NodeId, Instant>>);
+
+impl Away {
+    /// Sends a node away for so many seconds.
+    pub fn send_away(&self, node_id: &NodeId, seconds: u32) {
+        let now = Instant::now();
+        let mut nodes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if nodes.len() >= AWAY_LOOKED_AT {
+            nodes.retain(|_, until| *until > now);
+        }
+        let until = now + Duration::from_secs(seconds.into());
+        nodes.insert(node_id.clone(), until);
+    }
+
+    /// For how many seconds more a node has to stay away; `None` where it may come.
+    pub fn for_s(&self, node_id: &NodeId) -> Option<u32> {
+        let nodes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = nodes
+            .get(node_id)?
+            .saturating_duration_since(Instant::now());
+        let seconds = u32::try_from(left.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
+        (seconds > 0).then_some(seconds)
+    }
+}
+
 /// What authentication remembers between requests.
 #[derive(Debug)]
 pub struct NodeGuard {
@@ -79,6 +111,8 @@ pub struct NodeGuard {
     pub nonces: Nonces,
     /// Nonces of links that were opened.
     pub link_nonces: Nonces,
+    /// Nodes that were sent away for a while.
+    pub away: Away,
     /// Memory for bodies whose sender is not known yet.
     pub bodies: Bodies,
 }
@@ -90,6 +124,7 @@ impl NodeGuard {
             limits: Limits::default(),
             nonces: Nonces::new(NONCES_OF_NODE),
             link_nonces: Nonces::new(LINKS_OF_NODE),
+            away: Away::default(),
             bodies: Bodies::new(settings.unproved_bodies_kib, settings.body_room_within),
         }
     }

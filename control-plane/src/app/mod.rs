@@ -18,13 +18,14 @@ mod regions;
 mod sessions;
 mod settings;
 mod switches;
+mod turns;
 pub mod views;
 mod windows;
 
 pub use attention::Attention;
 pub use bodies::{Bodies, BodyShare, NoRoom};
 pub use clock::Clock;
-pub use guard::{Limits, NodeGuard, NonceState, Nonces, Share};
+pub use guard::{Away, Limits, NodeGuard, NonceState, Nonces, Share};
 pub use lifecycle::{Cause, Lifecycles, NodeLife};
 pub use master_key::{MasterKey, MasterKeyError};
 pub use nodes::{FormerKey, NodeSession, Secrets};
@@ -34,6 +35,7 @@ pub use regions::{DEFAULT_REGIONS, REGIONS_MAX, Regions, UnlistedRegion};
 pub use sessions::{Outbound, SessionEnd, SessionHandle, SessionQueues, Sessions, Told};
 pub use settings::Settings;
 pub use switches::{ANONYMOUS_OVERVIEW, SIGNATURE_VERIFY, Signatures, Switches};
+pub use turns::{Asker, Turn, Turns};
 pub use windows::{DayFact, Windows};
 
 use crate::bus::{Bus, Event};
@@ -89,7 +91,12 @@ pub struct App {
     pub switches: Arc<Switches>,
     /// Whether the database can be read and written, as last tried.
     pub readiness: Readiness,
+    /// Who asks for pages now.
+    pub turns: Turns,
 }
+
+/// Pages that one asker may wait for at once: half of the connections.
+const PAGES_EACH: usize = 2;
 
 impl App {
     /// Puts the parts together. [`crate::tasks::spawn`] makes them move; without it nothing is ingested.
@@ -115,6 +122,7 @@ impl App {
             supervisor: Supervisor::default(),
             switches: Arc::default(),
             readiness: Readiness::default(),
+            turns: Turns::new(PAGES_EACH),
         })
     }
 

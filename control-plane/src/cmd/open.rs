@@ -50,7 +50,7 @@ fn tempfile_in(dir: &Path) -> std::io::Result<()> {
 /// The database as it is.
 async fn database(config: &Config) -> Result<Store, Failure> {
     data_dir(&config.data_dir)?;
-    Ok(Store::open(&config.database()).await?)
+    Ok(config.read_limits().open(&config.database()).await?)
 }
 
 /// The database, with its schema up to date.

@@ -13,6 +13,7 @@ pub use sources::{Layers, Source};
 use crate::app::{self, Regions};
 use crate::http::server::ServerLimits;
 use crate::http::{HttpSettings, IpBlock};
+use dgon_control_plane_store::ReadLimits;
 use dgon_control_plane_store::retention::Periods;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -93,6 +94,10 @@ pub struct Config {
     pub sign_ins_per_minute: u32,
     /// Reads per minute and address of callers who are not signed in.
     pub anonymous_reads_per_minute: u32,
+    /// Changes per minute that one person may make.
+    pub writes_per_minute: u32,
+    /// How long all that one question reads may take.
+    pub page_within: Duration,
     /// How long an answer may take.
     pub request_timeout: Duration,
     /// Connections open at once.
@@ -146,6 +151,8 @@ impl Config {
                 1,
                 1_000_000,
             )?,
+            writes_per_minute: layers.number("writes_per_minute", 1, 1_000_000)?,
+            page_within: seconds("page_timeout_s")?,
             request_timeout: seconds("request_timeout_s")?,
             max_connections: layers.number("max_connections", 16, 1_000_000)? as usize,
             max_connections_per_address: layers.number(
@@ -223,12 +230,22 @@ impl Config {
         }
     }
 
+    /// How long readings of the database may take.
+    pub fn read_limits(&self) -> ReadLimits {
+        ReadLimits {
+            page_within: self.page_within,
+            ..ReadLimits::default()
+        }
+    }
+
     /// The settings of the HTTP server.
     pub fn http_settings(&self) -> HttpSettings {
         HttpSettings {
             trusted_proxies: self.trusted_proxies.clone(),
             sign_ins_per_minute: self.sign_ins_per_minute,
             anonymous_reads_per_minute: self.anonymous_reads_per_minute,
+            writes_per_minute: self.writes_per_minute,
+            page_within: self.page_within,
             request_timeout: self.request_timeout,
             downloads_dir: self.downloads_dir.clone(),
             ..HttpSettings::default()

@@ -33,7 +33,7 @@ const fn setting(
 }
 
 /// All settings, in the order of the documentation.
-pub const SETTINGS: [Setting; 19] = [
+pub const SETTINGS: [Setting; 21] = [
     setting(
         "bind",
         "DGON_BIND",
@@ -78,6 +78,18 @@ pub const SETTINGS: [Setting; 19] = [
         "DGON_ANONYMOUS_READS_PER_MINUTE",
         "1200",
         "Reads of the overview that one address may make in a minute without signing in. Not for requests of this machine itself.",
+    ),
+    setting(
+        "writes_per_minute",
+        "DGON_WRITES_PER_MINUTE",
+        "300",
+        "Changes that one signed-in person may make in a minute.",
+    ),
+    setting(
+        "page_timeout_s",
+        "DGON_PAGE_TIMEOUT_S",
+        "5",
+        "Longest time that the database may take for one question of the console or the API, s.",
     ),
     setting(
         "request_timeout_s",

@@ -9,9 +9,9 @@
 use super::auth::Acting;
 use super::client_ip::{ClientIp, is_here};
 use super::error::ApiError;
-use super::ratelimit::RateLimit;
+use super::ratelimit::{RateLimit, network};
 use super::state::HttpState;
-use super::turns::{Asker, HasTurn};
+use super::turns::{HasTurn, asker};
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -20,6 +20,7 @@ use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::LINK_PATH;
 use http::{HeaderMap, Method, StatusCode, header};
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -45,7 +46,7 @@ const OVERVIEW: [&str; 4] = [
 /// Limits and memory of anonymous reads. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Anonymous {
-    reads: RateLimit,
+    reads: RateLimit<IpAddr>,
     answers: Arc<Answers>,
 }
 
@@ -78,7 +79,7 @@ pub(super) async fn layer(
     else {
         return next.run(request).await;
     };
-    if let Err(wait_s) = state.anonymous.reads.take(client, Instant::now()) {
+    if let Err(wait_s) = state.anonymous.reads.take(&network(client), Instant::now()) {
         metrics::counter!("http_anonymous_limited_total").increment(1);
         let message = "too many reads from your address; wait as Retry-After says, or sign in";
         return ApiError::new(ErrorType::RateLimited, message)
@@ -89,7 +90,7 @@ pub(super) async fn layer(
     match request.uri().path_and_query() {
         Some(key) if is_remembered && key.as_str().len() <= KEY_BYTES_MAX => {
             let key = key.as_str().to_owned();
-            let turn = state.turns.take(Asker::of(&request));
+            let turn = state.app.turns.take(asker(request.extensions()));
             request.extensions_mut().insert(HasTurn);
             let answers = &state.anonymous.answers;
             answers.get(key, turn, next.run(request)).await

@@ -147,6 +147,15 @@ impl ApiError {
         }
     }
 
+    /// A question that took too long.
+    pub(super) fn gave_up() -> Self {
+        Self::new(
+            ErrorType::Unavailable,
+            "the database did not answer in time, so the question was given up; ask for less, or later",
+        )
+        .retry_after(5)
+    }
+
     /// The body, under the id of the request.
     pub(super) fn body(&self, request_id: &str) -> ErrorBody {
         ErrorBody {
@@ -165,11 +174,7 @@ impl From<StoreError> for ApiError {
         match error {
             StoreError::Slow { op } => {
                 tracing::warn!(op, "a question took too long and was given up");
-                Self::new(
-                    ErrorType::Unavailable,
-                    "the database did not answer in time, so the question was given up; ask for less, or later",
-                )
-                .retry_after(5)
+                Self::gave_up()
             }
             StoreError::Connection(_) => {
                 tracing::warn!(

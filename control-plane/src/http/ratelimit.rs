@@ -1,18 +1,20 @@
-//! A token bucket per address, bounded in memory.
+//! A token bucket per caller, bounded in memory.
 
 use super::client_ip::ClientIp;
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-const ADDRESSES_MAX: usize = 10_000;
+/// Callers that are remembered.
+const CALLERS_MAX: usize = 10_000;
 
-/// Lets each address try `per_minute` times in a minute; tries that succeed are given back.
+/// Lets each caller, an address or an account, try `per_minute` times in a minute; tries can be given back.
 #[derive(Debug, Clone)]
-pub struct RateLimit {
+pub struct RateLimit<K> {
     per_minute: f64,
-    buckets: Arc<Mutex<HashMap<IpAddr, Bucket>>>,
+    buckets: Arc<Mutex<HashMap<K, Bucket>>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -21,7 +23,7 @@ struct Bucket {
     at: Instant,
 }
 
-impl RateLimit {
+impl<K: Eq + Hash + Clone> RateLimit<K> {
     /// A limit of `per_minute` tries.
     pub fn new(per_minute: u32) -> Self {
         Self {
@@ -34,12 +36,12 @@ impl RateLimit {
     ///
     /// # Errors
     /// The seconds to wait.
-    pub fn take(&self, client: ClientIp, now: Instant) -> Result<(), u32> {
+    pub fn take(&self, caller: &K, now: Instant) -> Result<(), u32> {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        if buckets.len() >= ADDRESSES_MAX && !buckets.contains_key(&network(client)) {
+        if buckets.len() >= CALLERS_MAX && !buckets.contains_key(caller) {
             self.make_room(&mut buckets, now);
         }
-        let bucket = buckets.entry(network(client)).or_insert(Bucket {
+        let bucket = buckets.entry(caller.clone()).or_insert(Bucket {
             tokens: self.per_minute,
             at: now,
         });
@@ -54,9 +56,9 @@ impl RateLimit {
     }
 
     /// Gives a try back.
-    pub fn give_back(&self, client: ClientIp) {
+    pub fn give_back(&self, caller: &K) {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(bucket) = buckets.get_mut(&network(client)) {
+        if let Some(bucket) = buckets.get_mut(caller) {
             bucket.tokens = (bucket.tokens + 1.0).min(self.per_minute);
         }
     }
@@ -69,14 +71,14 @@ impl RateLimit {
         }
     }
 
-    /// Forgets addresses that have all their tries again, else the one that was quiet for longest.
-    fn make_room(&self, buckets: &mut HashMap<IpAddr, Bucket>, now: Instant) {
+    /// Forgets callers that have all their tries again, else the one that was quiet for longest.
+    fn make_room(&self, buckets: &mut HashMap<K, Bucket>, now: Instant) {
         buckets.retain(|_, bucket| self.refilled(*bucket, now).tokens < self.per_minute);
-        if buckets.len() >= ADDRESSES_MAX {
+        if buckets.len() >= CALLERS_MAX {
             let oldest = buckets
                 .iter()
                 .min_by_key(|(_, bucket)| bucket.at)
-                .map(|(ip, _)| *ip);
+                .map(|(caller, _)| caller.clone());
             if let Some(oldest) = oldest {
                 buckets.remove(&oldest);
             }
@@ -97,24 +99,24 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    fn ip(text: &str) -> ClientIp {
-        ClientIp(text.parse().expect("ip"))
+    fn ip(text: &str) -> IpAddr {
+        network(ClientIp(text.parse().expect("ip")))
     }
 
     #[test]
     fn tries_run_out_and_come_back() {
         let (limit, start) = (RateLimit::new(2), Instant::now());
-        assert_eq!(limit.take(ip("1.1.1.1"), start), Ok(()));
-        assert_eq!(limit.take(ip("1.1.1.1"), start), Ok(()));
-        assert_eq!(limit.take(ip("1.1.1.1"), start), Err(30));
-        assert_eq!(limit.take(ip("2.2.2.2"), start), Ok(()));
+        assert_eq!(limit.take(&ip("1.1.1.1"), start), Ok(()));
+        assert_eq!(limit.take(&ip("1.1.1.1"), start), Ok(()));
+        assert_eq!(limit.take(&ip("1.1.1.1"), start), Err(30));
+        assert_eq!(limit.take(&ip("2.2.2.2"), start), Ok(()));
         assert_eq!(
-            limit.take(ip("1.1.1.1"), start + Duration::from_secs(30)),
+            limit.take(&ip("1.1.1.1"), start + Duration::from_secs(30)),
             Ok(())
         );
-        limit.give_back(ip("1.1.1.1"));
+        limit.give_back(&ip("1.1.1.1"));
         assert_eq!(
-            limit.take(ip("1.1.1.1"), start + Duration::from_secs(30)),
+            limit.take(&ip("1.1.1.1"), start + Duration::from_secs(30)),
             Ok(())
         );
     }
@@ -122,21 +124,21 @@ mod tests {
     #[test]
     fn one_ipv6_network_is_one_caller() {
         let (limit, start) = (RateLimit::new(1), Instant::now());
-        assert_eq!(limit.take(ip("2001:db8::1"), start), Ok(()));
-        assert!(limit.take(ip("2001:db8::2"), start).is_err());
-        assert_eq!(limit.take(ip("2001:db8:0:1::2"), start), Ok(()));
+        assert_eq!(limit.take(&ip("2001:db8::1"), start), Ok(()));
+        assert!(limit.take(&ip("2001:db8::2"), start).is_err());
+        assert_eq!(limit.take(&ip("2001:db8:0:1::2"), start), Ok(()));
     }
 
     #[test]
     fn memory_is_bounded() {
         let (limit, start) = (RateLimit::new(1), Instant::now());
-        for n in 0..(ADDRESSES_MAX as u32 + 500) {
-            let client = ClientIp(IpAddr::V4(n.into()));
+        for n in 0..(CALLERS_MAX as u32 + 500) {
+            let client = IpAddr::V4(n.into());
             assert_eq!(
-                limit.take(client, start + Duration::from_millis(u64::from(n))),
+                limit.take(&client, start + Duration::from_millis(u64::from(n))),
                 Ok(())
             );
         }
-        assert!(limit.buckets.lock().expect("lock").len() <= ADDRESSES_MAX);
+        assert!(limit.buckets.lock().expect("lock").len() <= CALLERS_MAX);
     }
 }

@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use dgon_protocol::error::ErrorType;
 use http::{HeaderMap, HeaderName, Method};
 use std::net::SocketAddr;
+use std::time::Instant;
 
 /// These make or renew a session, so they cannot ask for its CSRF token.
 const BEFORE_SESSION: [&str; 4] = [
@@ -41,13 +42,32 @@ pub(super) async fn layer(
         request.uri().path(),
         request.headers(),
     );
-    match resolved.await {
+    let allowed = match resolved.await {
+        Ok(acting) => may_change(&state, request.method(), &acting).map(|()| acting),
+        Err(error) => Err(error),
+    };
+    match allowed {
         Ok(acting) => {
             request.extensions_mut().insert(acting);
             next.run(request).await
         }
         Err(error) => error.into_response(),
     }
+}
+
+/// What one person changes in a minute is limited: every change is rows, and holds others up.
+fn may_change(state: &HttpState, method: &Method, acting: &Acting) -> Result<(), ApiError> {
+    let Acting::Person(person) = acting else {
+        return Ok(());
+    };
+    if !csrf::changes(method) {
+        return Ok(());
+    }
+    let taken = state.writes.take(&person.user_id, Instant::now());
+    taken.map_err(|wait_s| {
+        let message = "your account changes too much in a minute; wait as Retry-After says";
+        ApiError::new(ErrorType::RateLimited, message).retry_after(wait_s)
+    })
 }
 
 async fn resolve(

@@ -5,13 +5,16 @@ use super::client_ip::IpBlock;
 use super::cookies::Cookies;
 use super::downloads::Catalog;
 use super::ratelimit::RateLimit;
-use super::turns::Turns;
 use crate::accounts::{Accounts, PasswordHasher};
-use crate::app::App;
+use crate::app::{App, Turns};
 use axum::extract::FromRef;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Live sockets of one asker: the browsers of an office, and not all that this server holds.
+const SOCKETS_EACH: usize = 256;
 
 /// Settings of the HTTP server, beside those of [`App`].
 #[derive(Debug, Clone)]
@@ -24,6 +27,10 @@ pub struct HttpSettings {
     pub anonymous_reads_per_minute: u32,
     /// How long what one of them was told is good for the others.
     pub anonymous_fresh: Duration,
+    /// Changes per minute that one person may make.
+    pub writes_per_minute: u32,
+    /// How long all that one question reads may take.
+    pub page_within: Duration,
     /// How long an answer may take.
     pub request_timeout: Duration,
     /// Folder of the packages that machines may download; none are offered without one.
@@ -37,6 +44,8 @@ impl Default for HttpSettings {
             sign_ins_per_minute: 10,
             anonymous_reads_per_minute: 1_200,
             anonymous_fresh: Duration::from_secs(1),
+            writes_per_minute: 300,
+            page_within: Duration::from_secs(5),
             request_timeout: Duration::from_secs(30),
             downloads_dir: None,
         }
@@ -51,11 +60,13 @@ pub struct HttpState {
     /// People.
     pub accounts: Accounts,
     /// Failed sign-ins.
-    pub sign_ins: RateLimit,
+    pub sign_ins: RateLimit<IpAddr>,
+    /// Changes that people make, by account.
+    pub writes: RateLimit<String>,
     /// Reads of callers who are not signed in.
     pub anonymous: Anonymous,
-    /// Who asks for pages now.
-    pub turns: Turns,
+    /// Who has live sockets.
+    pub sockets: Turns,
     /// The cookies of sessions.
     pub cookies: Cookies,
     /// Packages of the agent.
@@ -75,11 +86,12 @@ impl HttpState {
         Self {
             accounts: Accounts::new(&app, PasswordHasher::default()),
             sign_ins: RateLimit::new(settings.sign_ins_per_minute),
+            writes: RateLimit::new(settings.writes_per_minute),
             anonymous: Anonymous::new(
                 settings.anonymous_reads_per_minute,
                 settings.anonymous_fresh,
             ),
-            turns: Turns::default(),
+            sockets: Turns::new(SOCKETS_EACH),
             cookies: Cookies::new(is_https),
             downloads: Arc::new(Catalog::new(settings.downloads_dir.clone())),
             settings: Arc::new(settings),

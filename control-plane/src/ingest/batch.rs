@@ -1,18 +1,20 @@
 //! How many receipts share a transaction.
 //!
 //! Many, so that they share a commit; and few enough that a transaction is short, because what came during it waits for
-//! it, however few its node sent. A transaction that worked for long makes the next ones smaller, and a full one that was
-//! short makes them larger. What the commit itself takes does not count: that is the disk's, and smaller transactions would
-//! only commit more often.
+//! it, however few its node sent. How long is short depends on the disk: a transaction should work for some times as long
+//! as its commit takes, so that most of the time is work. One that worked for longer makes the next ones smaller, and a
+//! full one that was short makes them larger.
 
 use std::time::Duration;
 
 const LEAST: usize = 64;
 const MOST: usize = 1000;
-/// A transaction that works for longer is long.
-const LONG: Duration = Duration::from_millis(60);
-/// A full one that works for less is short.
-const SHORT: Duration = Duration::from_millis(30);
+/// Work for each time that a commit takes.
+const WORK_PER_COMMIT: u32 = 4;
+/// How long a transaction should work, however fast the disk is.
+const SHORTEST: Duration = Duration::from_millis(8);
+/// However slow.
+const LONGEST: Duration = Duration::from_millis(45);
 
 /// The size of the next batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,11 +32,12 @@ impl BatchSize {
         self.0
     }
 
-    /// A batch of so many receipts was written in this time, its commit not counted.
-    pub(super) fn worked(&mut self, receipts: usize, time: Duration) {
-        if time > LONG {
+    /// A batch of so many receipts was written in this time, and its commit took this much more.
+    pub(super) fn worked(&mut self, receipts: usize, time: Duration, commit: Duration) {
+        let aim = (commit * WORK_PER_COMMIT).clamp(SHORTEST, LONGEST);
+        if time > aim * 4 / 3 {
             self.0 = (self.0 / 2).max(LEAST);
-        } else if time < SHORT && receipts >= self.0 {
+        } else if time < aim * 2 / 3 && receipts >= self.0 {
             self.0 = (self.0 + self.0 / 4).min(MOST);
         }
     }
@@ -44,28 +47,31 @@ impl BatchSize {
 mod tests {
     use super::*;
 
-    /// The size after many full batches that take so long for each receipt, µs.
-    fn settled(each_us: u64) -> usize {
+    /// The size after many full batches that take so long for each receipt, µs, with such a commit, ms.
+    fn settled(each_us: u64, commit_ms: u64) -> usize {
         let mut size = BatchSize::default();
         for _ in 0..100 {
             let receipts = size.receipts();
-            size.worked(receipts, Duration::from_micros(each_us * receipts as u64));
+            let worked = Duration::from_micros(each_us * receipts as u64);
+            size.worked(receipts, worked, Duration::from_millis(commit_ms));
         }
         size.receipts()
     }
 
     #[test]
     fn transactions_are_as_large_as_they_are_short() {
-        assert_eq!(settled(10), MOST);
-        assert_eq!(settled(10_000), LEAST);
-        let between = settled(150);
-        assert!((200..=400).contains(&between), "{between}");
+        assert_eq!(settled(1, 1), MOST);
+        assert_eq!(settled(10_000, 1), LEAST);
+        let fast_disk = settled(50, 1);
+        assert!((100..=220).contains(&fast_disk), "{fast_disk}");
+        let slow_disk = settled(150, 25);
+        assert!((200..=400).contains(&slow_disk), "{slow_disk}");
     }
 
     #[test]
     fn a_small_batch_says_nothing_of_larger_ones() {
         let mut size = BatchSize::default();
-        size.worked(1, Duration::from_millis(1));
+        size.worked(1, Duration::from_millis(1), Duration::ZERO);
         assert_eq!(size, BatchSize::default());
     }
 }

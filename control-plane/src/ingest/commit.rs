@@ -206,6 +206,7 @@ impl Committer {
         let mut written = plan.write(overdue).await?;
         written.worked = began.elapsed();
         tx.commit().await?;
+        written.committed = began.elapsed() - written.worked;
         Step::Committed.passed();
         Ok(written)
     }

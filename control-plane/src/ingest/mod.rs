@@ -5,6 +5,7 @@
 //! | [`verify`] | one receipt's bytes: strict parse, node check, signature; pure, on a CPU pool |
 //! | `room` | memory for receipts on their way, whichever way they came: bounded for all and for each node |
 //! | `gate`, `queue` | whose receipts are verified and committed next: fair to nodes, by `share` |
+//! | `pending` | receipts are committed in pieces and answered for together |
 //! | `plan` | what a batch means for chains and rows, over one transaction |
 //! | `held` | receipts ahead of a gap, bounded |
 //! | `retry` | what to do where the database refuses a batch |
@@ -19,6 +20,7 @@ mod batch;
 pub mod commit;
 mod gate;
 mod held;
+mod pending;
 mod plan;
 mod queue;
 mod retry;
@@ -34,26 +36,28 @@ use dgon_protocol::id::RequestId;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use verify::Checked;
 
+pub use pending::Pending;
+use pending::{PIECE, Reply};
 pub use room::Reserved;
 use room::{Full, Room};
 
 /// Submissions that wait for the committer.
 const SUBMISSIONS_QUEUED: usize = 1024;
 
-/// Receipts of one node, checked, on their way to the store.
+/// Some receipts of one node, checked, on their way to the store.
 #[derive(Debug)]
 pub struct Submission {
     node: Arc<NodeSession>,
     items: Vec<Checked>,
-    reply: oneshot::Sender<Result<Outcome, IngestError>>,
-    _reserved: Reserved,
+    reply: Reply,
+    _reserved: Arc<Reserved>,
 }
 
-/// What became of a submission.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What became of receipts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// Every `seq` up to this is durable or refused.
     pub head_seq: u64,
@@ -197,7 +201,7 @@ impl Ingest {
         }
     }
 
-    /// Queues checked receipts for the next transaction. The receiver yields once they are durable.
+    /// Queues checked receipts for the next transactions. There is an outcome once they are durable.
     ///
     /// # Errors
     /// [`IngestError::Stopped`].
@@ -206,18 +210,22 @@ impl Ingest {
         node: Arc<NodeSession>,
         items: Vec<Checked>,
         reserved: Reserved,
-    ) -> Result<oneshot::Receiver<Result<Outcome, IngestError>>, IngestError> {
-        let (reply, outcome) = oneshot::channel();
-        let submission = Submission {
-            node,
-            items,
-            reply,
-            _reserved: reserved,
-        };
-        self.queue
-            .send(submission)
-            .await
-            .map_err(|_| IngestError::Stopped)?;
-        Ok(outcome)
+    ) -> Result<Pending, IngestError> {
+        let mut pending = Pending::default();
+        let (reserved, mut items) = (Arc::new(reserved), items.into_iter());
+        loop {
+            let some: Vec<Checked> = items.by_ref().take(PIECE).collect();
+            if some.is_empty() {
+                return Ok(pending);
+            }
+            let submission = Submission {
+                node: Arc::clone(&node),
+                items: some,
+                reply: pending.piece(),
+                _reserved: Arc::clone(&reserved),
+            };
+            let queued = self.queue.send(submission).await;
+            queued.map_err(|_| IngestError::Stopped)?;
+        }
     }
 }

@@ -37,7 +37,8 @@ impl Committer {
             match self.write_patiently(&part, now_ms).await {
                 Ok(written) => {
                     let receipts = part.iter().map(|submission| submission.items.len()).sum();
-                    self.batch.worked(receipts, written.worked);
+                    self.batch
+                        .worked(receipts, written.worked, written.committed);
                     self.settle(part, written, now_ms);
                 }
                 Err(Failure::Stopping) => {

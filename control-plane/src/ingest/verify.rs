@@ -22,6 +22,9 @@ const UNNAMED_KEYS: usize = 2;
 /// Up to this many receipts are verified where they came in: handing them to a thread costs more.
 const INLINE: usize = 2;
 
+/// Receipts that are verified in one turn: what others wait for, however many a node sends.
+const TURN: usize = 64;
+
 /// Threads that verify at once: all that the machine has but one, which is for those who wait for nothing but an
 /// answer.
 static CPUS: LazyLock<Arc<FairGate>> = LazyLock::new(|| {
@@ -125,19 +128,29 @@ pub async fn check_all(
             .map(|input| check(node, input, signatures))
             .collect();
     }
-    let place = CPUS.enter(&node.node_id, inputs.len()).await;
-    let node = Arc::clone(node);
-    let work = tokio::task::spawn_blocking(move || {
-        // Until the work is done, also where nobody waits for it any more.
-        let _place = place;
-        inputs
-            .into_iter()
-            .map(|input| check(&node, input, signatures))
-            .collect()
-    });
-    // The only failure is a panic in there, which no input can cause; refusing nothing would ack too much,
-    // so the caller sees fewer verdicts than receipts and gives the session up.
-    work.await.unwrap_or_default()
+    let mut checked = Vec::with_capacity(inputs.len());
+    let mut inputs = inputs.into_iter();
+    loop {
+        let some: Vec<Vec<u8>> = inputs.by_ref().take(TURN).collect();
+        if some.is_empty() {
+            return checked;
+        }
+        let place = CPUS.enter(&node.node_id, some.len()).await;
+        let node = Arc::clone(node);
+        let work = tokio::task::spawn_blocking(move || {
+            // Until the work is done, also where nobody waits for it any more.
+            let _place = place;
+            let some = some.into_iter();
+            some.map(|input| check(&node, input, signatures))
+                .collect::<Vec<Checked>>()
+        });
+        match work.await {
+            Ok(some) => checked.extend(some),
+            // A panic in there, which no input can cause; refusing nothing would ack too much, so the caller sees fewer
+            // verdicts than receipts and gives the session up.
+            Err(_) => return Vec::new(),
+        }
+    }
 }
 
 /// Verifies one receipt of `node`.

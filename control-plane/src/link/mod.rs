@@ -43,6 +43,10 @@ pub fn routes() -> Router<Arc<App>> {
 async fn upgrade(State(app): State<Arc<App>>, request: Request) -> Result<Response, ApiError> {
     let (mut parts, _) = request.into_parts();
     let node_id = authenticate(&app, &parts).await?.node_id;
+    if let Some(wait_s) = app.guard.away.for_s(&node_id) {
+        let message = "too many receipts of this node were refused; see the agent's dead letters";
+        return Err(ApiError::new(ErrorType::RateLimited, message).retry_after(wait_s));
+    }
     let host = parts
         .headers
         .get(header::HOST)

@@ -12,14 +12,14 @@ use super::wire::{End, Reader, Writer, split};
 use crate::app::{App, NodeSession, Outbound, SessionEnd, SessionHandle, SessionQueues, Told};
 use crate::bus::Event;
 use crate::ingest::verify::{Checked, check_all};
-use crate::ingest::{IngestError, Outcome, ReceiptVerdict};
+use crate::ingest::{IngestError, Outcome, Pending, ReceiptVerdict};
 use axum::extract::ws::WebSocket;
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::{Ack, Incoming, NodeStatus, Receipts, Refused, ToAgent, ToControlPlane};
 use dgon_protocol::id::NodeId;
 use dgon_protocol::limits::RECEIPTS_IN_FLIGHT;
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 /// Receipts that a session may send each second, and at once. An agent that was away for a day is done in a minute.
@@ -72,6 +72,9 @@ pub(super) async fn run(app: Arc<App>, socket: WebSocket, node_id: NodeId, host:
         end = serving => end,
     };
     app.session_closed(&node_id, &session_id);
+    if let Some(away_s) = end.stays_away_s() {
+        app.guard.away.send_away(&node_id, away_s);
+    }
     writer.close(end).await;
 }
 
@@ -86,9 +89,6 @@ async fn told_to_end(ended: &mut watch::Receiver<Option<SessionEnd>>) -> End {
 }
 
 type Answer = Result<Outcome, IngestError>;
-
-/// The answer to a batch of receipts, when it comes.
-type Waiting = oneshot::Receiver<Answer>;
 
 async fn serve(
     app: &Arc<App>,
@@ -135,7 +135,7 @@ async fn serve(
 struct Listening {
     app: Arc<App>,
     node: Arc<NodeSession>,
-    answers: mpsc::Sender<Waiting>,
+    answers: mpsc::Sender<Pending>,
     receipts: Pace,
     inventories: Pace,
 }
@@ -210,7 +210,7 @@ impl Listening {
         }
     }
 
-    async fn ingest(&self, batch: Receipts) -> Result<Waiting, End> {
+    async fn ingest(&self, batch: Receipts) -> Result<Pending, End> {
         let bytes = batch
             .receipts
             .iter()
@@ -254,7 +254,7 @@ impl Listening {
 struct Answering {
     acked_seq: u64,
     refused: usize,
-    answers: mpsc::Receiver<Waiting>,
+    answers: mpsc::Receiver<Pending>,
     status: watch::Receiver<Option<NodeStatus>>,
     urgent: mpsc::Receiver<Outbound>,
     probes: mpsc::Receiver<Outbound>,
@@ -263,7 +263,7 @@ struct Answering {
 
 impl Answering {
     async fn run(mut self, writer: &mut Writer) -> End {
-        let mut waiting: Option<Waiting> = None;
+        let mut waiting: Option<Pending> = None;
         loop {
             let step = tokio::select! {
                 biased;
@@ -299,12 +299,8 @@ impl Answering {
         }
     }
 
-    async fn answer(
-        &mut self,
-        writer: &mut Writer,
-        answer: Result<Answer, oneshot::error::RecvError>,
-    ) -> Result<(), End> {
-        let outcome = answer.map_err(|_| IngestError::Stopped)??;
+    async fn answer(&mut self, writer: &mut Writer, answer: Answer) -> Result<(), End> {
+        let outcome = answer?;
         let refused: Vec<Refused> = outcome
             .verdicts
             .into_iter()
@@ -330,9 +326,9 @@ impl Answering {
 }
 
 /// The oldest batch's answer; never, where none waits.
-async fn first(waiting: &mut Option<Waiting>) -> Result<Answer, oneshot::error::RecvError> {
+async fn first(waiting: &mut Option<Pending>) -> Answer {
     match waiting {
-        Some(waiting) => waiting.await,
+        Some(waiting) => waiting.outcome().await,
         None => std::future::pending().await,
     }
 }

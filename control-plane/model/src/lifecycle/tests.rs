@@ -61,7 +61,17 @@ fn every_pair_is_as_the_table_says() {
                 None,
             ],
         ),
-        (Event::Held, [None; 6]),
+        (
+            Event::Held,
+            [
+                None,
+                None,
+                None,
+                None,
+                Some((PendingProbe, Reason::Unstable)),
+                None,
+            ],
+        ),
         (
             Event::ProbeRefused,
             [

@@ -21,6 +21,9 @@ pub enum QueryError {
     /// The database.
     #[error("the question could not be answered; see the cause")]
     Store(#[from] StoreError),
+    /// It was tried a moment ago and failed.
+    #[error("this could not be computed a moment ago; it is tried again in a second")]
+    NotNow,
     /// A cursor that no page gave.
     #[error("this cursor is of another list or version; start without one")]
     Cursor,

@@ -1,11 +1,11 @@
 //! The network in numbers, computed at most once a second for everybody.
 
 use super::QueryError;
-use crate::app::App;
 use crate::app::views::{
     NodeCounts, NodeStatus, RegionLatency, RegionNodes, Regions, Summary, TokenCounts, TrendSeries,
     Trends, time,
 };
+use crate::app::{App, Clock};
 use dgon_control_plane_model::rollup::{
     DAY_MINUTES, MINUTE_MS, QUARTER_MINUTES, RowKey, Sums, minute_of, quarter_of,
 };
@@ -24,8 +24,43 @@ const QUARTERS: usize = (DAY_MINUTES / QUARTER_MINUTES) as usize;
 /// The last answers. Whoever asks while one is being computed waits for it.
 #[derive(Debug, Default)]
 pub struct SummaryCache {
-    summary: Mutex<Option<(i64, Arc<Summary>)>>,
-    trends: Mutex<Option<(i64, Arc<Trends>)>>,
+    summary: Last<Summary>,
+    trends: Last<Trends>,
+}
+
+/// When something was last computed, unix ms, and what it was; `None` where it failed.
+type LastAnswer<T> = Option<(i64, Option<Arc<T>>)>;
+
+/// What was last computed. A failure counts for as long as an answer: thousands who wait do not all try again.
+#[derive(Debug)]
+struct Last<T>(Mutex<LastAnswer<T>>);
+
+impl<T> Default for Last<T> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+impl<T> Last<T> {
+    async fn get<F>(
+        &self,
+        clock: &Clock,
+        compute: impl FnOnce(i64) -> F,
+    ) -> Result<Arc<T>, QueryError>
+    where
+        F: Future<Output = Result<T, QueryError>>,
+    {
+        let mut last = self.0.lock().await;
+        let now_ms = clock.now_ms();
+        if let Some((at_ms, answer)) = &*last
+            && (0..FRESH_MS).contains(&(now_ms - at_ms))
+        {
+            return answer.clone().ok_or(QueryError::NotNow);
+        }
+        let answer = compute(now_ms).await.map(Arc::new);
+        *last = Some((clock.now_ms(), answer.as_ref().ok().map(Arc::clone)));
+        answer
+    }
 }
 
 /// First minute of the 96 quarters that end with the one of now.
@@ -39,18 +74,8 @@ impl App {
     /// # Errors
     /// [`QueryError::Store`].
     pub async fn summary(&self) -> Result<Arc<Summary>, QueryError> {
-        let mut cached = self.summaries.summary.lock().await;
-        let now_ms = self.clock.now_ms();
-        match &*cached {
-            Some((at_ms, summary)) if (0..FRESH_MS).contains(&(now_ms - at_ms)) => {
-                Ok(Arc::clone(summary))
-            }
-            _ => {
-                let summary = Arc::new(self.compute_summary(now_ms).await?);
-                *cached = Some((now_ms, Arc::clone(&summary)));
-                Ok(summary)
-            }
-        }
+        let compute = |now_ms| self.compute_summary(now_ms);
+        self.summaries.summary.get(&self.clock, compute).await
     }
 
     /// The regions, and how many nodes each has.
@@ -79,19 +104,11 @@ impl App {
     /// # Errors
     /// [`QueryError::Store`].
     pub async fn trends(&self) -> Result<Arc<Trends>, QueryError> {
-        let mut cached = self.summaries.trends.lock().await;
-        let now_ms = self.clock.now_ms();
-        match &*cached {
-            Some((at_ms, trends)) if (0..FRESH_MS).contains(&(now_ms - at_ms)) => {
-                Ok(Arc::clone(trends))
-            }
-            _ => {
-                let rows = self.network_rollups(now_ms).await?;
-                let trends = Arc::new(trends_of(window_start(now_ms), &rows));
-                *cached = Some((now_ms, Arc::clone(&trends)));
-                Ok(trends)
-            }
-        }
+        let compute = async |now_ms| {
+            let rows = self.network_rollups(now_ms).await?;
+            Ok(trends_of(window_start(now_ms), &rows))
+        };
+        self.summaries.trends.get(&self.clock, compute).await
     }
 
     async fn network_rollups(&self, now_ms: i64) -> Result<Vec<(RowKey, Sums)>, QueryError> {

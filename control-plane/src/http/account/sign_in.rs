@@ -6,6 +6,7 @@ use crate::app::ANONYMOUS_OVERVIEW;
 use crate::http::auth::{Caller, MaybePerson};
 use crate::http::error::ApiError;
 use crate::http::extract::Json;
+use crate::http::ratelimit::network;
 use crate::http::state::HttpState;
 use axum::extract::State;
 use axum::response::{AppendHeaders, IntoResponse, Response};
@@ -185,13 +186,16 @@ struct Attempt<'a> {
 impl<'a> Attempt<'a> {
     fn begin(state: &'a HttpState, caller: &'a Caller) -> Result<Self, ApiError> {
         if let Some(ip) = caller.ip {
-            state.sign_ins.take(ip, Instant::now()).map_err(|wait_s| {
-                ApiError::new(
-                    ErrorType::RateLimited,
-                    "too many failed sign-ins from your address; wait and try again",
-                )
-                .retry_after(wait_s)
-            })?;
+            state
+                .sign_ins
+                .take(&network(ip), Instant::now())
+                .map_err(|wait_s| {
+                    ApiError::new(
+                        ErrorType::RateLimited,
+                        "too many failed sign-ins from your address; wait and try again",
+                    )
+                    .retry_after(wait_s)
+                })?;
         }
         Ok(Self { state, caller })
     }
@@ -199,7 +203,7 @@ impl<'a> Attempt<'a> {
     fn finish(self, result: Result<SignedIn, AccountError>) -> Result<Response, ApiError> {
         let signed_in = result?;
         if let Some(ip) = self.caller.ip {
-            self.state.sign_ins.give_back(ip);
+            self.state.sign_ins.give_back(&network(ip));
         }
         Ok(welcome(self.state, &signed_in))
     }

@@ -2,7 +2,6 @@
 
 use crate::accounts::{Person, Role};
 use crate::app::Cause;
-use crate::app::queries::QueryError;
 use crate::app::views::{NodeRow, time};
 use crate::http::auth::{Actor, Caller};
 use crate::http::error::ApiError;
@@ -140,10 +139,7 @@ async fn row_of(state: &HttpState, person: &Person, node_id: &NodeId) -> Result<
     match state.app.node_row_with_org(&person.scope(), node_id).await {
         Ok(Some((row, _))) => Ok(row),
         Ok(None) => Err(no_node()),
-        Err(QueryError::Store(error)) => Err(error.into()),
-        Err(error @ (QueryError::Cursor | QueryError::NotShown | QueryError::SeveralNodes(_))) => {
-            Err(ApiError::internal(&error))
-        }
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -86,15 +86,12 @@ pub(super) async fn receipts(
     if checked.len() != count {
         return Err(unavailable(IngestError::Store));
     }
-    let outcome = app
+    let mut pending = app
         .ingest
         .submit(session, checked, reserved)
         .await
         .map_err(unavailable)?;
-    let outcome = outcome
-        .await
-        .map_err(|_| unavailable(IngestError::Stopped))?
-        .map_err(unavailable)?;
+    let outcome = pending.outcome().await.map_err(unavailable)?;
     let verdicts = outcome.verdicts.into_iter().map(Verdict::from).collect();
     Ok((StatusCode::CREATED, Json(Posted { verdicts })))
 }

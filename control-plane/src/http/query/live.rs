@@ -1,19 +1,19 @@
 //! The door of the live socket: who may open it, from where, and how many.
 
 use super::viewing::Viewing;
-use crate::accounts::Role;
+use crate::accounts::{Person, Role};
 use crate::http::auth::Actor;
 use crate::http::csrf::is_own_origin;
 use crate::http::error::ApiError;
 use crate::http::state::HttpState;
+use crate::http::turns::asker;
 use crate::live::{Access, MESSAGE_BYTES, SESSIONS_MAX, serve};
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::response::Response;
-use dgon_control_plane_store::Scope;
 use dgon_protocol::error::ErrorType;
-use http::HeaderMap;
+use http::{Extensions, HeaderMap};
 use std::sync::Arc;
 
 /// Both buffers of a socket: the default of 128 KiB would be most of a session's memory.
@@ -35,12 +35,18 @@ pub async fn live(
     Viewing(scope): Viewing,
     actor: Actor,
     headers: HeaderMap,
+    extensions: Extensions,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
     if !is_own_origin(&headers, state.app.settings.public_url.as_deref()) {
         let message = "live updates are for this site's own pages; set public_url behind a proxy";
         return Err(ApiError::new(ErrorType::Forbidden, message));
     }
+    let asker = asker(&extensions);
+    let Some(place) = state.sockets.try_take(asker.clone()) else {
+        let message = "too many live sessions of one account or address; close some, or poll";
+        return Err(ApiError::new(ErrorType::RateLimited, message).retry_after(RETRY_AFTER_S));
+    };
     if state.app.live.sessions() >= SESSIONS_MAX {
         let message = "too many live sessions on this server; poll until one is free";
         return Err(ApiError::new(ErrorType::Unavailable, message).retry_after(RETRY_AFTER_S));
@@ -50,7 +56,14 @@ pub async fn live(
             "live updates need a WebSocket; a proxy in between must pass Upgrade and Connection on";
         return Err(ApiError::new(ErrorType::InvalidRequest, message));
     };
-    let access = access(scope, &actor);
+    let (role, person) = signed_in(&actor);
+    let access = Access {
+        scope,
+        role,
+        person,
+        asker,
+        place,
+    };
     let app = Arc::clone(&state.app);
     Ok(upgrade
         .read_buffer_size(BUFFER_BYTES)
@@ -60,18 +73,11 @@ pub async fn live(
         .on_upgrade(move |socket| serve(app, socket, access)))
 }
 
-fn access(scope: Scope, actor: &Actor) -> Access {
-    let (role, person) = match actor {
-        Actor::Anonymous => ("anonymous", None),
-        Actor::Person(person) => {
-            let role = ROLES.into_iter().find(|role| person.has(*role));
-            let name = role.map_or("none", Role::as_str);
-            (name, Some(person.clone()))
-        }
+/// What `hello` says of who opened it, and whose sign-in must last.
+fn signed_in(actor: &Actor) -> (&'static str, Option<Person>) {
+    let Actor::Person(person) = actor else {
+        return ("anonymous", None);
     };
-    Access {
-        scope,
-        role,
-        person,
-    }
+    let role = ROLES.into_iter().find(|role| person.has(*role));
+    (role.map_or("none", Role::as_str), Some(person.clone()))
 }

@@ -53,6 +53,7 @@ impl From<QueryError> for ApiError {
         let outside = error.to_string();
         match error {
             QueryError::Store(error) => Self::from(error),
+            QueryError::NotNow => Self::new(ErrorType::Unavailable, outside).retry_after(1),
             QueryError::Cursor => Self::new(ErrorType::InvalidRequest, outside),
             QueryError::NotShown => Self::new(ErrorType::Forbidden, outside),
             QueryError::SeveralNodes(nodes) => {

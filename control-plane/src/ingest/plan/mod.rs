@@ -56,6 +56,8 @@ pub(super) struct Written {
     pub(super) unplaced: HashMap<i64, u64>,
     /// How long the transaction worked, its commit not counted.
     pub(super) worked: Duration,
+    /// How long its commit took.
+    pub(super) committed: Duration,
     /// Changes of state that violations made, durable with the rest.
     pub(super) transitions: Vec<Changed>,
     /// Receipts that were held and are stored now, by key row and `seq`.
@@ -218,6 +220,7 @@ impl<'a> Plan<'a> {
             hold,
             unplaced: self.unplaced,
             worked: Duration::ZERO,
+            committed: Duration::ZERO,
             transitions,
             held_stored: self.held_stored,
             held_refused: self.held_refused,

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 /// Said of a node that is held.
 const HELD: &str =
-    "it came and went often: before it is probed again it must have been steady for some minutes";
+    "it came and went often: before it is probed again it must have been steady for a while";
 /// Longest message of a probe that is kept.
 const MESSAGE_CHARS: usize = 500;
 
@@ -94,7 +94,7 @@ impl Seen<'_> {
     /// What is due.
     pub(super) fn decide(&self) -> Decision {
         if let Some(event) = self.silence() {
-            return Decision::Event(event, None);
+            return Decision::Event(event, (event == Event::Held).then_some(HELD));
         }
         if let Some(open) = self.open {
             return match self.ended(open) {
@@ -178,14 +178,19 @@ impl Seen<'_> {
     /// What the time since the last sign of life means.
     fn silence(&self) -> Option<Event> {
         match self.life.state {
+            // That it comes and goes is said already, once however often it does.
+            State::PendingProbe if self.is_held() && self.life.reason == Reason::Unstable => None,
             State::Active | State::PendingProbe => {
                 (self.mono_ms >= self.offline_at_mono_ms()).then_some(Event::HeartbeatLost)
             }
             State::Offline => {
                 let heard = self.presence.heard_mono_ms;
-                heard
-                    .is_some_and(|heard| heard >= self.life.since_mono_ms)
-                    .then_some(Event::HeartbeatResumed)
+                let is_back = heard.is_some_and(|heard| heard >= self.life.since_mono_ms);
+                let back = match self.is_held() {
+                    true => Event::Held,
+                    false => Event::HeartbeatResumed,
+                };
+                is_back.then_some(back)
             }
             State::Registered | State::Quarantine | State::Retired => None,
         }
@@ -249,8 +254,14 @@ impl Seen<'_> {
             let wait = at_mono_ms.saturating_sub(self.mono_ms).max(0);
             self.now + Duration::from_millis(u64::try_from(wait).unwrap_or(0))
         };
-        let serves = matches!(self.life.state, State::Active | State::PendingProbe);
-        let offline = serves.then(|| in_ms(self.offline_at_mono_ms()));
+        let held_until = self.memory.damping.held_until();
+        let offline = match (self.life.state, self.life.reason) {
+            (State::PendingProbe, Reason::Unstable) => {
+                Some(in_ms(self.offline_at_mono_ms())).max(held_until)
+            }
+            (State::Active | State::PendingProbe, _) => Some(in_ms(self.offline_at_mono_ms())),
+            _ => None,
+        };
         let late = (self.life.state == State::Active && !self.is_late()).then(|| {
             in_ms(
                 self.heard_mono_ms()
@@ -260,7 +271,7 @@ impl Seen<'_> {
         let probe = match (self.open, probing(self.life.state, self.life.reason)) {
             (Some(open), _) => Some(open.deadline),
             (None, Probing::Never) => None,
-            (None, Probing::Now) => self.memory.not_before.max(self.memory.damping.held_until()),
+            (None, Probing::Now) => self.memory.not_before.max(held_until),
             (None, Probing::NowAndThen) => self.memory.probe_again.max(self.memory.not_before),
         };
         // What is past was decided on, or waits for something to happen.

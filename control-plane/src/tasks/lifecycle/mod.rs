@@ -268,7 +268,10 @@ impl Task {
             self.write_transitions(&round.happened, at_ms).await?;
         }
         for one in &round.happened {
-            if one.next.reason == Reason::RuntimeReady {
+            if matches!(
+                one.next.reason,
+                Reason::RuntimeReady | Reason::HeartbeatResumed
+            ) {
                 self.tried(&one.node_id);
             }
         }
@@ -319,7 +322,7 @@ impl Task {
         Ok(())
     }
 
-    /// A node was asked for, or a probe of it began: durably, so that a database that is away costs nobody a wait.
+    /// A node came back, was asked for, or a probe of it began: durably, so that a database that is away costs nobody a wait.
     fn tried(&mut self, node_id: &NodeId) {
         let memory = self.memories.entry(node_id.clone()).or_default();
         memory.damping.tried(Instant::now());

@@ -285,3 +285,62 @@ fn an_hour_of_coming_and_going_is_a_few_rows() {
     assert!(rows <= 60, "{rows}");
     assert_ne!(case.life.state, State::Active, "its runtime comes and goes");
 }
+
+/// A node that is silent for as long as it takes to be offline, comes back, and so on: every way back costs a try.
+#[test]
+fn a_week_of_silence_and_return_is_bounded() {
+    for ready in [true, false] {
+        let mut case = Case::new(State::Active, Reason::ProbePassed);
+        case.memory.probe_again = Some(case.now + Duration::from_secs(86_400 * 30));
+        let (begun, mut rows, mut offline) = (case.now, 0, 0);
+        for second in 0_i64..7 * 86_400 {
+            case.now = begun + Duration::from_secs(second.unsigned_abs());
+            case.mono_ms = 2_000 + 1_000 * second;
+            // Four minutes away, one here.
+            let is_here = second % 300 >= 240;
+            if is_here {
+                case.presence = presence(ready);
+                case.presence.heard_mono_ms = Some(case.mono_ms);
+            } else {
+                case.presence.session_id = None;
+            }
+            let event = match case.decide() {
+                Decision::Event(event, _) => event,
+                Decision::Probe => {
+                    case.memory.damping.tried(case.now);
+                    Event::ProbePassed
+                }
+                Decision::Ended(_) | Decision::Nothing => continue,
+            };
+            let next = transition(case.life.state, case.life.reason, event);
+            let next = next.expect("what is due changes something");
+            if matches!(next.reason, Reason::HeartbeatResumed | Reason::RuntimeReady) {
+                case.memory.damping.tried(case.now);
+            }
+            (case.life.state, case.life.reason) = (next.to, next.reason);
+            case.life.since_mono_ms = case.mono_ms;
+            (rows, offline) = (rows + 1, offline + i32::from(next.to == State::Offline));
+        }
+        assert!(rows <= 7 * 160, "{rows}");
+        assert!(offline >= 7 * 10, "it is shown as what it is: {offline}");
+    }
+}
+
+#[test]
+fn a_held_node_that_falls_silent_is_looked_at_when_its_time_is_over() {
+    let mut case = Case::new(State::Offline, Reason::NoHeartbeat);
+    (0..20).for_each(|_| case.memory.damping.tried(case.now));
+    case.presence.heard_mono_ms = Some(case.mono_ms);
+    assert!(matches!(
+        case.decide(),
+        Decision::Event(Event::Held, Some(_))
+    ));
+    case.life = life(State::PendingProbe, Reason::Unstable);
+    case.presence.session_id = None;
+    case.mono_ms += 86_400_000;
+    assert_eq!(case.decide(), Decision::Nothing);
+    let until = case.memory.damping.held_until().expect("held");
+    assert_eq!(case.seen().next(), Some(until));
+    case.now = until;
+    assert_eq!(case.decide(), Decision::Event(Event::HeartbeatLost, None));
+}
