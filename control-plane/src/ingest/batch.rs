@@ -1,8 +1,8 @@
 //! How many receipts share a transaction.
 //!
 //! Many, so that they share a commit; and few enough that a transaction is short, because what came during it waits for
-//! it, however few its node sent. How long is short depends on the disk: a transaction should work for some times as long
-//! as its commit takes, so that most of the time is work. One that worked for longer makes the next ones smaller, and a
+//! it, however few its node sent. How long is short depends on the disk: a transaction should work for twice as long as
+//! its commit takes, so that most of the time is work. One that worked for longer makes the next ones smaller, and a
 //! full one that was short makes them larger.
 
 use std::time::Duration;
@@ -10,9 +10,9 @@ use std::time::Duration;
 const LEAST: usize = 64;
 const MOST: usize = 1000;
 /// Work for each time that a commit takes.
-const WORK_PER_COMMIT: u32 = 4;
+const WORK_PER_COMMIT: u32 = 2;
 /// How long a transaction should work, however fast the disk is.
-const SHORTEST: Duration = Duration::from_millis(8);
+const SHORTEST: Duration = Duration::from_millis(4);
 /// However slow.
 const LONGEST: Duration = Duration::from_millis(45);
 
@@ -62,8 +62,8 @@ mod tests {
     fn transactions_are_as_large_as_they_are_short() {
         assert_eq!(settled(1, 1), MOST);
         assert_eq!(settled(10_000, 1), LEAST);
-        let fast_disk = settled(50, 1);
-        assert!((100..=220).contains(&fast_disk), "{fast_disk}");
+        let fast_disk = settled(40, 1);
+        assert!((64..=140).contains(&fast_disk), "{fast_disk}");
         let slow_disk = settled(150, 25);
         assert!((200..=400).contains(&slow_disk), "{slow_disk}");
     }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`verify`] | one receipt's bytes: strict parse, node check, signature; pure, on a CPU pool |
 //! | `room` | memory for receipts on their way, whichever way they came: bounded for all and for each node |
+//! | `threads` | the CPU pool: it yields to all other work of the server |
 //! | `gate`, `queue` | whose receipts are verified and committed next: fair to nodes, by `share` |
 //! | `pending` | receipts are committed in pieces and answered for together |
 //! | `plan` | what a batch means for chains and rows, over one transaction |
@@ -27,6 +28,7 @@ mod retry;
 mod room;
 mod settle;
 mod share;
+mod threads;
 pub mod verify;
 
 use crate::app::NodeSession;

@@ -7,6 +7,7 @@
 //! after the end which the key's holder stated, is refused with `invalid_key`.
 
 use super::gate::FairGate;
+use super::threads;
 use crate::app::{FormerKey, NodeSession, Signatures};
 use dgon_protocol::chain::Link;
 use dgon_protocol::error::ErrorType;
@@ -25,12 +26,8 @@ const INLINE: usize = 2;
 /// Receipts that are verified in one turn: what others wait for, however many a node sends.
 const TURN: usize = 64;
 
-/// Threads that verify at once: all that the machine has but one, which is for those who wait for nothing but an
-/// answer.
-static CPUS: LazyLock<Arc<FairGate>> = LazyLock::new(|| {
-    let cpus = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    Arc::new(FairGate::new(cpus - 1))
-});
+/// The way to [`threads`].
+static GATE: LazyLock<Arc<FairGate>> = LazyLock::new(|| Arc::new(FairGate::new(threads::count())));
 
 /// A receipt that was looked at.
 #[derive(Debug)]
@@ -135,9 +132,9 @@ pub async fn check_all(
         if some.is_empty() {
             return checked;
         }
-        let place = CPUS.enter(&node.node_id, some.len()).await;
+        let place = GATE.enter(&node.node_id, some.len()).await;
         let node = Arc::clone(node);
-        let work = tokio::task::spawn_blocking(move || {
+        let work = threads::run(move || {
             // Until the work is done, also where nobody waits for it any more.
             let _place = place;
             let some = some.into_iter();
@@ -145,10 +142,10 @@ pub async fn check_all(
                 .collect::<Vec<Checked>>()
         });
         match work.await {
-            Ok(some) => checked.extend(some),
+            Some(some) => checked.extend(some),
             // A panic in there, which no input can cause; refusing nothing would ack too much, so the caller sees fewer
             // verdicts than receipts and gives the session up.
-            Err(_) => return Vec::new(),
+            None => return Vec::new(),
         }
     }
 }

@@ -26,6 +26,8 @@ use tokio::time::timeout;
 const RECEIPTS: Pace = Pace::new(2_000.0, 8_192.0);
 /// Inventories that a session may send each second, and at once: each is written.
 const INVENTORIES: Pace = Pace::new(0.5, 8.0);
+/// So many models cost as much again: each is a row.
+const INVENTORY_MODELS: f64 = 100.0;
 /// Largest heartbeat: it is kept of every node. 256 GPUs with all that is told of them have room.
 const HEARTBEAT_BYTES: usize = 128 * 1024;
 /// Refused receipts after which a session ends, and how long the node then stays away, s.
@@ -179,8 +181,11 @@ impl Listening {
             }
             ToControlPlane::Inventory(inventory) => {
                 self.inventories.ready().await;
-                self.inventories.spend(1.0);
                 let inventory = handshake::bounded(inventory)?;
+                let models = inventory.runtimes.iter().map(|one| one.models.len());
+                let models: usize = models.sum();
+                self.inventories
+                    .spend(1.0 + models as f64 / INVENTORY_MODELS);
                 let session_id = self.node.session_id.as_deref();
                 self.app.presence.inventory(node_id, session_id, inventory);
                 self.app.bus.send(Event::Node {
