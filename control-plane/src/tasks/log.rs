@@ -6,30 +6,49 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
+/// Time from one look at what it holds to the next.
+const MOVE: Duration = Duration::from_millis(250);
 /// Time from one look at its size to the next.
 const LOOK: Duration = Duration::from_secs(5);
 
 /// Runs until `stop`.
 pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = move_on(&app) => {}
+        () = keep_short(&app) => {}
+    }
+}
+
+/// Moves what the log holds to its place, so that little is left for the commit that finds the log full.
+async fn move_on(app: &App) {
+    let mut tick = tokio::time::interval(MOVE);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        if let Err(error) = app.store.move_log(System::of_the_server()).await {
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "the write-ahead log was not moved; a commit does it"
+            );
+        }
+    }
+}
+
+async fn keep_short(app: &App) {
     let by = System::of_the_server();
     let mut tick = tokio::time::interval(LOOK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = tick.tick() => {}
-        }
+        tick.tick().await;
         metrics::gauge!("database_log_bytes").set(app.store.log_bytes(by) as f64);
-        tokio::select! {
-            () = stop.cancelled() => return,
-            emptied = app.store.empty_log(by) => match emptied {
-                Ok(true) => {}
-                Ok(false) => tracing::debug!("the write-ahead log is in use; it is emptied later"),
-                Err(error) => tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "the write-ahead log was not emptied; it is tried again"
-                ),
-            }
+        match app.store.empty_log(by).await {
+            Ok(true) => {}
+            Ok(false) => tracing::debug!("the write-ahead log is in use; it is emptied later"),
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the write-ahead log was not emptied; it is tried again"
+            ),
         }
     }
 }

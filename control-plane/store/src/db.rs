@@ -45,6 +45,8 @@ pub enum Dialect {
 pub(crate) enum Backend {
     Sqlite {
         writer: SqlitePool,
+        /// Moves what is in the write-ahead log to its place.
+        keeper: SqlitePool,
         short: SqliteReader,
         pages: SqliteReader,
         /// See [`ReadLimits::log_bytes`].
@@ -96,12 +98,19 @@ impl Store {
             .await
             .map_err(StoreError::Open)?;
         drop(alone);
+        let keeper = SqlitePoolOptions::new()
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false)
+            .connect_lazy_with(options.clone());
         let reader = |connections, within| SqliteReader::new(options.clone(), connections, within);
         let short = reader(limits.short_connections, limits.short_within);
         let pages = reader(limits.page_connections, limits.page_within);
         Ok(Self {
             backend: Backend::Sqlite {
                 writer,
+                keeper,
                 short,
                 pages,
                 log_bytes: limits.log_bytes,

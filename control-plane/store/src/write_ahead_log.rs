@@ -22,6 +22,21 @@ impl Store {
         std::fs::metadata(path).map_or(0, |file| file.len())
     }
 
+    /// Moves what the write-ahead log holds to its place, beside writers and readers.
+    ///
+    /// # Errors
+    /// [`StoreError`] of the statement.
+    pub async fn move_log(&self, _by: System) -> Result<(), StoreError> {
+        let Backend::Sqlite { keeper, .. } = &self.backend else {
+            return Ok(());
+        };
+        let _: (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(PASSIVE)")
+            .fetch_one(keeper)
+            .await
+            .map_err(StoreError::query(OP))?;
+        Ok(())
+    }
+
     /// Empties the write-ahead log, if it is too large. False where it could not be emptied now: it is tried again.
     ///
     /// # Errors
