@@ -39,6 +39,13 @@ pub enum AskError {
     Refused(#[source] ApiError),
 }
 
+impl AskError {
+    /// Whether it was asked too much in too short a time.
+    pub(super) fn is_too_often(&self) -> bool {
+        matches!(self, Self::Refused(ApiError::Refused { detail, .. }) if detail.kind == ErrorType::RateLimited)
+    }
+}
+
 /// Posts the statement of `record` and keeps the answer. Asking again is safe.
 ///
 /// # Errors
@@ -107,6 +114,8 @@ mod tests {
     fn a_refusal_for_now_is_an_answer() {
         let too_often = refused(ErrorType::RateLimited);
         assert!(matches!(too_often, AskError::Refused(_)), "{too_often:?}");
+        assert!(too_often.is_too_often());
+        assert!(!refused(ErrorType::Forbidden).is_too_often());
         let away = refused(ErrorType::Unavailable);
         assert!(matches!(away, AskError::NoAnswer(_)), "{away:?}");
     }

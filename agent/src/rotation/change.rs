@@ -9,6 +9,7 @@ use crate::receipts::ChainEnd;
 use crate::spool::{Folder, Lock, Spool};
 use dgon_agent_core::spool::Limits;
 use dgon_protocol::key::PublicKey;
+use std::time::Duration;
 
 /// A change that is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,10 @@ pub struct Changed {
     /// Since when, unix ms by the control plane's clock.
     pub valid_from_ms: i64,
 }
+
+/// A node may ask so much in a second, and an agent that has just ended may have asked: a command waits for the next ones.
+const AGAIN: Duration = Duration::from_secs(1);
+const TRIES: usize = 2;
 
 /// Asks the control plane and changes over. `_lock` is that of the state directory: no agent may start meanwhile.
 ///
@@ -33,7 +38,14 @@ pub async fn change(
     _lock: &Lock,
 ) -> Result<Changed, AskError> {
     let mut record = begin(state, identity, now_s)?;
-    let asked = ask(api, &identity.enrolment, state, &mut record, now_s).await;
+    let mut asked = ask(api, &identity.enrolment, state, &mut record, now_s).await;
+    for _ in 0..TRIES {
+        if !asked.as_ref().is_err_and(AskError::is_too_often) {
+            break;
+        }
+        tokio::time::sleep(AGAIN).await;
+        asked = ask(api, &identity.enrolment, state, &mut record, now_s).await;
+    }
     let Asked::Taken { valid_from_ms } = give_up_refused(state, asked)?;
     let end = end_of_spool(state, &identity.key.public().key_id(), now_s);
     files::change_over(state, &identity.key, &mut record, end).map_err(AskError::Files)?;

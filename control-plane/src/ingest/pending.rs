@@ -4,6 +4,7 @@
 //! one node keep their order.
 
 use super::{IngestError, Outcome};
+use dgon_protocol::frame::Need;
 use std::collections::VecDeque;
 use tokio::sync::oneshot;
 
@@ -47,7 +48,15 @@ impl Outcome {
     fn join(&mut self, later: Self) {
         self.head_seq = self.head_seq.max(later.head_seq);
         self.verdicts.extend(later.verdicts);
-        self.need = later.need.or(self.need.take());
+        // The first gap is the one to fill, until it is.
+        let moved_on = |need: &Need| {
+            self.need
+                .as_ref()
+                .is_none_or(|first| need.from > first.from)
+        };
+        if let Some(need) = later.need.filter(moved_on) {
+            self.need = Some(need);
+        }
     }
 }
 
@@ -55,7 +64,6 @@ impl Outcome {
 mod tests {
     use super::super::{Fate, ReceiptVerdict};
     use super::*;
-    use dgon_protocol::frame::Need;
     use futures_util::FutureExt as _;
 
     fn outcome(head_seq: u64, need: Option<(u64, u64)>) -> Outcome {
@@ -76,10 +84,10 @@ mod tests {
         assert!(pending.outcome().now_or_never().is_none());
         first.send(Ok(outcome(3, Some((4, 9))))).expect("waits");
         assert!(pending.outcome().now_or_never().is_none());
-        second.send(Ok(outcome(5, None))).expect("waits");
+        second.send(Ok(outcome(3, Some((4, 73))))).expect("waits");
         let all = pending.outcome().now_or_never().expect("at once");
         let all = all.expect("an outcome");
-        assert_eq!((all.head_seq, all.verdicts.len()), (5, 2));
+        assert_eq!((all.head_seq, all.verdicts.len()), (3, 2));
         assert_eq!(all.need, Some(Need { from: 4, to: 9 }));
     }
 

@@ -84,7 +84,7 @@ mod tests {
             }),
             items: (0..receipts).map(|_| item()).collect(),
             reply: oneshot::channel().0,
-            _reserved: Reserved::alone(),
+            _reserved: Arc::new(Reserved::alone()),
         }
     }
 

@@ -6,7 +6,8 @@
 use super::newest::Newest;
 use crate::bus::{CommittedReceipt, Event};
 use dgon_protocol::id::NodeId;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::time::{Duration, Instant};
 
 /// Shortest time between batches of receipts.
@@ -41,8 +42,8 @@ impl Lane {
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     receipts: Newest,
-    nodes: BTreeMap<NodeId, ()>,
-    heartbeats: BTreeMap<NodeId, ()>,
+    nodes: Round,
+    heartbeats: Round,
     is_summary_old: bool,
     is_gap: bool,
     fast: Lane,
@@ -62,14 +63,39 @@ pub(super) struct Due {
     pub(super) is_gap: bool,
 }
 
-fn take_some(from: &mut BTreeMap<NodeId, ()>) -> Vec<NodeId> {
-    let mut taken = Vec::new();
-    while taken.len() < NODES_PER_BATCH
-        && let Some((node_id, ())) = from.pop_first()
-    {
-        taken.push(node_id);
+/// Nodes that wait to be told, each once. They are told in the order of their names, round and round, so that no name is
+/// too late in the alphabet for its turn.
+#[derive(Debug, Default)]
+struct Round {
+    waiting: BTreeSet<NodeId>,
+    last: Option<NodeId>,
+}
+
+impl Round {
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
     }
-    taken
+
+    fn take_some(&mut self) -> Vec<NodeId> {
+        let mut taken: Vec<NodeId> = match self.last.take() {
+            Some(last) => {
+                let after = (Bound::Excluded(last), Bound::Unbounded);
+                let after = self.waiting.range(after).take(NODES_PER_BATCH);
+                after.cloned().collect()
+            }
+            None => Vec::new(),
+        };
+        for node_id in &taken {
+            self.waiting.remove(node_id);
+        }
+        while taken.len() < NODES_PER_BATCH
+            && let Some(node_id) = self.waiting.pop_first()
+        {
+            taken.push(node_id);
+        }
+        self.last = taken.last().cloned();
+        taken
+    }
 }
 
 impl Pending {
@@ -78,10 +104,10 @@ impl Pending {
         match event {
             Event::Node { node_id } => {
                 self.is_summary_old = true;
-                self.nodes.insert(node_id, ());
+                self.nodes.waiting.insert(node_id);
             }
             Event::Heartbeat { node_id, .. } => {
-                self.heartbeats.insert(node_id, ());
+                self.heartbeats.waiting.insert(node_id);
             }
             Event::Receipts(receipts) => {
                 self.is_summary_old = true;
@@ -123,8 +149,8 @@ impl Pending {
             due.is_gap = std::mem::take(&mut self.is_gap);
         }
         if (!self.nodes.is_empty() || !self.heartbeats.is_empty()) && self.slow.take(SLOW, now) {
-            due.nodes = take_some(&mut self.nodes);
-            due.heartbeats = take_some(&mut self.heartbeats);
+            due.nodes = self.nodes.take_some();
+            due.heartbeats = self.heartbeats.take_some();
         }
         if self.is_summary_old && self.summary.take(SUMMARY, now) {
             self.is_summary_old = false;
@@ -213,6 +239,23 @@ mod tests {
         };
         assert_eq!(left_out("calm"), None);
         assert!(left_out("flood") >= Some(4_900));
+    }
+
+    #[test]
+    fn nodes_that_change_all_the_time_keep_no_other_from_its_turn() {
+        let (mut pending, mut now) = (Pending::default(), Instant::now());
+        pending.hear(Event::Node {
+            node_id: node("z-calm"),
+        });
+        let told = (0..3).any(|_| {
+            for number in 0..2 * NODES_PER_BATCH {
+                let node_id = node(&format!("a-{number}"));
+                pending.hear(Event::Node { node_id });
+            }
+            now += SLOW;
+            pending.take(now).nodes.contains(&node("z-calm"))
+        });
+        assert!(told);
     }
 
     #[test]

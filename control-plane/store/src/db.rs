@@ -202,12 +202,14 @@ impl Store {
         match &self.backend {
             Backend::Sqlite {
                 writer,
+                keeper,
                 short,
                 pages,
                 ..
             } => {
                 pages.close().await;
                 short.close().await;
+                keeper.close().await;
                 writer.close().await;
             }
             Backend::Postgres {

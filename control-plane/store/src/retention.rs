@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 const OP: &str = "retention.expire";
 const DAY_MS: i64 = 86_400_000;
+/// How long it can be asked who did what, and why a node was in which state: a year, and a month to look back on it.
+const WHO_DID_WHAT_DAYS: u32 = 400;
 
 /// How long what was measured and received is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,10 +193,17 @@ pub const RULES: [Rule; 22] = [
     ),
     for_ever("node_secrets", "one row per node, replaced in place"),
     for_ever("node_models", "what nodes offer now, replaced in place"),
-    for_ever(
-        "lifecycle_events",
-        "why a node was in quarantine is asked long afterwards; a few rows per node",
-    ),
+    Rule {
+        table: "lifecycle_events",
+        keep: Keep::Until(Expiry {
+            from: "lifecycle_events t",
+            time: "at_ms",
+            // The last one of a node stays: it says why the node is in its state.
+            and: " AND EXISTS (SELECT 1 FROM lifecycle_events n WHERE n.node_id = t.node_id AND n.id > t.id)",
+            own_time: "at_ms",
+            after: After::Days(WHO_DID_WHAT_DAYS),
+        }),
+    },
     for_ever(
         "receipt_evidence",
         "it proves a violation; at most 200 rows per node",
@@ -202,10 +211,7 @@ pub const RULES: [Rule; 22] = [
     for_ever("orgs", "others refer to it"),
     for_ever("users", "others refer to it; accounts are shut by a person"),
     for_ever("flags", "one row per flag, replaced in place"),
-    for_ever(
-        "audit",
-        "who did what must stay provable; one row per change that a person makes",
-    ),
+    until("audit", "audit t", "at_ms", After::Days(WHO_DID_WHAT_DAYS)),
     for_ever("installation", "one row per name, replaced in place"),
 ];
 

@@ -3,6 +3,9 @@
 //! SQLite starts its log anew at a moment when nobody reads from it. Readings of pages that overlap leave no such moment,
 //! however short each is, and then the log grows with every write. So when it has grown beyond a size, pages are held back
 //! for as long as those that run take, and the log is emptied. Short readings and writers go on.
+//!
+//! A commit that finds the log full moves it to its place before it is done. A connection of its own does most of that
+//! beforehand ([`Store::move_log`]), beside writers and readers, so that little is left for the commit.
 
 use crate::db::Backend;
 use crate::{Store, StoreError, System};
@@ -22,19 +25,21 @@ impl Store {
         std::fs::metadata(path).map_or(0, |file| file.len())
     }
 
-    /// Moves what the write-ahead log holds to its place, beside writers and readers.
+    /// Moves what the write-ahead log holds to its place, beside writers and readers; what a reading still needs stays.
+    /// How many pages of the log are in their place now; 0 on PostgreSQL.
     ///
     /// # Errors
     /// [`StoreError`] of the statement.
-    pub async fn move_log(&self, _by: System) -> Result<(), StoreError> {
+    pub async fn move_log(&self, _by: System) -> Result<u64, StoreError> {
         let Backend::Sqlite { keeper, .. } = &self.backend else {
-            return Ok(());
+            return Ok(0);
         };
-        let _: (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(PASSIVE)")
+        let (_, _, moved): (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(PASSIVE)")
             .fetch_one(keeper)
             .await
-            .map_err(StoreError::query(OP))?;
-        Ok(())
+            .map_err(StoreError::query("store.move_log"))?;
+        // Before anything is in the log it is -1.
+        Ok(u64::try_from(moved).unwrap_or(0))
     }
 
     /// Empties the write-ahead log, if it is too large. False where it could not be emptied now: it is tried again.

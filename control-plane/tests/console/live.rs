@@ -3,6 +3,7 @@
 use crate::agents;
 use crate::server::{NOW_MS, Server, Who};
 use dgon_control_plane::accounts::Role;
+use dgon_control_plane::app::Asker;
 use dgon_control_plane::bus::{CommittedReceipt, Event};
 use dgon_control_plane_store::Connected;
 use dgon_testkit::seed::Seeded;
@@ -271,4 +272,40 @@ async fn other_sites_and_nonsense_are_refused() {
         panic!("not closed: {closed:?}")
     };
     assert_eq!(u16::from(close.code), 1007);
+}
+
+#[tokio::test]
+async fn what_a_page_missed_is_asked_for_in_its_own_turn() {
+    let (server, _dir) = start().await;
+    let admin = server.sign_in(Role::Admin).await;
+    let me = server.read(&admin, "/users/me").await;
+    let asker = Asker::Person(me["user_id"].as_str().expect("an id").to_owned());
+    let turns = [
+        server.app.turns.take(asker.clone()).await,
+        server.app.turns.take(asker).await,
+    ];
+    let mut page = Page::open(&server, &admin, "admin").await;
+    let resume = json!({ "type": "sub", "topics": ["receipts"], "since": NOW_MS - 3_000_000 });
+    page.subscribe(resume).await;
+    let waits = tokio::time::timeout(Duration::from_millis(300), page.next_of("receipt")).await;
+    assert!(waits.is_err(), "{waits:?}");
+    drop(turns);
+    page.next_of("receipt").await;
+}
+
+#[tokio::test]
+async fn one_asker_has_so_many_sockets_and_others_have_theirs() {
+    let (server, _dir) = start().await;
+    let admin = server.sign_in(Role::Admin).await;
+    let mut pages = Vec::new();
+    for _ in 0..256 {
+        pages.push(Page::enter(&server, &admin).await);
+    }
+    let origin = format!("http://{}", server.address);
+    let refused = connect_async(upgrade(&server, &admin, &origin)).await;
+    let Err(Error::Http(response)) = refused else {
+        panic!("not refused: {refused:?}")
+    };
+    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+    Page::open(&server, &Who::default(), "anonymous").await;
 }

@@ -224,6 +224,12 @@ async fn a_session_that_sends_nothing_but_junk_is_ended_and_its_evidence_is_boun
         .await;
     assert!(kept.expect("count") <= 8);
     assert_eq!(server.state(&agent), State::Quarantine);
+    // Who comes back before the time is not heard.
+    let back = agent.connect().await.map(drop);
+    assert!(
+        matches!(&back, Err(SimError::Refused { status: 429, .. })),
+        "{back:?}"
+    );
 }
 
 #[tokio::test]

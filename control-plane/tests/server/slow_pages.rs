@@ -68,3 +68,53 @@ async fn who_asks_for_endless_pages_waits_alone_and_is_told() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_that_one_question_reads_has_one_time() {
+    let limits = ReadLimits {
+        page_within: Duration::from_secs(3_600),
+        ..ReadLimits::default()
+    };
+    let http = HttpSettings {
+        page_within: Duration::from_secs(1),
+        ..HttpSettings::default()
+    };
+    let server =
+        Server::start_reading(limits, Settings::default(), http, Clock::manual(NOW_MS)).await;
+    let mut viewer = server
+        .signed_in("viewer@example.com", &[Role::Viewer])
+        .await;
+    let store = &server.state.app.store;
+    store.inspect().execute(ENDLESS).await.expect("view");
+    // More than there are connections for pages: each is free again when its question was given up.
+    for number in 0..6 {
+        let path = format!("/api/v1/nodes?runtime=r&limit={}", number + 1);
+        let page = viewer.get(&path).await;
+        assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(page.header("retry-after"), "5");
+    }
+}
+
+#[tokio::test]
+async fn one_person_changes_so_much_in_a_minute_and_others_go_on() {
+    let http = HttpSettings {
+        writes_per_minute: 3,
+        ..HttpSettings::default()
+    };
+    let server = Server::start_with(Settings::default(), http).await;
+    let mut busy = server.signed_in("busy@example.com", &[Role::Admin]).await;
+    let mut calm = server.signed_in("calm@example.com", &[Role::Admin]).await;
+    let wish = || json!({ "label": "t", "uses": 1 });
+    for _ in 0..3 {
+        let made = busy.post("/api/v1/enrolment-tokens", wish()).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
+    }
+    let refused = busy.post("/api/v1/enrolment-tokens", wish()).await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.error(), "rate_limited");
+    assert_eq!(refused.header("retry-after"), "20");
+    let read = busy.get("/api/v1/enrolment-tokens").await;
+    assert_eq!(read.json["items"].as_array().map(Vec::len), Some(3));
+    let made = calm.post("/api/v1/enrolment-tokens", wish()).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
+}

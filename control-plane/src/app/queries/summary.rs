@@ -187,6 +187,7 @@ fn trends_of(start_minute: i64, rows: &[(RowKey, Sums)]) -> Trends {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
     fn trends_have_a_day_of_steps_and_gaps_where_nothing_was_measured() {
@@ -221,5 +222,27 @@ mod tests {
         );
         assert_eq!(start % 15, 0);
         assert_eq!(trends.start, time(start * 60_000));
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_remembered_like_an_answer() {
+        let (last, clock) = (Last::<u32>::default(), Clock::manual(1_000_000));
+        let asked = AtomicUsize::new(0);
+        let ask = async |answer: Option<u32>| {
+            let compute = |_| {
+                asked.fetch_add(1, Ordering::Relaxed);
+                async move { answer.ok_or(QueryError::Cursor) }
+            };
+            last.get(&clock, compute).await
+        };
+        assert!(matches!(ask(None).await, Err(QueryError::Cursor)));
+        for _ in 0..100 {
+            assert!(matches!(ask(Some(1)).await, Err(QueryError::NotNow)));
+        }
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+        clock.advance(1_000);
+        assert!(matches!(ask(Some(2)).await.as_deref(), Ok(2)));
+        assert!(matches!(ask(None).await.as_deref(), Ok(2)));
+        assert_eq!(asked.load(Ordering::Relaxed), 2);
     }
 }

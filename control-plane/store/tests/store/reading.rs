@@ -186,3 +186,19 @@ async fn the_log_of_sqlite_is_emptied_when_pages_have_ended_and_writers_wait_for
     assert_eq!(soon(nodes(&store, None)).await.expect("nodes").len(), 1);
     store.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_the_log_is_moved_beside_a_writer() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let url = format!("sqlite:{}", dir.path().join("test.db").display());
+    let store = Store::open(&url).await.expect("open");
+    store.migrate().await.expect("migrate");
+    store.move_log(SYSTEM).await.expect("move");
+    for at_ms in 0..5 {
+        write(&store, at_ms).await;
+    }
+    let moved = store.move_log(SYSTEM).await.expect("move");
+    assert!(moved >= 5 * 64 / 4, "pages of 4 KiB: {moved}");
+    write(&store, 6).await;
+    store.close().await;
+}

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
 
 use crate::support::{ALL, SERVER, enrol, on_both, token};
+use dgon_control_plane_model::lifecycle::{Reason, State};
 use dgon_control_plane_model::rollup::{Sums, minute_of};
 use dgon_control_plane_store::Store;
 use dgon_control_plane_store::audit::AuditEntry;
@@ -10,7 +11,7 @@ use dgon_control_plane_store::node_orders::NewOrder;
 use dgon_control_plane_store::receipt_queries::ReceiptFilter;
 use dgon_control_plane_store::retention::{Keep, Periods, RULES, Rule};
 use dgon_control_plane_store::rollups::RollupRange;
-use dgon_control_plane_store::{NewProbe, ProbeEnd, StoreError};
+use dgon_control_plane_store::{LifecycleChange, NewProbe, ProbeEnd, StoreError};
 use dgon_protocol::id::{NodeId, RequestId};
 use dgon_testkit::seed::{Seed, seed};
 use std::collections::BTreeSet;
@@ -179,6 +180,63 @@ async fn the_last_probe_of_a_node_stays() {
             .expect("read")
             .expect("kept");
         assert_eq!(last.finished_at_ms, 3);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_did_what_goes_after_400_days_and_the_last_event_of_a_node_stays() {
+    on_both(|store| async move {
+        let hash = token(&store, "t", 1).await;
+        enrol(&store, &hash, "a", 1).await;
+        let node_id = NodeId::parse("a").expect("id");
+        let (old, young) = (NOW_MS - 401 * DAY_MS, NOW_MS - 399 * DAY_MS);
+        let events = async || {
+            let events = store.inspect().lifecycle_events(&node_id, 10).await;
+            events.expect("read").len()
+        };
+        // An enrolment is an event of the node and a line of the audit.
+        assert_eq!(events().await, 1);
+        let gone = expire_all(&store, "lifecycle_events", NOW_MS, 10).await;
+        assert!(gone.is_empty(), "{gone:?}");
+        let audits = expire_all(&store, "audit", NOW_MS, 10).await;
+        assert!(audits.iter().sum::<u64>() >= 1, "{audits:?}");
+        for at_ms in [old, young] {
+            let audit = AuditEntry {
+                at_ms,
+                ..AuditEntry::default()
+            };
+            store.audit_write(SERVER, &audit).await.expect("audit");
+            let (from, to) = match at_ms == old {
+                true => (
+                    (State::Registered, Reason::Enrolled),
+                    (State::Registered, Reason::NoRuntime),
+                ),
+                false => (
+                    (State::Registered, Reason::NoRuntime),
+                    (State::PendingProbe, Reason::RuntimeReady),
+                ),
+            };
+            let change = LifecycleChange {
+                node_id: &node_id,
+                old: from,
+                new: to,
+                at_ms,
+                actor: "system",
+                detail: None,
+                audit: &audit,
+            };
+            let changed = store.node_transitions(&ALL, &[change]).await;
+            assert_eq!(changed.expect("written"), [true]);
+        }
+        assert_eq!(events().await, 3);
+        assert_eq!(
+            expire_all(&store, "lifecycle_events", NOW_MS, 10).await,
+            [2]
+        );
+        assert_eq!(events().await, 1);
+        // Written by hand and by the change.
+        assert_eq!(expire_all(&store, "audit", NOW_MS, 10).await, [2]);
     })
     .await;
 }

@@ -296,8 +296,8 @@ fn a_week_of_silence_and_return_is_bounded() {
         for second in 0_i64..7 * 86_400 {
             case.now = begun + Duration::from_secs(second.unsigned_abs());
             case.mono_ms = 2_000 + 1_000 * second;
-            // Four minutes away, one here.
-            let is_here = second % 300 >= 240;
+            // Six minutes away, one here.
+            let is_here = second % 420 >= 360;
             if is_here {
                 case.presence = presence(ready);
                 case.presence.heard_mono_ms = Some(case.mono_ms);
