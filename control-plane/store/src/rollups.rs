@@ -13,7 +13,7 @@ use dgon_control_plane_model::window::{DayWindow, first_minute};
 use sqlx::{PgConnection, Postgres, QueryBuilder, Sqlite, SqliteConnection};
 
 /// Rows per statement: few different texts, so that the database parses each once.
-const CHUNKS: [usize; 4] = [64, 16, 4, 1];
+const CHUNKS: [usize; 7] = [64, 32, 16, 8, 4, 2, 1];
 /// Serialises writers of sketches until their commit.
 const POSTGRES_LOCK: &str = "SELECT pg_advisory_xact_lock(1145523022, 1)";
 

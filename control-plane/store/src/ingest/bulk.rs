@@ -12,10 +12,11 @@ const COLUMNS: &str = "request_id, node_id, node_key_id, seq, received_at_ms, ve
      cache_hit, hedged, entry_hash, entry, tokens_source, org_id, verified";
 const COLUMN_COUNT: usize = 26;
 
-/// Rows per statement. Few sizes, so that each statement is prepared once and kept.
-const CHUNKS: [usize; 3] = [64, 8, 1];
+/// Rows per statement. Few sizes, so that each statement is prepared once and kept, and so near to each other that few
+/// statements write any number of rows: each is a way to SQLite's thread and back.
+const CHUNKS: [usize; 7] = [64, 32, 16, 8, 4, 2, 1];
 
-static SQLITE_INSERTS: LazyLock<[String; 3]> = LazyLock::new(|| {
+static SQLITE_INSERTS: LazyLock<[String; CHUNKS.len()]> = LazyLock::new(|| {
     CHUNKS.map(|rows| {
         let row = format!("({})", vec!["?"; COLUMN_COUNT].join(", "));
         let values = vec![row; rows].join(", ");
@@ -299,14 +300,18 @@ pub(super) async fn gap_counts(
 pub(super) async fn set_heads(tx: &mut Tx, heads: &[(i64, Head)]) -> Result<(), Error> {
     match tx {
         Tx::Sqlite(tx) => {
-            for (id, head) in heads {
-                sqlx::query("UPDATE node_keys SET head_seq = $2, head_hash = $3 WHERE id = $1")
-                    .bind(*id)
-                    .bind(seq(head))
-                    .bind(head.entry_hash.0.as_slice())
-                    .execute(&mut **tx)
-                    .await?;
-            }
+            let rows: Vec<(i64, i64, String)> = heads
+                .iter()
+                .map(|(id, head)| (*id, seq(head), head.entry_hash.to_hex()))
+                .collect();
+            sqlx::query(
+                "UPDATE node_keys SET head_seq = json_extract(h.value, '$[1]'), \
+                 head_hash = unhex(json_extract(h.value, '$[2]')) \
+                 FROM json_each($1) h WHERE node_keys.id = json_extract(h.value, '$[0]')",
+            )
+            .bind(serde_json::to_string(&rows).unwrap_or_default())
+            .execute(&mut **tx)
+            .await?;
         }
         Tx::Postgres(tx) => {
             let ids: Vec<i64> = heads.iter().map(|(id, _)| *id).collect();
