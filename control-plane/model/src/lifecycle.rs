@@ -228,7 +228,13 @@ pub fn transition(state: State, reason: Reason, event: Event) -> Option<Transiti
         }
         (_, Event::RuntimeReady) => return None,
         (State::PendingProbe, Event::Held)
-            if matches!(reason, Reason::NoRuntime | Reason::ProbeRefused) =>
+            if matches!(
+                reason,
+                Reason::NoRuntime
+                    | Reason::ProbeRefused
+                    | Reason::HeartbeatResumed
+                    | Reason::RuntimeReady
+            ) =>
         {
             (State::PendingProbe, Reason::Unstable)
         }

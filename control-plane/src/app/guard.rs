@@ -24,9 +24,16 @@ const RECEIPT_POSTS: u32 = 5;
 /// Nodes that are remembered; when there are more, those that were quiet are forgotten first.
 const NODES_KEPT: usize = 65_536;
 
-/// Nodes that were sent away before those among them that may come again are forgotten. They have all proved who they are,
+/// Told to a node that was sent away.
+pub const SENT_AWAY: &str =
+    "too many receipts of this node were refused; see the agent's dead letters";
+
+/// Refused receipts after which a node is sent away, and for how long.
+const REFUSED_MAX: f64 = 256.0;
+const AWAY: Duration = Duration::from_secs(60);
+/// Nodes that are remembered before those that count for nothing any more are forgotten. They have all proved who they are,
 /// so there are no more of them than nodes.
-const AWAY_LOOKED_AT: usize = 1_024;
+const REFUSALS_KEPT: usize = 1_024;
 
 /// Which share is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -75,28 +82,66 @@ impl Limits {
     }
 }
 
-/// Nodes that were sent away, and until when: a node that comes back at once is not heard.
+/// Refused receipts of each node, and who was sent away because of them: whatever way they came and however many
+/// sessions they were spread over.
 #[derive(Debug, Default)]
-pub struct Away(Mutex<HashMap<NodeId, Instant>>);
+pub struct Conduct(Mutex<HashMap<NodeId, Refusals>>);
 
-impl Away {
-    /// Sends a node away for so many seconds.
-    pub fn send_away(&self, node_id: &NodeId, seconds: u32) {
-        let now = Instant::now();
-        let mut nodes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if nodes.len() >= AWAY_LOOKED_AT {
-            nodes.retain(|_, until| *until > now);
+#[derive(Debug, Clone, Copy)]
+struct Refusals {
+    /// How many count now; they halve every [`AWAY`].
+    count: f64,
+    at: Instant,
+    away_until: Option<Instant>,
+}
+
+impl Refusals {
+    fn now(self, now: Instant) -> Self {
+        let passed = now.saturating_duration_since(self.at).as_secs_f64();
+        Self {
+            count: self.count * (-passed / AWAY.as_secs_f64()).exp2(),
+            at: now,
+            away_until: self.away_until.filter(|until| *until > now),
         }
-        let until = now + Duration::from_secs(seconds.into());
-        nodes.insert(node_id.clone(), until);
+    }
+}
+
+impl Conduct {
+    /// Receipts of a node were refused. For how long it has to stay away, s, where they are too many.
+    pub fn refused(&self, node_id: &NodeId, count: usize) -> Option<u32> {
+        self.refused_at(node_id, count, Instant::now())
     }
 
-    /// For how many seconds more a node has to stay away; `None` where it may come.
-    pub fn for_s(&self, node_id: &NodeId) -> Option<u32> {
+    fn refused_at(&self, node_id: &NodeId, count: usize, now: Instant) -> Option<u32> {
+        if count == 0 {
+            return None;
+        }
+        let mut nodes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if nodes.len() >= REFUSALS_KEPT {
+            nodes.retain(|_, one| {
+                *one = one.now(now);
+                one.count >= 1.0 || one.away_until.is_some()
+            });
+        }
+        let one = nodes.entry(node_id.clone()).or_insert(Refusals {
+            count: 0.0,
+            at: now,
+            away_until: None,
+        });
+        *one = one.now(now);
+        one.count += count as f64;
+        if one.count < REFUSED_MAX {
+            return None;
+        }
+        (one.count, one.away_until) = (0.0, Some(now + AWAY));
+        Some(AWAY.as_secs() as u32)
+    }
+
+    /// For how long a node has to stay away, s; `None` where it may come.
+    pub fn away_s(&self, node_id: &NodeId) -> Option<u32> {
         let nodes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = nodes
-            .get(node_id)?
-            .saturating_duration_since(Instant::now());
+        let until = nodes.get(node_id)?.away_until?;
+        let left = until.saturating_duration_since(Instant::now());
         let seconds = u32::try_from(left.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
         (seconds > 0).then_some(seconds)
     }
@@ -111,8 +156,8 @@ pub struct NodeGuard {
     pub nonces: Nonces,
     /// Nonces of links that were opened.
     pub link_nonces: Nonces,
-    /// Nodes that were sent away for a while.
-    pub away: Away,
+    /// Refused receipts, and who was sent away.
+    pub conduct: Conduct,
     /// Memory for bodies whose sender is not known yet.
     pub bodies: Bodies,
 }
@@ -124,7 +169,7 @@ impl NodeGuard {
             limits: Limits::default(),
             nonces: Nonces::new(NONCES_OF_NODE),
             link_nonces: Nonces::new(LINKS_OF_NODE),
-            away: Away::default(),
+            conduct: Conduct::default(),
             bodies: Bodies::new(settings.unproved_bodies_kib, settings.body_room_within),
         }
     }
@@ -217,6 +262,20 @@ mod tests {
         assert_eq!(limits.take("b", Share::Receipts, 1_999), Ok(()));
         assert_eq!(limits.take("a", Share::Nodes, 1_999), Ok(()));
         assert_eq!(limits.take("a", Share::Receipts, 2_000), Ok(()));
+    }
+
+    #[test]
+    fn refused_receipts_count_over_sessions_and_are_forgotten() {
+        let (conduct, start) = (Conduct::default(), Instant::now());
+        let node = NodeId::parse("a").expect("id");
+        assert_eq!(conduct.refused_at(&node, 255, start), None);
+        assert_eq!(conduct.away_s(&node), None);
+        // Half of them count after a minute.
+        let later = start + AWAY;
+        assert_eq!(conduct.refused_at(&node, 100, later), None);
+        assert_eq!(conduct.refused_at(&node, 100, later), Some(60));
+        assert!(conduct.away_s(&node).is_some());
+        assert_eq!(conduct.away_s(&NodeId::parse("b").expect("id")), None);
     }
 
     #[test]

@@ -25,7 +25,7 @@ mod windows;
 pub use attention::Attention;
 pub use bodies::{Bodies, BodyShare, NoRoom};
 pub use clock::Clock;
-pub use guard::{Away, Limits, NodeGuard, NonceState, Nonces, Share};
+pub use guard::{Conduct, Limits, NodeGuard, NonceState, Nonces, SENT_AWAY, Share};
 pub use lifecycle::{Cause, Lifecycles, NodeLife};
 pub use master_key::{MasterKey, MasterKeyError};
 pub use nodes::{FormerKey, NodeSession, Secrets};

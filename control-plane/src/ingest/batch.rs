@@ -17,6 +17,8 @@ const SHORTEST_S: f64 = 0.004;
 const LONGEST_S: f64 = 0.045;
 /// What is left of an estimate after one more transaction.
 const FADES: f64 = 7.0 / 8.0;
+/// How many times the estimate one transaction may be.
+const DEARER_MAX: f64 = 4.0;
 /// Smaller transactions say nothing of what a receipt costs: most of their time is that of any transaction.
 const TELLING: usize = LEAST / 2;
 
@@ -49,7 +51,8 @@ impl BatchSize {
     pub(super) fn worked(&mut self, receipts: usize, time: Duration, commit: Duration) {
         self.commit_s = self.commit_s * FADES + commit.as_secs_f64() * (1.0 - FADES);
         if receipts >= TELLING {
-            let each_s = time.as_secs_f64() / receipts as f64;
+            // One that was held up by something else says little.
+            let each_s = (time.as_secs_f64() / receipts as f64).min(self.receipt_s * DEARER_MAX);
             self.receipt_s = (self.receipt_s * FADES).max(each_s).max(1e-9);
         }
     }

@@ -1,7 +1,7 @@
 //! What becomes of receipts that were queued: they are committed in pieces, and answered for together.
 //!
 //! A piece is small enough that what other nodes sent need not wait for more than one of them ([`PIECE`]); the pieces of
-//! one node keep their order.
+//! one frame keep their order.
 
 use super::{IngestError, Outcome};
 use dgon_protocol::frame::Need;

@@ -1,9 +1,10 @@
-//! Threads that verify receipts, and nothing else.
+//! Threads that verify receipts where more than a few come at once, and nothing else.
 //!
 //! Verification is most of what receipts cost, and one node can ask for as much of it as there is. So it yields to
 //! everything else that the server does: on Linux, where a thread has a priority of its own, these threads have a low one.
 //! A machine with time to spare verifies as fast as ever.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::LazyLock;
 use tokio::sync::oneshot;
 
@@ -45,12 +46,24 @@ const fn lower_priority() {}
 pub(super) async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (done, result) = oneshot::channel();
     let work = move || {
-        // Who asked may be gone.
-        let _ = done.send(work());
+        // The pool would end the process. Who asked is told, and may be gone.
+        let _ = done.send(catch_unwind(AssertUnwindSafe(work)).ok());
     };
     match &*THREADS {
         Some(threads) => threads.spawn(work),
         None => drop(tokio::task::spawn_blocking(work)),
     }
-    result.await.ok()
+    result.await.ok().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_told_and_the_threads_go_on() {
+        let panics = || -> u8 { panic!("on purpose") };
+        assert_eq!(run(panics).await, None);
+        assert_eq!(run(|| 1).await, Some(1));
+    }
 }

@@ -16,7 +16,7 @@ mod pace;
 mod session;
 mod wire;
 
-use crate::app::App;
+use crate::app::{App, SENT_AWAY};
 use crate::http::error::ApiError;
 use crate::http::node::auth::authenticate;
 use axum::Router;
@@ -43,9 +43,8 @@ pub fn routes() -> Router<Arc<App>> {
 async fn upgrade(State(app): State<Arc<App>>, request: Request) -> Result<Response, ApiError> {
     let (mut parts, _) = request.into_parts();
     let node_id = authenticate(&app, &parts).await?.node_id;
-    if let Some(wait_s) = app.guard.away.for_s(&node_id) {
-        let message = "too many receipts of this node were refused; see the agent's dead letters";
-        return Err(ApiError::new(ErrorType::RateLimited, message).retry_after(wait_s));
+    if let Some(wait_s) = app.guard.conduct.away_s(&node_id) {
+        return Err(ApiError::new(ErrorType::RateLimited, SENT_AWAY).retry_after(wait_s));
     }
     let host = parts
         .headers

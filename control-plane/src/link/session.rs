@@ -9,7 +9,9 @@ use super::handshake::{self, Proven};
 use super::orders::{self, Order};
 use super::pace::Pace;
 use super::wire::{End, Reader, Writer, split};
-use crate::app::{App, NodeSession, Outbound, SessionEnd, SessionHandle, SessionQueues, Told};
+use crate::app::{
+    App, NodeSession, Outbound, SENT_AWAY, SessionEnd, SessionHandle, SessionQueues, Told,
+};
 use crate::bus::Event;
 use crate::ingest::verify::{Checked, check_all};
 use crate::ingest::{IngestError, Outcome, Pending, ReceiptVerdict};
@@ -30,9 +32,6 @@ const INVENTORIES: Pace = Pace::new(0.5, 8.0);
 const INVENTORY_MODELS: f64 = 100.0;
 /// Largest heartbeat: it is kept of every node. 256 GPUs with all that is told of them have room.
 const HEARTBEAT_BYTES: usize = 128 * 1024;
-/// Refused receipts after which a session ends, and how long the node then stays away, s.
-const REFUSED_MAX: usize = 256;
-const REFUSED_PAUSE_S: u32 = 60;
 
 /// Serves one upgraded connection of an authenticated node.
 pub(super) async fn run(app: Arc<App>, socket: WebSocket, node_id: NodeId, host: String) {
@@ -52,6 +51,11 @@ pub(super) async fn run(app: Arc<App>, socket: WebSocket, node_id: NodeId, host:
                 .await;
         }
     };
+    if let Some(away_s) = app.guard.conduct.away_s(&node_id) {
+        // Sent away while this one was opened.
+        let end = End::retry(ErrorType::RateLimited, SENT_AWAY, away_s);
+        return writer.close(end).await;
+    }
     let Proven {
         node,
         report,
@@ -74,9 +78,6 @@ pub(super) async fn run(app: Arc<App>, socket: WebSocket, node_id: NodeId, host:
         end = serving => end,
     };
     app.session_closed(&node_id, &session_id);
-    if let Some(away_s) = end.stays_away_s() {
-        app.guard.away.send_away(&node_id, away_s);
-    }
     writer.close(end).await;
 }
 
@@ -110,8 +111,9 @@ async fn serve(
     let (order_sender, orders) = mpsc::channel(1);
     let node_id = node.node_id.clone();
     let answering = Answering {
+        app: Arc::clone(app),
+        node_id: node_id.clone(),
         acked_seq: node.head_seq,
-        refused: 0,
         answers: to_answer,
         status,
         urgent,
@@ -257,8 +259,9 @@ impl Listening {
 
 /// The writing half.
 struct Answering {
+    app: Arc<App>,
+    node_id: NodeId,
     acked_seq: u64,
-    refused: usize,
     answers: mpsc::Receiver<Pending>,
     status: watch::Receiver<Option<NodeStatus>>,
     urgent: mpsc::Receiver<Outbound>,
@@ -311,7 +314,7 @@ impl Answering {
             .into_iter()
             .filter_map(ReceiptVerdict::refused)
             .collect();
-        self.refused += refused.len();
+        let sent_away = self.app.guard.conduct.refused(&self.node_id, refused.len());
         self.acked_seq = self.acked_seq.max(outcome.head_seq);
         let ack = Ack {
             acked_seq: self.acked_seq,
@@ -321,10 +324,8 @@ impl Answering {
         if let Some(need) = outcome.need.filter(|need| need.to > self.acked_seq) {
             writer.send(&ToAgent::Need(need)).await?;
         }
-        if self.refused >= REFUSED_MAX {
-            let message =
-                "too many receipts of this session were refused; see the agent's dead letters";
-            return Err(End::retry(ErrorType::RateLimited, message, REFUSED_PAUSE_S));
+        if let Some(away_s) = sent_away {
+            return Err(End::retry(ErrorType::RateLimited, SENT_AWAY, away_s));
         }
         Ok(())
     }

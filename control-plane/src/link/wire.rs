@@ -51,14 +51,6 @@ impl End {
         }))
     }
 
-    /// For how long the peer may not come back, s; `None` where it may at once.
-    pub(super) fn stays_away_s(&self) -> Option<u32> {
-        match self {
-            Self::Error(error) if error.kind == ErrorType::RateLimited => error.retry_after_s,
-            Self::Error(_) | Self::Gone => None,
-        }
-    }
-
     pub(super) fn store(error: &StoreError) -> Self {
         tracing::error!(
             error = error as &dyn std::error::Error,

@@ -33,6 +33,8 @@ const MESSAGE_WINDOW: Duration = Duration::from_secs(10);
 /// Times that a browser may fall behind within [`SLOW_WINDOW`].
 const SLOW_TIMES: usize = 3;
 const SLOW_WINDOW: Duration = Duration::from_secs(60);
+/// How long what was missed may be looked for, the wait for a turn counted.
+const RESUME: Duration = Duration::from_secs(5);
 /// Farthest back that missed receipts are shown one by one, ms.
 const SINCE_MAX_MS: i64 = 3_600_000;
 
@@ -249,10 +251,13 @@ impl Session {
         };
         let page = match is_recent {
             true => {
-                let _turn = self.app.turns.take(self.access.asker.clone()).await;
-                let page = self.app.receipts_page(&self.access.scope, &query).await;
+                let page = async {
+                    let _turn = self.app.turns.take(self.access.asker.clone()).await;
+                    self.app.receipts_page(&self.access.scope, &query).await
+                };
                 // What cannot be shown here now is asked for over HTTP.
-                page.ok()
+                let page = tokio::time::timeout(RESUME, page).await;
+                page.ok().and_then(Result::ok)
             }
             false => None,
         };

@@ -49,6 +49,7 @@ impl Store {
     pub async fn empty_log(&self, by: System) -> Result<bool, StoreError> {
         let Backend::Sqlite {
             writer,
+            keeper,
             pages,
             log_bytes,
             ..
@@ -59,6 +60,8 @@ impl Store {
         if self.log_bytes(by) <= *log_bytes {
             return Ok(true);
         }
+        // Two at once would be in each other's way.
+        let _alone = keeper.acquire().await.map_err(StoreError::connection)?;
         let _no_pages = pages.pause().await;
         let (busy, _, _): (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)")
             .fetch_one(writer)

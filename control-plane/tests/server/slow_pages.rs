@@ -117,4 +117,6 @@ async fn one_person_changes_so_much_in_a_minute_and_others_go_on() {
     assert_eq!(read.json["items"].as_array().map(Vec::len), Some(3));
     let made = calm.post("/api/v1/enrolment-tokens", wish()).await;
     assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
+    let out = busy.post("/api/v1/auth/logout", json!({})).await;
+    assert!(out.status.is_success(), "{}", out.text);
 }

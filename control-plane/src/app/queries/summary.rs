@@ -41,6 +41,19 @@ impl<T> Default for Last<T> {
     }
 }
 
+/// One that is being computed; its end is remembered, also where who asked gave up.
+struct Attempt<'a, T> {
+    last: &'a mut LastAnswer<T>,
+    clock: &'a Clock,
+    answer: Option<Arc<T>>,
+}
+
+impl<T> Drop for Attempt<'_, T> {
+    fn drop(&mut self) {
+        *self.last = Some((self.clock.now_ms(), self.answer.take()));
+    }
+}
+
 impl<T> Last<T> {
     async fn get<F>(
         &self,
@@ -57,8 +70,13 @@ impl<T> Last<T> {
         {
             return answer.clone().ok_or(QueryError::NotNow);
         }
+        let mut attempt = Attempt {
+            last: &mut last,
+            clock,
+            answer: None,
+        };
         let answer = compute(now_ms).await.map(Arc::new);
-        *last = Some((clock.now_ms(), answer.as_ref().ok().map(Arc::clone)));
+        attempt.answer = answer.as_ref().ok().map(Arc::clone);
         answer
     }
 }
@@ -187,6 +205,7 @@ fn trends_of(start_minute: i64, rows: &[(RowKey, Sums)]) -> Trends {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt as _;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
@@ -240,6 +259,11 @@ mod tests {
             assert!(matches!(ask(Some(1)).await, Err(QueryError::NotNow)));
         }
         assert_eq!(asked.load(Ordering::Relaxed), 1);
+        clock.advance(1_000);
+        // Who gives up leaves a failure behind, too.
+        let given_up = last.get(&clock, |_| std::future::pending()).now_or_never();
+        assert!(given_up.is_none());
+        assert!(matches!(ask(Some(1)).await, Err(QueryError::NotNow)));
         clock.advance(1_000);
         assert!(matches!(ask(Some(2)).await.as_deref(), Ok(2)));
         assert!(matches!(ask(None).await.as_deref(), Ok(2)));

@@ -15,8 +15,8 @@ use axum::routing::{delete, get, post, put};
 pub fn routes(state: &HttpState) -> Router<HttpState> {
     // The list reads pages: of each token the nodes that it enrolled.
     let tokens = get(tokens::enrolment_token_list)
-        .post(tokens::enrolment_token_create)
-        .layer(middleware::from_fn_with_state(state.clone(), turns::layer));
+        .layer(middleware::from_fn_with_state(state.clone(), turns::layer))
+        .post(tokens::enrolment_token_create);
     Router::new()
         .route("/api/v1/auth/state", get(sign_in::auth_state))
         .route("/api/v1/auth/setup", post(sign_in::auth_setup))

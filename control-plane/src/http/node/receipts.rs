@@ -2,7 +2,7 @@
 
 use super::RECEIPTS_BODY_BYTES;
 use super::auth::authenticate_body;
-use crate::app::{App, Share};
+use crate::app::{App, SENT_AWAY, Share};
 use crate::http::error::ApiError;
 use crate::ingest::verify::check_all;
 use crate::ingest::{Fate, IngestError, ReceiptVerdict};
@@ -69,6 +69,9 @@ pub(super) async fn receipts(
     let (parts, body) = request.into_parts();
     let (node, body) =
         authenticate_body(&app, &parts, body, RECEIPTS_BODY_BYTES, Share::Receipts).await?;
+    if let Some(wait_s) = app.guard.conduct.away_s(&node.node_id) {
+        return Err(ApiError::new(ErrorType::RateLimited, SENT_AWAY).retry_after(wait_s));
+    }
     let session = app.node_session(&node.node_id, None).await?;
     let session =
         session.ok_or_else(|| ApiError::new(ErrorType::Unauthorized, "the node has no key"))?;
@@ -92,6 +95,9 @@ pub(super) async fn receipts(
         .await
         .map_err(unavailable)?;
     let outcome = pending.outcome().await.map_err(unavailable)?;
+    let refused = outcome.verdicts.iter();
+    let refused = refused.filter(|one| matches!(one.fate, Fate::Refused { .. }));
+    app.guard.conduct.refused(&node.node_id, refused.count());
     let verdicts = outcome.verdicts.into_iter().map(Verdict::from).collect();
     Ok((StatusCode::CREATED, Json(Posted { verdicts })))
 }

@@ -115,16 +115,14 @@ impl Seen<'_> {
         }
         let is_allowed = self.presence.allow.contains(&Permission::Probe);
         let could_be_probed = match life.reason {
-            Reason::NoRuntime => true,
+            Reason::NoRuntime | Reason::HeartbeatResumed | Reason::RuntimeReady => true,
             Reason::ProbeRefused => is_allowed,
             _ => false,
         };
         if self.is_held() && could_be_probed {
             return self.event(Event::Held, Some(HELD));
         }
-        let was_without = matches!(life.reason, Reason::NoRuntime | Reason::Unstable)
-            && !self.must_wait()
-            && !self.is_held();
+        let was_without = life.reason == Reason::NoRuntime && !self.must_wait() && !self.is_held();
         if life.state == State::Registered || was_without {
             let ready = self.event(Event::RuntimeReady, None);
             if ready != Decision::Nothing {

@@ -173,8 +173,14 @@ fn a_node_that_came_and_went_often_says_so_and_is_probed_when_its_time_is_over()
     }
     let held = |case: &Case| matches!(case.decide(), Decision::Event(Event::Held, Some(_)));
     assert!(held(&case));
-    case.life.reason = Reason::ProbeRefused;
-    assert!(held(&case));
+    for reason in [
+        Reason::HeartbeatResumed,
+        Reason::RuntimeReady,
+        Reason::ProbeRefused,
+    ] {
+        case.life.reason = reason;
+        assert!(held(&case), "{reason:?}");
+    }
     case.presence.allow.clear();
     assert_eq!(case.decide(), Decision::Nothing, "refused it is");
     case.presence = presence(true);
@@ -190,7 +196,7 @@ fn a_node_that_came_and_went_often_says_so_and_is_probed_when_its_time_is_over()
     case.now = until;
     assert_eq!(case.decide(), Decision::Event(Event::NoRuntime, None));
     case.presence = presence(true);
-    assert_eq!(case.decide(), Decision::Event(Event::RuntimeReady, None));
+    assert_eq!(case.decide(), Decision::Probe);
 }
 
 #[test]
