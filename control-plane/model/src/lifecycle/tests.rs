@@ -65,7 +65,7 @@ fn every_pair_is_as_the_table_says() {
             Event::Held,
             [
                 None,
-                None,
+                Some((PendingProbe, Reason::Unstable)),
                 None,
                 None,
                 Some((PendingProbe, Reason::Unstable)),
