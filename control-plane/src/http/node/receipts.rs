@@ -58,7 +58,7 @@ impl From<ReceiptVerdict> for Verdict {
     responses(
         (status = 201, description = "`{verdicts: [{request_id, verdict, type?, message?}]}`", body = Object),
         (status = 401, description = "the node did not prove who it is; nothing was looked at"),
-        (status = 429, description = "rate_limited: the node posts too often, or its receipts wait for their commit already"),
+        (status = 429, description = "rate_limited: the node posts too often, its receipts wait for their commit already, or too many of them were refused"),
         (status = 503, description = "unavailable: receipts are not taken now; send them again after Retry-After"),
     )
 )]

@@ -27,7 +27,7 @@ const ROLES: [Role; 4] = [Role::Admin, Role::Viewer, Role::Operator, Role::Consu
 ///
 /// # Errors
 /// `unauthorized` for strangers while the overview is shut, `forbidden` for another site's page,
-/// `unavailable` when too many look.
+/// `unavailable` when too many look, `rate_limited` when one account or network has too many sockets.
 #[utoipa::path(get, path = "/api/v1/live", tag = "network",
     responses((status = 101, description = "Frames of `{type, data, ts, seq}`.")))]
 pub async fn live(

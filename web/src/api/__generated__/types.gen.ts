@@ -2310,7 +2310,7 @@ export type ReceiptsErrors = {
      */
     401: unknown;
     /**
-     * rate_limited: the node posts too often, or its receipts wait for their commit already
+     * rate_limited: the node posts too often, its receipts wait for their commit already, or too many of them were refused
      */
     429: unknown;
     /**
