@@ -18,6 +18,8 @@ use tokio::sync::Mutex;
 const EVERYBODY: Scope = Scope::Stranger;
 /// How old an answer may be, ms.
 const FRESH_MS: i64 = 1_000;
+/// How long one may be computed before that it was given up says something of it, ms.
+const LONG_MS: i64 = 2_000;
 /// Quarters of an hour in the window.
 const QUARTERS: usize = (DAY_MINUTES / QUARTER_MINUTES) as usize;
 
@@ -41,16 +43,24 @@ impl<T> Default for Last<T> {
     }
 }
 
-/// One that is being computed; its end is remembered, also where who asked gave up.
+/// One that is being computed; its end is remembered. Where who asked left, only if it had taken long already: leaving
+/// early is no failure, and nobody can make it one for others.
 struct Attempt<'a, T> {
     last: &'a mut LastAnswer<T>,
     clock: &'a Clock,
-    answer: Option<Arc<T>>,
+    began_ms: i64,
+    /// `None` while it is computed.
+    end: Option<Option<Arc<T>>>,
 }
 
 impl<T> Drop for Attempt<'_, T> {
     fn drop(&mut self) {
-        *self.last = Some((self.clock.now_ms(), self.answer.take()));
+        let now_ms = self.clock.now_ms();
+        match self.end.take() {
+            Some(answer) => *self.last = Some((now_ms, answer)),
+            None if now_ms - self.began_ms >= LONG_MS => *self.last = Some((now_ms, None)),
+            None => {}
+        }
     }
 }
 
@@ -73,10 +83,11 @@ impl<T> Last<T> {
         let mut attempt = Attempt {
             last: &mut last,
             clock,
-            answer: None,
+            began_ms: now_ms,
+            end: None,
         };
         let answer = compute(now_ms).await.map(Arc::new);
-        attempt.answer = answer.as_ref().ok().map(Arc::clone);
+        attempt.end = Some(answer.as_ref().ok().map(Arc::clone));
         answer
     }
 }
@@ -260,11 +271,17 @@ mod tests {
         }
         assert_eq!(asked.load(Ordering::Relaxed), 1);
         clock.advance(1_000);
-        // Who gives up leaves a failure behind, too.
-        let given_up = last.get(&clock, |_| std::future::pending()).now_or_never();
-        assert!(given_up.is_none());
-        assert!(matches!(ask(Some(1)).await, Err(QueryError::NotNow)));
-        clock.advance(1_000);
+        // Who leaves early leaves nothing behind, who waited for long does.
+        for (waits_ms, is_failure) in [(LONG_MS - 1, false), (LONG_MS, true)] {
+            let mut left = Box::pin(last.get(&clock, |_| std::future::pending()));
+            assert!((&mut left).now_or_never().is_none());
+            clock.advance(waits_ms);
+            drop(left);
+            let next = ask(None).await;
+            assert_eq!(matches!(next, Err(QueryError::NotNow)), is_failure);
+            clock.advance(1_000);
+        }
+        asked.store(1, Ordering::Relaxed);
         assert!(matches!(ask(Some(2)).await.as_deref(), Ok(2)));
         assert!(matches!(ask(None).await.as_deref(), Ok(2)));
         assert_eq!(asked.load(Ordering::Relaxed), 2);
