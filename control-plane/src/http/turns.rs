@@ -33,9 +33,13 @@ pub(super) async fn layer(
         Some(_) => None,
         None => Some(state.app.turns.take(asker(request.extensions())).await),
     };
+    let path = request.uri().path().to_owned();
     // A question may read several times; what is given up is interrupted.
     match tokio::time::timeout(state.settings.page_within, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => ApiError::gave_up().into_response(),
+        Err(_) => {
+            tracing::warn!(path, "a question took too long and was given up");
+            ApiError::gave_up().into_response()
+        }
     }
 }

@@ -93,6 +93,8 @@ async fn all_that_one_question_reads_has_one_time() {
         assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(page.header("retry-after"), "5");
     }
+    let page = viewer.get("/api/v1/nodes").await;
+    assert_eq!(page.status, StatusCode::OK, "{}", page.text);
 }
 
 #[tokio::test]
