@@ -30,10 +30,10 @@ pub const SENT_AWAY: &str =
 
 /// Refused receipts after which a node is sent away, and for how long.
 const REFUSED_MAX: f64 = 256.0;
+///
+/// Nodes that count for nothing any more are forgotten as often. Those that are remembered have proved who they are, so
+/// there are no more of them than nodes.
 const AWAY: Duration = Duration::from_secs(60);
-/// Nodes that are remembered before those that count for nothing any more are forgotten. They have all proved who they are,
-/// so there are no more of them than nodes.
-const REFUSALS_KEPT: usize = 1_024;
 
 /// Which share is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -85,7 +85,14 @@ impl Limits {
 /// Refused receipts of each node, and who was sent away because of them: whatever way they came and however many
 /// sessions they were spread over.
 #[derive(Debug, Default)]
-pub struct Conduct(Mutex<HashMap<NodeId, Refusals>>);
+pub struct Conduct(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    nodes: HashMap<NodeId, Refusals>,
+    /// When those that count for nothing were forgotten.
+    swept: Option<Instant>,
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Refusals {
@@ -116,14 +123,16 @@ impl Conduct {
         if count == 0 {
             return None;
         }
-        let mut nodes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if nodes.len() >= REFUSALS_KEPT {
-            nodes.retain(|_, one| {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = known.swept.is_none_or(|at| now >= at + AWAY);
+        if is_due {
+            known.swept = Some(now);
+            known.nodes.retain(|_, one| {
                 *one = one.now(now);
                 one.count >= 1.0 || one.away_until.is_some()
             });
         }
-        let one = nodes.entry(node_id.clone()).or_insert(Refusals {
+        let one = known.nodes.entry(node_id.clone()).or_insert(Refusals {
             count: 0.0,
             at: now,
             away_until: None,
@@ -139,8 +148,8 @@ impl Conduct {
 
     /// For how long a node has to stay away, s; `None` where it may come.
     pub fn away_s(&self, node_id: &NodeId) -> Option<u32> {
-        let nodes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let until = nodes.get(node_id)?.away_until?;
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = known.nodes.get(node_id)?.away_until?;
         let left = until.saturating_duration_since(Instant::now());
         let seconds = u32::try_from(left.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
         (seconds > 0).then_some(seconds)

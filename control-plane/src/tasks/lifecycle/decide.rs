@@ -74,6 +74,11 @@ pub(super) struct Ended {
     pub(super) message: Option<String>,
 }
 
+/// Whether a node that is in its state for this reason now has tried to become active. A probe that begins is a try, too.
+pub(super) fn is_a_try(reason: Reason) -> bool {
+    matches!(reason, Reason::RuntimeReady | Reason::HeartbeatResumed)
+}
+
 fn ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

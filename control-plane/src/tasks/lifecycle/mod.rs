@@ -13,7 +13,7 @@ use crate::app::{App, Cause, NodeLife, OpenProbe};
 use crate::bus::Event as BusEvent;
 use crate::presence::NodePresence;
 use damping::Damping;
-use decide::{Decision, Ended, Memory, Seen};
+use decide::{Decision, Ended, Memory, Seen, is_a_try};
 use dgon_control_plane_model::lifecycle::{
     Event, Probing, Reason, Transition, probing, transition,
 };
@@ -268,10 +268,7 @@ impl Task {
             self.write_transitions(&round.happened, at_ms).await?;
         }
         for one in &round.happened {
-            if matches!(
-                one.next.reason,
-                Reason::RuntimeReady | Reason::HeartbeatResumed
-            ) {
+            if is_a_try(one.next.reason) {
                 self.tried(&one.node_id);
             }
         }

@@ -283,7 +283,7 @@ fn an_hour_of_coming_and_going_is_a_few_rows() {
         let next = transition(case.life.state, case.life.reason, event);
         let next = next.expect("what is due changes something");
         (case.life.state, case.life.reason) = (next.to, next.reason);
-        if event == Event::RuntimeReady {
+        if is_a_try(next.reason) {
             case.memory.damping.tried(case.now);
         }
         rows += 1;
@@ -320,7 +320,7 @@ fn a_week_of_silence_and_return_is_bounded() {
             };
             let next = transition(case.life.state, case.life.reason, event);
             let next = next.expect("what is due changes something");
-            if matches!(next.reason, Reason::HeartbeatResumed | Reason::RuntimeReady) {
+            if is_a_try(next.reason) {
                 case.memory.damping.tried(case.now);
             }
             (case.life.state, case.life.reason) = (next.to, next.reason);
