@@ -11,6 +11,11 @@ interface Watch {
 }
 
 export const test = base.extend<{ watch: Watch }>({
+  page: async ({ page }, use) => {
+    await use(page)
+    // A page asks on its own while a test ends: an answer that is under way then must not fail the next test.
+    await page.unrouteAll({ behavior: 'ignoreErrors' })
+  },
   watch: [
     async ({ context }, use) => {
       const seen: string[] = []
