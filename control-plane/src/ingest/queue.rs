@@ -50,6 +50,7 @@ impl FairQueue {
 mod tests {
     use super::*;
     use crate::app::NodeSession;
+    use crate::ingest::Ingest;
     use crate::ingest::room::Reserved;
     use crate::ingest::verify::{Checked, Refused};
     use dgon_protocol::error::ErrorType;
@@ -85,6 +86,25 @@ mod tests {
             items: (0..receipts).map(|_| item()).collect(),
             reply: oneshot::channel().0,
             _reserved: Arc::new(Reserved::alone()),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_comes_over_a_link_is_queued_in_pieces_and_a_post_whole() {
+        let ingest = Ingest::new();
+        let mut inbox = ingest.take_inbox().expect("once");
+        for (session_id, sizes) in [(Some("s"), vec![64, 64, 64, 8]), (None, vec![200])] {
+            let Submission { node, items, .. } = submission("n", 200);
+            let node = NodeSession {
+                session_id: session_id.map(str::to_owned),
+                ..NodeSession::clone(&node)
+            };
+            let submitted = ingest.submit(Arc::new(node), items, Reserved::alone());
+            submitted.await.expect("queued");
+            let queued: Vec<usize> = std::iter::from_fn(|| inbox.try_recv().ok())
+                .map(|submission| submission.items.len())
+                .collect();
+            assert_eq!(queued, sizes);
         }
     }
 

@@ -7,7 +7,7 @@ use dgon_control_plane_store::receipt_queries::ReceiptFilter;
 use dgon_protocol::auth::{HEADER_AUTH, HEADER_NODE_ID, HEADER_TIMESTAMP, sign_v1};
 use dgon_protocol::error::{ErrorBody, ErrorType};
 use dgon_protocol::key::signature_text;
-use dgon_testkit::fleet::{SimAgent, unix_now};
+use dgon_testkit::fleet::{SimAgent, SimError, unix_now};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -279,4 +279,35 @@ async fn receipts_outside_of_a_chain_are_told_apart_by_their_ids() {
         let verdict = server.post(&agent, RECEIPTS, old.as_bytes()).await;
         assert_eq!(verdicts(verdict).await, ["receipt_expired"]);
     }
+}
+
+#[tokio::test]
+async fn refused_receipts_count_whatever_way_they_came() {
+    let server = Server::start().await;
+    let mut agent = server.agent("a").await;
+    let forged = |agent: &mut SimAgent, count: usize| {
+        let receipts: Vec<String> = (0..count)
+            .map(|_| {
+                let receipt = agent.next_receipt().expect("receipt");
+                let text = receipt.text();
+                text.replace("\"tokens_input\":", "\"tokens_input\":1")
+            })
+            .collect();
+        format!("[{}]", receipts.join(","))
+    };
+    let (first, second) = (forged(&mut agent, 200), forged(&mut agent, 100));
+    let now = unix_now().as_secs();
+    let told = post_v1(&server, &agent, RECEIPTS, &first, now).await;
+    assert_eq!(verdicts(told).await.len(), 200);
+    let told = post_v1(&server, &agent, RECEIPTS, &second, now).await;
+    assert_eq!(verdicts(told).await, vec!["invalid_signature"; 100]);
+    let good = format!("[{}]", agent.next_receipt().expect("receipt").text());
+    let away = post_v1(&server, &agent, RECEIPTS, &good, now).await;
+    assert_eq!(away.status(), 429);
+    assert_eq!(away.headers()["retry-after"], "60");
+    let link = agent.connect().await.map(drop);
+    assert!(
+        matches!(&link, Err(SimError::Refused { status: 429, .. })),
+        "{link:?}"
+    );
 }
