@@ -204,9 +204,9 @@ impl Committer {
         let (time, began) = (self.time(now_ms), Instant::now());
         let plan = Plan::new(&mut tx, batch, &self.held, self.unplaced.clone(), time);
         let mut written = plan.write(overdue).await?;
-        written.worked = began.elapsed();
+        written.took.work = began.elapsed();
         tx.commit().await?;
-        written.committed = began.elapsed() - written.worked;
+        written.took.commit = began.elapsed() - written.took.work;
         Step::Committed.passed();
         Ok(written)
     }

@@ -37,8 +37,7 @@ impl Committer {
             match self.write_patiently(&part, now_ms).await {
                 Ok(written) => {
                     let receipts = part.iter().map(|submission| submission.items.len()).sum();
-                    self.batch
-                        .worked(receipts, written.worked, written.committed);
+                    self.batch.took(receipts, written.took);
                     self.settle(part, written, now_ms);
                 }
                 Err(Failure::Stopping) => {

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// Time from one look at what it holds to the next.
-const MOVE: Duration = Duration::from_millis(250);
+/// Time from one look at what it holds to the next: what came since is left for the commit that finds the log full.
+const MOVE: Duration = Duration::from_millis(100);
 /// Time from one look at its size to the next.
 const LOOK: Duration = Duration::from_secs(5);
 
 /// Runs until `stop`.
 pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
+    if !app.store.has_log(System::of_the_server()) {
+        return stop.cancelled().await;
+    }
     tokio::select! {
         () = stop.cancelled() => {}
         () = move_on(&app) => {}
@@ -26,7 +29,7 @@ async fn move_on(app: &App) {
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        if let Err(error) = app.store.move_log(System::of_the_server()).await {
+        if let Err(error) = app.store.checkpoint_log(System::of_the_server()).await {
             tracing::debug!(
                 error = &error as &dyn std::error::Error,
                 "the write-ahead log was not moved; a commit does it"
@@ -42,7 +45,7 @@ async fn keep_short(app: &App) {
     loop {
         tick.tick().await;
         metrics::gauge!("database_log_bytes").set(app.store.log_bytes(by) as f64);
-        match app.store.empty_log(by).await {
+        match app.store.truncate_log(by).await {
             Ok(true) => {}
             Ok(false) => tracing::debug!("the write-ahead log is in use; it is emptied later"),
             Err(error) => tracing::warn!(

@@ -29,6 +29,9 @@ const INGEST_CONNECTIONS: u32 = 3;
 const WRITE_CONNECTIONS: u32 = 6;
 /// How long one statement of a writer may take on PostgreSQL: many times what the longest takes.
 const WRITE_WITHIN: Duration = Duration::from_secs(30);
+/// Pages of SQLite's write-ahead log with which it is full, and a commit waits until they are in their place: 64 MiB. Few,
+/// and each reading has less to look through; many, and fewer commits wait.
+const LOG_PAGES: &str = "16000";
 const BUSY: Duration = Duration::from_secs(15);
 const ACQUIRE: Duration = Duration::from_secs(15);
 
@@ -46,7 +49,7 @@ pub(crate) enum Backend {
     Sqlite {
         writer: SqlitePool,
         /// Moves what is in the write-ahead log to its place.
-        keeper: SqlitePool,
+        checkpointer: SqlitePool,
         short: SqliteReader,
         pages: SqliteReader,
         /// See [`ReadLimits::log_bytes`].
@@ -83,7 +86,7 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY)
             .foreign_keys(true)
-            .pragma("wal_autocheckpoint", "4000")
+            .pragma("wal_autocheckpoint", LOG_PAGES)
             .pragma("journal_size_limit", "67108864")
             .pragma("cache_size", "-16384");
         // The change of a new file to WAL waits for nobody, busy timeout or not, so it has to be alone.
@@ -98,7 +101,7 @@ impl Store {
             .await
             .map_err(StoreError::Open)?;
         drop(alone);
-        let keeper = SqlitePoolOptions::new()
+        let checkpointer = SqlitePoolOptions::new()
             .max_connections(1)
             .idle_timeout(None)
             .max_lifetime(None)
@@ -110,7 +113,7 @@ impl Store {
         Ok(Self {
             backend: Backend::Sqlite {
                 writer,
-                keeper,
+                checkpointer,
                 short,
                 pages,
                 log_bytes: limits.log_bytes,
@@ -202,14 +205,14 @@ impl Store {
         match &self.backend {
             Backend::Sqlite {
                 writer,
-                keeper,
+                checkpointer,
                 short,
                 pages,
                 ..
             } => {
                 pages.close().await;
                 short.close().await;
-                keeper.close().await;
+                checkpointer.close().await;
                 writer.close().await;
             }
             Backend::Postgres {

@@ -5,14 +5,19 @@
 //! for as long as those that run take, and the log is emptied. Short readings and writers go on.
 //!
 //! A commit that finds the log full moves it to its place before it is done. A connection of its own does most of that
-//! beforehand ([`Store::move_log`]), beside writers and readers, so that little is left for the commit.
+//! beforehand ([`Store::checkpoint_log`]), beside writers and readers, so that little is left for the commit.
 
 use crate::db::Backend;
 use crate::{Store, StoreError, System};
 
-const OP: &str = "store.empty_log";
+const OP: &str = "store.truncate_log";
 
 impl Store {
+    /// Whether there is a log to look after: PostgreSQL looks after its own.
+    pub fn has_log(&self, _by: System) -> bool {
+        matches!(self.backend, Backend::Sqlite { .. })
+    }
+
     /// Size of SQLite's write-ahead log, bytes; 0 on PostgreSQL, which looks after its own.
     pub fn log_bytes(&self, _by: System) -> u64 {
         let Backend::Sqlite { writer, .. } = &self.backend else {
@@ -30,14 +35,14 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] of the statement.
-    pub async fn move_log(&self, _by: System) -> Result<u64, StoreError> {
-        let Backend::Sqlite { keeper, .. } = &self.backend else {
+    pub async fn checkpoint_log(&self, _by: System) -> Result<u64, StoreError> {
+        let Backend::Sqlite { checkpointer, .. } = &self.backend else {
             return Ok(0);
         };
         let (_, _, moved): (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(PASSIVE)")
-            .fetch_one(keeper)
+            .fetch_one(checkpointer)
             .await
-            .map_err(StoreError::query("store.move_log"))?;
+            .map_err(StoreError::query("store.checkpoint_log"))?;
         // Before anything is in the log it is -1.
         Ok(u64::try_from(moved).unwrap_or(0))
     }
@@ -46,10 +51,10 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] of the statement.
-    pub async fn empty_log(&self, by: System) -> Result<bool, StoreError> {
+    pub async fn truncate_log(&self, by: System) -> Result<bool, StoreError> {
         let Backend::Sqlite {
             writer,
-            keeper,
+            checkpointer,
             pages,
             log_bytes,
             ..
@@ -61,7 +66,10 @@ impl Store {
             return Ok(true);
         }
         // Two at once would be in each other's way.
-        let _alone = keeper.acquire().await.map_err(StoreError::connection)?;
+        let _alone = checkpointer
+            .acquire()
+            .await
+            .map_err(StoreError::connection)?;
         let _no_pages = pages.pause().await;
         let (busy, _, _): (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)")
             .fetch_one(writer)

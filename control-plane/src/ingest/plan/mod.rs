@@ -22,6 +22,7 @@ mod insert;
 mod late;
 mod steps;
 
+use super::batch::Took;
 use super::held::Held;
 use super::verify::{Checked, Verified};
 use super::{Fate, ReceiptVerdict, Submission};
@@ -36,7 +37,7 @@ use dgon_protocol::receipt::Sha256Hash;
 use gaps::{Found, Gaps};
 use late::{Late, Placed};
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::Duration;
+use std::time::Instant;
 pub(super) use steps::Step;
 
 /// Hash of a chain's end where the last place holds bytes that were refused: any receipt may follow. No
@@ -54,10 +55,8 @@ pub(super) struct Written {
     pub(super) heads: HashMap<i64, Head>,
     pub(super) hold: Vec<(Place, u64)>,
     pub(super) unplaced: HashMap<i64, u64>,
-    /// How long the transaction worked, its commit not counted.
-    pub(super) worked: Duration,
-    /// How long its commit took.
-    pub(super) committed: Duration,
+    /// What the transaction took.
+    pub(super) took: Took,
     /// Changes of state that violations made, durable with the rest.
     pub(super) transitions: Vec<Changed>,
     /// Receipts that were held and are stored now, by key row and `seq`.
@@ -137,6 +136,7 @@ pub(super) struct Plan<'a> {
     held_refused: Vec<HeldRefused>,
     held_stored: HashSet<(i64, u64)>,
     needs: Vec<Option<Need>>,
+    took: Took,
 }
 
 impl<'a> Plan<'a> {
@@ -177,6 +177,7 @@ impl<'a> Plan<'a> {
             held_refused: Vec::new(),
             held_stored: HashSet::new(),
             needs: vec![None; submissions.len()],
+            took: Took::default(),
         }
     }
 
@@ -219,8 +220,7 @@ impl<'a> Plan<'a> {
             heads: self.heads,
             hold,
             unplaced: self.unplaced,
-            worked: Duration::ZERO,
-            committed: Duration::ZERO,
+            took: self.took,
             transitions,
             held_stored: self.held_stored,
             held_refused: self.held_refused,
@@ -241,7 +241,9 @@ impl<'a> Plan<'a> {
         keys.sort_unstable();
         keys.dedup();
         let (mut places, mut names) = (Vec::new(), Vec::new());
+        let asked = Instant::now();
         self.heads = self.tx.heads(&keys).await?;
+        self.took.answer = asked.elapsed();
         self.check_epoch();
         for item in items() {
             let Checked::Verified(receipt) = item else {

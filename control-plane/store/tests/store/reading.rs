@@ -173,7 +173,7 @@ async fn the_log_of_sqlite_is_emptied_when_pages_have_ended_and_writers_wait_for
         write(&store, at_ms).await;
     }
     assert!(store.log_bytes(SYSTEM) > LOG_BYTES);
-    let mut emptied = Box::pin(store.empty_log(SYSTEM));
+    let mut emptied = Box::pin(store.truncate_log(SYSTEM));
     let waits = tokio::time::timeout(moment, &mut emptied).await;
     assert!(waits.is_err(), "a page runs: {waits:?}");
     let held_back = tokio::time::timeout(moment, nodes(&store, None)).await;
@@ -193,13 +193,13 @@ async fn what_is_in_the_log_is_moved_beside_a_writer() {
     let url = format!("sqlite:{}", dir.path().join("test.db").display());
     let store = Store::open(&url).await.expect("open");
     store.migrate().await.expect("migrate");
-    store.move_log(SYSTEM).await.expect("move");
+    store.checkpoint_log(SYSTEM).await.expect("move");
     for at_ms in 0..5 {
         write(&store, at_ms).await;
     }
     let writing = store.ingest_begin(SYSTEM).await.expect("begin");
     // Far less than the 15 s that it would wait for the writer.
-    let moved = tokio::time::timeout(Duration::from_secs(5), store.move_log(SYSTEM)).await;
+    let moved = tokio::time::timeout(Duration::from_secs(5), store.checkpoint_log(SYSTEM)).await;
     let moved = moved.expect("no wait").expect("move");
     drop(writing);
     assert!(moved >= 5 * 64 / 4, "pages of 4 KiB: {moved}");
