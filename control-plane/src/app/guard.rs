@@ -28,8 +28,9 @@ const NODES_KEPT: usize = 65_536;
 pub const SENT_AWAY: &str =
     "too many receipts of this node were refused; see the agent's dead letters";
 
-/// Refused receipts after which a node is sent away, and for how long.
+/// Refused receipts after which a node is sent away.
 const REFUSED_MAX: f64 = 256.0;
+/// For how long.
 ///
 /// Nodes that count for nothing any more are forgotten as often. Those that are remembered have proved who they are, so
 /// there are no more of them than nodes.
@@ -114,15 +115,16 @@ impl Refusals {
 }
 
 impl Conduct {
-    /// Receipts of a node were refused. For how long it has to stay away, s, where they are too many.
-    pub fn refused(&self, node_id: &NodeId, count: usize) -> Option<u32> {
-        self.refused_at(node_id, count, Instant::now())
+    /// Receipts of a node were refused: where they are too many, it is sent away.
+    pub fn refused(&self, node_id: &NodeId, count: usize) {
+        if count > 0 && self.refused_at(node_id, count, Instant::now()) {
+            metrics::counter!("nodes_sent_away_total").increment(1);
+            tracing::info!(%node_id, away_s = AWAY.as_secs(), "node sent away: too many of its receipts were refused");
+        }
     }
 
-    fn refused_at(&self, node_id: &NodeId, count: usize, now: Instant) -> Option<u32> {
-        if count == 0 {
-            return None;
-        }
+    /// Whether it is sent away now.
+    fn refused_at(&self, node_id: &NodeId, count: usize, now: Instant) -> bool {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_due = known.swept.is_none_or(|at| now >= at + AWAY);
         if is_due {
@@ -139,11 +141,11 @@ impl Conduct {
         });
         *one = one.now(now);
         one.count += count as f64;
-        if one.count < REFUSED_MAX {
-            return None;
+        let too_many = one.count >= REFUSED_MAX;
+        if too_many {
+            (one.count, one.away_until) = (0.0, Some(now + AWAY));
         }
-        (one.count, one.away_until) = (0.0, Some(now + AWAY));
-        Some(AWAY.as_secs() as u32)
+        too_many
     }
 
     /// For how long a node has to stay away, s; `None` where it may come.
@@ -277,13 +279,13 @@ mod tests {
     fn refused_receipts_count_over_sessions_and_are_forgotten() {
         let (conduct, start) = (Conduct::default(), Instant::now());
         let node = NodeId::parse("a").expect("id");
-        assert_eq!(conduct.refused_at(&node, 255, start), None);
+        assert!(!conduct.refused_at(&node, 255, start));
         assert_eq!(conduct.away_s(&node), None);
         // Half of them count after a minute.
         let later = start + AWAY;
-        assert_eq!(conduct.refused_at(&node, 100, later), None);
-        assert_eq!(conduct.refused_at(&node, 100, later), Some(60));
-        assert!(conduct.away_s(&node).is_some());
+        assert!(!conduct.refused_at(&node, 100, later));
+        assert!(conduct.refused_at(&node, 100, later));
+        assert!(conduct.away_s(&node).is_some_and(|left_s| left_s > 60));
         assert_eq!(conduct.away_s(&NodeId::parse("b").expect("id")), None);
     }
 

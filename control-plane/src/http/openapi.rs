@@ -133,6 +133,7 @@ impl Modify for Finish {
         );
         for item in api.paths.paths.values_mut() {
             for operation in operations(item) {
+                add_limits(operation);
                 let error = utoipa::openapi::Ref::from_schema_name("ErrorBody");
                 let response = ResponseBuilder::new()
                     .description("The request was refused or failed.")
@@ -145,6 +146,39 @@ impl Modify for Finish {
                     .or_insert_with(|| response.into());
             }
         }
+    }
+}
+
+/// Tags of operations that read pages.
+const PAGES: [&str; 3] = ["network", "nodes", "receipts"];
+/// Tags of operations without a limit per asker.
+const FREE: [&str; 2] = ["operations", "node"];
+
+/// What every operation of its kind may answer when too much is asked.
+fn add_limits(operation: &mut Operation) {
+    let tags = operation.tags.clone().unwrap_or_default();
+    let is = |of: &[&str]| tags.iter().any(|tag| of.contains(&tag.as_str()));
+    let limits = [
+        (
+            !is(&FREE),
+            "429",
+            "rate_limited: who asks did so too often; ask again after Retry-After.",
+        ),
+        (
+            is(&PAGES),
+            "503",
+            "unavailable: no answer was found in time; ask again after Retry-After.",
+        ),
+    ];
+    for (_, status, description) in limits.into_iter().filter(|(applies, ..)| *applies) {
+        let error = utoipa::openapi::Ref::from_schema_name("ErrorBody");
+        let response = ResponseBuilder::new()
+            .description(description)
+            .content("application/json", Content::new(Some(error)));
+        let responses = &mut operation.responses.responses;
+        responses
+            .entry(status.to_owned())
+            .or_insert_with(|| response.build().into());
     }
 }
 

@@ -70,6 +70,7 @@ fn may_change(state: &HttpState, request: &Request, acting: &Acting) -> Result<(
     }
     let taken = state.writes.take(&person.user_id, Instant::now());
     taken.map_err(|wait_s| {
+        metrics::counter!("http_changes_limited_total").increment(1);
         let message = "your account changes too much in a minute; wait as Retry-After says";
         ApiError::new(ErrorType::RateLimited, message).retry_after(wait_s)
     })

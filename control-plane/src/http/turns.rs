@@ -38,6 +38,7 @@ pub(super) async fn layer(
     match tokio::time::timeout(state.settings.page_within, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
+            metrics::counter!("http_questions_given_up_total").increment(1);
             tracing::warn!(path, "a question took too long and was given up");
             ApiError::gave_up().into_response()
         }

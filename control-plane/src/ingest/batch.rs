@@ -6,9 +6,10 @@
 //! long as it takes beside that, so that at least half of the time is work. What a receipt costs depends on what it is,
 //! one that is stored already less than one that leaves a gap: the size follows the dear ones.
 
+use super::PIECE;
 use std::time::Duration;
 
-const LEAST: usize = 64;
+const LEAST: usize = PIECE;
 const MOST: usize = 1000;
 /// Statements of most transactions, whatever they do: they wait for the database to answer this many times.
 const STATEMENTS: f64 = 8.0;

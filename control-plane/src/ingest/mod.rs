@@ -42,10 +42,12 @@ use tokio::sync::mpsc;
 use verify::Checked;
 
 pub use pending::Pending;
-use pending::{PIECE, Reply};
+use pending::Reply;
 pub use room::Reserved;
 use room::{Full, Room};
 
+/// Receipts that are verified, and committed, in one go: what other nodes wait for, however many one sends.
+const PIECE: usize = 64;
 /// Submissions that wait for the committer.
 const SUBMISSIONS_QUEUED: usize = 1024;
 
@@ -56,6 +58,15 @@ pub struct Submission {
     items: Vec<Checked>,
     reply: Reply,
     _reserved: Arc<Reserved>,
+}
+
+/// How receipts that come together are committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// In pieces, so that what other nodes sent waits for no more than one of them.
+    Pieces,
+    /// In one transaction: an answer that says of each what became of it has seen what one brings for another.
+    Whole,
 }
 
 /// What became of receipts.
@@ -212,13 +223,13 @@ impl Ingest {
         node: Arc<NodeSession>,
         items: Vec<Checked>,
         reserved: Reserved,
+        cut: Cut,
     ) -> Result<Pending, IngestError> {
         let mut pending = Pending::default();
         let (reserved, mut items) = (Arc::new(reserved), items.into_iter());
-        // One answer over HTTP has what became of all of them: what one brings for another is seen in one transaction.
-        let piece = match node.session_id {
-            Some(_) => PIECE,
-            None => usize::MAX,
+        let piece = match cut {
+            Cut::Pieces => PIECE,
+            Cut::Whole => usize::MAX,
         };
         loop {
             let some: Vec<Checked> = items.by_ref().take(piece).collect();

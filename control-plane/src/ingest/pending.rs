@@ -1,15 +1,11 @@
 //! What becomes of receipts that were queued: they are committed in pieces, and answered for together.
 //!
-//! A piece is small enough that what other nodes sent need not wait for more than one of them ([`PIECE`]); the pieces of
-//! one frame keep their order.
+//! The pieces of one frame keep their order.
 
 use super::{IngestError, Outcome};
 use dgon_protocol::frame::Need;
 use std::collections::VecDeque;
 use tokio::sync::oneshot;
-
-/// Receipts of a piece.
-pub(super) const PIECE: usize = 64;
 
 /// The answer for one piece.
 pub(super) type Reply = oneshot::Sender<Result<Outcome, IngestError>>;

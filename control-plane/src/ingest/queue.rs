@@ -50,9 +50,9 @@ impl FairQueue {
 mod tests {
     use super::*;
     use crate::app::NodeSession;
-    use crate::ingest::Ingest;
     use crate::ingest::room::Reserved;
     use crate::ingest::verify::{Checked, Refused};
+    use crate::ingest::{Cut, Ingest};
     use dgon_protocol::error::ErrorType;
     use dgon_protocol::id::NodeId;
     use dgon_protocol::key::NodeKey;
@@ -93,13 +93,9 @@ mod tests {
     async fn what_comes_over_a_link_is_queued_in_pieces_and_a_post_whole() {
         let ingest = Ingest::new();
         let mut inbox = ingest.take_inbox().expect("once");
-        for (session_id, sizes) in [(Some("s"), vec![64, 64, 64, 8]), (None, vec![200])] {
+        for (cut, sizes) in [(Cut::Pieces, vec![64, 64, 64, 8]), (Cut::Whole, vec![200])] {
             let Submission { node, items, .. } = submission("n", 200);
-            let node = NodeSession {
-                session_id: session_id.map(str::to_owned),
-                ..NodeSession::clone(&node)
-            };
-            let submitted = ingest.submit(Arc::new(node), items, Reserved::alone());
+            let submitted = ingest.submit(node, items, Reserved::alone(), cut);
             submitted.await.expect("queued");
             let queued: Vec<usize> = std::iter::from_fn(|| inbox.try_recv().ok())
                 .map(|submission| submission.items.len())

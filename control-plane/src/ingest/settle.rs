@@ -83,6 +83,7 @@ impl Committer {
         }
         for refused in std::mem::take(&mut written.held_refused) {
             count(&refused.verdict.fate);
+            self.app.guard.conduct.refused(&refused.node_id, 1);
             let of_node = news.late.entry(refused.node_id).or_default();
             of_node.push(refused.verdict);
         }
@@ -104,6 +105,7 @@ impl Committer {
             _reserved,
         } = submission;
         let mut verdicts = Vec::with_capacity(items.len());
+        let mut refused = 0;
         for (position, (item, fate)) in items.into_iter().zip(&mut written.fates[index]).enumerate()
         {
             let fate = std::mem::replace(fate, Fate::Held);
@@ -114,6 +116,7 @@ impl Committer {
                 Checked::Refused(refused) => (refused.request_id, None),
             };
             count(&fate);
+            refused += usize::from(matches!(fate, Fate::Refused { .. }));
             if let Some(receipt) = receipt {
                 if matches!(fate, Fate::Accepted | Fate::Duplicate) {
                     self.stored(&receipt);
@@ -126,6 +129,8 @@ impl Committer {
             }
             verdicts.push(ReceiptVerdict { request_id, fate });
         }
+        // Whether anybody waits for the answer or not.
+        self.app.guard.conduct.refused(&node.node_id, refused);
         // An answer over HTTP has one verdict for each receipt of its request.
         if node.session_id.is_some() {
             verdicts.extend(news.late.remove(&node.node_id).unwrap_or_default());

@@ -6,6 +6,7 @@
 //! for what it signed in its time: a receipt that ended later than [`KEY_GRACE`] after the rotation, or that comes
 //! after the end which the key's holder stated, is refused with `invalid_key`.
 
+use super::PIECE;
 use super::gate::FairGate;
 use super::threads;
 use crate::app::{FormerKey, NodeSession, Signatures};
@@ -22,9 +23,6 @@ use std::sync::{Arc, LazyLock};
 const UNNAMED_KEYS: usize = 2;
 /// Up to this many receipts are verified where they came in: handing them to a thread costs more.
 const INLINE: usize = 2;
-
-/// Receipts that are verified in one turn: what others wait for, however many a node sends.
-const TURN: usize = 64;
 
 /// The way to [`threads`].
 static GATE: LazyLock<Arc<FairGate>> = LazyLock::new(|| Arc::new(FairGate::new(threads::count())));
@@ -128,7 +126,7 @@ pub async fn check_all(
     let mut checked = Vec::with_capacity(inputs.len());
     let mut inputs = inputs.into_iter();
     loop {
-        let some: Vec<Vec<u8>> = inputs.by_ref().take(TURN).collect();
+        let some: Vec<Vec<u8>> = inputs.by_ref().take(PIECE).collect();
         if some.is_empty() {
             return checked;
         }

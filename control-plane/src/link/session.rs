@@ -14,7 +14,7 @@ use crate::app::{
 };
 use crate::bus::Event;
 use crate::ingest::verify::{Checked, check_all};
-use crate::ingest::{IngestError, Outcome, Pending, ReceiptVerdict};
+use crate::ingest::{Cut, IngestError, Outcome, Pending, ReceiptVerdict};
 use axum::extract::ws::WebSocket;
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::{Ack, Incoming, NodeStatus, Receipts, Refused, ToAgent, ToControlPlane};
@@ -238,7 +238,8 @@ impl Listening {
             self.look_up_keys().await?;
         }
         let node = Arc::clone(&self.node);
-        Ok(self.app.ingest.submit(node, checked, reserved).await?)
+        let submitted = self.app.ingest.submit(node, checked, reserved, Cut::Pieces);
+        Ok(submitted.await?)
     }
 
     /// A receipt names a key that the session does not know: before anybody is blamed, the keys are read again.
@@ -314,7 +315,6 @@ impl Answering {
             .into_iter()
             .filter_map(ReceiptVerdict::refused)
             .collect();
-        let sent_away = self.app.guard.conduct.refused(&self.node_id, refused.len());
         self.acked_seq = self.acked_seq.max(outcome.head_seq);
         let ack = Ack {
             acked_seq: self.acked_seq,
@@ -324,7 +324,7 @@ impl Answering {
         if let Some(need) = outcome.need.filter(|need| need.to > self.acked_seq) {
             writer.send(&ToAgent::Need(need)).await?;
         }
-        if let Some(away_s) = sent_away {
+        if let Some(away_s) = self.app.guard.conduct.away_s(&self.node_id) {
             return Err(End::retry(ErrorType::RateLimited, SENT_AWAY, away_s));
         }
         Ok(())

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 pub const MESSAGE_BYTES: usize = 4 * 1024;
 /// Close code: the session has ended, sign in.
 pub const CLOSE_SIGN_IN: u16 = 4401;
-/// Close code: the browser cannot keep up; it may come back.
-pub const CLOSE_SLOW: u16 = 1013;
+/// Close code: what is asked for cannot be had now, or not as fast as it comes; come back in a while.
+pub const CLOSE_LATER: u16 = 1013;
 
 /// `hello`
 #[derive(Debug, Serialize)]

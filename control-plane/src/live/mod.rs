@@ -21,6 +21,6 @@ mod newest;
 mod pending;
 mod session;
 
-pub use frame::{CLOSE_SIGN_IN, CLOSE_SLOW, MESSAGE_BYTES};
+pub use frame::{CLOSE_LATER, CLOSE_SIGN_IN, MESSAGE_BYTES};
 pub use hub::{BATCHES_QUEUED, Hub, SESSIONS_MAX};
 pub use session::{Access, serve};

@@ -2,7 +2,7 @@
 
 use super::batch::{Batch, Item, Topic};
 use super::frame::{
-    self, CLOSE_SIGN_IN, CLOSE_SLOW, FromBrowser, Hello, Missed, Subscribed, envelope, json,
+    self, CLOSE_LATER, CLOSE_SIGN_IN, FromBrowser, Hello, Missed, Subscribed, envelope, json,
 };
 use super::hub::Hub;
 use super::newest::OF_ORG;
@@ -33,8 +33,6 @@ const MESSAGE_WINDOW: Duration = Duration::from_secs(10);
 /// Times that a browser may fall behind within [`SLOW_WINDOW`].
 const SLOW_TIMES: usize = 3;
 const SLOW_WINDOW: Duration = Duration::from_secs(60);
-/// How long what was missed may be looked for, the wait for a turn counted.
-const RESUME: Duration = Duration::from_secs(5);
 /// Farthest back that missed receipts are shown one by one, ms.
 const SINCE_MAX_MS: i64 = 3_600_000;
 
@@ -49,6 +47,8 @@ pub struct Access {
     pub person: Option<Person>,
     /// Whose turns its questions take.
     pub asker: Asker,
+    /// How long one of them may take, the wait for a turn counted.
+    pub within: Duration,
     /// One of the sockets that this asker may have.
     pub place: Turn,
 }
@@ -191,7 +191,7 @@ impl Session {
     async fn fell_behind(&mut self) -> Result<(), End> {
         if self.lags.exceeds(SLOW_TIMES, SLOW_WINDOW, Instant::now()) {
             return Err(End::Close(
-                CLOSE_SLOW,
+                CLOSE_LATER,
                 "this browser is too slow for live updates",
             ));
         }
@@ -256,7 +256,7 @@ impl Session {
                     self.app.receipts_page(&self.access.scope, &query).await
                 };
                 // What cannot be shown here now is asked for over HTTP.
-                let page = tokio::time::timeout(RESUME, page).await;
+                let page = tokio::time::timeout(self.access.within, page).await;
                 page.ok().and_then(Result::ok)
             }
             false => None,
@@ -353,6 +353,12 @@ async fn within<E>(write: impl Future<Output = Result<(), E>>) -> Result<(), End
 }
 
 fn faulty(error: &QueryError) -> End {
+    if matches!(error, QueryError::NotNow) {
+        return End::Close(
+            CLOSE_LATER,
+            "this cannot be shown now; it is tried again in a second",
+        );
+    }
     tracing::warn!(
         error = error as &dyn std::error::Error,
         "live session closed"

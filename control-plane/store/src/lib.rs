@@ -5,6 +5,7 @@
 //! decides anything: rules live in the model crate. Every method says first whose rows it is about: [`Scope`].
 
 pub mod audit;
+mod chunks;
 mod db;
 mod enrolment;
 pub mod enrolment_tokens;

@@ -5,6 +5,7 @@
 //! merged and written back. SQLite has one writer; on PostgreSQL an advisory lock, held until the commit, keeps
 //! two processes from overwriting each other's sketches.
 
+use crate::chunks::chunks;
 use crate::statement::Statement;
 use crate::{Scope, Store, StoreError, System, in_tx, on_page, on_read};
 use dgon_control_plane_model::rollup::{ReceiptFacts, RowKey, Sums, sum_up};
@@ -12,8 +13,6 @@ use dgon_control_plane_model::sketch::Sketch;
 use dgon_control_plane_model::window::{DayWindow, first_minute};
 use sqlx::{PgConnection, Postgres, QueryBuilder, Sqlite, SqliteConnection};
 
-/// Rows per statement: few different texts, so that the database parses each once.
-const CHUNKS: [usize; 7] = [64, 32, 16, 8, 4, 2, 1];
 /// Serialises writers of sketches until their commit.
 const POSTGRES_LOCK: &str = "SELECT pg_advisory_xact_lock(1145523022, 1)";
 
@@ -101,22 +100,12 @@ fn convert(op: &'static str, row: RollupRow) -> Result<(RowKey, Sums), StoreErro
     Ok((key, sums))
 }
 
-/// Cuts a list into pieces of the sizes in [`CHUNKS`].
-fn chunks<T>(mut items: &[T]) -> impl Iterator<Item = &[T]> {
-    std::iter::from_fn(move || {
-        let size = CHUNKS.into_iter().find(|size| *size <= items.len())?;
-        let (head, tail) = items.split_at(size);
-        items = tail;
-        Some(head)
-    })
-}
-
 /// Expands one text per connection type.
 macro_rules! apply {
     ($name:ident, $connection:ty, $database:ty) => {
         async fn $name(conn: &mut $connection, rows: &mut [(RowKey, Sums)]) -> Result<(), StoreError> {
             let mut stored: Vec<RollupRow> = Vec::new();
-            for rows in chunks(rows) {
+            for (_, rows) in chunks(rows) {
                 let mut query =
                     QueryBuilder::<$database>::new("WITH wanted (node_id, minute, region) AS (");
                 query.push_values(rows, |mut values, (key, _)| {
@@ -143,7 +132,7 @@ macro_rules! apply {
                     rows[at].1.merge(&sums);
                 }
             }
-            for rows in chunks(rows) {
+            for (_, rows) in chunks(rows) {
                 let mut query = QueryBuilder::<$database>::new(
                     "INSERT INTO rollups (node_id, minute, region, requests, errors, cache_hits, \
                      cache_known, tokens_input, tokens_output, tokens_not_counted, ttft, latency, org_id) ",

@@ -5,6 +5,7 @@ use crate::server::{NOW_MS, Server, Who};
 use dgon_control_plane::accounts::Role;
 use dgon_control_plane::app::Asker;
 use dgon_control_plane::bus::{CommittedReceipt, Event};
+use dgon_control_plane::http::HttpSettings;
 use dgon_control_plane_store::Connected;
 use dgon_testkit::seed::Seeded;
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -291,6 +292,30 @@ async fn what_a_page_missed_is_asked_for_in_its_own_turn() {
     assert!(waits.is_err(), "{waits:?}");
     drop(turns);
     page.next_of("receipt").await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_looked_for_in_time_is_said_to_be_missed() {
+    let (server, _dir) = start().await;
+    let hasty = HttpSettings {
+        page_within: Duration::from_millis(50),
+        ..HttpSettings::default()
+    };
+    let admin = server.sign_in(Role::Admin).await;
+    let me = server.read(&admin, "/users/me").await;
+    let asker = Asker::Person(me["user_id"].as_str().expect("an id").to_owned());
+    let _turns = [
+        server.app.turns.take(asker.clone()).await,
+        server.app.turns.take(asker).await,
+    ];
+    let hasty = Server::over_with(Arc::clone(&server.app), hasty).await;
+    let mut page = Page::open(&hasty, &admin, "admin").await;
+    let resume = json!({ "type": "sub", "topics": ["receipts"], "since": NOW_MS - 3_000_000 });
+    page.subscribe(resume).await;
+    assert_eq!(
+        page.next_of("missed").await,
+        json!({ "topic": "receipts", "count": null })
+    );
 }
 
 #[tokio::test]

@@ -194,14 +194,17 @@ async fn a_receipt_that_was_held_and_is_refused_then_is_told_of() {
 async fn a_session_that_sends_nothing_but_junk_is_ended_and_its_evidence_is_bounded() {
     let server = Server::start().await;
     let (mut agent, mut link) = server.active_agent("a").await;
-    let mut forged = made(&mut agent, 256);
+    // A few more than it takes: those of a moment ago count a little less already.
+    let mut forged = made(&mut agent, 272);
     for receipt in &mut forged {
         let text = receipt
             .text()
             .replace("\"tokens_input\":", "\"tokens_input\":1");
         receipt.signed.entry_bytes = text.into_bytes();
     }
-    link.send_receipts(&forged).await.expect("send");
+    for frame in forged.chunks(256) {
+        link.send_receipts(frame).await.expect("send");
+    }
     let mut refused = 0;
     let ended = link
         .until(SOON, |frame| {
@@ -214,7 +217,8 @@ async fn a_session_that_sends_nothing_but_junk_is_ended_and_its_evidence_is_boun
     let Err(SimError::Link(error)) = ended else {
         panic!("no error frame: {ended:?}")
     };
-    assert_eq!((error.kind, refused), (ErrorType::RateLimited, 256));
+    assert_eq!(error.kind, ErrorType::RateLimited);
+    assert!(refused >= 256, "{refused}");
     assert_eq!(error.retry_after_s, Some(60));
     let kept = server
         .app
@@ -222,8 +226,8 @@ async fn a_session_that_sends_nothing_but_junk_is_ended_and_its_evidence_is_boun
         .inspect()
         .evidence_count(&agent.node_id)
         .await;
-    // Eight of each transaction; a frame is four at most.
-    assert!(kept.expect("count") <= 32);
+    // Eight of each transaction; these are five at most.
+    assert!(kept.expect("count") <= 40);
     assert_eq!(server.state(&agent), State::Quarantine);
     // Who comes back before the time is not heard.
     let back = agent.connect().await.map(drop);

@@ -66,6 +66,14 @@ fn flags_win_over_the_environment_over_the_file() {
 }
 
 #[test]
+fn the_time_of_a_page_is_that_of_its_questions_to_the_database() {
+    let config = read(None, &[("DGON_PAGE_TIMEOUT_S", "7")], &[]).expect("valid");
+    let seven = std::time::Duration::from_secs(7);
+    assert_eq!(config.read_limits().page_within, seven);
+    assert_eq!(config.http_settings().page_within, seven);
+}
+
+#[test]
 fn regions_are_a_short_list_of_plain_names() {
     let names = |config: &Config| {
         let settings = config.app_settings();

@@ -5,7 +5,7 @@ use super::auth::authenticate_body;
 use crate::app::{App, SENT_AWAY, Share};
 use crate::http::error::ApiError;
 use crate::ingest::verify::check_all;
-use crate::ingest::{Fate, IngestError, ReceiptVerdict};
+use crate::ingest::{Cut, Fate, IngestError, ReceiptVerdict};
 use axum::Json;
 use axum::extract::{Request, State};
 use dgon_protocol::error::ErrorType;
@@ -91,13 +91,10 @@ pub(super) async fn receipts(
     }
     let mut pending = app
         .ingest
-        .submit(session, checked, reserved)
+        .submit(session, checked, reserved, Cut::Whole)
         .await
         .map_err(unavailable)?;
     let outcome = pending.outcome().await.map_err(unavailable)?;
-    let refused = outcome.verdicts.iter();
-    let refused = refused.filter(|one| matches!(one.fate, Fate::Refused { .. }));
-    app.guard.conduct.refused(&node.node_id, refused.count());
     let verdicts = outcome.verdicts.into_iter().map(Verdict::from).collect();
     Ok((StatusCode::CREATED, Json(Posted { verdicts })))
 }

@@ -29,7 +29,11 @@ const ROLES: [Role; 4] = [Role::Admin, Role::Viewer, Role::Operator, Role::Consu
 /// `unauthorized` for strangers while the overview is shut, `forbidden` for another site's page,
 /// `unavailable` when too many look, `rate_limited` when one account or network has too many sockets.
 #[utoipa::path(get, path = "/api/v1/live", tag = "network",
-    responses((status = 101, description = "Frames of `{type, data, ts, seq}`.")))]
+    responses(
+        (status = 101, description = "Frames of `{type, data, ts, seq}`."),
+        (status = 429, description = "rate_limited: one account or network has too many sockets, or asks too often; Retry-After says when to come back."),
+        (status = 503, description = "unavailable: too many look; Retry-After says when to come back."),
+    ))]
 pub async fn live(
     State(state): State<HttpState>,
     Viewing(scope): Viewing,
@@ -44,10 +48,12 @@ pub async fn live(
     }
     let asker = asker(&extensions);
     let Some(place) = state.sockets.try_take(asker.clone()) else {
+        metrics::counter!("live_sessions_refused_total", "limit" => "asker").increment(1);
         let message = "too many live sessions of one account or address; close some, or poll";
         return Err(ApiError::new(ErrorType::RateLimited, message).retry_after(RETRY_AFTER_S));
     };
     if state.app.live.sessions() >= SESSIONS_MAX {
+        metrics::counter!("live_sessions_refused_total", "limit" => "server").increment(1);
         let message = "too many live sessions on this server; poll until one is free";
         return Err(ApiError::new(ErrorType::Unavailable, message).retry_after(RETRY_AFTER_S));
     }
@@ -62,6 +68,7 @@ pub async fn live(
         role,
         person,
         asker,
+        within: state.settings.page_within,
         place,
     };
     let app = Arc::clone(&state.app);

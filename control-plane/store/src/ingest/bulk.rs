@@ -2,6 +2,7 @@
 //! as JSON, PostgreSQL takes both as arrays.
 
 use super::{NewReceipt, Tx};
+use crate::chunks::{SIZES, chunks};
 use dgon_protocol::chain::Head;
 use dgon_protocol::receipt::{Source, Status, TokensSource};
 use sqlx::Error;
@@ -12,12 +13,8 @@ const COLUMNS: &str = "request_id, node_id, node_key_id, seq, received_at_ms, ve
      cache_hit, hedged, entry_hash, entry, tokens_source, org_id, verified";
 const COLUMN_COUNT: usize = 26;
 
-/// Rows per statement. Few sizes, so that each statement is prepared once and kept, and so near to each other that few
-/// statements write any number of rows: each is a way to SQLite's thread and back.
-const CHUNKS: [usize; 7] = [64, 32, 16, 8, 4, 2, 1];
-
-static SQLITE_INSERTS: LazyLock<[String; CHUNKS.len()]> = LazyLock::new(|| {
-    CHUNKS.map(|rows| {
+static SQLITE_INSERTS: LazyLock<[String; SIZES.len()]> = LazyLock::new(|| {
+    SIZES.map(|rows| {
         let row = format!("({})", vec!["?"; COLUMN_COUNT].join(", "));
         let values = vec![row; rows].join(", ");
         format!("INSERT INTO receipts ({COLUMNS}) VALUES {values} ON CONFLICT DO NOTHING")
@@ -40,44 +37,39 @@ async fn insert_sqlite(
     receipts: &[NewReceipt<'_>],
 ) -> Result<u64, Error> {
     let mut inserted = 0;
-    let mut rest = receipts;
-    for (size, sql) in CHUNKS.iter().zip(SQLITE_INSERTS.iter()) {
-        while rest.len() >= *size {
-            let (chunk, after) = rest.split_at(*size);
-            rest = after;
-            let mut query = sqlx::query(sql.as_str());
-            for receipt in chunk {
-                let f = receipt.fields;
-                query = query
-                    .bind(f.request_id.as_str())
-                    .bind(f.node_id.as_str())
-                    .bind(receipt.node_key_id)
-                    .bind(receipt.seq)
-                    .bind(receipt.received_at_ms)
-                    .bind(receipt.version())
-                    .bind(receipt.region)
-                    .bind(f.model_id.as_str())
-                    .bind(f.runtime.as_deref())
-                    .bind(f.source.map(Source::as_str))
-                    .bind(f.status.map(Status::as_str))
-                    .bind(f.ts_start)
-                    .bind(f.ts_end)
-                    .bind(f.tokens_input)
-                    .bind(f.tokens_output)
-                    .bind(f.tokens_cached)
-                    .bind(f.ttft_ms)
-                    .bind(f.latency_ms)
-                    .bind(f.p95_ms)
-                    .bind(f.cache_hit)
-                    .bind(f.hedged)
-                    .bind(receipt.entry_hash.0.as_slice())
-                    .bind(receipt.entry)
-                    .bind(f.tokens_source.map(TokensSource::as_str))
-                    .bind(receipt.org_id)
-                    .bind(receipt.verified);
-            }
-            inserted += query.execute(&mut *tx).await?.rows_affected();
+    for (size, chunk) in chunks(receipts) {
+        let mut query = sqlx::query(SQLITE_INSERTS[size].as_str());
+        for receipt in chunk {
+            let f = receipt.fields;
+            query = query
+                .bind(f.request_id.as_str())
+                .bind(f.node_id.as_str())
+                .bind(receipt.node_key_id)
+                .bind(receipt.seq)
+                .bind(receipt.received_at_ms)
+                .bind(receipt.version())
+                .bind(receipt.region)
+                .bind(f.model_id.as_str())
+                .bind(f.runtime.as_deref())
+                .bind(f.source.map(Source::as_str))
+                .bind(f.status.map(Status::as_str))
+                .bind(f.ts_start)
+                .bind(f.ts_end)
+                .bind(f.tokens_input)
+                .bind(f.tokens_output)
+                .bind(f.tokens_cached)
+                .bind(f.ttft_ms)
+                .bind(f.latency_ms)
+                .bind(f.p95_ms)
+                .bind(f.cache_hit)
+                .bind(f.hedged)
+                .bind(receipt.entry_hash.0.as_slice())
+                .bind(receipt.entry)
+                .bind(f.tokens_source.map(TokensSource::as_str))
+                .bind(receipt.org_id)
+                .bind(receipt.verified);
         }
+        inserted += query.execute(&mut *tx).await?.rows_affected();
     }
     Ok(inserted)
 }
@@ -296,15 +288,15 @@ pub(super) async fn gap_counts(
     }
 }
 
-/// Moves heads that [`heads`] has locked: a statement over many rows has no order of its own.
-pub(super) async fn set_heads(tx: &mut Tx, heads: &[(i64, Head)]) -> Result<(), Error> {
+/// Moves heads that [`heads`] has locked: a statement over many rows has no order of its own. How many it moved.
+pub(super) async fn set_heads(tx: &mut Tx, heads: &[(i64, Head)]) -> Result<u64, Error> {
     match tx {
         Tx::Sqlite(tx) => {
             let rows: Vec<(i64, i64, String)> = heads
                 .iter()
                 .map(|(id, head)| (*id, seq(head), head.entry_hash.to_hex()))
                 .collect();
-            sqlx::query(
+            let moved = sqlx::query(
                 "UPDATE node_keys SET head_seq = json_extract(h.value, '$[1]'), \
                  head_hash = unhex(json_extract(h.value, '$[2]')) \
                  FROM json_each($1) h WHERE node_keys.id = json_extract(h.value, '$[0]')",
@@ -312,6 +304,7 @@ pub(super) async fn set_heads(tx: &mut Tx, heads: &[(i64, Head)]) -> Result<(), 
             .bind(serde_json::to_string(&rows).unwrap_or_default())
             .execute(&mut **tx)
             .await?;
+            Ok(moved.rows_affected())
         }
         Tx::Postgres(tx) => {
             let ids: Vec<i64> = heads.iter().map(|(id, _)| *id).collect();
@@ -320,7 +313,7 @@ pub(super) async fn set_heads(tx: &mut Tx, heads: &[(i64, Head)]) -> Result<(), 
                 .iter()
                 .map(|(_, head)| head.entry_hash.0.as_slice())
                 .collect();
-            sqlx::query(
+            let moved = sqlx::query(
                 "UPDATE node_keys k SET head_seq = h.seq, head_hash = h.hash \
                  FROM UNNEST($1::bigint[], $2::bigint[], $3::bytea[]) AS h (id, seq, hash) WHERE k.id = h.id",
             )
@@ -329,9 +322,9 @@ pub(super) async fn set_heads(tx: &mut Tx, heads: &[(i64, Head)]) -> Result<(), 
             .bind(hashes)
             .execute(&mut **tx)
             .await?;
+            Ok(moved.rows_affected())
         }
     }
-    Ok(())
 }
 
 fn seq(head: &Head) -> i64 {

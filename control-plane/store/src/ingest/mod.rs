@@ -292,11 +292,17 @@ impl IngestTx {
     /// Moves the heads of chains.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`]; [`StoreError::Corrupt`] where one of the keys is gone.
     pub async fn set_heads(&mut self, heads: &[(i64, Head)]) -> Result<(), StoreError> {
-        bulk::set_heads(&mut self.0, heads)
-            .await
-            .map_err(StoreError::query("receipt.set_heads"))
+        const OP: &str = "receipt.set_heads";
+        let moved = bulk::set_heads(&mut self.0, heads).await;
+        match moved.map_err(StoreError::query(OP))? == heads.len() as u64 {
+            true => Ok(()),
+            false => Err(StoreError::Corrupt {
+                op: OP,
+                what: "key of a chain",
+            }),
+        }
     }
 
     /// Keeps refused bytes, up to a limit per node.

@@ -6,7 +6,7 @@ use crate::support::{ALL, SERVER, enrol, on_both, token};
 use dgon_control_plane_model::lifecycle::{Reason, State};
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::{
-    Evidence, Gap, LifecycleChange, NewHeartbeat, NewProbe, NewReceipt, ProbeEnd, Store,
+    Evidence, Gap, LifecycleChange, NewHeartbeat, NewProbe, NewReceipt, ProbeEnd, Store, StoreError,
 };
 use dgon_protocol::chain::Head;
 use dgon_protocol::id::{NodeId, RequestId};
@@ -222,6 +222,11 @@ async fn heads_move_and_evidence_is_bounded() {
         let mut tx = store.ingest_begin(SERVER).await.expect("begin");
         assert_eq!(tx.heads(&[key]).await.expect("heads")[&key], Head::EMPTY);
         tx.set_heads(&[(key, moved)]).await.expect("set");
+        let nobodys = tx.set_heads(&[(key, moved), (key + 1, moved)]).await;
+        assert!(
+            matches!(nobodys, Err(StoreError::Corrupt { .. })),
+            "{nobodys:?}"
+        );
         let evidence = Evidence {
             node_id: node_id.clone(),
             kind: "forked_chain",

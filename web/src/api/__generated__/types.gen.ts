@@ -1431,6 +1431,10 @@ export type AuthLoginData = {
 
 export type AuthLoginErrors = {
     /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
      * The request was refused or failed.
      */
     default: ErrorBody;
@@ -1455,6 +1459,10 @@ export type AuthLogoutData = {
 };
 
 export type AuthLogoutErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
     /**
      * The request was refused or failed.
      */
@@ -1481,6 +1489,10 @@ export type AuthRedeemData = {
 
 export type AuthRedeemErrors = {
     /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
      * The request was refused or failed.
      */
     default: ErrorBody;
@@ -1505,6 +1517,10 @@ export type AuthRefreshData = {
 };
 
 export type AuthRefreshErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
     /**
      * The request was refused or failed.
      */
@@ -1531,6 +1547,10 @@ export type AuthSetupData = {
 
 export type AuthSetupErrors = {
     /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
      * The request was refused or failed.
      */
     default: ErrorBody;
@@ -1556,6 +1576,10 @@ export type AuthStateData = {
 
 export type AuthStateErrors = {
     /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
      * The request was refused or failed.
      */
     default: ErrorBody;
@@ -1580,6 +1604,10 @@ export type DownloadListData = {
 };
 
 export type DownloadListErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
     /**
      * The request was refused or failed.
      */
@@ -1615,6 +1643,10 @@ export type EnrolmentTokenListData = {
 
 export type EnrolmentTokenListErrors = {
     /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
      * The request was refused or failed.
      */
     default: ErrorBody;
@@ -1639,6 +1671,10 @@ export type EnrolmentTokenCreateData = {
 };
 
 export type EnrolmentTokenCreateErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
     /**
      * The request was refused or failed.
      */
@@ -1670,6 +1706,10 @@ export type EnrolmentTokenRevokeData = {
 
 export type EnrolmentTokenRevokeErrors = {
     /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
      * The request was refused or failed.
      */
     default: ErrorBody;
@@ -1694,6 +1734,10 @@ export type FlagListData = {
 };
 
 export type FlagListErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
     /**
      * The request was refused or failed.
      */
@@ -1725,6 +1769,10 @@ export type FlagSetData = {
 
 export type FlagSetErrors = {
     /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
      * The request was refused or failed.
      */
     default: ErrorBody;
@@ -1749,6 +1797,14 @@ export type LiveData = {
 };
 
 export type LiveErrors = {
+    /**
+     * rate_limited: one account or network has too many sockets, or asks too often; Retry-After says when to come back.
+     */
+    429: unknown;
+    /**
+     * unavailable: too many look; Retry-After says when to come back.
+     */
+    503: unknown;
     /**
      * The request was refused or failed.
      */
@@ -1824,6 +1880,14 @@ export type NodeListData = {
 
 export type NodeListErrors = {
     /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: no answer was found in time; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
      * The request was refused or failed.
      */
     default: ErrorBody;
@@ -1857,6 +1921,10 @@ export type AgentYamlData = {
 };
 
 export type AgentYamlErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
     /**
      * The request was refused or failed.
      */
@@ -2110,6 +2178,14 @@ export type NodeDetailData = {
 
 export type NodeDetailErrors = {
     /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: no answer was found in time; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
      * The request was refused or failed.
      */
     default: ErrorBody;
@@ -2140,6 +2216,14 @@ export type NodeActionData = {
 
 export type NodeActionErrors = {
     /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: no answer was found in time; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
      * The request was refused or failed.
      */
     default: ErrorBody;
@@ -2169,6 +2253,14 @@ export type NodeKeysData = {
 };
 
 export type NodeKeysErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: no answer was found in time; ask again after Retry-After.
+     */
+    503: ErrorBody;
     /**
      * The request was refused or failed.
      */
@@ -2275,6 +2367,14 @@ export type ReceiptListData = {
 };
 
 export type ReceiptListErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: no answer was found in time; ask again after Retry-After.
+     */
+    503: ErrorBody;
     /**
      * The request was refused or failed.
      */
@@ -2391,6 +2491,14 @@ export type ReceiptAggregateData = {
 
 export type ReceiptAggregateErrors = {
     /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: no answer was found in time; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
      * The request was refused or failed.
      */
     default: ErrorBody;
@@ -2425,6 +2533,14 @@ export type ReceiptDetailData = {
 };
 
 export type ReceiptDetailErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: no answer was found in time; ask again after Retry-After.
+     */
+    503: ErrorBody;
     /**
      * The request was refused or failed.
      */
@@ -2461,6 +2577,14 @@ export type ReceiptRawData = {
 
 export type ReceiptRawErrors = {
     /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: no answer was found in time; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
      * The request was refused or failed.
      */
     default: ErrorBody;
@@ -2483,6 +2607,14 @@ export type RegionsData = {
 };
 
 export type RegionsErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: no answer was found in time; ask again after Retry-After.
+     */
+    503: ErrorBody;
     /**
      * The request was refused or failed.
      */
@@ -2509,6 +2641,14 @@ export type SummaryData = {
 
 export type SummaryErrors = {
     /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: no answer was found in time; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
      * The request was refused or failed.
      */
     default: ErrorBody;
@@ -2534,6 +2674,14 @@ export type TrendsData = {
 
 export type TrendsErrors = {
     /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: no answer was found in time; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
      * The request was refused or failed.
      */
     default: ErrorBody;
@@ -2558,6 +2706,10 @@ export type UserMeData = {
 };
 
 export type UserMeErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
     /**
      * The request was refused or failed.
      */
@@ -2588,6 +2740,10 @@ export type DownloadData = {
 };
 
 export type DownloadErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
     /**
      * The request was refused or failed.
      */
@@ -2638,6 +2794,10 @@ export type InstallScriptData = {
 };
 
 export type InstallScriptErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
     /**
      * The request was refused or failed.
      */
