@@ -19,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 pub const BATCHES_QUEUED: usize = 64;
 /// Sessions of one process.
 pub const SESSIONS_MAX: usize = 5_000;
+/// With so many, strangers find no place any more: they may be as many as they like, and the others come from somewhere.
+const STRANGERS_MAX: usize = SESSIONS_MAX / 2;
 
 /// The summary moves with time too: nodes fall silent, hours pass.
 const QUIET: Duration = Duration::from_secs(5);
@@ -41,10 +43,19 @@ impl Default for Hub {
     }
 }
 
+fn has_room(sessions: usize, is_stranger: bool) -> bool {
+    let most = if is_stranger {
+        STRANGERS_MAX
+    } else {
+        SESSIONS_MAX
+    };
+    sessions < most
+}
+
 impl Hub {
-    /// How many sessions there are.
-    pub fn sessions(&self) -> usize {
-        self.batches.receiver_count()
+    /// Whether one more may come.
+    pub fn has_room(&self, is_stranger: bool) -> bool {
+        has_room(self.batches.receiver_count(), is_stranger)
     }
 
     /// Joins; the first one starts the task.
@@ -232,5 +243,23 @@ async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_leave_places_to_those_who_signed_in() {
+        for (sessions, stranger, signed_in) in [
+            (STRANGERS_MAX - 1, true, true),
+            (STRANGERS_MAX, false, true),
+            (SESSIONS_MAX - 1, false, true),
+            (SESSIONS_MAX, false, false),
+        ] {
+            assert_eq!(has_room(sessions, true), stranger, "{sessions}");
+            assert_eq!(has_room(sessions, false), signed_in, "{sessions}");
+        }
     }
 }

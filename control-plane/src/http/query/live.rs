@@ -2,12 +2,13 @@
 
 use super::viewing::Viewing;
 use crate::accounts::{Person, Role};
+use crate::app::Asker;
 use crate::http::auth::Actor;
 use crate::http::csrf::is_own_origin;
 use crate::http::error::ApiError;
 use crate::http::state::HttpState;
 use crate::http::turns::asker;
-use crate::live::{Access, MESSAGE_BYTES, SESSIONS_MAX, serve};
+use crate::live::{Access, MESSAGE_BYTES, serve};
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
@@ -52,7 +53,7 @@ pub async fn live(
         let message = "too many live sessions of one account or address; close some, or poll";
         return Err(ApiError::new(ErrorType::RateLimited, message).retry_after(RETRY_AFTER_S));
     };
-    if state.app.live.sessions() >= SESSIONS_MAX {
+    if !state.app.live.has_room(matches!(asker, Asker::Network(_))) {
         metrics::counter!("live_sessions_refused_total", "limit" => "server").increment(1);
         let message = "too many live sessions on this server; poll until one is free";
         return Err(ApiError::new(ErrorType::Unavailable, message).retry_after(RETRY_AFTER_S));
