@@ -2,6 +2,7 @@
 
 use crate::support::{SOON, Server, ack, quick};
 use dgon_control_plane::app::Clock;
+use dgon_protocol::error::ErrorType;
 use dgon_testkit::fleet::{SimError, unix_now};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -50,4 +51,18 @@ async fn of_many_handshakes_at_once_one_session_stays_and_is_the_one_that_is_sho
         };
         server.until(gone).await;
     }
+}
+
+#[tokio::test]
+async fn who_is_sent_away_while_a_session_opens_is_not_heard_in_it() {
+    let server = Server::start().await;
+    let agent = server.agent("a").await;
+    let sent_away = |_: &mut _| server.app.guard.conduct.refused(&agent.node_id, 256);
+    let opened = agent.connect_with(sent_away).await.map(drop);
+    let Err(SimError::Link(error)) = opened else {
+        panic!("not refused: {opened:?}")
+    };
+    assert_eq!(error.kind, ErrorType::RateLimited);
+    assert!(error.retry_after_s.is_some_and(|wait_s| wait_s > 0));
+    assert_eq!(server.app.sessions.count(), 0);
 }
