@@ -9,6 +9,7 @@
 //! | [`app`] | the shared state that every part works on |
 //! | [`bus`] | typed events, in memory |
 //! | [`presence`] | who is connected and how they do, in memory |
+//! | `rate_limit` | so many tries in a while, for addresses, accounts and sessions |
 //! | [`ingest`] | receipts: verify, chain, group commit |
 //! | [`link`] | WebSocket sessions of agents |
 //! | [`live`] | WebSocket sessions of browsers |
@@ -29,5 +30,6 @@ pub mod link;
 pub mod live;
 mod nearest;
 pub mod presence;
+mod rate_limit;
 pub mod supervisor;
 pub mod tasks;

@@ -135,6 +135,7 @@ fn bench(only: Option<&str>) -> anyhow::Result<()> {
         "--package=dgon-control-plane",
         "--package=dgon-testkit",
         "--package=dgon-fake-nvml",
+        "--features=dgon-testkit/seed",
         "--example=spool_load",
         "--bin=dgon-control-plane",
         "--bin=dgon-sim",

@@ -37,6 +37,12 @@ pub enum AccountError {
     /// More sign-ins wait than this process can check.
     #[error("too many sign-ins at this moment; try again in a few seconds")]
     Busy,
+    /// One account or session asks for new tokens more often than anybody needs them.
+    #[error("this account signs in or renews its session too often; wait as Retry-After says")]
+    TooOften {
+        /// How long to wait, s.
+        wait_s: u32,
+    },
     /// The system gave no randomness.
     #[error("the system gave no randomness")]
     Randomness,

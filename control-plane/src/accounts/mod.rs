@@ -23,6 +23,7 @@ pub use flags::{FLAGS, Flag, Flags, PUBLIC_RECEIPTS};
 pub use links::Link;
 pub use password::{PASSWORD_MAX, PASSWORD_MIN, PasswordHasher};
 pub use role::{Role, Roles};
+use session::SessionLimits;
 pub use session::{Lifetimes, Person, SignedIn, Tokens};
 
 use crate::app::{App, Clock, Regions, Switches};
@@ -53,6 +54,7 @@ pub struct Accounts {
     lifetimes: Lifetimes,
     switches: Arc<Switches>,
     regions: Regions,
+    limits: SessionLimits,
 }
 
 impl Accounts {
@@ -66,6 +68,7 @@ impl Accounts {
             lifetimes: Lifetimes::default(),
             switches: Arc::clone(&app.switches),
             regions: app.settings.regions.clone(),
+            limits: SessionLimits::default(),
         }
     }
 

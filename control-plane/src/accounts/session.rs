@@ -1,10 +1,12 @@
 //! Sessions of people: an access token of minutes and a refresh token that is exchanged at each use.
 
 use super::{AccountError, Accounts, Email, Origin, Role, Roles, secret};
+use crate::rate_limit::RateLimit;
 use dgon_control_plane_store::System;
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::sessions::{Rotation, Session, TokenPair};
 use dgon_control_plane_store::users::User;
+use std::time::{Duration, Instant};
 use subtle::ConstantTimeEq as _;
 
 const ACCESS: &str = "access";
@@ -80,6 +82,35 @@ impl From<Session> for Person {
     }
 }
 
+/// How often tokens are written: each time is rows for a month, and a commit that others wait for. A session that renews
+/// itself too often harms itself alone; its account has more, and can sign in anew.
+#[derive(Debug, Clone)]
+pub(super) struct SessionLimits {
+    /// Renewals of one session.
+    session: RateLimit<String>,
+    /// Sign-ins and renewals of one account.
+    account: RateLimit<String>,
+}
+
+impl Default for SessionLimits {
+    fn default() -> Self {
+        const WHILE: Duration = Duration::from_secs(3_600);
+        Self {
+            session: RateLimit::over(60, WHILE),
+            account: RateLimit::over(600, WHILE),
+        }
+    }
+}
+
+/// Uses one of the times.
+fn take(limit: &RateLimit<String>, whose: &String) -> Result<(), AccountError> {
+    let taken = limit.take(whose, Instant::now());
+    taken.map_err(|wait_s| {
+        metrics::counter!("sessions_limited_total").increment(1);
+        AccountError::TooOften { wait_s }
+    })
+}
+
 /// The tokens of a session, in plain.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Tokens {
@@ -112,7 +143,7 @@ impl Accounts {
     /// Signs in with email and password.
     ///
     /// # Errors
-    /// [`AccountError::WrongCredentials`], [`AccountError::Busy`] or a fault of the store.
+    /// [`AccountError::WrongCredentials`], [`AccountError::Busy`], [`AccountError::TooOften`] or a fault of the store.
     pub async fn sign_in(
         &self,
         email: &str,
@@ -153,6 +184,7 @@ impl Accounts {
         action: &str,
         origin: &Origin,
     ) -> Result<SignedIn, AccountError> {
+        take(&self.limits.account, &user.user_id)?;
         let family_id = secret::public_id("s")?;
         let refresh = secret::random_text("")?;
         let (pair, access) = self.pair(&refresh);
@@ -194,8 +226,14 @@ impl Accounts {
     /// Exchanges a refresh token for new tokens.
     ///
     /// # Errors
-    /// [`AccountError::SessionEnded`], also when the token was used before: then the whole session ends.
+    /// [`AccountError::SessionEnded`], also when the token was used before: then the whole session ends;
+    /// [`AccountError::TooOften`].
     pub async fn refresh(&self, refresh: &str, origin: &Origin) -> Result<SignedIn, AccountError> {
+        let by = System::of_the_server();
+        let of_token = self.store.session_of(by, &secret::hash(refresh)).await?;
+        let of_token = of_token.ok_or(AccountError::SessionEnded)?;
+        take(&self.limits.session, &of_token.family_id)?;
+        take(&self.limits.account, &of_token.user_id)?;
         let child = self.key.derive(REFRESH, refresh);
         let (pair, access) = self.pair(&child);
         let audit = AuditEntry {
@@ -246,11 +284,8 @@ impl Accounts {
             (None, Some(refresh)) => {
                 let by = System::of_the_server();
                 // Whoever has the token may end what it belongs to.
-                let family_id = self
-                    .store
-                    .session_family_of(by, &secret::hash(refresh))
-                    .await?;
-                family_id.map(|family_id| (by.into(), family_id))
+                let of_token = self.store.session_of(by, &secret::hash(refresh)).await?;
+                of_token.map(|of_token| (by.into(), of_token.family_id))
             }
             (None, None) => None,
         };

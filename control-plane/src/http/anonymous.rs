@@ -7,11 +7,12 @@
 //! asking often.
 
 use super::auth::Acting;
+use super::client_ip::network;
 use super::client_ip::{ClientIp, is_here};
 use super::error::ApiError;
-use super::ratelimit::{RateLimit, network};
 use super::state::HttpState;
 use super::turns::{HasTurn, asker};
+use crate::rate_limit::RateLimit;
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::middleware::Next;

@@ -1,12 +1,19 @@
 //! Whom a request comes from. `X-Forwarded-For` counts only when a trusted proxy sends it.
 
-use super::ratelimit::network;
 use http::{Extensions, HeaderMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Address of the caller, for rate limits and the audit log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientIp(pub IpAddr);
+
+/// An IPv6 caller owns at least a /64: its addresses count as one.
+pub(super) fn network(client: ClientIp) -> IpAddr {
+    match client.0 {
+        IpAddr::V4(ip) => IpAddr::V4(ip),
+        IpAddr::V6(ip) => IpAddr::V6((u128::from(ip) & !u128::from(u64::MAX)).into()),
+    }
+}
 
 /// Whether this machine itself asks: over loopback, forwarded by nobody.
 pub(super) fn is_here(client: ClientIp, headers: &HeaderMap) -> bool {
@@ -106,6 +113,14 @@ impl ClientIp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_ipv6_network_is_one_caller() {
+        let of = |text: &str| network(ClientIp(text.parse().expect("ip")));
+        assert_eq!(of("2001:db8::1"), of("2001:db8::2"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::2"));
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+    }
 
     fn find(peer: &str, forwarded: &[&str], trusted: &[&str]) -> String {
         let trusted: Vec<IpBlock> = trusted

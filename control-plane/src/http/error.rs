@@ -214,6 +214,9 @@ impl From<AccountError> for ApiError {
             AccountError::TokenWish(_) => Self::invalid(outside),
             AccountError::Region(error) => error.into(),
             AccountError::NotFound(_) => Self::not_found(outside),
+            AccountError::TooOften { wait_s } => {
+                Self::new(ErrorType::RateLimited, outside).retry_after(wait_s)
+            }
             AccountError::Busy => Self::new(ErrorType::Unavailable, outside).retry_after(2),
             AccountError::Randomness
             | AccountError::Hash(_)

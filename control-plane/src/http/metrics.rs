@@ -1,8 +1,8 @@
 //! Prometheus metrics. Counters and durations are measured where things happen, with the `metrics` macros;
 //! gauges of the network are read when somebody scrapes.
 
-use super::error::ApiError;
 use super::state::HttpState;
+use crate::app::views::Summary;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header;
@@ -70,33 +70,29 @@ pub fn upkeep() {
     }
 }
 
-/// All metrics, in the text form of Prometheus.
-///
-/// # Errors
-/// A fault of the store.
+/// How long the figures of the network may hold the others up.
+const FIGURES_WITHIN: Duration = Duration::from_secs(1);
+
+/// All metrics, in the text form of Prometheus. The figures of the network are `NaN` where they are not known now.
 #[utoipa::path(get, path = "/metrics", tag = "operations", security(()),
     responses((status = 200, description = "Prometheus text.", body = String, content_type = "text/plain")))]
-pub async fn metrics_text(State(state): State<HttpState>) -> Result<Response, ApiError> {
-    let summary = state
-        .app
-        .summary()
-        .await
-        .map_err(|error| ApiError::internal(&error))?;
-    gauge!(ACTIVE_NODES).set(summary.active_nodes as f64);
-    gauge!(MODELS_CACHED).set(summary.models_cached as f64);
-    gauge!(REQUESTS_24H).set(summary.requests_24h as f64);
+pub async fn metrics_text(State(state): State<HttpState>) -> Response {
+    let summary = tokio::time::timeout(FIGURES_WITHIN, state.app.summary()).await;
+    let summary = summary.ok().and_then(Result::ok);
+    let figure = |of: fn(&Summary) -> i64| {
+        summary
+            .as_deref()
+            .map_or(f64::NAN, |known| of(known) as f64)
+    };
+    gauge!(ACTIVE_NODES).set(figure(|known| known.active_nodes));
+    gauge!(MODELS_CACHED).set(figure(|known| known.models_cached));
+    gauge!(REQUESTS_24H).set(figure(|known| known.requests_24h));
     let text = RECORDER
         .get()
         .map(PrometheusHandle::render)
         .unwrap_or_default();
-    Ok((
-        [(
-            header::CONTENT_TYPE,
-            "text/plain; version=0.0.4; charset=utf-8",
-        )],
-        text,
-    )
-        .into_response())
+    let content_type = "text/plain; version=0.0.4; charset=utf-8";
+    ([(header::CONTENT_TYPE, content_type)], text).into_response()
 }
 
 #[cfg(test)]

@@ -22,7 +22,6 @@ pub mod openapi;
 mod paging;
 mod parameters;
 pub mod query;
-mod ratelimit;
 mod request_id;
 mod router;
 mod security;

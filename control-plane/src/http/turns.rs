@@ -2,8 +2,8 @@
 
 use super::auth::Acting;
 use super::client_ip::ClientIp;
+use super::client_ip::network;
 use super::error::ApiError;
-use super::ratelimit::network;
 use super::state::HttpState;
 use crate::app::Asker;
 use axum::extract::{Request, State};

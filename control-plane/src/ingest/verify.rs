@@ -21,8 +21,10 @@ use std::sync::{Arc, LazyLock};
 
 /// Former keys that a receipt which names none is tried under.
 const UNNAMED_KEYS: usize = 2;
-/// Up to this many receipts are verified where they came in: handing them to a thread costs more.
+/// Up to this many receipts, of so many bytes together, are verified where they came in: handing them to a thread costs
+/// more.
 const INLINE: usize = 2;
+const INLINE_BYTES: usize = 8 * 1024;
 
 /// The way to [`threads`].
 static GATE: LazyLock<Arc<FairGate>> = LazyLock::new(|| Arc::new(FairGate::new(threads::count())));
@@ -117,7 +119,8 @@ pub async fn check_all(
     inputs: Vec<Vec<u8>>,
     signatures: Signatures,
 ) -> Vec<Checked> {
-    if inputs.len() <= INLINE {
+    let bytes: usize = inputs.iter().map(Vec::len).sum();
+    if inputs.len() <= INLINE && bytes <= INLINE_BYTES {
         return inputs
             .into_iter()
             .map(|input| check(node, input, signatures))

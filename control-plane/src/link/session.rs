@@ -21,6 +21,7 @@ use dgon_protocol::frame::{Ack, Incoming, NodeStatus, Receipts, Refused, ToAgent
 use dgon_protocol::id::NodeId;
 use dgon_protocol::limits::RECEIPTS_IN_FLIGHT;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
@@ -32,6 +33,9 @@ const INVENTORIES: Pace = Pace::new(0.5, 8.0);
 const INVENTORY_MODELS: f64 = 100.0;
 /// Largest heartbeat: it is kept of every node. 256 GPUs with all that is told of them have room.
 const HEARTBEAT_BYTES: usize = 128 * 1024;
+
+/// How long a node that is sent away may take to read what was refused of it.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
 /// Serves one upgraded connection of an authenticated node.
 pub(super) async fn run(app: Arc<App>, socket: WebSocket, node_id: NodeId, host: String) {
@@ -167,6 +171,12 @@ impl Listening {
         match frame {
             ToControlPlane::Receipts(batch) => {
                 self.receipts.ready().await;
+                if let Some(away_s) = self.app.guard.conduct.away_s(node_id) {
+                    // Nothing more is read. Its answers, which say what was refused, end this session; where the node
+                    // does not read them, this does.
+                    tokio::time::sleep(LAST_ANSWERS).await;
+                    return Err(End::retry(ErrorType::RateLimited, SENT_AWAY, away_s));
+                }
                 self.receipts.spend(batch.receipts.len() as f64);
                 let answer = self.ingest(batch).await?;
                 self.answers.send(answer).await.map_err(|_| End::Gone)

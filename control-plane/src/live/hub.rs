@@ -12,18 +12,20 @@ use dgon_protocol::id::NodeId;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::broadcast;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 
 /// Batches that wait for one session.
 pub const BATCHES_QUEUED: usize = 64;
 /// Sessions of one process.
 pub const SESSIONS_MAX: usize = 5_000;
-/// With so many, strangers find no place any more: they may be as many as they like, and the others come from somewhere.
+/// Of strangers: there may be as many as they like, and the others need a place.
 const STRANGERS_MAX: usize = SESSIONS_MAX / 2;
 
 /// The summary moves with time too: nodes fall silent, hours pass.
 const QUIET: Duration = Duration::from_secs(5);
+/// How long a summary may hold up what else is told.
+const SUMMARY_WITHIN: Duration = Duration::from_secs(1);
 /// Orgs remembered before all are forgotten and asked again.
 const ORGS_KEPT: usize = 50_000;
 
@@ -32,6 +34,15 @@ const ORGS_KEPT: usize = 50_000;
 pub struct Hub {
     batches: broadcast::Sender<Arc<Batch>>,
     is_running: Mutex<bool>,
+    places: Arc<Semaphore>,
+    strangers: Arc<Semaphore>,
+}
+
+/// A place of a session; it is free again when this is dropped.
+#[derive(Debug)]
+pub struct Place {
+    _all: OwnedSemaphorePermit,
+    _strangers: Option<OwnedSemaphorePermit>,
 }
 
 impl Default for Hub {
@@ -39,23 +50,22 @@ impl Default for Hub {
         Self {
             batches: broadcast::channel(BATCHES_QUEUED).0,
             is_running: Mutex::new(false),
+            places: Arc::new(Semaphore::new(SESSIONS_MAX)),
+            strangers: Arc::new(Semaphore::new(STRANGERS_MAX)),
         }
     }
 }
 
-fn has_room(sessions: usize, is_stranger: bool) -> bool {
-    let most = if is_stranger {
-        STRANGERS_MAX
-    } else {
-        SESSIONS_MAX
-    };
-    sessions < most
-}
-
 impl Hub {
-    /// Whether one more may come.
-    pub fn has_room(&self, is_stranger: bool) -> bool {
-        has_room(self.batches.receiver_count(), is_stranger)
+    /// A place for one more session, held from before its upgrade to its end; `None` where there is none.
+    pub fn place(&self, is_stranger: bool) -> Option<Place> {
+        let take = |places: &Arc<Semaphore>| Arc::clone(places).try_acquire_owned().ok();
+        let _strangers = match is_stranger {
+            true => Some(take(&self.strangers)?),
+            false => None,
+        };
+        let _all = take(&self.places)?;
+        Some(Place { _all, _strangers })
     }
 
     /// Joins; the first one starts the task.
@@ -187,12 +197,11 @@ impl Task {
         }
         if due.summary {
             // A summary that cannot be made now takes nothing else with it: the next one tells more.
-            match self.summary().await {
-                Ok(summary) => batch.items.extend(summary),
-                Err(error) => tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "no summary was made; the next one is tried"
-                ),
+            match tokio::time::timeout(SUMMARY_WITHIN, self.summary()).await {
+                Ok(Ok(summary)) => batch.items.extend(summary),
+                Ok(Err(_)) | Err(_) => {
+                    tracing::debug!("no summary was made; the next one is tried")
+                }
             }
         }
         Ok(batch)
@@ -252,14 +261,16 @@ mod tests {
 
     #[test]
     fn strangers_leave_places_to_those_who_signed_in() {
-        for (sessions, stranger, signed_in) in [
-            (STRANGERS_MAX - 1, true, true),
-            (STRANGERS_MAX, false, true),
-            (SESSIONS_MAX - 1, false, true),
-            (SESSIONS_MAX, false, false),
-        ] {
-            assert_eq!(has_room(sessions, true), stranger, "{sessions}");
-            assert_eq!(has_room(sessions, false), signed_in, "{sessions}");
-        }
+        let hub = Hub::default();
+        let take = |is_stranger, most| -> Vec<Place> {
+            (0..most).map_while(|_| hub.place(is_stranger)).collect()
+        };
+        let mut strangers = take(true, SESSIONS_MAX);
+        assert_eq!(strangers.len(), STRANGERS_MAX);
+        let signed_in = take(false, SESSIONS_MAX);
+        assert_eq!(signed_in.len(), SESSIONS_MAX - STRANGERS_MAX);
+        strangers.pop();
+        assert!(hub.place(true).is_some());
+        assert!(hub.place(false).is_some());
     }
 }

@@ -4,7 +4,7 @@ use super::batch::{Batch, Item, Topic};
 use super::frame::{
     self, CLOSE_LATER, CLOSE_SIGN_IN, FromBrowser, Hello, Missed, Subscribed, envelope, json,
 };
-use super::hub::Hub;
+use super::hub::{Hub, Place};
 use super::newest::OF_ORG;
 use crate::accounts::Person;
 use crate::app::queries::{PAGE_MAX, QueryError, ReceiptQuery};
@@ -51,6 +51,8 @@ pub struct Access {
     pub within: Duration,
     /// One of the sockets that this asker may have.
     pub place: Turn,
+    /// One of all.
+    pub room: Place,
 }
 
 /// Why a socket ends.

@@ -33,6 +33,8 @@ const WRITE_WITHIN: Duration = Duration::from_secs(30);
 /// and each reading has less to look through; many, and fewer commits wait.
 const LOG_PAGES: &str = "16000";
 const BUSY: Duration = Duration::from_secs(15);
+/// How long the connection that empties the write-ahead log waits for readers: writers wait with it.
+const CHECKPOINT_BUSY: Duration = Duration::from_millis(250);
 const ACQUIRE: Duration = Duration::from_secs(15);
 
 /// Which database answers.
@@ -106,7 +108,7 @@ impl Store {
             .idle_timeout(None)
             .max_lifetime(None)
             .test_before_acquire(false)
-            .connect_lazy_with(options.clone());
+            .connect_lazy_with(options.clone().busy_timeout(CHECKPOINT_BUSY));
         let reader = |connections, within| SqliteReader::new(options.clone(), connections, within);
         let short = reader(limits.short_connections, limits.short_within);
         let pages = reader(limits.page_connections, limits.page_within);

@@ -31,6 +31,15 @@ pub struct Session {
     pub user: User,
 }
 
+/// Whose a refresh token is.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct SessionOf {
+    /// The sign-in that it belongs to.
+    pub family_id: String,
+    /// The account.
+    pub user_id: String,
+}
+
 /// What became of a refresh token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rotation {
@@ -271,23 +280,23 @@ impl Store {
         }))
     }
 
-    /// The family of a refresh token, whatever its state.
+    /// The session of a refresh token, whatever its state.
     ///
     /// # Errors
     /// [`StoreError::Query`].
-    pub async fn session_family_of(
+    pub async fn session_of(
         &self,
         _by: System,
         refresh_hash: &[u8; 32],
-    ) -> Result<Option<String>, StoreError> {
-        let row: Option<(String,)> = crate::on_read!(self, pool => sqlx::query_as(
-                "SELECT family_id FROM session_tokens WHERE refresh_hash = $1",
+    ) -> Result<Option<SessionOf>, StoreError> {
+        crate::on_read!(self, pool => sqlx::query_as(
+                "SELECT t.family_id, f.user_id FROM session_tokens t \
+                 JOIN session_families f ON f.family_id = t.family_id WHERE t.refresh_hash = $1",
             )
             .bind(refresh_hash.as_slice())
             .fetch_optional(pool)
             .await
-            .map_err(StoreError::query("session.family_of"))?);
-        Ok(row.map(|(family_id,)| family_id))
+            .map_err(StoreError::query("session.of")))
     }
 
     /// Whether a sign-in in scope still lasts: neither ended nor expired, and some refresh token of it works.

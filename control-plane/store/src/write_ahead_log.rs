@@ -53,7 +53,6 @@ impl Store {
     /// [`StoreError`] of the statement.
     pub async fn truncate_log(&self, by: System) -> Result<bool, StoreError> {
         let Backend::Sqlite {
-            writer,
             checkpointer,
             pages,
             log_bytes,
@@ -65,16 +64,20 @@ impl Store {
         if self.log_bytes(by) <= *log_bytes {
             return Ok(true);
         }
-        // Two at once would be in each other's way.
-        let _alone = checkpointer
-            .acquire()
-            .await
-            .map_err(StoreError::connection)?;
         let _no_pages = pages.pause().await;
-        let (busy, _, _): (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)")
-            .fetch_one(writer)
-            .await
-            .map_err(StoreError::query(OP))?;
+        // Two at once would be in each other's way.
+        let alone = checkpointer.acquire().await;
+        let mut alone = alone.map_err(StoreError::connection)?;
+        let mut busy = 0;
+        // What pages kept in the log is moved beside writers; then they wait only until what is left is.
+        for pragma in [
+            "PRAGMA wal_checkpoint(PASSIVE)",
+            "PRAGMA wal_checkpoint(TRUNCATE)",
+        ] {
+            let done = sqlx::query_as(pragma).fetch_one(&mut *alone).await;
+            let (is_busy, _, _): (i64, i64, i64) = done.map_err(StoreError::query(OP))?;
+            busy = is_busy;
+        }
         Ok(busy == 0)
     }
 }

@@ -182,4 +182,9 @@ async fn health_and_metrics_answer() {
         json!(["database_read", "database_write"])
     );
     assert_eq!(browser.get("/healthz").await.status, StatusCode::OK);
+    server.state.app.clock.advance(1_000);
+    let metrics = browser.get("/metrics").await;
+    assert_eq!(metrics.status, StatusCode::OK);
+    // Not known, which is not what it was.
+    assert!(metrics.text.contains("summary_active_nodes NaN"));
 }

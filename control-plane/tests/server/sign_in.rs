@@ -337,3 +337,28 @@ async fn failed_sign_ins_are_limited_per_address_and_good_ones_are_not() {
             .is_ok_and(|wait| wait >= 1)
     );
 }
+
+#[tokio::test]
+async fn a_session_renews_itself_so_often_and_others_of_its_account_go_on() {
+    let server = Server::start().await;
+    let mut busy = server.signed_in("ada@example.com", &[Role::Viewer]).await;
+    let renew = "/api/v1/auth/refresh";
+    for _ in 0..60 {
+        let renewed = busy.post(renew, json!({})).await;
+        assert_eq!(renewed.status, StatusCode::OK, "{}", renewed.text);
+    }
+    let refused = busy.post(renew, json!({})).await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(
+        (refused.error(), refused.header("retry-after")),
+        ("rate_limited", "60")
+    );
+    // It is a session still, and the account signs in anew.
+    assert_eq!(busy.get(ME).await.status, StatusCode::OK);
+    let mut calm = Browser::new(&server);
+    let body = json!({ "email": "ada@example.com", "password": PASSWORD });
+    let signed_in = calm.post("/api/v1/auth/login", body).await;
+    assert_eq!(signed_in.status, StatusCode::OK, "{}", signed_in.text);
+    let renewed = calm.post(renew, json!({})).await;
+    assert_eq!(renewed.status, StatusCode::OK, "{}", renewed.text);
+}

@@ -9,86 +9,105 @@ use crate::app::{App, Clock};
 use dgon_control_plane_model::rollup::{
     DAY_MINUTES, MINUTE_MS, QUARTER_MINUTES, RowKey, Sums, minute_of, quarter_of,
 };
-use dgon_control_plane_store::Scope;
+use dgon_control_plane_store::{Scope, Store};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use tokio::sync::Mutex;
+use tokio::sync::watch;
 
 /// The network's figures are the same for all who look, so they are asked as a stranger asks.
 const EVERYBODY: Scope = Scope::Stranger;
 /// How old an answer may be, ms.
 const FRESH_MS: i64 = 1_000;
-/// How long one may be computed before that it was given up says something of it, ms.
-const LONG_MS: i64 = 2_000;
 /// Quarters of an hour in the window.
 const QUARTERS: usize = (DAY_MINUTES / QUARTER_MINUTES) as usize;
 
-/// The last answers. Whoever asks while one is being computed waits for it.
+/// The last answers.
 #[derive(Debug, Default)]
 pub struct SummaryCache {
-    summary: Last<Summary>,
-    trends: Last<Trends>,
+    summary: Shared<Summary>,
+    trends: Shared<Trends>,
 }
 
-/// When something was last computed, unix ms, and what it was; `None` where it failed.
-type LastAnswer<T> = Option<(i64, Option<Arc<T>>)>;
-
-/// What was last computed. A failure counts for as long as an answer: thousands who wait do not all try again.
+/// Something that is computed for all who ask, by nobody of them: whoever leaves takes nothing along, and who comes while
+/// it is computed waits for it. A failure counts for as long as an answer: thousands who wait do not all try again.
 #[derive(Debug)]
-struct Last<T>(Mutex<LastAnswer<T>>);
+struct Shared<T>(Arc<watch::Sender<Known<T>>>);
 
-impl<T> Default for Last<T> {
+#[derive(Debug)]
+struct Known<T> {
+    is_under_way: bool,
+    /// When it was last computed, ms of monotonic time, and what it was; `None` where it failed.
+    last: Option<(i64, Option<Arc<T>>)>,
+}
+
+impl<T> Default for Shared<T> {
     fn default() -> Self {
-        Self(Mutex::new(None))
-    }
-}
-
-/// One that is being computed; its end is remembered. Where who asked left, only if it had taken long already: leaving
-/// early is no failure, and nobody can make it one for others.
-struct Attempt<'a, T> {
-    last: &'a mut LastAnswer<T>,
-    clock: &'a Clock,
-    began_ms: i64,
-    /// `None` while it is computed.
-    end: Option<Option<Arc<T>>>,
-}
-
-impl<T> Drop for Attempt<'_, T> {
-    fn drop(&mut self) {
-        let now_ms = self.clock.now_ms();
-        match self.end.take() {
-            Some(answer) => *self.last = Some((now_ms, answer)),
-            None if now_ms - self.began_ms >= LONG_MS => *self.last = Some((now_ms, None)),
-            None => {}
-        }
-    }
-}
-
-impl<T> Last<T> {
-    async fn get<F>(
-        &self,
-        clock: &Clock,
-        compute: impl FnOnce(i64) -> F,
-    ) -> Result<Arc<T>, QueryError>
-    where
-        F: Future<Output = Result<T, QueryError>>,
-    {
-        let mut last = self.0.lock().await;
-        let now_ms = clock.now_ms();
-        if let Some((at_ms, answer)) = &*last
-            && (0..FRESH_MS).contains(&(now_ms - at_ms))
-        {
-            return answer.clone().ok_or(QueryError::NotNow);
-        }
-        let mut attempt = Attempt {
-            last: &mut last,
-            clock,
-            began_ms: now_ms,
-            end: None,
+        let nothing = Known {
+            is_under_way: false,
+            last: None,
         };
-        let answer = compute(now_ms).await.map(Arc::new);
-        attempt.end = Some(answer.as_ref().ok().map(Arc::clone));
-        answer
+        Self(Arc::new(watch::Sender::new(nothing)))
+    }
+}
+
+/// The computation that is under way; its end is told whatever ends it.
+struct UnderWay<T> {
+    known: Arc<watch::Sender<Known<T>>>,
+    clock: Clock,
+    answer: Option<Arc<T>>,
+}
+
+impl<T> UnderWay<T> {
+    fn ended_with(mut self, answer: T) {
+        self.answer = Some(Arc::new(answer));
+    }
+}
+
+impl<T> Drop for UnderWay<T> {
+    fn drop(&mut self) {
+        let last = (self.clock.mono_ms(), self.answer.take());
+        self.known.send_modify(|known| {
+            (known.is_under_way, known.last) = (false, Some(last));
+        });
+    }
+}
+
+impl<T: Send + Sync + 'static> Shared<T> {
+    async fn get<F>(&self, clock: &Clock, compute: impl FnOnce() -> F) -> Result<Arc<T>, QueryError>
+    where
+        F: Future<Output = Result<T, QueryError>> + Send + 'static,
+    {
+        let now_ms = clock.mono_ms();
+        let begins = self.0.send_if_modified(|known| {
+            let last = known.last.as_ref();
+            let is_fresh = last.is_some_and(|(at_ms, _)| now_ms - at_ms < FRESH_MS);
+            let begins = !known.is_under_way && !is_fresh;
+            known.is_under_way |= begins;
+            begins
+        });
+        if begins {
+            let under_way = UnderWay {
+                known: Arc::clone(&self.0),
+                clock: clock.clone(),
+                answer: None,
+            };
+            // The database ends it, if it takes too long.
+            let compute = compute();
+            tokio::spawn(async move {
+                match compute.await {
+                    Ok(answer) => under_way.ended_with(answer),
+                    Err(error) => tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the network's figures could not be computed; they are tried again in a second"
+                    ),
+                }
+            });
+        }
+        let mut known = self.0.subscribe();
+        let known = known.wait_for(|known| !known.is_under_way).await;
+        let known = known.map_err(|_| QueryError::NotNow)?;
+        let answer = known.last.as_ref().and_then(|(_, answer)| answer.clone());
+        answer.ok_or(QueryError::NotNow)
     }
 }
 
@@ -101,9 +120,9 @@ impl App {
     /// The network now and over the last 24 hours.
     ///
     /// # Errors
-    /// [`QueryError::Store`].
+    /// [`QueryError::NotNow`].
     pub async fn summary(&self) -> Result<Arc<Summary>, QueryError> {
-        let compute = |now_ms| self.compute_summary(now_ms);
+        let compute = || compute_summary(self.store.clone(), self.clock.now_ms());
         self.summaries.summary.get(&self.clock, compute).await
     }
 
@@ -131,62 +150,65 @@ impl App {
     /// The last 24 hours in quarters.
     ///
     /// # Errors
-    /// [`QueryError::Store`].
+    /// [`QueryError::NotNow`].
     pub async fn trends(&self) -> Result<Arc<Trends>, QueryError> {
-        let compute = async |now_ms| {
-            let rows = self.network_rollups(now_ms).await?;
-            Ok(trends_of(window_start(now_ms), &rows))
+        let compute = || {
+            let (store, now_ms) = (self.store.clone(), self.clock.now_ms());
+            async move {
+                let rows = network_rollups(&store, now_ms).await?;
+                Ok(trends_of(window_start(now_ms), &rows))
+            }
         };
         self.summaries.trends.get(&self.clock, compute).await
     }
+}
 
-    async fn network_rollups(&self, now_ms: i64) -> Result<Vec<(RowKey, Sums)>, QueryError> {
-        let rows = self.store.rollups_recent(&EVERYBODY, window_start(now_ms));
-        Ok(rows.await?)
+async fn network_rollups(store: &Store, now_ms: i64) -> Result<Vec<(RowKey, Sums)>, QueryError> {
+    let rows = store.rollups_recent(&EVERYBODY, window_start(now_ms));
+    Ok(rows.await?)
+}
+
+async fn compute_summary(store: Store, now_ms: i64) -> Result<Summary, QueryError> {
+    let counts = store.network_counts(&EVERYBODY).await?;
+    let mut nodes = NodeCounts::default();
+    for (state, count) in &counts.by_state {
+        match NodeStatus::of_state(state) {
+            NodeStatus::Pending => nodes.pending += count,
+            NodeStatus::Active => nodes.active += count,
+            NodeStatus::Quarantine => nodes.quarantine += count,
+            NodeStatus::Offline => nodes.offline += count,
+        }
     }
-
-    async fn compute_summary(&self, now_ms: i64) -> Result<Summary, QueryError> {
-        let counts = self.store.network_counts(&EVERYBODY).await?;
-        let mut nodes = NodeCounts::default();
-        for (state, count) in &counts.by_state {
-            match NodeStatus::of_state(state) {
-                NodeStatus::Pending => nodes.pending += count,
-                NodeStatus::Active => nodes.active += count,
-                NodeStatus::Quarantine => nodes.quarantine += count,
-                NodeStatus::Offline => nodes.offline += count,
-            }
-        }
-        let mut total = Sums::default();
-        let mut regions: BTreeMap<String, Sums> = BTreeMap::new();
-        for (key, sums) in self.network_rollups(now_ms).await? {
-            total.merge(&sums);
-            regions.entry(key.region).or_default().merge(&sums);
-        }
-        let mut p95_by_region: Vec<RegionLatency> = regions
-            .into_iter()
-            .map(|(region, sums)| RegionLatency {
-                region,
-                p95_ms: sums.ttft.p95(),
-                requests: sums.requests,
-            })
-            .collect();
-        p95_by_region.sort_by_key(|region| std::cmp::Reverse(region.requests));
-        Ok(Summary {
-            active_nodes: nodes.active,
-            nodes,
-            p95_global: total.ttft.p95(),
-            p95_by_region,
-            models_cached: counts.models,
-            requests_24h: total.requests,
-            tokens_24h: TokenCounts {
-                input: total.tokens_input,
-                output: total.tokens_output,
-                not_counted: total.tokens_not_counted,
-            },
-            error_rate: total.error_rate(),
-            as_of: time(now_ms),
+    let mut total = Sums::default();
+    let mut regions: BTreeMap<String, Sums> = BTreeMap::new();
+    for (key, sums) in network_rollups(&store, now_ms).await? {
+        total.merge(&sums);
+        regions.entry(key.region).or_default().merge(&sums);
+    }
+    let mut p95_by_region: Vec<RegionLatency> = regions
+        .into_iter()
+        .map(|(region, sums)| RegionLatency {
+            region,
+            p95_ms: sums.ttft.p95(),
+            requests: sums.requests,
         })
-    }
+        .collect();
+    p95_by_region.sort_by_key(|region| std::cmp::Reverse(region.requests));
+    Ok(Summary {
+        active_nodes: nodes.active,
+        nodes,
+        p95_global: total.ttft.p95(),
+        p95_by_region,
+        models_cached: counts.models,
+        requests_24h: total.requests,
+        tokens_24h: TokenCounts {
+            input: total.tokens_input,
+            output: total.tokens_output,
+            not_counted: total.tokens_not_counted,
+        },
+        error_rate: total.error_rate(),
+        as_of: time(now_ms),
+    })
 }
 
 fn trends_of(start_minute: i64, rows: &[(RowKey, Sums)]) -> Trends {
@@ -256,34 +278,46 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_is_remembered_like_an_answer() {
-        let (last, clock) = (Last::<u32>::default(), Clock::manual(1_000_000));
-        let asked = AtomicUsize::new(0);
+        let (shared, clock) = (Shared::<u32>::default(), Clock::manual(1_000_000));
+        let asked = Arc::new(AtomicUsize::new(0));
         let ask = async |answer: Option<u32>| {
-            let compute = |_| {
+            let asked = Arc::clone(&asked);
+            let compute = || async move {
                 asked.fetch_add(1, Ordering::Relaxed);
-                async move { answer.ok_or(QueryError::Cursor) }
+                answer.ok_or(QueryError::Cursor)
             };
-            last.get(&clock, compute).await
+            shared.get(&clock, compute).await
         };
-        assert!(matches!(ask(None).await, Err(QueryError::Cursor)));
         for _ in 0..100 {
-            assert!(matches!(ask(Some(1)).await, Err(QueryError::NotNow)));
+            assert!(matches!(ask(None).await, Err(QueryError::NotNow)));
         }
         assert_eq!(asked.load(Ordering::Relaxed), 1);
         clock.advance(1_000);
-        // Who leaves early leaves nothing behind, who waited for long does.
-        for (waits_ms, is_failure) in [(LONG_MS - 1, false), (LONG_MS, true)] {
-            let mut left = Box::pin(last.get(&clock, |_| std::future::pending()));
-            assert!((&mut left).now_or_never().is_none());
-            clock.advance(waits_ms);
-            drop(left);
-            let next = ask(None).await;
-            assert_eq!(matches!(next, Err(QueryError::NotNow)), is_failure);
-            clock.advance(1_000);
-        }
-        asked.store(1, Ordering::Relaxed);
         assert!(matches!(ask(Some(2)).await.as_deref(), Ok(2)));
         assert!(matches!(ask(None).await.as_deref(), Ok(2)));
         assert_eq!(asked.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn whoever_leaves_takes_nothing_along() {
+        let (shared, clock) = (Shared::<u32>::default(), Clock::manual(1_000_000));
+        let (done, wait) = tokio::sync::oneshot::channel();
+        let first = || async move { wait.await.map_err(|_| QueryError::Cursor) };
+        assert!(shared.get(&clock, first).now_or_never().is_none());
+        for _ in 0..100 {
+            let later = || async { Ok(0) };
+            assert!(shared.get(&clock, later).now_or_never().is_none());
+        }
+        done.send(7).expect("is computed, though nobody waits");
+        let later = || async { Ok(0) };
+        assert!(matches!(shared.get(&clock, later).await.as_deref(), Ok(7)));
+    }
+
+    #[tokio::test]
+    async fn one_that_panics_is_a_failure() {
+        let (shared, clock) = (Shared::<u32>::default(), Clock::manual(1_000_000));
+        let panics = || async { panic!("on purpose") };
+        let answer = shared.get(&clock, panics).await;
+        assert!(matches!(answer, Err(QueryError::NotNow)), "{answer:?}");
     }
 }

@@ -53,11 +53,12 @@ pub async fn live(
         let message = "too many live sessions of one account or address; close some, or poll";
         return Err(ApiError::new(ErrorType::RateLimited, message).retry_after(RETRY_AFTER_S));
     };
-    if !state.app.live.has_room(matches!(asker, Asker::Network(_))) {
+    let is_stranger = matches!(asker, Asker::Network(_));
+    let Some(room) = state.app.live.place(is_stranger) else {
         metrics::counter!("live_sessions_refused_total", "limit" => "server").increment(1);
         let message = "too many live sessions on this server; poll until one is free";
         return Err(ApiError::new(ErrorType::Unavailable, message).retry_after(RETRY_AFTER_S));
-    }
+    };
     let Ok(upgrade) = upgrade else {
         let message =
             "live updates need a WebSocket; a proxy in between must pass Upgrade and Connection on";
@@ -71,6 +72,7 @@ pub async fn live(
         asker,
         within: state.settings.page_within,
         place,
+        room,
     };
     let app = Arc::clone(&state.app);
     Ok(upgrade

@@ -33,6 +33,9 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// Shortest time from one round to the next: thousands of agents that come back at once ring thousands of times.
 const PAUSE: Duration = Duration::from_millis(25);
 
+/// A timer that rings so much too late says that nothing ran.
+const STOOD_STILL: Duration = Duration::from_secs(5);
+
 /// Runs until `stop`.
 pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
     let mut task = Task {
@@ -58,6 +61,7 @@ pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
                 }
             }
         }
+        task.stood_still(first);
         let mut nodes = app.attention.take();
         nodes.extend(task.timers.due(Instant::now()));
         let nodes: Vec<NodeId> = nodes.into_iter().collect();
@@ -110,6 +114,20 @@ struct Happened {
 }
 
 impl Task {
+    /// Where this program did not run for a while, as on a machine that slept, what it did not hear in that time is
+    /// not the nodes' silence.
+    fn stood_still(&mut self, first: Option<Instant>) {
+        let late = first.map(|due| Instant::now().saturating_duration_since(due));
+        let Some(late) = late.filter(|late| *late > STOOD_STILL) else {
+            return;
+        };
+        tracing::warn!(
+            seconds = late.as_secs(),
+            "this program stood still; nodes have time to be heard again"
+        );
+        self.started_mono_ms = self.app.clock.mono_ms();
+    }
+
     /// Looks at nodes and does what is due.
     async fn round(&mut self, nodes: &[NodeId]) {
         let mut round = Round::default();

@@ -13,6 +13,7 @@
 //! | `wear` | memory after 100,000 requests |
 //! | `ingest` | receipts from the socket to durable and acknowledged |
 //! | `hostile` | what agents that break rules cost those that keep them |
+//! | `retention` | for how long old rows that go hold up receipts; built with the feature `seed` |
 //! | `idle` | an idle agent beside node-exporter, collectd and netdata |
 //! | `join` | thousands of nodes that connect at once; only where it is named |
 //! | `soak` | the control plane's memory over half an hour; only where it is named |
@@ -29,6 +30,8 @@ mod peers;
 mod process;
 mod programs;
 mod report;
+#[cfg(feature = "seed")]
+mod retention;
 mod size;
 mod soak;
 mod spool;
@@ -87,6 +90,10 @@ async fn main() -> Result<()> {
     }
     if wanted("hostile") {
         tokio::task::block_in_place(|| hostile::measure(bin, &mut report))?;
+    }
+    #[cfg(feature = "seed")]
+    if wanted("retention") {
+        retention::measure(bin, &mut report).await?;
     }
     if options.only.iter().any(|one| one == "soak") {
         tokio::task::block_in_place(|| soak::measure(bin, &mut report))?;

@@ -60,7 +60,7 @@ async fn every_route_answers_each_caller_as_agreed() {
 
 /// All calls: first of those who may change nothing of A's, then of those who may.
 async fn sweep(network: super::Network, routes: &[Route]) -> Found {
-    let mut world = World::of(network).await;
+    let mut world = Box::pin(World::of(network)).await;
     let mut found = Found {
         answers: routes.iter().map(|_| Vec::new()).collect(),
         broken: Vec::new(),
