@@ -33,6 +33,8 @@ const WRITE_WITHIN: Duration = Duration::from_secs(30);
 /// and each reading has less to look through; many, and fewer commits wait.
 const LOG_PAGES: &str = "16000";
 const BUSY: Duration = Duration::from_secs(15);
+/// Cache of a connection for short readings, as SQLite wants it: 2 MiB.
+const SHORT_CACHE: &str = "-2048";
 /// How long the connection that empties the write-ahead log waits for readers: writers wait with it.
 const CHECKPOINT_BUSY: Duration = Duration::from_millis(250);
 const ACQUIRE: Duration = Duration::from_secs(15);
@@ -109,9 +111,10 @@ impl Store {
             .max_lifetime(None)
             .test_before_acquire(false)
             .connect_lazy_with(options.clone().busy_timeout(CHECKPOINT_BUSY));
-        let reader = |connections, within| SqliteReader::new(options.clone(), connections, within);
-        let short = reader(limits.short_connections, limits.short_within);
-        let pages = reader(limits.page_connections, limits.page_within);
+        // Those that read little need little: each keeps what it read until its cache is full.
+        let small = options.clone().pragma("cache_size", SHORT_CACHE);
+        let short = SqliteReader::new(small, limits.short_connections, limits.short_within);
+        let pages = SqliteReader::new(options, limits.page_connections, limits.page_within);
         Ok(Self {
             backend: Backend::Sqlite {
                 writer,
