@@ -23,10 +23,10 @@ const METRIC: &str = "retention_held_seconds";
 /// Fills a database with what is too old, and lets a fleet work while the control plane lets it go.
 pub(crate) async fn measure(bin: &Path, report: &mut Report) -> Result<()> {
     let place = Place::new(bin)?;
+    // Makes the database, and its key.
+    place.token(1)?;
     let data = place.dir.path().join("control-plane");
-    std::fs::create_dir_all(&data)?;
     let store = Store::open(&format!("sqlite:{}", data.join("dgon.db").display())).await?;
-    store.migrate().await?;
     let now_ms = i64::try_from(unix_now().as_millis())?;
     let old = Seed::day(OLD_NODES, OLD_RECEIPTS, now_ms - OLD_DAYS * 86_400_000);
     seed(&store, &old, |_| ()).await?;
