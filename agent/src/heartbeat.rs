@@ -21,6 +21,8 @@ const SAMPLE_WITHIN: Duration = Duration::from_secs(3);
 const SURVEY_EVERY: Duration = Duration::from_secs(300);
 /// How soon it is looked at again where drivers took too long: they may only have been starting their cards.
 const SURVEY_AGAIN: Duration = Duration::from_secs(15);
+/// How long the first inventory waits until all runtimes were looked at: before that, none found says nothing.
+const FIRST_LOOKS: Duration = Duration::from_secs(3);
 
 /// Takes heartbeats. Cheap to clone.
 #[derive(Clone)]
@@ -189,14 +191,16 @@ impl HeartbeatSource {
         self.started.elapsed().as_secs()
     }
 
-    /// Keeps `inventory` as the machine is, until nobody reads it any more. The first look is at once.
+    /// Keeps `inventory` as the machine is, until nobody reads it any more. The first look is at once, and told when
+    /// runtimes were looked at as well.
     pub async fn keep_inventory(
         self,
         inventory: watch::Sender<Arc<Inventory>>,
         refresh: Arc<Notify>,
     ) {
         let mut runtimes = self.registry.subscribe();
-        let mut machine = self.survey(None).await;
+        let looks = timeout(FIRST_LOOKS, self.registry.looked_once());
+        let (mut machine, _) = tokio::join!(self.survey(None), looks);
         let mut not_read = self.gpus_not_read();
         let next = |looked: bool| {
             let after = if looked { SURVEY_EVERY } else { SURVEY_AGAIN };

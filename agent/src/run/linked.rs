@@ -21,13 +21,16 @@ use dgon_agent_core::error::chain;
 use dgon_protocol::limits::KEY_GRACE;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// How long until the control plane is asked again about a change that has no answer.
 const ASK_AGAIN: Duration = Duration::from_secs(15);
 /// How long until a disk that does not let the change end is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long the link waits for the first inventory.
+const FIRST_INVENTORY: Duration = Duration::from_secs(5);
 
 /// Somebody wants another key; he is told how it went.
 pub(super) type KeyChangeRequest = oneshot::Sender<Result<Changed, String>>;
@@ -58,6 +61,12 @@ impl LinkSupervisor {
     /// # Errors
     /// [`RunError::Panicked`]: the agent has no link any more and must end.
     pub(super) async fn run(mut self, stop: CancellationToken) -> Result<(), RunError> {
+        // What is not known yet would be told as nothing, and the node as one without a runtime.
+        let mut inventory = self.parts.inventory.clone();
+        tokio::select! {
+            _ = timeout(FIRST_INVENTORY, inventory.changed()) => {}
+            () = stop.cancelled() => {}
+        }
         loop {
             let session = CancellationToken::new();
             let settings = super::link_settings(&self.config, &self.identity);

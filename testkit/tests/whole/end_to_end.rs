@@ -138,3 +138,31 @@ async fn a_new_node_becomes_active_by_a_probe_through_its_link() {
     .await;
     assert_eq!(probe["node_id"].as_str(), Some(id));
 }
+
+/// An agent that has just started has not looked yet: that is not a node without a runtime.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_starts_again_says_nothing_of_runtimes_before_it_has_looked() {
+    let mut stack = Stack::start(vec![runtime()], "").await;
+    let session = stack.session().await;
+    let nodes = session.get("/nodes").await.unwrap();
+    let id = nodes["items"][0]["node_id"].as_str().unwrap().to_owned();
+    let path = format!("/nodes/{id}");
+    let is = async |connected: bool| {
+        until("the node is as it should be", || async {
+            let detail = session.get(&path).await.unwrap();
+            let is_so = detail["connected"] == connected && detail["status"] == "active";
+            is_so.then_some(detail)
+        })
+        .await
+        .0
+    };
+    is(true).await;
+    for _ in 0..3 {
+        stack.agent.kill();
+        is(false).await;
+        stack.agent.resume().await.unwrap();
+        is(true).await;
+    }
+    let history = is(true).await["history"].to_string();
+    assert!(!history.contains("no_runtime"), "{history}");
+}
