@@ -3,7 +3,7 @@
 // and after a gap in seq, which means that frames were dropped. Without a socket the page polls. Nothing is ever cleared.
 import type { QueryClient } from '@tanstack/react-query'
 import { type HeartbeatFrame, patchHeartbeat, patchNode } from '~/api/live-patches'
-import { readAgain } from '~/api/read-again'
+import { readAgain, readNodeSoon } from '~/api/read-again'
 import { receiptArrivals } from '~/api/receipt-arrivals'
 import { type Told, told } from '~/api/told'
 import type { NodeRow, ReceiptRow, Summary } from '~/api/types'
@@ -192,7 +192,10 @@ export class LiveHub {
     told.add(heard)
     for (const { type, data } of heard) {
       if (type === 'summary') this.#client.setQueryData(['summary'], (now?: Summary) => ({ ...now, ...data }))
-      else if (type === 'node') patchNode(this.#client, data)
+      else if (type === 'node') {
+        patchNode(this.#client, data)
+        readNodeSoon(this.#client, data.node_id)
+      }
       else if (type === 'heartbeat') patchHeartbeat(this.#client, data)
     }
     const receipts = heard.flatMap(({ type, data }) => (type === 'receipt' ? [data] : []))

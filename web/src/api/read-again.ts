@@ -5,6 +5,21 @@ import { receiptArrivals } from '~/api/receipt-arrivals'
 const KEYS = ['summary', 'nodes', 'node', 'receipt-aggregate', 'tokens']
 const RECEIPTS = ['receipts']
 
+/** Frames of a busy node come several times a second. */
+const NODE_AFTER_MS = 1_000
+const nodesDue = new Set<string>()
+
+/** Reads what is shown of a node again, soon: a row of it changed, and tells neither its chain nor its probes. */
+export function readNodeSoon(client: QueryClient, nodeId: string): void {
+  const queryKey = ['node', nodeId]
+  if (nodesDue.has(nodeId) || !client.getQueryState(queryKey)) return
+  nodesDue.add(nodeId)
+  setTimeout(() => {
+    nodesDue.delete(nodeId)
+    void client.invalidateQueries({ queryKey, exact: true })
+  }, NODE_AFTER_MS)
+}
+
 /**
  * Reads again what the socket feeds; what is shown stays until the answer is there.
  *

@@ -18,7 +18,8 @@ interface Props {
 
 interface Card {
   title: string
-  href: string
+  /** `start` is that of the day that the figures are of, once it is known. */
+  href: (start: string | undefined) => string
   value: (summary: Summary) => ReactNode
   note: (summary: Summary) => ReactNode
   series?: keyof Trends['series']
@@ -30,13 +31,13 @@ interface Card {
 const CARDS: Card[] = [
   {
     title: 'Active nodes',
-    href: path.nodes({ status: 'active' }),
+    href: () => path.nodes({ status: 'active' }),
     value: (summary) => count(summary.active_nodes),
     note: (summary) => `${plural(summary.models_cached, 'model')} cached`,
   },
   {
     title: 'p95 first token',
-    href: path.nodes({ sort: '-p95' }),
+    href: () => path.nodes({ sort: '-p95' }),
     value: (summary) => <Value text={ms(summary.p95_global)} why="No measurement in 24 h" />,
     note: () => '24 hours, all regions',
     series: 'p95_ms',
@@ -45,7 +46,7 @@ const CARDS: Card[] = [
   },
   {
     title: 'Requests, 24 h',
-    href: path.receipts(),
+    href: (start) => path.receipts({ from: start }),
     value: (summary) => <span title={count(summary.requests_24h)}>{compact(summary.requests_24h)}</span>,
     note: (summary) => (typeof summary.error_rate === 'number' ? `${percent(summary.error_rate)} failed` : 'No errors measured'),
     series: 'requests',
@@ -53,7 +54,7 @@ const CARDS: Card[] = [
   },
   {
     title: 'Tokens, 24 h',
-    href: path.receipts({ status: 'ok' }),
+    href: (start) => path.receipts({ from: start }),
     value: ({ tokens_24h: { input, output, not_counted: lacking } }) => <Value text={compact(tokenSum(input + output, lacking))} title={count(input + output)} why="Not counted" />,
     note: ({ tokens_24h: { input, output, not_counted: lacking } }) =>
       [`${compact(tokenSum(input, lacking))} in, ${compact(tokenSum(output, lacking))} out`, lackingText(lacking)].filter(Boolean).join('; '),
@@ -96,7 +97,7 @@ function KpiBody({ card, summary, trends }: { card: Card; summary: Summary; tren
   return (
     <>
       <h2>
-        <AppLink href={card.href} className="kpi-link">
+        <AppLink href={card.href(trends.data?.start)} className="kpi-link">
           {card.title}
         </AppLink>
       </h2>

@@ -34,6 +34,7 @@ export function NodeView({ node }: { node: NodeDetail }) {
       <div className="node-status">
         <NodeStatusChip status={node.status} />
         <p>
+          {silence(node)}
           {node.status_reason ? <strong>{sentence(node.status_reason)} </strong> : null}
           <span className="muted">
             Since <Time at={node.status_since} form="short" />
@@ -55,6 +56,19 @@ export function NodeView({ node }: { node: NodeDetail }) {
         {tab === 'history' && <NodeTimeline entries={node.history} />}
       </Tabs>
     </div>
+  )
+}
+
+/** An active node that is not heard: what is shown of it is what it said last. */
+function silence({ status, connected, late, last_heartbeat_at: heard }: NodeDetail) {
+  if (status !== 'active' || (connected && !late)) return null
+  return (
+    <>
+      <strong className="late">{connected ? 'Late.' : 'Not connected.'} </strong>
+      <span className="muted">
+        Last heard <Time at={heard} form="ago" />.{' '}
+      </span>
+    </>
   )
 }
 

@@ -1,6 +1,7 @@
-import { QueryClient } from '@tanstack/react-query'
-import { expect, test } from 'vitest'
+import { QueryClient, QueryObserver } from '@tanstack/react-query'
+import { expect, test, vi } from 'vitest'
 import { patchHeartbeat, patchNode, prependReceipts } from '~/api/live-patches'
+import { readNodeSoon } from '~/api/read-again'
 import type { NodeRow, Page, ReceiptRow } from '~/api/types'
 import { hourlyChange } from '~/util/trend'
 
@@ -38,6 +39,27 @@ test('a heartbeat renews the age and leaves the rest', () => {
     heartbeat: { in_flight: 2, queue: null },
     gpu_details: [{ load: null }, { load: { util_pct: 40 } }],
   })
+})
+
+test('a shown node is read again once for many changes, and the last of them is in it', async () => {
+  vi.useFakeTimers()
+  const client = new QueryClient()
+  let head = 0
+  const read = vi.fn(() => Promise.resolve({ head }))
+  const shown = new QueryObserver(client, { queryKey: ['node', 'a'], queryFn: read })
+  const leave = shown.subscribe(() => {})
+  await vi.runAllTimersAsync()
+  expect(read).toHaveBeenCalledTimes(1)
+  for (head = 1; head < 9; head++) readNodeSoon(client, 'a')
+  readNodeSoon(client, 'b')
+  await vi.advanceTimersByTimeAsync(1_000)
+  expect(read).toHaveBeenCalledTimes(2)
+  expect(shown.getCurrentResult().data).toEqual({ head: 9 })
+  readNodeSoon(client, 'a')
+  await vi.advanceTimersByTimeAsync(1_000)
+  expect(read).toHaveBeenCalledTimes(3)
+  leave()
+  vi.useRealTimers()
 })
 
 test('no load stays on screen that is not of now', () => {
