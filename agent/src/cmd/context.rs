@@ -50,6 +50,22 @@ impl Context {
     /// # Errors
     /// [`ConfigError`].
     pub fn load_config(&self, flags: Overrides) -> Result<Loaded, ConfigError> {
+        self.load_config_of(&self.paths, flags)
+    }
+
+    /// The same for a command that writes the file where there is none, also where it was named.
+    ///
+    /// # Errors
+    /// [`ConfigError`] but [`ConfigError::Missing`].
+    pub fn load_config_to_write(&self, flags: Overrides) -> Result<Loaded, ConfigError> {
+        let paths = Paths {
+            config_named: false,
+            ..self.paths.clone()
+        };
+        self.load_config_of(&paths, flags)
+    }
+
+    fn load_config_of(&self, paths: &Paths, flags: Overrides) -> Result<Loaded, ConfigError> {
         let mut flags = flags;
         let name = |value: Option<clap::builder::PossibleValue>| {
             value.map(|value| value.get_name().to_owned())
@@ -68,7 +84,7 @@ impl Context {
         {
             flags.push(("log.format", format));
         }
-        crate::config::load(&self.paths, &environment, &flags)
+        crate::config::load(paths, &environment, &flags)
     }
 
     /// The flags that name the places of this call once more, for a command to copy; empty for the defaults.

@@ -27,7 +27,7 @@ const TOKEN_BYTES: u64 = 4096;
 
 pub(super) fn run(context: &Context, arguments: &Enroll) -> Result<ExitCode> {
     context.quiet_log();
-    let config = context.load_config(overrides(arguments))?.config;
+    let config = context.load_config_to_write(overrides(arguments))?.config;
     let Some(api) = config.control_plane.api.clone() else {
         return Err(UsageError(
             "no control plane is named; give its address with --api URL or DGON_API".to_owned(),

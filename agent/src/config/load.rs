@@ -50,7 +50,7 @@ impl std::fmt::Display for Origin {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file that was named is not there.
-    #[error("the configuration file {} does not exist; check --config and DGON_CONFIG", .0.display())]
+    #[error("the configuration file {} does not exist; check --config and DGON_CONFIG, or let `enroll` write it", .0.display())]
     Missing(PathBuf),
     /// It cannot be read.
     #[error("cannot read the configuration file {}; check its permissions", path.display())]

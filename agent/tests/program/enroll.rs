@@ -142,6 +142,20 @@ fn a_fresh_machine_gets_an_identity_a_file_and_the_next_step() {
 }
 
 #[test]
+fn a_file_that_is_named_and_not_there_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let plane = control_plane(vec![]);
+    let named = ["--config", "new/my.yaml", "--token", TOKEN];
+    let enrolled = enroll(dir.path(), &plane.url(), &named).output().unwrap();
+    assert!(enrolled.status.success(), "{}", stderr(&enrolled));
+    let file = std::fs::read_to_string(dir.path().join("new/my.yaml")).unwrap();
+    assert!(file.contains(&plane.url()), "{file}");
+    let check = ["--config", "new/my.yaml", "config", "check"];
+    let checked = agent(dir.path(), &check).output().unwrap();
+    assert!(checked.status.success(), "{}", stderr(&checked));
+}
+
+#[test]
 fn an_enrolled_machine_says_so_and_stays_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
     let plane = control_plane(vec![]);
