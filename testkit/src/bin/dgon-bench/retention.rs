@@ -6,6 +6,7 @@ use crate::report::{Report, Row};
 use anyhow::{Context as _, Result, ensure};
 use dgon_control_plane_store::Store;
 use dgon_testkit::fleet::unix_now;
+use dgon_testkit::programs::http_client;
 use dgon_testkit::seed::{Seed, seed};
 use std::path::Path;
 
@@ -38,8 +39,8 @@ pub(crate) async fn measure(bin: &Path, report: &mut Report) -> Result<()> {
         seconds: SECONDS,
     };
     let told = tokio::task::block_in_place(|| fleet.run(&place))?;
-    let metrics = reqwest::get(format!("http://{}/metrics", place.api)).await?;
-    let metrics = metrics.text().await?;
+    let metrics = http_client()?.get(format!("http://{}/metrics", place.api));
+    let metrics = metrics.send().await?.text().await?;
     let steps = sum(&metrics, &format!("{METRIC}_count"), "");
     let within = sum(
         &metrics,
