@@ -3,7 +3,7 @@
 use crate::agents;
 use crate::server::{NOW_MS, Server, Who};
 use dgon_control_plane::accounts::Role;
-use dgon_control_plane::app::Asker;
+use dgon_control_plane::app::{Asker, Turn};
 use dgon_control_plane::bus::{CommittedReceipt, Event};
 use dgon_control_plane::http::HttpSettings;
 use dgon_control_plane_store::Connected;
@@ -275,16 +275,19 @@ async fn other_sites_and_nonsense_are_refused() {
     assert_eq!(u16::from(close.code), 1007);
 }
 
+/// The turns of one person: while they are held, none of their questions is answered.
+async fn all_turns(server: &Server, who: &Who) -> [Turn; 2] {
+    let me = server.read(who, "/users/me").await;
+    let asker = Asker::Person(me["user_id"].as_str().expect("an id").to_owned());
+    let turns = &server.app.turns;
+    [turns.take(asker.clone()).await, turns.take(asker).await]
+}
+
 #[tokio::test]
 async fn what_a_page_missed_is_asked_for_in_its_own_turn() {
     let (server, _dir) = start().await;
     let admin = server.sign_in(Role::Admin).await;
-    let me = server.read(&admin, "/users/me").await;
-    let asker = Asker::Person(me["user_id"].as_str().expect("an id").to_owned());
-    let turns = [
-        server.app.turns.take(asker.clone()).await,
-        server.app.turns.take(asker).await,
-    ];
+    let turns = all_turns(&server, &admin).await;
     let mut page = Page::open(&server, &admin, "admin").await;
     let resume = json!({ "type": "sub", "topics": ["receipts"], "since": NOW_MS - 3_000_000 });
     page.subscribe(resume).await;
@@ -302,12 +305,7 @@ async fn what_cannot_be_looked_for_in_time_is_said_to_be_missed() {
         ..HttpSettings::default()
     };
     let admin = server.sign_in(Role::Admin).await;
-    let me = server.read(&admin, "/users/me").await;
-    let asker = Asker::Person(me["user_id"].as_str().expect("an id").to_owned());
-    let _turns = [
-        server.app.turns.take(asker.clone()).await,
-        server.app.turns.take(asker).await,
-    ];
+    let _turns = all_turns(&server, &admin).await;
     let hasty = Server::over_with(Arc::clone(&server.app), hasty).await;
     let mut page = Page::open(&hasty, &admin, "admin").await;
     let resume = json!({ "type": "sub", "topics": ["receipts"], "since": NOW_MS - 3_000_000 });

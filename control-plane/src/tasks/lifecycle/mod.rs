@@ -33,7 +33,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// Shortest time from one round to the next: thousands of agents that come back at once ring thousands of times.
 const PAUSE: Duration = Duration::from_millis(25);
 
-/// A timer that rings so much too late says that nothing ran.
+/// A timer that was waited for and rings so much too late says that nothing ran.
 const STOOD_STILL: Duration = Duration::from_secs(5);
 
 /// Runs until `stop`.
@@ -50,7 +50,7 @@ pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
     };
     let mut clock = app.clock.watch();
     loop {
-        let first = task.timers.first();
+        let (first, waits_since) = (task.timers.first(), Instant::now());
         tokio::select! {
             () = stop.cancelled() => return,
             () = app.attention.some() => {}
@@ -61,7 +61,9 @@ pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
                 }
             }
         }
-        task.stood_still(first);
+        if let Some(first) = first {
+            task.note_standstill(standstill(first, waits_since, Instant::now()));
+        }
         let mut nodes = app.attention.take();
         nodes.extend(task.timers.due(Instant::now()));
         let nodes: Vec<NodeId> = nodes.into_iter().collect();
@@ -83,6 +85,12 @@ async fn until(at: Option<Instant>) {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
+}
+
+/// For how long nothing ran where a timer due at `first` was waited for since then and is seen now. One that was overdue
+/// before, because this task had much to do, says nothing.
+fn standstill(first: Instant, waits_since: Instant, now: Instant) -> Duration {
+    now.saturating_duration_since(first.max(waits_since))
 }
 
 struct Task {
@@ -114,15 +122,13 @@ struct Happened {
 }
 
 impl Task {
-    /// Where this program did not run for a while, as on a machine that slept, what it did not hear in that time is
-    /// not the nodes' silence.
-    fn stood_still(&mut self, first: Option<Instant>) {
-        let late = first.map(|due| Instant::now().saturating_duration_since(due));
-        let Some(late) = late.filter(|late| *late > STOOD_STILL) else {
+    /// What this program did not hear while it did not run, as on a machine that slept, is not the nodes' silence.
+    fn note_standstill(&mut self, standstill: Duration) {
+        if standstill < STOOD_STILL {
             return;
-        };
+        }
         tracing::warn!(
-            seconds = late.as_secs(),
+            seconds = standstill.as_secs(),
             "this program stood still; nodes have time to be heard again"
         );
         self.started_mono_ms = self.app.clock.mono_ms();
@@ -350,5 +356,20 @@ fn chance() -> f64 {
     match getrandom::fill(&mut bytes) {
         Ok(()) => f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX),
         Err(_) => 0.5,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_task_is_no_standstill() {
+        let start = Instant::now();
+        let at = |s| start + Duration::from_secs(s);
+        assert_eq!(standstill(at(10), at(0), at(70)), Duration::from_secs(60));
+        assert_eq!(standstill(at(10), at(70), at(70)), Duration::ZERO);
+        // Something else happened before it was due.
+        assert_eq!(standstill(at(10), at(0), at(5)), Duration::ZERO);
     }
 }

@@ -15,7 +15,6 @@ use dgon_control_plane_store::{LifecycleChange, NewProbe, ProbeEnd, StoreError};
 use dgon_protocol::id::{NodeId, RequestId};
 use dgon_testkit::seed::{Seed, seed};
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
 
 const NOW_MS: i64 = 1_795_230_000_000;
 const DAY_MS: i64 = 86_400_000;
@@ -309,65 +308,6 @@ async fn minutes_become_hours_without_a_change_of_any_sum_and_go_after_a_year() 
                 .is_empty()
         );
         assert_eq!(range(&store, None).await.0, 0);
-    })
-    .await;
-}
-
-fn print(store: &Store, what: &str, held: &mut [Duration]) {
-    held.sort_unstable();
-    let (middle, longest) = (held[held.len() / 2], held[held.len() - 1]);
-    println!(
-        "{:?}: {what}: others waited {middle:.1?} in the middle, {longest:.1?} at most",
-        store.inspect().dialect()
-    );
-}
-
-#[tokio::test]
-#[ignore = "prints figures: cargo test -p dgon-control-plane-store --test store -- --ignored --nocapture figures"]
-async fn figures_of_how_long_others_wait() {
-    on_both(|store| async move {
-        seed(&store, &Seed::day(50, 1_000, NOW_MS), |_| {})
-            .await
-            .expect("seed");
-        let (now_ms, periods) = (NOW_MS + 400 * DAY_MS, Periods::default());
-        // What the disk alone takes: one small row.
-        let mut small = Vec::new();
-        for n in 0..60 {
-            let start = Instant::now();
-            store.try_write(SERVER, n).await.expect("write");
-            small.push(start.elapsed());
-        }
-        print(&store, "one small row, to compare with", &mut small);
-        for rows in [100, 300] {
-            let (mut held, mut gone) = (Vec::new(), 0);
-            for _ in 0..60 {
-                let step = store.retention_expire(SERVER, rule("receipts"), &periods, now_ms, rows);
-                let step = step.await.expect("expire");
-                held.push(step.held);
-                gone += step.rows;
-            }
-            print(
-                &store,
-                &format!("{gone} receipts, {rows} a step"),
-                &mut held,
-            );
-        }
-        let (mut held, mut from) = (Vec::new(), 0);
-        while let Some(hour) = store
-            .rollups_hour(SERVER, from, i64::MAX - 60)
-            .await
-            .expect("hour")
-        {
-            loop {
-                let step = store.rollups_fold(SERVER, hour, 4).await.expect("fold");
-                held.push(step.held);
-                if step.rows == 0 {
-                    break;
-                }
-            }
-            from = hour + 60;
-        }
-        print(&store, "sums of minutes to hours", &mut held);
     })
     .await;
 }
