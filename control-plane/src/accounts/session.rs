@@ -12,6 +12,8 @@ use subtle::ConstantTimeEq as _;
 const ACCESS: &str = "access";
 const REFRESH: &str = "refresh";
 const CSRF: &str = "csrf";
+/// Times in an hour that one account may sign in with its password.
+const SIGN_INS: u32 = 120;
 
 /// How long things live, ms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,22 +84,22 @@ impl From<Session> for Person {
     }
 }
 
-/// How often tokens are written: each time is rows for a month, and a commit that others wait for. A session that renews
-/// itself too often harms itself alone; its account has more, and can sign in anew.
+/// How often tokens are written: each time is rows for a month, and a commit that others wait for. A live session depends
+/// on its own times alone, whatever others do with its account.
 #[derive(Debug, Clone)]
 pub(super) struct SessionLimits {
     /// Renewals of one session.
-    session: RateLimit<String>,
-    /// Sign-ins and renewals of one account.
-    account: RateLimit<String>,
+    renewals: RateLimit<String>,
+    /// Sign-ins of one account with its password; a link comes from whoever runs the server.
+    sign_ins: RateLimit<String>,
 }
 
 impl Default for SessionLimits {
     fn default() -> Self {
         const WHILE: Duration = Duration::from_secs(3_600);
         Self {
-            session: RateLimit::over(60, WHILE),
-            account: RateLimit::over(600, WHILE),
+            renewals: RateLimit::over(60, WHILE),
+            sign_ins: RateLimit::over(SIGN_INS, WHILE),
         }
     }
 }
@@ -162,7 +164,10 @@ impl Accounts {
         let stored = user.as_ref().and_then(|user| user.password_hash.clone());
         let right = self.hasher.verify(password, stored).await?;
         match user {
-            Some(user) if right => self.start(user, "session.sign_in", origin).await,
+            Some(user) if right => {
+                take(&self.limits.sign_ins, &user.user_id)?;
+                self.start(user, "session.sign_in", origin).await
+            }
             known => {
                 // A wrong password on a known account is worth a trace; a made-up address is not.
                 if let Some(user) = known {
@@ -184,7 +189,6 @@ impl Accounts {
         action: &str,
         origin: &Origin,
     ) -> Result<SignedIn, AccountError> {
-        take(&self.limits.account, &user.user_id)?;
         let family_id = secret::public_id("s")?;
         let refresh = secret::random_text("")?;
         let (pair, access) = self.pair(&refresh);
@@ -229,11 +233,13 @@ impl Accounts {
     /// [`AccountError::SessionEnded`], also when the token was used before: then the whole session ends;
     /// [`AccountError::TooOften`].
     pub async fn refresh(&self, refresh: &str, origin: &Origin) -> Result<SignedIn, AccountError> {
-        let by = System::of_the_server();
-        let of_token = self.store.session_of(by, &secret::hash(refresh)).await?;
-        let of_token = of_token.ok_or(AccountError::SessionEnded)?;
-        take(&self.limits.session, &of_token.family_id)?;
-        take(&self.limits.account, &of_token.user_id)?;
+        let (by, token) = (System::of_the_server(), secret::hash(refresh));
+        let alive = self
+            .store
+            .session_family_alive(by, &token, self.clock.now_ms())
+            .await?;
+        let family_id = alive.ok_or(AccountError::SessionEnded)?;
+        take(&self.limits.renewals, &family_id)?;
         let child = self.key.derive(REFRESH, refresh);
         let (pair, access) = self.pair(&child);
         let audit = AuditEntry {
@@ -242,13 +248,7 @@ impl Accounts {
         };
         let rotation = self
             .store
-            .session_rotate(
-                System::of_the_server(),
-                &secret::hash(refresh),
-                &pair,
-                self.lifetimes.grace_ms,
-                &audit,
-            )
+            .session_rotate(by, &token, &pair, self.lifetimes.grace_ms, &audit)
             .await?;
         match rotation {
             Rotation::Child {
@@ -284,8 +284,11 @@ impl Accounts {
             (None, Some(refresh)) => {
                 let by = System::of_the_server();
                 // Whoever has the token may end what it belongs to.
-                let of_token = self.store.session_of(by, &secret::hash(refresh)).await?;
-                of_token.map(|of_token| (by.into(), of_token.family_id))
+                let family_id = self
+                    .store
+                    .session_family_of(by, &secret::hash(refresh))
+                    .await?;
+                family_id.map(|family_id| (by.into(), family_id))
             }
             (None, None) => None,
         };
@@ -337,5 +340,22 @@ impl Accounts {
             access_s: access_ms / 1_000,
             refresh_s: self.lifetimes.idle_ms / 1_000,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sign_ins_and_renewals_are_counted_apart() {
+        let (limits, whose) = (SessionLimits::default(), "u1".to_owned());
+        for _ in 0..SIGN_INS {
+            assert!(take(&limits.sign_ins, &whose).is_ok());
+        }
+        let refused = take(&limits.sign_ins, &whose);
+        assert!(matches!(refused, Err(AccountError::TooOften { .. })));
+        assert!(take(&limits.sign_ins, &"u2".to_owned()).is_ok());
+        assert!(take(&limits.renewals, &whose).is_ok());
     }
 }

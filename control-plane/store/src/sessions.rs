@@ -31,15 +31,6 @@ pub struct Session {
     pub user: User,
 }
 
-/// Whose a refresh token is.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
-pub struct SessionOf {
-    /// The sign-in that it belongs to.
-    pub family_id: String,
-    /// The account.
-    pub user_id: String,
-}
-
 /// What became of a refresh token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rotation {
@@ -200,16 +191,6 @@ impl Store {
         audit: &AuditEntry,
     ) -> Result<Rotation, StoreError> {
         let now_ms = child.issued_at_ms;
-        // Junk costs a plain read and no write lock; of what exists the transaction decides.
-        let known: Option<SessionRow> = crate::on_read!(self, pool =>
-            sqlx::query_as(session_columns!("WHERE t.refresh_hash = $1"))
-                .bind(refresh_hash.as_slice())
-                .fetch_optional(pool)
-                .await
-                .map_err(StoreError::query("session.rotate"))?);
-        if !known.is_some_and(|row| row.is_alive(now_ms)) {
-            return Ok(Rotation::Invalid);
-        }
         Ok(crate::in_tx!(self, "session.rotate", tx => {
             // Claims the exchange first: of two that race, the second sees the claim and gets the same child.
             let claimed = sqlx::query(
@@ -280,23 +261,45 @@ impl Store {
         }))
     }
 
-    /// The session of a refresh token, whatever its state.
+    /// The family of a refresh token that can be exchanged, or could before it was; `None` for junk, and where it has
+    /// expired or its session has ended. A plain read: what has no answer here needs no write lock.
     ///
     /// # Errors
     /// [`StoreError::Query`].
-    pub async fn session_of(
+    pub async fn session_family_alive(
         &self,
         _by: System,
         refresh_hash: &[u8; 32],
-    ) -> Result<Option<SessionOf>, StoreError> {
-        crate::on_read!(self, pool => sqlx::query_as(
-                "SELECT t.family_id, f.user_id FROM session_tokens t \
-                 JOIN session_families f ON f.family_id = t.family_id WHERE t.refresh_hash = $1",
+        now_ms: i64,
+    ) -> Result<Option<String>, StoreError> {
+        let row: Option<SessionRow> = crate::on_read!(self, pool =>
+            sqlx::query_as(session_columns!("WHERE t.refresh_hash = $1"))
+                .bind(refresh_hash.as_slice())
+                .fetch_optional(pool)
+                .await
+                .map_err(StoreError::query("session.family_alive"))?);
+        Ok(row
+            .filter(|row| row.is_alive(now_ms))
+            .map(|row| row.family_id))
+    }
+
+    /// The family of a refresh token, whatever its state.
+    ///
+    /// # Errors
+    /// [`StoreError::Query`].
+    pub async fn session_family_of(
+        &self,
+        _by: System,
+        refresh_hash: &[u8; 32],
+    ) -> Result<Option<String>, StoreError> {
+        let row: Option<(String,)> = crate::on_read!(self, pool => sqlx::query_as(
+                "SELECT family_id FROM session_tokens WHERE refresh_hash = $1",
             )
             .bind(refresh_hash.as_slice())
             .fetch_optional(pool)
             .await
-            .map_err(StoreError::query("session.of")))
+            .map_err(StoreError::query("session.family_of"))?);
+        Ok(row.map(|(family_id,)| family_id))
     }
 
     /// Whether a sign-in in scope still lasts: neither ended nor expired, and some refresh token of it works.

@@ -361,4 +361,12 @@ async fn a_session_renews_itself_so_often_and_others_of_its_account_go_on() {
     assert_eq!(signed_in.status, StatusCode::OK, "{}", signed_in.text);
     let renewed = calm.post(renew, json!({})).await;
     assert_eq!(renewed.status, StatusCode::OK, "{}", renewed.text);
+    // The token of a session that has ended uses nothing up, and says what it is.
+    let refresh = calm.cookies.clone();
+    calm.post("/api/v1/auth/logout", json!({})).await;
+    for _ in 0..61 {
+        calm.cookies = refresh.clone();
+        let ended = calm.post(renew, json!({})).await;
+        assert_eq!(ended.status, StatusCode::UNAUTHORIZED, "{}", ended.text);
+    }
 }

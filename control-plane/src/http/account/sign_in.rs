@@ -201,10 +201,11 @@ impl<'a> Attempt<'a> {
     }
 
     fn finish(self, result: Result<SignedIn, AccountError>) -> Result<Response, ApiError> {
-        let signed_in = result?;
-        if let Some(ip) = self.caller.ip {
+        // Of a limit of the account, too, one hears only with the right password.
+        let was_right = matches!(result, Ok(_) | Err(AccountError::TooOften { .. }));
+        if let Some(ip) = self.caller.ip.filter(|_| was_right) {
             self.state.sign_ins.give_back(&network(ip));
         }
-        Ok(welcome(self.state, &signed_in))
+        Ok(welcome(self.state, &result?))
     }
 }

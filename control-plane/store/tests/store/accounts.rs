@@ -351,7 +351,10 @@ async fn idle_and_old_sessions_end_and_are_swept() {
             }
         }
         assert_eq!(
-            store.session_of(SERVER, &[1; 32]).await.expect("read"),
+            store
+                .session_family_of(SERVER, &[1; 32])
+                .await
+                .expect("family"),
             None
         );
     })
