@@ -8,7 +8,7 @@ use crate::host::{self, CpuSampler};
 use crate::mode::{Mode, ModeSwitch};
 use crate::proxy::Proxy;
 use crate::receipts::Receipts;
-use crate::runtime::{FoundRuntime, Registry};
+use crate::runtime::{FIRST_LOOK, FoundRuntime, Registry};
 use dgon_protocol::frame::{Gpu, GpuLoad, GpusNotRead, Heartbeat, Host, Inventory};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -21,8 +21,6 @@ const SAMPLE_WITHIN: Duration = Duration::from_secs(3);
 const SURVEY_EVERY: Duration = Duration::from_secs(300);
 /// How soon it is looked at again where drivers took too long: they may only have been starting their cards.
 const SURVEY_AGAIN: Duration = Duration::from_secs(15);
-/// How long the first inventory waits until all runtimes were looked at: before that, none found says nothing.
-const FIRST_LOOKS: Duration = Duration::from_secs(3);
 
 /// Takes heartbeats. Cheap to clone.
 #[derive(Clone)]
@@ -199,9 +197,12 @@ impl HeartbeatSource {
         refresh: Arc<Notify>,
     ) {
         let mut runtimes = self.registry.subscribe();
-        let looks = timeout(FIRST_LOOKS, self.registry.looked_once());
+        let looks = timeout(FIRST_LOOK, self.registry.looked_once());
         let (mut machine, _) = tokio::join!(self.survey(None), looks);
         let mut not_read = self.gpus_not_read();
+        // Told in any case: the link waits for it, also where there is nothing to tell.
+        let found = runtimes.borrow_and_update().clone();
+        inventory.send_replace(Arc::new(describe(&machine, not_read, &found)));
         let next = |looked: bool| {
             let after = if looked { SURVEY_EVERY } else { SURVEY_AGAIN };
             crate::timer_borders::at_or_before(Instant::now() + after)

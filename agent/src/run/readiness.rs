@@ -9,7 +9,7 @@
 
 use crate::link::{LinkStatus, Phase};
 use crate::liveness::{self, LivenessSignal};
-use crate::runtime::Registry;
+use crate::runtime::{FIRST_LOOK, Registry};
 use crate::service::notify::{self, Notifier};
 use dgon_agent_core::watchdog::{Verdict, Watchdog};
 use std::sync::Arc;
@@ -20,10 +20,6 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 const STOPPING_TEXT: &str = "stopping: running answers may end";
-
-/// How long the first look at the runtimes may hold up that the agent calls itself ready. One that answers does so in
-/// milliseconds.
-const FIRST_LOOK: Duration = Duration::from_secs(3);
 
 /// What is looked at to tell how the agent is.
 pub(super) struct Readiness {

@@ -33,7 +33,7 @@ mod vllm;
 
 pub use access::{AccessError, NamedEndpoint, load_access};
 pub use dgon_agent_dataplane::runtime::{
-    Access, Endpoint, EndpointError, FoundRuntime, Readiness, Registry, RuntimeKind,
+    Access, Endpoint, EndpointError, FIRST_LOOK, FoundRuntime, Readiness, Registry, RuntimeKind,
 };
 pub use registry::{
     EndpointReports, Look, RegistrySettings, discover, look_once, watch_and_report, watch_endpoints,

@@ -16,7 +16,10 @@ export function readNodeSoon(client: QueryClient, nodeId: string): void {
   nodesDue.add(nodeId)
   setTimeout(() => {
     nodesDue.delete(nodeId)
-    void client.invalidateQueries({ queryKey, exact: true })
+    // An answer that is on its way is not given up for another: it is read again after it.
+    if (client.isFetching({ queryKey, exact: true }) > 0) readNodeSoon(client, nodeId)
+    // What nobody sees is read when it is seen.
+    else void client.invalidateQueries({ queryKey, exact: true, refetchType: globalThis.document?.hidden ? 'none' : 'active' })
   }, NODE_AFTER_MS)
 }
 

@@ -21,4 +21,4 @@ pub use connect::connect;
 pub use endpoint::{Endpoint, EndpointError};
 pub use found::{FoundRuntime, Readiness};
 pub use kind::{RuntimeKind, StreamUsage};
-pub use registry::{LooksWanted, Registry, RegistryFeed};
+pub use registry::{FIRST_LOOK, LooksWanted, Registry, RegistryFeed};

@@ -3,6 +3,7 @@
 use super::{Endpoint, FoundRuntime};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// A handle on the list. Clones share it; looking stops when the last one is dropped.
@@ -42,6 +43,9 @@ pub struct RegistryFeed {
     /// To be set once every endpoint was looked at.
     pub looked: watch::Sender<bool>,
 }
+
+/// How long the first look at all endpoints may hold up what waits for it. A runtime that answers does so in milliseconds.
+pub const FIRST_LOOK: Duration = Duration::from_secs(3);
 
 impl Registry {
     /// An empty list, and the end that fills it.

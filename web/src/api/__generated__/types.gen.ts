@@ -1435,6 +1435,10 @@ export type AuthLoginErrors = {
      */
     429: ErrorBody;
     /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
      * The request was refused or failed.
      */
     default: ErrorBody;
@@ -1463,6 +1467,10 @@ export type AuthLogoutErrors = {
      * rate_limited: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
     /**
      * The request was refused or failed.
      */
@@ -1493,6 +1501,10 @@ export type AuthRedeemErrors = {
      */
     429: ErrorBody;
     /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
      * The request was refused or failed.
      */
     default: ErrorBody;
@@ -1521,6 +1533,10 @@ export type AuthRefreshErrors = {
      * rate_limited: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
     /**
      * The request was refused or failed.
      */
@@ -1551,6 +1567,10 @@ export type AuthSetupErrors = {
      */
     429: ErrorBody;
     /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
      * The request was refused or failed.
      */
     default: ErrorBody;
@@ -1580,6 +1600,10 @@ export type AuthStateErrors = {
      */
     429: ErrorBody;
     /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
      * The request was refused or failed.
      */
     default: ErrorBody;
@@ -1608,6 +1632,10 @@ export type DownloadListErrors = {
      * rate_limited: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
     /**
      * The request was refused or failed.
      */
@@ -1647,6 +1675,10 @@ export type EnrolmentTokenListErrors = {
      */
     429: ErrorBody;
     /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
      * The request was refused or failed.
      */
     default: ErrorBody;
@@ -1675,6 +1707,10 @@ export type EnrolmentTokenCreateErrors = {
      * rate_limited: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
     /**
      * The request was refused or failed.
      */
@@ -1710,6 +1746,10 @@ export type EnrolmentTokenRevokeErrors = {
      */
     429: ErrorBody;
     /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
      * The request was refused or failed.
      */
     default: ErrorBody;
@@ -1738,6 +1778,10 @@ export type FlagListErrors = {
      * rate_limited: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
     /**
      * The request was refused or failed.
      */
@@ -1772,6 +1816,10 @@ export type FlagSetErrors = {
      * rate_limited: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
     /**
      * The request was refused or failed.
      */
@@ -1884,7 +1932,7 @@ export type NodeListErrors = {
      */
     429: ErrorBody;
     /**
-     * unavailable: no answer was found in time; ask again after Retry-After.
+     * unavailable: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
     /**
@@ -1926,6 +1974,10 @@ export type AgentYamlErrors = {
      */
     429: ErrorBody;
     /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
      * The request was refused or failed.
      */
     default: ErrorBody;
@@ -1955,6 +2007,14 @@ export type HeartbeatData = {
 };
 
 export type HeartbeatErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
     /**
      * The request was refused or failed.
      */
@@ -1995,6 +2055,14 @@ export type CloseErrors = {
      * conflict: the key is in use; forked_chain: another end was stated, or receipts after this end are stored
      */
     409: unknown;
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
     /**
      * The request was refused or failed.
      */
@@ -2044,6 +2112,10 @@ export type RotateErrors = {
      */
     429: unknown;
     /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
      * The request was refused or failed.
      */
     default: ErrorBody;
@@ -2092,6 +2164,14 @@ export type RegisterErrors = {
      */
     422: unknown;
     /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
      * The request was refused or failed.
      */
     default: ErrorBody;
@@ -2119,6 +2199,14 @@ export type NonceData = {
 
 export type NonceErrors = {
     /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
      * The request was refused or failed.
      */
     default: ErrorBody;
@@ -2145,6 +2233,14 @@ export type OwnData = {
 };
 
 export type OwnErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
     /**
      * The request was refused or failed.
      */
@@ -2182,7 +2278,7 @@ export type NodeDetailErrors = {
      */
     429: ErrorBody;
     /**
-     * unavailable: no answer was found in time; ask again after Retry-After.
+     * unavailable: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
     /**
@@ -2220,7 +2316,7 @@ export type NodeActionErrors = {
      */
     429: ErrorBody;
     /**
-     * unavailable: no answer was found in time; ask again after Retry-After.
+     * unavailable: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
     /**
@@ -2258,7 +2354,7 @@ export type NodeKeysErrors = {
      */
     429: ErrorBody;
     /**
-     * unavailable: no answer was found in time; ask again after Retry-After.
+     * unavailable: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
     /**
@@ -2286,6 +2382,14 @@ export type OpenapiJsonData = {
 };
 
 export type OpenapiJsonErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
     /**
      * The request was refused or failed.
      */
@@ -2372,7 +2476,7 @@ export type ReceiptListErrors = {
      */
     429: ErrorBody;
     /**
-     * unavailable: no answer was found in time; ask again after Retry-After.
+     * unavailable: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
     /**
@@ -2495,7 +2599,7 @@ export type ReceiptAggregateErrors = {
      */
     429: ErrorBody;
     /**
-     * unavailable: no answer was found in time; ask again after Retry-After.
+     * unavailable: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
     /**
@@ -2538,7 +2642,7 @@ export type ReceiptDetailErrors = {
      */
     429: ErrorBody;
     /**
-     * unavailable: no answer was found in time; ask again after Retry-After.
+     * unavailable: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
     /**
@@ -2581,7 +2685,7 @@ export type ReceiptRawErrors = {
      */
     429: ErrorBody;
     /**
-     * unavailable: no answer was found in time; ask again after Retry-After.
+     * unavailable: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
     /**
@@ -2612,7 +2716,7 @@ export type RegionsErrors = {
      */
     429: ErrorBody;
     /**
-     * unavailable: no answer was found in time; ask again after Retry-After.
+     * unavailable: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
     /**
@@ -2645,7 +2749,7 @@ export type SummaryErrors = {
      */
     429: ErrorBody;
     /**
-     * unavailable: no answer was found in time; ask again after Retry-After.
+     * unavailable: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
     /**
@@ -2678,7 +2782,7 @@ export type TrendsErrors = {
      */
     429: ErrorBody;
     /**
-     * unavailable: no answer was found in time; ask again after Retry-After.
+     * unavailable: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
     /**
@@ -2711,6 +2815,10 @@ export type UserMeErrors = {
      */
     429: ErrorBody;
     /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
      * The request was refused or failed.
      */
     default: ErrorBody;
@@ -2740,10 +2848,6 @@ export type DownloadData = {
 };
 
 export type DownloadErrors = {
-    /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
-     */
-    429: ErrorBody;
     /**
      * The request was refused or failed.
      */
@@ -2794,10 +2898,6 @@ export type InstallScriptData = {
 };
 
 export type InstallScriptErrors = {
-    /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
-     */
-    429: ErrorBody;
     /**
      * The request was refused or failed.
      */
