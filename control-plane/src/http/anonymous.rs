@@ -7,8 +7,7 @@
 //! asking often.
 
 use super::auth::Acting;
-use super::client_ip::network;
-use super::client_ip::{ClientIp, is_here};
+use super::client_ip::{ClientIp, is_here, network};
 use super::error::ApiError;
 use super::state::HttpState;
 use super::turns::{HasTurn, asker};

@@ -1,7 +1,6 @@
 //! How many connections each address has open, so that one address cannot take the places of all.
 
-use super::client_ip::network;
-use super::client_ip::{ClientIp, IpBlock};
+use super::client_ip::{ClientIp, IpBlock, network};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -131,9 +131,11 @@ impl Modify for Finish {
                 "HMAC of a node, with x-node-id, x-node-ts and x-node-nonce.",
             ),
         );
-        for item in api.paths.paths.values_mut() {
+        for (path, item) in &mut api.paths.paths {
             for operation in operations(item) {
-                add_limits(operation);
+                if path.starts_with("/api/") {
+                    add_limits(operation);
+                }
                 let error = utoipa::openapi::Ref::from_schema_name("ErrorBody");
                 let response = ResponseBuilder::new()
                     .description("The request was refused or failed.")
@@ -149,28 +151,20 @@ impl Modify for Finish {
     }
 }
 
-/// Tags of operations that read pages.
-const PAGES: [&str; 3] = ["network", "nodes", "receipts"];
-/// Tags of operations without a limit per asker.
-const FREE: [&str; 2] = ["operations", "node"];
+/// What every operation of the API may answer when too much is asked of it.
+const TOO_MUCH: [(&str, &str); 2] = [
+    (
+        "429",
+        "rate_limited: who asks did so too often; ask again after Retry-After.",
+    ),
+    (
+        "503",
+        "unavailable: there is no answer now; ask again after Retry-After.",
+    ),
+];
 
-/// What every operation of its kind may answer when too much is asked.
 fn add_limits(operation: &mut Operation) {
-    let tags = operation.tags.clone().unwrap_or_default();
-    let is = |of: &[&str]| tags.iter().any(|tag| of.contains(&tag.as_str()));
-    let limits = [
-        (
-            !is(&FREE),
-            "429",
-            "rate_limited: who asks did so too often; ask again after Retry-After.",
-        ),
-        (
-            is(&PAGES),
-            "503",
-            "unavailable: no answer was found in time; ask again after Retry-After.",
-        ),
-    ];
-    for (_, status, description) in limits.into_iter().filter(|(applies, ..)| *applies) {
+    for (status, description) in TOO_MUCH {
         let error = utoipa::openapi::Ref::from_schema_name("ErrorBody");
         let response = ResponseBuilder::new()
             .description(description)

@@ -1,8 +1,7 @@
 //! The layer of routes that read pages: two at once per asker, and so long for all that one question reads.
 
 use super::auth::Acting;
-use super::client_ip::ClientIp;
-use super::client_ip::network;
+use super::client_ip::{ClientIp, network};
 use super::error::ApiError;
 use super::state::HttpState;
 use crate::app::Asker;

@@ -27,7 +27,7 @@ const TELLING: usize = LEAST / 2;
 /// What one transaction took.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Took {
-    /// Its first question, which is about next to nothing: what each statement takes beside its work.
+    /// Its begin: what each statement takes beside its work, and the wait for other writers.
     pub(super) answer: Duration,
     /// From its begin to its commit.
     pub(super) work: Duration,
@@ -42,7 +42,7 @@ pub(super) struct BatchSize {
     receipt_s: f64,
     /// What a commit takes, s: the middle of late.
     commit_s: f64,
-    /// What an answer of the database takes, s: the middle of late.
+    /// What an answer of the database takes, s: the least of late, because others may be waited for in one.
     answer_s: f64,
 }
 
@@ -66,10 +66,12 @@ impl BatchSize {
 
     /// A batch of so many receipts took this.
     pub(super) fn took(&mut self, receipts: usize, took: Took) {
-        let middle =
-            |of_late: f64, now: Duration| of_late * FADES + now.as_secs_f64() * (1.0 - FADES);
-        self.commit_s = middle(self.commit_s, took.commit);
-        self.answer_s = middle(self.answer_s, took.answer);
+        self.commit_s = self.commit_s * FADES + took.commit.as_secs_f64() * (1.0 - FADES);
+        self.answer_s = took
+            .answer
+            .as_secs_f64()
+            .min(self.answer_s / FADES)
+            .max(1e-9);
         if receipts >= TELLING {
             let work_s = took.work.as_secs_f64() - self.answer_s * STATEMENTS;
             // One that was held up by something else says little.
@@ -117,6 +119,19 @@ mod tests {
     fn a_database_that_is_far_away_is_asked_less_often() {
         let far = settled(&[40], 1, 1);
         assert!((220..=230).contains(&far), "{far}");
+    }
+
+    #[test]
+    fn a_wait_for_another_writer_is_no_way_to_the_database() {
+        let mut size = BatchSize::default();
+        let before = size.receipts();
+        let took = Took {
+            answer: ms(50),
+            commit: ms(5),
+            ..Took::default()
+        };
+        size.took(1, took);
+        assert!(size.receipts() < before + 8, "{}", size.receipts());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Group commit: one task, one transaction for what many sessions sent, answers after the commit.
 
 use super::Submission;
-use super::batch::BatchSize;
+use super::batch::{BatchSize, Took};
 use super::held::Held;
 use super::plan::{Plan, Step, Time, Written};
 use super::queue::FairQueue;
@@ -200,13 +200,18 @@ impl Committer {
         overdue: &[i64],
         now_ms: i64,
     ) -> Result<Written, StoreError> {
+        let asked = Instant::now();
         let mut tx = self.app.store.ingest_begin(System::of_the_server()).await?;
         let (time, began) = (self.time(now_ms), Instant::now());
         let plan = Plan::new(&mut tx, batch, &self.held, self.unplaced.clone(), time);
         let mut written = plan.write(overdue).await?;
-        written.took.work = began.elapsed();
+        let work = began.elapsed();
         tx.commit().await?;
-        written.took.commit = began.elapsed() - written.took.work;
+        written.took = Took {
+            answer: began - asked,
+            work,
+            commit: began.elapsed() - work,
+        };
         Step::Committed.passed();
         Ok(written)
     }

@@ -145,8 +145,9 @@ impl Session {
     }
 
     async fn snapshot(&mut self) -> Result<(), End> {
-        let summary = self.app.summary().await.map_err(|error| faulty(&error))?;
-        let data = format!("{{\"summary\":{}}}", json(&*summary));
+        // One that cannot be made now takes nothing else with it: the next one is told.
+        let summary = self.app.summary().await.ok();
+        let data = format!("{{\"summary\":{}}}", json(&summary.as_deref()));
         self.feed("snapshot", &data).await?;
         self.flush().await
     }
@@ -355,12 +356,6 @@ async fn within<E>(write: impl Future<Output = Result<(), E>>) -> Result<(), End
 }
 
 fn faulty(error: &QueryError) -> End {
-    if matches!(error, QueryError::NotNow) {
-        return End::Close(
-            CLOSE_LATER,
-            "this cannot be shown now; it is tried again in a second",
-        );
-    }
     tracing::warn!(
         error = error as &dyn std::error::Error,
         "live session closed"

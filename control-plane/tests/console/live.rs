@@ -223,6 +223,22 @@ async fn a_page_that_was_away_is_shown_what_it_missed() {
 }
 
 #[tokio::test]
+async fn a_summary_that_cannot_be_made_takes_nothing_else_with_it() {
+    let (server, _dir) = start().await;
+    let broken = "ALTER TABLE rollups RENAME TO rollups_before";
+    let store = &server.app.store;
+    store.inspect().execute(broken).await.expect("rename");
+    server.app.clock.advance(1_000);
+    let admin = server.sign_in(Role::Admin).await;
+    let mut page = Page::enter(&server, &admin).await;
+    assert_eq!(page.next_of("snapshot").await, json!({ "summary": null }));
+    page.subscribe(all_topics()).await;
+    let own = of_node(&server, "node-00000").clone();
+    commit(&server, &[&own]);
+    page.next_of("receipt").await;
+}
+
+#[tokio::test]
 async fn lost_events_show_as_a_gap() {
     let (server, _dir) = start().await;
     let mut page = Page::open(&server, &Who::default(), "anonymous").await;

@@ -18,6 +18,8 @@ use tokio::sync::watch;
 const EVERYBODY: Scope = Scope::Stranger;
 /// How old an answer may be, ms.
 const FRESH_MS: i64 = 1_000;
+/// How old one may be where nobody can wait for another, ms.
+const LATELY_MS: i64 = 60_000;
 /// Quarters of an hour in the window.
 const QUARTERS: usize = (DAY_MINUTES / QUARTER_MINUTES) as usize;
 
@@ -111,6 +113,16 @@ impl<T: Send + Sync + 'static> Shared<T> {
     }
 }
 
+impl<T> Shared<T> {
+    /// The last answer, where it is younger than this, ms, and nothing failed since.
+    fn of_late(&self, clock: &Clock, younger_ms: i64) -> Option<Arc<T>> {
+        let known = self.0.borrow();
+        let (at_ms, answer) = known.last.as_ref()?;
+        let is_young = clock.mono_ms() - at_ms < younger_ms;
+        answer.clone().filter(|_| is_young)
+    }
+}
+
 /// First minute of the 96 quarters that end with the one of now.
 const fn window_start(now_ms: i64) -> i64 {
     quarter_of(minute_of(now_ms)) - (DAY_MINUTES - QUARTER_MINUTES)
@@ -124,6 +136,11 @@ impl App {
     pub async fn summary(&self) -> Result<Arc<Summary>, QueryError> {
         let compute = || compute_summary(self.store.clone(), self.clock.now_ms());
         self.summaries.summary.get(&self.clock, compute).await
+    }
+
+    /// The same as it was in the last minute, for who cannot wait.
+    pub fn summary_of_late(&self) -> Option<Arc<Summary>> {
+        self.summaries.summary.of_late(&self.clock, LATELY_MS)
     }
 
     /// The regions, and how many nodes each has.
@@ -308,9 +325,16 @@ mod tests {
             let later = || async { Ok(0) };
             assert!(shared.get(&clock, later).now_or_never().is_none());
         }
+        assert!(shared.of_late(&clock, 60_000).is_none());
         done.send(7).expect("is computed, though nobody waits");
         let later = || async { Ok(0) };
         assert!(matches!(shared.get(&clock, later).await.as_deref(), Ok(7)));
+        clock.advance(59_999);
+        let slow = || std::future::pending();
+        assert!(shared.get(&clock, slow).now_or_never().is_none());
+        assert_eq!(shared.of_late(&clock, 60_000).as_deref(), Some(&7));
+        clock.advance(1);
+        assert!(shared.of_late(&clock, 60_000).is_none());
     }
 
     #[tokio::test]

@@ -37,7 +37,6 @@ use dgon_protocol::receipt::Sha256Hash;
 use gaps::{Found, Gaps};
 use late::{Late, Placed};
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::Instant;
 pub(super) use steps::Step;
 
 /// Hash of a chain's end where the last place holds bytes that were refused: any receipt may follow. No
@@ -136,7 +135,6 @@ pub(super) struct Plan<'a> {
     held_refused: Vec<HeldRefused>,
     held_stored: HashSet<(i64, u64)>,
     needs: Vec<Option<Need>>,
-    took: Took,
 }
 
 impl<'a> Plan<'a> {
@@ -177,7 +175,6 @@ impl<'a> Plan<'a> {
             held_refused: Vec::new(),
             held_stored: HashSet::new(),
             needs: vec![None; submissions.len()],
-            took: Took::default(),
         }
     }
 
@@ -220,7 +217,7 @@ impl<'a> Plan<'a> {
             heads: self.heads,
             hold,
             unplaced: self.unplaced,
-            took: self.took,
+            took: Took::default(),
             transitions,
             held_stored: self.held_stored,
             held_refused: self.held_refused,
@@ -241,9 +238,7 @@ impl<'a> Plan<'a> {
         keys.sort_unstable();
         keys.dedup();
         let (mut places, mut names) = (Vec::new(), Vec::new());
-        let asked = Instant::now();
         self.heads = self.tx.heads(&keys).await?;
-        self.took.answer = asked.elapsed();
         self.check_epoch();
         for item in items() {
             let Checked::Verified(receipt) = item else {

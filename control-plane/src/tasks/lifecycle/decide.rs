@@ -47,7 +47,7 @@ pub(super) struct Seen<'a> {
     /// Now, in `Clock::mono_ms`.
     pub(super) mono_ms: i64,
     /// When this process began: its own absence is not the node's silence.
-    pub(super) started_mono_ms: i64,
+    pub(super) heard_since_mono_ms: i64,
 }
 
 /// What is due.
@@ -87,7 +87,7 @@ impl Seen<'_> {
     /// When it was last heard, or could first be.
     fn heard_mono_ms(&self) -> i64 {
         let heard = self.presence.heard_mono_ms.unwrap_or(i64::MIN);
-        heard.max(self.started_mono_ms)
+        heard.max(self.heard_since_mono_ms)
     }
 
     /// Whether a node that serves has not been heard for a while.

@@ -6,6 +6,7 @@
 
 mod damping;
 mod decide;
+mod hearing;
 mod probing;
 mod timers;
 
@@ -18,6 +19,7 @@ use dgon_control_plane_model::lifecycle::{Event, Reason, Transition, transition}
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::{Fault, LifecycleChange, ProbeEnd, StoreError, System};
 use dgon_protocol::id::NodeId;
+use hearing::Hearing;
 use probing::{failed, probe_end};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -33,13 +35,18 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// Shortest time from one round to the next: thousands of agents that come back at once ring thousands of times.
 const PAUSE: Duration = Duration::from_millis(25);
 
-/// A timer that was waited for and rings so much too late says that nothing ran.
-const STOOD_STILL: Duration = Duration::from_secs(5);
-
 /// Runs until `stop`.
 pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
+    let hearing = Arc::new(Hearing::new(app.clock.clone()));
+    tokio::select! {
+        () = hearing.keep() => {}
+        () = rounds(app, stop, Arc::clone(&hearing)) => {}
+    }
+}
+
+async fn rounds(app: Arc<App>, stop: CancellationToken, hearing: Arc<Hearing>) {
     let mut task = Task {
-        started_mono_ms: app.clock.mono_ms(),
+        hearing,
         app: Arc::clone(&app),
         memories: HashMap::new(),
         timers: Timers::default(),
@@ -50,7 +57,7 @@ pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
     };
     let mut clock = app.clock.watch();
     loop {
-        let (first, waits_since) = (task.timers.first(), Instant::now());
+        let first = task.timers.first();
         tokio::select! {
             () = stop.cancelled() => return,
             () = app.attention.some() => {}
@@ -60,9 +67,6 @@ pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
                     app.attention.look_at(&node_id);
                 }
             }
-        }
-        if let Some(first) = first {
-            task.note_standstill(standstill(first, waits_since, Instant::now()));
         }
         let mut nodes = app.attention.take();
         nodes.extend(task.timers.due(Instant::now()));
@@ -87,15 +91,9 @@ async fn until(at: Option<Instant>) {
     }
 }
 
-/// For how long nothing ran where a timer due at `first` was waited for since then and is seen now. One that was overdue
-/// before, because this task had much to do, says nothing.
-fn standstill(first: Instant, waits_since: Instant, now: Instant) -> Duration {
-    now.saturating_duration_since(first.max(waits_since))
-}
-
 struct Task {
     app: Arc<App>,
-    started_mono_ms: i64,
+    hearing: Arc<Hearing>,
     memories: HashMap<NodeId, Memory>,
     timers: Timers,
     /// Nodes that wait for a place among the open probes.
@@ -122,18 +120,6 @@ struct Happened {
 }
 
 impl Task {
-    /// What this program did not hear while it did not run, as on a machine that slept, is not the nodes' silence.
-    fn note_standstill(&mut self, standstill: Duration) {
-        if standstill < STOOD_STILL {
-            return;
-        }
-        tracing::warn!(
-            seconds = standstill.as_secs(),
-            "this program stood still; nodes have time to be heard again"
-        );
-        self.started_mono_ms = self.app.clock.mono_ms();
-    }
-
     /// Looks at nodes and does what is due.
     async fn round(&mut self, nodes: &[NodeId]) {
         let mut round = Round::default();
@@ -176,7 +162,7 @@ impl Task {
             settings: &self.app.settings,
             now: Instant::now(),
             mono_ms: self.app.clock.mono_ms(),
-            started_mono_ms: self.started_mono_ms,
+            heard_since_mono_ms: self.hearing.since_mono_ms(),
         }
     }
 
@@ -356,20 +342,5 @@ fn chance() -> f64 {
     match getrandom::fill(&mut bytes) {
         Ok(()) => f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX),
         Err(_) => 0.5,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_busy_task_is_no_standstill() {
-        let start = Instant::now();
-        let at = |s| start + Duration::from_secs(s);
-        assert_eq!(standstill(at(10), at(0), at(70)), Duration::from_secs(60));
-        assert_eq!(standstill(at(10), at(70), at(70)), Duration::ZERO);
-        // Something else happened before it was due.
-        assert_eq!(standstill(at(10), at(0), at(5)), Duration::ZERO);
     }
 }

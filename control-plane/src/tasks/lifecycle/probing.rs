@@ -26,6 +26,7 @@ const PROBES_OPEN: usize = 512;
 const RETRY_MAX: Duration = Duration::from_secs(600);
 /// Time beyond the node's own limit for result and receipt to arrive.
 const GRACE: Duration = Duration::from_secs(5);
+
 impl Task {
     pub(super) fn after_probe(&mut self, node_id: &NodeId, ended: &Ended) {
         let settings = &self.app.settings;

@@ -93,7 +93,7 @@ impl Case {
             settings: &self.settings,
             now: self.now,
             mono_ms: self.mono_ms,
-            started_mono_ms: 0,
+            heard_since_mono_ms: 0,
         }
     }
 
