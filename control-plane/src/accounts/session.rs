@@ -84,8 +84,9 @@ impl From<Session> for Person {
     }
 }
 
-/// How often tokens are written: each time is rows for a month, and a commit that others wait for. A live session depends
-/// on its own times alone, whatever others do with its account.
+/// How often tokens are written: each time is rows for a month, and a commit that others wait for. A session depends on
+/// its own times alone. What an account may write is bounded by how many begin, and by how many are open at once
+/// ([`OPEN_SESSIONS`](dgon_control_plane_store::sessions::OPEN_SESSIONS)).
 #[derive(Debug, Clone)]
 pub(super) struct SessionLimits {
     /// Renewals of one session.
@@ -234,12 +235,14 @@ impl Accounts {
     /// [`AccountError::TooOften`].
     pub async fn refresh(&self, refresh: &str, origin: &Origin) -> Result<SignedIn, AccountError> {
         let (by, token) = (System::of_the_server(), secret::hash(refresh));
-        let alive = self
-            .store
-            .session_family_alive(by, &token, self.clock.now_ms())
-            .await?;
-        let family_id = alive.ok_or(AccountError::SessionEnded)?;
-        take(&self.limits.renewals, &family_id)?;
+        let now_ms = self.clock.now_ms();
+        let known = self.store.session_refresh_token(by, &token, now_ms).await?;
+        let known = known.ok_or(AccountError::SessionEnded)?;
+        let spent_ms = known.replaced_at_ms.map(|at_ms| now_ms - at_ms);
+        // Used twice it ends its session, however often that was renewed.
+        if spent_ms.is_none_or(|ms| ms <= self.lifetimes.grace_ms) {
+            take(&self.limits.renewals, &known.family_id)?;
+        }
         let child = self.key.derive(REFRESH, refresh);
         let (pair, access) = self.pair(&child);
         let audit = AuditEntry {

@@ -7,6 +7,12 @@ use crate::audit::{AuditEntry, audit_on};
 use crate::users::{User, user_from};
 use crate::{Scope, Store, StoreError, System};
 
+/// Sessions that an account may have open: each renews itself, and each time is a row for a month.
+pub const OPEN_SESSIONS: i64 = 64;
+
+/// Of those that are too many, one sign-in ends so many: others wait for it.
+const ENDED_AT_ONCE: i64 = 64;
+
 /// Hashes and times of one pair of tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenPair {
@@ -29,6 +35,15 @@ pub struct Session {
     pub family_id: String,
     /// Whose it is.
     pub user: User,
+}
+
+/// A refresh token of a live session, before its exchange.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefreshToken {
+    /// The sign-in that it belongs to.
+    pub family_id: String,
+    /// When it was exchanged already, unix ms.
+    pub replaced_at_ms: Option<i64>,
 }
 
 /// What became of a refresh token.
@@ -60,6 +75,7 @@ struct SessionRow {
     revoked_at_ms: Option<i64>,
     family_expires_at_ms: i64,
     access_expires_at_ms: i64,
+    refresh_expires_at_ms: i64,
     replaced_at_ms: Option<i64>,
 }
 
@@ -91,7 +107,7 @@ macro_rules! session_columns {
         concat!(
             "SELECT f.family_id, u.user_id, u.email, u.password_hash, u.roles, u.org_id, u.created_at_ms, ",
             "u.disabled_at_ms, f.revoked_at_ms, f.expires_at_ms AS family_expires_at_ms, ",
-            "t.access_expires_at_ms, t.replaced_at_ms ",
+            "t.access_expires_at_ms, t.refresh_expires_at_ms, t.replaced_at_ms ",
             "FROM session_tokens t JOIN session_families f ON f.family_id = t.family_id ",
             "JOIN users u ON u.user_id = f.user_id ",
             $rest
@@ -119,7 +135,8 @@ macro_rules! pair_insert_on {
 }
 
 impl Store {
-    /// Starts a session.
+    /// Starts a session. Where its account has [`OPEN_SESSIONS`] others, the one that was renewed longest ago ends, which
+    /// the audit log has beside `audit`.
     ///
     /// # Errors
     /// [`StoreError::Query`].
@@ -133,6 +150,38 @@ impl Store {
         audit: &AuditEntry,
     ) -> Result<(), StoreError> {
         crate::in_tx!(self, "session.create", tx => {
+            // First of all: of one account, one sign-in after the other.
+            sqlx::query("UPDATE users SET last_sign_in_at_ms = $2 WHERE user_id = $1")
+                .bind(user_id)
+                .bind(pair.issued_at_ms)
+                .execute(&mut *tx)
+                .await
+                .map_err(StoreError::query("session.create"))?;
+            let ended: Vec<(String,)> = sqlx::query_as(
+                "UPDATE session_families SET revoked_at_ms = $2, revoke_reason = 'too_many' \
+                 WHERE revoked_at_ms IS NULL AND family_id IN \
+                 (SELECT f.family_id FROM session_families f JOIN session_tokens t ON t.family_id = f.family_id \
+                 WHERE f.user_id = $1 AND f.revoked_at_ms IS NULL AND f.expires_at_ms > $2 GROUP BY f.family_id \
+                 HAVING MAX(t.refresh_expires_at_ms) > $2 ORDER BY MAX(t.issued_at_ms) DESC, f.family_id \
+                 LIMIT $3 OFFSET $4) RETURNING family_id",
+            )
+            .bind(user_id)
+            .bind(pair.issued_at_ms)
+            .bind(ENDED_AT_ONCE)
+            .bind(OPEN_SESSIONS - 1)
+            .fetch_all(&mut *tx)
+            .await
+            .map_err(StoreError::query("session.create"))?;
+            for (ended,) in ended {
+                let entry = AuditEntry {
+                    actor: "system".to_owned(),
+                    action: "session.too_many".to_owned(),
+                    object: format!("session:{ended}"),
+                    detail: Some(r#"{"reason":"its account has too many open sessions"}"#.to_owned()),
+                    ..audit.clone()
+                };
+                audit_on!(&mut *tx, &entry, "session.create");
+            }
             sqlx::query(
                 "INSERT INTO session_families (family_id, user_id, created_at_ms, expires_at_ms) \
                  VALUES ($1, $2, $3, $4)",
@@ -145,12 +194,6 @@ impl Store {
             .await
             .map_err(StoreError::query("session.create"))?;
             pair_insert_on!(&mut tx, family_id, pair, "session.create");
-            sqlx::query("UPDATE users SET last_sign_in_at_ms = $2 WHERE user_id = $1")
-                .bind(user_id)
-                .bind(pair.issued_at_ms)
-                .execute(&mut *tx)
-                .await
-                .map_err(StoreError::query("session.create"))?;
             audit_on!(&mut *tx, audit, "session.create");
         });
         Ok(())
@@ -261,26 +304,31 @@ impl Store {
         }))
     }
 
-    /// The family of a refresh token that can be exchanged, or could before it was; `None` for junk, and where it has
-    /// expired or its session has ended. A plain read: what has no answer here needs no write lock.
+    /// A refresh token that can be exchanged, or was already; `None` for junk, and where it has expired or its session has
+    /// ended. A plain read: what has no answer here needs no write lock.
     ///
     /// # Errors
     /// [`StoreError::Query`].
-    pub async fn session_family_alive(
+    pub async fn session_refresh_token(
         &self,
         _by: System,
         refresh_hash: &[u8; 32],
         now_ms: i64,
-    ) -> Result<Option<String>, StoreError> {
+    ) -> Result<Option<RefreshToken>, StoreError> {
         let row: Option<SessionRow> = crate::on_read!(self, pool =>
             sqlx::query_as(session_columns!("WHERE t.refresh_hash = $1"))
                 .bind(refresh_hash.as_slice())
                 .fetch_optional(pool)
                 .await
-                .map_err(StoreError::query("session.family_alive"))?);
-        Ok(row
-            .filter(|row| row.is_alive(now_ms))
-            .map(|row| row.family_id))
+                .map_err(StoreError::query("session.refresh_token"))?);
+        let row = row.filter(|row| {
+            let is_spent = row.replaced_at_ms.is_some();
+            row.is_alive(now_ms) && (is_spent || row.refresh_expires_at_ms > now_ms)
+        });
+        Ok(row.map(|row| RefreshToken {
+            family_id: row.family_id,
+            replaced_at_ms: row.replaced_at_ms,
+        }))
     }
 
     /// The family of a refresh token, whatever its state.

@@ -7,7 +7,7 @@
 )]
 
 use crate::support::{Browser, PASSWORD, Server};
-use dgon_control_plane::accounts::Role;
+use dgon_control_plane::accounts::{Origin, Role};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
@@ -343,6 +343,7 @@ async fn a_session_renews_itself_so_often_and_others_of_its_account_go_on() {
     let server = Server::start().await;
     let mut busy = server.signed_in("ada@example.com", &[Role::Viewer]).await;
     let renew = "/api/v1/auth/refresh";
+    let stolen = busy.clone();
     for _ in 0..60 {
         let renewed = busy.post(renew, json!({})).await;
         assert_eq!(renewed.status, StatusCode::OK, "{}", renewed.text);
@@ -361,6 +362,12 @@ async fn a_session_renews_itself_so_often_and_others_of_its_account_go_on() {
     assert_eq!(signed_in.status, StatusCode::OK, "{}", signed_in.text);
     let renewed = calm.post(renew, json!({})).await;
     assert_eq!(renewed.status, StatusCode::OK, "{}", renewed.text);
+    // Over its limit, too, a token that is used twice ends its session.
+    let mut thief = stolen;
+    server.clock.advance(10_001);
+    let reused = thief.post(renew, json!({})).await;
+    assert_eq!(reused.status, StatusCode::UNAUTHORIZED, "{}", reused.text);
+    assert_eq!(busy.get(ME).await.status, StatusCode::UNAUTHORIZED);
     // The token of a session that has ended uses nothing up, and says what it is.
     let refresh = calm.cookies.clone();
     calm.post("/api/v1/auth/logout", json!({})).await;
@@ -369,4 +376,61 @@ async fn a_session_renews_itself_so_often_and_others_of_its_account_go_on() {
         let ended = calm.post(renew, json!({})).await;
         assert_eq!(ended.status, StatusCode::UNAUTHORIZED, "{}", ended.text);
     }
+}
+
+#[tokio::test]
+async fn a_token_that_was_not_used_in_time_uses_nothing_up() {
+    let server = Server::start().await;
+    let browser = server.signed_in("ada@example.com", &[Role::Viewer]).await;
+    server.clock.advance(7 * 86_400_000);
+    for _ in 0..61 {
+        let late = browser
+            .clone()
+            .post("/api/v1/auth/refresh", json!({}))
+            .await;
+        assert_eq!(late.status, StatusCode::UNAUTHORIZED, "{}", late.text);
+    }
+}
+
+#[tokio::test]
+async fn an_account_signs_in_so_often_and_more_is_as_dear_as_a_wrong_password() {
+    let http = dgon_control_plane::http::HttpSettings {
+        sign_ins_per_minute: 3,
+        ..Default::default()
+    };
+    let server = Server::start_with(Default::default(), http).await;
+    let mut first = server.signed_in("ada@example.com", &[Role::Admin]).await;
+    let login = async |email: &str| {
+        server.clock.advance(1);
+        let body = json!({ "email": email, "password": PASSWORD });
+        Browser::new(&server).post("/api/v1/auth/login", body).await
+    };
+    // Each refusal uses up a try of the address, from which in the end nobody signs in. Times come back meanwhile.
+    let (mut signed_in, mut of_account) = (1, 0);
+    loop {
+        let answer = login("ada@example.com").await;
+        if answer.status == StatusCode::OK {
+            signed_in += 1;
+            continue;
+        }
+        assert_eq!(answer.error(), "rate_limited", "{}", answer.text);
+        if answer.text.contains("from your address") {
+            break;
+        }
+        of_account += 1;
+    }
+    assert!(
+        signed_in >= 120 && of_account >= 3,
+        "{signed_in}, {of_account}"
+    );
+    // Of so many sessions the last ones are open.
+    assert_eq!(first.get(ME).await.status, StatusCode::UNAUTHORIZED);
+    server.user("bob@example.com", &[Role::Viewer]).await;
+    let other = login("bob@example.com").await;
+    assert_eq!(other.status, StatusCode::TOO_MANY_REQUESTS);
+    // A link has no password that could be tried, nor a limit of its account.
+    let link = server.state.accounts.sign_in_link(None).await;
+    let (link, origin) = (link.expect("link"), Origin::default());
+    let by_link = server.state.accounts.redeem(link.token(), &origin).await;
+    assert!(by_link.is_ok());
 }

@@ -201,9 +201,8 @@ impl<'a> Attempt<'a> {
     }
 
     fn finish(self, result: Result<SignedIn, AccountError>) -> Result<Response, ApiError> {
-        // Of a limit of the account, too, one hears only with the right password.
-        let was_right = matches!(result, Ok(_) | Err(AccountError::TooOften { .. }));
-        if let Some(ip) = self.caller.ip.filter(|_| was_right) {
+        // A right password over its account's limit took as much work as a wrong one.
+        if let Some(ip) = self.caller.ip.filter(|_| result.is_ok()) {
             self.state.sign_ins.give_back(&network(ip));
         }
         Ok(welcome(self.state, &result?))

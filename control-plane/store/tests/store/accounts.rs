@@ -7,7 +7,7 @@ use dgon_control_plane_store::Store;
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::enrolment_tokens::NewEnrolmentToken;
 use dgon_control_plane_store::links::{NewLink, SetupDone};
-use dgon_control_plane_store::sessions::{Rotation, TokenPair};
+use dgon_control_plane_store::sessions::{OPEN_SESSIONS, Rotation, TokenPair};
 use dgon_control_plane_store::users::{User, UserCreated};
 
 const GRACE_MS: i64 = 10_000;
@@ -455,6 +455,49 @@ async fn enrolment_tokens_are_listed_by_organisation_and_revoked() {
                 .expect("used")
                 .is_empty()
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_too_many_sessions_the_one_renewed_longest_ago_ends() {
+    crate::support::on_both(|store| async move {
+        signed_in(&store).await;
+        let most = u8::try_from(OPEN_SESSIONS).expect("few");
+        let sign_in = async |n: u8, at_ms: i64| {
+            let (family_id, pair) = (format!("f{n}"), pair(n, at_ms));
+            let entry = audit(at_ms, "session.sign_in");
+            store
+                .session_create(SERVER, &family_id, "u1", 86_400_000, &pair, &entry)
+                .await
+                .expect("session");
+        };
+        let open = async |n: u8| {
+            let token = store.session_refresh_token(SERVER, &[n; 32], 20_000).await;
+            token.expect("read").is_some()
+        };
+        for n in 2..=most {
+            sign_in(n, 1_000 + i64::from(n)).await;
+        }
+        // The first one is in use.
+        assert!(matches!(
+            rotate(&store, 1, 101, 10_000).await,
+            Rotation::Child { .. }
+        ));
+        assert!(open(1).await && open(2).await);
+        sign_in(102, 11_000).await;
+        assert!(open(101).await && !open(2).await && open(3).await && open(102).await);
+        let trail = store
+            .inspect()
+            .audit_latest(None, 100)
+            .await
+            .expect("audit");
+        let ended: Vec<&str> = trail
+            .iter()
+            .filter(|row| row.entry.action == "session.too_many")
+            .map(|row| row.entry.object.as_str())
+            .collect();
+        assert_eq!(ended, ["session:f2"]);
     })
     .await;
 }
