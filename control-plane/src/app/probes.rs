@@ -22,6 +22,8 @@ pub struct OpenProbe {
     pub request_id: RequestId,
     /// The model that its receipt must name.
     pub model: String,
+    /// When it was sent, in `Clock::mono_ms`.
+    pub asked_mono_ms: i64,
     /// When it is given up.
     pub deadline: Instant,
     /// What the node said of it.

@@ -3,6 +3,7 @@
 use crate::support::{SOON, Server, ack, quick};
 use dgon_control_plane::app::Clock;
 use dgon_protocol::error::ErrorType;
+use dgon_protocol::frame::ToAgent;
 use dgon_testkit::fleet::{SimError, unix_now};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -65,4 +66,26 @@ async fn who_is_sent_away_while_a_session_opens_is_not_heard_in_it() {
     assert_eq!(error.kind, ErrorType::RateLimited);
     assert!(error.retry_after_s.is_some_and(|wait_s| wait_s > 0));
     assert_eq!(server.app.sessions.count(), 0);
+}
+
+/// What was refused is told in answers, and a node need not read them.
+#[tokio::test]
+async fn who_is_sent_away_and_does_not_read_it_is_not_heard_either() {
+    let server = Server::start().await;
+    let (mut agent, mut link) = server.active_agent("a").await;
+    server.app.guard.conduct.refused(&agent.node_id, 256);
+    let receipt = agent.next_receipt().expect("receipt");
+    link.send_receipts([&receipt]).await.expect("send");
+    let ended = link
+        .until(SOON, |frame| match frame {
+            ToAgent::Ack(ack) => Some(ack.acked_seq),
+            _ => None,
+        })
+        .await;
+    let Err(SimError::Link(error)) = ended else {
+        panic!("heard: {ended:?}")
+    };
+    assert_eq!(error.kind, ErrorType::RateLimited);
+    let gone = || server.app.sessions.count() == 0;
+    server.until(gone).await;
 }

@@ -155,6 +155,21 @@ async fn silence_makes_offline_and_a_heartbeat_brings_back() {
     become_active(&mut agent, &mut link).await;
 }
 
+/// A server that has nothing to do has not stopped: else silence in it would never count.
+#[tokio::test]
+async fn nothing_to_do_is_no_absence_of_the_server() {
+    let settings = Settings {
+        offline_after: Duration::from_secs(6),
+        ..quick()
+    };
+    let server = Server::start_with(settings, Clock::system()).await;
+    let (_agent, mut link) = server.active_agent("a").await;
+    assert_eq!(
+        status(&mut link, LifecycleStatus::Offline).await,
+        "no_heartbeat"
+    );
+}
+
 #[tokio::test]
 async fn an_admin_stops_clears_and_retires() {
     let server = Server::start().await;

@@ -1,6 +1,7 @@
 //! What is due for one node now, and when to look at it next. No I/O, no clock: both come as values.
 
 use super::damping::Damping;
+use super::probing::GRACE;
 use crate::app::{NodeLife, OpenProbe, Settings};
 use crate::presence::NodePresence;
 use dgon_control_plane_model::lifecycle::{Event, Probing, Reason, State, probing, transition};
@@ -46,7 +47,8 @@ pub(super) struct Seen<'a> {
     pub(super) now: Instant,
     /// Now, in `Clock::mono_ms`.
     pub(super) mono_ms: i64,
-    /// When this process began: its own absence is not the node's silence.
+    /// Since when this process hears: when it began, or was last stopped for a while. Its own absence is not the node's
+    /// silence.
     pub(super) heard_since_mono_ms: i64,
 }
 
@@ -90,7 +92,8 @@ impl Seen<'_> {
         heard.max(self.heard_since_mono_ms)
     }
 
-    /// Whether a node that serves has not been heard for a while.
+    /// Whether a node that serves has not been heard for a while: then those who look are shown its row again. What the
+    /// row says is up to the time of its last heartbeat.
     pub(super) fn is_late(&self) -> bool {
         let silent = self.mono_ms.saturating_sub(self.heard_mono_ms());
         self.life.state == State::Active && silent >= ms(self.settings.late_after)
@@ -205,9 +208,25 @@ impl Seen<'_> {
         calm_from.saturating_add(ms(self.settings.offline_after))
     }
 
+    /// When an open probe is given up. One that was open while this process did not hear has its time again.
+    fn probe_deadline(&self, open: &OpenProbe) -> Instant {
+        if open.asked_mono_ms > self.heard_since_mono_ms {
+            return open.deadline;
+        }
+        let time = ms(self.settings.probe_timeout + GRACE);
+        open.deadline
+            .max(self.at(self.heard_since_mono_ms.saturating_add(time)))
+    }
+
+    /// A time of `Clock::mono_ms` that is still to come; now, where it is past.
+    fn at(&self, mono_ms: i64) -> Instant {
+        let wait = mono_ms.saturating_sub(self.mono_ms).max(0);
+        self.now + Duration::from_millis(u64::try_from(wait).unwrap_or(0))
+    }
+
     /// How an open probe has ended; `None` while it has its time.
     fn ended(&self, open: &OpenProbe) -> Option<Ended> {
-        let is_over = self.now >= open.deadline;
+        let is_over = self.now >= self.probe_deadline(open);
         let said = open.result.as_ref();
         let failed = |outcome, why: &str| Ended {
             event: Some(Event::ProbeFailed),
@@ -253,26 +272,20 @@ impl Seen<'_> {
 
     /// When to look at the node next, if nothing happens to it.
     pub(super) fn next(&self) -> Option<Instant> {
-        let in_ms = |at_mono_ms: i64| {
-            let wait = at_mono_ms.saturating_sub(self.mono_ms).max(0);
-            self.now + Duration::from_millis(u64::try_from(wait).unwrap_or(0))
-        };
         let held_until = self.memory.damping.held_until();
         let offline = match (self.life.state, self.life.reason) {
             (State::PendingProbe, Reason::Unstable) => {
-                Some(in_ms(self.offline_at_mono_ms())).max(held_until)
+                Some(self.at(self.offline_at_mono_ms())).max(held_until)
             }
-            (State::Active | State::PendingProbe, _) => Some(in_ms(self.offline_at_mono_ms())),
+            (State::Active | State::PendingProbe, _) => Some(self.at(self.offline_at_mono_ms())),
             _ => None,
         };
         let late = (self.life.state == State::Active && !self.is_late()).then(|| {
-            in_ms(
-                self.heard_mono_ms()
-                    .saturating_add(ms(self.settings.late_after)),
-            )
+            let late_after = ms(self.settings.late_after);
+            self.at(self.heard_mono_ms().saturating_add(late_after))
         });
         let probe = match (self.open, probing(self.life.state, self.life.reason)) {
-            (Some(open), _) => Some(open.deadline),
+            (Some(open), _) => Some(self.probe_deadline(open)),
             (None, Probing::Never) => None,
             (None, Probing::Now) => self.memory.not_before.max(held_until),
             (None, Probing::NowAndThen) => self.memory.probe_again.max(self.memory.not_before),

@@ -1,6 +1,6 @@
 //! Since when a node's silence counts.
 //!
-//! What this program could not hear, because it had not begun or was stopped for a while, is nobody's silence.
+//! What this program could not hear, because it had not begun or did not run for a while, is nobody's silence.
 
 use crate::app::Clock;
 use std::sync::{Mutex, PoisonError};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 /// Time from one sign of life of this program to the next.
 const BEAT: Duration = Duration::from_secs(1);
-/// Without one for so long, it was stopped: nothing that it does takes as long.
+/// Without one for so long, it did not run: it was stopped, its machine slept, or others had all of the machine.
 const STOPPED: Duration = Duration::from_secs(5);
 
 /// Since when this program hears.
@@ -57,7 +57,7 @@ impl Hearing {
             last.since_mono_ms = self.clock.mono_ms();
             tracing::warn!(
                 seconds = stopped.as_secs(),
-                "this program was stopped; nodes have time to be heard again"
+                "this program did not run for a while; nodes have time to be heard again"
             );
         }
         last.at = now;

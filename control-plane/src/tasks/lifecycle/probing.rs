@@ -25,7 +25,7 @@ const PROBE_PROMPTS: [&str; 4] = [
 const PROBES_OPEN: usize = 512;
 const RETRY_MAX: Duration = Duration::from_secs(600);
 /// Time beyond the node's own limit for result and receipt to arrive.
-const GRACE: Duration = Duration::from_secs(5);
+pub(super) const GRACE: Duration = Duration::from_secs(5);
 
 impl Task {
     pub(super) fn after_probe(&mut self, node_id: &NodeId, ended: &Ended) {
@@ -160,6 +160,7 @@ impl Task {
             session_id: presence.and_then(|presence| presence.session_id),
             request_id: probe.request_id,
             model: probe.model,
+            asked_mono_ms: self.app.clock.mono_ms(),
             deadline: Instant::now() + timeout + GRACE,
             result: None,
             receipt: None,

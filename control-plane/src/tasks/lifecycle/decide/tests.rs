@@ -54,6 +54,7 @@ fn open(now: Instant, outcome: Option<ProbeOutcome>) -> OpenProbe {
         session_id: Some("s".to_owned()),
         request_id: RequestId::parse("r").expect("id"),
         model: "m".to_owned(),
+        asked_mono_ms: 1_500,
         deadline: now + Duration::from_secs(35),
         result,
         receipt: None,
@@ -69,6 +70,7 @@ struct Case {
     settings: Settings,
     now: Instant,
     mono_ms: i64,
+    heard_since_mono_ms: i64,
 }
 
 impl Case {
@@ -81,6 +83,7 @@ impl Case {
             settings: Settings::default(),
             now: Instant::now(),
             mono_ms: 2_000,
+            heard_since_mono_ms: 0,
         }
     }
 
@@ -93,7 +96,7 @@ impl Case {
             settings: &self.settings,
             now: self.now,
             mono_ms: self.mono_ms,
-            heard_since_mono_ms: 0,
+            heard_since_mono_ms: self.heard_since_mono_ms,
         }
     }
 
@@ -252,6 +255,23 @@ fn a_probe_passes_by_its_word_and_its_receipt() {
         case.presence.session_id = now_connected;
         assert_eq!(ended(&case), Some((None, "timeout")));
     }
+}
+
+#[test]
+fn a_probe_that_was_open_while_we_did_not_hear_has_its_time_again() {
+    let mut case = Case::new(State::Active, Reason::ProbePassed);
+    case.open = Some(open(case.now, None));
+    let asked = case.now;
+    // Stopped for a minute, and looked at first of all.
+    (case.now, case.mono_ms) = (asked + Duration::from_secs(60), 62_000);
+    case.heard_since_mono_ms = 62_000;
+    assert_eq!(case.decide(), Decision::Nothing);
+    let again = case.now + Duration::from_secs(35);
+    assert_eq!(case.seen().next(), Some(case.now + Duration::from_secs(30)));
+    case.presence.heard_mono_ms = Some(90_000);
+    assert_eq!(case.seen().next(), Some(again));
+    (case.now, case.mono_ms) = (again, 97_000);
+    assert!(matches!(case.decide(), Decision::Ended(ended) if ended.outcome == "timeout"));
 }
 
 /// A node that says all it can, as often as it can: what it says costs rows at a bounded pace.
