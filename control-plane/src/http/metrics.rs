@@ -70,18 +70,11 @@ pub fn upkeep() {
     }
 }
 
-/// How long the figures of the network may hold the others up.
-const FIGURES_WITHIN: Duration = Duration::from_secs(1);
-
 /// All metrics, in the text form of Prometheus. The figures of the network are those of the last minute at most, else `NaN`.
 #[utoipa::path(get, path = "/metrics", tag = "operations", security(()),
     responses((status = 200, description = "Prometheus text.", body = String, content_type = "text/plain")))]
 pub async fn metrics_text(State(state): State<HttpState>) -> Response {
-    let summary = tokio::time::timeout(FIGURES_WITHIN, state.app.summary()).await;
-    let summary = match summary {
-        Ok(summary) => summary.ok(),
-        Err(_) => state.app.summary_of_late(),
-    };
+    let summary = state.app.summary_soon().await;
     let figure = |of: fn(&Summary) -> i64| {
         summary
             .as_deref()

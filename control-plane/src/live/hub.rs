@@ -10,6 +10,7 @@ use crate::bus::{Event, RecvError};
 use dgon_control_plane_store::{Scope, System};
 use dgon_protocol::id::NodeId;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
@@ -24,8 +25,6 @@ const STRANGERS_MAX: usize = SESSIONS_MAX / 2;
 
 /// The summary moves with time too: nodes fall silent, hours pass.
 const QUIET: Duration = Duration::from_secs(5);
-/// How long a summary may hold up what else is told.
-const SUMMARY_WITHIN: Duration = Duration::from_secs(1);
 /// Orgs remembered before all are forgotten and asked again.
 const ORGS_KEPT: usize = 50_000;
 
@@ -34,6 +33,8 @@ const ORGS_KEPT: usize = 50_000;
 pub struct Hub {
     batches: broadcast::Sender<Arc<Batch>>,
     is_running: Mutex<bool>,
+    /// Whether some session has no summary yet, because none could be made when it came.
+    is_summary_owed: AtomicBool,
     places: Arc<Semaphore>,
     strangers: Arc<Semaphore>,
 }
@@ -50,6 +51,7 @@ impl Default for Hub {
         Self {
             batches: broadcast::channel(BATCHES_QUEUED).0,
             is_running: Mutex::new(false),
+            is_summary_owed: AtomicBool::new(false),
             places: Arc::new(Semaphore::new(SESSIONS_MAX)),
             strangers: Arc::new(Semaphore::new(STRANGERS_MAX)),
         }
@@ -66,6 +68,11 @@ impl Hub {
         };
         let _all = take(&self.places)?;
         Some(Place { _all, _strangers })
+    }
+
+    /// The next summary is told also where it is that of before.
+    pub(super) fn owe_summary(&self) {
+        self.is_summary_owed.store(true, Ordering::Relaxed);
     }
 
     /// Joins; the first one starts the task.
@@ -196,20 +203,16 @@ impl Task {
             }
         }
         if due.summary {
-            // A summary that cannot be made now takes nothing else with it: the next one tells more.
-            match tokio::time::timeout(SUMMARY_WITHIN, self.summary()).await {
-                Ok(Ok(summary)) => batch.items.extend(summary),
-                Ok(Err(_)) | Err(_) => {
-                    tracing::debug!("no summary was made; the next one is tried")
-                }
-            }
+            // One that cannot be made now takes nothing else with it: the next one tells more.
+            batch.items.extend(self.summary().await);
         }
         Ok(batch)
     }
 
-    /// The summary, if more than its time changed.
-    async fn summary(&mut self) -> Result<Option<Item>, QueryError> {
-        let summary = self.app.summary().await?;
+    /// The summary, if more than its time changed, or if somebody has none.
+    async fn summary(&mut self) -> Option<Item> {
+        let summary = self.app.summary_soon().await?;
+        let is_owed = self.app.live.is_summary_owed.swap(false, Ordering::Relaxed);
         let is_told = self.told.as_ref().is_some_and(|told| {
             let aged = Summary {
                 as_of: summary.as_of.clone(),
@@ -217,16 +220,16 @@ impl Task {
             };
             aged == *summary
         });
-        if is_told {
-            return Ok(None);
+        if is_told && !is_owed {
+            return None;
         }
         self.told = Some(Arc::clone(&summary));
-        Ok(Some(Item {
+        Some(Item {
             kind: "summary",
             topic: Topic::Summary,
             org_id: None,
             data: json(&*summary),
-        }))
+        })
     }
 
     async fn org_of(&mut self, node_id: &NodeId) -> Result<Option<String>, QueryError> {

@@ -7,11 +7,11 @@ use super::frame::{
 use super::hub::{Hub, Place};
 use super::newest::OF_ORG;
 use crate::accounts::Person;
-use crate::app::queries::{PAGE_MAX, QueryError, ReceiptQuery};
+use crate::app::queries::{PAGE_MAX, ReceiptQuery};
 use crate::app::views::time;
 use crate::app::{App, Asker, Turn};
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
-use dgon_control_plane_store::Scope;
+use dgon_control_plane_store::{Scope, StoreError};
 use futures_util::SinkExt as _;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -146,7 +146,10 @@ impl Session {
 
     async fn snapshot(&mut self) -> Result<(), End> {
         // One that cannot be made now takes nothing else with it: the next one is told.
-        let summary = self.app.summary().await.ok();
+        let summary = self.app.summary_soon().await;
+        if summary.is_none() {
+            self.app.live.owe_summary();
+        }
         let data = format!("{{\"summary\":{}}}", json(&summary.as_deref()));
         self.feed("snapshot", &data).await?;
         self.flush().await
@@ -307,7 +310,7 @@ impl Session {
                 CLOSE_SIGN_IN,
                 "the session has ended; sign in again",
             )),
-            Err(error) => Err(faulty(&QueryError::Store(error))),
+            Err(error) => Err(faulty(&error)),
         }
     }
 
@@ -355,7 +358,7 @@ async fn within<E>(write: impl Future<Output = Result<(), E>>) -> Result<(), End
     }
 }
 
-fn faulty(error: &QueryError) -> End {
+fn faulty(error: &StoreError) -> End {
     tracing::warn!(
         error = error as &dyn std::error::Error,
         "live session closed"

@@ -225,10 +225,16 @@ async fn a_page_that_was_away_is_shown_what_it_missed() {
 #[tokio::test]
 async fn a_summary_that_cannot_be_made_takes_nothing_else_with_it() {
     let (server, _dir) = start().await;
-    let broken = "ALTER TABLE rollups RENAME TO rollups_before";
-    let store = &server.app.store;
-    store.inspect().execute(broken).await.expect("rename");
-    server.app.clock.advance(1_000);
+    let change = async |statement: &'static str| {
+        let inspect = server.app.store.inspect();
+        inspect.execute(statement).await.expect("changed");
+        // Nobody is told what was known before.
+        server.app.clock.advance(60_000);
+    };
+    // What is told then is what was told before.
+    let mut earlier = Page::open(&server, &Who::default(), "anonymous").await;
+    let told = earlier.next_of("summary").await;
+    change("ALTER TABLE rollups RENAME TO rollups_before").await;
     let admin = server.sign_in(Role::Admin).await;
     let mut page = Page::enter(&server, &admin).await;
     assert_eq!(page.next_of("snapshot").await, json!({ "summary": null }));
@@ -236,6 +242,9 @@ async fn a_summary_that_cannot_be_made_takes_nothing_else_with_it() {
     let own = of_node(&server, "node-00000").clone();
     commit(&server, &[&own]);
     page.next_of("receipt").await;
+    change("ALTER TABLE rollups_before RENAME TO rollups").await;
+    let made = page.next_of("summary").await;
+    assert_eq!(made["requests_24h"], told["requests_24h"]);
 }
 
 #[tokio::test]

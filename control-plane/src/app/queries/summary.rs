@@ -12,6 +12,7 @@ use dgon_control_plane_model::rollup::{
 use dgon_control_plane_store::{Scope, Store};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// The network's figures are the same for all who look, so they are asked as a stranger asks.
@@ -20,6 +21,8 @@ const EVERYBODY: Scope = Scope::Stranger;
 const FRESH_MS: i64 = 1_000;
 /// How old one may be where nobody can wait for another, ms.
 const LATELY_MS: i64 = 60_000;
+/// How long the figures may hold up who has something else to tell.
+const SOON: Duration = Duration::from_secs(1);
 /// Quarters of an hour in the window.
 const QUARTERS: usize = (DAY_MINUTES / QUARTER_MINUTES) as usize;
 
@@ -40,6 +43,8 @@ struct Known<T> {
     is_under_way: bool,
     /// When it was last computed, ms of monotonic time, and what it was; `None` where it failed.
     last: Option<(i64, Option<Arc<T>>)>,
+    /// When that last gave an answer, and which.
+    answered: Option<(i64, Arc<T>)>,
 }
 
 impl<T> Default for Shared<T> {
@@ -47,6 +52,7 @@ impl<T> Default for Shared<T> {
         let nothing = Known {
             is_under_way: false,
             last: None,
+            answered: None,
         };
         Self(Arc::new(watch::Sender::new(nothing)))
     }
@@ -67,9 +73,12 @@ impl<T> UnderWay<T> {
 
 impl<T> Drop for UnderWay<T> {
     fn drop(&mut self) {
-        let last = (self.clock.mono_ms(), self.answer.take());
+        let (at_ms, answer) = (self.clock.mono_ms(), self.answer.take());
         self.known.send_modify(|known| {
-            (known.is_under_way, known.last) = (false, Some(last));
+            if let Some(answer) = &answer {
+                known.answered = Some((at_ms, Arc::clone(answer)));
+            }
+            (known.is_under_way, known.last) = (false, Some((at_ms, answer)));
         });
     }
 }
@@ -114,12 +123,11 @@ impl<T: Send + Sync + 'static> Shared<T> {
 }
 
 impl<T> Shared<T> {
-    /// The last answer, where it is younger than this, ms, and nothing failed since.
+    /// The last answer, where it is younger than this, ms.
     fn of_late(&self, clock: &Clock, younger_ms: i64) -> Option<Arc<T>> {
         let known = self.0.borrow();
-        let (at_ms, answer) = known.last.as_ref()?;
-        let is_young = clock.mono_ms() - at_ms < younger_ms;
-        answer.clone().filter(|_| is_young)
+        let (at_ms, answer) = known.answered.as_ref()?;
+        (clock.mono_ms() - at_ms < younger_ms).then(|| Arc::clone(answer))
     }
 }
 
@@ -138,9 +146,13 @@ impl App {
         self.summaries.summary.get(&self.clock, compute).await
     }
 
-    /// The same as it was in the last minute, for who cannot wait.
-    pub fn summary_of_late(&self) -> Option<Arc<Summary>> {
-        self.summaries.summary.of_late(&self.clock, LATELY_MS)
+    /// The same for who has something else to tell: where it takes longer than a second or fails, as it last was, which is
+    /// at most a minute ago; `None` where that is not known either.
+    pub async fn summary_soon(&self) -> Option<Arc<Summary>> {
+        let now = tokio::time::timeout(SOON, self.summary()).await;
+        now.ok()
+            .and_then(Result::ok)
+            .or_else(|| self.summaries.summary.of_late(&self.clock, LATELY_MS))
     }
 
     /// The regions, and how many nodes each has.
@@ -313,6 +325,10 @@ mod tests {
         assert!(matches!(ask(Some(2)).await.as_deref(), Ok(2)));
         assert!(matches!(ask(None).await.as_deref(), Ok(2)));
         assert_eq!(asked.load(Ordering::Relaxed), 2);
+        // Who cannot wait has the last answer, also where another one failed since.
+        clock.advance(1_000);
+        assert!(ask(None).await.is_err());
+        assert_eq!(shared.of_late(&clock, 60_000).as_deref(), Some(&2));
     }
 
     #[tokio::test]
