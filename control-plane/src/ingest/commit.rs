@@ -126,7 +126,7 @@ impl Committer {
             return;
         }
         let error = match self.write_in_time(&[], &overdue, now_ms).await {
-            Ok(written) => return self.went_on(&overdue, written, now_ms),
+            Ok((written, _)) => return self.went_on(&overdue, written, now_ms),
             Err(error) => error,
         };
         tracing::error!(
@@ -139,7 +139,7 @@ impl Committer {
         // One of the chains is to blame: the others go on.
         for key in overdue {
             match self.write_in_time(&[], &[key], now_ms).await {
-                Ok(written) => self.went_on(&[key], written, now_ms),
+                Ok((written, _)) => self.went_on(&[key], written, now_ms),
                 Err(error) => {
                     let Some(chain) = self.held.forget(key) else {
                         continue;
@@ -193,26 +193,26 @@ impl Committer {
         }
     }
 
-    /// One transaction.
+    /// One transaction, and what it took.
     pub(super) async fn write(
         &self,
         batch: &[Submission],
         overdue: &[i64],
         now_ms: i64,
-    ) -> Result<Written, StoreError> {
+    ) -> Result<(Written, Took), StoreError> {
         let asked = Instant::now();
         let mut tx = self.app.store.ingest_begin(System::of_the_server()).await?;
         let (time, began) = (self.time(now_ms), Instant::now());
         let plan = Plan::new(&mut tx, batch, &self.held, self.unplaced.clone(), time);
-        let mut written = plan.write(overdue).await?;
+        let written = plan.write(overdue).await?;
         let work = began.elapsed();
         tx.commit().await?;
-        written.took = Took {
+        let took = Took {
             answer: began - asked,
             work,
             commit: began.elapsed() - work,
         };
         Step::Committed.passed();
-        Ok(written)
+        Ok((written, took))
     }
 }

@@ -4,6 +4,7 @@
 //! found and refused; all others are stored. What fails for any other reason stays here and is tried again: nobody is
 //! acknowledged, nobody is sent away.
 
+use super::batch::Took;
 use super::commit::Committer;
 use super::plan::{Plan, Written};
 use super::verify::{Checked, Refused};
@@ -35,9 +36,9 @@ impl Committer {
         while let Some(mut part) = parts.pop() {
             let now_ms = self.app.clock.now_ms();
             match self.write_patiently(&part, now_ms).await {
-                Ok(written) => {
+                Ok((written, took)) => {
                     let receipts = part.iter().map(|submission| submission.items.len()).sum();
-                    self.batch.took(receipts, written.took);
+                    self.batch.took(receipts, took);
                     self.settle(part, written, now_ms);
                 }
                 Err(Failure::Stopping) => {
@@ -65,7 +66,11 @@ impl Committer {
     }
 
     /// Tries until the batch is durable or its data is to blame.
-    async fn write_patiently(&self, batch: &[Submission], now_ms: i64) -> Result<Written, Failure> {
+    async fn write_patiently(
+        &self,
+        batch: &[Submission],
+        now_ms: i64,
+    ) -> Result<(Written, Took), Failure> {
         let mut pause = PAUSE;
         loop {
             let started = std::time::Instant::now();
@@ -104,7 +109,7 @@ impl Committer {
         batch: &[Submission],
         overdue: &[i64],
         now_ms: i64,
-    ) -> Result<Written, StoreError> {
+    ) -> Result<(Written, Took), StoreError> {
         let write = self.write(batch, overdue, now_ms);
         match tokio::time::timeout(TRANSACTION, write).await {
             Ok(written) => written,
@@ -131,7 +136,7 @@ impl Committer {
             let now_ms = self.app.clock.now_ms();
             let one = std::slice::from_ref(&submission);
             match self.write_patiently(one, now_ms).await {
-                Ok(written) => return self.settle(vec![submission], written, now_ms),
+                Ok((written, _)) => return self.settle(vec![submission], written, now_ms),
                 Err(Failure::Stopping) => {
                     let _ = submission.reply.send(Err(IngestError::Stopped));
                     return;

@@ -8,7 +8,7 @@
 //! once per database, so types are inferred for each and nothing is boxed. Parameters are `$1, $2, …` in both.
 
 use crate::StoreError;
-use crate::reading::{PostgresReader, ReadLimits, SqliteReader, postgres_pool};
+use crate::reading::{PostgresReader, ReadLimits, SqliteReader, busy_postgres_pool, postgres_pool};
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
 use sqlx::sqlite::{
@@ -133,14 +133,14 @@ impl Store {
             .await
             .map_err(StoreError::Open)?;
         first.close().await.map_err(StoreError::Open)?;
-        let writer =
-            |connections| postgres_pool(options.clone(), connections, ACQUIRE, WRITE_WITHIN);
+        let writer = postgres_pool(options.clone(), WRITE_CONNECTIONS, ACQUIRE, WRITE_WITHIN);
+        let ingest = busy_postgres_pool(options.clone(), INGEST_CONNECTIONS, ACQUIRE, WRITE_WITHIN);
         let reader =
             |connections, within| PostgresReader::new(options.clone(), connections, within);
         Ok(Self {
             backend: Backend::Postgres {
-                ingest: writer(INGEST_CONNECTIONS),
-                writer: writer(WRITE_CONNECTIONS),
+                ingest,
+                writer,
                 short: reader(limits.short_connections, limits.short_within),
                 pages: reader(limits.page_connections, limits.page_within),
             },

@@ -10,7 +10,7 @@ use crate::StoreError;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
-use sqlx::{Database, Executor as _, Postgres, Sqlite};
+use sqlx::{Connection as _, Database, Executor as _, Postgres, Sqlite};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -65,6 +65,14 @@ impl SqliteReader {
             .max_connections(connections)
             .acquire_timeout(within)
             .test_before_acquire(false)
+            .before_acquire(|connection, last| {
+                Box::pin(async move {
+                    if last.idle_for > FRESH {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .connect_lazy_with(options.read_only(true));
         Self {
             pool,
@@ -138,11 +146,30 @@ pub(crate) fn postgres_pool(
     acquire: Duration,
     statement: Duration,
 ) -> PgPool {
+    bounded_pool(connections, acquire, statement).connect_lazy_with(options)
+}
+
+/// A connection that was used a moment ago is still there: to ask it would be a way to the database and back before each
+/// transaction.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// The same for who comes again at once.
+pub(crate) fn busy_postgres_pool(
+    options: PgConnectOptions,
+    connections: u32,
+    acquire: Duration,
+    statement: Duration,
+) -> PgPool {
+    bounded_pool(connections, acquire, statement)
+        .test_before_acquire(false)
+        .connect_lazy_with(options)
+}
+
+fn bounded_pool(connections: u32, acquire: Duration, statement: Duration) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(acquire)
         .after_connect(move |connection, _| Box::pin(bound_statements(connection, statement)))
-        .connect_lazy_with(options)
 }
 
 async fn bound_statements(

@@ -22,7 +22,6 @@ mod insert;
 mod late;
 mod steps;
 
-use super::batch::Took;
 use super::held::Held;
 use super::verify::{Checked, Verified};
 use super::{Fate, ReceiptVerdict, Submission};
@@ -54,8 +53,6 @@ pub(super) struct Written {
     pub(super) heads: HashMap<i64, Head>,
     pub(super) hold: Vec<(Place, u64)>,
     pub(super) unplaced: HashMap<i64, u64>,
-    /// What the transaction took.
-    pub(super) took: Took,
     /// Changes of state that violations made, durable with the rest.
     pub(super) transitions: Vec<Changed>,
     /// Receipts that were held and are stored now, by key row and `seq`.
@@ -217,7 +214,6 @@ impl<'a> Plan<'a> {
             heads: self.heads,
             hold,
             unplaced: self.unplaced,
-            took: Took::default(),
             transitions,
             held_stored: self.held_stored,
             held_refused: self.held_refused,
