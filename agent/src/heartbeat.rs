@@ -124,11 +124,12 @@ impl HeartbeatSource {
     /// Takes a heartbeat now.
     pub async fn take(&self) -> Heartbeat {
         let readings = self.read(true).await;
+        let gpus_not_read = not_read(self.gpus_not_read(), &readings);
         let (gpus, cpu_pct) = readings.map_or_else(Default::default, |now| (now.gpus, now.cpu_pct));
         Heartbeat {
             uptime_s: self.uptime_s(),
             gpus,
-            gpus_not_read: self.gpus_not_read(),
+            gpus_not_read,
             cpu_pct,
             in_flight: self.proxy.in_flight(),
             queue: queue(&self.registry.current()),
@@ -190,7 +191,7 @@ impl HeartbeatSource {
     }
 
     /// Keeps `inventory` as the machine is, until nobody reads it any more. The first look is at once, and told when
-    /// runtimes were looked at as well.
+    /// runtimes were looked at as well, or have had their time.
     pub async fn keep_inventory(
         self,
         inventory: watch::Sender<Arc<Inventory>>,
@@ -199,10 +200,10 @@ impl HeartbeatSource {
         let mut runtimes = self.registry.subscribe();
         let looks = timeout(FIRST_LOOK, self.registry.looked_once());
         let (mut machine, _) = tokio::join!(self.survey(None), looks);
-        let mut not_read = self.gpus_not_read();
-        // Told in any case: the link waits for it, also where there is nothing to tell.
+        let mut refused = self.gpus_not_read();
+        // Told in any case, what had no answer as such: the link waits for it.
         let found = runtimes.borrow_and_update().clone();
-        inventory.send_replace(Arc::new(describe(&machine, not_read, &found)));
+        inventory.send_replace(Arc::new(describe(&machine, refused, &found)));
         let next = |looked: bool| {
             let after = if looked { SURVEY_EVERY } else { SURVEY_AGAIN };
             crate::timer_borders::at_or_before(Instant::now() + after)
@@ -210,7 +211,7 @@ impl HeartbeatSource {
         let mut survey_at = next(machine.is_some());
         loop {
             let found = runtimes.borrow_and_update().clone();
-            publish(&inventory, describe(&machine, not_read, &found));
+            publish(&inventory, describe(&machine, refused, &found));
             tokio::select! {
                 changed = runtimes.changed() => if changed.is_err() {
                     // The list will not change any more; the hardware still can.
@@ -230,7 +231,7 @@ impl HeartbeatSource {
                 }
                 () = inventory.closed() => return,
             }
-            not_read = self.gpus_not_read();
+            refused = self.gpus_not_read();
         }
     }
 
@@ -267,19 +268,24 @@ impl HeartbeatSource {
     }
 }
 
+/// Why there is nothing to say of the GPUs: nobody may ask for it, or there was no answer.
+fn not_read<T>(refused: Option<GpusNotRead>, answer: &Option<T>) -> Option<GpusNotRead> {
+    refused.or(answer.is_none().then_some(GpusNotRead::NoAnswer))
+}
+
 /// The machine without what it runs.
 type Machine = (Host, Vec<Gpu>);
 
 fn describe(
     machine: &Option<Machine>,
-    gpus_not_read: Option<GpusNotRead>,
+    refused: Option<GpusNotRead>,
     found: &[FoundRuntime],
 ) -> Inventory {
     // Before the first look nothing is known, and the hash of nothing is that of another machine. So is the hash of
     // a machine whose GPUs are not known because nobody may read them.
     let hardware_hash = machine
         .as_ref()
-        .filter(|(_, gpus)| gpus_not_read.is_none() || !gpus.is_empty())
+        .filter(|(_, gpus)| refused.is_none() || !gpus.is_empty())
         .and_then(|(_, gpus)| host::hardware_hash(gpus));
     let (host, gpus) = machine.clone().unwrap_or_default();
     Inventory {
@@ -287,7 +293,7 @@ fn describe(
         host,
         gpus,
         runtimes: found.iter().map(FoundRuntime::to_wire).collect(),
-        gpus_not_read,
+        gpus_not_read: not_read(refused, machine),
     }
 }
 
@@ -307,4 +313,21 @@ fn queue(found: &[FoundRuntime]) -> Option<u32> {
         .iter()
         .filter_map(|runtime| runtime.queue)
         .reduce(u32::saturating_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drivers_that_do_not_answer_are_no_machine_without_gpus() {
+        let told = |machine: Option<Machine>, refused| {
+            let inventory = describe(&machine, refused, &[]);
+            (inventory.gpus.len(), inventory.gpus_not_read)
+        };
+        assert_eq!(told(None, None), (0, Some(GpusNotRead::NoAnswer)));
+        assert_eq!(told(Some(Machine::default()), None), (0, None));
+        let off = Some(GpusNotRead::Off);
+        assert_eq!(told(None, off), (0, off));
+    }
 }

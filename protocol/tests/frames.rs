@@ -163,6 +163,13 @@ fn gpus_that_are_not_read_and_memory_that_is_shared_are_said() {
         &ToControlPlane::Heartbeat(heartbeat),
         r#"{"type":"heartbeat","data":{"uptime_s":0,"gpus":[],"gpus_not_read":"released","in_flight":0,"spool_depth":0,"paused":false},"ts":1767225600123}"#,
     );
+    let silent = Inventory {
+        gpus_not_read: Some(GpusNotRead::NoAnswer),
+        ..Inventory::default()
+    };
+    let told = serde_json::to_value(&silent).unwrap();
+    assert_eq!(told["gpus_not_read"], "no_answer");
+    assert_eq!(GpusNotRead::NoAnswer.as_str(), "no_answer");
     let shared: Gpu = serde_json::from_str(
         r#"{"index":0,"name":"NVIDIA GB10","unified_memory":true,"backend":"nvml","from_a_newer_agent":1}"#,
     )

@@ -45,7 +45,7 @@ fn not_read(context: impl FnOnce() -> Result<Context>) -> Option<GpusNotRead> {
         .ok()?
         .block_on(local::ask(&socket, Request::Status))
     {
-        Ok(Answer::Status(status)) => status.gpus_not_read,
+        Ok(Answer::Status(status)) => status.gpus_not_read.filter(|why| why.is_wanted()),
         Ok(_) | Err(_) => None,
     }
 }

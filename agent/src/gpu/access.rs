@@ -81,6 +81,9 @@ pub fn why_not_read(reason: GpusNotRead) -> String {
             let resume = own_command("gpus resume");
             format!("the agent has let go of the GPUs; `{resume}` has it read them again")
         }
+        GpusNotRead::NoAnswer => {
+            "the GPUs were not read in time; `dgon-agent doctor` looks why".to_owned()
+        }
         GpusNotRead::Unknown => "the agent does not read the GPUs".to_owned(),
     }
 }

@@ -159,7 +159,10 @@ impl LocalResponder {
             earnings_today_usd: None,
             gpus: inventory.gpus.clone(),
             gpu_loads: gpu_loads.unwrap_or_default(),
-            gpus_not_read: self.heartbeats.gpus_not_read(),
+            gpus_not_read: self
+                .heartbeats
+                .gpus_not_read()
+                .or(inventory.gpus_not_read.filter(|why| !why.is_wanted())),
             runtimes: inventory.runtimes.clone(),
             has_looked: Some(self.registry.has_looked()),
             endpoints: self.endpoints.borrow().to_vec(),

@@ -51,17 +51,25 @@ pub enum GpusNotRead {
     Off,
     /// The owner has the agent let go of the drivers for a while.
     Released,
+    /// They were not read in time: drivers hang, or somebody else is reading them.
+    NoAnswer,
     /// A reason that this version does not know.
     #[serde(other)]
     Unknown,
 }
 
 impl GpusNotRead {
+    /// Whether somebody does not want them read: then nobody reads them.
+    pub const fn is_wanted(self) -> bool {
+        !matches!(self, Self::NoAnswer)
+    }
+
     /// The name on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Off => "off",
             Self::Released => "released",
+            Self::NoAnswer => "no_answer",
             Self::Unknown => "unknown",
         }
     }

@@ -65,6 +65,13 @@ test('a shown node is read again once for many changes, and the last of them is 
   await vi.advanceTimersByTimeAsync(2_000)
   expect(shown.getCurrentResult().data).toEqual({ head: 10 })
   expect(read).toHaveBeenCalledTimes(4)
+  // What nobody sees is read when it is seen.
+  vi.stubGlobal('document', { hidden: true, visibilityState: 'hidden' })
+  readNodeSoon(client, 'a')
+  await vi.advanceTimersByTimeAsync(4_000)
+  expect(read).toHaveBeenCalledTimes(4)
+  expect(client.getQueryState(['node', 'a'])?.isInvalidated).toBe(true)
+  vi.unstubAllGlobals()
   leave()
   vi.useRealTimers()
 })

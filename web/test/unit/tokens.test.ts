@@ -35,5 +35,6 @@ test('a sum says what it lacks, and nothing where it lacks nothing', () => {
 
 test('a reason from a newer agent is told as one', () => {
   expect(gpusNotRead('released')).toContain('released by the owner')
+  expect(gpusNotRead('no_answer')).toContain('not read in time')
   expect(gpusNotRead('leased')).toContain('not known to this version')
 })

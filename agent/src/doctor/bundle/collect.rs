@@ -205,7 +205,7 @@ async fn inventory(subject: &Subject) -> Value {
     let reads = |config: &Config| config.telemetry.read_gpus;
     let gpus = GpuAccess::new(subject.values().is_none_or(reads));
     if let Asked::Runs(status) = subject.asked().await.as_ref()
-        && status.gpus_not_read.is_some()
+        && status.gpus_not_read.is_some_and(|why| why.is_wanted())
     {
         gpus.release(None);
     }

@@ -64,7 +64,7 @@ async fn not_read(subject: &Subject) -> Option<GpusNotRead> {
         return Some(GpusNotRead::Off);
     }
     match subject.asked().await.as_ref() {
-        Asked::Runs(status) => status.gpus_not_read,
+        Asked::Runs(status) => status.gpus_not_read.filter(|why| why.is_wanted()),
         Asked::Absent
         | Asked::OtherVersion
         | Asked::Unsupported

@@ -54,8 +54,9 @@ pub struct NodeRow {
     pub models: Vec<String>,
     /// Names of its GPUs.
     pub gpus: Vec<String>,
-    /// Why its GPUs are not read: `off`, `released`, or `unknown` for a reason that this version does not know. The list
-    /// of GPUs is then as they were known before, and an empty one means nothing. `null`: they are read.
+    /// Why its GPUs are not read: `off`, `released`, `no_answer` where they were not read in time, or `unknown` for a
+    /// reason that this version does not know. The list of GPUs is then as they were known before, and an empty one means
+    /// nothing. `null`: they are read.
     pub gpus_not_read: Option<String>,
     /// 95th percentile of the time to first token over 24 h, ms.
     pub p95_ms: Option<i64>,

@@ -638,8 +638,9 @@ export type NodeRow = {
      */
     gpus: Array<string>;
     /**
-     * Why its GPUs are not read: `off`, `released`, or `unknown` for a reason that this version does not know. The list
-     * of GPUs is then as they were known before, and an empty one means nothing. `null`: they are read.
+     * Why its GPUs are not read: `off`, `released`, `no_answer` where they were not read in time, or `unknown` for a
+     * reason that this version does not know. The list of GPUs is then as they were known before, and an empty one means
+     * nothing. `null`: they are read.
      */
     gpus_not_read?: string | null;
     /**
@@ -826,8 +827,9 @@ export type PageNodeRow = {
          */
         gpus: Array<string>;
         /**
-         * Why its GPUs are not read: `off`, `released`, or `unknown` for a reason that this version does not know. The list
-         * of GPUs is then as they were known before, and an empty one means nothing. `null`: they are read.
+         * Why its GPUs are not read: `off`, `released`, `no_answer` where they were not read in time, or `unknown` for a
+         * reason that this version does not know. The list of GPUs is then as they were known before, and an empty one means
+         * nothing. `null`: they are read.
          */
         gpus_not_read?: string | null;
         /**
