@@ -418,6 +418,7 @@ async fn an_account_signs_in_so_often_and_more_is_as_dear_as_a_wrong_password() 
             break;
         }
         of_account += 1;
+        assert!(of_account < 50, "the address has tries without end");
     }
     assert!(
         signed_in >= 120 && of_account >= 3,
