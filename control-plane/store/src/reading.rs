@@ -65,14 +65,6 @@ impl SqliteReader {
             .max_connections(connections)
             .acquire_timeout(within)
             .test_before_acquire(false)
-            .before_acquire(|connection, last| {
-                Box::pin(async move {
-                    if last.idle_for > FRESH {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
             .connect_lazy_with(options.read_only(true));
         Self {
             pool,
@@ -162,6 +154,14 @@ pub(crate) fn busy_postgres_pool(
 ) -> PgPool {
     bounded_pool(connections, acquire, statement)
         .test_before_acquire(false)
+        .before_acquire(|connection, last| {
+            Box::pin(async move {
+                if last.idle_for > FRESH {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .connect_lazy_with(options)
 }
 
