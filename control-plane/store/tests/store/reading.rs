@@ -206,3 +206,21 @@ async fn what_is_in_the_log_is_moved_beside_a_writer() {
     write(&store, 6).await;
     store.close().await;
 }
+
+/// As after a restart of the database, or where a firewall forgets who is silent.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_gone_is_no_failure_of_the_next_transaction() {
+    let database = postgres::Database::create().expect("throwaway PostgreSQL");
+    let store = Store::open(&database.url()).await.expect("open");
+    store.migrate().await.expect("migrate");
+    let tx = store.ingest_begin(SYSTEM).await.expect("begin");
+    tx.commit().await.expect("commit");
+    // It has to be idle for longer than a busy one ever is; the database measures that.
+    let cut = "SELECT pg_sleep(1.2);
+        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    store.inspect().execute(cut).await.expect("cut");
+    let tx = store.ingest_begin(SYSTEM).await.expect("another one");
+    tx.commit().await.expect("commit");
+    store.close().await;
+}
