@@ -5,7 +5,7 @@
 
 use dgon_control_plane_model::rollup::minute_of;
 use dgon_control_plane_model::window::{DayWindow, first_minute};
-use dgon_control_plane_store::rollups::NodeWindow;
+use dgon_control_plane_store::node_windows::NodeWindow;
 use dgon_control_plane_store::{Store, StoreError, System};
 use dgon_protocol::id::NodeId;
 use dgon_protocol::receipt::{Fields, Status};

@@ -16,8 +16,14 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// How long the first receipt of a batch waits for others.
+/// How long the first receipt of a batch waits for others where few come.
 const LINGER: Duration = Duration::from_millis(10);
+/// How long where many come: they share the commit, and the pages that it writes.
+const LINGER_MOST: Duration = Duration::from_millis(40);
+/// How often it is seen what came meanwhile. To be woken by each would cost as much as its row.
+const LOOK: Duration = Duration::from_millis(5);
+/// Receipts that come between two looks where many come.
+const MANY: usize = 4;
 /// How long the days of some nodes may take to be read.
 const DAY_WITHIN: Duration = Duration::from_millis(500);
 /// How long no day is read after one could not be.
@@ -73,13 +79,23 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
     }
 }
 
-/// Waits a little for others, so that many share a transaction.
+/// Waits a little for others, so that many share a transaction: longer where many come, and never for more than
+/// `receipts`.
 async fn linger(inbox: &mut mpsc::Receiver<Submission>, queue: &mut FairQueue, receipts: usize) {
-    let deadline = Instant::now() + LINGER;
-    while queue.receipts() < receipts {
-        match tokio::time::timeout_at(deadline, inbox.recv()).await {
-            Ok(Some(next)) => queue.push(next),
-            Ok(None) | Err(_) => return,
+    let begin = Instant::now();
+    loop {
+        let before = queue.receipts();
+        if before >= receipts {
+            return;
+        }
+        tokio::time::sleep(LOOK).await;
+        while let Ok(next) = inbox.try_recv() {
+            queue.push(next);
+        }
+        let waited = begin.elapsed();
+        let come_many = queue.receipts() - before >= MANY;
+        if waited >= LINGER_MOST || (waited >= LINGER && !come_many) {
+            return;
         }
     }
 }

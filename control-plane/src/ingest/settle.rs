@@ -9,7 +9,7 @@ use crate::bus::{CommittedReceipt, Event};
 use dgon_protocol::frame::{Ack, ToAgent};
 use dgon_protocol::id::NodeId;
 use dgon_protocol::receipt::Fields;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// What is told when all answers are out.
@@ -22,9 +22,22 @@ struct News {
     facts: Vec<DayFact>,
     /// Verdicts on receipts that were held, whose sender waits for no answer.
     late: HashMap<NodeId, Vec<ReceiptVerdict>>,
+    /// How many receipts have each verdict.
+    verdicts: BTreeMap<&'static str, u64>,
 }
 
 impl News {
+    fn count(&mut self, fate: &Fate) {
+        let verdict = match fate {
+            Fate::Accepted => "accepted",
+            Fate::Duplicate => "duplicate",
+            Fate::Archived => "archived",
+            Fate::Held => "held",
+            Fate::Refused { kind, .. } => kind.as_str(),
+        };
+        *self.verdicts.entry(verdict).or_default() += 1;
+    }
+
     fn accepted(&mut self, fields: Fields, node: &NodeSession) {
         self.facts.push(DayFact::of(&fields));
         if self.wanted {
@@ -49,6 +62,7 @@ impl Committer {
             now_ms,
             facts: Vec::new(),
             late: HashMap::new(),
+            verdicts: BTreeMap::new(),
         };
         self.settle_held(&mut written, &mut news, now_ms);
         let hold: HashMap<(usize, usize), u64> = written.hold.drain(..).collect();
@@ -82,7 +96,7 @@ impl Committer {
             }
         }
         for refused in std::mem::take(&mut written.held_refused) {
-            count(&refused.verdict.fate);
+            news.count(&refused.verdict.fate);
             self.app.guard.conduct.refused(&refused.node_id, 1);
             let of_node = news.late.entry(refused.node_id).or_default();
             of_node.push(refused.verdict);
@@ -115,7 +129,7 @@ impl Committer {
                 }
                 Checked::Refused(refused) => (refused.request_id, None),
             };
-            count(&fate);
+            news.count(&fate);
             refused += usize::from(matches!(fate, Fate::Refused { .. }));
             if let Some(receipt) = receipt {
                 if matches!(fate, Fate::Accepted | Fate::Duplicate) {
@@ -157,6 +171,9 @@ impl Committer {
     }
 
     fn tell_all(&self, news: News, now_ms: i64) {
+        for (verdict, count) in news.verdicts {
+            metrics::counter!("ingest_receipts_total", "verdict" => verdict).increment(count);
+        }
         self.app.windows.count(&news.facts, now_ms);
         for (node_id, verdicts) in news.late {
             let ack = ToAgent::Ack(refusals(verdicts));
@@ -178,17 +195,4 @@ fn refusals(verdicts: Vec<ReceiptVerdict>) -> Ack {
             .filter_map(ReceiptVerdict::refused)
             .collect(),
     }
-}
-
-fn count(fate: &Fate) {
-    match fate {
-        Fate::Accepted => metrics::counter!("ingest_receipts_total", "verdict" => "accepted"),
-        Fate::Duplicate => metrics::counter!("ingest_receipts_total", "verdict" => "duplicate"),
-        Fate::Archived => metrics::counter!("ingest_receipts_total", "verdict" => "archived"),
-        Fate::Held => metrics::counter!("ingest_receipts_total", "verdict" => "held"),
-        Fate::Refused { kind, .. } => {
-            metrics::counter!("ingest_receipts_total", "verdict" => kind.as_str())
-        }
-    }
-    .increment(1);
 }

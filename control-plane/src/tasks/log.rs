@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// Time from one look at what it holds to the next: what came since is left for the commit that finds the log full.
-const MOVE: Duration = Duration::from_millis(100);
+/// Time from one moving of what it holds to the next. What came since is left for the commit that finds the log full; but
+/// a page that was written many times meanwhile is moved once, and each moving syncs two files.
+const MOVE: Duration = Duration::from_millis(500);
 /// Time from one look at its size to the next.
 const LOOK: Duration = Duration::from_secs(5);
 

@@ -101,7 +101,14 @@ impl Store {
             .idle_timeout(None)
             .max_lifetime(None)
             .test_before_acquire(false)
-            .connect_with(options.clone().optimize_on_close(true, 400))
+            // A statement over many rows keeps the pages that it changes, to undo it alone; in a file that takes as long as the
+            // write-ahead log itself.
+            .connect_with(
+                options
+                    .clone()
+                    .pragma("temp_store", "MEMORY")
+                    .optimize_on_close(true, 400),
+            )
             .await
             .map_err(StoreError::Open)?;
         drop(alone);
@@ -156,7 +163,14 @@ impl Store {
             Backend::Sqlite { writer, .. } => {
                 let lock = lock_beside(&writer.connect_options()).await;
                 let _held_to_the_end = lock.map_err(StoreError::Lock)?;
-                SQLITE_MIGRATIONS.run(writer).await
+                // A connection of its own, whose sorting goes to a file: an index over all receipts has no room in memory.
+                let options = writer.connect_options().as_ref().clone();
+                let alone = SqlitePoolOptions::new().max_connections(1);
+                let alone = alone.connect_with(options.pragma("temp_store", "FILE"));
+                let alone = alone.await.map_err(StoreError::Open)?;
+                let done = SQLITE_MIGRATIONS.run(&alone).await;
+                alone.close().await;
+                done
             }
             Backend::Postgres { writer, .. } => {
                 // A connection of its own: a migration takes as long as it takes.

@@ -62,29 +62,26 @@ impl Store {
         }
     }
 
-    /// SQLite needs no bulk form: a statement costs no round trip.
+    /// The same on SQLite: each statement is a way to its thread and back.
     async fn heartbeats_write_rows(&self, beats: &[NewHeartbeat]) -> Result<(), StoreError> {
         const OP: &str = "heartbeat.write";
+        let rows: Vec<(&str, i64, &str, bool)> = beats
+            .iter()
+            .map(|b| (b.node_id.as_str(), b.at_ms, b.body.as_str(), b.keep_raw))
+            .collect();
+        let rows = serde_json::to_string(&rows).unwrap_or_default();
         in_tx!(self, "heartbeat.write", tx => {
-            for beat in beats {
-                if beat.keep_raw {
-                sqlx::query(
-                    "INSERT INTO heartbeats (node_id, at_ms, body, org_id) \
-                     VALUES ($1, $2, $3, (SELECT org_id FROM nodes WHERE node_id = $1))")
-                    .bind(beat.node_id.as_str())
-                    .bind(beat.at_ms)
-                    .bind(beat.body.as_str())
-                    .execute(&mut *tx)
-                    .await
-                    .map_err(StoreError::query(OP))?;
-                }
-                sqlx::query("UPDATE nodes SET last_heartbeat_at_ms = $2, last_heartbeat = $3 WHERE node_id = $1")
-                    .bind(beat.node_id.as_str())
-                    .bind(beat.at_ms)
-                    .bind(beat.body.as_str())
-                    .execute(&mut *tx)
-                    .await
-                    .map_err(StoreError::query(OP))?;
+            for text in [
+                "INSERT INTO heartbeats (node_id, at_ms, body, org_id) \
+                 SELECT json_extract(b.value, '$[0]'), json_extract(b.value, '$[1]'), json_extract(b.value, '$[2]'), \
+                 (SELECT n.org_id FROM nodes n WHERE n.node_id = json_extract(b.value, '$[0]')) \
+                 FROM json_each($1) b WHERE json_extract(b.value, '$[3]')",
+                "UPDATE nodes SET last_heartbeat_at_ms = json_extract(b.value, '$[1]'), \
+                 last_heartbeat = json_extract(b.value, '$[2]') \
+                 FROM json_each($1) b WHERE nodes.node_id = json_extract(b.value, '$[0]')",
+            ] {
+                let done = sqlx::query(text).bind(rows.as_str()).execute(&mut *tx).await;
+                done.map_err(StoreError::query(OP))?;
             }
         });
         Ok(())

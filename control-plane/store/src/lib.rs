@@ -20,6 +20,7 @@ pub mod node_keys;
 mod node_offers;
 pub mod node_orders;
 pub mod node_queries;
+pub mod node_windows;
 mod nodes;
 mod probes;
 mod reading;

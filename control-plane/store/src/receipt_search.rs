@@ -6,9 +6,10 @@
 //! | how a request id begins | `receipts_by_request`; among one's own `receipts_by_org_request` |
 //! | a whole node id | `receipts_by_node` |
 //! | a whole model id | `receipts_by_model` |
-//! | the hash of a receipt's entry, or how it begins | `receipts_by_hash` |
+//! | the hash of a receipt's entry, or how it begins | `receipts_by_hash`, one lookup for each bucket of receipts |
 //!
-//! A search is a union of one bounded list per meaning, so it costs a few lookups however many receipts there are.
+//! A search is a union of one bounded list per meaning, so it costs a few lookups however many receipts there are, and
+//! what may be a hash one more for each 4,096 receipts. That is what ingest pays for an index over hashes that few ask.
 //! Hashes of prompts and outputs stand in the receipts alone and are not found.
 
 use crate::scope::Scope;
@@ -75,16 +76,23 @@ impl Meaning {
             Self::Hash(least, greatest) => {
                 let indexed =
                     |hash: &[u8; HASH_BYTES]| hash.iter().take(INDEXED_BYTES).copied().collect();
+                // Buckets from the newest to the oldest; the size is that of the index.
                 statement
-                    .sql(" AND r.id IN (SELECT id FROM receipts WHERE substr(entry_hash, 1, 8) >= ")
+                    .sql(
+                        " AND r.id IN (WITH RECURSIVE buckets (bucket) AS (\
+                         SELECT MAX(id) / 4096 FROM receipts UNION ALL \
+                         SELECT bucket - 1 FROM buckets WHERE bucket > (SELECT MIN(id) / 4096 FROM receipts)) \
+                         SELECT h.id FROM buckets CROSS JOIN receipts h \
+                         WHERE h.id / 4096 = bucket AND substr(h.entry_hash, 1, 8) >= ",
+                    )
                     .bytes(indexed(least))
-                    .sql(" AND substr(entry_hash, 1, 8) <= ")
+                    .sql(" AND substr(h.entry_hash, 1, 8) <= ")
                     .bytes(indexed(greatest))
-                    .sql(" AND entry_hash >= ")
+                    .sql(" AND h.entry_hash >= ")
                     .bytes(least.to_vec())
-                    .sql(" AND entry_hash <= ")
+                    .sql(" AND h.entry_hash <= ")
                     .bytes(greatest.to_vec());
-                scope.push(statement, " AND org_id = ");
+                scope.push(statement, " AND h.org_id = ");
                 statement.sql(" LIMIT ").int(HASH_MATCHES).sql(")");
             }
         }

@@ -7,7 +7,7 @@
 
 use crate::chunks::chunks;
 use crate::statement::Statement;
-use crate::{Scope, Store, StoreError, System, in_tx, on_page, on_read};
+use crate::{Scope, Store, StoreError, System, on_page, on_read};
 use dgon_control_plane_model::rollup::{ReceiptFacts, RowKey, Sums, sum_up};
 use dgon_control_plane_model::sketch::Sketch;
 use dgon_control_plane_model::window::{DayWindow, first_minute};
@@ -49,31 +49,6 @@ pub struct RollupRange {
     pub from_minute: i64,
     /// The minute after the last.
     pub to_minute: i64,
-}
-
-/// A node's last 24 hours in short.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NodeWindow {
-    /// Which node.
-    pub node_id: String,
-    /// The last minute that is in it.
-    pub minute: i64,
-    /// Receipts.
-    pub requests: i64,
-    /// 95th percentile of the time to first token, ms.
-    pub p95_ms: Option<i64>,
-}
-
-impl NodeWindow {
-    /// What a day of a node comes to, as of `minute`.
-    pub fn of(node_id: &str, minute: i64, day: &DayWindow) -> Self {
-        Self {
-            node_id: node_id.to_owned(),
-            minute,
-            requests: day.requests(),
-            p95_ms: day.p95_ms(),
-        }
-    }
 }
 
 fn sketch(op: &'static str, bytes: &[u8]) -> Result<Sketch, StoreError> {
@@ -275,55 +250,6 @@ impl Store {
                 .map_err(StoreError::query(OP_DAY))?;
         let rows = rows.into_iter().map(|row| convert(OP_DAY, row));
         Ok(DayWindow::of_rows(&rows.collect::<Result<Vec<_>, _>>()?))
-    }
-
-    /// Writes windows beside their nodes, in one transaction.
-    ///
-    /// # Errors
-    /// [`StoreError`] of a statement.
-    pub async fn rollups_set_windows(
-        &self,
-        _by: System,
-        windows: &[NodeWindow],
-    ) -> Result<(), StoreError> {
-        // In the order of locks; see the top of nodes.rs.
-        let mut windows: Vec<&NodeWindow> = windows.iter().collect();
-        windows.sort_unstable_by_key(|window| window.node_id.as_str());
-        in_tx!(self, "rollups.set_windows", tx => {
-            for window in windows {
-                sqlx::query(
-                    "UPDATE nodes SET requests_24h = $1, p95_ms = $2, window_minute = $3 WHERE node_id = $4",
-                )
-                .bind(window.requests)
-                .bind(window.p95_ms)
-                .bind(window.minute)
-                .bind(window.node_id.as_str())
-                .execute(&mut *tx)
-                .await
-                .map_err(StoreError::query("rollups.set_windows"))?;
-            }
-        });
-        Ok(())
-    }
-
-    /// Nodes with requests in a window that was last recomputed before `minute`, the oldest first.
-    ///
-    /// # Errors
-    /// [`StoreError`] of the statement.
-    pub async fn rollups_stale_windows(
-        &self,
-        _by: System,
-        minute: i64,
-        limit: i64,
-    ) -> Result<Vec<String>, StoreError> {
-        on_read!(self, conn => sqlx::query_scalar(
-            "SELECT node_id FROM nodes WHERE requests_24h > 0 AND window_minute < $1 ORDER BY window_minute LIMIT $2",
-        )
-        .bind(minute)
-        .bind(limit)
-        .fetch_all(conn)
-        .await)
-        .map_err(StoreError::query("rollups.stale_windows"))
     }
 }
 

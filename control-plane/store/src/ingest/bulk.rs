@@ -13,11 +13,13 @@ const COLUMNS: &str = "request_id, node_id, node_key_id, seq, received_at_ms, ve
      cache_hit, hedged, entry_hash, entry, tokens_source, org_id, verified";
 const COLUMN_COUNT: usize = 26;
 
+/// Each of them leaves out what it cannot insert, whatever the reason, and undoes nothing: were there a constraint that fails
+/// the statement, SQLite would keep every page as it was before, in case.
 static SQLITE_INSERTS: LazyLock<[String; SIZES.len()]> = LazyLock::new(|| {
     SIZES.map(|rows| {
         let row = format!("({})", vec!["?"; COLUMN_COUNT].join(", "));
         let values = vec![row; rows].join(", ");
-        format!("INSERT INTO receipts ({COLUMNS}) VALUES {values} ON CONFLICT DO NOTHING")
+        format!("INSERT OR IGNORE INTO receipts ({COLUMNS}) VALUES {values}")
     })
 });
 

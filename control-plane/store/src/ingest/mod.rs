@@ -265,11 +265,12 @@ impl IngestTx {
     /// other bytes: they are not stored, the others are. The caller has made sure that none is stored already.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`]; that of the data where a receipt is left out for another reason than its request id.
     pub async fn insert(&mut self, receipts: &[NewReceipt<'_>]) -> Result<Vec<usize>, StoreError> {
+        const OP: &str = "receipt.insert";
         let inserted = bulk::insert(&mut self.0, receipts)
             .await
-            .map_err(StoreError::query("receipt.insert"))?;
+            .map_err(StoreError::query(OP))?;
         if inserted == receipts.len() as u64 {
             return Ok(Vec::new());
         }
@@ -278,15 +279,23 @@ impl IngestTx {
             .map(|r| (r.fields.node_id.as_str(), r.fields.request_id.as_str()))
             .collect();
         let stored = self.by_request(&names).await?;
-        let is_other = |receipt: &NewReceipt<'_>| {
+        let mut others = Vec::new();
+        for (position, receipt) in receipts.iter().enumerate() {
             let name = (
                 receipt.fields.node_id.to_string(),
                 receipt.fields.request_id.to_string(),
             );
-            stored.get(&name) != Some(&receipt.entry_hash)
-        };
-        let others = receipts.iter().enumerate().filter(|(_, r)| is_other(r));
-        Ok(others.map(|(position, _)| position).collect())
+            match stored.get(&name) {
+                Some(hash) if *hash == receipt.entry_hash => {}
+                Some(_) => others.push(position),
+                // No fault of its node: a rule of the database left it out, or its place is taken.
+                None => {
+                    let why = "a receipt was left out though its request id is not taken";
+                    return Err(StoreError::query(OP)(sqlx::Error::Encode(why.into())));
+                }
+            }
+        }
+        Ok(others)
     }
 
     /// Moves the heads of chains.

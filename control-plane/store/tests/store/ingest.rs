@@ -6,7 +6,8 @@ use crate::support::{ALL, SERVER, enrol, on_both, token};
 use dgon_control_plane_model::lifecycle::{Reason, State};
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::{
-    Evidence, Gap, LifecycleChange, NewHeartbeat, NewProbe, NewReceipt, ProbeEnd, Store, StoreError,
+    Evidence, Fault, Gap, LifecycleChange, NewHeartbeat, NewProbe, NewReceipt, ProbeEnd, Store,
+    StoreError,
 };
 use dgon_protocol::chain::Head;
 use dgon_protocol::id::{NodeId, RequestId};
@@ -70,6 +71,21 @@ async fn node(store: &Store) -> (NodeId, i64) {
         .expect("key")
         .expect("some");
     (id, key.id)
+}
+
+#[tokio::test]
+async fn a_receipt_whose_place_is_taken_is_no_conflict_of_its_request_id() {
+    on_both(|store| async move {
+        let (_, key) = node(&store).await;
+        let (first, second) = (fields("r1"), fields("r2"));
+        let mut tx = store.ingest_begin(SERVER).await.expect("begin");
+        let rows = [receipt(&first, key, Some(1), b"{}")];
+        assert!(tx.insert(&rows).await.expect("insert").is_empty());
+        let rows = [receipt(&second, key, Some(1), b"[]")];
+        let error = tx.insert(&rows).await.expect_err("its place is taken");
+        assert_eq!(error.fault(), Fault::Data);
+    })
+    .await;
 }
 
 #[tokio::test]

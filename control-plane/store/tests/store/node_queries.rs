@@ -6,7 +6,7 @@ use crate::support::{ALL, SERVER};
 use dgon_control_plane_model::rollup::minute_of;
 use dgon_control_plane_model::sketch::Sketch;
 use dgon_control_plane_store::node_queries::{NodeFilter, NodeListRow, NodeOrder, NodePage};
-use dgon_control_plane_store::rollups::NodeWindow;
+use dgon_control_plane_store::node_windows::NodeWindow;
 use dgon_control_plane_store::{Connected, Scope, Store};
 use dgon_protocol::frame::{Inventory, LifecycleStatus};
 use dgon_protocol::id::NodeId;
@@ -42,10 +42,7 @@ async fn refresh(store: &Store, node_id: &str, minute: i64) {
         .await
         .expect("day");
     let window = NodeWindow::of(node_id, minute, &day);
-    store
-        .rollups_set_windows(SERVER, &[window])
-        .await
-        .expect("set");
+    store.windows_set(SERVER, &[window]).await.expect("set");
 }
 
 async fn pages(store: &Store, filter: &NodeFilter, page: &NodePage) -> Vec<NodeListRow> {
@@ -222,10 +219,7 @@ async fn a_window_equals_the_receipts_of_a_day() {
 
         // A day later nothing is left, and until then the window is known to be stale.
         let later = minute_of(END_MS) + 1_440;
-        let stale = store
-            .rollups_stale_windows(SERVER, later, 10)
-            .await
-            .expect("stale");
+        let stale = store.windows_stale(SERVER, later, 10).await.expect("stale");
         assert_eq!(stale, ["node-00001", "node-00002"]);
         refresh(&store, "node-00001", later).await;
         let row = store
@@ -234,10 +228,7 @@ async fn a_window_equals_the_receipts_of_a_day() {
             .expect("row")
             .expect("some");
         assert_eq!((row.requests_24h, row.p95_ms), (0, None));
-        let stale = store
-            .rollups_stale_windows(SERVER, later, 10)
-            .await
-            .expect("stale");
+        let stale = store.windows_stale(SERVER, later, 10).await.expect("stale");
         assert_eq!(stale, ["node-00002"]);
     })
     .await;
