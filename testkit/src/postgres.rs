@@ -1,7 +1,7 @@
 //! Throwaway PostgreSQL: one cluster for all test processes of a user, one database per test.
 //!
 //! The cluster lives under the temporary directory with `fsync=off`, listens on a random local port and runs
-//! as an unprivileged user. Test processes come and go (nextest starts one per test), so a small supervisor
+//! as an unprivileged user. For figures there is a second one, which keeps what it commits as PostgreSQL does by default. Test processes come and go (nextest starts one per test), so a small supervisor
 //! shell owns its end: when no registered process has lived for some seconds it stops the server and removes
 //! the directory. Every client writes `users/PID` before it trusts the `current` pointer, and the supervisor
 //! takes the pointer away before it looks at `users/` for the last time, so neither can miss the other.
@@ -26,6 +26,15 @@ pub struct Database {
     name: String,
 }
 
+/// What a cluster keeps when the machine stops at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keeps {
+    /// Nothing for certain: tests ask only that it is fast.
+    Nothing,
+    /// Every commit that was answered.
+    Commits,
+}
+
 #[derive(Debug, Clone)]
 struct Cluster {
     dir: PathBuf,
@@ -39,8 +48,20 @@ impl Database {
     /// # Errors
     /// When PostgreSQL is not installed (Debian: `apt-get install postgresql`) or does not start.
     pub fn create() -> Result<Self> {
+        Self::create_in(Keeps::Nothing)
+    }
+
+    /// The same in a cluster that syncs every commit to disk, for figures of durable writes.
+    ///
+    /// # Errors
+    /// As [`Database::create`].
+    pub fn create_durable() -> Result<Self> {
+        Self::create_in(Keeps::Commits)
+    }
+
+    fn create_in(keeps: Keeps) -> Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let cluster = Cluster::join()?;
+        let cluster = Cluster::join(keeps)?;
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("test_{}_{number}", std::process::id());
         cluster.client("dropdb", &["--if-exists", &name])?;
@@ -150,16 +171,16 @@ impl Drop for Database {
 
 impl Cluster {
     /// Registers this process with the running cluster, or starts one.
-    fn join() -> Result<Self> {
+    fn join(keeps: Keeps) -> Result<Self> {
         let programs = find_programs()?;
-        let base = base_dir()?;
+        let base = base_dir(keeps)?;
         let lock = fs::File::create(base.join("lock"))?;
         lock.lock().context("locking the test cluster")?;
         let pointer = base.join("current");
         if let Some(cluster) = Self::attach(&pointer, &programs)? {
             return Ok(cluster);
         }
-        let cluster = Self::start(&base, programs)?;
+        let cluster = Self::start(&base, programs, keeps)?;
         // The pointer appears whole: written aside, then renamed.
         let aside = base.join("current.new");
         fs::write(
@@ -207,7 +228,7 @@ impl Cluster {
         let _ = fs::remove_file(self.user_file());
     }
 
-    fn start(base: &Path, programs: PathBuf) -> Result<Self> {
+    fn start(base: &Path, programs: PathBuf, keeps: Keeps) -> Result<Self> {
         let dir = tempfile::Builder::new()
             .prefix("cluster-")
             .tempdir_in(base)?
@@ -238,9 +259,15 @@ impl Cluster {
             "UTF8",
             "--locale=C",
         ]))?;
+        let keeping = match keeps {
+            Keeps::Nothing => {
+                "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c shared_buffers=64MB"
+            }
+            // What PostgreSQL does by default, in words, so that no file of the system says otherwise.
+            Keeps::Commits => "-c fsync=on -c synchronous_commit=on -c full_page_writes=on",
+        };
         let settings = format!(
-            "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={} -c fsync=off \
-             -c synchronous_commit=off -c full_page_writes=off -c shared_buffers=64MB -c max_connections=400",
+            "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={} {keeping} -c max_connections=400",
             cluster.dir.join("pg").display()
         );
         let mut pg_ctl = unprivileged(&cluster.programs.join("pg_ctl"));
@@ -287,8 +314,12 @@ fn read_pointer(pointer: &Path) -> Option<(PathBuf, u16)> {
     Some((PathBuf::from(dir), port.parse().ok()?))
 }
 
-fn base_dir() -> Result<PathBuf> {
-    let base = std::env::temp_dir().join(format!("dgon-test-postgres-{}", user_id()));
+fn base_dir(keeps: Keeps) -> Result<PathBuf> {
+    let kind = match keeps {
+        Keeps::Nothing => "",
+        Keeps::Commits => "durable-",
+    };
+    let base = std::env::temp_dir().join(format!("dgon-test-postgres-{kind}{}", user_id()));
     fs::create_dir_all(&base).with_context(|| format!("creating {}", base.display()))?;
     Ok(base)
 }
@@ -378,5 +409,18 @@ mod tests {
             .cluster
             .client("psql", &["-c", "SELECT 1", &second.name]);
         assert!(alive.is_ok(), "{alive:?}");
+    }
+
+    #[test]
+    fn a_durable_database_syncs_its_commits() {
+        let shown = |database: &Database| {
+            let mut session = database.session().expect("a session");
+            session
+                .run("SHOW fsync; SHOW synchronous_commit; SHOW full_page_writes")
+                .expect("settings")
+        };
+        let (fast, durable) = (Database::create(), Database::create_durable());
+        assert_eq!(shown(&fast.expect("fast")), "off\noff\noff\n");
+        assert_eq!(shown(&durable.expect("durable")), "on\non\non\n");
     }
 }
