@@ -12,6 +12,7 @@
 //! | `stream` | CPU per streamed token, beside nginx and haproxy; every byte is checked |
 //! | `wear` | memory after 100,000 requests |
 //! | `ingest` | receipts from the socket to durable and acknowledged |
+//! | `stacks` | durable receipts a second beside Express with pg and FastAPI with asyncpg |
 //! | `hostile` | what agents that break rules cost those that keep them |
 //! | `retention` | for how long old rows that go hold up receipts; built with the feature `seed` |
 //! | `idle` | an idle agent beside node-exporter, collectd and netdata |
@@ -35,6 +36,7 @@ mod retention;
 mod size;
 mod soak;
 mod spool;
+mod stacks;
 mod stream;
 mod system;
 mod verify;
@@ -56,6 +58,9 @@ struct Options {
     /// Measure only what has one of these in its name: `stream` or `first_byte,size`.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
+    /// A Python that has `testkit/peers/fastapi/requirements.txt`; without it that peer is left out.
+    #[arg(long)]
+    peers_python: Option<PathBuf>,
 }
 
 #[tokio::main]
@@ -87,6 +92,9 @@ async fn main() -> Result<()> {
     }
     if wanted("ingest") {
         ingest::measure(bin, &mut report).await?;
+    }
+    if wanted("stacks") {
+        stacks::measure(bin, options.peers_python.as_deref(), &mut report).await?;
     }
     if wanted("hostile") {
         tokio::task::block_in_place(|| hostile::measure(bin, &mut report))?;

@@ -87,6 +87,8 @@ pub(crate) fn free_address() -> Result<SocketAddr> {
 /// Programs, their data and their addresses.
 pub(crate) struct Place {
     bin: PathBuf,
+    /// The control plane's database where it is not SQLite in the folder.
+    database_url: Option<String>,
     /// Data of this run.
     pub(crate) dir: tempfile::TempDir,
     /// Where the control plane listens.
@@ -99,9 +101,18 @@ impl Place {
     pub(crate) fn new(bin: &Path) -> Result<Self> {
         Ok(Self {
             bin: bin.to_path_buf(),
+            database_url: None,
             dir: tempfile::tempdir()?,
             api: free_address()?,
             proxy: free_address()?,
+        })
+    }
+
+    /// The same with the control plane's data in that database.
+    pub(crate) fn on_database(bin: &Path, url: String) -> Result<Self> {
+        Ok(Self {
+            database_url: Some(url),
+            ..Self::new(bin)?
         })
     }
 
@@ -112,6 +123,7 @@ impl Place {
             .env("DGON_DATA_DIR", self.dir.path().join("control-plane"))
             .env("DGON_STATE_DIR", self.dir.path().join("agent"))
             .env("DGON_PROXY_LISTEN", self.proxy.to_string())
+            .envs(self.database_url.iter().map(|url| ("DATABASE_URL", url)))
             .stdin(Stdio::null());
         command
     }
