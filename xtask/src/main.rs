@@ -16,6 +16,7 @@
 //! | `bench` | the figures, side by side |
 //! | `deny` | licences, bans and sources of all dependencies |
 
+mod bench;
 mod build;
 mod cross;
 mod fuzz;
@@ -103,7 +104,7 @@ fn main() -> ExitCode {
         Command::Machine { arguments } => machine(&arguments),
         Command::Package(options) => package::run(&options),
         Command::Real => steps::REAL_RUNTIME.perform(),
-        Command::Bench { only } => bench(only.as_deref()),
+        Command::Bench { only } => bench::run(only.as_deref()),
         Command::Deny => steps::DEPENDENCY_RULES.perform(),
     };
     ended(result.map(|()| ExitCode::SUCCESS))
@@ -124,36 +125,4 @@ fn ended(result: anyhow::Result<ExitCode>) -> ExitCode {
 fn machine(arguments: &[String]) -> anyhow::Result<()> {
     needs::have(steps::CLEAN_MACHINES.needs)?;
     steps::machines(arguments)
-}
-
-/// Builds release programs and measures the figures with them. The agent is built alone, as it is shipped: beside
-/// others it would get the features that those ask of its dependencies.
-fn bench(only: Option<&str>) -> anyhow::Result<()> {
-    let shipped = ["--package", "dgon-agent", "--bin", "dgon-agent"];
-    let beside = [
-        "--package=dgon-agent",
-        "--package=dgon-control-plane",
-        "--package=dgon-testkit",
-        "--package=dgon-fake-nvml",
-        "--features=dgon-testkit/seed",
-        "--example=spool_load",
-        "--bin=dgon-control-plane",
-        "--bin=dgon-sim",
-        "--bin=dgon-bench",
-        "--bin=dgon-bare-proxy",
-        "--lib",
-    ];
-    for arguments in [&shipped[..], &beside[..]] {
-        let mut cargo = shell::cargo();
-        cargo.args(["build", "--release", "--locked"]);
-        shell::check(cargo.args(arguments))?;
-    }
-    let release = shell::target_dir().join("release");
-    let mut bench = shell::command(release.join("dgon-bench"));
-    bench
-        .arg("--bin")
-        .arg(&release)
-        .arg("--json")
-        .arg(shell::target_dir().join("bench.json"));
-    shell::check(bench.args(only.map(|name| format!("--only={name}"))))
 }
