@@ -16,6 +16,7 @@ mod peers;
 mod work;
 
 use crate::fleet::Fleet;
+use crate::process::load_average;
 use crate::programs::{Place, Program};
 use crate::report::{Report, Row};
 use anyhow::{Context as _, Result, ensure};
@@ -72,6 +73,7 @@ pub(crate) async fn measure(bin: &Path, python: Option<&Path>, report: &mut Repo
         let _control_plane = place.control_plane()?;
         Work::make(&place).await?
     };
+    let load = load_average();
     let mut measured = Vec::new();
     for peer in &peers {
         measured.push(beside(peer, &place, &work).await?);
@@ -87,9 +89,11 @@ pub(crate) async fn measure(bin: &Path, python: Option<&Path>, report: &mut Repo
     }
     tell(report, "receipts by the link", &measured, &by_link);
     tell(report, "receipts posted one by one", &measured, &by_post);
-    report.note(
-        "stacks: CPU is that of the stack's process, without PostgreSQL's; the peers keep no chain, no log and no sums",
-    );
+    report.note(format!(
+        "stacks: CPU is that of the stack's process, without PostgreSQL's; the peers keep no chain, no log and no sums; \
+         load average {load} before and {} after",
+        load_average()
+    ));
     Ok(())
 }
 
