@@ -12,7 +12,7 @@ import pg from 'pg'
 const CLOCK_SKEW_S = 120
 const PATH = '/api/v1/receipts'
 // Few: the database has no more cores than this process, and more of its processes only take turns.
-const CONNECTIONS = 16
+const CONNECTIONS = 32
 
 const INSERT = {
   // Named, so that each connection has it prepared.

@@ -23,7 +23,7 @@ from fastapi.responses import JSONResponse
 
 CLOCK_SKEW_S = 120
 # Few: the database has no more cores than this process, and more of its processes only take turns.
-CONNECTIONS = 16
+CONNECTIONS = 32
 
 INSERT = """
 INSERT INTO receipts (node_id, request_id, seq, received_at_ms, version, region, model_id, runtime, source,
