@@ -14,7 +14,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-/// Connections.
+/// Connections: as many as serve the peers best. With more of them ours gains and the peers lose, for ours makes the
+/// receipts of all of them durable together.
 pub(super) const LANES: usize = 32;
 /// From the answer to a node's post to its next: our control plane takes five a second of each.
 pub(super) const NODE_PAUSE: Duration = Duration::from_millis(200);
