@@ -88,7 +88,8 @@ async fn linger(inbox: &mut mpsc::Receiver<Submission>, queue: &mut FairQueue, r
         if before >= receipts {
             return;
         }
-        tokio::time::sleep(LOOK).await;
+        // A look is the last one where the next would be too late.
+        tokio::time::sleep_until((Instant::now() + LOOK).min(begin + LINGER_MOST)).await;
         while let Ok(next) = inbox.try_recv() {
             queue.push(next);
         }

@@ -24,22 +24,19 @@ const BATCH: usize = 250;
 /// Old days looked for per run.
 const STALE: i64 = 50;
 
-/// Runs until `stop`.
+/// Runs until `stop`, and then until what is known by then is written.
 pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
     let mut tick = tokio::time::interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = tick.tick() => {}
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => return write_all(&app).await,
         }
         let now_ms = app.clock.now_ms();
         app.windows.advance(now_ms);
         if let Err(error) = write(&app, now_ms).await {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "days of nodes not written"
-            );
+            not_written(&error);
         }
         if let Err(error) = shrink(&app, now_ms).await {
             tracing::error!(
@@ -50,10 +47,29 @@ pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
     }
 }
 
-async fn write(app: &App, now_ms: i64) -> Result<(), StoreError> {
+fn not_written(error: &StoreError) {
+    tracing::error!(
+        error = error as &dyn std::error::Error,
+        "days of nodes not written"
+    );
+}
+
+/// Writes what waits for its turn; at the first fault the rest is left.
+async fn write_all(app: &App) {
+    loop {
+        match write(app, app.clock.now_ms()).await {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) => return not_written(&error),
+        }
+    }
+}
+
+/// Writes the days whose turn it is; how many.
+async fn write(app: &App, now_ms: i64) -> Result<usize, StoreError> {
     let windows = app.windows.take(BATCH, now_ms);
     if windows.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let by = System::of_the_server();
     if let Err(error) = app.store.windows_set(by, &windows).await {
@@ -61,7 +77,7 @@ async fn write(app: &App, now_ms: i64) -> Result<(), StoreError> {
         return Err(error);
     }
     tell(app, &windows);
-    Ok(())
+    Ok(windows.len())
 }
 
 /// Days of nodes that are not in memory.

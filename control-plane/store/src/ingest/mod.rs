@@ -265,7 +265,7 @@ impl IngestTx {
     /// other bytes: they are not stored, the others are. The caller has made sure that none is stored already.
     ///
     /// # Errors
-    /// [`StoreError`]; that of the data where a receipt is left out for another reason than its request id.
+    /// [`StoreError`]; [`StoreError::Corrupt`] where a receipt is left out for another reason than its request id.
     pub async fn insert(&mut self, receipts: &[NewReceipt<'_>]) -> Result<Vec<usize>, StoreError> {
         const OP: &str = "receipt.insert";
         let inserted = bulk::insert(&mut self.0, receipts)
@@ -288,10 +288,12 @@ impl IngestTx {
             match stored.get(&name) {
                 Some(hash) if *hash == receipt.entry_hash => {}
                 Some(_) => others.push(position),
-                // No fault of its node: a rule of the database left it out, or its place is taken.
+                // No fault of its node: its place in the chain is taken, by a receipt that the head does not know.
                 None => {
-                    let why = "a receipt was left out though its request id is not taken";
-                    return Err(StoreError::query(OP)(sqlx::Error::Encode(why.into())));
+                    return Err(StoreError::Corrupt {
+                        op: OP,
+                        what: "head of a chain that is behind its receipts",
+                    });
                 }
             }
         }

@@ -83,7 +83,7 @@ async fn a_receipt_whose_place_is_taken_is_no_conflict_of_its_request_id() {
         assert!(tx.insert(&rows).await.expect("insert").is_empty());
         let rows = [receipt(&second, key, Some(1), b"[]")];
         let error = tx.insert(&rows).await.expect_err("its place is taken");
-        assert_eq!(error.fault(), Fault::Data);
+        assert_eq!(error.fault(), Fault::Corrupt);
     })
     .await;
 }

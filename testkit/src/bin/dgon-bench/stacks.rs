@@ -76,7 +76,11 @@ pub(crate) async fn measure(bin: &Path, python: Option<&Path>, report: &mut Repo
     let load = load_average();
     let mut measured = Vec::new();
     for peer in &peers {
-        measured.push(beside(peer, &place, &work).await?);
+        match beside(peer, &place, &work).await {
+            Ok(figure) => measured.push(figure),
+            // What is wrong with a peer keeps nothing else from being measured.
+            Err(fault) => report.note(format!("a peer is left out: {fault:#}")),
+        }
     }
     let by_post = by_post(&place, &database, &work).await?;
     drop(work);
