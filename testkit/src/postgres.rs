@@ -1,10 +1,11 @@
 //! Throwaway PostgreSQL: one cluster for all test processes of a user, one database per test.
 //!
 //! The cluster lives under the temporary directory with `fsync=off`, listens on a random local port and runs
-//! as an unprivileged user. For figures there is a second one, which keeps what it commits as PostgreSQL does by default. Test processes come and go (nextest starts one per test), so a small supervisor
-//! shell owns its end: when no registered process has lived for some seconds it stops the server and removes
-//! the directory. Every client writes `users/PID` before it trusts the `current` pointer, and the supervisor
-//! takes the pointer away before it looks at `users/` for the last time, so neither can miss the other.
+//! as an unprivileged user. For figures there is a second one, which keeps what it commits as PostgreSQL does by default.
+//! Test processes come and go (nextest starts one per test), so a small supervisor shell owns its end: when no registered
+//! process has lived for some seconds it stops the server and removes the directory. Every client writes `users/PID`
+//! before it trusts the `current` pointer, and the supervisor takes the pointer away before it looks at `users/` for the
+//! last time, so neither can miss the other.
 
 use anyhow::{Context as _, Result, bail};
 use std::fs;

@@ -79,7 +79,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
     }
 }
 
-/// Waits a little for others, so that many share a transaction: longer where many come, and never for more than
+/// Waits a little for others, so that many share a transaction: longer where many come, and only until there are
 /// `receipts`.
 async fn linger(inbox: &mut mpsc::Receiver<Submission>, queue: &mut FairQueue, receipts: usize) {
     let begin = Instant::now();

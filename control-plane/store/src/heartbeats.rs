@@ -1,8 +1,10 @@
 //! Heartbeats: raw rows, kept for a short time, and the latest of each node on its own row.
 
+use crate::chunks::chunks;
 use crate::db::Backend;
 use crate::{Store, StoreError, System, in_tx};
 use dgon_protocol::id::NodeId;
+use sqlx::QueryBuilder;
 
 /// A heartbeat to be written.
 #[derive(Debug, Clone)]
@@ -16,6 +18,18 @@ pub struct NewHeartbeat {
     /// Whether it is kept as a raw row, too, beside being the node's latest.
     pub keep_raw: bool,
 }
+
+/// What stands before and after the values of node, time and body. As values and not as JSON: a body may be large, and to
+/// parse it again and again would hold up other writers.
+const INSERT_RAW: (&str, &str) = (
+    "INSERT INTO heartbeats (node_id, at_ms, body, org_id) SELECT b.column1, b.column2, b.column3, \
+     (SELECT n.org_id FROM nodes n WHERE n.node_id = b.column1) FROM (",
+    ") AS b",
+);
+const SET_LATEST: (&str, &str) = (
+    "UPDATE nodes SET last_heartbeat_at_ms = b.column2, last_heartbeat = b.column3 FROM (",
+    ") AS b WHERE nodes.node_id = b.column1",
+);
 
 impl Store {
     /// Writes heartbeats in one transaction and makes each the latest of its node.
@@ -62,26 +76,24 @@ impl Store {
         }
     }
 
-    /// The same on SQLite: each statement is a way to its thread and back.
+    /// The same on SQLite, many rows in a statement: each is a way to its thread and back.
     async fn heartbeats_write_rows(&self, beats: &[NewHeartbeat]) -> Result<(), StoreError> {
         const OP: &str = "heartbeat.write";
-        let rows: Vec<(&str, i64, &str, bool)> = beats
-            .iter()
-            .map(|b| (b.node_id.as_str(), b.at_ms, b.body.as_str(), b.keep_raw))
-            .collect();
-        let rows = serde_json::to_string(&rows).unwrap_or_default();
+        let raw: Vec<&NewHeartbeat> = beats.iter().filter(|beat| beat.keep_raw).collect();
+        let all: Vec<&NewHeartbeat> = beats.iter().collect();
         in_tx!(self, "heartbeat.write", tx => {
-            for text in [
-                "INSERT INTO heartbeats (node_id, at_ms, body, org_id) \
-                 SELECT json_extract(b.value, '$[0]'), json_extract(b.value, '$[1]'), json_extract(b.value, '$[2]'), \
-                 (SELECT n.org_id FROM nodes n WHERE n.node_id = json_extract(b.value, '$[0]')) \
-                 FROM json_each($1) b WHERE json_extract(b.value, '$[3]')",
-                "UPDATE nodes SET last_heartbeat_at_ms = json_extract(b.value, '$[1]'), \
-                 last_heartbeat = json_extract(b.value, '$[2]') \
-                 FROM json_each($1) b WHERE nodes.node_id = json_extract(b.value, '$[0]')",
-            ] {
-                let done = sqlx::query(text).bind(rows.as_str()).execute(&mut *tx).await;
-                done.map_err(StoreError::query(OP))?;
+            for ((head, tail), beats) in [(INSERT_RAW, &raw), (SET_LATEST, &all)] {
+                for (_, chunk) in chunks(beats) {
+                    let mut query = QueryBuilder::new(head);
+                    query.push_values(chunk, |mut row, beat| {
+                        row.push_bind(beat.node_id.as_str())
+                            .push_bind(beat.at_ms)
+                            .push_bind(beat.body.as_str());
+                    });
+                    query.push(tail);
+                    let done = query.build().execute(&mut *tx).await;
+                    done.map_err(StoreError::query(OP))?;
+                }
             }
         });
         Ok(())

@@ -5,6 +5,7 @@
 use crate::support::{ALL, SERVER, enrol, on_both, token};
 use dgon_control_plane_model::lifecycle::{Reason, State};
 use dgon_control_plane_store::audit::AuditEntry;
+use dgon_control_plane_store::node_windows::NodeWindow;
 use dgon_control_plane_store::{
     Evidence, Fault, Gap, LifecycleChange, NewHeartbeat, NewProbe, NewReceipt, ProbeEnd, Store,
     StoreError,
@@ -311,6 +312,53 @@ async fn heartbeats_are_kept_raw_for_a_while_and_the_last_one_on_the_node() {
             .expect("get")
             .expect("some");
         assert_eq!(row.last_heartbeat_at_ms, Some(200));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn heartbeats_and_days_of_many_nodes_each_reach_their_own() {
+    on_both(|store| async move {
+        let hash = token(&store, "t", 75).await;
+        let ids: Vec<NodeId> = (1..=75_u8)
+            .map(|n| NodeId::parse(format!("n{n:02}")).expect("id"))
+            .collect();
+        for (seed, id) in (1..).zip(&ids) {
+            enrol(&store, &hash, id.as_str(), seed).await;
+        }
+        let body = |at_ms: i64| format!("{{\"says\":\"'\\\\\\\"{at_ms}\"}}");
+        let beats: Vec<NewHeartbeat> = (1..)
+            .zip(&ids)
+            .map(|(at_ms, id)| NewHeartbeat {
+                node_id: id.clone(),
+                at_ms,
+                body: body(at_ms),
+                keep_raw: at_ms % 2 == 0,
+            })
+            .collect();
+        store.heartbeats_write(SERVER, &beats).await.expect("write");
+        let windows: Vec<NodeWindow> = (1..)
+            .zip(&ids)
+            .map(|(n, id)| NodeWindow {
+                node_id: id.to_string(),
+                minute: 10 + n,
+                requests: n,
+                p95_ms: (n % 2 == 0).then_some(100 + n),
+            })
+            .collect();
+        store.windows_set(SERVER, &windows).await.expect("set");
+        let told = "SELECT node_id || ' ' || last_heartbeat_at_ms || ' ' || last_heartbeat || ' ' || requests_24h || ' ' \
+                    || COALESCE(p95_ms, -1) || ' ' || window_minute FROM nodes ORDER BY node_id";
+        let told = store.inspect().texts(told).await.expect("nodes");
+        let expected = (1..=75).map(|n| {
+            let p95 = if n % 2 == 0 { 100 + n } else { -1 };
+            Some(format!("n{n:02} {n} {} {n} {p95} {}", body(n), 10 + n))
+        });
+        assert_eq!(told, expected.collect::<Vec<_>>());
+        let raw = "SELECT node_id || ' ' || at_ms || ' ' || body FROM heartbeats ORDER BY node_id";
+        let raw = store.inspect().texts(raw).await.expect("raw");
+        let expected = (2..=75).step_by(2).map(|n| Some(format!("n{n:02} {n} {}", body(n))));
+        assert_eq!(raw, expected.collect::<Vec<_>>());
     })
     .await;
 }
