@@ -41,8 +41,11 @@ const OF_THE_SERVER: [(&str, &str); 12] = [
     ),
     ("app/mod.rs", "what is loaded at the start"),
     ("app/nodes.rs", "nodes that prove who they are"),
+    (
+        "app/open_minutes.rs",
+        "receipts that are not in the sums yet, and the day of each node; people ask with their scope",
+    ),
     ("app/readiness.rs", "whether the database can be written"),
-    ("app/windows.rs", "the last day of each node"),
     (
         "accounts/",
         "sign-in, where nobody is known yet, and an admin's scope",

@@ -8,28 +8,14 @@ use dgon_protocol::frame::PausedReason;
 use dgon_protocol::id::NodeId;
 use dgon_protocol::receipt::Receipt;
 use dgon_testkit::link_server::{Script, StubControlPlane};
+use dgon_testkit::programs::false_clock;
 use dgon_testkit::runtime::{Kind, SimConfig};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 const DAY_S: i64 = 24 * 3600;
-
-/// The library. A test that cannot lie about the time must not pass.
-fn library() -> PathBuf {
-    let places = [
-        "/usr/lib/x86_64-linux-gnu/faketime",
-        "/usr/lib/aarch64-linux-gnu/faketime",
-        "/usr/lib/faketime",
-        "/usr/lib64/faketime",
-    ];
-    let found = places
-        .iter()
-        .map(|dir| Path::new(dir).join("libfaketimeMT.so.1"))
-        .find(|path| path.exists());
-    found.unwrap_or_else(|| panic!("install libfaketime: apt-get install libfaketime"))
-}
 
 /// A node whose wall clock goes as a file says: `@2026-01-01 12:00:00` is that time when the program began.
 struct Lied {
@@ -41,15 +27,9 @@ impl Lied {
     fn prepared(yaml: &str, zone: &str) -> Self {
         let mut node = Node::new(yaml);
         let file = node.machine.dir.path().join("time");
-        for (name, value) in [
-            ("LD_PRELOAD", library().display().to_string()),
-            ("FAKETIME_TIMESTAMP_FILE", file.display().to_string()),
-            ("FAKETIME_NO_CACHE", "1".to_owned()),
-            // Its name before version 0.9.10, and since.
-            ("DONT_FAKE_MONOTONIC", "1".to_owned()),
-            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
-            ("TZ", zone.to_owned()),
-        ] {
+        let lies = false_clock(&file).expect("libfaketime");
+        node.machine.set("TZ", zone.to_owned());
+        for (name, value) in lies {
             node.machine.set(name, value);
         }
         Self { node, file }

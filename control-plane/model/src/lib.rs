@@ -8,6 +8,7 @@
 //! | [`window`] | a node's last 24 hours |
 
 pub mod lifecycle;
+pub mod open_sums;
 pub mod rollup;
 pub mod sketch;
 pub mod window;

@@ -10,6 +10,7 @@ mod guard;
 mod lifecycle;
 mod master_key;
 mod nodes;
+mod open_minutes;
 mod orders;
 mod probes;
 pub mod queries;
@@ -29,6 +30,7 @@ pub use guard::{Conduct, Limits, NodeGuard, NonceState, Nonces, SENT_AWAY, Share
 pub use lifecycle::{Cause, Lifecycles, NodeLife};
 pub use master_key::{MasterKey, MasterKeyError};
 pub use nodes::{FormerKey, NodeSession, Secrets};
+pub use open_minutes::OpenMinutes;
 pub use probes::{OpenProbe, Probes};
 pub use readiness::Readiness;
 pub use regions::{DEFAULT_REGIONS, REGIONS_MAX, Regions, UnlistedRegion};
@@ -81,6 +83,8 @@ pub struct App {
     pub probes: Probes,
     /// Each node's last 24 hours.
     pub windows: Windows,
+    /// Sums that are not rows yet.
+    pub open_minutes: OpenMinutes,
     /// The network in numbers, as last computed.
     pub summaries: queries::SummaryCache,
     /// Hands events to browsers.
@@ -117,6 +121,7 @@ impl App {
             attention: Attention::default(),
             probes: Probes::default(),
             windows: Windows::default(),
+            open_minutes: OpenMinutes::default(),
             summaries: queries::SummaryCache::default(),
             live: Hub::default(),
             supervisor: Supervisor::default(),
@@ -131,6 +136,7 @@ impl App {
     /// # Errors
     /// [`StoreError`].
     pub async fn load(&self) -> Result<(), StoreError> {
+        self.open_minutes.load(&self.store).await?;
         for (name, enabled) in self.store.flags_changed(System::of_the_server()).await? {
             self.switches.set(&name, enabled);
         }

@@ -1,15 +1,16 @@
 //! Each node's last 24 hours in memory, which the nodes list shows and sorts by.
 //!
-//! The committer counts here what it has just committed, so a day in memory and the rows never disagree. A node is read
-//! from its rows once, by the committer as well, some nodes at a time: what is committed before that is in the rows.
+//! The committer counts here what it has just committed, so a day in memory and the sums never disagree. A node is read
+//! from its sums once, by the committer as well, some nodes at a time: what is committed before that is in the sums.
 
+use super::App;
 use dgon_control_plane_model::rollup::minute_of;
 use dgon_control_plane_model::window::{DayWindow, first_minute};
+use dgon_control_plane_store::StoreError;
 use dgon_control_plane_store::node_windows::NodeWindow;
-use dgon_control_plane_store::{Store, StoreError, System};
 use dgon_protocol::id::NodeId;
 use dgon_protocol::receipt::{Fields, Status};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Nodes that are read from their rows between two commits.
@@ -90,6 +91,17 @@ impl Windows {
         }
     }
 
+    /// Nodes of whom more may be stored than was counted here are read again. Only the committer calls it.
+    pub fn read_again(&self, node_ids: &BTreeSet<String>) {
+        let mut state = self.lock();
+        for node_id in node_ids {
+            if let Ok(node_id) = NodeId::parse(node_id.as_str()) {
+                state.days.remove(&node_id);
+                state.to_load.push(&node_id);
+            }
+        }
+    }
+
     /// Whether nodes wait to be read.
     pub fn is_behind(&self) -> bool {
         !self.lock().to_load.order.is_empty()
@@ -99,14 +111,12 @@ impl Windows {
     ///
     /// # Errors
     /// [`StoreError`]; the node is read another time.
-    pub async fn load_some(&self, store: &Store, now_ms: i64) -> Result<(), StoreError> {
+    pub async fn load_some(&self, app: &App, now_ms: i64) -> Result<(), StoreError> {
         for _ in 0..LOADS {
             // It leaves the line when it is read: who waits for this may give up in between.
             let next = self.lock().to_load.order.front().cloned();
             let Some(node_id) = next else { return Ok(()) };
-            let day = store
-                .rollups_day(System::of_the_server(), node_id.as_str(), minute_of(now_ms))
-                .await;
+            let day = app.day_of(node_id.as_str(), minute_of(now_ms)).await;
             let mut state = self.lock();
             match day {
                 Ok(day) => {

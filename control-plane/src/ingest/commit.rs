@@ -11,6 +11,7 @@ use dgon_protocol::frame::{Ack, ToAgent};
 use futures_util::FutureExt as _;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -28,6 +29,12 @@ const MANY: usize = 4;
 const DAY_WITHIN: Duration = Duration::from_millis(500);
 /// How long no day is read after one could not be.
 const DAY_RETRY: Duration = Duration::from_millis(500);
+/// How long no sums are written after some could not be, first; it doubles to [`SEAL_RETRY_MAX`].
+const SEAL_RETRY: Duration = Duration::from_secs(1);
+const SEAL_RETRY_MAX: Duration = Duration::from_secs(60);
+/// How far the clock may go back and receipts are received at the time of the last one, ms: a list by time of receipt and
+/// one by order are to say the same.
+const BACK_MS: i64 = 300_000;
 /// How often chains that wait for something missing are looked at.
 const GAP_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -43,6 +50,9 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
         unplaced: HashMap::new(),
         batch: BatchSize::default(),
         days_after: Instant::now(),
+        seal_after: Instant::now(),
+        seal_retry: SEAL_RETRY,
+        last_ms: AtomicI64::new(0),
     };
     let mut gaps = tokio::time::interval(GAP_INTERVAL.min(committer.app.settings.gap_after));
     let mut queue = FairQueue::default();
@@ -59,6 +69,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
                 },
                 _ = gaps.tick() => committer.expire().await,
                 () = stop.cancelled(), if !inbox.is_closed() => inbox.close(),
+                () = std::future::ready(()), if committer.is_seal_due() => committer.seal().await,
                 () = tokio::time::sleep_until(committer.days_after), if committer.app.windows.is_behind() => {
                     committer.load_days().await;
                 }
@@ -72,6 +83,9 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
         if !batch.is_empty() {
             committer.commit(batch).await;
             committer.load_days().await;
+            if committer.is_seal_due() {
+                committer.seal().await;
+            }
         }
         if gaps.tick().now_or_never().is_some() {
             committer.expire().await;
@@ -110,6 +124,11 @@ pub(super) struct Committer {
     pub(super) batch: BatchSize,
     /// When the next day of a node may be read.
     days_after: Instant,
+    /// When the next sums may be written.
+    seal_after: Instant,
+    seal_retry: Duration,
+    /// When receipts were last received, unix ms.
+    last_ms: AtomicI64,
 }
 
 impl Committer {
@@ -119,7 +138,7 @@ impl Committer {
             return;
         }
         let now_ms = self.app.clock.now_ms();
-        let loading = self.app.windows.load_some(&self.app.store, now_ms);
+        let loading = self.app.windows.load_some(&self.app, now_ms);
         match tokio::time::timeout(DAY_WITHIN, loading).await {
             Ok(Ok(())) => return,
             Ok(Err(error)) => {
@@ -134,9 +153,51 @@ impl Committer {
         self.days_after = Instant::now() + DAY_RETRY;
     }
 
+    /// Now, unix ms, and not before what it was, unless the clock went back by minutes.
+    pub(super) fn now_ms(&self) -> i64 {
+        let (now_ms, last_ms) = (
+            self.app.clock.now_ms(),
+            self.last_ms.load(Ordering::Relaxed),
+        );
+        let is_small = (last_ms - BACK_MS..last_ms).contains(&now_ms);
+        let now_ms = if is_small { last_ms } else { now_ms };
+        self.last_ms.store(now_ms, Ordering::Relaxed);
+        now_ms
+    }
+
+    fn is_seal_due(&self) -> bool {
+        Instant::now() >= self.seal_after && self.app.open_minutes.is_due(self.app.clock.now_ms())
+    }
+
+    /// Writes some sums of a minute that is over; whether that was done.
+    pub(super) async fn write_sums(&self, now_ms: i64) -> bool {
+        let sealing = async {
+            self.make_sure().await?;
+            let open = &self.app.open_minutes;
+            open.seal_some(&self.app.store, now_ms).await
+        };
+        let sealed = sealing.await.inspect_err(|error| {
+            tracing::error!(
+                error = error as &dyn std::error::Error,
+                "sums of a minute that is over are not written; it is tried again"
+            );
+        });
+        sealed.is_ok()
+    }
+
+    /// The same where it is due, less and less often while it cannot be done.
+    async fn seal(&mut self) {
+        if self.write_sums(self.app.clock.now_ms()).await {
+            self.seal_retry = SEAL_RETRY;
+            return;
+        }
+        self.seal_after = Instant::now() + self.seal_retry;
+        self.seal_retry = (self.seal_retry * 2).min(SEAL_RETRY_MAX);
+    }
+
     /// Chains that waited too long go on without what is missing.
     async fn expire(&mut self) {
-        let now_ms = self.app.clock.now_ms();
+        let now_ms = self.now_ms();
         let patience = i64::try_from(self.app.settings.gap_after.as_millis()).unwrap_or(i64::MAX);
         let overdue = self.held.overdue(now_ms.saturating_sub(patience));
         if overdue.is_empty() {
@@ -207,6 +268,7 @@ impl Committer {
         Time {
             now_ms,
             expired_before_s: now_ms / 1000 - days * 86_400,
+            is_sealed: self.app.open_minutes.is_sealed(now_ms),
         }
     }
 
@@ -223,7 +285,9 @@ impl Committer {
         let plan = Plan::new(&mut tx, batch, &self.held, self.unplaced.clone(), time);
         let written = plan.write(overdue).await?;
         let work = began.elapsed();
+        let committing = self.app.open_minutes.committing();
         tx.commit().await?;
+        committing.stored(&written.facts);
         let took = Took {
             answer: began - asked,
             work,

@@ -34,7 +34,7 @@ impl Committer {
     pub(super) async fn commit(&mut self, batch: Vec<Submission>) {
         let mut parts = vec![batch];
         while let Some(mut part) = parts.pop() {
-            let now_ms = self.app.clock.now_ms();
+            let now_ms = self.now_ms();
             match self.write_patiently(&part, now_ms).await {
                 Ok((written, took)) => {
                     let receipts = part.iter().map(|submission| submission.items.len()).sum();
@@ -110,6 +110,13 @@ impl Committer {
         overdue: &[i64],
         now_ms: i64,
     ) -> Result<(Written, Took), StoreError> {
+        self.make_sure().await?;
+        self.app.open_minutes.look_at_clock(now_ms);
+        if self.app.open_minutes.has_room(now_ms).is_err() {
+            // While receipts wait here, nobody else writes sums.
+            self.write_sums(now_ms).await;
+            self.app.open_minutes.has_room(now_ms)?;
+        }
         let write = self.write(batch, overdue, now_ms);
         match tokio::time::timeout(TRANSACTION, write).await {
             Ok(written) => written,
@@ -117,6 +124,20 @@ impl Committer {
                 op: "receipt.ingest",
             }),
         }
+    }
+
+    /// Counts open sums anew where that is due: for as long as it takes, which grows with what is to be counted and not with a
+    /// batch, and not at a stop.
+    pub(super) async fn make_sure(&self) -> Result<(), StoreError> {
+        let app = &self.app;
+        let nodes = tokio::select! {
+            biased;
+            nodes = app.open_minutes.sure(&app.store) => nodes?,
+            () = self.stop.cancelled() => return Err(StoreError::Slow { op: "receipt.ingest" }),
+        };
+        // What a commit stored that did not say so is not in the days of their nodes, either.
+        app.windows.read_again(&nodes);
+        Ok(())
     }
 
     /// Finds the receipts of a submission that the database cannot store, refuses them and stores the rest.
@@ -133,7 +154,7 @@ impl Committer {
             0
         };
         for _ in 0..tries {
-            let now_ms = self.app.clock.now_ms();
+            let now_ms = self.now_ms();
             let one = std::slice::from_ref(&submission);
             match self.write_patiently(one, now_ms).await {
                 Ok((written, _)) => return self.settle(vec![submission], written, now_ms),
@@ -183,7 +204,7 @@ impl Committer {
 
     async fn passes(&self, submission: &Submission, items: usize) -> Result<bool, StoreError> {
         let mut tx = self.app.store.ingest_begin(System::of_the_server()).await?;
-        let time = self.time(self.app.clock.now_ms());
+        let time = self.time(self.now_ms());
         let one = std::slice::from_ref(submission);
         let plan = Plan::new(&mut tx, one, &self.held, self.unplaced.clone(), time);
         match plan.first(items).write(&[]).await {

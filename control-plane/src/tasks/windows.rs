@@ -95,10 +95,7 @@ async fn shrink(app: &App, now_ms: i64) -> Result<(), StoreError> {
             // It is about to be written.
             continue;
         }
-        let day = app
-            .store
-            .rollups_day(System::of_the_server(), &node_id, minute)
-            .await?;
+        let day = app.day_of(&node_id, minute).await?;
         windows.push(NodeWindow::of(&node_id, minute, &day));
     }
     if !windows.is_empty() {

@@ -50,6 +50,14 @@ pub enum StoreError {
         /// Which operation, as `resource.verb`.
         op: &'static str,
     },
+    /// Something has to be written first, and cannot be.
+    #[error("{op} waits: {what} cannot be written; the log says why")]
+    Behind {
+        /// Which operation.
+        op: &'static str,
+        /// What is to be written first.
+        what: &'static str,
+    },
     /// A row holds a value that this program never writes.
     #[error(
         "{op} read a {what} that this program never writes; the database was changed by hand or by a newer version"

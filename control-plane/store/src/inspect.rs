@@ -5,10 +5,11 @@ use crate::db::{Backend, POSTGRES_MIGRATIONS, SQLITE_MIGRATIONS};
 use crate::node_queries::{self, NodeFilter, NodePage};
 use crate::nodes::LifecycleEventRow;
 use crate::probes::ProbeRow;
-use crate::receipt_queries::{self, ReceiptFilter};
+use crate::receipt_list::{self, Newest};
+use crate::receipt_queries::ReceiptFilter;
 use crate::retention::{Keep, Rule};
-use crate::{Dialect, Scope, Store, StoreError, in_tx, on_read, on_write, rollups};
-use dgon_control_plane_model::rollup::ReceiptFacts;
+use crate::{Dialect, Scope, Store, StoreError, System, in_tx, on_read, on_write, rollups};
+use dgon_control_plane_model::rollup::{Batch, ReceiptFacts, minute_of, sum_up};
 use dgon_protocol::id::{NodeId, RequestId};
 
 /// See [`Store::inspect`].
@@ -208,9 +209,15 @@ impl Inspect<'_> {
         filter: &ReceiptFilter,
     ) -> Result<Vec<String>, StoreError> {
         let bounds = self.0.receipt_bounds(filter).await?.unwrap_or_default();
-        receipt_queries::list_statement(scope, filter, bounds, None, 50)
-            .plan(self.0)
-            .await
+        let newest = Newest {
+            dialect: self.0.dialect(),
+            scope,
+            filter,
+            bounds,
+            before: i64::MAX,
+            limit: 50,
+        };
+        newest.list().plan(self.0).await
     }
 
     /// How the database would find where a range of time begins and ends.
@@ -218,8 +225,8 @@ impl Inspect<'_> {
     /// # Errors
     /// [`StoreError`] of a statement.
     pub async fn receipt_bounds_plan(&self) -> Result<Vec<String>, StoreError> {
-        let mut plan = receipt_queries::first_from(1).plan(self.0).await?;
-        plan.extend(receipt_queries::last_before(2).plan(self.0).await?);
+        let mut plan = receipt_list::first_from(1).plan(self.0).await?;
+        plan.extend(receipt_list::last_before(2).plan(self.0).await?);
         Ok(plan)
     }
 
@@ -230,6 +237,25 @@ impl Inspect<'_> {
     pub async fn rollups_add(&self, receipts: &[ReceiptFacts]) -> Result<(), StoreError> {
         in_tx!(self.0, "rollups.add", tx => rollups::apply_on_conn(&mut *tx, receipts).await?);
         Ok(())
+    }
+
+    /// The sums that are whole, as they are stored and as they are when the receipts are counted from scratch. Hours that
+    /// were folded are not among the latter.
+    ///
+    /// # Errors
+    /// [`StoreError`] of a statement, or of a row that cannot be read.
+    pub async fn rollups_whole(&self) -> Result<(Batch, Batch), StoreError> {
+        let mut tx = self.0.ingest_begin(System::of_the_server()).await?;
+        let sealed = tx.rollups_sealed().await?;
+        let stored = rollups::all(&mut tx).await?;
+        drop(tx);
+        let by = System::of_the_server();
+        let counted = self.0.rollups_receipts_after(by, (i64::MIN, 0), i64::MAX);
+        let mut counted = counted.await?;
+        counted.retain(|((at_ms, _), _)| minute_of(*at_ms) <= sealed);
+        let counted: Vec<ReceiptFacts> = counted.into_iter().map(|(_, facts)| facts).collect();
+        let stored = stored.into_iter().filter(|(key, _)| key.minute <= sealed);
+        Ok((stored.collect(), sum_up(&counted)))
     }
 
     /// Whether a receipt is stored.

@@ -4,15 +4,14 @@
 //! arrive. Each filter has an index that ends in `id`; for values that most receipts have, the list itself is
 //! walked. A range of time bounds when the control plane received a receipt.
 
-use crate::receipt_search::{Meaning, beyond_matches};
+use crate::receipt_list::{COLUMNS, IdBounds, Newest, first_from, last_before, push_filter};
+use crate::receipt_search::beyond_matches;
 use crate::scope::Scope;
 use crate::statement::Statement;
 use crate::{Store, StoreError, System, on_page};
 use dgon_control_plane_model::rollup::{Ending, ReceiptFacts, Sums};
 use dgon_protocol::id::{NodeId, RequestId};
 use dgon_protocol::receipt::{Source, Status, TokensSource};
-
-const AND_ORG: &str = " AND r.org_id = ";
 
 const OP_LIST: &str = "receipt.list";
 const OP_SCAN: &str = "receipt.scan";
@@ -146,22 +145,8 @@ pub struct ReceiptScan {
     pub complete: bool,
 }
 
-const COLUMNS: &str = "r.id, r.request_id, r.node_id, r.region, r.model_id, r.runtime, r.source, r.status, r.ts_start, \
-     r.ts_end, r.tokens_input, r.tokens_output, r.tokens_cached, r.tokens_source, r.ttft_ms, r.latency_ms, r.p95_ms, \
-     r.cache_hit, r.hedged, r.seq, r.received_at_ms, r.version";
-
-const SCAN_COLUMNS: &str = "r.id, r.cache_hit, r.status, r.tokens_input, r.tokens_output, r.tokens_source, r.ttft_ms, \
-     r.latency_ms";
-
-/// Received orders that a range of time can lie between.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct IdBounds {
-    from: Option<i64>,
-    to: Option<i64>,
-}
-
 #[derive(sqlx::FromRow)]
-struct ScanRow {
+pub(crate) struct ScanRow {
     cache_hit: Option<bool>,
     status: Option<String>,
     tokens_input: i64,
@@ -172,7 +157,7 @@ struct ScanRow {
 }
 
 impl ScanRow {
-    fn facts(&self) -> ReceiptFacts {
+    pub(crate) fn facts(&self) -> ReceiptFacts {
         ReceiptFacts {
             node_id: String::new(),
             region: String::new(),
@@ -199,144 +184,6 @@ fn ending(status: Option<&str>) -> Ending {
         Some("cancelled") => Ending::Cancelled,
         _ => Ending::Whole,
     }
-}
-
-/// Appends the conditions of a filter to a statement that ends in a true condition; of its search one meaning.
-fn push_filter(
-    statement: &mut Statement,
-    scope: &Scope,
-    filter: &ReceiptFilter,
-    meaning: Option<&Meaning>,
-    bounds: IdBounds,
-) {
-    if let Some(meaning) = meaning {
-        meaning.push(statement, scope);
-    }
-    scope.push(statement, AND_ORG);
-    for (column, value) in [
-        (" AND r.request_id = ", &filter.request_id),
-        (" AND r.node_id = ", &filter.node_id),
-        (" AND r.model_id = ", &filter.model_id),
-        (" AND r.region = ", &filter.region),
-    ] {
-        if let Some(value) = value {
-            statement.sql(column).text(value.as_str());
-        }
-    }
-    push_closed(statement, filter);
-    // The unary plus keeps the planner on the index that ends in `id`; `bounds` keep the walk short.
-    for (text, value) in [
-        (" AND r.id >= ", bounds.from),
-        (" AND r.id <= ", bounds.to),
-        (" AND +r.received_at_ms >= ", filter.from_ms),
-        (" AND +r.received_at_ms < ", filter.to_ms),
-    ] {
-        if let Some(value) = value {
-            statement.sql(text).int(value);
-        }
-    }
-}
-
-/// Filters over closed lists, written out so that the partial indexes of rare values apply.
-fn push_closed(statement: &mut Statement, filter: &ReceiptFilter) {
-    let status = match filter.status {
-        None => "",
-        Some(Status::Ok) => " AND r.status = 'ok'",
-        Some(Status::Error) => " AND r.status = 'error' AND r.status <> 'ok'",
-        Some(Status::Cancelled) => " AND r.status = 'cancelled' AND r.status <> 'ok'",
-    };
-    let source = match filter.source {
-        None => "",
-        Some(Source::Local) => " AND r.source = 'local'",
-        Some(Source::Gateway) => " AND r.source = 'gateway' AND r.source <> 'local'",
-        Some(Source::Probe) => " AND r.source = 'probe' AND r.source <> 'local'",
-        Some(Source::Job) => " AND r.source = 'job' AND r.source <> 'local'",
-    };
-    let hedged = match filter.hedged {
-        None => "",
-        Some(true) => " AND r.hedged = TRUE",
-        Some(false) => " AND r.hedged = FALSE",
-    };
-    let cache_hit = match filter.cache_hit {
-        None => "",
-        Some(true) => " AND r.cache_hit = TRUE",
-        Some(false) => " AND r.cache_hit = FALSE",
-    };
-    for condition in [status, source, hedged, cache_hit] {
-        statement.sql(condition);
-    }
-}
-
-/// The newest receipts of a filter, all before `before`, with these columns, of which the first is `r.id`. A search
-/// is a union: each meaning is found by its own index, and a receipt that several lead to is there once.
-fn newest(
-    columns: &'static str,
-    scope: &Scope,
-    filter: &ReceiptFilter,
-    bounds: IdBounds,
-    before: i64,
-    limit: i64,
-) -> Statement {
-    let arm = |statement: &mut Statement, meaning: Option<&Meaning>| {
-        statement
-            .sql("SELECT ")
-            .sql(columns)
-            .sql(" FROM receipts r WHERE r.id < ")
-            .int(before);
-        push_filter(statement, scope, filter, meaning, bounds);
-        statement.sql(" ORDER BY r.id DESC LIMIT ").int(limit);
-    };
-    let mut statement = Statement::default();
-    let Some(text) = &filter.search else {
-        arm(&mut statement, None);
-        return statement;
-    };
-    for (position, meaning) in Meaning::all(text).iter().enumerate() {
-        statement.sql(if position == 0 {
-            "SELECT * FROM ("
-        } else {
-            " UNION SELECT * FROM ("
-        });
-        arm(&mut statement, Some(meaning));
-        statement.sql(") AS meant");
-    }
-    statement.sql(" ORDER BY id DESC LIMIT ").int(limit);
-    statement
-}
-
-pub(crate) fn list_statement(
-    scope: &Scope,
-    filter: &ReceiptFilter,
-    bounds: IdBounds,
-    before: Option<i64>,
-    limit: i64,
-) -> Statement {
-    newest(
-        COLUMNS,
-        scope,
-        filter,
-        bounds,
-        before.unwrap_or(i64::MAX),
-        limit,
-    )
-}
-
-/// The received order of the first receipt that came at or after a time.
-pub(crate) fn first_from(from_ms: i64) -> Statement {
-    let mut statement = Statement::new("SELECT id FROM receipts WHERE received_at_ms >= ");
-    statement
-        .int(from_ms)
-        .sql(" ORDER BY received_at_ms, id LIMIT 1");
-    statement
-}
-
-/// The received order of the last receipt that came before a time.
-pub(crate) fn last_before(to_ms: i64) -> Statement {
-    let mut statement = Statement::new("SELECT id FROM receipts WHERE received_at_ms < ");
-    statement
-        .int(to_ms)
-        .sql(" ORDER BY received_at_ms DESC, id DESC LIMIT 1");
-    statement
 }
 
 impl Store {
@@ -378,7 +225,15 @@ impl Store {
         let Some(bounds) = self.receipt_bounds(filter).await? else {
             return Ok(Vec::new());
         };
-        let statement = list_statement(scope, filter, bounds, before, limit);
+        let statement = Newest {
+            dialect: self.dialect(),
+            scope,
+            filter,
+            bounds,
+            before: before.unwrap_or(i64::MAX),
+            limit,
+        }
+        .list();
         on_page!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
             .map_err(StoreError::query(OP_LIST))
     }
@@ -400,8 +255,15 @@ impl Store {
         let Some(bounds) = self.receipt_bounds(filter).await? else {
             return Ok(scan);
         };
-        let fetch = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
-        let statement = newest(SCAN_COLUMNS, scope, filter, bounds, i64::MAX, fetch);
+        let statement = Newest {
+            dialect: self.dialect(),
+            scope,
+            filter,
+            bounds,
+            before: i64::MAX,
+            limit: i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1),
+        }
+        .scan();
         let rows: Vec<ScanRow> =
             on_page!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
                 .map_err(StoreError::query(OP_SCAN))?;

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | a request id | `receipts_by_request` |
 //! | how a request id begins | `receipts_by_request`; among one's own `receipts_by_org_request` |
-//! | a whole node id | `receipts_by_node` |
+//! | a whole node id | `receipts_by_node`; on SQLite one lookup for each bucket of receipts |
 //! | a whole model id | `receipts_by_model` |
 //! | the hash of a receipt's entry, or how it begins | `receipts_by_hash`, one lookup for each bucket of receipts |
 //!

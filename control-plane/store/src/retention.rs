@@ -117,7 +117,7 @@ const fn until(
 }
 
 /// Every table, in the order in which old rows go: those that refer to others first.
-pub const RULES: [Rule; 22] = [
+pub const RULES: [Rule; 23] = [
     until("heartbeats", "heartbeats t", "at_ms", After::Raw),
     Rule {
         table: "probes",
@@ -213,6 +213,7 @@ pub const RULES: [Rule; 22] = [
     for_ever("flags", "one row per flag, replaced in place"),
     until("audit", "audit t", "at_ms", After::Days(WHO_DID_WHAT_DAYS)),
     for_ever("installation", "one row per name, replaced in place"),
+    for_ever("rollups_sealed", "one row, replaced in place"),
 ];
 
 /// Runs a statement in a transaction that has begun; how long it took, the wait for the begin not counted.

@@ -1,22 +1,28 @@
 //! Sums of receipts per minute, node and region, and over all nodes per quarter of an hour and region.
 //!
-//! They are written in the transaction that stores the receipts, a few rows per batch, so that a number on a
-//! screen never disagrees with the list below it. A sketch cannot be merged by SQL: existing rows are read,
-//! merged and written back. SQLite has one writer; on PostgreSQL an advisory lock, held until the commit, keeps
-//! two processes from overwriting each other's sketches.
+//! On SQLite the sums of a minute are in memory until it is over (`rollups_open`) and are written here once and whole; only
+//! what is received in a minute that is written already, because the clock went back, is added to its rows. On PostgreSQL
+//! they are written in the transaction that stores the receipts. A sketch cannot be merged by SQL: existing rows are read,
+//! merged and written back. SQLite has one writer; on PostgreSQL an advisory lock, held until the commit, keeps two
+//! processes from overwriting each other's sketches.
 
 use crate::chunks::chunks;
+use crate::ingest::{IngestTx, Tx};
 use crate::statement::Statement;
 use crate::{Scope, Store, StoreError, System, on_page, on_read};
-use dgon_control_plane_model::rollup::{ReceiptFacts, RowKey, Sums, sum_up};
+use dgon_control_plane_model::rollup::{ReceiptFacts, RowKey, Sums, minute_of, sum_up};
 use dgon_control_plane_model::sketch::Sketch;
-use dgon_control_plane_model::window::{DayWindow, first_minute};
+use dgon_control_plane_model::window::first_minute;
 use sqlx::{PgConnection, Postgres, QueryBuilder, Sqlite, SqliteConnection};
 
 /// Serialises writers of sketches until their commit.
 const POSTGRES_LOCK: &str = "SELECT pg_advisory_xact_lock(1145523022, 1)";
 
+/// Moves the border, forward only.
+const SEAL: &str = "UPDATE rollups_sealed SET minute = $1 WHERE minute < $1";
+
 const OP_APPLY: &str = "rollups.apply";
+const OP_SEAL: &str = "rollups.seal";
 const OP_RANGE: &str = "rollups.range";
 const OP_DAY: &str = "rollups.day";
 const OP_RECENT: &str = "rollups.recent";
@@ -36,6 +42,34 @@ struct RollupRow {
     tokens_not_counted: i64,
     ttft: Vec<u8>,
     latency: Vec<u8>,
+}
+
+/// Rows that are whole.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct WrittenSums {
+    /// Oldest first.
+    pub rows: Vec<(RowKey, Sums)>,
+    /// The minute up to which they count; `None` where there is none.
+    pub sealed: Option<i64>,
+}
+
+impl WrittenSums {
+    fn of(op: &'static str, found: Vec<FoundRow>) -> Result<Self, StoreError> {
+        let sealed = found.first().map(|found| found.sealed);
+        let rows = found.into_iter().map(|found| convert(op, found.row));
+        Ok(Self {
+            rows: rows.collect::<Result<_, _>>()?,
+            sealed,
+        })
+    }
+}
+
+/// A row, and the border as it was when it was read: one statement sees one state.
+#[derive(Debug, sqlx::FromRow)]
+struct FoundRow {
+    #[sqlx(flatten)]
+    row: RollupRow,
+    sealed: i64,
 }
 
 /// Which rows to read.
@@ -76,9 +110,9 @@ fn convert(op: &'static str, row: RollupRow) -> Result<(RowKey, Sums), StoreErro
 }
 
 /// Expands one text per connection type.
-macro_rules! apply {
-    ($name:ident, $connection:ty, $database:ty) => {
-        async fn $name(conn: &mut $connection, rows: &mut [(RowKey, Sums)]) -> Result<(), StoreError> {
+macro_rules! on_database {
+    ($merge:ident, $replace:ident, $connection:ty, $database:ty) => {
+        async fn $merge(conn: &mut $connection, rows: &mut [(RowKey, Sums)]) -> Result<(), StoreError> {
             let mut stored: Vec<RollupRow> = Vec::new();
             for (_, rows) in chunks(rows) {
                 let mut query =
@@ -107,6 +141,10 @@ macro_rules! apply {
                     rows[at].1.merge(&sums);
                 }
             }
+            Ok(())
+        }
+
+        async fn $replace(conn: &mut $connection, rows: &[(RowKey, Sums)]) -> Result<(), StoreError> {
             for (_, rows) in chunks(rows) {
                 let mut query = QueryBuilder::<$database>::new(
                     "INSERT INTO rollups (node_id, minute, region, requests, errors, cache_hits, \
@@ -148,18 +186,43 @@ macro_rules! apply {
     };
 }
 
-apply!(apply_on_sqlite, SqliteConnection, Sqlite);
-apply!(apply_on_postgres, PgConnection, Postgres);
+on_database!(merge_on_sqlite, replace_on_sqlite, SqliteConnection, Sqlite);
+on_database!(
+    merge_on_postgres,
+    replace_on_postgres,
+    PgConnection,
+    Postgres
+);
 
 /// A connection on which [`apply_on_conn`] works.
 pub(crate) trait RollupConnection {
     /// Merges rows, sorted by key, into the table.
     async fn apply(&mut self, rows: &mut [(RowKey, Sums)]) -> Result<(), StoreError>;
+
+    /// Puts rows in the place of those that are there.
+    async fn replace(&mut self, rows: &[(RowKey, Sums)]) -> Result<(), StoreError>;
+
+    /// The rows are whole up to a minute.
+    async fn seal(&mut self, minute: i64) -> Result<(), StoreError>;
 }
 
 impl RollupConnection for SqliteConnection {
     async fn apply(&mut self, rows: &mut [(RowKey, Sums)]) -> Result<(), StoreError> {
-        apply_on_sqlite(self, rows).await
+        merge_on_sqlite(self, rows).await?;
+        self.replace(rows).await
+    }
+
+    async fn replace(&mut self, rows: &[(RowKey, Sums)]) -> Result<(), StoreError> {
+        replace_on_sqlite(self, rows).await
+    }
+
+    async fn seal(&mut self, minute: i64) -> Result<(), StoreError> {
+        sqlx::query(SEAL)
+            .bind(minute)
+            .execute(self)
+            .await
+            .map(drop)
+            .map_err(StoreError::query(OP_SEAL))
     }
 }
 
@@ -169,22 +232,35 @@ impl RollupConnection for PgConnection {
             .execute(&mut *self)
             .await
             .map_err(StoreError::query(OP_APPLY))?;
-        apply_on_postgres(self, rows).await
+        merge_on_postgres(self, rows).await?;
+        self.replace(rows).await
+    }
+
+    async fn replace(&mut self, rows: &[(RowKey, Sums)]) -> Result<(), StoreError> {
+        replace_on_postgres(self, rows).await
+    }
+
+    async fn seal(&mut self, _minute: i64) -> Result<(), StoreError> {
+        // They always are.
+        Ok(())
     }
 }
 
-/// Adds receipts to the sums, on the connection of the transaction that stores them.
+/// Adds receipts to the rows, on the connection of the transaction that stores them: those of sealed minutes, and of such
+/// as are sealed by it.
 ///
 /// Call it once per transaction and last: on PostgreSQL it waits for other processes' commits.
 pub(crate) async fn apply_on_conn<C: RollupConnection>(
     conn: &mut C,
     receipts: &[ReceiptFacts],
 ) -> Result<(), StoreError> {
-    if receipts.is_empty() {
+    let minutes = receipts.iter().map(|facts| minute_of(facts.received_at_ms));
+    let Some(last) = minutes.max() else {
         return Ok(());
-    }
+    };
     let mut rows: Vec<(RowKey, Sums)> = sum_up(receipts).into_iter().collect();
-    conn.apply(&mut rows).await
+    conn.apply(&mut rows).await?;
+    conn.seal(last).await
 }
 
 impl Store {
@@ -196,15 +272,15 @@ impl Store {
         &self,
         scope: &Scope,
         range: &RollupRange,
-    ) -> Result<Vec<(RowKey, Sums)>, StoreError> {
+    ) -> Result<WrittenSums, StoreError> {
         let statement = range_statement(scope, range);
-        let rows: Vec<RollupRow> =
+        let found: Vec<FoundRow> =
             on_page!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
                 .map_err(StoreError::query(OP_RANGE))?;
-        rows.into_iter().map(|row| convert(OP_RANGE, row)).collect()
+        WrittenSums::of(OP_RANGE, found)
     }
 
-    /// The network's rows from a minute on, oldest first: what the server reads for all who look, once.
+    /// The network's rows from a minute on: what the server reads for all who look, once.
     ///
     /// # Errors
     /// [`StoreError`] of the statement, or of a row that cannot be read.
@@ -212,7 +288,7 @@ impl Store {
         &self,
         scope: &Scope,
         from_minute: i64,
-    ) -> Result<Vec<(RowKey, Sums)>, StoreError> {
+    ) -> Result<WrittenSums, StoreError> {
         let range = RollupRange {
             node_id: None,
             region: None,
@@ -220,15 +296,13 @@ impl Store {
             to_minute: i64::MAX,
         };
         let statement = range_statement(scope, &range);
-        let rows: Vec<RollupRow> =
+        let found: Vec<FoundRow> =
             on_read!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
                 .map_err(StoreError::query(OP_RECENT))?;
-        rows.into_iter()
-            .map(|row| convert(OP_RECENT, row))
-            .collect()
+        WrittenSums::of(OP_RECENT, found)
     }
 
-    /// A node's last 24 hours up to and with the hour of `minute`.
+    /// A node's rows of the last 24 hours up to and with the hour of `minute`.
     ///
     /// # Errors
     /// [`StoreError`] of the statement, or of a row that cannot be read.
@@ -237,7 +311,7 @@ impl Store {
         by: System,
         node_id: &str,
         minute: i64,
-    ) -> Result<DayWindow, StoreError> {
+    ) -> Result<WrittenSums, StoreError> {
         let range = RollupRange {
             node_id: Some(node_id.to_owned()),
             region: None,
@@ -245,16 +319,30 @@ impl Store {
             to_minute: minute + 1,
         };
         let statement = range_statement(&by.into(), &range);
-        let rows: Vec<RollupRow> =
+        let found: Vec<FoundRow> =
             on_read!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
                 .map_err(StoreError::query(OP_DAY))?;
-        let rows = rows.into_iter().map(|row| convert(OP_DAY, row));
-        Ok(DayWindow::of_rows(&rows.collect::<Result<Vec<_>, _>>()?))
+        WrittenSums::of(OP_DAY, found)
     }
 }
 
+/// Every row.
+pub(crate) async fn all(tx: &mut IngestTx) -> Result<Vec<(RowKey, Sums)>, StoreError> {
+    const TEXT: &str = "SELECT * FROM rollups";
+    let rows: Result<Vec<RollupRow>, _> = match tx.tx() {
+        Tx::Sqlite(tx) => sqlx::query_as(TEXT).fetch_all(&mut **tx).await,
+        Tx::Postgres(tx) => sqlx::query_as(TEXT).fetch_all(&mut **tx).await,
+    };
+    let rows = rows.map_err(StoreError::query(OP_RANGE))?;
+    rows.into_iter().map(|row| convert(OP_RANGE, row)).collect()
+}
+
 fn range_statement(scope: &Scope, range: &RollupRange) -> Statement {
-    let mut statement = Statement::new("SELECT * FROM rollups WHERE node_id = ");
+    let mut statement = Statement::new(
+        "SELECT rollups.*, (SELECT s.minute FROM rollups_sealed s) AS sealed FROM rollups \
+         WHERE +minute <= (SELECT s.minute FROM rollups_sealed s) AND node_id = ",
+    );
+    // The unary plus leaves the other border of the range to the index.
     statement
         .text(range.node_id.as_deref().unwrap_or_default())
         .sql(" AND minute >= ")

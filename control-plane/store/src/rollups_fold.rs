@@ -64,7 +64,7 @@ impl Store {
                 from_minute: hour,
                 to_minute: end,
             };
-            let minutes = self.rollups_range(&by.into(), &range).await?;
+            let minutes = self.rollups_range(&by.into(), &range).await?.rows;
             let count = minutes.len() as u64;
             let mut merged: BTreeMap<RowKey, Sums> = BTreeMap::new();
             for (key, sums) in minutes {

@@ -12,6 +12,7 @@ pub struct ControlPlaneProcess {
     data: PathBuf,
     log: PathBuf,
     bind: String,
+    environment: Vec<(String, String)>,
     http: reqwest::Client,
     process: Option<Process>,
 }
@@ -29,6 +30,7 @@ impl ControlPlaneProcess {
             log: dir.join("control-plane.log"),
             data,
             bind: format!("127.0.0.1:{}", free_port()?),
+            environment: Vec::new(),
             http: http_client()?,
             process: None,
         };
@@ -46,9 +48,15 @@ impl ControlPlaneProcess {
         &self.data
     }
 
+    /// Sets a variable of its environment, from the next launch on.
+    pub fn set(&mut self, name: &str, value: String) {
+        self.environment.push((name.to_owned(), value));
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new(&self.bin);
         command.env("DGON_DATA_DIR", &self.data);
+        command.envs(self.environment.iter().cloned());
         command
     }
 

@@ -4,11 +4,13 @@
 //! fixed time: every wait is for a condition and has a limit.
 
 mod agent;
+mod clock;
 mod control_plane;
 mod process;
 mod session;
 
 pub use agent::{AgentProcess, AgentSetup};
+pub use clock::false_clock;
 pub use control_plane::ControlPlaneProcess;
 pub use process::{Process, free_port, kill_together};
 pub use session::Session;

@@ -247,7 +247,7 @@ impl App {
             to_minute: parts.steps.1,
         };
         let (mut total, mut complete) = (Sums::default(), true);
-        for (_, sums) in self.store.rollups_range(scope, &range).await? {
+        for (_, sums) in self.sums(scope, &range).await? {
             total.merge(&sums);
         }
         let kept_ms = i64::from(self.settings.retention.receipts_days) * DAY_MINUTES * MINUTE_MS;

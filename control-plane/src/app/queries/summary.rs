@@ -9,7 +9,7 @@ use crate::app::{App, Clock};
 use dgon_control_plane_model::rollup::{
     DAY_MINUTES, MINUTE_MS, QUARTER_MINUTES, RowKey, Sums, minute_of, quarter_of,
 };
-use dgon_control_plane_store::{Scope, Store};
+use dgon_control_plane_store::Scope;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -141,14 +141,17 @@ impl App {
     ///
     /// # Errors
     /// [`QueryError::NotNow`].
-    pub async fn summary(&self) -> Result<Arc<Summary>, QueryError> {
-        let compute = || compute_summary(self.store.clone(), self.clock.now_ms());
+    pub async fn summary(self: &Arc<Self>) -> Result<Arc<Summary>, QueryError> {
+        let compute = || {
+            let (app, now_ms) = (Arc::clone(self), self.clock.now_ms());
+            async move { compute_summary(&app, now_ms).await }
+        };
         self.summaries.summary.get(&self.clock, compute).await
     }
 
     /// The same for who has something else to tell: where it takes longer than a second or fails, as it last was, which is
     /// at most a minute ago; `None` where that is not known either.
-    pub async fn summary_soon(&self) -> Option<Arc<Summary>> {
+    pub async fn summary_soon(self: &Arc<Self>) -> Option<Arc<Summary>> {
         let now = tokio::time::timeout(SOON, self.summary()).await;
         now.ok()
             .and_then(Result::ok)
@@ -180,11 +183,11 @@ impl App {
     ///
     /// # Errors
     /// [`QueryError::NotNow`].
-    pub async fn trends(&self) -> Result<Arc<Trends>, QueryError> {
+    pub async fn trends(self: &Arc<Self>) -> Result<Arc<Trends>, QueryError> {
         let compute = || {
-            let (store, now_ms) = (self.store.clone(), self.clock.now_ms());
+            let (app, now_ms) = (Arc::clone(self), self.clock.now_ms());
             async move {
-                let rows = network_rollups(&store, now_ms).await?;
+                let rows = network_sums(&app, now_ms).await?;
                 Ok(trends_of(window_start(now_ms), &rows))
             }
         };
@@ -192,13 +195,13 @@ impl App {
     }
 }
 
-async fn network_rollups(store: &Store, now_ms: i64) -> Result<Vec<(RowKey, Sums)>, QueryError> {
-    let rows = store.rollups_recent(&EVERYBODY, window_start(now_ms));
+async fn network_sums(app: &App, now_ms: i64) -> Result<Vec<(RowKey, Sums)>, QueryError> {
+    let rows = app.recent_sums(&EVERYBODY, window_start(now_ms));
     Ok(rows.await?)
 }
 
-async fn compute_summary(store: Store, now_ms: i64) -> Result<Summary, QueryError> {
-    let counts = store.network_counts(&EVERYBODY).await?;
+async fn compute_summary(app: &App, now_ms: i64) -> Result<Summary, QueryError> {
+    let counts = app.store.network_counts(&EVERYBODY).await?;
     let mut nodes = NodeCounts::default();
     for (state, count) in &counts.by_state {
         match NodeStatus::of_state(state) {
@@ -210,7 +213,7 @@ async fn compute_summary(store: Store, now_ms: i64) -> Result<Summary, QueryErro
     }
     let mut total = Sums::default();
     let mut regions: BTreeMap<String, Sums> = BTreeMap::new();
-    for (key, sums) in network_rollups(&store, now_ms).await? {
+    for (key, sums) in network_sums(app, now_ms).await? {
         total.merge(&sums);
         regions.entry(key.region).or_default().merge(&sums);
     }

@@ -1,8 +1,10 @@
-//! Writing a plan: receipts, heads, evidence, gaps, what violations lead to, the event, and sums, in this order.
+//! Writing a plan: receipts, heads, evidence, gaps, what violations lead to, the event, and, where they are rows at once, sums,
+//! in this order.
 
 use super::{Changed, Insert, Plan, Step, seq_column};
 use crate::app::Cause;
 use dgon_control_plane_model::lifecycle::{Event, transition};
+use dgon_control_plane_model::rollup::ReceiptFacts;
 use dgon_control_plane_store::{LifecycleChange, NewReceipt, StoreError};
 use dgon_protocol::chain::Head;
 use dgon_protocol::error::ErrorType;
@@ -11,8 +13,8 @@ use dgon_protocol::error::ErrorType;
 const TRIES: usize = 4;
 
 impl<'a> Plan<'a> {
-    /// Writes everything; the changes of state that came of it.
-    pub(super) async fn flush(&mut self) -> Result<Vec<Changed>, StoreError> {
+    /// Writes everything; the changes of state that came of it, and what the receipts add to sums.
+    pub(super) async fn flush(&mut self) -> Result<(Vec<Changed>, Vec<ReceiptFacts>), StoreError> {
         let rows = self.write_leaves().await?;
         for evidence in &self.evidence {
             self.tx.evidence(evidence).await?;
@@ -20,8 +22,11 @@ impl<'a> Plan<'a> {
         self.write_gaps().await?;
         let transitions = self.write_violations().await?;
         self.write_event();
-        self.tx.rollups(&rows).await?;
-        Ok(transitions)
+        if self.is_sealed {
+            self.tx.rollups(&rows).await?;
+            return Ok((transitions, Vec::new()));
+        }
+        Ok((transitions, rows.iter().map(NewReceipt::facts).collect()))
     }
 
     /// Writes the receipts and moves the heads of their chains; what was written.

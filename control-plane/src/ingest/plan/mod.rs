@@ -27,6 +27,7 @@ use super::verify::{Checked, Verified};
 use super::{Fate, ReceiptVerdict, Submission};
 use crate::app::NodeSession;
 use dgon_control_plane_model::lifecycle::{Reason, State, Transition, Violation};
+use dgon_control_plane_model::rollup::ReceiptFacts;
 use dgon_control_plane_store::{Evidence, IngestTx, StoreError};
 use dgon_protocol::chain::{Head, Link};
 use dgon_protocol::error::ErrorType;
@@ -53,6 +54,8 @@ pub(super) struct Written {
     pub(super) heads: HashMap<i64, Head>,
     pub(super) hold: Vec<(Place, u64)>,
     pub(super) unplaced: HashMap<i64, u64>,
+    /// What the receipts add to the sums of open minutes.
+    pub(super) facts: Vec<ReceiptFacts>,
     /// Changes of state that violations made, durable with the rest.
     pub(super) transitions: Vec<Changed>,
     /// Receipts that were held and are stored now, by key row and `seq`.
@@ -98,6 +101,8 @@ pub(super) struct Time {
     pub(super) now_ms: i64,
     /// Receipts that ended before this, unix s, are not kept any more.
     pub(super) expired_before_s: i64,
+    /// Whether the minute of now is counted in rows.
+    pub(super) is_sealed: bool,
 }
 
 /// One batch on its way through one transaction.
@@ -109,6 +114,7 @@ pub(super) struct Plan<'a> {
     held: &'a Held,
     now_ms: i64,
     expired_before_s: i64,
+    is_sealed: bool,
     heads: HashMap<i64, Head>,
     moved: HashSet<i64>,
     /// Hashes of stored receipts at places that this batch names again.
@@ -154,6 +160,7 @@ impl<'a> Plan<'a> {
             held,
             now_ms: time.now_ms,
             expired_before_s: time.expired_before_s,
+            is_sealed: time.is_sealed,
             heads: HashMap::new(),
             moved: HashSet::new(),
             stored: HashMap::new(),
@@ -202,7 +209,7 @@ impl<'a> Plan<'a> {
             }
         }
         self.settle_late().await?;
-        let transitions = self.flush().await?;
+        let (transitions, facts) = self.flush().await?;
         let hold = self
             .waiting
             .values()
@@ -214,6 +221,7 @@ impl<'a> Plan<'a> {
             heads: self.heads,
             hold,
             unplaced: self.unplaced,
+            facts,
             transitions,
             held_stored: self.held_stored,
             held_refused: self.held_refused,

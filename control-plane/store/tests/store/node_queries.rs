@@ -5,6 +5,7 @@
 use crate::support::{ALL, SERVER};
 use dgon_control_plane_model::rollup::minute_of;
 use dgon_control_plane_model::sketch::Sketch;
+use dgon_control_plane_model::window::DayWindow;
 use dgon_control_plane_store::node_queries::{NodeFilter, NodeListRow, NodeOrder, NodePage};
 use dgon_control_plane_store::node_windows::NodeWindow;
 use dgon_control_plane_store::{Connected, Scope, Store};
@@ -37,10 +38,8 @@ async fn seeded(store: &Store, nodes: u32) -> Vec<Seeded> {
 }
 
 async fn refresh(store: &Store, node_id: &str, minute: i64) {
-    let day = store
-        .rollups_day(SERVER, node_id, minute)
-        .await
-        .expect("day");
+    let written = store.rollups_day(SERVER, node_id, minute).await;
+    let day = DayWindow::of_rows(&written.expect("day").rows);
     let window = NodeWindow::of(node_id, minute, &day);
     store.windows_set(SERVER, &[window]).await.expect("set");
 }

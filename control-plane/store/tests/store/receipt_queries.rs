@@ -248,7 +248,8 @@ async fn what_the_counts_are_worth_is_kept_and_sums_say_what_they_lack() {
             from_minute: quarter_of(minute),
             to_minute: i64::MAX,
         };
-        let kept = store.rollups_range(&ALL, &range).await.expect("rollups");
+        let written = store.rollups_range(&ALL, &range).await;
+        let kept = written.expect("rollups").rows;
         let lacking: i64 = kept.iter().map(|(_, sums)| sums.tokens_not_counted).sum();
         assert_eq!(lacking, 2);
     })
@@ -378,6 +379,62 @@ async fn each_filter_has_an_index_and_none_sorts() {
             );
             assert!(!plan.contains("Seq Scan on receipts"), "{filter:?}\n{plan}");
         }
+    })
+    .await;
+}
+
+/// On SQLite the receipts of a node lie in many places of their index, one for each so many receipts of all nodes.
+#[tokio::test]
+async fn the_receipts_of_a_node_are_found_however_many_others_lie_between() {
+    crate::support::on_both(|store| async move {
+        let network = Seed::day(3, 1_600, END_MS);
+        let mut all = Vec::new();
+        seed(&store, &network, |receipt| all.push(receipt.clone()))
+            .await
+            .expect("seed");
+        all.reverse();
+        let of_node = |receipt: &&Seeded| receipt.fields.node_id.as_str() == "node-00001";
+        let wanted: Vec<String> = all
+            .iter()
+            .filter(of_node)
+            .map(|r| r.fields.request_id.to_string())
+            .collect();
+        assert_eq!(wanted.len(), 1_600);
+        let by_node = |search: bool| ReceiptFilter {
+            node_id: (!search).then(|| "node-00001".into()),
+            search: search.then(|| "node-00001".into()),
+            ..ReceiptFilter::default()
+        };
+        assert_eq!(pages(&store, &ALL, &by_node(false), 700).await, wanted);
+        assert_eq!(pages(&store, &ALL, &by_node(true), 700).await, wanted);
+        // A range of time that begins and ends within the list, with a condition beside the node.
+        let (from_ms, to_ms) = (END_MS - 16 * 3_600_000, END_MS - 4 * 3_600_000);
+        let some = ReceiptFilter {
+            from_ms: Some(from_ms),
+            to_ms: Some(to_ms),
+            status: Some(Status::Ok),
+            ..by_node(false)
+        };
+        let within = |receipt: &&Seeded| {
+            (from_ms..to_ms).contains(&receipt.received_at_ms)
+                && receipt.fields.status == Some(Status::Ok)
+        };
+        let wanted: Vec<String> = all
+            .iter()
+            .filter(of_node)
+            .filter(within)
+            .map(|r| r.fields.request_id.to_string())
+            .collect();
+        assert!((500..1_000).contains(&wanted.len()), "{}", wanted.len());
+        assert_eq!(pages(&store, &ALL, &some, 300).await, wanted);
+        let nobody = ReceiptFilter {
+            node_id: Some("nobody".into()),
+            ..ReceiptFilter::default()
+        };
+        assert_eq!(
+            pages(&store, &ALL, &nobody, 300).await,
+            Vec::<String>::new()
+        );
     })
     .await;
 }

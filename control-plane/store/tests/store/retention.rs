@@ -247,7 +247,8 @@ async fn range(store: &Store, node: Option<&str>) -> (usize, Sums) {
         from_minute: 0,
         to_minute: i64::MAX,
     };
-    let rows = store.rollups_range(&ALL, &range).await.expect("range");
+    let written = store.rollups_range(&ALL, &range).await;
+    let rows = written.expect("range").rows;
     let mut total = Sums::default();
     for (_, sums) in &rows {
         total.merge(sums);

@@ -1,0 +1,207 @@
+//! The statements behind the list of receipts: which rows, by which index, in which order.
+//!
+//! Each filter has an index that ends in `id`; for values that most receipts have, the list itself is walked. On SQLite the
+//! receipts of a node are found bucket by bucket.
+
+use crate::Dialect;
+use crate::receipt_queries::ReceiptFilter;
+use crate::receipt_search::Meaning;
+use crate::scope::Scope;
+use crate::statement::Statement;
+use dgon_protocol::receipt::{Source, Status};
+
+pub(crate) const COLUMNS: &str = "r.id, r.request_id, r.node_id, r.region, r.model_id, r.runtime, r.source, r.status, r.ts_start, \
+     r.ts_end, r.tokens_input, r.tokens_output, r.tokens_cached, r.tokens_source, r.ttft_ms, r.latency_ms, r.p95_ms, \
+     r.cache_hit, r.hedged, r.seq, r.received_at_ms, r.version";
+
+const SCAN_COLUMNS: &str = "r.id, r.cache_hit, r.status, r.tokens_input, r.tokens_output, r.tokens_source, r.ttft_ms, \
+     r.latency_ms";
+
+/// Received orders that a range of time can lie between.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct IdBounds {
+    pub(crate) from: Option<i64>,
+    pub(crate) to: Option<i64>,
+}
+
+/// Appends the conditions of a filter to a statement that ends in a true condition; of its search one meaning.
+pub(crate) fn push_filter(
+    statement: &mut Statement,
+    scope: &Scope,
+    filter: &ReceiptFilter,
+    meaning: Option<&Meaning>,
+    bounds: IdBounds,
+) {
+    if let Some(meaning) = meaning {
+        meaning.push(statement, scope);
+    }
+    scope.push(statement, " AND r.org_id = ");
+    for (column, value) in [
+        (" AND r.request_id = ", &filter.request_id),
+        (" AND r.node_id = ", &filter.node_id),
+        (" AND r.model_id = ", &filter.model_id),
+        (" AND r.region = ", &filter.region),
+    ] {
+        if let Some(value) = value {
+            statement.sql(column).text(value.as_str());
+        }
+    }
+    push_closed(statement, filter);
+    // The unary plus keeps the planner on the index that ends in `id`; `bounds` keep the walk short.
+    for (text, value) in [
+        (" AND r.id >= ", bounds.from),
+        (" AND r.id <= ", bounds.to),
+        (" AND +r.received_at_ms >= ", filter.from_ms),
+        (" AND +r.received_at_ms < ", filter.to_ms),
+    ] {
+        if let Some(value) = value {
+            statement.sql(text).int(value);
+        }
+    }
+}
+
+/// Filters over closed lists, written out so that the partial indexes of rare values apply.
+fn push_closed(statement: &mut Statement, filter: &ReceiptFilter) {
+    let status = match filter.status {
+        None => "",
+        Some(Status::Ok) => " AND r.status = 'ok'",
+        Some(Status::Error) => " AND r.status = 'error' AND r.status <> 'ok'",
+        Some(Status::Cancelled) => " AND r.status = 'cancelled' AND r.status <> 'ok'",
+    };
+    let source = match filter.source {
+        None => "",
+        Some(Source::Local) => " AND r.source = 'local'",
+        Some(Source::Gateway) => " AND r.source = 'gateway' AND r.source <> 'local'",
+        Some(Source::Probe) => " AND r.source = 'probe' AND r.source <> 'local'",
+        Some(Source::Job) => " AND r.source = 'job' AND r.source <> 'local'",
+    };
+    let hedged = match filter.hedged {
+        None => "",
+        Some(true) => " AND r.hedged = TRUE",
+        Some(false) => " AND r.hedged = FALSE",
+    };
+    let cache_hit = match filter.cache_hit {
+        None => "",
+        Some(true) => " AND r.cache_hit = TRUE",
+        Some(false) => " AND r.cache_hit = FALSE",
+    };
+    for condition in [status, source, hedged, cache_hit] {
+        statement.sql(condition);
+    }
+}
+
+/// A list in the making: the newest receipts of a filter, all before `before`.
+pub(crate) struct Newest<'a> {
+    pub(crate) dialect: Dialect,
+    pub(crate) scope: &'a Scope,
+    pub(crate) filter: &'a ReceiptFilter,
+    pub(crate) bounds: IdBounds,
+    /// A received order; `i64::MAX` for all.
+    pub(crate) before: i64,
+    pub(crate) limit: i64,
+}
+
+impl Newest<'_> {
+    /// The list with its own columns.
+    pub(crate) fn list(&self) -> Statement {
+        self.statement(COLUMNS)
+    }
+
+    /// The list with what sums are made of.
+    pub(crate) fn scan(&self) -> Statement {
+        self.statement(SCAN_COLUMNS)
+    }
+
+    /// With these columns, of which the first is `r.id`. A search is a union: each meaning is found by its own index, and a
+    /// receipt that several lead to is there once.
+    fn statement(&self, columns: &'static str) -> Statement {
+        let mut statement = Statement::default();
+        let meanings = self.filter.search.as_deref().map(Meaning::all);
+        let meanings = meanings.unwrap_or_default();
+        for (position, meaning) in meanings.iter().enumerate() {
+            statement.sql(if position == 0 {
+                "SELECT * FROM ("
+            } else {
+                " UNION SELECT * FROM ("
+            });
+            self.arm(&mut statement, columns, Some(meaning));
+            statement.sql(") AS meant");
+        }
+        if meanings.is_empty() {
+            self.arm(&mut statement, columns, None);
+        } else {
+            statement.sql(" ORDER BY id DESC LIMIT ").int(self.limit);
+        }
+        statement
+    }
+
+    fn arm(&self, statement: &mut Statement, columns: &'static str, meaning: Option<&Meaning>) {
+        let walks = self.dialect == Dialect::Sqlite && self.is_found_by_node(meaning);
+        if walks {
+            self.push_buckets(statement);
+        }
+        statement.sql("SELECT ").sql(columns);
+        statement.sql(if walks {
+            // Both loops are told their order and index, and so the rows come in the order of the list.
+            " FROM buckets CROSS JOIN receipts r INDEXED BY receipts_by_node WHERE r.id / 2048 = bucket AND r.id < "
+        } else {
+            " FROM receipts r WHERE r.id < "
+        });
+        statement.int(self.before);
+        push_filter(statement, self.scope, self.filter, meaning, self.bounds);
+        if !walks {
+            statement.sql(" ORDER BY r.id DESC");
+        }
+        statement.sql(" LIMIT ").int(self.limit);
+    }
+
+    /// Whether nothing that the filter names is rarer than a node.
+    fn is_found_by_node(&self, meaning: Option<&Meaning>) -> bool {
+        let filter = self.filter;
+        match meaning {
+            Some(Meaning::Node(_)) => filter.request_id.is_none(),
+            None | Some(Meaning::Model(_)) => {
+                filter.node_id.is_some() && filter.request_id.is_none()
+            }
+            Some(Meaning::RequestId(_) | Meaning::Prefix(_) | Meaning::Hash(..)) => false,
+        }
+    }
+
+    /// The buckets of the index over nodes that the list can reach into, the newest first. An index over all receipts of
+    /// a node has a page of its own for each node, which ingest would write for each receipt; in that of the newest bucket
+    /// all nodes share a few.
+    fn push_buckets(&self, statement: &mut Statement) {
+        let last = self.bounds.to.unwrap_or(i64::MAX);
+        let last = last.min(self.before.saturating_sub(1));
+        statement
+            .sql(
+                "WITH RECURSIVE buckets (bucket) AS (\
+                 SELECT MIN(MAX(id), ",
+            )
+            .int(last)
+            .sql(
+                ") / 2048 FROM receipts UNION ALL \
+                 SELECT bucket - 1 FROM buckets WHERE bucket > (SELECT MAX(MIN(id), ",
+            )
+            .int(self.bounds.from.unwrap_or(i64::MIN))
+            .sql(") / 2048 FROM receipts) ORDER BY 1 DESC) ");
+    }
+}
+
+/// The received order of the first receipt that came at or after a time.
+pub(crate) fn first_from(from_ms: i64) -> Statement {
+    let mut statement = Statement::new("SELECT id FROM receipts WHERE received_at_ms >= ");
+    statement
+        .int(from_ms)
+        .sql(" ORDER BY received_at_ms, id LIMIT 1");
+    statement
+}
+
+/// The received order of the last receipt that came before a time.
+pub(crate) fn last_before(to_ms: i64) -> Statement {
+    let mut statement = Statement::new("SELECT id FROM receipts WHERE received_at_ms < ");
+    statement
+        .int(to_ms)
+        .sql(" ORDER BY received_at_ms DESC, id DESC LIMIT 1");
+    statement
+}
