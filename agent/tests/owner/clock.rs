@@ -27,7 +27,7 @@ impl Lied {
     fn prepared(yaml: &str, zone: &str) -> Self {
         let mut node = Node::new(yaml);
         let file = node.machine.dir.path().join("time");
-        let lies = false_clock(&file).expect("libfaketime");
+        let lies = false_clock(&file).unwrap();
         node.machine.set("TZ", zone.to_owned());
         for (name, value) in lies {
             node.machine.set(name, value);
