@@ -27,7 +27,7 @@ const SILENCE: Duration = Duration::from_secs(35);
 const WRITE: Duration = Duration::from_secs(10);
 /// How often the sign-in behind the socket is looked at.
 const RECHECK: Duration = Duration::from_secs(30);
-/// Messages that a browser may send within [`MESSAGE_WINDOW`].
+/// Messages that a browser may send within [`MESSAGE_WINDOW`], pings and pongs among them.
 const MESSAGES: usize = 30;
 const MESSAGE_WINDOW: Duration = Duration::from_secs(10);
 /// Times that a browser may fall behind within [`SLOW_WINDOW`].
@@ -208,15 +208,16 @@ impl Session {
     async fn hear(&mut self, message: Message) -> Result<(), End> {
         let now = Instant::now();
         self.heard = now;
+        // Pings as well: each has an answer, which waits in memory for a browser that does not read.
+        if self.messages.exceeds(MESSAGES, MESSAGE_WINDOW, now) {
+            return Err(End::Close(1008, "too many messages"));
+        }
         let text = match message {
             Message::Text(text) => text,
             Message::Ping(_) | Message::Pong(_) => return Ok(()),
             Message::Close(_) => return Err(End::Gone),
             Message::Binary(_) => return Err(End::Close(1003, "only text is understood here")),
         };
-        if self.messages.exceeds(MESSAGES, MESSAGE_WINDOW, now) {
-            return Err(End::Close(1008, "too many messages"));
-        }
         match serde_json::from_str(&text) {
             Ok(FromBrowser::Sub { mut topics, since }) => {
                 topics.truncate(8);

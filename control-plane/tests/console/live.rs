@@ -300,6 +300,29 @@ async fn other_sites_and_nonsense_are_refused() {
     assert_eq!(u16::from(close.code), 1007);
 }
 
+#[tokio::test]
+async fn whoever_sends_too_much_is_sent_away_with_pings_too() {
+    let (server, _dir) = start().await;
+    let unknown = Message::text(json!({"type": "unheard-of"}).to_string());
+    for message in [unknown, Message::Ping(Vec::new().into())] {
+        let mut page = Page::enter(&server, &Who(None)).await;
+        // No more than what is read before the end: the last word must not be lost with what is not.
+        for _ in 0..31 {
+            page.socket.send(message.clone()).await.expect("send");
+        }
+        let last = async {
+            loop {
+                let message = page.socket.next().await.expect("a close");
+                if let Message::Close(close) = message.expect("a message") {
+                    return close.map(|close| u16::from(close.code));
+                }
+            }
+        };
+        let last = tokio::time::timeout(PATIENCE, last).await.expect("in time");
+        assert_eq!(last, Some(1008), "{message:?}");
+    }
+}
+
 /// The turns of one person: while they are held, none of their questions is answered.
 async fn all_turns(server: &Server, who: &Who) -> [Turn; 2] {
     let me = server.read(who, "/users/me").await;
