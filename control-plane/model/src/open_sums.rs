@@ -8,7 +8,7 @@
 //! Invariant: the rows up to the sealed minute and these sums together count each stored receipt once.
 
 use crate::rollup::{ReceiptFacts, RowKey, Sums, minute_of, quarter_of};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// What a node adds up to in a region.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -139,14 +139,6 @@ impl OpenSums {
     /// How many of them are over at `now_minute`.
     pub fn due_minutes(&self, now_minute: i64) -> usize {
         self.minutes.range(..now_minute).count()
-    }
-
-    /// The nodes that have sums here.
-    pub fn node_ids(&self) -> BTreeSet<String> {
-        let minutes = self.minutes.values();
-        minutes
-            .flat_map(|minute| minute.nodes.keys().cloned())
-            .collect()
     }
 
     /// Whether a minute is over at `now_minute`.

@@ -61,7 +61,7 @@ impl App {
         let by = System::of_the_server();
         let enrolled = self.store.enrol_again(by, token_hash, node).await?;
         if matches!(enrolled, Enrolment::Enrolled { .. }) {
-            self.secrets.forget(node.node_id);
+            self.forget_node(node.node_id);
         }
         Ok(enrolled)
     }
@@ -77,7 +77,9 @@ impl App {
         audit: &AuditEntry,
     ) -> Result<Rotating, StoreError> {
         let by = System::of_the_server();
-        self.store.node_key_rotate(by, rotation, at_ms, audit).await
+        let rotated = self.store.node_key_rotate(by, rotation, at_ms, audit).await;
+        self.forget_node(&rotation.node_id);
+        rotated
     }
 
     /// Keeps where the chain of an old key ends, said by a closing whose signature holds.
@@ -90,7 +92,9 @@ impl App {
         audit: &AuditEntry,
     ) -> Result<ClosingOutcome, StoreError> {
         let by = System::of_the_server();
-        self.store.node_key_close(by, closing, audit).await
+        let closed = self.store.node_key_close(by, closing, audit).await;
+        self.forget_node(&closing.node_id);
+        closed
     }
 
     /// The last `seq` that is stored of the chain that the node signs now; `None` where it has no key.

@@ -210,7 +210,7 @@ impl App {
                 let mono_ms = self.clock.mono_ms();
                 self.lifecycles.set(node_id, state, reason, mono_ms);
                 if state == State::Retired {
-                    self.secrets.forget(node_id);
+                    self.forget_node(node_id);
                     self.sessions.end(node_id, super::SessionEnd::Retired);
                 }
                 if let Some(life) = self.lifecycles.get(node_id) {
@@ -235,7 +235,7 @@ impl App {
             return;
         }
         if next.to == State::Retired {
-            self.secrets.forget(node_id);
+            self.forget_node(node_id);
             self.sessions.end(node_id, super::SessionEnd::Retired);
         } else if let Some(life) = self.lifecycles.get(node_id) {
             self.sessions.status(node_id, life.status());

@@ -29,7 +29,7 @@ pub use clock::Clock;
 pub use guard::{Conduct, Limits, NodeGuard, NonceState, Nonces, SENT_AWAY, Share};
 pub use lifecycle::{Cause, Lifecycles, NodeLife};
 pub use master_key::{MasterKey, MasterKeyError};
-pub use nodes::{FormerKey, NodeSession, Secrets};
+pub use nodes::{FormerKey, Known, NodeSession, Posting, Secret};
 pub use open_minutes::OpenMinutes;
 pub use probes::{OpenProbe, Probes};
 pub use readiness::Readiness;
@@ -74,7 +74,9 @@ pub struct App {
     /// Lifecycle state of every node that is not retired.
     pub lifecycles: Lifecycles,
     /// HMAC secrets that were opened.
-    pub secrets: Secrets,
+    pub secrets: Known<Arc<Secret>>,
+    /// Nodes that posted receipts.
+    pub posting: Known<Posting>,
     /// What node HTTP remembers between requests.
     pub guard: NodeGuard,
     /// What the lifecycle task should look at.
@@ -116,7 +118,8 @@ impl App {
             sessions: Sessions::default(),
             ingest: Ingest::new(),
             lifecycles: Lifecycles::default(),
-            secrets: Secrets::default(),
+            secrets: Known::default(),
+            posting: Known::default(),
             guard,
             attention: Attention::default(),
             probes: Probes::default(),
@@ -136,7 +139,7 @@ impl App {
     /// # Errors
     /// [`StoreError`].
     pub async fn load(&self) -> Result<(), StoreError> {
-        self.open_minutes.load(&self.store).await?;
+        self.open_minutes.sure(&self.store).await?;
         for (name, enabled) in self.store.flags_changed(System::of_the_server()).await? {
             self.switches.set(&name, enabled);
         }

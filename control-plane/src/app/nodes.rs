@@ -29,6 +29,13 @@ pub struct NodeSession {
     pub session_id: Option<String>,
 }
 
+impl NodeSession {
+    /// Whether both know the same keys.
+    pub fn has_keys_of(&self, other: &Self) -> bool {
+        (self.node_key_id, &self.former) == (other.node_key_id, &other.former)
+    }
+}
+
 /// A key that a node gave up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FormerKey {
@@ -44,59 +51,77 @@ pub struct FormerKey {
     pub closed_seq: Option<i64>,
 }
 
-/// Opened HMAC secrets, so that a request costs no query and no decryption. Bounded by the enrolled nodes.
-#[derive(Debug, Default)]
-pub struct Secrets(Mutex<Opened>);
+/// What was read of nodes and is kept, so that a request costs no query. Bounded by the enrolled nodes.
+#[derive(Debug)]
+pub struct Known<T>(Mutex<Kept<T>>);
 
-#[derive(Debug, Default)]
-struct Opened {
-    secrets: HashMap<NodeId, Arc<Secret>>,
-    /// Goes up whenever one is forgotten: what was read before that may be the one.
+#[derive(Debug)]
+struct Kept<T> {
+    of_nodes: HashMap<NodeId, T>,
+    /// Goes up whenever something is forgotten: what was read before that may be the one.
     generation: u64,
 }
 
-type Secret = Zeroizing<Vec<u8>>;
+impl<T> Default for Known<T> {
+    fn default() -> Self {
+        Self(Mutex::new(Kept {
+            of_nodes: HashMap::new(),
+            generation: 0,
+        }))
+    }
+}
 
-impl Secrets {
-    fn lock(&self) -> MutexGuard<'_, Opened> {
+/// An opened HMAC secret.
+pub type Secret = Zeroizing<Vec<u8>>;
+
+/// A node as it posts receipts, and when that was read, monotonic ms.
+pub type Posting = (i64, Arc<NodeSession>);
+
+/// How long a node that posts is believed to be as it was read, ms: another process may have changed it.
+const POSTING_MS: i64 = 2_000;
+
+impl<T: Clone> Known<T> {
+    fn lock(&self) -> MutexGuard<'_, Kept<T>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The secret, or the generation to keep it with once it was read.
-    fn get(&self, node_id: &NodeId) -> Result<Arc<Secret>, u64> {
-        let opened = self.lock();
-        match opened.secrets.get(node_id) {
-            Some(secret) => Ok(Arc::clone(secret)),
-            None => Err(opened.generation),
+    /// What is known, and the generation to keep it with once it was read anew.
+    fn get(&self, node_id: &NodeId) -> (Option<T>, u64) {
+        let kept = self.lock();
+        (kept.of_nodes.get(node_id).cloned(), kept.generation)
+    }
+
+    /// Keeps what was read, unless something was forgotten since.
+    fn keep(&self, generation: u64, node_id: &NodeId, known: &T) {
+        let mut kept = self.lock();
+        if kept.generation == generation {
+            kept.of_nodes.insert(node_id.clone(), known.clone());
         }
     }
 
-    /// Keeps what was read, unless one was forgotten since.
-    fn keep(&self, generation: u64, node_id: &NodeId, secret: &Arc<Secret>) {
-        let mut opened = self.lock();
-        if opened.generation == generation {
-            opened.secrets.insert(node_id.clone(), Arc::clone(secret));
-        }
-    }
-
-    /// A node is gone or has a new secret.
-    pub fn forget(&self, node_id: &NodeId) {
-        let mut opened = self.lock();
-        opened.secrets.remove(node_id);
-        opened.generation += 1;
+    fn forget(&self, node_id: &NodeId) {
+        let mut kept = self.lock();
+        kept.of_nodes.remove(node_id);
+        kept.generation += 1;
     }
 }
 
 impl App {
+    /// A node is gone, or has another secret or key.
+    pub(crate) fn forget_node(&self, node_id: &NodeId) {
+        self.secrets.forget(node_id);
+        self.posting.forget(node_id);
+    }
+
     /// The HMAC secret of a node; `None` for a node that is unknown or retired.
     ///
     /// # Errors
     /// [`StoreError`]. A secret that does not open is logged and reads as `None`.
     pub async fn node_secret(&self, node_id: &NodeId) -> Result<Option<Arc<Secret>>, StoreError> {
-        let generation = match self.secrets.get(node_id) {
-            Ok(secret) => return Ok(Some(secret)),
-            Err(generation) => generation,
-        };
+        let (known, generation) = self.secrets.get(node_id);
+        if known.is_some() {
+            return Ok(known);
+        }
         let Some(sealed) = self
             .store
             .node_secret(System::of_the_server(), node_id)
@@ -115,6 +140,42 @@ impl App {
                 Ok(None)
             }
         }
+    }
+
+    /// [`App::node_session`] of a node that posts receipts, as it is or was two seconds ago. Where a receipt names a key that
+    /// is not in it, ask [`App::posting_node_now`] before anybody is blamed.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn posting_node(
+        &self,
+        node_id: &NodeId,
+    ) -> Result<Option<Arc<NodeSession>>, StoreError> {
+        let (known, _) = self.posting.get(node_id);
+        let now_ms = self.clock.mono_ms();
+        match known.filter(|(read_ms, _)| now_ms - read_ms < POSTING_MS) {
+            Some((_, node)) => Ok(Some(node)),
+            None => self.posting_node_now(node_id).await,
+        }
+    }
+
+    /// The same, read now.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn posting_node_now(
+        &self,
+        node_id: &NodeId,
+    ) -> Result<Option<Arc<NodeSession>>, StoreError> {
+        let (_, generation) = self.posting.get(node_id);
+        let read_ms = self.clock.mono_ms();
+        let Some(node) = self.node_session(node_id, None).await? else {
+            return Ok(None);
+        };
+        let node = Arc::new(node);
+        self.posting
+            .keep(generation, node_id, &(read_ms, Arc::clone(&node)));
+        Ok(Some(node))
     }
 
     /// What ingest needs of an authenticated node; `None` when it has no key.
@@ -165,14 +226,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_that_was_read_before_one_was_forgotten_is_not_kept() {
-        let (secrets, node_id) = (Secrets::default(), NodeId::parse("n").expect("id"));
-        let secret = Arc::new(Zeroizing::new(vec![7]));
-        let generation = secrets.get(&node_id).expect_err("none yet");
-        secrets.forget(&node_id);
-        secrets.keep(generation, &node_id, &secret);
-        let generation = secrets.get(&node_id).expect_err("the old one");
-        secrets.keep(generation, &node_id, &secret);
-        assert!(secrets.get(&node_id).is_ok());
+    fn what_was_read_before_something_was_forgotten_is_not_kept() {
+        let (known, node_id) = (Known::default(), NodeId::parse("n").expect("id"));
+        let (none, generation) = known.get(&node_id);
+        assert_eq!(none, None);
+        known.forget(&node_id);
+        known.keep(generation, &node_id, &1);
+        let (none, generation) = known.get(&node_id);
+        assert_eq!(none, None);
+        known.keep(generation, &node_id, &2);
+        assert_eq!(known.get(&node_id).0, Some(2));
     }
 }

@@ -6,12 +6,14 @@
 
 use super::App;
 use dgon_control_plane_model::open_sums::{OpenSums, Piece};
-use dgon_control_plane_model::rollup::{MINUTE_MS, ReceiptFacts, RowKey, Sums, minute_of};
+use dgon_control_plane_model::rollup::{
+    MINUTE_MS, ReceiptFacts, RowKey, Sums, minute_of, quarter_of,
+};
 use dgon_control_plane_model::window::{DayWindow, first_minute};
 use dgon_control_plane_store::rollups::{RollupRange, WrittenSums};
-use dgon_control_plane_store::{Fault, Scope, Store, StoreError, System};
+use dgon_control_plane_store::{Fault, IngestTx, Network, Scope, Store, StoreError, System};
 use dgon_protocol::id::NodeId;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -27,8 +29,9 @@ const OVERDUE: usize = 10;
 #[derive(Debug)]
 pub struct OpenMinutes {
     sums: Mutex<OpenSums>,
-    /// Whether a commit ended otherwise than well: what it made durable is in the database alone.
-    is_unsure: AtomicBool,
+    /// Where a commit ended otherwise than well, so that what it made durable is in the database alone: whose receipts it
+    /// may have stored.
+    unsure: Mutex<Option<BTreeSet<NodeId>>>,
     /// Whether the clock was behind the border when it was last looked at.
     was_behind: AtomicBool,
 }
@@ -37,33 +40,50 @@ impl Default for OpenMinutes {
     fn default() -> Self {
         Self {
             sums: Mutex::new(OpenSums::after(0)),
-            is_unsure: AtomicBool::new(true),
+            unsure: Mutex::new(Some(BTreeSet::new())),
             was_behind: AtomicBool::new(false),
         }
     }
 }
 
 /// A commit under way. Dropped before its end, nobody knows what it did.
-pub struct Committing<'a>(&'a OpenMinutes);
+pub struct Committing<'a> {
+    open: &'a OpenMinutes,
+    node_ids: Vec<&'a NodeId>,
+    is_over: bool,
+}
 
 impl Committing<'_> {
     /// It is durable, and stored what adds up to this.
-    pub fn stored(self, receipts: &[ReceiptFacts]) {
-        let mut sums = self.0.lock();
+    pub fn stored(mut self, receipts: &[ReceiptFacts]) {
+        self.is_over = true;
+        let mut sums = self.open.lock();
         let not_counted = receipts.iter().filter(|facts| !sums.count(facts)).count();
         if not_counted > 0 {
-            // In no row either: all that is open is counted anew.
-            tracing::error!(not_counted, "receipts came to a minute that was written");
-            return;
+            // Only the committer moves the border, and not between the decision and the commit.
+            tracing::error!(
+                not_counted,
+                "receipts are in no sum; this is a fault of the program"
+            );
         }
-        self.0.ended(&sums);
+        metrics::gauge!("ingest_open_minutes").set(sums.minutes() as f64);
     }
 
     /// It is durable, and wrote this piece.
-    fn sealed(self, piece: &Piece) {
-        let mut sums = self.0.lock();
+    fn sealed(mut self, piece: &Piece) {
+        self.is_over = true;
+        let mut sums = self.open.lock();
         sums.written(piece);
-        self.0.ended(&sums);
+        metrics::gauge!("ingest_open_minutes").set(sums.minutes() as f64);
+    }
+}
+
+impl Drop for Committing<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            let node_ids = self.node_ids.iter().copied().cloned();
+            self.open.unsure().get_or_insert_default().extend(node_ids);
+        }
     }
 }
 
@@ -72,28 +92,30 @@ impl OpenMinutes {
         self.sums.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A commit begins: nothing that was decided before is changed by it. Only the committer says so.
-    pub fn committing(&self) -> Committing<'_> {
-        self.is_unsure.store(true, Ordering::Relaxed);
-        Committing(self)
+    fn unsure(&self) -> MutexGuard<'_, Option<BTreeSet<NodeId>>> {
+        self.unsure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ended(&self, sums: &OpenSums) {
-        metrics::gauge!("ingest_open_minutes").set(sums.minutes() as f64);
-        self.is_unsure.store(false, Ordering::Relaxed);
+    /// A commit begins, of receipts of these nodes. Only the committer says so.
+    pub fn committing<'a>(&'a self, node_ids: Vec<&'a NodeId>) -> Committing<'a> {
+        Committing {
+            open: self,
+            node_ids,
+            is_over: false,
+        }
     }
 
-    /// Counts anew where the last commit did not say how it ended; the nodes that have sums here then. Only the committer
-    /// calls it, before a transaction.
+    /// Counts anew where the last commit did not say how it ended; the nodes whose receipts it may have stored. Only the
+    /// committer calls it, before a transaction.
     ///
     /// # Errors
     /// [`StoreError`]; it is tried again then.
-    pub async fn sure(&self, store: &Store) -> Result<BTreeSet<String>, StoreError> {
-        if !self.is_unsure.load(Ordering::Relaxed) {
+    pub async fn sure(&self, store: &Store) -> Result<BTreeSet<NodeId>, StoreError> {
+        if self.unsure().is_none() {
             return Ok(BTreeSet::new());
         }
         self.load(store).await?;
-        Ok(self.lock().node_ids())
+        Ok(self.unsure().take().unwrap_or_default())
     }
 
     /// Whether there is room for more.
@@ -111,7 +133,7 @@ impl OpenMinutes {
     }
 
     /// Counts the receipts that no row counts, from the database.
-    pub(super) async fn load(&self, store: &Store) -> Result<(), StoreError> {
+    async fn load(&self, store: &Store) -> Result<(), StoreError> {
         // A transaction of ingest on SQLite begins when the one before has ended, however that was; what that one stored is
         // there then, and nobody else stores receipts. Readers need no lock for the rest.
         let by = System::of_the_server();
@@ -120,20 +142,11 @@ impl OpenMinutes {
         drop(barrier);
         let mut sums = OpenSums::after(sealed);
         let first_ms = sealed.saturating_add(1).saturating_mul(MINUTE_MS);
-        let mut place = (first_ms - 1, i64::MAX);
-        loop {
-            let receipts = store.rollups_receipts_after(by, place, RECEIPTS).await?;
-            let Some((last, _)) = receipts.last() else {
-                break;
-            };
-            place = *last;
-            for (_, facts) in &receipts {
-                sums.count(facts);
-            }
-        }
-        let mut now = self.lock();
-        *now = sums;
-        self.ended(&now);
+        let count = |facts: &ReceiptFacts| {
+            sums.count(facts);
+        };
+        each_received(store, (first_ms, i64::MAX), count).await?;
+        *self.lock() = sums;
         Ok(())
     }
 
@@ -177,46 +190,91 @@ impl OpenMinutes {
             let sums = self.lock();
             (sums.sealed(), sums.due(minute_of(now_ms), ROWS))
         };
-        let Some(piece) = due else { return Ok(()) };
-        self.check_count(store, &piece).await?;
-        let mut tx = store.ingest_begin(System::of_the_server()).await?;
-        if let Err(error) = tx.rollups_seal(believed, &piece).await {
-            // Where the border is somewhere else, memory is wrong; any other fault changes nothing.
-            if error.fault() == Fault::Corrupt {
-                self.is_unsure.store(true, Ordering::Relaxed);
+        let Some(mut piece) = due else { return Ok(()) };
+        let mut network = Network::Adds;
+        loop {
+            let mut tx = store.ingest_begin(System::of_the_server()).await?;
+            if !self
+                .is_as_stored(&mut tx, believed, &piece, network)
+                .await?
+            {
+                self.unsure().get_or_insert_default();
+                return Err(StoreError::Behind {
+                    op: "rollups.seal",
+                    what: "sums that are not those of the receipts, and are counted again first,",
+                });
             }
-            return Err(error);
+            match tx.rollups_seal(&piece, network).await {
+                Ok(()) => {
+                    let committing = self.committing(Vec::new());
+                    tx.commit().await?;
+                    committing.sealed(&piece);
+                    return Ok(());
+                }
+                Err(error) if error.fault() == Fault::Corrupt && network == Network::Adds => {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "the sums of a quarter of an hour cannot be read; they are counted from its receipts"
+                    );
+                }
+                Err(error) => return Err(error),
+            }
+            drop(tx);
+            piece.network = Some(self.quarter_of_network(store, piece.minute).await?);
+            network = Network::Whole;
         }
-        let committing = self.committing();
-        tx.commit().await?;
-        committing.sealed(&piece);
-        Ok(())
     }
 
-    /// Before a minute is sealed for good: it has as many receipts as are stored of it.
-    async fn check_count(&self, store: &Store, piece: &Piece) -> Result<(), StoreError> {
-        let Some(network) = &piece.network else {
-            return Ok(());
+    /// Whether the border is where it is believed to be and, before a minute is sealed for good, whether as many receipts
+    /// are stored of it as were counted.
+    async fn is_as_stored(
+        &self,
+        tx: &mut IngestTx,
+        believed: i64,
+        piece: &Piece,
+        network: Network,
+    ) -> Result<bool, StoreError> {
+        let stored_border = tx.rollups_sealed().await?;
+        let (Some(rows), Network::Adds) = (&piece.network, network) else {
+            return Ok(stored_border == believed);
         };
         let first_ms = piece.minute.saturating_mul(MINUTE_MS);
         let minute = (first_ms, first_ms.saturating_add(MINUTE_MS));
-        let by = System::of_the_server();
-        let stored = store.rollups_receipts_between(by, minute).await?;
-        let counted: i64 = network.iter().map(|(_, sums)| sums.requests).sum();
-        if stored == counted {
-            return Ok(());
+        let stored = tx.rollups_receipts_between(minute).await?;
+        let counted: i64 = rows.iter().map(|(_, sums)| sums.requests).sum();
+        if stored_border != believed || stored != counted {
+            tracing::error!(
+                stored_border,
+                believed,
+                stored,
+                counted,
+                "sums are not those of the receipts"
+            );
+            return Ok(false);
         }
-        self.is_unsure.store(true, Ordering::Relaxed);
-        tracing::error!(
-            stored,
-            counted,
-            minute = piece.minute,
-            "sums are counted anew"
-        );
-        Err(StoreError::Corrupt {
-            op: "rollups.seal",
-            what: "count of receipts other than its own",
-        })
+        Ok(true)
+    }
+
+    /// The rows over all nodes of a minute's quarter of an hour, up to and with that minute, counted from the receipts.
+    async fn quarter_of_network(
+        &self,
+        store: &Store,
+        minute: i64,
+    ) -> Result<Vec<(RowKey, Sums)>, StoreError> {
+        let mut quarter = BTreeMap::new();
+        let count = |facts: &ReceiptFacts| {
+            let key = RowKey {
+                node_id: String::new(),
+                minute: quarter_of(minute),
+                region: facts.region.clone(),
+            };
+            let sums: &mut Sums = quarter.entry(key).or_default();
+            sums.count(facts);
+        };
+        let from_ms = quarter_of(minute).saturating_mul(MINUTE_MS);
+        let to_ms = minute.saturating_add(1).saturating_mul(MINUTE_MS);
+        each_received(store, (from_ms, to_ms), count).await?;
+        Ok(quarter.into_iter().collect())
     }
 
     fn of_node(&self, node_id: &str, from: i64, to: i64) -> Vec<(i64, RowKey, Sums)> {
@@ -232,6 +290,29 @@ impl OpenMinutes {
             rows.into_iter().map(move |(key, sums)| (minute, key, sums))
         });
         rows.collect()
+    }
+}
+
+/// Reads the receipts that were received from a time to before another, unix ms, one after the other.
+async fn each_received(
+    store: &Store,
+    (from_ms, to_ms): (i64, i64),
+    mut each: impl FnMut(&ReceiptFacts),
+) -> Result<(), StoreError> {
+    let by = System::of_the_server();
+    let mut place = (from_ms - 1, i64::MAX);
+    loop {
+        let receipts = store.rollups_receipts_after(by, place, RECEIPTS).await?;
+        let Some((last, _)) = receipts.last() else {
+            return Ok(());
+        };
+        place = *last;
+        for (_, facts) in receipts.iter().filter(|((at_ms, _), _)| *at_ms < to_ms) {
+            each(facts);
+        }
+        if place.0 >= to_ms {
+            return Ok(());
+        }
     }
 }
 

@@ -149,7 +149,7 @@ fn found(what: &'static str, result: Result<bool, StoreError>) -> Found {
 }
 
 impl App {
-    /// What fails, by name: `database_read`, `database_write`, `database_lock`, `migrations`, `task:NAME`.
+    /// What fails, by name: `database_read`, `database_write`, `database_lock`, `migrations`, `sums_behind`, `task:NAME`.
     /// Empty when all can serve.
     pub async fn failing(self: &Arc<Self>) -> Vec<String> {
         let limits = Limits {
@@ -184,6 +184,9 @@ impl App {
         }
         if self.readiness.lost_lock.load(Ordering::Relaxed) {
             failing.push("database_lock".to_owned());
+        }
+        if self.open_minutes.has_room(self.clock.now_ms()).is_err() {
+            failing.push("sums_behind".to_owned());
         }
         let tasks = self.supervisor.ended();
         failing.extend(tasks.into_iter().map(|name| format!("task:{name}")));

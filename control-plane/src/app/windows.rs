@@ -92,13 +92,11 @@ impl Windows {
     }
 
     /// Nodes of whom more may be stored than was counted here are read again. Only the committer calls it.
-    pub fn read_again(&self, node_ids: &BTreeSet<String>) {
+    pub fn read_again(&self, node_ids: &BTreeSet<NodeId>) {
         let mut state = self.lock();
         for node_id in node_ids {
-            if let Ok(node_id) = NodeId::parse(node_id.as_str()) {
-                state.days.remove(&node_id);
-                state.to_load.push(&node_id);
-            }
+            state.days.remove(node_id);
+            state.to_load.push(node_id);
         }
     }
 

@@ -32,6 +32,8 @@ const DAY_RETRY: Duration = Duration::from_millis(500);
 /// How long no sums are written after some could not be, first; it doubles to [`SEAL_RETRY_MAX`].
 const SEAL_RETRY: Duration = Duration::from_secs(1);
 const SEAL_RETRY_MAX: Duration = Duration::from_secs(60);
+/// How long the writing of some sums may take, with a recount where that is due.
+const SEAL_WITHIN: Duration = Duration::from_secs(60);
 /// How far the clock may go back and receipts are received at the time of the last one, ms: a list by time of receipt and
 /// one by order are to say the same.
 const BACK_MS: i64 = 300_000;
@@ -43,6 +45,14 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
     let Some(mut inbox) = app.ingest.take_inbox() else {
         return;
     };
+    let last_ms = app.store.last_received_ms(System::of_the_server()).await;
+    let last_ms = last_ms.unwrap_or_else(|error| {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "when the last receipt came was not read; should the clock have gone back, lists by time may lack some"
+        );
+        0
+    });
     let mut committer = Committer {
         app,
         stop: stop.clone(),
@@ -52,7 +62,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
         days_after: Instant::now(),
         seal_after: Instant::now(),
         seal_retry: SEAL_RETRY,
-        last_ms: AtomicI64::new(0),
+        last_ms: AtomicI64::new(last_ms),
     };
     let mut gaps = tokio::time::interval(GAP_INTERVAL.min(committer.app.settings.gap_after));
     let mut queue = FairQueue::default();
@@ -108,8 +118,9 @@ async fn linger(inbox: &mut mpsc::Receiver<Submission>, queue: &mut FairQueue, r
             queue.push(next);
         }
         let waited = begin.elapsed();
-        let come_many = queue.receipts() - before >= MANY;
-        if waited >= LINGER_MOST || (waited >= LINGER && !come_many) {
+        let come = queue.receipts() - before;
+        // Where nobody came, those that are here may be all that wait.
+        if come == 0 || waited >= LINGER_MOST || (waited >= LINGER && come < MANY) {
             return;
         }
     }
@@ -137,7 +148,7 @@ impl Committer {
         if Instant::now() < self.days_after {
             return;
         }
-        let now_ms = self.app.clock.now_ms();
+        let now_ms = self.now_ms();
         let loading = self.app.windows.load_some(&self.app, now_ms);
         match tokio::time::timeout(DAY_WITHIN, loading).await {
             Ok(Ok(())) => return,
@@ -166,7 +177,7 @@ impl Committer {
     }
 
     fn is_seal_due(&self) -> bool {
-        Instant::now() >= self.seal_after && self.app.open_minutes.is_due(self.app.clock.now_ms())
+        Instant::now() >= self.seal_after && self.app.open_minutes.is_due(self.now_ms())
     }
 
     /// Writes some sums of a minute that is over; whether that was done.
@@ -176,7 +187,9 @@ impl Committer {
             let open = &self.app.open_minutes;
             open.seal_some(&self.app.store, now_ms).await
         };
-        let sealed = sealing.await.inspect_err(|error| {
+        let slow = StoreError::Slow { op: "rollups.seal" };
+        let sealed = tokio::time::timeout(SEAL_WITHIN, sealing).await;
+        let sealed = sealed.unwrap_or(Err(slow)).inspect_err(|error| {
             tracing::error!(
                 error = error as &dyn std::error::Error,
                 "sums of a minute that is over are not written; it is tried again"
@@ -187,7 +200,7 @@ impl Committer {
 
     /// The same where it is due, less and less often while it cannot be done.
     async fn seal(&mut self) {
-        if self.write_sums(self.app.clock.now_ms()).await {
+        if self.write_sums(self.now_ms()).await {
             self.seal_retry = SEAL_RETRY;
             return;
         }
@@ -285,7 +298,10 @@ impl Committer {
         let plan = Plan::new(&mut tx, batch, &self.held, self.unplaced.clone(), time);
         let written = plan.write(overdue).await?;
         let work = began.elapsed();
-        let committing = self.app.open_minutes.committing();
+        let held = overdue.iter().filter_map(|key| self.held.chain(*key));
+        let nodes = held.map(|chain| &chain.node.node_id);
+        let nodes = nodes.chain(batch.iter().map(|submission| &submission.node.node_id));
+        let committing = self.app.open_minutes.committing(nodes.collect());
         tx.commit().await?;
         committing.stored(&written.facts);
         let took = Took {

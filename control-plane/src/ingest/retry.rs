@@ -112,10 +112,11 @@ impl Committer {
     ) -> Result<(Written, Took), StoreError> {
         self.make_sure().await?;
         self.app.open_minutes.look_at_clock(now_ms);
-        if self.app.open_minutes.has_room(now_ms).is_err() {
-            // While receipts wait here, nobody else writes sums.
-            self.write_sums(now_ms).await;
-            self.app.open_minutes.has_room(now_ms)?;
+        // While receipts wait here, nobody else writes sums.
+        while let Err(full) = self.app.open_minutes.has_room(now_ms) {
+            if self.stop.is_cancelled() || !self.write_sums(now_ms).await {
+                return Err(full);
+            }
         }
         let write = self.write(batch, overdue, now_ms);
         match tokio::time::timeout(TRANSACTION, write).await {

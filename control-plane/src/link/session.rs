@@ -257,9 +257,7 @@ impl Listening {
         let node = &self.node;
         let now = self.app.node_session(&node.node_id, None).await;
         let now = now.map_err(|error| End::store(&error))?;
-        let knows_all = now
-            .is_some_and(|now| (now.node_key_id, &now.former) == (node.node_key_id, &node.former));
-        if knows_all {
+        if now.is_some_and(|now| now.has_keys_of(node)) {
             return Ok(());
         }
         Err(End::unavailable(

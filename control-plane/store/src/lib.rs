@@ -47,5 +47,6 @@ pub use ingest::{Evidence, Gap, IngestTx, NewReceipt};
 pub use nodes::{Connected, LifecycleChange, LifecycleEventRow, NodeKeyRow, NodeRow, NodeState};
 pub use probes::{NewProbe, ProbeEnd, ProbeRow};
 pub use reading::ReadLimits;
+pub use rollups_open::Network;
 pub use scope::{Scope, System};
 pub use serve_lock::ServeLock;

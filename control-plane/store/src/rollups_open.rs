@@ -12,8 +12,18 @@ use dgon_control_plane_model::open_sums::Piece;
 use dgon_control_plane_model::rollup::ReceiptFacts;
 
 const OP_SEALED: &str = "rollups.sealed";
-const OP_SEAL: &str = "rollups.seal";
 const OP_AFTER: &str = "rollups.receipts_after";
+
+macro_rules! receipts_where {
+    ($condition:literal) => {
+        concat!(
+            "SELECT id, node_id, region, received_at_ms, cache_hit, status, tokens_input, tokens_output, tokens_source, \
+             ttft_ms, latency_ms FROM receipts WHERE ",
+            $condition,
+            " LIMIT $3"
+        )
+    };
+}
 
 /// A receipt to be counted.
 #[derive(sqlx::FromRow)]
@@ -40,29 +50,29 @@ impl IngestTx {
         }
         .map_err(StoreError::query(OP_SEALED))
     }
-}
 
-impl IngestTx {
-    /// Writes a piece of a minute that is over; with its last piece the border goes there from where it is believed to be.
+    /// Writes a piece of a minute that is over; with its last piece the border goes there.
     ///
     /// # Errors
-    /// [`StoreError`]; [`StoreError::Corrupt`] where the border is somewhere else. The transaction is to be dropped then.
-    pub async fn rollups_seal(&mut self, believed: i64, piece: &Piece) -> Result<(), StoreError> {
-        if self.rollups_sealed().await? != believed {
-            return Err(StoreError::Corrupt {
-                op: OP_SEAL,
-                what: "border of sums, which is not where it was left",
-            });
-        }
+    /// [`StoreError`]; [`StoreError::Corrupt`] where a row of the network that is there cannot be read and is to be added to.
+    /// The transaction is to be dropped then.
+    pub async fn rollups_seal(
+        &mut self,
+        piece: &Piece,
+        network: Network,
+    ) -> Result<(), StoreError> {
         macro_rules! seal {
             ($tx:expr) => {{
                 let tx = $tx;
                 tx.replace(&piece.rows).await?;
-                if let Some(network) = &piece.network {
-                    tx.apply(&mut network.clone()).await?;
-                    tx.seal(piece.minute).await?;
+                let Some(rows) = &piece.network else {
+                    return Ok(());
+                };
+                match network {
+                    Network::Adds => tx.apply(&mut rows.clone()).await?,
+                    Network::Whole => tx.replace(rows).await?,
                 }
-                Ok(())
+                tx.seal(piece.minute).await
             }};
         }
         match self.tx() {
@@ -70,26 +80,55 @@ impl IngestTx {
             Tx::Postgres(tx) => seal!(tx),
         }
     }
-}
 
-impl Store {
     /// How many receipts were received from a time to before another, unix ms.
     ///
     /// # Errors
     /// [`StoreError`] of the statement.
     pub async fn rollups_receipts_between(
-        &self,
-        _by: System,
+        &mut self,
         (from_ms, to_ms): (i64, i64),
     ) -> Result<i64, StoreError> {
         const TEXT: &str =
             "SELECT COUNT(*) FROM receipts WHERE received_at_ms >= $1 AND received_at_ms < $2";
-        on_read!(self, conn => sqlx::query_scalar(TEXT)
-            .bind(from_ms)
-            .bind(to_ms)
+        macro_rules! count {
+            ($tx:expr) => {
+                sqlx::query_scalar(TEXT)
+                    .bind(from_ms)
+                    .bind(to_ms)
+                    .fetch_one(&mut **$tx)
+                    .await
+            };
+        }
+        match self.tx() {
+            Tx::Sqlite(tx) => count!(tx),
+            Tx::Postgres(tx) => count!(tx),
+        }
+        .map_err(StoreError::query(OP_AFTER))
+    }
+}
+
+/// What the rows of the network in a [`Piece`] are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Network {
+    /// What the minute adds to the rows of its quarter of an hour.
+    Adds,
+    /// Those rows, as they are to be.
+    Whole,
+}
+
+impl Store {
+    /// When the last receipt was received, unix ms; 0 where there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`] of the statement.
+    pub async fn last_received_ms(&self, _by: System) -> Result<i64, StoreError> {
+        let last: Option<i64> = on_read!(self, conn => sqlx::query_scalar(
+            "SELECT MAX(received_at_ms) FROM receipts")
             .fetch_one(conn)
             .await)
-        .map_err(StoreError::query(OP_AFTER))
+        .map_err(StoreError::query(OP_AFTER))?;
+        Ok(last.unwrap_or(0))
     }
 
     /// Stored receipts after a place, which is time of receipt and order, in the order of places; each with its own.
@@ -102,15 +141,22 @@ impl Store {
         (at_ms, id): (i64, i64),
         limit: i64,
     ) -> Result<Vec<((i64, i64), ReceiptFacts)>, StoreError> {
-        let rows: Vec<Row> = on_read!(self, conn => sqlx::query_as(
-            "SELECT id, node_id, region, received_at_ms, cache_hit, status, tokens_input, tokens_output, tokens_source, \
-             ttft_ms, latency_ms FROM receipts WHERE (received_at_ms, id) > ($1, $2) ORDER BY received_at_ms, id LIMIT $3")
-            .bind(at_ms)
-            .bind(id)
-            .bind(limit)
-            .fetch_all(conn)
-            .await)
-        .map_err(StoreError::query(OP_AFTER))?;
+        // Those of the same time first: as one condition over both, each page would pass all that came at that time again.
+        const SAME: &str = receipts_where!("received_at_ms = $1 AND id > $2 ORDER BY id");
+        const LATER: &str =
+            receipts_where!("received_at_ms > $1 AND $2 = $2 ORDER BY received_at_ms, id");
+        let mut rows: Vec<Row> = Vec::new();
+        for text in [SAME, LATER] {
+            let left = limit - i64::try_from(rows.len()).unwrap_or(limit);
+            let more: Vec<Row> = on_read!(self, conn => sqlx::query_as(text)
+                .bind(at_ms)
+                .bind(id)
+                .bind(left)
+                .fetch_all(conn)
+                .await)
+            .map_err(StoreError::query(OP_AFTER))?;
+            rows.extend(more);
+        }
         let facts = rows.into_iter().map(|row| {
             let facts = ReceiptFacts {
                 node_id: row.node_id,

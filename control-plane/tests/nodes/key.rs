@@ -110,6 +110,34 @@ async fn receipts_of_both_keys_are_good_each_in_its_own_chain() {
     }
 }
 
+/// A node that posts is believed to be as it was read a moment ago; before a receipt under a key that is not known is
+/// judged, the keys are read.
+#[tokio::test]
+async fn a_key_that_another_process_has_let_in_is_no_violation() {
+    let server = Server::start().await;
+    let (mut agent, _link) = server.active_agent("a").await;
+    let first = agent.next_receipt().expect("receipt");
+    assert_eq!(
+        verdicts(&server, &agent, &[&first]).await,
+        [good("accepted")]
+    );
+    let (rotation, audit) = (agent.rotate().expect("rotation"), AuditEntry::default());
+    let now_ms = server.app.clock.now_ms();
+    let rotated = server
+        .app
+        .store
+        .node_key_rotate(SERVER, &rotation, now_ms, &audit)
+        .await;
+    assert!(matches!(rotated, Ok(Rotating::Done { .. })), "{rotated:?}");
+    let new = agent.next_receipt().expect("receipt");
+    let again = server
+        .post(&agent, "/api/v1/receipts", new.text().as_bytes())
+        .await;
+    assert_eq!(error_type(again).await, ErrorType::Unavailable);
+    assert_eq!(verdicts(&server, &agent, &[&new]).await, [good("accepted")]);
+    assert_eq!(server.state(&agent), State::Active);
+}
+
 #[tokio::test]
 async fn the_same_rotation_again_gets_the_same_answer() {
     let server = Server::start().await;

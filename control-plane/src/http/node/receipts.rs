@@ -4,7 +4,7 @@ use super::RECEIPTS_BODY_BYTES;
 use super::auth::authenticate_body;
 use crate::app::{App, SENT_AWAY, Share};
 use crate::http::error::ApiError;
-use crate::ingest::verify::check_all;
+use crate::ingest::verify::{Checked, check_all};
 use crate::ingest::{Cut, Fate, IngestError, ReceiptVerdict};
 use axum::Json;
 use axum::extract::{Request, State};
@@ -72,9 +72,7 @@ pub(super) async fn receipts(
     if let Some(wait_s) = app.guard.conduct.away_s(&node.node_id) {
         return Err(ApiError::new(ErrorType::RateLimited, SENT_AWAY).retry_after(wait_s));
     }
-    let session = app.node_session(&node.node_id, None).await?;
-    let session =
-        session.ok_or_else(|| ApiError::new(ErrorType::Unauthorized, "the node has no key"))?;
+    let session = app.posting_node(&node.node_id).await?.ok_or_else(no_key)?;
     let reserved = app
         .ingest
         .reserve_or_refuse(&session, body.bytes.len(), app.settings.body_room_within)
@@ -83,11 +81,18 @@ pub(super) async fn receipts(
     // From here on the body is in the room of receipts; until now it was in that of bodies, at no time in none.
     let inputs = split(&body.bytes)?;
     drop(body);
-    let session = Arc::new(session);
     let count = inputs.len();
     let checked = check_all(&session, inputs, app.switches.signatures()).await;
     if checked.len() != count {
         return Err(unavailable(IngestError::Store));
+    }
+    if checked.iter().any(Checked::names_unknown_key) {
+        // Before anybody is blamed, the keys are read again.
+        let now = app.posting_node_now(&node.node_id).await?;
+        if !now.ok_or_else(no_key)?.has_keys_of(&session) {
+            let message = "the node's keys have just changed; send these receipts again";
+            return Err(ApiError::new(ErrorType::Unavailable, message).retry_after(1));
+        }
     }
     let mut pending = app
         .ingest
@@ -122,6 +127,10 @@ fn split(body: &[u8]) -> Result<Vec<Vec<u8>>, ApiError> {
         .into_iter()
         .map(|item| item.get().as_bytes().to_vec())
         .collect())
+}
+
+fn no_key() -> ApiError {
+    ApiError::new(ErrorType::Unauthorized, "the node has no key")
 }
 
 fn unavailable(error: IngestError) -> ApiError {

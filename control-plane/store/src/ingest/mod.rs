@@ -284,10 +284,10 @@ impl IngestTx {
             .map(|r| (r.fields.node_id.as_str(), r.fields.request_id.as_str()))
             .collect();
         let stored = self.by_request(&names).await?;
-        // No fault of its node: its place in the chain is taken, by a receipt that the head does not know.
+        // No fault of its node: it is stored, or its place in the chain is taken, and the head does not know of it.
         let behind = StoreError::Corrupt {
             op: OP,
-            what: "head of a chain that is behind its receipts",
+            what: "head of a chain that lacks a stored receipt",
         };
         let mut others = Vec::new();
         for (position, receipt) in receipts.iter().enumerate() {

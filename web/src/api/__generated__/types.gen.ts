@@ -301,8 +301,8 @@ export type GpuView = {
  */
 export type Health = {
     /**
-     * What cannot serve: `database_read`, `database_write`, `database_lock`, `migrations`, or `task:NAME` for a part of the server
-     * that ended. Empty when all can.
+     * What cannot serve: `database_read`, `database_write`, `database_lock`, `migrations`, `sums_behind` (sums cannot be written,
+     * and receipts wait at their agents), or `task:NAME` for a part of the server that ended. Empty when all can.
      */
     failing: Array<string>;
     /**
