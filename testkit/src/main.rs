@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use dgon_testkit::fleet::hostile;
-use dgon_testkit::fleet::load::{self, Load, Report};
+use dgon_testkit::fleet::load::{self, Load, Moment, Report};
 use dgon_testkit::runtime::{Faults, Kind, SimConfig, SimRuntime};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -56,9 +56,13 @@ struct FleetArgs {
     /// Receipts per second of the whole fleet.
     #[arg(long, default_value_t = 10.0)]
     rate: f64,
-    /// How long, s.
+    /// How long receipts count, s.
     #[arg(long, default_value_t = 30.0)]
     duration: f64,
+    /// How long receipts are made before they count, s; with it a line is printed when counting begins and one when the
+    /// last receipt was made.
+    #[arg(long, default_value_t = 0.0)]
+    warm_up: f64,
     /// Enrolment token with as many uses as there are agents, or several with commas, each for its part of them; better
     /// given by the environment.
     #[arg(
@@ -241,10 +245,17 @@ async fn play_fleet(args: FleetArgs) -> anyhow::Result<()> {
     let work = Load {
         api: args.api,
         rate: args.rate,
+        warm_up: Duration::from_secs_f64(args.warm_up),
         duration: Duration::from_secs_f64(args.duration),
         linger: Duration::from_millis(args.linger_ms),
     };
-    let (report, agents) = load::run(agents, &work).await;
+    let tells = args.warm_up > 0.0;
+    let tell = |moment| match moment {
+        Moment::Counting if tells => println!("counting"),
+        Moment::Made if tells => println!("made"),
+        Moment::Counting | Moment::Made => {}
+    };
+    let (report, agents) = load::run(agents, &work, tell).await;
     if let Some(path) = &args.keep {
         load::write_saved(path, &agents)
             .with_context(|| format!("{} cannot be written", path.display()))?;

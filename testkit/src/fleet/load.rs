@@ -27,10 +27,21 @@ pub struct Load {
     pub api: String,
     /// Receipts per second of the whole fleet; 0 makes heartbeats only.
     pub rate: f64,
-    /// How long receipts are made.
+    /// How long receipts are made before counting begins: nodes join meanwhile, which is no part of what is measured.
+    pub warm_up: Duration,
+    /// How long receipts are made that count.
     pub duration: Duration,
     /// Receipts of one node that become due within this time go out in one frame.
     pub linger: Duration,
+}
+
+/// What a fleet tells while it works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// Counting begins.
+    Counting,
+    /// No more receipts are made; the last acks are waited for, and count.
+    Made,
 }
 
 #[derive(Default)]
@@ -75,6 +86,13 @@ impl Counters {
             .map(|cause| format!(": {cause}"))
             .unwrap_or_default();
         self.note(format!("{fault}{cause}"));
+    }
+
+    /// Counting begins: the receipts before, and how soon they were acknowledged, are left out.
+    fn begin_counting(&self) {
+        let mut counts = self.counts();
+        (counts.made, counts.acked, counts.last_ack) = (0, 0, None);
+        counts.latencies_us.clear();
     }
 
     pub(super) fn connected(&self) {
@@ -147,9 +165,9 @@ pub struct Report {
     pub all_active_s: Option<f64>,
     /// Times that a node was told it is in quarantine.
     pub quarantined: u64,
-    /// Receipts signed.
+    /// Receipts signed since counting began.
     pub made: u64,
-    /// Receipts acknowledged, refused ones included.
+    /// Receipts acknowledged since counting began, refused ones included.
     pub acked: u64,
     /// Receipts refused.
     pub refused: u64,
@@ -157,7 +175,7 @@ pub struct Report {
     pub unacked: u64,
     /// Heartbeats sent.
     pub heartbeats: u64,
-    /// From the first receipt to the last ack, s.
+    /// From when counting began to the last ack, s.
     pub seconds: f64,
     /// Receipts acknowledged per second of it.
     pub acked_per_s: f64,
@@ -216,8 +234,12 @@ pub fn restore(saved: &[SavedAgent]) -> Result<Vec<SimAgent>, SimError> {
     saved.iter().map(SimAgent::restore).collect()
 }
 
-/// Lets the fleet work; gives the agents back with their chains moved on.
-pub async fn run(agents: Vec<SimAgent>, load: &Load) -> (Report, Vec<SimAgent>) {
+/// Lets the fleet work and tells its moments; gives the agents back with their chains moved on.
+pub async fn run(
+    agents: Vec<SimAgent>,
+    load: &Load,
+    tell: impl Fn(Moment),
+) -> (Report, Vec<SimAgent>) {
     let counters = Arc::new(Counters::default());
     let (stop, give_up) = (CancellationToken::new(), CancellationToken::new());
     let nodes = agents.len();
@@ -243,7 +265,12 @@ pub async fn run(agents: Vec<SimAgent>, load: &Load) -> (Report, Vec<SimAgent>) 
             tokio::spawn(node.run(stop.clone(), give_up.clone()))
         })
         .collect();
+    tokio::time::sleep(load.warm_up).await;
+    counters.begin_counting();
+    let counting = Instant::now();
+    tell(Moment::Counting);
     tokio::time::sleep(load.duration).await;
+    tell(Moment::Made);
     stop.cancel();
     let drain = {
         let give_up = give_up.clone();
@@ -259,10 +286,10 @@ pub async fn run(agents: Vec<SimAgent>, load: &Load) -> (Report, Vec<SimAgent>) 
         }
     }
     drain.abort();
-    (report(&counters, nodes, begin), back)
+    (report(&counters, nodes, begin, counting), back)
 }
 
-fn report(counters: &Counters, nodes: usize, begin: Instant) -> Report {
+fn report(counters: &Counters, nodes: usize, begin: Instant, counting: Instant) -> Report {
     let mut counts = counters.counts();
     counts.latencies_us.sort_unstable();
     let sorted = &counts.latencies_us;
@@ -272,7 +299,7 @@ fn report(counters: &Counters, nodes: usize, begin: Instant) -> Report {
     };
     let seconds = counts
         .last_ack
-        .map_or(0.0, |last| (last - begin).as_secs_f64());
+        .map_or(0.0, |last| (last - counting).as_secs_f64());
     Report {
         nodes,
         sessions: counts.sessions,

@@ -8,8 +8,9 @@
     reason = "tests fail by panicking"
 )]
 
-use dgon_testkit::fleet::load::{self, Load};
+use dgon_testkit::fleet::load::{self, Load, Moment};
 use dgon_testkit::programs::{ControlPlaneProcess, http_client};
+use std::sync::Mutex;
 use std::time::Duration;
 
 async fn plane() -> (ControlPlaneProcess, tempfile::TempDir) {
@@ -21,6 +22,7 @@ fn work(plane: &ControlPlaneProcess, rate: f64, seconds: f64) -> Load {
     Load {
         api: plane.url(),
         rate,
+        warm_up: Duration::ZERO,
         duration: Duration::from_secs_f64(seconds),
         linger: Duration::from_millis(5),
     }
@@ -40,7 +42,7 @@ async fn every_receipt_of_a_fleet_is_acknowledged_and_stored_once() {
     .unwrap();
     let fleet = tokio::spawn({
         let work = work(&plane, 150.0, 4.0);
-        async move { load::run(agents, &work).await }
+        async move { load::run(agents, &work, |_| ()).await }
     });
     // Two deaths in the middle of it: what is in flight is sent again.
     for _ in 0..2 {
@@ -68,4 +70,23 @@ async fn every_receipt_of_a_fleet_is_acknowledged_and_stored_once() {
             agent.node_id
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fleet_that_warms_up_counts_what_comes_after() {
+    let (plane, _dir) = plane().await;
+    http_client().unwrap();
+    let token = plane.token(4).await.unwrap();
+    let agents = load::enrol(&plane.url(), &[token], 4, None).await.unwrap();
+    let work = Load {
+        warm_up: Duration::from_secs(1),
+        ..work(&plane, 80.0, 1.0)
+    };
+    let told = Mutex::new(Vec::new());
+    let (report, agents) =
+        load::run(agents, &work, |moment| told.lock().unwrap().push(moment)).await;
+    assert_eq!(*told.lock().unwrap(), [Moment::Counting, Moment::Made]);
+    let all: u64 = agents.iter().map(|agent| agent.head.seq).sum();
+    assert!(report.acked > 0 && report.acked < all, "{all} {report:?}");
+    assert!(report.made < all, "{all} {report:?}");
 }
