@@ -1,7 +1,7 @@
 //! Fills a store with a network that looks like one: nodes in regions with runtimes and models, and for each a
 //! chain of really signed receipts, counted as ingest counts them. The same seed gives the same bytes.
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use dgon_control_plane_model::lifecycle::{Reason, State};
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::enrolment_tokens::NewEnrolmentToken;
@@ -27,6 +27,8 @@ const MODELS: [&str; 5] = [
     "qwen3:32b",
 ];
 const BATCH: usize = 1_000;
+/// Receipts for which a thread is worth its start.
+const SIGNED_AT_ONCE: usize = 64;
 
 /// How large the network is.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +52,11 @@ impl Seed {
     fn org_of(&self, key: &NodeKey) -> Option<String> {
         let belongs = key.seed()[3].is_multiple_of(2);
         self.org_id.filter(|_| belongs).map(str::to_owned)
+    }
+
+    /// When its nodes were enrolled, unix ms.
+    const fn enrolled_ms(&self) -> i64 {
+        self.end_ms - self.span_ms - 3_600_000
     }
 
     /// A day's traffic that ends at `end_ms`.
@@ -87,6 +94,7 @@ pub struct Seeded {
 }
 
 struct SeedNode {
+    position: u32,
     node_id: NodeId,
     region: &'static str,
     runtime: &'static str,
@@ -107,14 +115,26 @@ pub async fn seed(store: &Store, seed: &Seed, mut seen: impl FnMut(&Seeded)) -> 
     for position in 0..seed.nodes {
         nodes.push(node(store, seed, position).await?);
     }
+    for some in nodes.chunks(BATCH) {
+        bring_up(store, some, seed.enrolled_ms()).await?;
+    }
     let total = i64::from(seed.nodes) * i64::from(seed.receipts_per_node);
     let begin_ms = seed.end_ms - seed.span_ms;
     let mut batch: Vec<Seeded> = Vec::with_capacity(BATCH);
-    for n in 0..total {
-        let received_at_ms = begin_ms + (n + 1) * seed.span_ms / total;
-        let position = usize::try_from(n % i64::from(seed.nodes))?;
-        batch.push(receipt(&mut nodes[position], &mut dice, n, received_at_ms)?);
-        if batch.len() == BATCH || n + 1 == total {
+    let mut n = 0;
+    while n < total {
+        // Nodes that follow each other, each once: their receipts do not depend on each other.
+        let first = usize::try_from(n % i64::from(seed.nodes))?;
+        let most = (nodes.len() - first).min(BATCH - batch.len());
+        let group = &mut nodes[first..first + most];
+        let mut drafts = Vec::with_capacity(most);
+        for node in &*group {
+            let received_at_ms = begin_ms + (n + 1) * seed.span_ms / total;
+            drafts.push((draft(node, &mut dice, n, received_at_ms)?, received_at_ms));
+            n += 1;
+        }
+        batch.extend(sign(group, &drafts)?);
+        if batch.len() == BATCH || n == total {
             commit(store, &nodes, &batch).await?;
             batch.drain(..).for_each(|receipt| seen(&receipt));
         }
@@ -131,44 +151,12 @@ async fn node(store: &Store, seed: &Seed, position: u32) -> anyhow::Result<SeedN
     let mut key_seed = [7; 32];
     key_seed[..4].copy_from_slice(&position.to_be_bytes());
     let key = NodeKey::from_seed(&key_seed);
-    let enrolled_ms = seed.end_ms - seed.span_ms - 3_600_000;
-    enrol(store, seed, &node_id, region, &key, enrolled_ms).await?;
-    let inventory = inventory(runtime, models);
-    store
-        .nodes_connected(
-            System::of_the_server(),
-            &[(
-                enrolled_ms,
-                Connected {
-                    node_id: &node_id,
-                    agent_version: "0.1.0",
-                    os: "linux",
-                    arch: "x86_64",
-                    inventory: &inventory,
-                    allow_list: "[]",
-                },
-            )],
-        )
-        .await?;
-    // One in ten waits for its probe; the others serve.
-    if position % 10 != 9 {
-        let change = LifecycleChange {
-            node_id: &node_id,
-            old: (State::Registered, Reason::Enrolled),
-            new: (State::Active, Reason::ProbePassed),
-            at_ms: enrolled_ms + 1_000,
-            actor: "system",
-            detail: None,
-            audit: &AuditEntry::default(),
-        };
-        store
-            .node_transitions(&System::of_the_server().into(), &[change])
-            .await?;
-    }
+    enrol(store, seed, &node_id, region, &key, seed.enrolled_ms()).await?;
     let stored = store
         .node_key_current(System::of_the_server(), &node_id)
         .await?;
     Ok(SeedNode {
+        position,
         node_key_id: stored.context("an enrolled node has a key")?.id,
         org_id: seed.org_of(&key),
         node_id,
@@ -178,6 +166,50 @@ async fn node(store: &Store, seed: &Seed, position: u32) -> anyhow::Result<SeedN
         key,
         head: Head::EMPTY,
     })
+}
+
+/// Lets enrolled nodes connect; those that serve become active.
+async fn bring_up(store: &Store, nodes: &[SeedNode], at_ms: i64) -> anyhow::Result<()> {
+    let inventories: Vec<Inventory> = nodes
+        .iter()
+        .map(|node| inventory(node.runtime, node.models))
+        .collect();
+    let connected: Vec<(i64, Connected<'_>)> = nodes
+        .iter()
+        .zip(&inventories)
+        .map(|(node, inventory)| {
+            let connected = Connected {
+                node_id: &node.node_id,
+                agent_version: "0.1.0",
+                os: "linux",
+                arch: "x86_64",
+                inventory,
+                allow_list: "[]",
+            };
+            (at_ms, connected)
+        })
+        .collect();
+    store
+        .nodes_connected(System::of_the_server(), &connected)
+        .await?;
+    let audit = AuditEntry::default();
+    // One in ten waits for its probe; the others serve.
+    let serving = nodes.iter().filter(|node| node.position % 10 != 9);
+    let changes: Vec<LifecycleChange<'_>> = serving
+        .map(|node| LifecycleChange {
+            node_id: &node.node_id,
+            old: (State::Registered, Reason::Enrolled),
+            new: (State::Active, Reason::ProbePassed),
+            at_ms: at_ms + 1_000,
+            actor: "system",
+            detail: None,
+            audit: &audit,
+        })
+        .collect();
+    store
+        .node_transitions(&System::of_the_server().into(), &changes)
+        .await?;
+    Ok(())
 }
 
 async fn enrol(
@@ -257,12 +289,13 @@ fn inventory(runtime: &str, models: [&str; 2]) -> Inventory {
     }
 }
 
-fn receipt(
-    node: &mut SeedNode,
+/// The next receipt of a node, not signed yet.
+fn draft(
+    node: &SeedNode,
     dice: &mut SmallRng,
     n: i64,
     received_at_ms: i64,
-) -> anyhow::Result<Seeded> {
+) -> anyhow::Result<Draft> {
     let latency_ms: u64 = dice.random_range(150..12_000);
     let status = match dice.random_range(0..100) {
         0..3 => Status::Error,
@@ -276,7 +309,7 @@ fn receipt(
     };
     let cached: u64 = if dice.random_range(0..4) == 0 { 64 } else { 0 };
     let ts_end = u64::try_from(received_at_ms / 1000)?;
-    let draft = Draft {
+    Ok(Draft {
         request_id: RequestId::generate(u64::try_from(received_at_ms)?, u128::try_from(n)?),
         node_id: node.node_id.clone(),
         region: Some(node.region.to_owned()),
@@ -304,7 +337,35 @@ fn receipt(
         order_hash: None,
         tokens_source: Some(TokensSource::Usage),
         error: None,
-    };
+    })
+}
+
+/// Signs a receipt of each node, on all cores: signing is what takes the time of many.
+fn sign(nodes: &mut [SeedNode], drafts: &[(Draft, i64)]) -> anyhow::Result<Vec<Seeded>> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let each = nodes.len().div_ceil(cores).max(SIGNED_AT_ONCE);
+    std::thread::scope(|scope| {
+        let parts: Vec<_> = nodes
+            .chunks_mut(each)
+            .zip(drafts.chunks(each))
+            .map(|(nodes, drafts)| scope.spawn(move || sign_each(nodes, drafts)))
+            .collect();
+        let mut signed = Vec::with_capacity(drafts.len());
+        for part in parts {
+            signed.extend(part.join().map_err(|_| anyhow!("signing panicked"))??);
+        }
+        Ok(signed)
+    })
+}
+
+fn sign_each(nodes: &mut [SeedNode], drafts: &[(Draft, i64)]) -> anyhow::Result<Vec<Seeded>> {
+    let pairs = nodes.iter_mut().zip(drafts);
+    pairs
+        .map(|(node, (draft, received_at_ms))| receipt(node, draft, *received_at_ms))
+        .collect()
+}
+
+fn receipt(node: &mut SeedNode, draft: &Draft, received_at_ms: i64) -> anyhow::Result<Seeded> {
     let signed = draft.sign(&node.key);
     node.head = Head {
         seq: draft.seq,
