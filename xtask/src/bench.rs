@@ -19,10 +19,12 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
     let beside = [
         "--package=dgon-agent",
         "--package=dgon-control-plane",
+        "--package=dgon-protocol",
         "--package=dgon-testkit",
         "--package=dgon-fake-nvml",
         "--features=dgon-testkit/seed",
         "--example=spool_load",
+        "--example=bare_verify",
         "--bin=dgon-control-plane",
         "--bin=dgon-sim",
         "--bin=dgon-bench",
@@ -35,6 +37,7 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
         shell::check(cargo.args(arguments))?;
     }
     let release = shell::target_dir().join("release");
+    bare_avx2(&release)?;
     let mut bench = shell::command(release.join("dgon-bench"));
     bench
         .arg("--bin")
@@ -49,6 +52,29 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
         }
     }
     shell::check(bench.args(only.map(|name| format!("--only={name}"))))
+}
+
+/// The bare verification without AVX-512, beside the one that is built as the server is: goals are about it.
+fn bare_avx2(release: &Path) -> Result<()> {
+    const NAME: &str = "bare_verify";
+    if !cfg!(target_arch = "x86_64") {
+        return Ok(());
+    }
+    let target = shell::target_dir().join("avx2");
+    let mut cargo = shell::cargo();
+    cargo
+        .args(["build", "--release", "--locked", "--package=dgon-protocol"])
+        .args(["--example", NAME])
+        // What the environment says counts in place of .cargo/config.toml.
+        .env("RUSTFLAGS", "")
+        .env("CARGO_TARGET_DIR", &target);
+    shell::check(&mut cargo)?;
+    let examples = release.join("examples");
+    std::fs::copy(
+        target.join("release/examples").join(NAME),
+        examples.join(format!("{NAME}_avx2")),
+    )?;
+    Ok(())
 }
 
 /// What was brought; where it was not, a person is told why, and the bench what it can do without.

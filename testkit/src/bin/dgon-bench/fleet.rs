@@ -1,7 +1,8 @@
 //! A fleet of simulated agents that works for a while, and what it says of it.
 
-use crate::programs::Place;
+use crate::programs::{Place, Program};
 use anyhow::{Context as _, Result};
+use std::io::{BufRead as _, BufReader};
 
 /// What a fleet does.
 pub(crate) struct Fleet {
@@ -9,8 +10,19 @@ pub(crate) struct Fleet {
     pub(crate) nodes: u32,
     /// Receipts per second of all of them.
     pub(crate) rate: u32,
+    /// For how long before anything counts, s.
+    pub(crate) warm_up: u64,
     /// For how long, s.
     pub(crate) seconds: u64,
+}
+
+/// What a fleet that has warmed up says while it works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// Counting begins.
+    Counting,
+    /// The last receipt is made.
+    Made,
 }
 
 /// What came of it.
@@ -37,28 +49,35 @@ pub(crate) struct Told {
 impl Fleet {
     /// Enrols new agents and lets them work to the end.
     pub(crate) fn run(&self, place: &Place) -> Result<Told> {
-        let tokens = place.tokens(self.nodes)?.join(",");
-        let api = format!("http://{}", place.api);
-        let [nodes, rate, seconds] = [
-            self.nodes.to_string(),
-            self.rate.to_string(),
-            self.seconds.to_string(),
-        ];
-        let arguments = [
-            "fleet",
-            "--api",
-            &api,
-            "--nodes",
-            &nodes,
-            "--rate",
-            &rate,
-            "--linger-ms",
-            "20",
-            "--duration",
-            &seconds,
-            "--json",
-        ];
-        let printed = place.output("dgon-sim", &arguments, &[("DGON_ENROL_TOKEN", &tokens)])?;
+        self.watched(place, |_| Ok(()))
+    }
+
+    /// The same, and does something at each moment of it.
+    pub(crate) fn watched(
+        &self,
+        place: &Place,
+        mut at: impl FnMut(Moment) -> Result<()>,
+    ) -> Result<Told> {
+        let log = place.dir.path().join("fleet.log");
+        let mut command = place.own_program("dgon-sim");
+        command
+            .args(["fleet", "--linger-ms", "20", "--json"])
+            .args(["--api", &format!("http://{}", place.api)])
+            .args(["--nodes", &self.nodes.to_string()])
+            .args(["--rate", &self.rate.to_string()])
+            .args(["--warm-up", &self.warm_up.to_string()])
+            .args(["--duration", &self.seconds.to_string()])
+            .env("DGON_ENROL_TOKEN", place.tokens(self.nodes)?.join(","));
+        let (fleet, output) = Program::piped(&mut command, &log)?;
+        let mut printed = String::new();
+        for line in BufReader::new(output).lines() {
+            match line?.as_str() {
+                "counting" => at(Moment::Counting)?,
+                "made" => at(Moment::Made)?,
+                line => printed.push_str(line),
+            }
+        }
+        fleet.ended(&log).context("the fleet ended badly")?;
         serde_json::from_str(&printed).context("the fleet did not say what came of it")
     }
 }

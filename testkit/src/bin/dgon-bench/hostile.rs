@@ -50,6 +50,7 @@ pub(crate) fn run_for(place: &Place, seconds: u64) -> Result<f64> {
     let fleet = Fleet {
         nodes: NODES,
         rate: RATE,
+        warm_up: 0,
         seconds,
     };
     let told = fleet.run(place)?;

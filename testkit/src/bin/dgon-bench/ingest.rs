@@ -1,61 +1,129 @@
-//! Receipts from the socket to durable and acknowledged, with the control plane's CPU for each.
+//! What a receipt costs the server, from the socket to durable and acknowledged, and whether that grows with what is stored.
+//!
+//! Simulated agents send at a steady rate over their links. Their joining is cut off. Bare verifications are measured
+//! meanwhile, a second apart, so that what slows the one slows the other. On PostgreSQL the CPU is the server's own.
 
-use crate::fleet::Fleet;
+use crate::bare::Bare;
+use crate::fleet::{Fleet, Moment};
 use crate::programs::Place;
 use crate::report::{Report, Row};
-use anyhow::Result;
+use crate::volumes::{FEW, Kind, Volumes, many};
+use anyhow::{Result, ensure};
 use std::path::Path;
+use std::time::Duration;
 
-const NODES: u32 = 16;
-const SECONDS: u64 = 15;
-/// Receipts per second asked for: about half of what two cores can do, so that latency means something.
-const RATE: u32 = 4_000;
+/// Receipts a second of the whole fleet.
+const RATE: u32 = 2_000;
+const NODES: [u32; 3] = [2, 50, 900];
+/// How long nodes join, are probed, and everything gets warm, s; those of the volume are late meanwhile.
+const WARM_UP: u64 = 35;
+const SECONDS: u64 = 30;
+/// Samples of bare verifications end so long before that, s.
+const SPARE: u64 = 3;
+/// The goal: cost at the large volume ÷ cost at the small one.
+const GROWTH: f64 = 1.2;
 
-/// Bare strict verification of one receipt on this machine now, µs.
-fn bare_verify_us() -> f64 {
-    use dgon_protocol::key::NodeKey;
-    let key = NodeKey::from_seed(&[7; 32]);
-    let message = vec![b'x'; 900];
-    let (signature, public) = (key.sign(&message), key.public());
-    let rounds = 2000;
-    let start = std::time::Instant::now();
-    for _ in 0..rounds {
-        std::hint::black_box(public.verify(std::hint::black_box(&message), &signature));
+/// The goal, in bare verifications.
+fn goal(kind: Kind, nodes: u32, has_ifma: bool) -> f64 {
+    match (nodes > 50, has_ifma, kind) {
+        (true, true, Kind::Sqlite) => 1.5,
+        (true, true, Kind::Postgres) => 1.4,
+        (true, false, _) => 1.9,
+        (false, true, _) => 1.3,
+        (false, false, _) => 1.7,
     }
-    start.elapsed().as_secs_f64() * 1e6 / f64::from(rounds)
 }
 
-/// Runs a simulated fleet against a control plane on SQLite.
-pub(crate) async fn measure(bin: &Path, report: &mut Report) -> Result<()> {
-    let place = Place::new(bin)?;
-    let control_plane = place.control_plane()?;
-    let before = control_plane.cpu();
-    let fleet = Fleet {
-        nodes: NODES,
-        rate: RATE,
-        seconds: SECONDS,
-    };
-    let told = tokio::task::block_in_place(|| fleet.run(&place))?;
-    let acked = told.acked;
-    let used = control_plane.cpu().saturating_sub(before);
-    let (each, bare) = (used.as_secs_f64() * 1e6 / acked, bare_verify_us());
-    report.add(Row {
-        what: "receipt, socket to durable and acked, SQLite".into(),
-        floor: format!("bare strict verify {bare:.1} µs"),
-        ours: format!("{each:.1} µs CPU, {:.0}/s", told.acked_per_s),
-        peer: String::new(),
-        ratio: format!("{:.2}×", each / bare),
-        goal: "≤ 1.5×".into(),
-        reached: each / bare <= 1.5,
-    });
-    report.note(format!(
-        "ack latency at {RATE} receipts/s asked for: p50 {:.1} ms, p99 {:.1} ms",
-        told.ack_p50_ms.unwrap_or_default(),
-        told.ack_p99_ms.unwrap_or_default()
-    ));
-    report.note(format!(
-        "control plane resident after {acked:.0} receipts: {:.1} MiB",
-        control_plane.resident_mib()
-    ));
+/// What was measured with one fleet.
+struct Cost {
+    /// CPU of the server for each receipt, µs.
+    us: f64,
+    per_s: f64,
+    bare: Bare,
+}
+
+impl Cost {
+    fn of(bin: &Path, place: &Place, nodes: u32) -> Result<Self> {
+        let control_plane = place.control_plane()?;
+        let fleet = Fleet {
+            nodes,
+            rate: RATE,
+            warm_up: WARM_UP,
+            seconds: SECONDS,
+        };
+        let (mut used, mut bare) = (Duration::ZERO, Bare::default());
+        let told = fleet.watched(place, |moment| {
+            match moment {
+                Moment::Counting => {
+                    used = control_plane.cpu();
+                    bare.take_for(bin, Duration::from_secs(SECONDS - SPARE))?;
+                }
+                Moment::Made => used = control_plane.cpu().saturating_sub(used),
+            }
+            Ok(())
+        })?;
+        ensure!(
+            told.refused == 0 && told.unacked == 0,
+            "{} receipts refused, {} not acknowledged",
+            told.refused,
+            told.unacked
+        );
+        Ok(Self {
+            us: used.as_secs_f64() * 1e6 / told.acked,
+            per_s: told.acked_per_s,
+            bare,
+        })
+    }
+
+    fn tell(&self, what: String, goal: f64, report: &mut Report) {
+        report.add(Row {
+            what,
+            floor: self.bare.told(),
+            ours: format!("{:.1} µs CPU, {:.0}/s", self.us, self.per_s),
+            peer: String::new(),
+            ratio: self.bare.ratio(self.us),
+            goal: format!("≤ {goal}×"),
+            reached: self.us / self.bare.us() <= goal,
+        });
+    }
+}
+
+/// Measures each kind of database with each fleet; with `grown` at the large volume, too.
+pub(crate) async fn measure(
+    bin: &Path,
+    volumes: &mut Volumes,
+    grown: bool,
+    report: &mut Report,
+) -> Result<()> {
+    let sizes = if grown { vec![FEW, many()?] } else { vec![FEW] };
+    for kind in Kind::ALL {
+        for nodes in NODES {
+            let mut costs = Vec::new();
+            for receipts in &sizes {
+                let Some(place) = volumes.copy(kind, *receipts, report).await? else {
+                    break;
+                };
+                let cost = tokio::task::block_in_place(|| Cost::of(bin, &place, nodes))?;
+                let what = format!("receipt, {kind}, {nodes} nodes, at {receipts} rows");
+                cost.tell(what, goal(kind, nodes, cost.bare.has_ifma()), report);
+                costs.push(cost.us / cost.bare.us());
+            }
+            if let [few, many] = costs.as_slice() {
+                tell_growth(kind, nodes, many / few, report);
+            }
+        }
+    }
     Ok(())
+}
+
+fn tell_growth(kind: Kind, nodes: u32, ratio: f64, report: &mut Report) {
+    report.add(Row {
+        what: format!("receipt, {kind}, {nodes} nodes, growth"),
+        floor: String::new(),
+        ours: String::new(),
+        peer: String::new(),
+        ratio: format!("{ratio:.2}×"),
+        goal: format!("≤ {GROWTH}×"),
+        reached: ratio <= GROWTH,
+    });
 }

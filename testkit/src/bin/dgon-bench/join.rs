@@ -26,6 +26,7 @@ pub(crate) fn measure(bin: &Path, report: &mut Report) -> Result<()> {
     let fleet = Fleet {
         nodes,
         rate: 0,
+        warm_up: 0,
         seconds: SECONDS,
     };
     let told = fleet.run(&place)?;

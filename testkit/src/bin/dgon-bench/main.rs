@@ -11,14 +11,16 @@
 //! | `first_byte` | what the proxy adds to the first byte, beside nginx and haproxy |
 //! | `stream` | CPU per streamed token, beside nginx and haproxy; every byte is checked |
 //! | `wear` | memory after 100,000 requests |
-//! | `ingest` | receipts from the socket to durable and acknowledged |
+//! | `ingest` | the server's CPU for a receipt, from the socket to durable and acknowledged |
+//! | `growth` | the same with 5 million receipts in the database |
 //! | `stacks` | durable receipts a second beside Express with pg and FastAPI with asyncpg |
 //! | `hostile` | what agents that break rules cost those that keep them |
-//! | `retention` | for how long old rows that go hold up receipts; built with the feature `seed` |
+//! | `retention` | for how long old rows that go hold up receipts |
 //! | `idle` | an idle agent beside node-exporter, collectd and netdata |
 //! | `join` | thousands of nodes that connect at once; only where it is named |
 //! | `soak` | the control plane's memory over half an hour; only where it is named |
 
+mod bare;
 mod client;
 mod first_byte;
 mod fleet;
@@ -31,7 +33,6 @@ mod peers;
 mod process;
 mod programs;
 mod report;
-#[cfg(feature = "seed")]
 mod retention;
 mod size;
 mod soak;
@@ -40,6 +41,7 @@ mod stacks;
 mod stream;
 mod system;
 mod verify;
+mod volumes;
 mod wear;
 
 use anyhow::Result;
@@ -90,16 +92,17 @@ async fn main() -> Result<()> {
     if wanted("wear") {
         wear::measure(bin, &mut report).await?;
     }
-    if wanted("ingest") {
-        ingest::measure(bin, &mut report).await?;
+    let mut volumes = volumes::Volumes::new(bin);
+    if wanted("ingest") || wanted("growth") {
+        ingest::measure(bin, &mut volumes, wanted("growth"), &mut report).await?;
     }
+    drop(volumes);
     if wanted("stacks") {
         stacks::measure(bin, options.peers_python.as_deref(), &mut report).await?;
     }
     if wanted("hostile") {
         tokio::task::block_in_place(|| hostile::measure(bin, &mut report))?;
     }
-    #[cfg(feature = "seed")]
     if wanted("retention") {
         retention::measure(bin, &mut report).await?;
     }

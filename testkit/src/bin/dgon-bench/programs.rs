@@ -2,9 +2,10 @@
 
 use crate::{process, system};
 use anyhow::{Context as _, Result, bail};
+use dgon_testkit::postgres::Database;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long a program has to start, and to end.
@@ -63,6 +64,28 @@ impl Program {
         })?))
     }
 
+    /// Starts `command` with what it complains of in `log`; what it prints is for who started it.
+    pub(crate) fn piped(command: &mut Command, log: &Path) -> Result<(Self, ChildStdout)> {
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(std::fs::File::create(log)?)
+            .spawn();
+        let name = || command.get_program().to_string_lossy().into_owned();
+        let mut child = child.with_context(|| format!("{} cannot be started", name()))?;
+        let output = child.stdout.take().context("a pipe was asked for")?;
+        Ok((Self(child), output))
+    }
+
+    /// Waits for its end; fails where that is no good one.
+    pub(crate) fn ended(mut self, log: &Path) -> Result<()> {
+        let status = self.0.wait()?;
+        if !status.success() {
+            bail!("{status}: {}", std::fs::read_to_string(log)?);
+        }
+        Ok(())
+    }
+
     /// Its number.
     pub(crate) fn id(&self) -> u32 {
         self.0.id()
@@ -89,6 +112,8 @@ pub(crate) struct Place {
     bin: PathBuf,
     /// The control plane's database where it is not SQLite in the folder.
     database_url: Option<String>,
+    /// That database where it goes with this run.
+    database: Option<Database>,
     /// Data of this run.
     pub(crate) dir: tempfile::TempDir,
     /// Where the control plane listens.
@@ -102,6 +127,7 @@ impl Place {
         Ok(Self {
             bin: bin.to_path_buf(),
             database_url: None,
+            database: None,
             dir: tempfile::tempdir()?,
             api: free_address()?,
             proxy: free_address()?,
@@ -116,11 +142,53 @@ impl Place {
         })
     }
 
+    /// The same with a copy of what another one has stored. Neither may have a control plane that runs.
+    pub(crate) fn copy(&self) -> Result<Self> {
+        let database = self.database.as_ref().map(Database::copy).transpose()?;
+        let copy = Self {
+            database_url: database.as_ref().map(Database::url),
+            database,
+            ..Self::new(&self.bin)?
+        };
+        std::fs::create_dir_all(copy.data())?;
+        for file in std::fs::read_dir(self.data())? {
+            let file = file?;
+            std::fs::copy(file.path(), copy.data().join(file.file_name()))?;
+        }
+        Ok(copy)
+    }
+
+    /// The folder of the control plane's data.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.dir.path().join("control-plane")
+    }
+
+    /// Where its control plane stores, as the store is told.
+    pub(crate) fn store_url(&self) -> String {
+        let file = || format!("sqlite:{}", self.data().join("dgon.db").display());
+        self.database_url.clone().unwrap_or_else(file)
+    }
+
+    /// Its database, where it is one of PostgreSQL that goes with it.
+    pub(crate) fn database(&self) -> Option<&Database> {
+        self.database.as_ref()
+    }
+
+    /// The same with a durable PostgreSQL of its own, where there is one.
+    pub(crate) fn on_postgres(bin: &Path) -> Result<Self> {
+        let database = Database::create_durable()?;
+        Ok(Self {
+            database_url: Some(database.url()),
+            database: Some(database),
+            ..Self::new(bin)?
+        })
+    }
+
     /// A program of ours with the data of this run.
     pub(crate) fn own_program(&self, program: &str) -> Command {
         let mut command = Command::new(self.bin.join(program));
         command
-            .env("DGON_DATA_DIR", self.dir.path().join("control-plane"))
+            .env("DGON_DATA_DIR", self.data())
             .env("DGON_STATE_DIR", self.dir.path().join("agent"))
             .env("DGON_PROXY_LISTEN", self.proxy.to_string())
             .envs(self.database_url.iter().map(|url| ("DATABASE_URL", url)))

@@ -36,6 +36,7 @@ pub(crate) async fn measure(bin: &Path, report: &mut Report) -> Result<()> {
     let fleet = Fleet {
         nodes: NODES,
         rate: RATE,
+        warm_up: 0,
         seconds: SECONDS,
     };
     let told = tokio::task::block_in_place(|| fleet.run(&place))?;

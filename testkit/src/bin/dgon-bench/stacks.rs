@@ -163,6 +163,7 @@ fn by_link(bin: &Path) -> Result<Figure> {
     let fleet = Fleet {
         nodes: LINK_NODES,
         rate: LINK_RATE,
+        warm_up: 0,
         seconds: LINK_SECONDS,
     };
     let told = fleet.run(&place)?;
