@@ -13,6 +13,9 @@
 //! | `wear` | memory after 100,000 requests |
 //! | `ingest` | the server's CPU for a receipt, from the socket to durable and acknowledged |
 //! | `growth` | the same with 5 million receipts in the database |
+//! | `latency` | how soon receipts are acknowledged at half of the highest rate |
+//! | `start` | how soon the control plane is ready with 5 million receipts |
+//! | `pages` | how soon pages are answered with 10,000 nodes and 5 million receipts |
 //! | `stacks` | durable receipts a second beside Express with pg and FastAPI with asyncpg |
 //! | `hostile` | what agents that break rules cost those that keep them |
 //! | `retention` | for how long old rows that go hold up receipts |
@@ -29,6 +32,8 @@ mod hostile;
 mod idle;
 mod ingest;
 mod join;
+mod latency;
+mod pages;
 mod peers;
 mod process;
 mod programs;
@@ -38,6 +43,7 @@ mod size;
 mod soak;
 mod spool;
 mod stacks;
+mod start;
 mod stream;
 mod system;
 mod verify;
@@ -67,6 +73,8 @@ struct Options {
 
 #[tokio::main]
 async fn main() -> Result<()> {
+    // Fails only where a provider is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let options = Options::parse();
     let wanted = |name: &str| {
         let only = &options.only;
@@ -95,6 +103,15 @@ async fn main() -> Result<()> {
     let mut volumes = volumes::Volumes::new(bin);
     if wanted("ingest") || wanted("growth") {
         ingest::measure(bin, &mut volumes, wanted("growth"), &mut report).await?;
+    }
+    if wanted("latency") {
+        tokio::task::block_in_place(|| latency::measure(bin, &mut report))?;
+    }
+    if wanted("start") {
+        start::measure(&mut volumes, &mut report).await?;
+    }
+    if wanted("pages") {
+        pages::measure(&mut volumes, &mut report).await?;
     }
     drop(volumes);
     if wanted("stacks") {

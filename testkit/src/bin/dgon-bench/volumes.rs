@@ -1,7 +1,7 @@
 //! Databases full of nodes and receipts: made once for each kind of database and size, then copied for each use.
 //!
 //! The receipts are really signed and are a day's. Nobody plays their nodes: a server that starts finds them late after half a
-//! minute and lets them go offline after five, so what is measured lies between.
+//! minute and lets them go offline after [`SERVED_FOR`], so what is measured lies between.
 
 use crate::programs::Place;
 use crate::report::Report;
@@ -12,16 +12,19 @@ use dgon_testkit::seed::{Seed, seed};
 use std::collections::BTreeMap;
 use std::fmt::{Display, Formatter};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Nodes of every volume.
-const NODES: u32 = 10_000;
+pub(crate) const NODES: u32 = 10_000;
 /// The volume that figures begin with.
 pub(crate) const FEW: u32 = 100_000;
 /// The volume that goals are about; `DGON_BENCH_ROWS` says another, for a quick look.
 const MANY: u32 = 5_000_000;
 /// The last receipt came so long ago, ms: the minute that is written now is another.
 const AGO_MS: i64 = 600_000;
+
+/// For how long a server takes the nodes of a volume for active.
+pub(crate) const SERVED_FOR: Duration = Duration::from_secs(300);
 
 /// Receipts of the large volume.
 pub(crate) fn many() -> Result<u32> {
