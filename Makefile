@@ -19,8 +19,8 @@ test-systems: ## The agent for Windows and arm64 Linux, run here; for macOS, lin
 check-cross: ## Type-check the agent for macOS and Windows
 	@cargo run --quiet --package dgon-xtask -- cross
 
-bench: ## Measure the figures, side by side with peers; some of them with ONLY=first_byte,size
-	@cargo run --quiet --package dgon-xtask -- bench $(if $(ONLY),--only $(ONLY))
+bench: ## Measure the figures, side by side with peers; some of them with ONLY=first_byte,size; RECORD=1 keeps them
+	@cargo run --quiet --package dgon-xtask -- bench $(if $(ONLY),--only $(ONLY)) $(if $(RECORD),--record)
 
 fuzz: ## Fuzz every parser of remote bytes
 	@cargo run --quiet --package dgon-xtask -- fuzz 30

@@ -14,7 +14,7 @@ const STACKS: &str = "stacks";
 
 /// Builds release programs and measures the figures with them. The agent is built alone, as it is shipped: beside
 /// others it would get the features that those ask of its dependencies.
-pub(crate) fn run(only: Option<&str>) -> Result<()> {
+pub(crate) fn run(only: Option<&str>, record: bool) -> Result<()> {
     let shipped = ["--package", "dgon-agent", "--bin", "dgon-agent"];
     let beside = [
         "--package=dgon-agent",
@@ -50,6 +50,9 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
         if let Some(python) = or_without("FastAPI", fastapi()) {
             bench.arg("--peers-python").arg(python);
         }
+    }
+    if record {
+        bench.arg("--record");
     }
     shell::check(bench.args(only.map(|name| format!("--only={name}"))))
 }

@@ -85,6 +85,9 @@ enum Command {
         /// Measure only what has one of these in its name: `first_byte,size`.
         #[arg(long)]
         only: Option<String>,
+        /// Write the figures into testkit/figures.json, which later runs are compared with.
+        #[arg(long)]
+        record: bool,
     },
     /// Check licences, bans and sources of all dependencies.
     Deny,
@@ -104,7 +107,7 @@ fn main() -> ExitCode {
         Command::Machine { arguments } => machine(&arguments),
         Command::Package(options) => package::run(&options),
         Command::Real => steps::REAL_RUNTIME.perform(),
-        Command::Bench { only } => bench::run(only.as_deref()),
+        Command::Bench { only, record } => bench::run(only.as_deref(), record),
         Command::Deny => steps::DEPENDENCY_RULES.perform(),
     };
     ended(result.map(|()| ExitCode::SUCCESS))

@@ -25,6 +25,7 @@
 
 mod bare;
 mod client;
+mod figures;
 mod first_byte;
 mod fleet;
 mod guests;
@@ -63,6 +64,12 @@ struct Options {
     /// Where to write the JSON.
     #[arg(long)]
     json: PathBuf,
+    /// The recorded figures that this run is compared with.
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/figures.json"))]
+    figures: PathBuf,
+    /// Write this run's figures there.
+    #[arg(long)]
+    record: bool,
     /// Measure only what has one of these in its name: `stream` or `first_byte,size`.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
@@ -132,7 +139,12 @@ async fn main() -> Result<()> {
     if wanted("idle") {
         idle::measure(bin, &mut report).await?;
     }
-    report.print();
+    let mut figures = figures::Figures::read(&options.figures)?;
+    report.print(&figures);
+    if options.record {
+        figures.record(report.rows(), &machine());
+        figures.write(&options.figures)?;
+    }
     report.write(&options.json)
 }
 

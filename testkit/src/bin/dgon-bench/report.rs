@@ -1,5 +1,6 @@
 //! One row per figure; printed as a table and written as JSON.
 
+use crate::figures::Figures;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 use std::path::Path;
@@ -30,8 +31,8 @@ pub(crate) struct Report {
     notes: Vec<String>,
 }
 
-const HEAD: [&str; 7] = [
-    "figure", "goal", "floor", "peer", "ours", "ratio", "reached",
+const HEAD: [&str; 8] = [
+    "figure", "goal", "floor", "peer", "ours", "ratio", "reached", "recorded",
 ];
 
 impl Report {
@@ -44,11 +45,19 @@ impl Report {
         self.notes.push(text.into());
     }
 
-    pub(crate) fn print(&self) {
+    /// What was measured.
+    pub(crate) fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// Prints all, beside what was recorded.
+    pub(crate) fn print(&self, recorded: &Figures) {
         let cells = |row: &Row| {
             let reached = if row.reached { "yes" } else { "NO" };
+            let beside = recorded.beside(row);
             [
                 &row.what, &row.goal, &row.floor, &row.peer, &row.ours, &row.ratio, reached,
+                &beside,
             ]
             .map(str::to_owned)
         };
