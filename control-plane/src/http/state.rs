@@ -31,6 +31,8 @@ pub struct HttpSettings {
     pub writes_per_minute: u32,
     /// How long all that one question reads may take.
     pub page_within: Duration,
+    /// How long a browser may take to read what it is told at once on its live socket.
+    pub live_write_within: Duration,
     /// How long an answer may take.
     pub request_timeout: Duration,
     /// Folder of the packages that machines may download; none are offered without one.
@@ -46,6 +48,7 @@ impl Default for HttpSettings {
             anonymous_fresh: Duration::from_secs(1),
             writes_per_minute: 300,
             page_within: Duration::from_secs(5),
+            live_write_within: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
             downloads_dir: None,
         }

@@ -1,7 +1,10 @@
 //! Frames of the live socket, as bytes.
 
 use super::batch::Topic;
+use crate::app::views::Summary;
 use serde::{Deserialize, Serialize};
+use std::fmt::Write as _;
+use std::sync::Arc;
 
 /// Largest message that a browser may send.
 pub const MESSAGE_BYTES: usize = 4 * 1024;
@@ -10,12 +13,21 @@ pub const CLOSE_SIGN_IN: u16 = 4401;
 /// Close code: what is asked for cannot be had now, or not as fast as it comes; come back in a while.
 pub const CLOSE_LATER: u16 = 1013;
 
+/// Room for a frame's number and the brace after it.
+const NUMBER_BYTES: usize = 21;
+
 /// `hello`
 #[derive(Debug, Serialize)]
 pub(super) struct Hello<'a> {
     pub(super) server_time: String,
     pub(super) build: &'a str,
     pub(super) role: &'a str,
+}
+
+/// `snapshot`: how things stand, where that can be told now.
+#[derive(Debug, Serialize)]
+pub(super) struct Snapshot {
+    pub(super) summary: Option<Arc<Summary>>,
 }
 
 /// `subscribed`: these topics are told from here on.
@@ -62,9 +74,26 @@ pub(super) fn json(data: &impl Serialize) -> String {
     serde_json::to_string(data).unwrap_or_else(|_| "null".to_owned())
 }
 
-/// Puts `data`, which is JSON, into its envelope.
-pub(super) fn envelope(kind: &str, data: &str, ts_ms: i64, seq: u64) -> String {
-    format!("{{\"type\":\"{kind}\",\"data\":{data},\"ts\":{ts_ms},\"seq\":{seq}}}")
+/// A frame in its envelope, but for its number: that is each browser's own, and the last of it.
+#[derive(Debug)]
+pub(super) struct Opened(String);
+
+impl Opened {
+    /// Puts `data`, which is JSON, into the envelope.
+    pub(super) fn new(kind: &str, data: &str, ts_ms: i64) -> Self {
+        Self(format!(
+            "{{\"type\":\"{kind}\",\"data\":{data},\"ts\":{ts_ms},\"seq\":"
+        ))
+    }
+
+    /// The whole frame.
+    pub(super) fn numbered(&self, seq: u64) -> String {
+        let mut text = String::with_capacity(self.0.len() + NUMBER_BYTES);
+        text.push_str(&self.0);
+        // Writing into memory cannot fail.
+        let _ = write!(text, "{seq}}}");
+        text
+    }
 }
 
 #[cfg(test)]
@@ -78,7 +107,7 @@ mod tests {
             count: None,
         });
         assert_eq!(
-            envelope("missed", &data, 7, 3),
+            Opened::new("missed", &data, 7).numbered(3),
             r#"{"type":"missed","data":{"topic":"receipts","count":null},"ts":7,"seq":3}"#
         );
     }

@@ -1,7 +1,6 @@
 //! One task that turns bus events into batches for all sessions of this process.
 
-use super::batch::{Batch, Item, Topic};
-use super::frame::json;
+use super::batch::{Batch, Topic};
 use super::pending::{Due, Pending};
 use crate::app::App;
 use crate::app::queries::QueryError;
@@ -156,7 +155,7 @@ impl Task {
 
     async fn tell(&mut self, due: Due) {
         match self.batch(due).await {
-            Ok(batch) if batch.items.is_empty() && !batch.is_gap => {}
+            Ok(batch) if batch.is_empty() && !batch.is_gap => {}
             // Without sessions nobody is told; the next quiet tick ends the task.
             Ok(batch) => drop(self.app.live.batches.send(Arc::new(batch))),
             Err(error) => {
@@ -167,50 +166,37 @@ impl Task {
     }
 
     async fn batch(&mut self, due: Due) -> Result<Batch, QueryError> {
-        let mut batch = Batch {
-            is_gap: due.is_gap,
-            receipts_left_out: due.receipts_left_out,
-            ..Batch::default()
-        };
+        let now_ms = self.app.clock.now_ms();
+        let mut batch = Batch::new(now_ms, due.is_gap, due.receipts_left_out);
         for receipt in &due.receipts {
-            batch.items.push(Item {
-                kind: "receipt",
-                topic: Topic::Receipts,
-                org_id: receipt.org_id.clone(),
-                data: json(&ReceiptRow::of_committed(receipt)),
-            });
+            let row = ReceiptRow::of_committed(receipt);
+            batch.push((Topic::Receipts, "receipt"), receipt.org_id.clone(), &row);
         }
         for node_id in &due.nodes {
             if let Some((row, org_id)) = self.app.node_row_with_org(&everybodys(), node_id).await? {
                 self.orgs.insert(node_id.clone(), org_id.clone());
-                batch.items.push(Item {
-                    kind: "node",
-                    topic: Topic::Nodes,
-                    org_id,
-                    data: json(&row),
-                });
+                batch.push((Topic::Nodes, "node"), org_id, &row);
             }
         }
         for node_id in &due.heartbeats {
             let presence = self.app.presence.get(node_id);
             if let Some((at_ms, beat)) = presence.and_then(|presence| presence.heartbeat) {
-                batch.items.push(Item {
-                    kind: "heartbeat",
-                    topic: Topic::Nodes,
-                    org_id: self.org_of(node_id).await?,
-                    data: json(&HeartbeatEvent::of(node_id.as_str(), at_ms, &beat)),
-                });
+                let org_id = self.org_of(node_id).await?;
+                let event = HeartbeatEvent::of(node_id.as_str(), at_ms, &beat);
+                batch.push((Topic::Nodes, "heartbeat"), org_id, &event);
             }
         }
-        if due.summary {
-            // One that cannot be made now takes nothing else with it: the next one tells more.
-            batch.items.extend(self.summary().await);
+        // One that cannot be made now takes nothing else with it: the next one tells more.
+        if due.summary
+            && let Some(summary) = self.summary().await
+        {
+            batch.push((Topic::Summary, "summary"), None, &*summary);
         }
         Ok(batch)
     }
 
     /// The summary, if more than its time changed, or if somebody has none.
-    async fn summary(&mut self) -> Option<Item> {
+    async fn summary(&mut self) -> Option<Arc<Summary>> {
         let summary = self.app.summary_soon().await?;
         let is_owed = self.app.live.is_summary_owed.swap(false, Ordering::Relaxed);
         let is_told = self.told.as_ref().is_some_and(|told| {
@@ -224,12 +210,7 @@ impl Task {
             return None;
         }
         self.told = Some(Arc::clone(&summary));
-        Some(Item {
-            kind: "summary",
-            topic: Topic::Summary,
-            org_id: None,
-            data: json(&*summary),
-        })
+        Some(summary)
     }
 
     async fn org_of(&mut self, node_id: &NodeId) -> Result<Option<String>, QueryError> {
@@ -246,8 +227,8 @@ impl Task {
     }
 }
 
-/// What the hub reads it reads once for all sessions; each is told what is in its own scope ([`Item::is_for`]).
-fn everybodys() -> Scope {
+/// What the hub reads it reads once for all sessions; each is told what is in its own sight ([`Batch::seen`]).
+pub(super) fn everybodys() -> Scope {
     Scope::from(System::of_the_server())
 }
 

@@ -1,9 +1,9 @@
 //! Live updates for browsers over one WebSocket each.
 //!
-//! One [`Hub`] task per process reads the bus, joins what belongs together and hands every session the same
-//! ready-made JSON; a session only filters by who looks and by topic, and numbers its frames. Nobody waits
-//! for a slow browser: it loses batches, is told so by a gap in `seq` and a fresh snapshot, and when that does
-//! not help it is closed with a reason. The hub runs only while somebody looks.
+//! One [`Hub`] task per process reads the bus, joins what belongs together, serialises each event once and hands every
+//! session the same batch; a session only picks what is in its sight (`batch`) and numbers it (`socket`). Nobody waits
+//! for a slow browser: it loses batches, is told so by a gap in `seq` and a fresh snapshot, and when that does not help
+//! it is closed with a reason. The hub runs only while somebody looks.
 //!
 //! Frames to the browser: `{"type", "data", "ts", "seq"}` with `hello`, `snapshot`, `subscribed`, `summary`, `node`,
 //! `heartbeat`, `receipt`, `missed`, `ping`, `error`. Frames from it: `{"type": "sub", "topics": […], "since"?}`.
@@ -20,6 +20,7 @@ mod hub;
 mod newest;
 mod pending;
 mod session;
+mod socket;
 
 pub use frame::{CLOSE_LATER, CLOSE_SIGN_IN, MESSAGE_BYTES};
 pub use hub::{BATCHES_QUEUED, Hub, SESSIONS_MAX};

@@ -1,18 +1,19 @@
 //! One browser's socket.
 
-use super::batch::{Batch, Item, Topic};
+use super::batch::{Batch, Sight, Topic};
 use super::frame::{
-    self, CLOSE_LATER, CLOSE_SIGN_IN, FromBrowser, Hello, Missed, Subscribed, envelope, json,
+    self, CLOSE_LATER, CLOSE_SIGN_IN, FromBrowser, Hello, Missed, Opened, Snapshot, Subscribed,
+    json,
 };
 use super::hub::{Hub, Place};
-use super::newest::OF_ORG;
+use super::socket::{Frames, Gone};
 use crate::accounts::Person;
 use crate::app::queries::{PAGE_MAX, ReceiptQuery};
 use crate::app::views::time;
 use crate::app::{App, Asker, Turn};
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use axum::extract::ws::{Message, WebSocket};
 use dgon_control_plane_store::{Scope, StoreError};
-use futures_util::SinkExt as _;
+use serde::Serialize;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,8 +24,6 @@ use tokio::sync::broadcast::error::RecvError;
 const PING: Duration = Duration::from_secs(10);
 /// Silence after which a browser is gone: three pings without a pong.
 const SILENCE: Duration = Duration::from_secs(35);
-/// How long one write may take.
-const WRITE: Duration = Duration::from_secs(10);
 /// How often the sign-in behind the socket is looked at.
 const RECHECK: Duration = Duration::from_secs(30);
 /// Messages that a browser may send within [`MESSAGE_WINDOW`], pings and pongs among them.
@@ -49,6 +48,8 @@ pub struct Access {
     pub asker: Asker,
     /// How long one of them may take, the wait for a turn counted.
     pub within: Duration,
+    /// How long one writing may take.
+    pub write_within: Duration,
     /// One of the sockets that this asker may have.
     pub place: Turn,
     /// One of all.
@@ -62,6 +63,12 @@ enum End {
     Gone,
     /// We close it, for a reason.
     Close(u16, &'static str),
+}
+
+impl From<Gone> for End {
+    fn from(Gone: Gone) -> Self {
+        Self::Gone
+    }
 }
 
 /// Counts events in a moving window.
@@ -85,10 +92,9 @@ impl Rate {
 
 struct Session {
     app: Arc<App>,
-    socket: WebSocket,
+    frames: Frames,
     access: Access,
     topics: Vec<Topic>,
-    seq: u64,
     heard: Instant,
     messages: Rate,
     lags: Rate,
@@ -100,10 +106,9 @@ pub async fn serve(app: Arc<App>, socket: WebSocket, access: Access) {
     let batches = Hub::join(&app);
     let mut session = Session {
         app,
-        socket,
+        frames: Frames::new(socket, access.write_within),
         access,
         topics: vec![Topic::Summary],
-        seq: 0,
         heard: Instant::now(),
         messages: Rate::default(),
         lags: Rate::default(),
@@ -121,8 +126,9 @@ impl Session {
             build: env!("CARGO_PKG_VERSION"),
             role: self.access.role,
         };
-        self.feed("hello", &json(&hello)).await?;
-        self.snapshot().await?;
+        let hello = self.open("hello", &hello);
+        let snapshot = self.snapshot().await;
+        self.frames.tell(&[&hello, &snapshot]).await?;
         let mut ping = tokio::time::interval(PING);
         ping.tick().await;
         let mut recheck = tokio::time::interval(RECHECK);
@@ -134,63 +140,45 @@ impl Session {
                     Err(RecvError::Lagged(_)) => self.fell_behind().await?,
                     Err(RecvError::Closed) => return Err(End::Close(1001, "the server is stopping")),
                 },
-                message = self.socket.recv() => match message {
-                    Some(Ok(message)) => self.hear(message).await?,
-                    Some(Err(_)) | None => return Err(End::Gone),
-                },
+                message = self.frames.next() => self.hear(message?).await?,
                 _ = ping.tick() => self.ping().await?,
                 _ = recheck.tick() => self.recheck().await?,
             }
         }
     }
 
-    async fn snapshot(&mut self) -> Result<(), End> {
+    /// A frame of this session's own.
+    fn open(&self, kind: &str, data: &impl Serialize) -> Opened {
+        Opened::new(kind, &json(data), self.app.clock.now_ms())
+    }
+
+    async fn snapshot(&mut self) -> Opened {
         // One that cannot be made now takes nothing else with it: the next one is told.
         let summary = self.app.summary_soon().await;
         if summary.is_none() {
             self.app.live.owe_summary();
         }
-        let data = format!("{{\"summary\":{}}}", json(&summary.as_deref()));
-        self.feed("snapshot", &data).await?;
-        self.flush().await
+        self.open("snapshot", &Snapshot { summary })
     }
 
-    /// Sends what of a batch this browser may see and asked for.
+    /// Sends what of a batch is in sight.
     async fn tell(&mut self, batch: &Batch) -> Result<(), End> {
+        let mut seen = batch.seen(Sight {
+            scope: &self.access.scope,
+            topics: &self.topics,
+        });
+        let left_out = Some(seen.receipts_left_out).filter(|count| *count > 0);
+        let missed = left_out.map(|count| self.missed_receipts(Some(count)));
+        seen.frames.extend(&missed);
         if batch.is_gap {
-            // A number is left out: the browser sees that it missed something and reads everything anew.
-            self.seq += 1;
-        }
-        let before = self.seq;
-        let (scope, topics) = (self.access.scope.clone(), self.topics.clone());
-        let is_shown = |item: &&Item| topics.contains(&item.topic) && item.is_for(&scope);
-        let receipts = batch.items.iter().filter(is_shown);
-        let receipts = receipts.filter(|item| item.topic == Topic::Receipts);
-        // Of many the newest, however many organisations are in sight.
-        let mut too_many = receipts.count().saturating_sub(OF_ORG);
-        let left_out = match topics.contains(&Topic::Receipts) {
-            true => batch.left_out(&scope) + too_many as u64,
-            false => 0,
-        };
-        for item in batch.items.iter().filter(is_shown) {
-            if item.topic == Topic::Receipts && too_many > 0 {
-                too_many -= 1;
-                continue;
+            self.frames.leave_out();
+            if seen.frames.is_empty() {
+                // A gap shows only in the frame after it.
+                let snapshot = self.snapshot().await;
+                return Ok(self.frames.tell(&[&snapshot]).await?);
             }
-            self.feed(item.kind, &item.data).await?;
         }
-        if left_out > 0 {
-            let missed = Missed {
-                topic: "receipts",
-                count: Some(left_out),
-            };
-            self.feed("missed", &json(&missed)).await?;
-        }
-        if batch.is_gap && self.seq == before {
-            // A gap shows only in the frame after it.
-            return self.snapshot().await;
-        }
-        self.flush().await
+        Ok(self.frames.tell(&seen.frames).await?)
     }
 
     /// The queue ran over: the state is sent anew in place of what was in it.
@@ -201,8 +189,9 @@ impl Session {
                 "this browser is too slow for live updates",
             ));
         }
-        self.seq += 1;
-        self.snapshot().await
+        self.frames.leave_out();
+        let snapshot = self.snapshot().await;
+        Ok(self.frames.tell(&[&snapshot]).await?)
     }
 
     async fn hear(&mut self, message: Message) -> Result<(), End> {
@@ -236,12 +225,9 @@ impl Session {
     /// Says that what happens from here on is told: what the browser reads over HTTP after this, with the frames after
     /// this, is everything. What it read before may lack what nobody told it.
     async fn subscribed(&mut self) -> Result<(), End> {
-        let subscribed = Subscribed {
-            topics: &self.topics,
-        };
-        let data = json(&subscribed);
-        self.feed("subscribed", &data).await?;
-        self.flush().await
+        let topics = &self.topics;
+        let subscribed = self.open("subscribed", &Subscribed { topics });
+        Ok(self.frames.tell(&[&subscribed]).await?)
     }
 
     /// Shows the receipts that a reconnecting browser missed, once, or says that they are too many.
@@ -268,30 +254,29 @@ impl Session {
             }
             false => None,
         };
-        match page.filter(|page| page.next_cursor.is_none()) {
+        let told = match page.filter(|page| page.next_cursor.is_none()) {
             Some(page) => {
-                for row in page.items.iter().rev() {
-                    self.feed("receipt", &json(row)).await?;
-                }
+                let rows = page.items.iter().rev();
+                rows.map(|row| self.open("receipt", row)).collect()
             }
-            None => {
-                let missed = Missed {
-                    topic: "receipts",
-                    count: None,
-                };
-                self.feed("missed", &json(&missed)).await?;
-            }
-        }
-        self.flush().await
+            None => vec![self.missed_receipts(None)],
+        };
+        let told: Vec<&Opened> = told.iter().collect();
+        Ok(self.frames.tell(&told).await?)
+    }
+
+    /// So many receipts were not shown, where that is known.
+    fn missed_receipts(&self, count: Option<u64>) -> Opened {
+        let topic = "receipts";
+        self.open("missed", &Missed { topic, count })
     }
 
     async fn ping(&mut self) -> Result<(), End> {
         if self.heard.elapsed() > SILENCE {
             return Err(End::Gone);
         }
-        self.feed("ping", "{}").await?;
-        self.write(Message::Ping(Vec::new().into())).await?;
-        self.flush().await
+        let ping = self.open("ping", &serde_json::json!({}));
+        Ok(self.frames.ping(&[&ping]).await?)
     }
 
     async fn recheck(&mut self) -> Result<(), End> {
@@ -315,22 +300,8 @@ impl Session {
         }
     }
 
-    async fn feed(&mut self, kind: &str, data: &str) -> Result<(), End> {
-        self.seq += 1;
-        let text = envelope(kind, data, self.app.clock.now_ms(), self.seq);
-        self.write(Message::Text(text.into())).await
-    }
-
-    async fn write(&mut self, message: Message) -> Result<(), End> {
-        within(self.socket.feed(message)).await
-    }
-
-    async fn flush(&mut self) -> Result<(), End> {
-        within(self.socket.flush()).await
-    }
-
     /// Says why, if the browser still listens.
-    async fn close(&mut self, code: u16, reason: &'static str) {
+    async fn close(self, code: u16, reason: &'static str) {
         let kind = if code == CLOSE_SIGN_IN {
             "unauthorized"
         } else {
@@ -340,22 +311,8 @@ impl Session {
             kind,
             message: reason,
         };
-        let close = CloseFrame {
-            code,
-            reason: Utf8Bytes::from_static(reason),
-        };
-        if self.feed("error", &json(&error)).await.is_ok() {
-            // Whether the last word arrives is the network's business.
-            let _ = within(self.socket.send(Message::Close(Some(close)))).await;
-        }
-    }
-}
-
-/// Waits for a write no longer than a browser may take.
-async fn within<E>(write: impl Future<Output = Result<(), E>>) -> Result<(), End> {
-    match tokio::time::timeout(WRITE, write).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) | Err(_) => Err(End::Gone),
+        let error = self.open("error", &error);
+        self.frames.close(&error, code, reason).await;
     }
 }
 

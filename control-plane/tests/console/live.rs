@@ -18,20 +18,20 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) struct Page {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    pub(crate) socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     seq: u64,
 }
 
-async fn start() -> (Server, tempfile::TempDir) {
+pub(crate) async fn start() -> (Server, tempfile::TempDir) {
     let dir = tempfile::tempdir().expect("temporary directory");
     let url = format!("sqlite:{}", dir.path().join("dgon.db").display());
     (Server::start(&url, 4, 3).await, dir)
 }
 
-fn upgrade(server: &Server, who: &Who, origin: &str) -> Request<()> {
+pub(crate) fn upgrade(server: &Server, who: &Who, origin: &str) -> Request<()> {
     let url = format!("ws://{}/api/v1/live", server.address);
     let mut request = url.into_client_request().expect("a request");
     let mut set = |name, value: &str| {
@@ -53,6 +53,10 @@ impl Page {
         let (socket, _) = connect_async(upgrade(server, who, &origin))
             .await
             .expect("connect");
+        Self::of(socket)
+    }
+
+    pub(crate) fn of(socket: WebSocketStream<MaybeTlsStream<TcpStream>>) -> Self {
         Self { socket, seq: 0 }
     }
 
@@ -71,7 +75,7 @@ impl Page {
     }
 
     /// The next frame; its number must follow the one before.
-    async fn next(&mut self) -> Value {
+    pub(crate) async fn next(&mut self) -> Value {
         loop {
             let message = tokio::time::timeout(PATIENCE, self.socket.next()).await;
             match message.expect("in time").expect("open").expect("a message") {
@@ -114,7 +118,7 @@ pub(crate) fn all_topics() -> Value {
 }
 
 /// Tells the bus what ingest tells it after a commit.
-fn commit(server: &Server, receipts: &[&Seeded]) {
+pub(crate) fn commit(server: &Server, receipts: &[&Seeded]) {
     let committed: Vec<CommittedReceipt> = receipts
         .iter()
         .map(|receipt| CommittedReceipt {
@@ -127,7 +131,7 @@ fn commit(server: &Server, receipts: &[&Seeded]) {
     server.app.bus.send(Event::Receipts(Arc::from(committed)));
 }
 
-fn of_node<'s>(server: &'s Server, node: &str) -> &'s Seeded {
+pub(crate) fn of_node<'s>(server: &'s Server, node: &str) -> &'s Seeded {
     let found = server
         .receipts
         .iter()

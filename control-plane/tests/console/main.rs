@@ -18,3 +18,4 @@ mod live;
 mod network;
 mod queries;
 mod server;
+mod sights;

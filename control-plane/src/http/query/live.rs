@@ -71,6 +71,7 @@ pub async fn live(
         person,
         asker,
         within: state.settings.page_within,
+        write_within: state.settings.live_write_within,
         place,
         room,
     };
