@@ -413,7 +413,7 @@ async fn commit(store: &Store, nodes: &[SeedNode], batch: &[Seeded]) -> anyhow::
             conflicts.len()
         );
     }
-    tx.set_heads(&heads).await?;
+    tx.set_heads(&heads, &rows).await?;
     tx.rollups(&rows).await?;
     tx.commit().await?;
     Ok(())

@@ -7,11 +7,12 @@ use super::plan::{Plan, Step, Time, Written};
 use super::queue::FairQueue;
 use crate::app::{App, NodeSession};
 use dgon_control_plane_store::{Fault, StoreError, System};
+use dgon_protocol::chain::Head;
 use dgon_protocol::frame::{Ack, ToAgent};
 use futures_util::FutureExt as _;
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -37,6 +38,8 @@ const SEAL_WITHIN: Duration = Duration::from_secs(60);
 /// How far the clock may go back and receipts are received at the time of the last one, ms: a list by time of receipt and
 /// one by order are to say the same.
 const BACK_MS: i64 = 300_000;
+/// Ends of chains that are remembered, at most: then all are forgotten, and read when they are needed.
+const HEADS: usize = 100_000;
 /// How often chains that wait for something missing are looked at.
 const GAP_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -63,6 +66,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
         seal_after: Instant::now(),
         seal_retry: SEAL_RETRY,
         last_ms: AtomicI64::new(last_ms),
+        heads: Mutex::default(),
     };
     let mut gaps = tokio::time::interval(GAP_INTERVAL.min(committer.app.settings.gap_after));
     let mut queue = FairQueue::default();
@@ -140,6 +144,8 @@ pub(super) struct Committer {
     seal_retry: Duration,
     /// When receipts were last received, unix ms.
     last_ms: AtomicI64,
+    /// Ends of chains as they are stored, where nobody else moves them.
+    heads: Mutex<HashMap<i64, Head>>,
 }
 
 impl Committer {
@@ -285,6 +291,10 @@ impl Committer {
         }
     }
 
+    fn lock_heads(&self) -> MutexGuard<'_, HashMap<i64, Head>> {
+        self.heads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// One transaction, and what it took.
     pub(super) async fn write(
         &self,
@@ -295,7 +305,10 @@ impl Committer {
         let asked = Instant::now();
         let mut tx = self.app.store.ingest_begin(System::of_the_server()).await?;
         let (time, began) = (self.time(now_ms), Instant::now());
-        let plan = Plan::new(&mut tx, batch, &self.held, self.unplaced.clone(), time);
+        // Who fails takes them along, and they are read again.
+        let mut heads = std::mem::take(&mut *self.lock_heads());
+        let (held, unplaced) = (&self.held, self.unplaced.clone());
+        let plan = Plan::new(&mut tx, batch, held, &heads, unplaced, time);
         let written = plan.write(overdue).await?;
         let work = began.elapsed();
         let held = overdue.iter().filter_map(|key| self.held.chain(*key));
@@ -304,6 +317,10 @@ impl Committer {
         let committing = self.app.open_minutes.committing(nodes.collect());
         tx.commit().await?;
         committing.stored(&written.facts);
+        if self.app.store.has_one_server() && heads.len() < HEADS {
+            heads.extend(&written.heads);
+            *self.lock_heads() = heads;
+        }
         let took = Took {
             answer: began - asked,
             work,

@@ -11,6 +11,7 @@ use super::verify::{Checked, Refused};
 use super::{IngestError, Submission};
 use dgon_control_plane_store::{Fault, StoreError, System};
 use dgon_protocol::error::ErrorType;
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// First pause before a batch is tried again; doubles to [`PAUSE_MAX`].
@@ -207,7 +208,8 @@ impl Committer {
         let mut tx = self.app.store.ingest_begin(System::of_the_server()).await?;
         let time = self.time(self.now_ms());
         let one = std::slice::from_ref(submission);
-        let plan = Plan::new(&mut tx, one, &self.held, self.unplaced.clone(), time);
+        let (known, unplaced) = (HashMap::new(), self.unplaced.clone());
+        let plan = Plan::new(&mut tx, one, &self.held, &known, unplaced, time);
         match plan.first(items).write(&[]).await {
             Ok(_) => Ok(true),
             Err(error) if error.fault() == Fault::Data => Ok(false),

@@ -209,6 +209,11 @@ impl Store {
         }
     }
 
+    /// Whether no other server stores receipts in this database, now or at any time of this one.
+    pub fn has_one_server(&self) -> bool {
+        self.dialect() == Dialect::Sqlite
+    }
+
     /// Whether the database answers.
     ///
     /// # Errors

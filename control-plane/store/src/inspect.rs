@@ -293,7 +293,8 @@ impl Inspect<'_> {
                 "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
             }
             Dialect::Postgres => {
-                "SELECT table_name::text FROM information_schema.tables WHERE table_schema = current_schema()"
+                "SELECT table_name::text FROM information_schema.tables \
+                 WHERE table_schema = current_schema() AND table_type = 'BASE TABLE'"
             }
         };
         on_read!(self.0, conn => sqlx::query_scalar(text).fetch_all(conn).await)

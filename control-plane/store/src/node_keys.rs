@@ -5,7 +5,7 @@
 
 use crate::audit::{AuditEntry, audit_on};
 use crate::nodes::bytes32;
-use crate::{Scope, Store, StoreError, System, in_tx, on_read};
+use crate::{Dialect, Scope, Store, StoreError, System, in_tx, on_read};
 use dgon_protocol::chain::Head;
 use dgon_protocol::id::NodeId;
 use dgon_protocol::key::PublicKey;
@@ -120,10 +120,10 @@ impl Store {
     ) -> Result<Vec<NodeKey>, StoreError> {
         const OP: &str = "node_key.list";
         let rows: Vec<Row> = on_read!(self, conn => sqlx::query_as(
-                "SELECT id, public_key, valid_from_ms, valid_to_ms, head_seq, head_hash, closed_seq, rotation, closing \
-                 FROM node_keys WHERE node_id = $1 \
+                "SELECT k.id, k.public_key, k.valid_from_ms, k.valid_to_ms, h.seq, h.entry_hash, k.closed_seq, k.rotation, \
+                 k.closing FROM node_keys k JOIN chain_heads h ON h.node_key_id = k.id WHERE k.node_id = $1 \
                  AND ($2 OR EXISTS (SELECT 1 FROM nodes n WHERE n.node_id = $1 AND n.org_id = $3)) \
-                 ORDER BY valid_from_ms DESC, id DESC")
+                 ORDER BY k.valid_from_ms DESC, k.id DESC")
             .bind(node_id.as_str())
             .bind(scope.sees_all_public())
             .bind(scope.org_id())
@@ -256,14 +256,30 @@ impl Store {
         audit: &AuditEntry,
     ) -> Result<ClosingOutcome, StoreError> {
         const OP: &str = "node_key.close";
+        macro_rules! close_where {
+            ($end:literal) => {
+                concat!(
+                    "UPDATE node_keys SET closed_seq = $3, closing = $4 \
+                     WHERE node_id = $1 AND public_key = $2 AND valid_to_ms IS NOT NULL AND closing IS NULL AND ",
+                    $end
+                )
+            };
+        }
+        let close = match self.dialect() {
+            Dialect::Sqlite => close_where!(
+                "EXISTS (SELECT 1 FROM chain_heads h WHERE h.node_key_id = node_keys.id \
+                 AND (h.seq < $3 OR (h.seq = $3 AND h.entry_hash = $5)))"
+            ),
+            // Of the row itself: after a wait for its lock these are read again, and a view of it is not.
+            Dialect::Postgres => {
+                close_where!("(head_seq < $3 OR (head_seq = $3 AND head_hash = $5))")
+            }
+        };
         let failed = StoreError::query(OP);
         let statement = serde_json::to_string(closing).unwrap_or_default();
         let last_seq = i64::try_from(closing.last_seq).unwrap_or(i64::MAX);
         let closed = in_tx!(self, "node_key.close", tx => {
-            let closed = sqlx::query(
-                    "UPDATE node_keys SET closed_seq = $3, closing = $4 \
-                     WHERE node_id = $1 AND public_key = $2 AND valid_to_ms IS NOT NULL AND closing IS NULL \
-                     AND (head_seq < $3 OR (head_seq = $3 AND head_hash = $5))")
+            let closed = sqlx::query(close)
                 .bind(closing.node_id.as_str())
                 .bind(closing.public_key.as_bytes().as_slice())
                 .bind(last_seq)

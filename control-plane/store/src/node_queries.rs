@@ -353,8 +353,9 @@ impl Store {
         };
         on_page!(self, conn => {
             let more: Option<NodeMoreRow> = sqlx::query_as(
-                "SELECT n.enrolled_at_ms, n.os, n.arch, n.last_heartbeat, k.public_key, k.key_id, k.head_seq \
+                "SELECT n.enrolled_at_ms, n.os, n.arch, n.last_heartbeat, k.public_key, k.key_id, h.seq AS head_seq \
                  FROM nodes n JOIN node_keys k ON k.node_id = n.node_id AND k.valid_to_ms IS NULL \
+                 JOIN chain_heads h ON h.node_key_id = k.id \
                  WHERE n.node_id = $1 ORDER BY k.valid_from_ms DESC LIMIT 1",
             )
             .bind(node_id)

@@ -216,8 +216,8 @@ impl Store {
     ) -> Result<Option<NodeKeyRow>, StoreError> {
         const OP: &str = "node_key.current";
         let row: Option<(i64, Vec<u8>, i64, Vec<u8>)> = on_read!(self, conn => sqlx::query_as(
-                "SELECT id, public_key, head_seq, head_hash FROM node_keys \
-                 WHERE node_id = $1 AND valid_to_ms IS NULL ORDER BY valid_from_ms DESC LIMIT 1")
+                "SELECT k.id, k.public_key, h.seq, h.entry_hash FROM node_keys k JOIN chain_heads h ON h.node_key_id = k.id \
+                 WHERE k.node_id = $1 AND k.valid_to_ms IS NULL ORDER BY k.valid_from_ms DESC LIMIT 1")
             .bind(node_id.as_str())
             .fetch_optional(conn)
             .await

@@ -216,10 +216,14 @@ pub const RULES: [Rule; 23] = [
     for_ever("rollups_sealed", "one row, replaced in place"),
 ];
 
-/// Runs a statement in a transaction that has begun; how long it took, the wait for the begin not counted.
+/// Runs a statement in a transaction that has begun, after another where there is one; how long it took, the wait for the begin not counted.
 macro_rules! delete_held {
-    ($tx:ident, $delete:ident) => {{
+    ($tx:ident, $delete:ident $(, after $before:ident)?) => {{
         let (mut tx, start) = ($tx, Instant::now());
+        $(if let Some(first) = $before {
+            let done = first.build().build().execute(&mut *tx).await;
+            done.map_err(StoreError::query(OP))?;
+        })?
         let done = $delete
             .build()
             .build()
@@ -271,6 +275,24 @@ impl Expiry {
     }
 }
 
+/// Before the last receipt of a chain goes on SQLite, the row of its key says where the chain ended.
+fn keep_heads(rowids: &str, before: i64) -> Statement {
+    let mut keep = Statement::new(
+        "UPDATE node_keys SET head_seq = l.seq, head_hash = l.entry_hash \
+         FROM (SELECT node_key_id, MAX(seq) AS seq, entry_hash FROM receipts \
+         WHERE rowid IN (SELECT value FROM json_each(",
+    );
+    keep.text(rowids)
+        .sql(")) AND received_at_ms < ")
+        .int(before)
+        .sql(
+            " AND seq IS NOT NULL GROUP BY node_key_id) l \
+             WHERE node_keys.id = l.node_key_id AND node_keys.head_seq < l.seq \
+             AND NOT EXISTS (SELECT 1 FROM receipts n WHERE n.node_key_id = l.node_key_id AND n.seq > l.seq)",
+        );
+    keep
+}
+
 impl Store {
     /// Deletes at most `rows` of the rows of a table that are too old.
     ///
@@ -306,19 +328,21 @@ impl Store {
                 if found.is_empty() {
                     return Ok(Step::default());
                 }
+                let found = serde_json::to_string(&found).unwrap_or_default();
+                let first = (rule.table == "receipts").then(|| keep_heads(&found, before));
                 let mut delete = Statement::new("DELETE FROM ");
                 // A row that came in the meantime may have the number of one that went: its time tells.
                 delete
                     .sql(rule.table)
                     .sql(" WHERE rowid IN (SELECT value FROM json_each(")
-                    .text(serde_json::to_string(&found).unwrap_or_default())
+                    .text(found)
                     .sql(")) AND ")
                     .sql(expiry.own_time)
                     .sql(" < ")
                     .int(before);
                 let tx = writer.begin_with("BEGIN IMMEDIATE").await;
                 let tx = tx.map_err(StoreError::query(OP))?;
-                delete_held!(tx, delete)
+                delete_held!(tx, delete, after first)
             }
             Backend::Postgres { writer: pool, .. } => {
                 let mut delete = Statement::new("DELETE FROM ");

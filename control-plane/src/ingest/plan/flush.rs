@@ -49,9 +49,7 @@ impl<'a> Plan<'a> {
             .iter()
             .filter_map(|key| self.heads.get(key).map(|head| (*key, *head)))
             .collect();
-        if !heads.is_empty() {
-            self.tx.set_heads(&heads).await?;
-        }
+        self.tx.set_heads(&heads, &rows).await?;
         Step::Leaves.passed();
         Ok(rows)
     }

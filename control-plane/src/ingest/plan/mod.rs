@@ -115,6 +115,8 @@ pub(super) struct Plan<'a> {
     now_ms: i64,
     expired_before_s: i64,
     is_sealed: bool,
+    /// Heads that need not be read.
+    known: &'a HashMap<i64, Head>,
     heads: HashMap<i64, Head>,
     moved: HashSet<i64>,
     /// Hashes of stored receipts at places that this batch names again.
@@ -145,6 +147,7 @@ impl<'a> Plan<'a> {
         tx: &'a mut IngestTx,
         submissions: &'a [Submission],
         held: &'a Held,
+        known: &'a HashMap<i64, Head>,
         unplaced: HashMap<i64, u64>,
         time: Time,
     ) -> Self {
@@ -161,6 +164,7 @@ impl<'a> Plan<'a> {
             now_ms: time.now_ms,
             expired_before_s: time.expired_before_s,
             is_sealed: time.is_sealed,
+            known,
             heads: HashMap::new(),
             moved: HashSet::new(),
             stored: HashMap::new(),
@@ -242,7 +246,11 @@ impl<'a> Plan<'a> {
         keys.sort_unstable();
         keys.dedup();
         let (mut places, mut names) = (Vec::new(), Vec::new());
-        self.heads = self.tx.heads(&keys).await?;
+        let known = keys.iter();
+        let known = known.filter_map(|key| Some((*key, *self.known.get(key)?)));
+        self.heads = known.collect();
+        keys.retain(|key| !self.heads.contains_key(key));
+        self.heads.extend(self.tx.heads(&keys).await?);
         self.check_epoch();
         for item in items() {
             let Checked::Verified(receipt) = item else {

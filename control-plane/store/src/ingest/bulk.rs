@@ -130,8 +130,8 @@ pub(super) async fn heads(tx: &mut Tx, key_ids: &[i64]) -> Result<Vec<HeadRow>, 
     match tx {
         Tx::Sqlite(tx) => {
             sqlx::query_as(
-                "SELECT id, head_seq, head_hash FROM node_keys \
-                 WHERE id IN (SELECT value FROM json_each($1))",
+                "SELECT node_key_id, seq, entry_hash FROM chain_heads \
+                 WHERE node_key_id IN (SELECT value FROM json_each($1))",
             )
             .bind(serde_json::to_string(key_ids).unwrap_or_default())
             .fetch_all(&mut **tx)

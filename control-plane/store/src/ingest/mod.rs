@@ -157,6 +157,9 @@ impl IngestTx {
     /// [`StoreError`].
     pub async fn heads(&mut self, key_ids: &[i64]) -> Result<HashMap<i64, Head>, StoreError> {
         const OP: &str = "receipt.heads";
+        if key_ids.is_empty() {
+            return Ok(HashMap::new());
+        }
         let rows = bulk::heads(&mut self.0, key_ids)
             .await
             .map_err(StoreError::query(OP))?;
@@ -308,12 +311,30 @@ impl IngestTx {
         }
     }
 
-    /// Moves the heads of chains.
+    /// Moves the heads of chains, after these receipts were inserted. On SQLite a head that is one of them is not written: the
+    /// last receipt of a chain is its head (view `chain_heads`).
     ///
     /// # Errors
     /// [`StoreError`]; [`StoreError::Corrupt`] where one of the keys is gone.
-    pub async fn set_heads(&mut self, heads: &[(i64, Head)]) -> Result<(), StoreError> {
+    pub async fn set_heads(
+        &mut self,
+        heads: &[(i64, Head)],
+        inserted: &[NewReceipt<'_>],
+    ) -> Result<(), StoreError> {
         const OP: &str = "receipt.set_heads";
+        let mut unsaid = heads.to_vec();
+        if matches!(self.0, Tx::Sqlite(_)) {
+            let places = inserted.iter().filter_map(|receipt| {
+                let seq = u64::try_from(receipt.seq?).ok()?;
+                Some(((receipt.node_key_id, seq), receipt.entry_hash))
+            });
+            let places: HashMap<_, _> = places.collect();
+            unsaid.retain(|(key, head)| places.get(&(*key, head.seq)) != Some(&head.entry_hash));
+        }
+        let heads = unsaid.as_slice();
+        if heads.is_empty() {
+            return Ok(());
+        }
         let moved = bulk::set_heads(&mut self.0, heads).await;
         match moved.map_err(StoreError::query(OP))? == heads.len() as u64 {
             true => Ok(()),

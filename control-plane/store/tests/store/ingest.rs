@@ -7,8 +7,8 @@ use dgon_control_plane_model::lifecycle::{Reason, State};
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::node_windows::NodeWindow;
 use dgon_control_plane_store::{
-    Evidence, Fault, Gap, LifecycleChange, NewHeartbeat, NewProbe, NewReceipt, ProbeEnd, Store,
-    StoreError,
+    Dialect, Evidence, Fault, Gap, LifecycleChange, NewHeartbeat, NewProbe, NewReceipt, ProbeEnd,
+    Store, StoreError,
 };
 use dgon_protocol::chain::Head;
 use dgon_protocol::id::{NodeId, RequestId};
@@ -228,6 +228,51 @@ async fn nothing_stays_of_a_transaction_that_is_dropped() {
     .await;
 }
 
+/// The head of a chain is its last receipt, a place after it that holds none, or, when the receipts are gone, what it was.
+#[tokio::test]
+async fn a_head_is_the_last_place_of_its_chain_whatever_holds_it() {
+    on_both(|store| async move {
+        let (node_id, key) = node(&store).await;
+        let at = |seq: u64, bytes: &[u8]| Head {
+            seq,
+            entry_hash: Sha256Hash::of(bytes),
+        };
+        let (first, second) = (fields("r1"), fields("r2"));
+        // After each transaction: its receipts, where it left the head, and what everybody is told.
+        let steps = [
+            (Some((&first, 1, "1")), at(1, b"1")),
+            (None, at(2, b"refused")),
+            (Some((&second, 3, "3")), at(3, b"3")),
+        ];
+        for (stored, head) in steps {
+            let rows: Vec<_> = stored
+                .iter()
+                .map(|(fields, seq, entry)| receipt(fields, key, Some(*seq), entry.as_bytes()))
+                .collect();
+            let mut tx = store.ingest_begin(SERVER).await.expect("begin");
+            tx.insert(&rows).await.expect("insert");
+            tx.set_heads(&[(key, head)], &rows).await.expect("set");
+            tx.commit().await.expect("commit");
+            let mut tx = store.ingest_begin(SERVER).await.expect("begin");
+            assert_eq!(tx.heads(&[key]).await.expect("heads")[&key], head);
+            drop(tx);
+            let keys = store.node_keys(&ALL, &node_id).await.expect("keys");
+            assert_eq!(keys[0].head, head);
+            let row = store.node_key_current(SERVER, &node_id).await.expect("key");
+            assert_eq!(row.expect("some").head_seq, head.seq);
+        }
+        let inspect = store.inspect();
+        let written = "SELECT CAST(head_seq AS TEXT) FROM node_keys";
+        let written = inspect.texts(written).await.expect("row");
+        let wanted = match inspect.dialect() {
+            Dialect::Sqlite => "2",
+            Dialect::Postgres => "3",
+        };
+        assert_eq!(written, [Some(wanted.to_owned())]);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn heads_move_and_evidence_is_bounded() {
     on_both(|store| async move {
@@ -238,8 +283,8 @@ async fn heads_move_and_evidence_is_bounded() {
         };
         let mut tx = store.ingest_begin(SERVER).await.expect("begin");
         assert_eq!(tx.heads(&[key]).await.expect("heads")[&key], Head::EMPTY);
-        tx.set_heads(&[(key, moved)]).await.expect("set");
-        let nobodys = tx.set_heads(&[(key, moved), (key + 1, moved)]).await;
+        tx.set_heads(&[(key, moved)], &[]).await.expect("set");
+        let nobodys = tx.set_heads(&[(key, moved), (key + 1, moved)], &[]).await;
         assert!(
             matches!(nobodys, Err(StoreError::Corrupt { .. })),
             "{nobodys:?}"

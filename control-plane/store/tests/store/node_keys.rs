@@ -135,7 +135,7 @@ async fn a_chain_ends_once_and_not_before_what_is_stored() {
             entry_hash: Sha256Hash::of(b"five"),
         };
         let mut tx = store.ingest_begin(SERVER).await.expect("begin");
-        tx.set_heads(&[(id, head)]).await.expect("head");
+        tx.set_heads(&[(id, head)], &[]).await.expect("head");
         tx.commit().await.expect("commit");
         assert_eq!(close(1, 4, b"four").await, ClosingOutcome::Contradicted);
         assert_eq!(close(1, 5, b"other").await, ClosingOutcome::Contradicted);
