@@ -103,8 +103,15 @@ pub(crate) async fn measure(
                 let Some(place) = volumes.copy(kind, *receipts, report).await? else {
                     break;
                 };
-                let cost = tokio::task::block_in_place(|| Cost::of(bin, &place, nodes))?;
                 let what = format!("receipt, {kind}, {nodes} nodes, at {receipts} rows");
+                let cost = match tokio::task::block_in_place(|| Cost::of(bin, &place, nodes)) {
+                    Ok(cost) => cost,
+                    // A machine that is too busy for one row may have time for the next.
+                    Err(fault) => {
+                        report.note(format!("{what}: not measured: {fault:#}"));
+                        break;
+                    }
+                };
                 cost.tell(what, goal(kind, nodes, cost.bare.has_ifma()), report);
                 costs.push(cost.us / cost.bare.us());
             }
