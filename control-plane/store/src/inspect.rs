@@ -208,7 +208,11 @@ impl Inspect<'_> {
         scope: &Scope,
         filter: &ReceiptFilter,
     ) -> Result<Vec<String>, StoreError> {
-        let bounds = self.0.receipt_bounds(filter).await?.unwrap_or_default();
+        let bounds = self
+            .0
+            .receipt_bounds(scope, filter)
+            .await?
+            .unwrap_or_default();
         let newest = Newest {
             dialect: self.0.dialect(),
             scope,

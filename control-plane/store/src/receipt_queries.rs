@@ -187,10 +187,15 @@ fn ending(status: Option<&str>) -> Ending {
 }
 
 impl Store {
+    /// Where the receipts of a filter lie; `None` where there are none.
     pub(crate) async fn receipt_bounds(
         &self,
+        scope: &Scope,
         filter: &ReceiptFilter,
     ) -> Result<Option<IdBounds>, StoreError> {
+        if !self.could_be_in(scope, filter).await? {
+            return Ok(None);
+        }
         let mut bounds = IdBounds::default();
         let found = async |statement: Statement| -> Result<Option<i64>, StoreError> {
             on_page!(self, conn => statement.build().build_query_scalar().fetch_optional(conn).await)
@@ -211,6 +216,22 @@ impl Store {
         Ok(Some(bounds))
     }
 
+    /// Whether one's own nodes, which stay where they were enrolled, are in the region of a filter at all: where none is,
+    /// all of one's receipts would be looked through for nothing.
+    async fn could_be_in(&self, scope: &Scope, filter: &ReceiptFilter) -> Result<bool, StoreError> {
+        let (Some(org_id), Some(region)) = (scope.org_id(), &filter.region) else {
+            return Ok(true);
+        };
+        const TEXT: &str = "SELECT 1 FROM nodes WHERE org_id = $1 AND region = $2 LIMIT 1";
+        let found: Option<i32> = on_page!(self, conn => sqlx::query_scalar(TEXT)
+            .bind(org_id)
+            .bind(region.as_str())
+            .fetch_optional(conn)
+            .await)
+        .map_err(StoreError::query(OP_BOUNDS))?;
+        Ok(found.is_some())
+    }
+
     /// A page of receipts in scope, the newest first, all before the received order `before`.
     ///
     /// # Errors
@@ -222,7 +243,7 @@ impl Store {
         before: Option<i64>,
         limit: i64,
     ) -> Result<Vec<ReceiptListRow>, StoreError> {
-        let Some(bounds) = self.receipt_bounds(filter).await? else {
+        let Some(bounds) = self.receipt_bounds(scope, filter).await? else {
             return Ok(Vec::new());
         };
         let statement = Newest {
@@ -252,7 +273,7 @@ impl Store {
             sums: Sums::default(),
             complete: true,
         };
-        let Some(bounds) = self.receipt_bounds(filter).await? else {
+        let Some(bounds) = self.receipt_bounds(scope, filter).await? else {
             return Ok(scan);
         };
         let statement = Newest {

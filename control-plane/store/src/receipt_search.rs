@@ -92,7 +92,7 @@ impl Meaning {
                     .bytes(least.to_vec())
                     .sql(" AND h.entry_hash <= ")
                     .bytes(greatest.to_vec());
-                scope.push(statement, " AND h.org_id = ");
+                scope.push(statement, " AND h.org_id || '' = ");
                 statement.sql(" LIMIT ").int(HASH_MATCHES).sql(")");
             }
         }

@@ -89,6 +89,24 @@ fn receipt_filters() -> Vec<(ReceiptFilter, &'static str)> {
     ]
 }
 
+/// The same among one's own receipts: what is rarer than an organisation keeps its index, for the rest it is theirs.
+fn own_filters() -> Vec<(ReceiptFilter, &'static str)> {
+    let own_index = |index| match index {
+        "receipts_by_request" | "receipts_by_node" | "receipts_by_hash" => index,
+        _ => "receipts_by_org",
+    };
+    let all = receipt_filters().into_iter();
+    let mut own: Vec<_> = all
+        .map(|(filter, index)| (filter, own_index(index)))
+        .collect();
+    let search = ReceiptFilter {
+        search: Some("a model".into()),
+        ..ReceiptFilter::default()
+    };
+    own.push((search, "receipts_by_model"));
+    own
+}
+
 fn node_queries() -> Vec<(NodeFilter, NodePage, &'static str)> {
     let none = NodeFilter::default;
     let rare = || Some("rare".to_owned());
@@ -162,6 +180,11 @@ async fn plans(store: &Store) -> Vec<(String, &'static str)> {
         plans.push((format!("{filter:?} {page:?}\n{}", plan.join("\n")), index));
     }
     let of_rare = of_org("rare");
+    for (filter, index) in own_filters() {
+        let plan = inspect.receipts_list_plan(&of_rare, &filter).await;
+        let plan = plan.unwrap_or_default().join("\n");
+        plans.push((format!("own {filter:?}\n{plan}"), index));
+    }
     let plan = inspect
         .receipts_list_plan(&of_rare, &ReceiptFilter::default())
         .await
@@ -212,7 +235,7 @@ async fn every_filter_and_order_is_served_by_its_own_index() {
         for (plan, index) in plans(&store).await {
             assert!(!uses(&plan, index), "{index} is still said to serve\n{plan}");
         }
-        assert_eq!(all.len(), receipt_filters().len() + node_queries().len() + 3);
+        assert_eq!(all.len(), receipt_filters().len() + own_filters().len() + node_queries().len() + 3);
     })
     .await;
 }
