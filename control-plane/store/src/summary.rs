@@ -1,6 +1,9 @@
 //! What the whole network adds up to, apart from the rollups. Short readings: the server makes them for all who look, once.
 
+use crate::statement::Statement;
 use crate::{Scope, Store, StoreError, on_read};
+
+const AND_ORG: &str = " AND n.org_id = ";
 
 /// Nodes per state, and what they offer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,25 +20,12 @@ impl Store {
     /// # Errors
     /// [`StoreError`] of a statement.
     pub async fn network_counts(&self, scope: &Scope) -> Result<NetworkCounts, StoreError> {
+        let (by_state, models) = (states(scope), models(scope));
         on_read!(self, conn => {
-            let by_state = sqlx::query_as(
-                "SELECT state, COUNT(*) FROM nodes WHERE state <> 'retired' \
-                 AND ($1 OR org_id = $2) GROUP BY state ORDER BY state",
-            )
-            .bind(scope.sees_all_public())
-            .bind(scope.org_id())
-            .fetch_all(&mut *conn)
-            .await
-            .map_err(StoreError::query("summary.nodes"))?;
-            let models = sqlx::query_scalar(
-                "SELECT COUNT(DISTINCT m.model_id) FROM node_models m JOIN nodes n ON n.node_id = m.node_id \
-                 WHERE n.state = 'active' AND m.model_id <> '' AND ($1 OR n.org_id = $2)",
-            )
-            .bind(scope.sees_all_public())
-            .bind(scope.org_id())
-            .fetch_one(conn)
-            .await
-            .map_err(StoreError::query("summary.models"))?;
+            let by_state = by_state.build().build_query_as().fetch_all(&mut *conn).await;
+            let by_state = by_state.map_err(StoreError::query("summary.nodes"))?;
+            let models = models.build().build_query_scalar().fetch_one(conn).await;
+            let models = models.map_err(StoreError::query("summary.models"))?;
             Ok(NetworkCounts { by_state, models })
         })
     }
@@ -45,14 +35,36 @@ impl Store {
     /// # Errors
     /// [`StoreError`] of the statement.
     pub async fn nodes_by_region(&self, scope: &Scope) -> Result<Vec<(String, i64)>, StoreError> {
-        on_read!(self, conn => sqlx::query_as(
-                "SELECT region, COUNT(*) FROM nodes WHERE state <> 'retired' \
-                 AND ($1 OR org_id = $2) GROUP BY region ORDER BY region",
-            )
-            .bind(scope.sees_all_public())
-            .bind(scope.org_id())
-            .fetch_all(conn)
-            .await)
-        .map_err(StoreError::query("summary.regions"))
+        let mut statement =
+            Statement::new("SELECT n.region, COUNT(*) FROM nodes n WHERE n.state <> 'retired'");
+        scope.push_public(&mut statement, AND_ORG);
+        statement.sql(" GROUP BY n.region ORDER BY n.region");
+        on_read!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
+            .map_err(StoreError::query("summary.regions"))
     }
+}
+
+/// Counts nodes by state. Where all are counted it reads an index alone.
+fn states(scope: &Scope) -> Statement {
+    let mut statement =
+        Statement::new("SELECT n.state, COUNT(*) FROM nodes n WHERE n.state <> 'retired'");
+    scope.push_public(&mut statement, AND_ORG);
+    statement.sql(" GROUP BY n.state ORDER BY n.state");
+    statement
+}
+
+/// Counts models, going from each in the index to the next: many nodes have the same few, and one that is active is enough.
+fn models(scope: &Scope) -> Statement {
+    let mut statement = Statement::new(
+        "WITH RECURSIVE models (model_id) AS (\
+         SELECT MIN(model_id) FROM node_models WHERE model_id > '' UNION ALL \
+         SELECT (SELECT MIN(m.model_id) FROM node_models m WHERE m.model_id > models.model_id) \
+         FROM models WHERE models.model_id IS NOT NULL) \
+         SELECT COUNT(*) FROM models WHERE model_id IS NOT NULL AND EXISTS (\
+         SELECT 1 FROM node_models m JOIN nodes n ON n.node_id = m.node_id \
+         WHERE m.model_id = models.model_id AND n.state = 'active'",
+    );
+    scope.push_public(&mut statement, AND_ORG);
+    statement.sql(")");
+    statement
 }
