@@ -142,14 +142,17 @@ impl Store {
         first.close().await.map_err(StoreError::Open)?;
         let writer = postgres_pool(options.clone(), WRITE_CONNECTIONS, ACQUIRE, WRITE_WITHIN);
         let ingest = busy_postgres_pool(options.clone(), INGEST_CONNECTIONS, ACQUIRE, WRITE_WITHIN);
-        let reader =
-            |connections, within| PostgresReader::new(options.clone(), connections, within);
+        let (short, pages) = (options.clone(), options);
         Ok(Self {
             backend: Backend::Postgres {
                 ingest,
                 writer,
-                short: reader(limits.short_connections, limits.short_within),
-                pages: reader(limits.page_connections, limits.page_within),
+                short: PostgresReader::new(short, limits.short_connections, limits.short_within),
+                pages: PostgresReader::for_pages(
+                    pages,
+                    limits.page_connections,
+                    limits.page_within,
+                ),
             },
         })
     }

@@ -21,6 +21,9 @@ use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 const STEPS: i32 = 4_000;
 /// How often PostgreSQL looks whether who asked is still there.
 const CLIENT_CHECK: &str = "SET client_connection_check_interval = '1s'";
+/// A page's statement is planned for what is asked: which index serves a filter depends on how often its value comes.
+/// After five times PostgreSQL would plan for any value.
+const PLAN_EACH: &str = "SET plan_cache_mode = force_custom_plan";
 
 /// How long readings may take, and how many run at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +117,12 @@ impl PostgresReader {
         Self(postgres_pool(options, connections, within, within))
     }
 
+    /// The same for statements that are planned each time.
+    pub(crate) fn for_pages(options: PgConnectOptions, connections: u32, within: Duration) -> Self {
+        let pool = bounded_pool(connections, within, within, &[CLIENT_CHECK, PLAN_EACH]);
+        Self(pool.connect_lazy_with(options))
+    }
+
     /// A connection whose statements the server ends when they take too long or when it is dropped.
     pub(crate) async fn begin(&self) -> Result<Reading<Postgres>, StoreError> {
         let connection = self.0.acquire().await.map_err(StoreError::connection)?;
@@ -138,7 +147,7 @@ pub(crate) fn postgres_pool(
     acquire: Duration,
     statement: Duration,
 ) -> PgPool {
-    bounded_pool(connections, acquire, statement).connect_lazy_with(options)
+    bounded_pool(connections, acquire, statement, &[CLIENT_CHECK]).connect_lazy_with(options)
 }
 
 /// A connection that was used a moment ago is still there: to ask it would be a way to the database and back before each
@@ -152,7 +161,7 @@ pub(crate) fn busy_postgres_pool(
     acquire: Duration,
     statement: Duration,
 ) -> PgPool {
-    bounded_pool(connections, acquire, statement)
+    bounded_pool(connections, acquire, statement, &[CLIENT_CHECK])
         .test_before_acquire(false)
         .before_acquire(|connection, last| {
             Box::pin(async move {
@@ -165,24 +174,32 @@ pub(crate) fn busy_postgres_pool(
         .connect_lazy_with(options)
 }
 
-fn bounded_pool(connections: u32, acquire: Duration, statement: Duration) -> PgPoolOptions {
+fn bounded_pool(
+    connections: u32,
+    acquire: Duration,
+    statement: Duration,
+    settings: &'static [&'static str],
+) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(acquire)
-        .after_connect(move |connection, _| Box::pin(bound_statements(connection, statement)))
+        .after_connect(move |connection, _| Box::pin(set_up(connection, statement, settings)))
 }
 
-async fn bound_statements(
+async fn set_up(
     connection: &mut PgConnection,
     statement: Duration,
+    settings: &[&'static str],
 ) -> Result<(), sqlx::Error> {
     sqlx::query("SELECT set_config('statement_timeout', $1, false)")
         .bind(statement.as_millis().to_string())
         .execute(&mut *connection)
         .await?;
-    // Before version 14, and on systems that cannot tell, the time of the statement is the only bound.
-    if let Err(error) = connection.execute(CLIENT_CHECK).await {
-        tracing::debug!(%error, "PostgreSQL does not look whether who asked is still there");
+    // Versions before 14, and systems that cannot tell whether who asked is still there, do without.
+    for setting in settings {
+        if let Err(error) = connection.execute(*setting).await {
+            tracing::debug!(%error, setting, "PostgreSQL does not know this setting");
+        }
     }
     Ok(())
 }
