@@ -44,8 +44,11 @@ pub struct Settings {
     pub body_room_within: Duration,
     /// How long such a body may take to come: who is slower holds room that others need.
     pub body_within: Duration,
-    /// Receipts that one sum reads one by one; of more the newest are summed, and the answer says so.
+    /// Receipts that one sum reads one by one; of more the newest are summed, and the answer says so. Few, so that it comes
+    /// as soon as a page.
     pub sum_receipts: usize,
+    /// The same for what a range of time has beyond whole steps of sums: the answer is whole for it is short.
+    pub edge_receipts: usize,
 }
 
 impl Default for Settings {
@@ -69,7 +72,8 @@ impl Default for Settings {
             unproved_bodies_kib: 64 * 1024,
             body_room_within: Duration::from_secs(2),
             body_within: Duration::from_secs(30),
-            sum_receipts: 50_000,
+            sum_receipts: 2_000,
+            edge_receipts: 50_000,
         }
     }
 }

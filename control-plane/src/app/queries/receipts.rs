@@ -258,7 +258,7 @@ impl App {
                 to_ms: Some(to_ms),
                 ..filter.clone()
             };
-            let most = self.settings.sum_receipts;
+            let most = self.settings.edge_receipts;
             let scan = self.store.receipts_scan(scope, &edge, most).await?;
             total.merge(&scan.sums);
             // Where the receipts are gone the edge cannot be counted.
