@@ -360,7 +360,14 @@ impl Store {
                WHERE n.node_key_id = r.node_key_id AND n.seq = r.seq + 1) AS next_request_id \
              FROM receipts r JOIN node_keys k ON k.id = r.node_key_id WHERE TRUE",
         );
-        push_filter(&mut statement, scope, &filter, None, IdBounds::default());
+        push_filter(
+            &mut statement,
+            self.dialect(),
+            scope,
+            &filter,
+            None,
+            IdBounds::default(),
+        );
         // A second one tells that there are several; which, another question tells.
         statement.sql(" LIMIT 2");
         let mut found: Vec<ReceiptDetail> =
@@ -406,7 +413,14 @@ impl Store {
         filter: &ReceiptFilter,
     ) -> Result<Vec<String>, StoreError> {
         let mut statement = Statement::new("SELECT r.node_id FROM receipts r WHERE TRUE");
-        push_filter(&mut statement, scope, filter, None, IdBounds::default());
+        push_filter(
+            &mut statement,
+            self.dialect(),
+            scope,
+            filter,
+            None,
+            IdBounds::default(),
+        );
         statement.sql(" ORDER BY r.node_id LIMIT ").int(NODES_NAMED);
         on_page!(self, conn => statement.build().build_query_scalar().fetch_all(conn).await)
             .map_err(StoreError::query(OP_GET))

@@ -90,7 +90,11 @@ fn receipt_filters() -> Vec<(ReceiptFilter, &'static str)> {
 }
 
 /// The same among one's own receipts: what is rarer than an organisation keeps its index, for the rest it is theirs.
-fn own_filters() -> Vec<(ReceiptFilter, &'static str)> {
+/// PostgreSQL chooses by how often a value comes.
+fn own_filters(dialect: Dialect) -> Vec<(ReceiptFilter, &'static str)> {
+    if dialect == Dialect::Postgres {
+        return Vec::new();
+    }
     let own_index = |index| match index {
         "receipts_by_request" | "receipts_by_node" | "receipts_by_hash" => index,
         _ => "receipts_by_org",
@@ -180,7 +184,7 @@ async fn plans(store: &Store) -> Vec<(String, &'static str)> {
         plans.push((format!("{filter:?} {page:?}\n{}", plan.join("\n")), index));
     }
     let of_rare = of_org("rare");
-    for (filter, index) in own_filters() {
+    for (filter, index) in own_filters(inspect.dialect()) {
         let plan = inspect.receipts_list_plan(&of_rare, &filter).await;
         let plan = plan.unwrap_or_default().join("\n");
         plans.push((format!("own {filter:?}\n{plan}"), index));
@@ -235,7 +239,8 @@ async fn every_filter_and_order_is_served_by_its_own_index() {
         for (plan, index) in plans(&store).await {
             assert!(!uses(&plan, index), "{index} is still said to serve\n{plan}");
         }
-        assert_eq!(all.len(), receipt_filters().len() + own_filters().len() + node_queries().len() + 3);
+        let own = own_filters(store.inspect().dialect()).len();
+        assert_eq!(all.len(), receipt_filters().len() + own + node_queries().len() + 3);
     })
     .await;
 }
