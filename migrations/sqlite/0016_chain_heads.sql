@@ -1,5 +1,6 @@
 -- The ends of chains. The last stored receipt of a chain says its end, so that a receipt does not cost a write to the row of its
 -- key as well; the row says it where the last place holds no receipt (a gap, a refused one), and where the receipts are gone.
+-- A migration that makes either table anew drops this first, and makes it again.
 CREATE VIEW chain_heads AS
 SELECT k.id AS node_key_id,
        CASE WHEN r.seq > k.head_seq THEN r.seq ELSE k.head_seq END AS seq,

@@ -142,8 +142,8 @@ impl App {
         }
     }
 
-    /// [`App::node_session`] of a node that posts receipts, as it is or was two seconds ago. Where a receipt names a key that
-    /// is not in it, ask [`App::posting_node_now`] before anybody is blamed.
+    /// [`App::node_session`] of a node that posts receipts, as it is or was two seconds ago. Where a receipt may be of
+    /// another key, ask [`App::posting_node_now`] before anybody is blamed.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -144,8 +144,15 @@ pub(super) struct Committer {
     seal_retry: Duration,
     /// When receipts were last received, unix ms.
     last_ms: AtomicI64,
-    /// Ends of chains as they are stored, where nobody else moves them.
-    heads: Mutex<HashMap<i64, Head>>,
+    heads: Mutex<Heads>,
+}
+
+/// Ends of chains as they are stored, where nobody else moves them.
+#[derive(Debug, Default)]
+struct Heads {
+    of_keys: HashMap<i64, Head>,
+    /// [`IngestTx::others_wrote`](dgon_control_plane_store::IngestTx::others_wrote) when they were read.
+    others_wrote: i64,
 }
 
 impl Committer {
@@ -291,7 +298,7 @@ impl Committer {
         }
     }
 
-    fn lock_heads(&self) -> MutexGuard<'_, HashMap<i64, Head>> {
+    fn lock_heads(&self) -> MutexGuard<'_, Heads> {
         self.heads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -307,8 +314,15 @@ impl Committer {
         let (time, began) = (self.time(now_ms), Instant::now());
         // Who fails takes them along, and they are read again.
         let mut heads = std::mem::take(&mut *self.lock_heads());
+        let others_wrote = tx.others_wrote().await?;
+        if heads.others_wrote != others_wrote {
+            heads = Heads {
+                of_keys: HashMap::new(),
+                others_wrote,
+            };
+        }
         let (held, unplaced) = (&self.held, self.unplaced.clone());
-        let plan = Plan::new(&mut tx, batch, held, &heads, unplaced, time);
+        let plan = Plan::new(&mut tx, batch, held, &heads.of_keys, unplaced, time);
         let written = plan.write(overdue).await?;
         let work = began.elapsed();
         let held = overdue.iter().filter_map(|key| self.held.chain(*key));
@@ -317,8 +331,8 @@ impl Committer {
         let committing = self.app.open_minutes.committing(nodes.collect());
         tx.commit().await?;
         committing.stored(&written.facts);
-        if self.app.store.has_one_server() && heads.len() < HEADS {
-            heads.extend(&written.heads);
+        if self.app.store.has_one_server() && heads.of_keys.len() < HEADS {
+            heads.of_keys.extend(&written.heads);
             *self.lock_heads() = heads;
         }
         let took = Took {

@@ -66,15 +66,15 @@ pub struct Refused {
     pub key: i64,
     /// The place in the chain that the bytes name.
     pub link: Option<Link>,
-    /// The bytes name a key that the session does not know.
+    /// The bytes may be of a key that the session does not know: they name one, or none.
     pub unknown_key: bool,
     /// The bytes as received.
     pub bytes: Vec<u8>,
 }
 
 impl Checked {
-    /// Whether it is refused only because it names a key that the session does not know.
-    pub fn names_unknown_key(&self) -> bool {
+    /// Whether it is refused only because it may be of a key that the session does not know.
+    pub fn is_of_unknown_key(&self) -> bool {
         matches!(self, Self::Refused(refused) if refused.unknown_key)
     }
 
@@ -222,7 +222,7 @@ struct Signer<'a> {
     /// Where it is one that the node gave up.
     former: Option<&'a FormerKey>,
     holds: bool,
-    /// The receipt names it, or names none.
+    /// It is known to be the one: it holds, or the receipt names it.
     named: bool,
 }
 
@@ -245,7 +245,7 @@ fn signer<'a>(node: &'a NodeSession, receipt: &Receipt<'_>) -> Signer<'a> {
     let current = Signer {
         former: None,
         holds,
-        named: holds || named.is_none_or(is_current),
+        named: holds || named.is_some_and(is_current),
     };
     if current.holds || receipt.fields.key_id.is_some() {
         return current;

@@ -244,7 +244,7 @@ impl Listening {
         if checked.len() != count {
             return Err(End::unavailable("receipts could not be verified"));
         }
-        if checked.iter().any(Checked::names_unknown_key) {
+        if checked.iter().any(Checked::is_of_unknown_key) {
             self.look_up_keys().await?;
         }
         let node = Arc::clone(&self.node);
@@ -252,7 +252,7 @@ impl Listening {
         Ok(submitted.await?)
     }
 
-    /// A receipt names a key that the session does not know: before anybody is blamed, the keys are read again.
+    /// A receipt may be of a key that the session does not know: before anybody is blamed, the keys are read again.
     async fn look_up_keys(&self) -> Result<(), End> {
         let node = &self.node;
         let now = self.app.node_session(&node.node_id, None).await;

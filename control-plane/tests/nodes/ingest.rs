@@ -3,6 +3,7 @@
 use crate::support::{SERVER, SOON, Server, ack, quarantined, quick};
 use dgon_control_plane::app::{Clock, Settings};
 use dgon_control_plane_model::lifecycle::State;
+use dgon_control_plane_store::Store;
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::{Need, ToAgent};
 use dgon_protocol::id::RequestId;
@@ -339,4 +340,23 @@ async fn a_chain_goes_on_after_its_old_receipts_are_gone() {
     assert!(!stored(&old).await, "what had its time stays away");
     // Half a year of silence may have made it offline, if it was pending before the clock jumped; it is not to blame.
     assert_ne!(server.state(&agent), State::Quarantine);
+}
+
+#[tokio::test]
+async fn what_a_restored_copy_does_not_have_is_taken_again() {
+    let server = Server::start().await;
+    let (mut agent, mut link) = server.active_agent("a").await;
+    let receipts = [agent.next_receipt(), agent.next_receipt()].map(|made| made.expect("receipt"));
+    link.send_receipts(&receipts).await.expect("send");
+    ack(&mut link, receipts[1].seq).await;
+    // As somebody leaves the database who copies an older one back while the server runs.
+    let other = Store::open(server.database()).await.expect("open");
+    let restore = "DELETE FROM receipts WHERE seq = (SELECT MAX(seq) FROM receipts)";
+    other.inspect().execute(restore).await.expect("restore");
+    other.close().await;
+    link.send_receipts([&receipts[1]]).await.expect("send");
+    ack(&mut link, receipts[1].seq).await;
+    let last = "SELECT CAST(MAX(seq) AS TEXT) FROM receipts";
+    let last = server.app.store.inspect().texts(last).await.expect("read");
+    assert_eq!(last, [Some(receipts[1].seq.to_string())]);
 }

@@ -86,7 +86,7 @@ pub(super) async fn receipts(
     if checked.len() != count {
         return Err(unavailable(IngestError::Store));
     }
-    if checked.iter().any(Checked::names_unknown_key) {
+    if checked.iter().any(Checked::is_of_unknown_key) {
         // Before anybody is blamed, the keys are read again.
         let now = app.posting_node_now(&node.node_id).await?;
         if !now.ok_or_else(no_key)?.has_keys_of(&session) {

@@ -151,6 +151,21 @@ impl IngestTx {
         &mut self.0
     }
 
+    /// A number that changes when anything but this server has written to the database, as who restores a copy does; always
+    /// the same on PostgreSQL.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn others_wrote(&mut self) -> Result<i64, StoreError> {
+        match &mut self.0 {
+            Tx::Sqlite(tx) => sqlx::query_scalar("PRAGMA data_version")
+                .fetch_one(&mut **tx)
+                .await
+                .map_err(StoreError::query("receipt.others_wrote")),
+            Tx::Postgres(_) => Ok(0),
+        }
+    }
+
     /// The heads of these keys' chains, locked until the end of the transaction.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use dgon_protocol::id::{NodeId, RequestId};
 use dgon_protocol::receipt::{Fields, Sha256Hash, Version};
 use std::collections::HashMap;
 
-fn fields(request_id: &str) -> Fields {
+pub(crate) fn fields(request_id: &str) -> Fields {
     Fields {
         version: Version::V1_1,
         request_id: RequestId::parse(request_id).expect("id"),
@@ -48,7 +48,12 @@ fn fields(request_id: &str) -> Fields {
     }
 }
 
-fn receipt<'a>(fields: &'a Fields, key: i64, seq: Option<i64>, entry: &'a [u8]) -> NewReceipt<'a> {
+pub(crate) fn receipt<'a>(
+    fields: &'a Fields,
+    key: i64,
+    seq: Option<i64>,
+    entry: &'a [u8],
+) -> NewReceipt<'a> {
     NewReceipt {
         verified: true,
         node_key_id: key,

@@ -1,5 +1,6 @@
 //! The keys of a node: one in use, all kept, and nobody's key twice.
 
+use crate::ingest::{fields, receipt};
 use crate::support::{ALL, SERVER, enrol, on_both, token};
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::node_keys::{ClosingOutcome, Rotating};
@@ -135,7 +136,10 @@ async fn a_chain_ends_once_and_not_before_what_is_stored() {
             entry_hash: Sha256Hash::of(b"five"),
         };
         let mut tx = store.ingest_begin(SERVER).await.expect("begin");
-        tx.set_heads(&[(id, head)], &[]).await.expect("head");
+        let (fields, entry) = (fields("r"), b"five");
+        let rows = [receipt(&fields, id, Some(5), entry)];
+        tx.insert(&rows).await.expect("insert");
+        tx.set_heads(&[(id, head)], &rows).await.expect("head");
         tx.commit().await.expect("commit");
         assert_eq!(close(1, 4, b"four").await, ClosingOutcome::Contradicted);
         assert_eq!(close(1, 5, b"other").await, ClosingOutcome::Contradicted);
