@@ -15,11 +15,12 @@ use std::path::{Path, PathBuf};
 const TYPES: [&str; 2] = ["impl Store {", "impl IngestTx {"];
 
 /// Methods that nobody asks anything by, so that they take no scope.
-const NOBODY: [(&str, &str); 6] = [
+const NOBODY: [(&str, &str); 7] = [
     ("open", "opens the database"),
     ("migrate", "the schema, no rows"),
     ("is_migrated", "the schema, no rows"),
     ("ping", "no rows"),
+    ("has_one_server", "which database it is"),
     ("close", "closes the database"),
     ("serve_lock", "no rows"),
 ];
