@@ -17,6 +17,8 @@
 //! | `start` | how soon the control plane is ready with 5 million receipts |
 //! | `pages` | how soon pages are answered with 10,000 nodes and 5 million receipts |
 //! | `stacks` | durable receipts a second beside Express with pg and FastAPI with asyncpg |
+//! | `browsers` | how soon a thousand browsers are told what was committed |
+//! | `sessions` | the memory of an idle agent's session |
 //! | `hostile` | what agents that break rules cost those that keep them |
 //! | `retention` | for how long old rows that go hold up receipts |
 //! | `idle` | an idle agent beside node-exporter, collectd and netdata |
@@ -24,6 +26,7 @@
 //! | `soak` | the control plane's memory over half an hour; only where it is named |
 
 mod bare;
+mod browsers;
 mod client;
 mod figures;
 mod first_byte;
@@ -36,10 +39,12 @@ mod join;
 mod latency;
 mod pages;
 mod peers;
+mod people;
 mod process;
 mod programs;
 mod report;
 mod retention;
+mod sessions;
 mod size;
 mod soak;
 mod spool;
@@ -138,6 +143,12 @@ async fn measure(options: &Options, report: &mut report::Report) -> Result<()> {
     drop(volumes);
     if wanted("stacks") {
         stacks::measure(bin, options.peers_python.as_deref(), report).await?;
+    }
+    if wanted("browsers") {
+        browsers::measure(bin, report).await?;
+    }
+    if wanted("sessions") {
+        sessions::measure(bin, report).await?;
     }
     if wanted("hostile") {
         tokio::task::block_in_place(|| hostile::measure(bin, report))?;

@@ -3,12 +3,13 @@
 //!
 //! A page is asked one after the other on one connection, and its time is that of the answer as the client sees it.
 
+use crate::people;
 use crate::programs::{Place, Program};
 use crate::report::{Report, Row, quantile};
 use crate::volumes::{Kind, NODES, SERVED_FOR, Volumes, many};
 use anyhow::{Context as _, Result, ensure};
 use dgon_testkit::seed::Seed;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::time::{Duration, Instant};
 
 /// Times that a page is asked, where it is not too slow for that.
@@ -107,34 +108,14 @@ struct Asker {
 }
 
 impl Asker {
-    /// Makes a user with this role and signs in by the link.
+    /// Makes a user with this role and signs in.
     async fn sign_in(place: &Place, role: &'static str) -> Result<Self> {
-        let (email, origin) = (
-            format!("{role}@example.org"),
-            format!("http://{}", place.api),
-        );
-        let made = place.output(
-            "dgon-control-plane",
-            &["user", "create", "--email", &email, "--role", role],
-            &[],
-        )?;
-        let token = made.split_once("#token=").context("a link was printed")?.1;
-        let client = reqwest::Client::builder().no_proxy().build()?;
-        let answer = client
-            .post(format!("{origin}/api/v1/auth/redeem"))
-            .header("origin", &origin)
-            .header("content-type", "application/json")
-            .body(json!({ "token": token.trim() }).to_string());
-        let answer = answer.send().await?.error_for_status()?;
-        let cookies = answer.headers().get_all("set-cookie").iter();
-        let cookies: Vec<&str> = cookies
-            .filter_map(|cookie| cookie.to_str().ok()?.split(';').next())
-            .collect();
+        let email = format!("{role}@example.org");
         Ok(Self {
             role,
-            client,
-            cookies: cookies.join("; "),
-            url: format!("{origin}/api/v1"),
+            client: reqwest::Client::builder().no_proxy().build()?,
+            cookies: people::sign_in(place, &email, role).await?,
+            url: format!("http://{}/api/v1", place.api),
         })
     }
 
