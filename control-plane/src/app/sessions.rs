@@ -4,6 +4,7 @@
 //! sessions of a node stays is decided once, and what is shown of the node is that session.
 
 use super::App;
+use super::mailbox::{Latest, Queue};
 use crate::bus::Event;
 use crate::presence::Report;
 use dgon_protocol::frame::{NodeStatus, ToAgent};
@@ -11,7 +12,7 @@ use dgon_protocol::id::NodeId;
 use dgon_protocol::limits::FRAMES_QUEUED;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::Notify;
 
 /// A frame for an agent.
 pub type Outbound = Box<ToAgent>;
@@ -29,64 +30,50 @@ pub enum SessionEnd {
     Behind,
 }
 
+/// What waits for one session, of its own node.
+#[derive(Debug)]
+pub struct Mailbox {
+    /// Why it must end.
+    pub ended: Latest<SessionEnd>,
+    /// The node's status, the latest alone: it cannot pile up and cannot be lost.
+    pub status: Latest<NodeStatus>,
+    /// What the node must be told. One that does not fit ends the session: the next one begins with the whole truth.
+    pub urgent: Queue<Outbound>,
+    /// Probes. Each is a row in the database as well, so one that does not fit is sent later.
+    pub probes: Queue<Outbound>,
+    /// Rung when an order of a person waits in the database.
+    pub rows: Notify,
+}
+
+impl Default for Mailbox {
+    fn default() -> Self {
+        Self {
+            ended: Latest::default(),
+            status: Latest::default(),
+            urgent: Queue::new(FRAMES_QUEUED),
+            probes: Queue::new(FRAMES_QUEUED),
+            rows: Notify::new(),
+        }
+    }
+}
+
 /// How to reach one session.
 #[derive(Debug)]
 pub struct SessionHandle {
     /// Name of the session.
     pub session_id: String,
-    status: watch::Sender<Option<NodeStatus>>,
-    urgent: mpsc::Sender<Outbound>,
-    probes: mpsc::Sender<Outbound>,
-    rows: Arc<Notify>,
-    end: watch::Sender<Option<SessionEnd>>,
-}
-
-/// What the session itself reads.
-#[derive(Debug)]
-pub struct SessionQueues {
-    /// Why it must end.
-    pub ended: watch::Receiver<Option<SessionEnd>>,
-    /// What its node is told.
-    pub told: Told,
-}
-
-/// What a node is told, the most important first.
-#[derive(Debug)]
-pub struct Told {
-    /// The node's status, the latest alone: it cannot pile up and cannot be lost.
-    pub status: watch::Receiver<Option<NodeStatus>>,
-    /// What the node must be told. One that does not fit ends the session: the next one begins with the whole truth.
-    pub urgent: mpsc::Receiver<Outbound>,
-    /// Probes. Each is a row in the database as well, so one that does not fit is sent later.
-    pub probes: mpsc::Receiver<Outbound>,
-    /// Rung when an order of a person waits in the database.
-    pub rows: Arc<Notify>,
+    mailbox: Arc<Mailbox>,
 }
 
 impl SessionHandle {
-    /// A handle, and the ends that the session itself reads.
-    pub fn new(session_id: String) -> (Self, SessionQueues) {
-        let (end, ended) = watch::channel(None);
-        let (status_sender, status) = watch::channel(None);
-        let (urgent_sender, urgent) = mpsc::channel(FRAMES_QUEUED);
-        let (probes_sender, probes) = mpsc::channel(FRAMES_QUEUED);
-        let rows = Arc::new(Notify::new());
+    /// A handle, and what the session itself reads.
+    pub fn new(session_id: String) -> (Self, Arc<Mailbox>) {
+        let mailbox = Arc::new(Mailbox::default());
         let handle = Self {
             session_id,
-            status: status_sender,
-            urgent: urgent_sender,
-            probes: probes_sender,
-            rows: Arc::clone(&rows),
-            end,
+            mailbox: Arc::clone(&mailbox),
         };
-        let told = Told {
-            status,
-            urgent,
-            probes,
-            rows,
-        };
-        let queues = SessionQueues { ended, told };
-        (handle, queues)
+        (handle, mailbox)
     }
 }
 
@@ -106,7 +93,7 @@ impl Sessions {
         show();
         drop(sessions);
         if let Some(older) = older {
-            older.end.send_replace(Some(SessionEnd::Replaced));
+            older.mailbox.ended.set(SessionEnd::Replaced);
         }
     }
 
@@ -133,23 +120,23 @@ impl Sessions {
     /// The node has another status.
     pub fn status(&self, node_id: &NodeId, status: NodeStatus) {
         if let Some(handle) = self.lock().get(node_id) {
-            handle.status.send_replace(Some(status));
+            handle.mailbox.status.set(status);
         }
     }
 
     /// Tells a node something that it must not miss; a session whose queue is full ends.
     pub fn tell(&self, node_id: &NodeId, frame: ToAgent) {
         if let Some(handle) = self.lock().get(node_id)
-            && handle.urgent.try_send(Box::new(frame)).is_err()
+            && !handle.mailbox.urgent.try_push(Box::new(frame))
         {
-            handle.end.send_replace(Some(SessionEnd::Behind));
+            handle.mailbox.ended.set(SessionEnd::Behind);
         }
     }
 
     /// An order for a node waits in the database. Where it has no session, its next one begins with it.
     pub fn orders_wait(&self, node_id: &NodeId) {
         if let Some(handle) = self.lock().get(node_id) {
-            handle.rows.notify_one();
+            handle.mailbox.rows.notify_one();
         }
     }
 
@@ -157,20 +144,20 @@ impl Sessions {
     pub fn probe(&self, node_id: &NodeId, frame: ToAgent) -> bool {
         self.lock()
             .get(node_id)
-            .is_some_and(|handle| handle.probes.try_send(Box::new(frame)).is_ok())
+            .is_some_and(|handle| handle.mailbox.probes.try_push(Box::new(frame)))
     }
 
     /// Ends the session of a node.
     pub fn end(&self, node_id: &NodeId, why: SessionEnd) {
         if let Some(handle) = self.lock().get(node_id) {
-            handle.end.send_replace(Some(why));
+            handle.mailbox.ended.set(why);
         }
     }
 
     /// Ends all sessions.
     pub fn end_all(&self, why: SessionEnd) {
         for handle in self.lock().values() {
-            handle.end.send_replace(Some(why));
+            handle.mailbox.ended.set(why);
         }
     }
 
@@ -226,9 +213,9 @@ mod tests {
         let store = Store::open(&url).await.expect("open");
         let key = MasterKey::from_bytes([7; 32]);
         let app = App::new(store, Settings::default(), key, Clock::system());
-        let (handle, queues) = SessionHandle::new("s".to_owned());
+        let (handle, mailbox) = SessionHandle::new("s".to_owned());
         let node_id = NodeId::parse("gone").expect("id");
         app.session_opened(&node_id, handle, Report::default());
-        assert_eq!(*queues.ended.borrow(), Some(SessionEnd::Retired));
+        assert_eq!(mailbox.ended.take().await, SessionEnd::Retired);
     }
 }

@@ -29,6 +29,7 @@ pub mod server;
 mod session;
 mod state;
 mod turns;
+pub mod websocket;
 
 pub use client_ip::{ClientIp, IpBlock};
 pub use request_id::RequestId;

@@ -4,14 +4,13 @@
 //! once more by the next. Orders are such that twice is once.
 
 use super::wire::End;
-use crate::app::{App, Outbound};
+use crate::app::{App, Outbound, Queue};
 use dgon_control_plane_store::node_orders::OrderRow;
 use dgon_control_plane_store::{StoreError, System};
 use dgon_protocol::frame::{Control, ToAgent};
 use dgon_protocol::id::NodeId;
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 
 /// Pause after the orders could not be read or written.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -23,11 +22,12 @@ pub(super) type Order = (Outbound, oneshot::Sender<()>);
 pub(super) async fn bring(
     app: &App,
     node_id: &NodeId,
-    more: &Arc<Notify>,
-    writer: &mpsc::Sender<Order>,
+    more: &Notify,
+    writer: &Queue<Order>,
 ) -> End {
     loop {
-        match bring_all(app, node_id, writer).await {
+        // Most of the time nothing waits, and then nothing is held of how it was looked for.
+        match Box::pin(bring_all(app, node_id, writer)).await {
             Ok(true) => more.notified().await,
             Ok(false) => return End::Gone,
             Err(error) => {
@@ -43,11 +43,7 @@ pub(super) async fn bring(
 }
 
 /// Brings what waits now; false where the writer is gone.
-async fn bring_all(
-    app: &App,
-    node_id: &NodeId,
-    writer: &mpsc::Sender<Order>,
-) -> Result<bool, StoreError> {
+async fn bring_all(app: &App, node_id: &NodeId, writer: &Queue<Order>) -> Result<bool, StoreError> {
     let by = System::of_the_server();
     let waiting = app
         .store
@@ -59,7 +55,8 @@ async fn bring_all(
         };
         let (written, was_written) = oneshot::channel();
         let order = (Box::new(ToAgent::Control(control)), written);
-        if writer.send(order).await.is_err() || was_written.await.is_err() {
+        // The one before was written: there is room.
+        if !writer.try_push(order) || was_written.await.is_err() {
             return Ok(false);
         }
         app.store

@@ -9,20 +9,20 @@ use super::handshake::{self, Proven};
 use super::orders::{self, Order};
 use super::pace::Pace;
 use super::wire::{End, Reader, Writer, split};
-use crate::app::{
-    App, NodeSession, Outbound, SENT_AWAY, SessionEnd, SessionHandle, SessionQueues, Told,
-};
+use crate::app::{App, Mailbox, NodeSession, Queue, SENT_AWAY, SessionHandle};
 use crate::bus::Event;
+use crate::http::websocket::WebSocket;
 use crate::ingest::verify::{Checked, check_all};
 use crate::ingest::{Cut, IngestError, Outcome, Pending, ReceiptVerdict};
-use axum::extract::ws::WebSocket;
 use dgon_protocol::error::ErrorType;
-use dgon_protocol::frame::{Ack, Incoming, NodeStatus, Receipts, Refused, ToAgent, ToControlPlane};
+use dgon_protocol::frame::{
+    Ack, Incoming, Receipts, Refused, SealedWelcome, ToAgent, ToControlPlane,
+};
 use dgon_protocol::id::NodeId;
 use dgon_protocol::limits::RECEIPTS_IN_FLIGHT;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 /// Receipts that a session may send each second, and at once. An agent that was away for a day is done in a minute.
@@ -40,119 +40,138 @@ const LAST_ANSWERS: Duration = Duration::from_secs(5);
 /// Serves one upgraded connection of an authenticated node.
 pub(super) async fn run(app: Arc<App>, socket: WebSocket, node_id: NodeId, host: String) {
     let (mut reader, mut writer) = split(&app, socket);
+    let end = match Box::pin(open(&app, &mut reader, &mut writer, &node_id, host)).await {
+        Ok(opened) => opened.run(&app, &node_id, &mut reader, &mut writer).await,
+        Err(end) => end,
+    };
+    Box::pin(writer.close(end)).await;
+}
+
+/// An open session.
+struct Opened {
+    node: Arc<NodeSession>,
+    mailbox: Arc<Mailbox>,
+    welcome: Box<SealedWelcome>,
+}
+
+/// Lets the node prove itself, and opens its session.
+async fn open(
+    app: &Arc<App>,
+    reader: &mut Reader,
+    writer: &mut Writer,
+    node_id: &NodeId,
+    host: String,
+) -> Result<Opened, End> {
     let proven = timeout(
         app.settings.handshake,
-        handshake::prove(&app, &mut reader, &mut writer, &node_id, &host),
-    )
-    .await;
-    let proven = match proven {
-        Ok(Ok(proven)) => proven,
-        Ok(Err(end)) => return writer.close(end).await,
-        Err(_) => {
-            let message = "the handshake took too long";
-            return writer
-                .close(End::error(ErrorType::InvalidFrame, message))
-                .await;
-        }
-    };
-    if let Some(away_s) = app.guard.conduct.away_s(&node_id) {
-        // Sent away while this one was opened.
-        let end = End::retry(ErrorType::RateLimited, SENT_AWAY, away_s);
-        return writer.close(end).await;
-    }
+        handshake::prove(app, reader, writer, node_id, &host),
+    );
     let Proven {
         node,
         report,
         welcome,
-    } = proven;
+    } = proven
+        .await
+        // Whose fault that is is not known here.
+        .map_err(|_| End::unavailable("the handshake took too long"))??;
+    if let Some(away_s) = app.guard.conduct.away_s(node_id) {
+        // Sent away while this one was opened.
+        return Err(End::retry(ErrorType::RateLimited, SENT_AWAY, away_s));
+    }
     let session_id = node.session_id.clone().unwrap_or_default();
-    let (handle, queues) = SessionHandle::new(session_id.clone());
-    app.session_opened(&node_id, handle, report);
-    let SessionQueues { mut ended, told } = queues;
-    let serving = async {
-        match handshake::welcome(&app, &mut writer, &node_id, welcome).await {
-            Ok(()) => Box::pin(serve(&app, node, &mut reader, &mut writer, told)).await,
-            Err(end) => end,
-        }
-    };
-    // From here on a newer session may take over, also while the welcome is written.
-    let end = tokio::select! {
-        biased;
-        end = told_to_end(&mut ended) => end,
-        end = serving => end,
-    };
-    app.session_closed(&node_id, &session_id);
-    writer.close(end).await;
+    let (handle, mailbox) = SessionHandle::new(session_id);
+    app.session_opened(node_id, handle, report);
+    Ok(Opened {
+        node,
+        mailbox,
+        welcome: Box::new(welcome),
+    })
 }
 
-/// Waits until the session is ended from outside.
-async fn told_to_end(ended: &mut watch::Receiver<Option<SessionEnd>>) -> End {
-    let end = ended
-        .wait_for(Option::is_some)
-        .await
-        .ok()
-        .and_then(|end| *end);
-    end.map_or(End::Gone, End::from)
+impl Opened {
+    /// Runs to its end. From the beginning a newer session may take over, also while the welcome is written.
+    async fn run(
+        self,
+        app: &Arc<App>,
+        node_id: &NodeId,
+        reader: &mut Reader,
+        writer: &mut Writer,
+    ) -> End {
+        let Self {
+            node,
+            mailbox,
+            welcome,
+        } = self;
+        let serving = pin!(async {
+            match Box::pin(handshake::welcome(app, writer, node_id, *welcome)).await {
+                Ok(()) => Box::pin(serve(app, &node, reader, writer, &mailbox)).await,
+                Err(end) => end,
+            }
+        });
+        let end = tokio::select! {
+            biased;
+            end = mailbox.ended.take() => End::from(end),
+            end = serving => end,
+        };
+        app.session_closed(node_id, node.session_id.as_deref().unwrap_or_default());
+        end
+    }
 }
 
 type Answer = Result<Outcome, IngestError>;
 
 async fn serve(
     app: &Arc<App>,
-    node: Arc<NodeSession>,
+    node: &Arc<NodeSession>,
     reader: &mut Reader,
     writer: &mut Writer,
-    told: Told,
+    mailbox: &Mailbox,
 ) -> End {
     // As many as an agent may have sent and not seen acknowledged, were each receipt a frame of its own.
-    let (answers, to_answer) = mpsc::channel(RECEIPTS_IN_FLIGHT);
-    let Told {
-        status,
-        urgent,
-        probes,
-        rows,
-    } = told;
-    let (order_sender, orders) = mpsc::channel(1);
-    let node_id = node.node_id.clone();
+    let answers = Queue::new(RECEIPTS_IN_FLIGHT);
+    let orders = Queue::new(1);
     let answering = Answering {
-        app: Arc::clone(app),
-        node_id: node_id.clone(),
+        app,
+        node,
         acked_seq: node.head_seq,
-        answers: to_answer,
-        status,
-        urgent,
-        probes,
-        orders,
+        answers: &answers,
+        mailbox,
+        orders: &orders,
     };
     let listening = Listening {
-        app: Arc::clone(app),
+        app,
         node,
-        answers,
+        answers: &answers,
         receipts: RECEIPTS,
         inventories: INVENTORIES,
     };
+    // Pinned where they are made: what is moved is held twice for as long as the session stands.
+    let answering = pin!(answering.run(writer));
+    let listening = pin!(listening.run(reader));
+    let bringing = pin!(orders::bring(app, &node.node_id, &mailbox.rows, &orders));
     tokio::select! {
         biased;
-        end = answering.run(writer) => end,
-        end = listening.run(reader) => end,
-        end = orders::bring(app, &node_id, &rows, &order_sender) => end,
+        end = answering => end,
+        end = listening => end,
+        end = bringing => end,
     }
 }
 
 /// The reading half.
-struct Listening {
-    app: Arc<App>,
-    node: Arc<NodeSession>,
-    answers: mpsc::Sender<Pending>,
+struct Listening<'s> {
+    app: &'s Arc<App>,
+    node: &'s Arc<NodeSession>,
+    answers: &'s Queue<Pending>,
     receipts: Pace,
     inventories: Pace,
 }
 
-impl Listening {
+impl Listening<'_> {
     async fn run(mut self, reader: &mut Reader) -> End {
         loop {
             let step = match reader.receive().await {
-                Ok(Incoming::Known(frame)) => self.handle(frame).await,
+                // A session waits for frames most of the time, and holds nothing of how the last one was handled.
+                Ok(Incoming::Known(frame)) => Box::pin(self.handle(frame)).await,
                 Ok(Incoming::Unknown(kind)) => {
                     tracing::debug!(kind, "frame of an unknown type ignored");
                     metrics::counter!("link_unknown_frames_total").increment(1);
@@ -179,7 +198,11 @@ impl Listening {
                 }
                 self.receipts.spend(batch.receipts.len() as f64);
                 let answer = self.ingest(batch).await?;
-                self.answers.send(answer).await.map_err(|_| End::Gone)
+                self.answers.ready().await;
+                match self.answers.try_push(answer) {
+                    true => Ok(()),
+                    false => Err(End::Gone),
+                }
             }
             ToControlPlane::Heartbeat(mut heartbeat) => {
                 heartbeat.gpus.truncate(handshake::GPUS);
@@ -233,28 +256,28 @@ impl Listening {
             .iter()
             .map(|receipt| receipt.get().len())
             .sum();
-        let reserved = self.app.ingest.reserve(&self.node, bytes).await?;
+        let reserved = self.app.ingest.reserve(self.node, bytes).await?;
         let inputs: Vec<Vec<u8>> = batch
             .receipts
             .into_iter()
             .map(|receipt| Box::<str>::from(receipt).into_string().into_bytes())
             .collect();
         let count = inputs.len();
-        let checked = check_all(&self.node, inputs, self.app.switches.signatures()).await;
+        let checked = check_all(self.node, inputs, self.app.switches.signatures()).await;
         if checked.len() != count {
             return Err(End::unavailable("receipts could not be verified"));
         }
         if checked.iter().any(Checked::is_of_unknown_key) {
             self.look_up_keys().await?;
         }
-        let node = Arc::clone(&self.node);
+        let node = Arc::clone(self.node);
         let submitted = self.app.ingest.submit(node, checked, reserved, Cut::Pieces);
         Ok(submitted.await?)
     }
 
     /// A receipt may be of a key that the session does not know: before anybody is blamed, the keys are read again.
     async fn look_up_keys(&self) -> Result<(), End> {
-        let node = &self.node;
+        let node = self.node;
         let now = self.app.node_session(&node.node_id, None).await;
         let now = now.map_err(|error| End::store(&error))?;
         if now.is_some_and(|now| now.has_keys_of(node)) {
@@ -267,41 +290,33 @@ impl Listening {
 }
 
 /// The writing half.
-struct Answering {
-    app: Arc<App>,
-    node_id: NodeId,
+struct Answering<'s> {
+    app: &'s App,
+    node: &'s NodeSession,
     acked_seq: u64,
-    answers: mpsc::Receiver<Pending>,
-    status: watch::Receiver<Option<NodeStatus>>,
-    urgent: mpsc::Receiver<Outbound>,
-    probes: mpsc::Receiver<Outbound>,
-    orders: mpsc::Receiver<Order>,
+    answers: &'s Queue<Pending>,
+    mailbox: &'s Mailbox,
+    orders: &'s Queue<Order>,
 }
 
-impl Answering {
+impl Answering<'_> {
     async fn run(mut self, writer: &mut Writer) -> End {
-        let mut waiting: Option<Pending> = None;
+        let (mailbox, mut waiting) = (self.mailbox, None);
         loop {
             let step = tokio::select! {
                 biased;
-                Ok(()) = self.status.changed() => {
-                    let status = self.status.borrow_and_update().clone();
-                    match status {
-                        Some(status) => writer.send(&ToAgent::Status(status)).await,
-                        None => Ok(()),
-                    }
-                }
+                status = mailbox.status.take() => writer.send(&ToAgent::Status(status)).await,
                 answer = first(&mut waiting) => {
                     waiting = None;
-                    self.answer(writer, answer).await
+                    Box::pin(self.answer(writer, answer)).await
                 }
-                Some(next) = self.answers.recv(), if waiting.is_none() => {
+                next = self.answers.pop(), if waiting.is_none() => {
                     waiting = Some(next);
                     Ok(())
                 }
-                Some(frame) = self.urgent.recv() => writer.send(&frame).await,
-                Some(frame) = self.probes.recv() => writer.send(&frame).await,
-                Some((frame, written)) = self.orders.recv() => {
+                frame = mailbox.urgent.pop() => writer.send(&frame).await,
+                frame = mailbox.probes.pop() => writer.send(&frame).await,
+                (frame, written) = self.orders.pop() => {
                     let sent = writer.send(&frame).await;
                     if sent.is_ok() {
                         // Whoever brought it goes with this session.
@@ -332,7 +347,7 @@ impl Answering {
         if let Some(need) = outcome.need.filter(|need| need.to > self.acked_seq) {
             writer.send(&ToAgent::Need(need)).await?;
         }
-        if let Some(away_s) = self.app.guard.conduct.away_s(&self.node_id) {
+        if let Some(away_s) = self.app.guard.conduct.away_s(&self.node.node_id) {
             return Err(End::retry(ErrorType::RateLimited, SENT_AWAY, away_s));
         }
         Ok(())

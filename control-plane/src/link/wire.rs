@@ -2,17 +2,19 @@
 
 use super::pace::Pace;
 use crate::app::{App, SessionEnd};
+use crate::http::websocket::{Bounds, WebSocket};
 use crate::ingest::IngestError;
-use axum::extract::ws::{Message, WebSocket};
 use dgon_control_plane_store::StoreError;
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::{Incoming, LinkError, ToAgent, ToControlPlane};
+use dgon_protocol::limits::FRAME_BYTES;
 use dgon_protocol::text::Text;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
 
 /// How long one write may take.
 const WRITE: Duration = Duration::from_secs(20);
@@ -21,11 +23,22 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// Messages that a session may send each second, and at once; pings and pongs are among them.
 const MESSAGES: Pace = Pace::new(50.0, 200.0);
 
+/// What a session may hold, bytes. What is read at once is small because sessions are many: most of them say a few
+/// hundred bytes every ten seconds.
+pub(super) const BOUNDS: Bounds = Bounds {
+    message: FRAME_BYTES,
+    read: 2 * 1024,
+    gathered: 1024,
+    waiting: FRAME_BYTES + 2 * 1024,
+};
+
 /// Why a session ends.
 #[derive(Debug)]
 pub(super) enum End {
     /// The peer is gone, or too slow to be told anything.
     Gone,
+    /// The peer closes the socket, and is answered.
+    Left,
     /// The peer is told why.
     Error(Box<LinkError>),
 }
@@ -108,8 +121,8 @@ impl Reader {
                     let message = "no relay stream is open";
                     return Err(End::error(ErrorType::InvalidFrame, message));
                 }
-                Message::Ping(_) | Message::Pong(_) => {}
-                Message::Close(_) => return Err(End::Gone),
+                Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
+                Message::Close(_) => return Err(End::Left),
             }
         }
     }
@@ -132,10 +145,15 @@ impl Writer {
 
     /// Says why and closes; nothing waits for the peer.
     pub(super) async fn close(mut self, end: End) {
-        if let End::Error(error) = end {
-            tracing::info!(kind = %error.kind, message = %error.message, "link closed");
-            let _ = self.send(&ToAgent::Error(*error)).await;
-            let _ = timeout(WRITE, self.sink.send(Message::Close(None))).await;
+        match end {
+            End::Error(error) => {
+                tracing::info!(kind = %error.kind, message = %error.message, "link closed");
+                let _ = self.send(&ToAgent::Error(*error)).await;
+                let _ = timeout(WRITE, self.sink.send(Message::Close(None))).await;
+            }
+            // The answer is ready since the close was read.
+            End::Left => drop(timeout(WRITE, self.sink.flush()).await),
+            End::Gone => {}
         }
     }
 }

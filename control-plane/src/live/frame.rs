@@ -2,12 +2,18 @@
 
 use super::batch::Topic;
 use crate::app::views::Summary;
+use crate::http::websocket::Bounds;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-/// Largest message that a browser may send.
-pub const MESSAGE_BYTES: usize = 4 * 1024;
+/// What the socket of a browser may hold, bytes. The largest frame is a node with all that an inventory may name.
+pub const BOUNDS: Bounds = Bounds {
+    message: 4 * 1024,
+    read: 1024,
+    gathered: 8 * 1024,
+    waiting: 512 * 1024,
+};
 /// Close code: the session has ended, sign in.
 pub const CLOSE_SIGN_IN: u16 = 4401;
 /// Close code: what is asked for cannot be had now, or not as fast as it comes; come back in a while.

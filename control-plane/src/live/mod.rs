@@ -22,6 +22,6 @@ mod pending;
 mod session;
 mod socket;
 
-pub use frame::{CLOSE_LATER, CLOSE_SIGN_IN, MESSAGE_BYTES};
+pub use frame::{BOUNDS, CLOSE_LATER, CLOSE_SIGN_IN};
 pub use hub::{BATCHES_QUEUED, Hub, SESSIONS_MAX};
 pub use session::{Access, serve};

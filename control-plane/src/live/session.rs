@@ -11,7 +11,7 @@ use crate::accounts::Person;
 use crate::app::queries::{PAGE_MAX, ReceiptQuery};
 use crate::app::views::time;
 use crate::app::{App, Asker, Turn};
-use axum::extract::ws::{Message, WebSocket};
+use crate::http::websocket::WebSocket;
 use dgon_control_plane_store::{Scope, StoreError};
 use serde::Serialize;
 use std::collections::VecDeque;
@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio_tungstenite::tungstenite::Message;
 
 /// How often the browser hears from us when nothing happens.
 const PING: Duration = Duration::from_secs(10);
@@ -203,7 +204,7 @@ impl Session {
         }
         let text = match message {
             Message::Text(text) => text,
-            Message::Ping(_) | Message::Pong(_) => return Ok(()),
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => return Ok(()),
             Message::Close(_) => return Err(End::Gone),
             Message::Binary(_) => return Err(End::Close(1003, "only text is understood here")),
         };

@@ -4,24 +4,28 @@
 //! then is as gone as one that takes none.
 
 use super::frame::Opened;
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
-use futures_util::SinkExt as _;
+use futures_util::{SinkExt as _, StreamExt as _};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 /// The browser left, broke its connection, or does not read.
 #[derive(Debug)]
 pub(super) struct Gone;
 
 /// The socket, and the number of the last frame.
-pub(super) struct Frames {
-    socket: WebSocket,
+pub(super) struct Frames<S = TcpStream> {
+    socket: WebSocketStream<S>,
     seq: u64,
     /// How long one writing may take.
     within: Duration,
 }
 
-impl Frames {
-    pub(super) fn new(socket: WebSocket, within: Duration) -> Self {
+impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
+    pub(super) fn new(socket: WebSocketStream<S>, within: Duration) -> Self {
         Self {
             socket,
             seq: 0,
@@ -31,7 +35,12 @@ impl Frames {
 
     /// What the browser says next. Cancel-safe.
     pub(super) async fn next(&mut self) -> Result<Message, Gone> {
-        match self.socket.recv().await {
+        match self.socket.next().await {
+            Some(Ok(Message::Close(_))) => {
+                // The answer is ready since the close was read.
+                self.write(&[], None).await?;
+                Err(Gone)
+            }
             Some(Ok(message)) => Ok(message),
             Some(Err(_)) | None => Err(Gone),
         }
@@ -56,7 +65,7 @@ impl Frames {
     /// Says why the socket ends, if the browser still listens.
     pub(super) async fn close(mut self, last: &Opened, code: u16, reason: &'static str) {
         let close = CloseFrame {
-            code,
+            code: code.into(),
             reason: Utf8Bytes::from_static(reason),
         };
         // Whether the last word arrives is the network's business.
@@ -80,5 +89,37 @@ impl Frames {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Gone),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncReadExt as _;
+    use tokio::time::Instant;
+    use tokio_tungstenite::tungstenite::protocol::Role;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_browser_that_takes_a_byte_now_and_then_is_as_gone_as_one_that_takes_none() {
+        let within = Duration::from_secs(10);
+        let (ours, mut theirs) = tokio::io::duplex(1024);
+        let ours = WebSocketStream::from_raw_socket(ours, Role::Server, None).await;
+        let mut frames = Frames::new(ours, within);
+        let frame = Opened::new("receipt", &"x".repeat(1024), 0);
+        // Each frame passes in time, and all of them together do not.
+        let told = vec![&frame; 100];
+        let dribbles = async {
+            let mut some = [0; 1024];
+            for _ in &told {
+                assert_ne!(theirs.read(&mut some).await.expect("read"), 0);
+                tokio::time::sleep(within / 20).await;
+            }
+        };
+        let began = Instant::now();
+        tokio::select! {
+            told = frames.tell(&told) => assert!(told.is_err()),
+            () = dribbles => panic!("it was waited for all of it"),
+        }
+        assert_eq!(began.elapsed(), within);
     }
 }

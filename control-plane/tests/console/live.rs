@@ -384,3 +384,22 @@ async fn one_asker_has_so_many_sockets_and_others_have_theirs() {
     assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
     Page::open(&server, &Who::default(), "anonymous").await;
 }
+
+#[tokio::test]
+async fn the_close_of_a_page_is_answered_with_a_close() {
+    let (server, _dir) = start().await;
+    let mut page = Page::open(&server, &Who::default(), "anonymous").await;
+    page.socket.close(None).await.expect("closed");
+    let answer = async {
+        loop {
+            match page.socket.next().await {
+                Some(Ok(Message::Close(_))) => return,
+                Some(Ok(Message::Text(_))) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, answer)
+        .await
+        .expect("in time");
+}

@@ -2,10 +2,14 @@
 
 use crate::support::{ALL, SOON, Server, ack};
 use dgon_protocol::error::ErrorType;
-use dgon_protocol::frame::{Heartbeat, ToControlPlane};
+use dgon_protocol::frame::{Heartbeat, SUBPROTOCOL, ToControlPlane};
 use dgon_protocol::id::NodeId;
 use dgon_protocol::key::NodeKey;
-use dgon_testkit::fleet::{SimError, SimLink};
+use dgon_testkit::fleet::{SimAgent, SimError, SimLink};
+use futures_util::StreamExt as _;
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 async fn end(link: &mut SimLink) -> ErrorType {
     match link.until(SOON, |_| None::<()>).await {
@@ -203,4 +207,60 @@ async fn a_stopping_control_plane_tells_its_agents_when_to_come_back() {
         }
         other => panic!("no error frame: {other:?}"),
     }
+}
+
+/// The upgrade of an agent that offers these subprotocols.
+fn upgrade(agent: &SimAgent, offers: &str) -> http::Request<()> {
+    let mut request = agent
+        .link_url
+        .as_str()
+        .into_client_request()
+        .expect("a request");
+    let path = request.uri().path().to_owned();
+    let headers = agent.headers("GET", &path, b"").expect("headers");
+    let offers = ("sec-websocket-protocol", offers.to_owned());
+    for (name, value) in headers.into_iter().chain([offers]) {
+        let value = http::HeaderValue::from_str(&value).expect("a value");
+        request.headers_mut().insert(name, value);
+    }
+    request
+}
+
+#[tokio::test]
+async fn the_subprotocol_is_chosen_out_of_those_that_are_offered_or_refused_before_anything_else() {
+    let server = Server::start().await;
+    let mut agent = server.agent("a").await;
+    let offers = format!("dgon.of-tomorrow, {SUBPROTOCOL}");
+    let (_socket, answer) = connect_async(upgrade(&agent, &offers))
+        .await
+        .expect("connect");
+    assert_eq!(answer.headers()["sec-websocket-protocol"], SUBPROTOCOL);
+    // Whoever asks: nothing was looked up for it.
+    agent.secret[0] ^= 1;
+    let refused = connect_async(upgrade(&agent, "dgon.of-tomorrow")).await;
+    assert!(
+        matches!(&refused, Err(WsError::Http(answer)) if answer.status() == 400),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_close_of_an_agent_is_answered_with_a_close() {
+    let server = Server::start().await;
+    let agent = server.agent("a").await;
+    let (mut socket, _) = connect_async(upgrade(&agent, SUBPROTOCOL))
+        .await
+        .expect("connect");
+    socket.close(None).await.expect("closed");
+    let answer = async {
+        loop {
+            match socket.next().await {
+                Some(Ok(Message::Close(_))) => return,
+                // The challenge.
+                Some(Ok(Message::Text(_))) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    tokio::time::timeout(SOON, answer).await.expect("in time");
 }

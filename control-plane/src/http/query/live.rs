@@ -8,17 +8,13 @@ use crate::http::csrf::is_own_origin;
 use crate::http::error::ApiError;
 use crate::http::state::HttpState;
 use crate::http::turns::asker;
-use crate::live::{Access, MESSAGE_BYTES, serve};
-use axum::extract::State;
-use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use crate::http::websocket::Handshake;
+use crate::live::{Access, BOUNDS, serve};
+use axum::extract::{FromRequestParts as _, Request, State};
 use axum::response::Response;
 use dgon_protocol::error::ErrorType;
-use http::{Extensions, HeaderMap};
 use std::sync::Arc;
 
-/// Both buffers of a socket: the default of 128 KiB would be most of a session's memory.
-const BUFFER_BYTES: usize = 4 * 1024;
 /// When to come back to a full house, s.
 const RETRY_AFTER_S: u32 = 15;
 
@@ -35,19 +31,17 @@ const ROLES: [Role; 4] = [Role::Admin, Role::Viewer, Role::Operator, Role::Consu
         (status = 429, description = "rate_limited: one account or network has too many sockets, or asks too often; Retry-After says when to come back."),
         (status = 503, description = "unavailable: too many look; Retry-After says when to come back."),
     ))]
-pub async fn live(
-    State(state): State<HttpState>,
-    Viewing(scope): Viewing,
-    actor: Actor,
-    headers: HeaderMap,
-    extensions: Extensions,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-) -> Result<Response, ApiError> {
-    if !is_own_origin(&headers, state.app.settings.public_url.as_deref()) {
+pub async fn live(State(state): State<HttpState>, request: Request) -> Result<Response, ApiError> {
+    let (mut parts, _) = request.into_parts();
+    // What the headers have wrong is said before anything is asked or waited for.
+    if !is_own_origin(&parts.headers, state.app.settings.public_url.as_deref()) {
         let message = "live updates are for this site's own pages; set public_url behind a proxy";
         return Err(ApiError::new(ErrorType::Forbidden, message));
     }
-    let asker = asker(&extensions);
+    let handshake = Handshake::read(&mut parts)?;
+    let Viewing(scope) = Viewing::from_request_parts(&mut parts, &state).await?;
+    let actor = Actor::from_request_parts(&mut parts, &state).await?;
+    let asker = asker(&parts.extensions);
     let Some(place) = state.sockets.try_take(asker.clone()) else {
         metrics::counter!("live_sessions_refused_total", "limit" => "asker").increment(1);
         let message = "too many live sessions of one account or address; close some, or poll";
@@ -58,11 +52,6 @@ pub async fn live(
         metrics::counter!("live_sessions_refused_total", "limit" => "server").increment(1);
         let message = "too many live sessions on this server; poll until one is free";
         return Err(ApiError::new(ErrorType::Unavailable, message).retry_after(RETRY_AFTER_S));
-    };
-    let Ok(upgrade) = upgrade else {
-        let message =
-            "live updates need a WebSocket; a proxy in between must pass Upgrade and Connection on";
-        return Err(ApiError::new(ErrorType::InvalidRequest, message));
     };
     let (role, person) = signed_in(&actor);
     let access = Access {
@@ -76,12 +65,7 @@ pub async fn live(
         room,
     };
     let app = Arc::clone(&state.app);
-    Ok(upgrade
-        .read_buffer_size(BUFFER_BYTES)
-        .write_buffer_size(BUFFER_BYTES)
-        .max_message_size(MESSAGE_BYTES)
-        .max_frame_size(MESSAGE_BYTES)
-        .on_upgrade(move |socket| serve(app, socket, access)))
+    Ok(handshake.accept(BOUNDS, move |socket| serve(app, socket, access)))
 }
 
 /// What `hello` says of who opened it, and whose sign-in must last.
