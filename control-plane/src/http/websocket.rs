@@ -8,7 +8,8 @@ use super::error::ApiError;
 use axum::body::Body;
 use axum::response::Response;
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet::STANDARD;
+use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 use dgon_protocol::error::ErrorType;
 use http::header::{
     CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
@@ -54,6 +55,12 @@ impl Bounds {
     }
 }
 
+/// How a key is read: clients that make it of random characters leave bits after the last byte.
+const KEY: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+);
+
 /// A handshake that is in order and not yet answered.
 #[derive(Debug)]
 pub struct Handshake {
@@ -83,7 +90,7 @@ impl Handshake {
         }
         let key = parts.headers.get(SEC_WEBSOCKET_KEY);
         let key = key.filter(|key| {
-            let bytes = STANDARD.decode(key.as_bytes());
+            let bytes = KEY.decode(key.as_bytes());
             bytes.is_ok_and(|bytes| bytes.len() == KEY_BYTES)
         });
         let key = key.ok_or_else(|| wrong("Sec-WebSocket-Key is missing or is not 16 bytes"))?;
