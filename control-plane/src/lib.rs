@@ -29,6 +29,7 @@ pub mod ingest;
 pub mod link;
 pub mod live;
 mod nearest;
+mod pace;
 pub mod presence;
 mod rate_limit;
 pub mod supervisor;

@@ -5,6 +5,8 @@
 //! part of it may hold. There is no default on purpose.
 
 use super::error::ApiError;
+pub use super::metered::Metered;
+use crate::pace::Pace;
 use axum::body::Body;
 use axum::response::Response;
 use base64::Engine as _;
@@ -28,7 +30,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 const KEY_BYTES: usize = 16;
 
 /// A socket after its handshake.
-pub type WebSocket = WebSocketStream<TcpStream>;
+pub type WebSocket = WebSocketStream<Metered<TcpStream>>;
 
 /// What one socket may make this server hold, bytes.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +44,8 @@ pub struct Bounds {
     /// What may wait to be written: what is gathered and the largest message together. Answers to pings wait here too,
     /// and one for which there is no room is not given; a message for which there is none ends the socket.
     pub waiting: usize,
+    /// How fast it may send, bytes.
+    pub pace: Pace,
 }
 
 impl Bounds {
@@ -166,7 +170,7 @@ async fn socket(upgraded: Upgraded, bounds: Bounds) -> Option<WebSocket> {
         return None;
     };
     let (stream, read) = (parts.io.into_inner(), parts.read_buf.to_vec());
-    let config = Some(bounds.config());
+    let (stream, config) = (Metered::new(stream, bounds.pace), Some(bounds.config()));
     Some(WebSocketStream::from_partially_read(stream, read, Role::Server, config).await)
 }
 
@@ -254,6 +258,7 @@ mod tests {
             read: 1024,
             gathered: 1024,
             waiting: 16 * 1024,
+            pace: Pace::new(1e9, 1e9),
         };
         let (ours, mut theirs) = tokio::io::duplex(PIPE);
         let config = Some(bounds.config());

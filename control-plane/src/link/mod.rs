@@ -6,14 +6,12 @@
 //! | `session` | one open session, from welcome to its end: a reader and a writer |
 //! | `orders` | what people ask the node to do, from its rows to the writer |
 //! | `wire` | the socket as frames, and why a session ends |
-//! | `pace` | how fast a session may speak |
 //!
 //! An idle session holds little beside what is known of its node: futures that are over are dropped, what waits takes
 //! memory while it waits, and buffers are small.
 
 mod handshake;
 mod orders;
-mod pace;
 mod session;
 mod wire;
 

@@ -7,13 +7,13 @@
 
 use super::handshake::{self, Proven};
 use super::orders::{self, Order};
-use super::pace::Pace;
 use super::wire::{End, Reader, Writer, split};
 use crate::app::{App, Mailbox, NodeSession, Queue, SENT_AWAY, SessionHandle};
 use crate::bus::Event;
 use crate::http::websocket::WebSocket;
 use crate::ingest::verify::{Checked, check_all};
 use crate::ingest::{Cut, IngestError, Outcome, Pending, ReceiptVerdict};
+use crate::pace::Pace;
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::{
     Ack, Incoming, Receipts, Refused, SealedWelcome, ToAgent, ToControlPlane,

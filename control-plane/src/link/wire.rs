@@ -1,9 +1,9 @@
 //! The socket of a session as frames: whole for the handshake, then a reader and a writer.
 
-use super::pace::Pace;
 use crate::app::{App, SessionEnd};
 use crate::http::websocket::{Bounds, WebSocket};
 use crate::ingest::IngestError;
+use crate::pace::Pace;
 use dgon_control_plane_store::StoreError;
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::{Incoming, LinkError, ToAgent, ToControlPlane};
@@ -23,6 +23,8 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// Messages that a session may send each second, and at once; pings and pongs are among them.
 const MESSAGES: Pace = Pace::new(50.0, 200.0);
 
+const MIB: f64 = 1024.0 * 1024.0;
+
 /// What a session may hold, bytes. What is read at once is small because sessions are many: most of them say a few
 /// hundred bytes every ten seconds.
 pub(super) const BOUNDS: Bounds = Bounds {
@@ -30,6 +32,8 @@ pub(super) const BOUNDS: Bounds = Bounds {
     read: 2 * 1024,
     gathered: 1024,
     waiting: FRAME_BYTES + 2 * 1024,
+    // Two thousand receipts of usual size, four times over.
+    pace: Pace::new(8.0 * MIB, 32.0 * MIB),
 };
 
 /// Why a session ends.

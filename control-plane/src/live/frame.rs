@@ -3,6 +3,7 @@
 use super::batch::Topic;
 use crate::app::views::Summary;
 use crate::http::websocket::Bounds;
+use crate::pace::Pace;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ pub const BOUNDS: Bounds = Bounds {
     read: 1024,
     gathered: 8 * 1024,
     waiting: 512 * 1024,
+    pace: Pace::new(16.0 * 1024.0, 128.0 * 1024.0),
 };
 /// Close code: the session has ended, sign in.
 pub const CLOSE_SIGN_IN: u16 = 4401;

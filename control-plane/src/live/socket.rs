@@ -4,6 +4,7 @@
 //! then is as gone as one that takes none.
 
 use super::frame::Opened;
+use crate::http::websocket::Metered;
 use futures_util::{SinkExt as _, StreamExt as _};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -17,7 +18,7 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 pub(super) struct Gone;
 
 /// The socket, and the number of the last frame.
-pub(super) struct Frames<S = TcpStream> {
+pub(super) struct Frames<S = Metered<TcpStream>> {
     socket: WebSocketStream<S>,
     seq: u64,
     /// How long one writing may take.

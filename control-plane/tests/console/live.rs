@@ -13,6 +13,7 @@ use http::{HeaderValue, Request, StatusCode};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -302,6 +303,39 @@ async fn other_sites_and_nonsense_are_refused() {
         panic!("not closed: {closed:?}")
     };
     assert_eq!(u16::from(close.code), 1007);
+}
+
+/// A client may send its first frames without waiting for the answer to its handshake.
+#[tokio::test]
+async fn what_comes_with_the_handshake_is_heard() {
+    let (server, _dir) = start().await;
+    let mut stream = TcpStream::connect(&server.address).await.expect("connect");
+    let text = json!({"type": "sub", "topics": ["summary"]}).to_string();
+    let mut sent = format!(
+        "GET /api/v1/live HTTP/1.1\r\nHost: {0}\r\nOrigin: http://{0}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        server.address
+    )
+    .into_bytes();
+    // A text frame under a mask of zeros.
+    sent.extend([
+        0x81,
+        0x80 | u8::try_from(text.len()).expect("short"),
+        0,
+        0,
+        0,
+        0,
+    ]);
+    sent.extend(text.as_bytes());
+    stream.write_all(&sent).await.expect("send");
+    let mut heard = Vec::new();
+    let until_subscribed = async {
+        while !String::from_utf8_lossy(&heard).contains("\"subscribed\"") {
+            assert_ne!(stream.read_buf(&mut heard).await.expect("read"), 0);
+        }
+    };
+    let in_time = tokio::time::timeout(PATIENCE, until_subscribed).await;
+    assert!(in_time.is_ok(), "{}", String::from_utf8_lossy(&heard));
 }
 
 #[tokio::test]

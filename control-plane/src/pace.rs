@@ -1,11 +1,11 @@
-//! How fast one session may speak.
+//! How fast a peer may speak: in messages, receipts or bytes.
 
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// A token bucket that may go into debt: what was read is taken, and the next reading waits until it is paid.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Pace {
+pub struct Pace {
     per_second: f64,
     burst: f64,
     spent: f64,
@@ -14,7 +14,7 @@ pub(super) struct Pace {
 
 impl Pace {
     /// So much each second, and so much at once.
-    pub(super) const fn new(per_second: f64, burst: f64) -> Self {
+    pub const fn new(per_second: f64, burst: f64) -> Self {
         Self {
             per_second,
             burst,
@@ -24,13 +24,13 @@ impl Pace {
     }
 
     /// Takes something that has come.
-    pub(super) fn spend(&mut self, cost: f64) {
+    pub fn spend(&mut self, cost: f64) {
         self.refill(Instant::now());
         self.spent += cost;
     }
 
     /// Waits until more may come.
-    pub(super) async fn ready(&mut self) {
+    pub async fn ready(&mut self) {
         let wait = self.wait(Instant::now());
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
@@ -45,7 +45,8 @@ impl Pace {
         self.at = Some(now);
     }
 
-    fn wait(&mut self, now: Instant) -> Duration {
+    /// How long until more may come.
+    pub fn wait(&mut self, now: Instant) -> Duration {
         self.refill(now);
         Duration::from_secs_f64((self.spent - self.burst).max(0.0) / self.per_second)
     }
