@@ -1848,6 +1848,18 @@ export type LiveData = {
 
 export type LiveErrors = {
     /**
+     * invalid_request: not the handshake of a WebSocket; said before anybody is asked who they are.
+     */
+    400: unknown;
+    /**
+     * unauthorized: the overview is shut to strangers.
+     */
+    401: unknown;
+    /**
+     * forbidden: the page is another site's.
+     */
+    403: unknown;
+    /**
      * rate_limited: one account or network has too many sockets, or asks too often; Retry-After says when to come back.
      */
     429: unknown;
