@@ -19,8 +19,9 @@ pub(crate) const COLUMNS: &str = "r.id, r.request_id, r.node_id, r.region, r.mod
 const SCAN_COLUMNS: &str = "r.id, r.cache_hit, r.status, r.tokens_input, r.tokens_output, r.tokens_source, r.ttft_ms, \
      r.latency_ms";
 
-/// The organisation of what something rarer finds: SQLite would take the index over organisations for any value.
-const AND_ORG_TOO: &str = " AND r.org_id || '' = ";
+/// The organisation of what something rarer finds: SQLite would take the index over organisations for any value,
+/// and the unary plus keeps it away.
+const AND_ORG_TOO: &str = " AND +r.org_id = ";
 
 /// Received orders that a range of time can lie between.
 #[derive(Debug, Clone, Copy, Default)]
@@ -50,7 +51,7 @@ pub(crate) fn push_filter(
     };
     scope.push(statement, and_org);
     let [model, region] = match is_led {
-        true => [" AND r.model_id || '' = ", " AND r.region || '' = "],
+        true => [" AND +r.model_id = ", " AND +r.region = "],
         false => [" AND r.model_id = ", " AND r.region = "],
     };
     for (column, value) in [
@@ -110,30 +111,22 @@ fn push_closed(statement: &mut Statement, filter: &ReceiptFilter) {
     }
 }
 
-/// The same for one's own receipts, so that no partial index applies.
+/// The same for one's own receipts on SQLite: the unary plus keeps partial indexes of values away, too.
 fn push_own_closed(statement: &mut Statement, filter: &ReceiptFilter) {
     for (column, value) in [
-        (" AND r.status || '' = ", filter.status.map(Status::as_str)),
-        (" AND r.source || '' = ", filter.source.map(Source::as_str)),
+        (" AND +r.status = ", filter.status.map(Status::as_str)),
+        (" AND +r.source = ", filter.source.map(Source::as_str)),
     ] {
         if let Some(value) = value {
             statement.sql(column).text(value);
         }
     }
-    for (is_true, is_false, value) in [
-        (
-            " AND CASE WHEN r.hedged THEN 1 END = 1",
-            " AND r.hedged = FALSE",
-            filter.hedged,
-        ),
-        (
-            " AND CASE WHEN r.cache_hit THEN 1 END = 1",
-            " AND r.cache_hit = FALSE",
-            filter.cache_hit,
-        ),
+    for (column, value) in [
+        (" AND +r.hedged = ", filter.hedged),
+        (" AND +r.cache_hit = ", filter.cache_hit),
     ] {
         if let Some(value) = value {
-            statement.sql(if value { is_true } else { is_false });
+            statement.sql(column).int(value.into());
         }
     }
 }
