@@ -151,8 +151,8 @@ pub(super) struct Committer {
 #[derive(Debug, Default)]
 struct Heads {
     of_keys: HashMap<i64, Head>,
-    /// [`IngestTx::others_wrote`](dgon_control_plane_store::IngestTx::others_wrote) when they were read.
-    others_wrote: i64,
+    /// [`IngestTx::data_version`](dgon_control_plane_store::IngestTx::data_version) when they were read.
+    data_version: i64,
 }
 
 impl Committer {
@@ -314,11 +314,11 @@ impl Committer {
         let (time, began) = (self.time(now_ms), Instant::now());
         // Who fails takes them along, and they are read again.
         let mut heads = std::mem::take(&mut *self.lock_heads());
-        let others_wrote = tx.others_wrote().await?;
-        if heads.others_wrote != others_wrote {
+        let data_version = tx.data_version().await?;
+        if heads.data_version != data_version {
             heads = Heads {
                 of_keys: HashMap::new(),
-                others_wrote,
+                data_version,
             };
         }
         let (held, unplaced) = (&self.held, self.unplaced.clone());

@@ -151,17 +151,17 @@ impl IngestTx {
         &mut self.0
     }
 
-    /// A number that changes when anything but this server has written to the database, as who restores a copy does; always
-    /// the same on PostgreSQL.
+    /// SQLite's data version: it changes when another connection has written to the database, as who restores a copy does, or
+    /// a command beside the server; always 0 on PostgreSQL.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn others_wrote(&mut self) -> Result<i64, StoreError> {
+    pub async fn data_version(&mut self) -> Result<i64, StoreError> {
         match &mut self.0 {
             Tx::Sqlite(tx) => sqlx::query_scalar("PRAGMA data_version")
                 .fetch_one(&mut **tx)
                 .await
-                .map_err(StoreError::query("receipt.others_wrote")),
+                .map_err(StoreError::query("receipt.data_version")),
             Tx::Postgres(_) => Ok(0),
         }
     }
