@@ -7,6 +7,7 @@ use dgon_control_plane::app::{Asker, Turn};
 use dgon_control_plane::bus::{CommittedReceipt, Event};
 use dgon_control_plane::http::HttpSettings;
 use dgon_control_plane_store::Connected;
+use dgon_protocol::id::NodeId;
 use dgon_testkit::seed::Seeded;
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{HeaderValue, Request, StatusCode};
@@ -140,6 +141,25 @@ pub(crate) fn of_node<'s>(server: &'s Server, node: &str) -> &'s Seeded {
     found.expect("seeded")
 }
 
+/// A node loses its models, which changes everybody's summary.
+pub(crate) async fn change_the_summary(server: &Server, node_id: &NodeId) {
+    let bare = Connected {
+        node_id,
+        agent_version: "1",
+        os: "linux",
+        arch: "x86_64",
+        inventory: &Default::default(),
+        allow_list: "[]",
+    };
+    let store = &server.app.store;
+    let connected = [(NOW_MS, bare)];
+    let connected = store.nodes_connected(agents::SERVER, &connected).await;
+    connected.expect("connected");
+    server.app.clock.advance(5_000);
+    let node_id = node_id.clone();
+    server.app.bus.send(Event::Node { node_id });
+}
+
 #[tokio::test]
 async fn a_committed_receipt_reaches_those_who_may_see_it() {
     let (server, _dir) = start().await;
@@ -172,23 +192,7 @@ async fn a_committed_receipt_reaches_those_who_may_see_it() {
     assert_eq!(row["request_id"], own.fields.request_id.as_str());
 
     // The stranger was told of neither: what comes next is the changed summary.
-    let node_id = own.fields.node_id.clone();
-    let bare = Connected {
-        node_id: &node_id,
-        agent_version: "1",
-        os: "linux",
-        arch: "x86_64",
-        inventory: &Default::default(),
-        allow_list: "[]",
-    };
-    let connected = server
-        .app
-        .store
-        .nodes_connected(agents::SERVER, &[(NOW_MS, bare)])
-        .await;
-    connected.expect("connected");
-    server.app.clock.advance(5_000);
-    server.app.bus.send(Event::Node { node_id });
+    change_the_summary(&server, &own.fields.node_id).await;
     let row = sees_all.next_of("node").await;
     assert_eq!(
         (&row["node_id"], &row["status"]),

@@ -1,13 +1,13 @@
 //! What each browser is told of the same events, in which order, and what a slow one costs the others.
 
-use crate::agents;
-use crate::live::{PATIENCE, Page, all_topics, commit, of_node, start, upgrade};
-use crate::server::{NOW_MS, Server, Who};
+use crate::live::{
+    PATIENCE, Page, all_topics, change_the_summary, commit, of_node, start, upgrade,
+};
+use crate::server::{Server, Who};
 use dgon_control_plane::accounts::Role;
 use dgon_control_plane::bus::Event;
 use dgon_control_plane::http::HttpSettings;
 use dgon_control_plane::live::SESSIONS_MAX;
-use dgon_control_plane_store::Connected;
 use dgon_protocol::frame::Heartbeat;
 use dgon_protocol::id::NodeId;
 use dgon_testkit::seed::Seeded;
@@ -42,25 +42,6 @@ fn take_down(frame: &Value, heard: &mut Heard) -> bool {
     };
     heard.insert((kind.to_owned(), id.as_str().expect("an id").to_owned()));
     false
-}
-
-/// A node loses its models, which changes everybody's summary.
-async fn change_the_summary(server: &Server) {
-    let node_id = NodeId::parse(OWN).expect("an id");
-    let bare = Connected {
-        node_id: &node_id,
-        agent_version: "1",
-        os: "linux",
-        arch: "x86_64",
-        inventory: &Default::default(),
-        allow_list: "[]",
-    };
-    let store = &server.app.store;
-    let connected = [(NOW_MS, bare)];
-    let connected = store.nodes_connected(agents::SERVER, &connected).await;
-    connected.expect("connected");
-    server.app.clock.advance(5_000);
-    server.app.bus.send(Event::Node { node_id });
 }
 
 async fn page(server: &Server, who: &Who, topics: &[&str]) -> Page {
@@ -113,7 +94,7 @@ async fn everybody_is_told_what_is_in_their_sight_and_nothing_else() {
     }
 
     // All of it was handed to everybody. What is told from here on is told after it.
-    change_the_summary(&server).await;
+    change_the_summary(&server, &NodeId::parse(OWN).expect("an id")).await;
     let of_own = heard(&[("receipt", receipts[1]), ("node", OWN), ("heartbeat", OWN)]);
     let expected = [
         all.iter()
