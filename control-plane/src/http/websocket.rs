@@ -6,6 +6,7 @@
 
 use super::error::ApiError;
 pub use super::metered::Metered;
+use super::socket_threads;
 use crate::pace::Pace;
 use axum::body::Body;
 use axum::response::Response;
@@ -133,16 +134,12 @@ impl Handshake {
         serve: impl FnOnce(WebSocket) -> F + Send + 'static,
     ) -> Response
     where
-        F: Future<Output = ()> + Send,
+        F: Future<Output = ()> + Send + 'static,
     {
         let on_upgrade = self.on_upgrade;
         tokio::spawn(async move {
             match on_upgrade.await {
-                Ok(upgraded) => {
-                    if let Some(socket) = Box::pin(socket(upgraded, bounds)).await {
-                        serve(socket).await;
-                    }
-                }
+                Ok(upgraded) => move_over(upgraded, bounds, serve),
                 Err(error) => tracing::debug!(%error, "a connection broke before its upgrade"),
             }
         });
@@ -163,15 +160,40 @@ impl Handshake {
     }
 }
 
-/// The socket on what HTTP was spoken on until now.
-async fn socket(upgraded: Upgraded, bounds: Bounds) -> Option<WebSocket> {
+/// Lets one of the threads for sockets serve what HTTP was spoken on until now.
+fn move_over<F>(
+    upgraded: Upgraded,
+    bounds: Bounds,
+    serve: impl FnOnce(WebSocket) -> F + Send + 'static,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
     let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
-        tracing::error!("a connection that is not the server's own was upgraded");
-        return None;
+        return tracing::error!("a connection that is not the server's own was upgraded");
     };
-    let (stream, read) = (parts.io.into_inner(), parts.read_buf.to_vec());
-    let (stream, config) = (Metered::new(stream, bounds.pace), Some(bounds.config()));
-    Some(WebSocketStream::from_partially_read(stream, read, Role::Server, config).await)
+    let stream = match parts.io.into_inner().into_std() {
+        Ok(stream) => stream,
+        Err(error) => return tracing::debug!(%error, "a connection broke at its upgrade"),
+    };
+    let read = parts.read_buf.to_vec();
+    socket_threads::next().spawn(async move {
+        match Box::pin(socket(stream, read, bounds)).await {
+            // In a task of its own, which holds nothing of how it came about.
+            Ok(socket) => drop(tokio::spawn(serve(socket))),
+            Err(error) => tracing::warn!(%error, "a connection cannot be served as a WebSocket"),
+        }
+    });
+}
+
+/// The socket on a connection of which this much was read. It is bound to the thread that makes it.
+async fn socket(
+    stream: std::net::TcpStream,
+    read: Vec<u8>,
+    bounds: Bounds,
+) -> std::io::Result<WebSocket> {
+    let stream = Metered::new(TcpStream::from_std(stream)?, bounds.pace);
+    let config = Some(bounds.config());
+    Ok(WebSocketStream::from_partially_read(stream, read, Role::Server, config).await)
 }
 
 /// Whether a header has this word among those with commas between them, in whatever case.

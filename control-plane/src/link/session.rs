@@ -268,7 +268,8 @@ impl Listening<'_> {
             return Err(End::unavailable("receipts could not be verified"));
         }
         if checked.iter().any(Checked::is_of_unknown_key) {
-            self.look_up_keys().await?;
+            // Seldom, and with ten times the rest to remember: so not in what is taken for each frame.
+            Box::pin(self.look_up_keys()).await?;
         }
         let node = Arc::clone(self.node);
         let submitted = self.app.ingest.submit(node, checked, reserved, Cut::Pieces);

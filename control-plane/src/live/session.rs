@@ -116,7 +116,7 @@ pub async fn serve(app: Arc<App>, socket: WebSocket, access: Access) {
         has_resumed: false,
     };
     if let Err(End::Close(code, reason)) = session.run(batches).await {
-        session.close(code, reason).await;
+        Box::pin(session.close(code, reason)).await;
     }
 }
 
@@ -134,6 +134,7 @@ impl Session {
         ping.tick().await;
         let mut recheck = tokio::time::interval(RECHECK);
         recheck.tick().await;
+        // What is seldom, and reads the database, takes its memory when it comes.
         loop {
             tokio::select! {
                 batch = batches.recv() => match batch {
@@ -141,9 +142,9 @@ impl Session {
                     Err(RecvError::Lagged(_)) => self.fell_behind().await?,
                     Err(RecvError::Closed) => return Err(End::Close(1001, "the server is stopping")),
                 },
-                message = self.frames.next() => self.hear(message?).await?,
+                message = self.frames.next() => Box::pin(self.hear(message?)).await?,
                 _ = ping.tick() => self.ping().await?,
-                _ = recheck.tick() => self.recheck().await?,
+                _ = recheck.tick() => Box::pin(self.recheck()).await?,
             }
         }
     }

@@ -110,9 +110,11 @@ impl Network {
         self.agents[at].1.send(&frame).await.expect("send");
     }
 
-    /// Asks until the answer is as wanted; asks again after each event. The clock moves, because sums are kept a second.
+    /// Asks until the answer is as wanted; asks again after each event, and after a second, because what an event tells of may
+    /// be written later. The clock moves, because sums are kept a second.
     async fn until(&self, who: &Who, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let mut events = self.server.app.bus.subscribe();
+        let mut second = tokio::time::interval(Duration::from_secs(1));
         let mut last = Value::Null;
         let waiting = async {
             loop {
@@ -121,7 +123,10 @@ impl Network {
                 if wanted(&last) {
                     return;
                 }
-                events.recv().await.expect("bus");
+                tokio::select! {
+                    event = events.recv() => drop(event.expect("bus")),
+                    _ = second.tick() => {}
+                }
             }
         };
         let came = tokio::time::timeout(SOON, waiting).await;
