@@ -5,6 +5,7 @@
 
 use crate::bare::Bare;
 use crate::fleet::{Fleet, Moment};
+use crate::process::Split;
 use crate::programs::Place;
 use crate::report::{Report, Row};
 use crate::volumes::{FEW, Kind, Volumes, many};
@@ -38,6 +39,10 @@ fn goal(kind: Kind, nodes: u32, has_ifma: bool) -> f64 {
 struct Cost {
     /// CPU of the server for each receipt, µs.
     us: f64,
+    /// Of which on the threads of SQLite.
+    sqlite_us: f64,
+    /// Of which in the system, for all other threads.
+    system_us: f64,
     per_s: f64,
     bare: Bare,
 }
@@ -52,13 +57,17 @@ impl Cost {
             seconds: SECONDS,
         };
         let (mut used, mut bare) = (Duration::ZERO, Bare::default());
+        let mut split = Split::default();
         let told = fleet.watched(place, |moment| {
             match moment {
                 Moment::Counting => {
-                    used = control_plane.cpu();
+                    (used, split) = (control_plane.cpu(), control_plane.split());
                     bare.take_for(bin, Duration::from_secs(SECONDS - SPARE))?;
                 }
-                Moment::Made => used = control_plane.cpu().saturating_sub(used),
+                Moment::Made => {
+                    used = control_plane.cpu().saturating_sub(used);
+                    split = control_plane.split().since(split);
+                }
             }
             Ok(())
         })?;
@@ -68,18 +77,32 @@ impl Cost {
             told.refused,
             told.unacked
         );
+        let of_each = |used: Duration| used.as_secs_f64() * 1e6 / told.acked;
         Ok(Self {
-            us: used.as_secs_f64() * 1e6 / told.acked,
+            us: of_each(used),
+            sqlite_us: of_each(split.sqlite),
+            system_us: of_each(split.system),
             per_s: told.acked_per_s,
             bare,
         })
+    }
+
+    fn told(&self) -> String {
+        let sqlite = match self.sqlite_us > 0.0 {
+            true => format!("SQLite {:.1}, ", self.sqlite_us),
+            false => String::new(),
+        };
+        format!(
+            "{:.1} µs CPU ({sqlite}system {:.1}), {:.0}/s",
+            self.us, self.system_us, self.per_s
+        )
     }
 
     fn tell(&self, what: String, goal: f64, report: &mut Report) {
         report.add(Row {
             what,
             floor: self.bare.told(),
-            ours: format!("{:.1} µs CPU, {:.0}/s", self.us, self.per_s),
+            ours: self.told(),
             peer: String::new(),
             ratio: self.bare.ratio(self.us),
             goal: format!("≤ {goal}×"),

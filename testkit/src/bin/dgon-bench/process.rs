@@ -53,6 +53,55 @@ pub(crate) fn cpu(root: u32) -> Duration {
     tree(root).into_iter().filter_map(cpu_of).sum()
 }
 
+/// Where a program's own CPU time went so far. Counted in steps of 10 ms, so only good for many seconds.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Split {
+    /// On the threads of SQLite.
+    pub(crate) sqlite: Duration,
+    /// In the system, for all other threads.
+    pub(crate) system: Duration,
+}
+
+impl Split {
+    /// What was used since.
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self {
+            sqlite: self.sqlite.saturating_sub(before.sqlite),
+            system: self.system.saturating_sub(before.system),
+        }
+    }
+}
+
+/// How long one step of the counters in `/proc` is: Linux says 100 a second on every machine that it runs on here.
+const STEP: Duration = Duration::from_millis(10);
+
+/// Where its CPU time went so far, without its children.
+pub(crate) fn split(pid: u32) -> Split {
+    let mut split = Split::default();
+    for thread in threads(pid) {
+        let stat = fs::read_to_string(format!("/proc/{pid}/task/{thread}/stat"));
+        let stat = stat.unwrap_or_default();
+        // The name is in brackets and may have any in it.
+        let Some((begin, rest)) = stat.rsplit_once(')') else {
+            continue;
+        };
+        // proc_pid_stat(5): after the name, utime is the 12th and stime the 13th.
+        let mut rest = rest.split_whitespace().skip(11);
+        let mut next = || {
+            STEP * rest
+                .next()
+                .and_then(|steps| steps.parse().ok())
+                .unwrap_or(0)
+        };
+        let (user, system) = (next(), next());
+        match begin.contains("(sqlx-sqlite") {
+            true => split.sqlite += user + system,
+            false => split.system += system,
+        }
+    }
+    split
+}
+
 /// Memory now.
 pub(crate) fn memory(root: u32) -> Memory {
     let mut sum = Memory::default();

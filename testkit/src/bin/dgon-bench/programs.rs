@@ -1,5 +1,6 @@
 //! Starting the real programs in a temporary folder.
 
+use crate::process::Split;
 use crate::{process, system};
 use anyhow::{Context as _, Result, bail};
 use dgon_testkit::postgres::Database;
@@ -94,6 +95,11 @@ impl Program {
     /// CPU time used so far, with its children's.
     pub(crate) fn cpu(&self) -> Duration {
         process::cpu(self.id())
+    }
+
+    /// Where its CPU time went so far, without its children.
+    pub(crate) fn split(&self) -> Split {
+        process::split(self.id())
     }
 
     /// Resident memory, MiB.
