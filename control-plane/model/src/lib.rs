@@ -5,9 +5,12 @@
 //! | [`lifecycle`] | which state of a node follows which, and why |
 //! | [`sketch`] | quantiles that can be merged |
 //! | [`rollup`] | what receipts add up to per minute |
+//! | [`open_sums`] | what is not written yet of them |
 //! | [`window`] | a node's last 24 hours |
+//! | [`network_day`] | the network's |
 
 pub mod lifecycle;
+pub mod network_day;
 pub mod open_sums;
 pub mod rollup;
 pub mod sketch;

@@ -317,11 +317,11 @@ async fn each_received(
 }
 
 /// The rows, and of the others those that are not in them.
-fn together(open: Vec<(i64, RowKey, Sums)>, written: WrittenSums) -> Vec<(RowKey, Sums)> {
-    let (mut rows, sealed) = (written.rows, written.sealed.unwrap_or(i64::MIN));
+fn together(open: Vec<(i64, RowKey, Sums)>, mut sums: WrittenSums) -> WrittenSums {
+    let sealed = sums.sealed.unwrap_or(i64::MIN);
     let open = open.into_iter().filter(|(minute, ..)| *minute > sealed);
-    rows.extend(open.map(|(_, key, sums)| (key, sums)));
-    rows
+    sums.rows.extend(open.map(|(_, key, sums)| (key, sums)));
+    sums
 }
 
 impl App {
@@ -349,10 +349,8 @@ impl App {
                 .is_none_or(|region| *region == key.region);
             is_in_region && (from..to).contains(&key.minute)
         });
-        Ok(together(
-            open,
-            self.store.rollups_range(scope, range).await?,
-        ))
+        let written = self.store.rollups_range(scope, range).await?;
+        Ok(together(open, written).rows)
     }
 
     async fn is_in_scope(&self, scope: &Scope, node_id: &str) -> Result<bool, StoreError> {
@@ -362,7 +360,7 @@ impl App {
         Ok(self.store.node_get(scope, &node_id).await?.is_some())
     }
 
-    /// The network's sums from a minute on.
+    /// The network's sums from a minute on, and up to which minute they are those of rows alone.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -370,7 +368,7 @@ impl App {
         &self,
         scope: &Scope,
         from_minute: i64,
-    ) -> Result<Vec<(RowKey, Sums)>, StoreError> {
+    ) -> Result<WrittenSums, StoreError> {
         let mut open = self.open_minutes.of_network();
         open.retain(|(_, key, _)| key.minute >= from_minute);
         let written = self.store.rollups_recent(scope, from_minute).await?;
@@ -387,6 +385,6 @@ impl App {
             .of_node(node_id, first_minute(minute), minute + 1);
         let by = System::of_the_server();
         let written = self.store.rollups_day(by, node_id, minute).await?;
-        Ok(DayWindow::of_rows(&together(open, written)))
+        Ok(DayWindow::of_rows(&together(open, written).rows))
     }
 }

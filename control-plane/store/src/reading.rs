@@ -21,6 +21,8 @@ use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 const STEPS: i32 = 4_000;
 /// How often PostgreSQL looks whether who asked is still there.
 const CLIENT_CHECK: &str = "SET client_connection_check_interval = '1s'";
+/// To compile a statement takes longer than any of ours should.
+const NEVER_COMPILE: &str = "SET jit = off";
 /// A page's statement is planned for what is asked: which index serves a filter depends on how often its value comes.
 /// After five times PostgreSQL would plan for any value.
 const PLAN_EACH: &str = "SET plan_cache_mode = force_custom_plan";
@@ -119,7 +121,12 @@ impl PostgresReader {
 
     /// The same for statements that are planned each time.
     pub(crate) fn for_pages(options: PgConnectOptions, connections: u32, within: Duration) -> Self {
-        let pool = bounded_pool(connections, within, within, &[CLIENT_CHECK, PLAN_EACH]);
+        let pool = bounded_pool(
+            connections,
+            within,
+            within,
+            &[CLIENT_CHECK, NEVER_COMPILE, PLAN_EACH],
+        );
         Self(pool.connect_lazy_with(options))
     }
 
@@ -147,7 +154,13 @@ pub(crate) fn postgres_pool(
     acquire: Duration,
     statement: Duration,
 ) -> PgPool {
-    bounded_pool(connections, acquire, statement, &[CLIENT_CHECK]).connect_lazy_with(options)
+    bounded_pool(
+        connections,
+        acquire,
+        statement,
+        &[CLIENT_CHECK, NEVER_COMPILE],
+    )
+    .connect_lazy_with(options)
 }
 
 /// A connection that was used a moment ago is still there: to ask it would be a way to the database and back before each
@@ -161,17 +174,22 @@ pub(crate) fn busy_postgres_pool(
     acquire: Duration,
     statement: Duration,
 ) -> PgPool {
-    bounded_pool(connections, acquire, statement, &[CLIENT_CHECK])
-        .test_before_acquire(false)
-        .before_acquire(|connection, last| {
-            Box::pin(async move {
-                if last.idle_for > FRESH {
-                    connection.ping().await?;
-                }
-                Ok(true)
-            })
+    bounded_pool(
+        connections,
+        acquire,
+        statement,
+        &[CLIENT_CHECK, NEVER_COMPILE],
+    )
+    .test_before_acquire(false)
+    .before_acquire(|connection, last| {
+        Box::pin(async move {
+            if last.idle_for > FRESH {
+                connection.ping().await?;
+            }
+            Ok(true)
         })
-        .connect_lazy_with(options)
+    })
+    .connect_lazy_with(options)
 }
 
 fn bounded_pool(

@@ -95,6 +95,34 @@ async fn each_receipt_is_counted_once_through_minutes_ends_and_a_clock_that_goes
     assert_requests(&server, &clock, 12).await;
 }
 
+/// Quarters that are long over are read once a minute, and what is newer each time.
+#[tokio::test]
+async fn a_day_is_what_was_read_before_and_what_came_since() {
+    let clock = now();
+    let server = start(&clock).await;
+    let (mut agent, mut link) = server.active_agent("a").await;
+    send(&mut agent, &mut link, 2).await;
+    clock.advance(3 * QUARTER_MS);
+    until_sealed(&server, &clock).await;
+    assert_requests(&server, &clock, 3).await;
+    send(&mut agent, &mut link, 4).await;
+    assert_requests(&server, &clock, 7).await;
+    let trends = server.shown("/summary/trends").await;
+    let requests = trends["series"]["requests"].as_array().expect("a series");
+    let of = |quarter: usize| requests[quarter].as_i64();
+    let told = [of(92), of(93), of(94), of(95)];
+    assert_eq!(told, [Some(3), Some(0), Some(0), Some(4)]);
+
+    // One that is rebuilt shows within a minute.
+    let rebuilt = "UPDATE rollups SET requests = 13 WHERE node_id = '' AND requests = 3";
+    let inspect = server.app.store.inspect();
+    inspect.execute(rebuilt).await.expect("update");
+    for (later_ms, wanted) in [(1_100, 7), (MINUTE_MS, 17)] {
+        clock.advance(later_ms);
+        assert_eq!(server.shown("/summary").await["requests_24h"], wanted);
+    }
+}
+
 /// So many receipts like the last one, each in a region of its own.
 macro_rules! more_receipts {
     ($count:literal) => {

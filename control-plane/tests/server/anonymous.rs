@@ -65,15 +65,15 @@ async fn each_address_reads_so_often_without_signing_in() {
     }
 }
 
-/// Nodes in no listed region, as this caller is told.
-async fn elsewhere(browser: &mut Browser, from: Option<&str>) -> serde_json::Value {
-    let path = "/api/v1/regions";
+/// How many nodes there are, as this caller is told.
+async fn nodes(browser: &mut Browser, from: Option<&str>) -> serde_json::Value {
+    let path = "/api/v1/nodes";
     let answer = match from {
         Some(from) => read(browser, from, path).await,
         None => browser.get(path).await,
     };
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
-    answer.json["elsewhere"].clone()
+    answer.json["total"].clone()
 }
 
 #[tokio::test]
@@ -81,18 +81,18 @@ async fn strangers_share_an_answer_and_flags_act_at_once() {
     let server = behind_a_proxy(100).await;
     let mut admin = server.signed_in("a@example.com", &[Role::Admin]).await;
     let mut anybody = Browser::new(&server);
-    assert_eq!(elsewhere(&mut anybody, Some("192.0.2.1")).await, 0);
+    assert_eq!(nodes(&mut anybody, Some("192.0.2.1")).await, 0);
     let insert = "INSERT INTO nodes (node_id, region, state, state_reason, state_since_ms, enrolled_at_ms, agent_version, \
                   os, arch) VALUES ('n', 'x', 'active', 'enrolled', 1, 1, '', '', '')";
     let execute = server.state.app.store.inspect();
     execute.execute(insert).await.expect("a node");
-    assert_eq!(elsewhere(&mut anybody, Some("192.0.2.1")).await, 0);
-    assert_eq!(elsewhere(&mut anybody, Some("192.0.2.2")).await, 0);
+    assert_eq!(nodes(&mut anybody, Some("192.0.2.1")).await, 0);
+    assert_eq!(nodes(&mut anybody, Some("192.0.2.2")).await, 0);
     // This machine and people ask the database.
-    assert_eq!(elsewhere(&mut anybody, None).await, 1);
-    assert_eq!(elsewhere(&mut admin, Some("192.0.2.1")).await, 1);
+    assert_eq!(nodes(&mut anybody, None).await, 1);
+    assert_eq!(nodes(&mut admin, Some("192.0.2.1")).await, 1);
     // What a person was told is not what strangers are told later.
-    assert_eq!(elsewhere(&mut anybody, Some("192.0.2.3")).await, 0);
+    assert_eq!(nodes(&mut anybody, Some("192.0.2.3")).await, 0);
     for (enabled, status) in [(false, StatusCode::UNAUTHORIZED), (true, StatusCode::OK)] {
         let request = admin.request(Method::PUT, "/api/v1/flags/allow_anonymous_overview");
         let set = admin

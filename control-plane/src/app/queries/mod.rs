@@ -1,7 +1,9 @@
 //! Questions that people ask: each takes who looks, and answers with views.
 
+mod network_day;
 mod nodes;
 mod receipts;
+mod shared;
 mod summary;
 
 pub use nodes::NodeQuery;

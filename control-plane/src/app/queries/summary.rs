@@ -1,139 +1,34 @@
 //! The network in numbers, computed at most once a second for everybody.
 
 use super::QueryError;
+use super::network_day::Settled;
+use super::shared::Shared;
+use crate::app::App;
 use crate::app::views::{
     NodeCounts, NodeStatus, RegionLatency, RegionNodes, Regions, Summary, TokenCounts, TrendSeries,
     Trends, time,
 };
-use crate::app::{App, Clock};
-use dgon_control_plane_model::rollup::{
-    DAY_MINUTES, MINUTE_MS, QUARTER_MINUTES, RowKey, Sums, minute_of, quarter_of,
-};
+use dgon_control_plane_model::network_day::NetworkDay;
+use dgon_control_plane_model::rollup::{MINUTE_MS, QUARTER_MINUTES, Sums};
 use dgon_control_plane_store::Scope;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 
 /// The network's figures are the same for all who look, so they are asked as a stranger asks.
-const EVERYBODY: Scope = Scope::Stranger;
-/// How old an answer may be, ms.
-const FRESH_MS: i64 = 1_000;
+pub(super) const EVERYBODY: Scope = Scope::Stranger;
 /// How old one may be where nobody can wait for another, ms.
 const LATELY_MS: i64 = 60_000;
 /// How long the figures may hold up who has something else to tell.
 const SOON: Duration = Duration::from_secs(1);
-/// Quarters of an hour in the window.
-const QUARTERS: usize = (DAY_MINUTES / QUARTER_MINUTES) as usize;
 
 /// The last answers.
 #[derive(Debug, Default)]
 pub struct SummaryCache {
     summary: Shared<Summary>,
     trends: Shared<Trends>,
-}
-
-/// Something that is computed for all who ask, by nobody of them: whoever leaves takes nothing along, and who comes while
-/// it is computed waits for it. A failure counts for as long as an answer: thousands who wait do not all try again.
-#[derive(Debug)]
-struct Shared<T>(Arc<watch::Sender<Known<T>>>);
-
-#[derive(Debug)]
-struct Known<T> {
-    is_under_way: bool,
-    /// When it was last computed, ms of monotonic time, and what it was; `None` where it failed.
-    last: Option<(i64, Option<Arc<T>>)>,
-    /// When that last gave an answer, and which.
-    answered: Option<(i64, Arc<T>)>,
-}
-
-impl<T> Default for Shared<T> {
-    fn default() -> Self {
-        let nothing = Known {
-            is_under_way: false,
-            last: None,
-            answered: None,
-        };
-        Self(Arc::new(watch::Sender::new(nothing)))
-    }
-}
-
-/// The computation that is under way; its end is told whatever ends it.
-struct UnderWay<T> {
-    known: Arc<watch::Sender<Known<T>>>,
-    clock: Clock,
-    answer: Option<Arc<T>>,
-}
-
-impl<T> UnderWay<T> {
-    fn ended_with(mut self, answer: T) {
-        self.answer = Some(Arc::new(answer));
-    }
-}
-
-impl<T> Drop for UnderWay<T> {
-    fn drop(&mut self) {
-        let (at_ms, answer) = (self.clock.mono_ms(), self.answer.take());
-        self.known.send_modify(|known| {
-            if let Some(answer) = &answer {
-                known.answered = Some((at_ms, Arc::clone(answer)));
-            }
-            (known.is_under_way, known.last) = (false, Some((at_ms, answer)));
-        });
-    }
-}
-
-impl<T: Send + Sync + 'static> Shared<T> {
-    async fn get<F>(&self, clock: &Clock, compute: impl FnOnce() -> F) -> Result<Arc<T>, QueryError>
-    where
-        F: Future<Output = Result<T, QueryError>> + Send + 'static,
-    {
-        let now_ms = clock.mono_ms();
-        let begins = self.0.send_if_modified(|known| {
-            let last = known.last.as_ref();
-            let is_fresh = last.is_some_and(|(at_ms, _)| now_ms - at_ms < FRESH_MS);
-            let begins = !known.is_under_way && !is_fresh;
-            known.is_under_way |= begins;
-            begins
-        });
-        if begins {
-            let under_way = UnderWay {
-                known: Arc::clone(&self.0),
-                clock: clock.clone(),
-                answer: None,
-            };
-            // The database ends it, if it takes too long.
-            let compute = compute();
-            tokio::spawn(async move {
-                match compute.await {
-                    Ok(answer) => under_way.ended_with(answer),
-                    Err(error) => tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "the network's figures could not be computed; they are tried again in a second"
-                    ),
-                }
-            });
-        }
-        let mut known = self.0.subscribe();
-        let known = known.wait_for(|known| !known.is_under_way).await;
-        let known = known.map_err(|_| QueryError::NotNow)?;
-        let answer = known.last.as_ref().and_then(|(_, answer)| answer.clone());
-        answer.ok_or(QueryError::NotNow)
-    }
-}
-
-impl<T> Shared<T> {
-    /// The last answer, where it is younger than this, ms.
-    fn of_late(&self, clock: &Clock, younger_ms: i64) -> Option<Arc<T>> {
-        let known = self.0.borrow();
-        let (at_ms, answer) = known.answered.as_ref()?;
-        (clock.mono_ms() - at_ms < younger_ms).then(|| Arc::clone(answer))
-    }
-}
-
-/// First minute of the 96 quarters that end with the one of now.
-const fn window_start(now_ms: i64) -> i64 {
-    quarter_of(minute_of(now_ms)) - (DAY_MINUTES - QUARTER_MINUTES)
+    regions: Shared<Regions>,
+    pub(super) settled: Settled,
 }
 
 impl App {
@@ -161,22 +56,13 @@ impl App {
     /// The regions, and how many nodes each has.
     ///
     /// # Errors
-    /// [`QueryError::Store`].
-    pub async fn regions(&self) -> Result<Regions, QueryError> {
-        let mut counts: HashMap<String, i64> = self
-            .store
-            .nodes_by_region(&EVERYBODY)
-            .await?
-            .into_iter()
-            .collect();
-        let mut count = |region: &str| RegionNodes {
-            region: region.to_owned(),
-            nodes: counts.remove(region).unwrap_or(0),
+    /// [`QueryError::NotNow`].
+    pub async fn regions(self: &Arc<Self>) -> Result<Arc<Regions>, QueryError> {
+        let compute = || {
+            let app = Arc::clone(self);
+            async move { count_regions(&app).await }
         };
-        Ok(Regions {
-            items: self.settings.regions.iter().map(&mut count).collect(),
-            elsewhere: counts.into_values().sum(),
-        })
+        self.summaries.regions.get(&self.clock, compute).await
     }
 
     /// The last 24 hours in quarters.
@@ -186,18 +72,23 @@ impl App {
     pub async fn trends(self: &Arc<Self>) -> Result<Arc<Trends>, QueryError> {
         let compute = || {
             let (app, now_ms) = (Arc::clone(self), self.clock.now_ms());
-            async move {
-                let rows = network_sums(&app, now_ms).await?;
-                Ok(trends_of(window_start(now_ms), &rows))
-            }
+            async move { Ok(trends_of(&app.network_day(now_ms).await?)) }
         };
         self.summaries.trends.get(&self.clock, compute).await
     }
 }
 
-async fn network_sums(app: &App, now_ms: i64) -> Result<Vec<(RowKey, Sums)>, QueryError> {
-    let rows = app.recent_sums(&EVERYBODY, window_start(now_ms));
-    Ok(rows.await?)
+async fn count_regions(app: &App) -> Result<Regions, QueryError> {
+    let counts = app.store.nodes_by_region(&EVERYBODY).await?;
+    let mut counts: HashMap<String, i64> = counts.into_iter().collect();
+    let mut count = |region: &str| RegionNodes {
+        region: region.to_owned(),
+        nodes: counts.remove(region).unwrap_or(0),
+    };
+    Ok(Regions {
+        items: app.settings.regions.iter().map(&mut count).collect(),
+        elsewhere: counts.into_values().sum(),
+    })
 }
 
 async fn compute_summary(app: &App, now_ms: i64) -> Result<Summary, QueryError> {
@@ -211,20 +102,16 @@ async fn compute_summary(app: &App, now_ms: i64) -> Result<Summary, QueryError> 
             NodeStatus::Offline => nodes.offline += count,
         }
     }
-    let mut total = Sums::default();
-    let mut regions: BTreeMap<String, Sums> = BTreeMap::new();
-    for (key, sums) in network_sums(app, now_ms).await? {
-        total.merge(&sums);
-        regions.entry(key.region).or_default().merge(&sums);
-    }
-    let mut p95_by_region: Vec<RegionLatency> = regions
-        .into_iter()
-        .map(|(region, sums)| RegionLatency {
-            region,
+    let (mut total, day) = (Sums::default(), app.network_day(now_ms).await?);
+    let mut p95_by_region = Vec::new();
+    for (region, sums) in day.by_region() {
+        total.merge(sums);
+        p95_by_region.push(RegionLatency {
+            region: region.clone(),
             p95_ms: sums.ttft.p95(),
             requests: sums.requests,
-        })
-        .collect();
+        });
+    }
     p95_by_region.sort_by_key(|region| std::cmp::Reverse(region.requests));
     Ok(Summary {
         active_nodes: nodes.active,
@@ -243,16 +130,9 @@ async fn compute_summary(app: &App, now_ms: i64) -> Result<Summary, QueryError> 
     })
 }
 
-fn trends_of(start_minute: i64, rows: &[(RowKey, Sums)]) -> Trends {
-    let mut steps = vec![Sums::default(); QUARTERS];
-    for (key, sums) in rows {
-        let step = usize::try_from((key.minute - start_minute) / QUARTER_MINUTES).ok();
-        if let Some(step) = step.and_then(|step| steps.get_mut(step)) {
-            step.merge(sums);
-        }
-    }
+fn trends_of(day: &NetworkDay) -> Trends {
     let mut series = TrendSeries::default();
-    for step in &steps {
+    for step in day.quarters() {
         let tokens = step.tokens_input.saturating_add(step.tokens_output);
         series.requests.push(Some(step.requests));
         series.tokens.push(Some(tokens));
@@ -261,7 +141,7 @@ fn trends_of(start_minute: i64, rows: &[(RowKey, Sums)]) -> Trends {
         series.p95_ms.push(step.ttft.p95());
     }
     Trends {
-        start: time(start_minute * MINUTE_MS),
+        start: time(day.first_minute() * MINUTE_MS),
         step_s: QUARTER_MINUTES * 60,
         series,
     }
@@ -270,97 +150,30 @@ fn trends_of(start_minute: i64, rows: &[(RowKey, Sums)]) -> Trends {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures_util::FutureExt as _;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use dgon_control_plane_model::rollup::RowKey;
 
     #[test]
     fn trends_have_a_day_of_steps_and_gaps_where_nothing_was_measured() {
-        let start = window_start(1_800_000_123_456);
-        let row = |minute, requests| {
-            let key = RowKey {
-                node_id: String::new(),
-                minute,
-                region: "eu".into(),
-            };
-            let sums = Sums {
-                requests,
-                ttft: [10, 20].into_iter().collect(),
-                ..Sums::default()
-            };
-            (key, sums)
+        let mut day = NetworkDay::until(30_000_000);
+        let key = RowKey {
+            node_id: String::new(),
+            minute: day.first_minute(),
+            region: "eu".into(),
         };
-        let rows = [
-            row(start, 1),
-            row(start, 2),
-            row(start + 95 * 15, 4),
-            row(start + 96 * 15, 8),
-        ];
-        let trends = trends_of(start, &rows);
+        let sums = Sums {
+            requests: 3,
+            ttft: [10, 20].into_iter().collect(),
+            ..Sums::default()
+        };
+        day.add(&key, &sums);
+        let trends = trends_of(&day);
         assert_eq!(trends.series.requests.len(), 96);
         assert_eq!(trends.series.requests[0], Some(3));
         assert_eq!(trends.series.requests[1], Some(0));
-        assert_eq!(trends.series.requests[95], Some(4));
         assert_eq!(
             (trends.series.p50_ms[0], trends.series.p95_ms[1]),
             (Some(10), None)
         );
-        assert_eq!(start % 15, 0);
-        assert_eq!(trends.start, time(start * 60_000));
-    }
-
-    #[tokio::test]
-    async fn a_failure_is_remembered_like_an_answer() {
-        let (shared, clock) = (Shared::<u32>::default(), Clock::manual(1_000_000));
-        let asked = Arc::new(AtomicUsize::new(0));
-        let ask = async |answer: Option<u32>| {
-            let asked = Arc::clone(&asked);
-            let compute = || async move {
-                asked.fetch_add(1, Ordering::Relaxed);
-                answer.ok_or(QueryError::Cursor)
-            };
-            shared.get(&clock, compute).await
-        };
-        for _ in 0..100 {
-            assert!(matches!(ask(None).await, Err(QueryError::NotNow)));
-        }
-        assert_eq!(asked.load(Ordering::Relaxed), 1);
-        clock.advance(1_000);
-        assert!(matches!(ask(Some(2)).await.as_deref(), Ok(2)));
-        assert!(matches!(ask(None).await.as_deref(), Ok(2)));
-        assert_eq!(asked.load(Ordering::Relaxed), 2);
-        // Who cannot wait has the last answer, also where another one failed since.
-        clock.advance(1_000);
-        assert!(ask(None).await.is_err());
-        assert_eq!(shared.of_late(&clock, 60_000).as_deref(), Some(&2));
-    }
-
-    #[tokio::test]
-    async fn whoever_leaves_takes_nothing_along() {
-        let (shared, clock) = (Shared::<u32>::default(), Clock::manual(1_000_000));
-        let (done, wait) = tokio::sync::oneshot::channel();
-        let first = || async move { wait.await.map_err(|_| QueryError::Cursor) };
-        assert!(shared.get(&clock, first).now_or_never().is_none());
-        for _ in 0..100 {
-            let later = || async { Ok(0) };
-            assert!(shared.get(&clock, later).now_or_never().is_none());
-        }
-        assert!(shared.of_late(&clock, 60_000).is_none());
-        done.send(7).expect("is computed, though nobody waits");
-        let later = || async { Ok(0) };
-        assert!(matches!(shared.get(&clock, later).await.as_deref(), Ok(7)));
-        clock.advance(59_999);
-        let slow = || std::future::pending();
-        assert!(shared.get(&clock, slow).now_or_never().is_none());
-        assert_eq!(shared.of_late(&clock, 60_000).as_deref(), Some(&7));
-        clock.advance(1);
-        assert!(shared.of_late(&clock, 60_000).is_none());
-    }
-
-    #[tokio::test]
-    async fn one_that_panics_is_a_failure() {
-        let (shared, clock) = (Shared::<u32>::default(), Clock::manual(1_000_000));
-        let panics = || async { panic!("on purpose") };
-        let answer = shared.get(&clock, panics).await;
-        assert!(matches!(answer, Err(QueryError::NotNow)), "{answer:?}");
+        assert_eq!(trends.start, time(day.first_minute() * 60_000));
     }
 }

@@ -12,10 +12,11 @@ use axum::extract::State;
 /// # Errors
 /// `unauthorized` for strangers while the overview is shut.
 #[utoipa::path(get, path = "/api/v1/regions", tag = "network",
-    responses((status = 200, description = "In the order of the configuration.", body = Regions)))]
+    responses((status = 200, description = "In the order of the configuration; at most one second old.", body = Regions)))]
 pub async fn regions(
     State(state): State<HttpState>,
     _viewing: Viewing,
 ) -> Result<Json<Regions>, ApiError> {
-    Ok(Json(state.app.regions().await?))
+    let regions = state.app.regions().await?;
+    Ok(Json(Regions::clone(&regions)))
 }

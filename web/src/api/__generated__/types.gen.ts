@@ -2743,7 +2743,7 @@ export type RegionsError = RegionsErrors[keyof RegionsErrors];
 
 export type RegionsResponses = {
     /**
-     * In the order of the configuration.
+     * In the order of the configuration; at most one second old.
      */
     200: Regions;
 };
