@@ -53,6 +53,7 @@ use dgon_protocol::frame::{Heartbeat, ProbeResult};
 use dgon_protocol::id::NodeId;
 use dgon_protocol::receipt::{Fields, Source};
 use std::sync::Arc;
+use tokio::runtime::Handle;
 
 /// Everything shared.
 #[derive(Debug)]
@@ -101,13 +102,15 @@ pub struct App {
     pub readiness: Readiness,
     /// Who asks for pages now.
     pub turns: Turns,
+    /// Where work runs that is everybody's, whoever began it: a socket's thread is for its sockets.
+    pub runtime: Handle,
 }
 
 /// Pages that one asker may wait for at once: half of the connections.
 const PAGES_EACH: usize = 2;
 
 impl App {
-    /// Puts the parts together. [`crate::tasks::spawn`] makes them move; without it nothing is ingested.
+    /// Puts the parts together, within the runtime that everything runs on. [`crate::tasks::spawn`] makes them move; without it nothing is ingested.
     pub fn new(store: Store, settings: Settings, master_key: MasterKey, clock: Clock) -> Arc<Self> {
         let guard = NodeGuard::new(&settings);
         Arc::new(Self {
@@ -133,6 +136,7 @@ impl App {
             switches: Arc::default(),
             readiness: Readiness::default(),
             turns: Turns::new(PAGES_EACH),
+            runtime: Handle::current(),
         })
     }
 

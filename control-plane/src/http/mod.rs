@@ -28,7 +28,7 @@ mod router;
 mod security;
 pub mod server;
 mod session;
-mod socket_threads;
+pub mod socket_threads;
 mod state;
 mod turns;
 pub mod websocket;

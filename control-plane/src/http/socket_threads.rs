@@ -8,37 +8,81 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::runtime::{Builder, Handle, Runtime};
 
-/// Half as many as the machine can run at once: the others are for the database and for who asks.
+/// Half as many as the program may run at once, and one at least: the others are for the database and for who asks.
 ///
-/// They are there from the first socket to the end of the program: connections to the database that were opened on one of
-/// them are everybody's.
-static THREADS: LazyLock<Vec<Runtime>> = LazyLock::new(|| {
+/// They are there to the end of the program: connections to the database that were opened on one of them are everybody's.
+static THREADS: LazyLock<Vec<Thread>> = LazyLock::new(|| {
     let count = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    (0..(count / 2).max(1)).filter_map(start).collect()
+    (0..(count / 2).max(1)).filter_map(Thread::start).collect()
 });
 
-/// The one that the next socket comes to.
-static NEXT: AtomicUsize = AtomicUsize::new(0);
-
-fn start(number: usize) -> Option<Runtime> {
-    // A scheduler for many threads with one: other than that for a single thread, it is not woken again while it is awake.
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(1)
-        .thread_name(format!("sockets-{number}"))
-        .enable_all()
-        .build();
-    runtime
-        .inspect_err(|error| tracing::error!(%error, "a thread for sockets was not started; others serve them"))
-        .ok()
+struct Thread {
+    runtime: Runtime,
+    /// How many sockets it serves.
+    sockets: AtomicUsize,
 }
 
-/// A thread for one socket: its stream has to be made there.
-pub(super) fn next() -> Handle {
-    let next = NEXT.fetch_add(1, Ordering::Relaxed);
-    match THREADS.get(next % THREADS.len().max(1)) {
-        Some(thread) => thread.handle().clone(),
-        None => Handle::current(),
+impl Thread {
+    fn start(number: usize) -> Option<Self> {
+        let build = || {
+            // A scheduler for many threads with one: other than that for a single thread, it is not woken again while it is
+            // awake.
+            Builder::new_multi_thread()
+                .worker_threads(1)
+                .thread_name(format!("sockets-{number}"))
+                .enable_all()
+                .build()
+        };
+        // It panics where the system has no thread left.
+        match std::panic::catch_unwind(build) {
+            Ok(Ok(runtime)) => Some(Self {
+                runtime,
+                sockets: AtomicUsize::new(0),
+            }),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "a thread for sockets was not started; others serve them");
+                None
+            }
+            Err(_) => {
+                tracing::error!("the system has no thread for sockets; others serve them");
+                None
+            }
+        }
     }
+}
+
+/// A place on one of the threads, for one socket, to its end.
+pub(super) struct Place(Option<&'static Thread>);
+
+impl Place {
+    /// One where there are the fewest sockets.
+    pub(super) fn take() -> Self {
+        let sockets = |thread: &&Thread| thread.sockets.load(Ordering::Relaxed);
+        let thread = THREADS.iter().min_by_key(sockets);
+        if let Some(thread) = thread {
+            thread.sockets.fetch_add(1, Ordering::Relaxed);
+        }
+        Self(thread)
+    }
+
+    /// Where the socket's tasks are to run, and its stream to be made; here where there are no such threads.
+    pub(super) fn runtime(&self) -> Handle {
+        self.0
+            .map_or_else(Handle::current, |thread| thread.runtime.handle().clone())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(thread) = self.0 {
+            thread.sockets.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Starts them, so that what the system refuses shows at the start; how many there are.
+pub fn start() -> usize {
+    THREADS.len()
 }
 
 #[cfg(test)]
@@ -46,15 +90,27 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn sockets_are_spread_over_all_threads() {
-        let mut names = Vec::new();
-        for _ in 0..THREADS.len() {
-            let name = next().spawn(async { std::thread::current().name().map(str::to_owned) });
-            names.extend(name.await.expect("a task"));
+    async fn a_socket_comes_to_a_thread_for_sockets_and_leaves_its_place() {
+        assert!(start() > 0);
+        let held = || {
+            let sockets = THREADS.iter().map(|thread| &thread.sockets);
+            sockets
+                .map(|one| one.load(Ordering::Relaxed))
+                .sum::<usize>()
+        };
+        let places: Vec<Place> = (0..THREADS.len() * 2).map(|_| Place::take()).collect();
+        let least = THREADS
+            .iter()
+            .map(|one| one.sockets.load(Ordering::Relaxed))
+            .min();
+        assert!(least >= Some(2), "each has its part");
+        for place in &places {
+            let name = async { std::thread::current().name().map(str::to_owned) };
+            let name = place.runtime().spawn(name).await.expect("a task");
+            assert!(name.is_some_and(|name| name.starts_with("sockets-")));
         }
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), THREADS.len(), "{names:?}");
-        assert!(names.iter().all(|name| name.starts_with("sockets-")));
+        let before = held();
+        drop(places);
+        assert_eq!(before - held(), THREADS.len() * 2);
     }
 }

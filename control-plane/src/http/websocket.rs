@@ -6,7 +6,7 @@
 
 use super::error::ApiError;
 pub use super::metered::Metered;
-use super::socket_threads;
+use super::socket_threads::Place;
 use crate::pace::Pace;
 use axum::body::Body;
 use axum::response::Response;
@@ -176,10 +176,17 @@ fn move_over<F>(
         Err(error) => return tracing::debug!(%error, "a connection broke at its upgrade"),
     };
     let read = parts.read_buf.to_vec();
-    socket_threads::next().spawn(async move {
+    let place = Place::take();
+    place.runtime().spawn(async move {
         match Box::pin(socket(stream, read, bounds)).await {
             // In a task of its own, which holds nothing of how it came about.
-            Ok(socket) => drop(tokio::spawn(serve(socket))),
+            Ok(socket) => {
+                let serving = serve(socket);
+                tokio::spawn(async move {
+                    serving.await;
+                    drop(place);
+                });
+            }
             Err(error) => tracing::warn!(%error, "a connection cannot be served as a WebSocket"),
         }
     });

@@ -88,7 +88,8 @@ impl Hub {
             // Now and not in the task: what is committed before the task first runs is told, too.
             let events = app.bus.subscribe();
             let app = Arc::clone(app);
-            tokio::spawn(async move {
+            let runtime = app.runtime.clone();
+            runtime.spawn(async move {
                 let run = task.run(events, &done);
                 app.supervisor.watch("live", &done, run).await;
             });

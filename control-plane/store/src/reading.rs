@@ -213,7 +213,7 @@ async fn set_up(
         .bind(statement.as_millis().to_string())
         .execute(&mut *connection)
         .await?;
-    // Versions before 14, and systems that cannot tell whether who asked is still there, do without.
+    // Older versions, and systems that cannot tell whether who asked is still there, do without.
     for setting in settings {
         if let Err(error) = connection.execute(*setting).await {
             tracing::debug!(%error, setting, "PostgreSQL does not know this setting");

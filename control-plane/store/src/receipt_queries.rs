@@ -19,8 +19,7 @@ const OP_GET: &str = "receipt.get";
 const OP_ORDER: &str = "receipt.order";
 const OP_BOUNDS: &str = "receipt.bounds";
 
-/// By how many receipts `id` and time of receipt may be ordered differently where several processes commit at once. A
-/// page reads as many in vain, so where one alone does, as on SQLite, it is none.
+/// Processes that commit at once may order `id` and time differently, by no more than this many receipts.
 const ORDER_SLACK: i64 = 4_096;
 
 /// Nodes that are named where an id was used by several.
@@ -197,10 +196,6 @@ impl Store {
         if !self.could_be_in(scope, filter).await? {
             return Ok(None);
         }
-        let slack = match self.has_one_server() {
-            true => 0,
-            false => ORDER_SLACK,
-        };
         let mut bounds = IdBounds::default();
         let found = async |statement: Statement| -> Result<Option<i64>, StoreError> {
             on_page!(self, conn => statement.build().build_query_scalar().fetch_optional(conn).await)
@@ -210,13 +205,13 @@ impl Store {
             let Some(first) = found(first_from(from_ms)).await? else {
                 return Ok(None);
             };
-            bounds.from = Some(first - slack);
+            bounds.from = Some(first - ORDER_SLACK);
         }
         if let Some(to_ms) = filter.to_ms {
             let Some(last) = found(last_before(to_ms)).await? else {
                 return Ok(None);
             };
-            bounds.to = Some(last.saturating_add(slack));
+            bounds.to = Some(last.saturating_add(ORDER_SLACK));
         }
         Ok(Some(bounds))
     }

@@ -5,7 +5,8 @@ use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::{Heartbeat, SUBPROTOCOL, ToControlPlane};
 use dgon_protocol::id::NodeId;
 use dgon_protocol::key::NodeKey;
-use dgon_testkit::fleet::{SimAgent, SimError, SimLink};
+use dgon_protocol::limits::FRAME_BYTES;
+use dgon_testkit::fleet::{Event, SimAgent, SimError, SimLink};
 use futures_util::StreamExt as _;
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -263,4 +264,27 @@ async fn the_close_of_an_agent_is_answered_with_a_close() {
         }
     };
     tokio::time::timeout(SOON, answer).await.expect("in time");
+}
+
+/// A frame of a type that nobody knows yet, so many bytes long.
+fn frame_of(bytes: usize) -> String {
+    let empty = r#"{"type":"of_tomorrow","data":{"pad":""},"ts":1}"#;
+    let pad = "x".repeat(bytes - empty.len());
+    let frame = empty.replace(r#""pad":""#, &format!(r#""pad":"{pad}"#));
+    assert_eq!(frame.len(), bytes);
+    frame
+}
+
+#[tokio::test]
+async fn the_largest_frame_is_read_and_one_that_is_larger_ends_the_session() {
+    let server = Server::start().await;
+    let (mut agent, mut link) = server.active_agent("a").await;
+    link.send_text(frame_of(FRAME_BYTES)).await.expect("sent");
+    let receipt = agent.next_receipt().expect("receipt");
+    link.send_receipts([&receipt]).await.expect("send");
+    ack(&mut link, receipt.seq).await;
+    // The other side may be gone before all of it is written.
+    let _ = link.send_text(frame_of(FRAME_BYTES + 1)).await;
+    let ended = async { while !matches!(link.receive(SOON).await, Ok(Event::Closed) | Err(_)) {} };
+    tokio::time::timeout(SOON, ended).await.expect("ended");
 }

@@ -103,21 +103,23 @@ async fn a_day_is_what_was_read_before_and_what_came_since() {
     let (mut agent, mut link) = server.active_agent("a").await;
     send(&mut agent, &mut link, 2).await;
     clock.advance(3 * QUARTER_MS);
-    until_sealed(&server, &clock).await;
-    assert_requests(&server, &clock, 3).await;
+    send(&mut agent, &mut link, 1).await;
+    minute_passes(&server, &clock).await;
+    assert_requests(&server, &clock, 4).await;
     send(&mut agent, &mut link, 4).await;
-    assert_requests(&server, &clock, 7).await;
+    assert_requests(&server, &clock, 8).await;
     let trends = server.shown("/summary/trends").await;
     let requests = trends["series"]["requests"].as_array().expect("a series");
-    let of = |quarter: usize| requests[quarter].as_i64();
-    let told = [of(92), of(93), of(94), of(95)];
-    assert_eq!(told, [Some(3), Some(0), Some(0), Some(4)]);
+    let told = requests.iter().filter_map(|quarter| quarter.as_i64());
+    let told: Vec<i64> = told.filter(|requests| *requests > 0).collect();
+    // The last two may lie in one quarter.
+    assert_eq!((told[0], told.iter().sum()), (3, 8), "{told:?}");
 
     // One that is rebuilt shows within a minute.
     let rebuilt = "UPDATE rollups SET requests = 13 WHERE node_id = '' AND requests = 3";
     let inspect = server.app.store.inspect();
     inspect.execute(rebuilt).await.expect("update");
-    for (later_ms, wanted) in [(1_100, 7), (MINUTE_MS, 17)] {
+    for (later_ms, wanted) in [(1_100, 8), (MINUTE_MS, 18)] {
         clock.advance(later_ms);
         assert_eq!(server.shown("/summary").await["requests_24h"], wanted);
     }

@@ -1,7 +1,8 @@
 //! The network's last day as it is now, of which what is long over is seldom read.
 //!
-//! Rows over all nodes do not change any more once their quarter of an hour is over and written; only one that is rebuilt
-//! does. So those are remembered for a minute, and what is read each time is the last half an hour at most.
+//! A row over all nodes hardly ever changes once its quarter of an hour is over and written. What changes it then (a row that
+//! is rebuilt, receipts of a clock that was put back, on PostgreSQL a batch that waited for the database) shows within a minute,
+//! because for so long those rows are remembered. What is read each time is what is not written for good.
 
 use super::QueryError;
 use super::summary::EVERYBODY;
@@ -55,7 +56,7 @@ impl App {
             return Ok(day);
         }
         let recent = self.recent_sums(&EVERYBODY, day.first_minute()).await?;
-        // Whoever is late with the quarter before may still write to it.
+        // The quarter before is still written to by who was a little late.
         let over = quarter_of(minute) - QUARTER_MINUTES;
         let end = recent
             .sealed

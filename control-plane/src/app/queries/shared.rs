@@ -3,6 +3,7 @@
 use super::QueryError;
 use crate::app::Clock;
 use std::sync::Arc;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 /// How old an answer may be, ms.
@@ -65,7 +66,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
     /// [`QueryError::NotNow`] where it failed.
     pub(super) async fn get<F>(
         &self,
-        clock: &Clock,
+        (clock, runtime): (&Clock, &Handle),
         compute: impl FnOnce() -> F,
     ) -> Result<Arc<T>, QueryError>
     where
@@ -87,7 +88,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
             };
             // The database ends it, if it takes too long.
             let compute = compute();
-            tokio::spawn(async move {
+            runtime.spawn(async move {
                 match compute.await {
                     Ok(answer) => under_way.ended_with(answer),
                     Err(error) => tracing::warn!(
@@ -128,7 +129,7 @@ mod tests {
                 asked.fetch_add(1, Ordering::Relaxed);
                 answer.ok_or(QueryError::Cursor)
             };
-            shared.get(&clock, compute).await
+            shared.get((&clock, &Handle::current()), compute).await
         };
         for _ in 0..100 {
             assert!(matches!(ask(None).await, Err(QueryError::NotNow)));
@@ -149,18 +150,39 @@ mod tests {
         let (shared, clock) = (Shared::<u32>::default(), Clock::manual(1_000_000));
         let (done, wait) = tokio::sync::oneshot::channel();
         let first = || async move { wait.await.map_err(|_| QueryError::Cursor) };
-        assert!(shared.get(&clock, first).now_or_never().is_none());
+        assert!(
+            shared
+                .get((&clock, &Handle::current()), first)
+                .now_or_never()
+                .is_none()
+        );
         for _ in 0..100 {
             let later = || async { Ok(0) };
-            assert!(shared.get(&clock, later).now_or_never().is_none());
+            assert!(
+                shared
+                    .get((&clock, &Handle::current()), later)
+                    .now_or_never()
+                    .is_none()
+            );
         }
         assert!(shared.of_late(&clock, 60_000).is_none());
         done.send(7).expect("is computed, though nobody waits");
         let later = || async { Ok(0) };
-        assert!(matches!(shared.get(&clock, later).await.as_deref(), Ok(7)));
+        assert!(matches!(
+            shared
+                .get((&clock, &Handle::current()), later)
+                .await
+                .as_deref(),
+            Ok(7)
+        ));
         clock.advance(59_999);
         let slow = || std::future::pending();
-        assert!(shared.get(&clock, slow).now_or_never().is_none());
+        assert!(
+            shared
+                .get((&clock, &Handle::current()), slow)
+                .now_or_never()
+                .is_none()
+        );
         assert_eq!(shared.of_late(&clock, 60_000).as_deref(), Some(&7));
         clock.advance(1);
         assert!(shared.of_late(&clock, 60_000).is_none());
@@ -170,7 +192,7 @@ mod tests {
     async fn one_that_panics_is_a_failure() {
         let (shared, clock) = (Shared::<u32>::default(), Clock::manual(1_000_000));
         let panics = || async { panic!("on purpose") };
-        let answer = shared.get(&clock, panics).await;
+        let answer = shared.get((&clock, &Handle::current()), panics).await;
         assert!(matches!(answer, Err(QueryError::NotNow)), "{answer:?}");
     }
 }

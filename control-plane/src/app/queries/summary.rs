@@ -41,7 +41,8 @@ impl App {
             let (app, now_ms) = (Arc::clone(self), self.clock.now_ms());
             async move { compute_summary(&app, now_ms).await }
         };
-        self.summaries.summary.get(&self.clock, compute).await
+        let here = (&self.clock, &self.runtime);
+        self.summaries.summary.get(here, compute).await
     }
 
     /// The same for who has something else to tell: where it takes longer than a second or fails, as it last was, which is
@@ -62,7 +63,8 @@ impl App {
             let app = Arc::clone(self);
             async move { count_regions(&app).await }
         };
-        self.summaries.regions.get(&self.clock, compute).await
+        let here = (&self.clock, &self.runtime);
+        self.summaries.regions.get(here, compute).await
     }
 
     /// The last 24 hours in quarters.
@@ -74,7 +76,8 @@ impl App {
             let (app, now_ms) = (Arc::clone(self), self.clock.now_ms());
             async move { Ok(trends_of(&app.network_day(now_ms).await?)) }
         };
-        self.summaries.trends.get(&self.clock, compute).await
+        let here = (&self.clock, &self.runtime);
+        self.summaries.trends.get(here, compute).await
     }
 }
 

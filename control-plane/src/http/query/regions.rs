@@ -10,7 +10,7 @@ use axum::extract::State;
 /// The regions that nodes can be in, and how many nodes each has.
 ///
 /// # Errors
-/// `unauthorized` for strangers while the overview is shut.
+/// `unauthorized` for strangers while the overview is shut; `unavailable` where they could not be counted a moment ago.
 #[utoipa::path(get, path = "/api/v1/regions", tag = "network",
     responses((status = 200, description = "In the order of the configuration; at most one second old.", body = Regions)))]
 pub async fn regions(
