@@ -184,23 +184,34 @@ impl Newest<'_> {
         statement.sql("SELECT ").sql(columns);
         statement.sql(if walks {
             // Both loops are told their order and index, and so the rows come in the order of the list.
-            " FROM buckets CROSS JOIN receipts r INDEXED BY receipts_by_node WHERE r.id / 2048 = bucket AND r.id < "
+            " FROM buckets CROSS JOIN receipts r INDEXED BY receipts_by_node WHERE r.id / 2048 = bucket AND r.id <= "
         } else {
-            " FROM receipts r WHERE r.id < "
+            " FROM receipts r WHERE r.id <= "
         });
-        statement.int(self.before);
+        statement.int(self.last());
+        let bounds = IdBounds {
+            to: None,
+            ..self.bounds
+        };
         push_filter(
             statement,
             self.dialect,
             self.scope,
             self.filter,
             meaning,
-            self.bounds,
+            bounds,
         );
         if !walks {
             statement.sql(" ORDER BY r.id DESC");
         }
         statement.sql(" LIMIT ").int(self.limit);
+    }
+
+    /// The last received order that may be in the list. Of two conditions that say so SQLite would begin at either, and leave
+    /// out one by one what the other does not allow.
+    fn last(&self) -> i64 {
+        let last = self.bounds.to.unwrap_or(i64::MAX);
+        last.min(self.before.saturating_sub(1))
     }
 
     /// Whether nothing that the filter names is rarer than a node.
@@ -219,14 +230,12 @@ impl Newest<'_> {
     /// a node has a page of its own for each node, which ingest would write for each receipt; in that of the newest bucket
     /// all nodes share a few.
     fn push_buckets(&self, statement: &mut Statement) {
-        let last = self.bounds.to.unwrap_or(i64::MAX);
-        let last = last.min(self.before.saturating_sub(1));
         statement
             .sql(
                 "WITH RECURSIVE buckets (bucket) AS (\
                  SELECT MIN(MAX(id), ",
             )
-            .int(last)
+            .int(self.last())
             .sql(
                 ") / 2048 FROM receipts UNION ALL \
                  SELECT bucket - 1 FROM buckets WHERE bucket > (SELECT MAX(MIN(id), ",
@@ -252,4 +261,44 @@ pub(crate) fn last_before(to_ms: i64) -> Statement {
         .int(to_ms)
         .sql(" ORDER BY received_at_ms DESC, id DESC LIMIT 1");
     statement
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlx::Sqlite;
+
+    #[test]
+    fn a_list_has_one_condition_on_where_it_begins() {
+        let named = || Some("x".to_owned());
+        let filters = [
+            ReceiptFilter::default(),
+            ReceiptFilter {
+                node_id: named(),
+                ..ReceiptFilter::default()
+            },
+            ReceiptFilter {
+                model_id: named(),
+                to_ms: Some(9),
+                ..ReceiptFilter::default()
+            },
+        ];
+        for (filter, (to, before, last)) in filters.iter().flat_map(|filter| {
+            let begins = [(Some(7), i64::MAX, 7), (Some(7), 5, 4), (None, 5, 4)];
+            begins.map(|begin| (filter, begin))
+        }) {
+            let list = Newest {
+                dialect: Dialect::Sqlite,
+                scope: &Scope::Stranger,
+                filter,
+                bounds: IdBounds { from: Some(1), to },
+                before,
+                limit: 50,
+            };
+            assert_eq!(list.last(), last);
+            let sql = list.list().build::<Sqlite>().into_sql();
+            let text = sql.as_str();
+            assert_eq!(text.matches("r.id <").count(), 1, "{text}");
+        }
+    }
 }
