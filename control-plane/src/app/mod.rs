@@ -110,7 +110,10 @@ pub struct App {
 const PAGES_EACH: usize = 2;
 
 impl App {
-    /// Puts the parts together, within the runtime that everything runs on. [`crate::tasks::spawn`] makes them move; without it nothing is ingested.
+    /// Puts the parts together. [`crate::tasks::spawn`] makes them move; without it nothing is ingested.
+    ///
+    /// # Panics
+    /// Outside of a runtime: this one is where everything runs.
     pub fn new(store: Store, settings: Settings, master_key: MasterKey, clock: Clock) -> Arc<Self> {
         let guard = NodeGuard::new(&settings);
         Arc::new(Self {

@@ -23,6 +23,8 @@ const STEPS: i32 = 4_000;
 const CLIENT_CHECK: &str = "SET client_connection_check_interval = '1s'";
 /// To compile a statement takes longer than any of ours should.
 const NEVER_COMPILE: &str = "SET jit = off";
+/// What every connection is told.
+const EACH: &[&str] = &[CLIENT_CHECK, NEVER_COMPILE];
 /// A page's statement is planned for what is asked: which index serves a filter depends on how often its value comes.
 /// After five times PostgreSQL would plan for any value.
 const PLAN_EACH: &str = "SET plan_cache_mode = force_custom_plan";
@@ -121,12 +123,8 @@ impl PostgresReader {
 
     /// The same for statements that are planned each time.
     pub(crate) fn for_pages(options: PgConnectOptions, connections: u32, within: Duration) -> Self {
-        let pool = bounded_pool(
-            connections,
-            within,
-            within,
-            &[CLIENT_CHECK, NEVER_COMPILE, PLAN_EACH],
-        );
+        let settings = &[CLIENT_CHECK, NEVER_COMPILE, PLAN_EACH];
+        let pool = bounded_pool(connections, within, within, settings);
         Self(pool.connect_lazy_with(options))
     }
 
@@ -154,13 +152,7 @@ pub(crate) fn postgres_pool(
     acquire: Duration,
     statement: Duration,
 ) -> PgPool {
-    bounded_pool(
-        connections,
-        acquire,
-        statement,
-        &[CLIENT_CHECK, NEVER_COMPILE],
-    )
-    .connect_lazy_with(options)
+    bounded_pool(connections, acquire, statement, EACH).connect_lazy_with(options)
 }
 
 /// A connection that was used a moment ago is still there: to ask it would be a way to the database and back before each
@@ -174,22 +166,17 @@ pub(crate) fn busy_postgres_pool(
     acquire: Duration,
     statement: Duration,
 ) -> PgPool {
-    bounded_pool(
-        connections,
-        acquire,
-        statement,
-        &[CLIENT_CHECK, NEVER_COMPILE],
-    )
-    .test_before_acquire(false)
-    .before_acquire(|connection, last| {
-        Box::pin(async move {
-            if last.idle_for > FRESH {
-                connection.ping().await?;
-            }
-            Ok(true)
+    bounded_pool(connections, acquire, statement, EACH)
+        .test_before_acquire(false)
+        .before_acquire(|connection, last| {
+            Box::pin(async move {
+                if last.idle_for > FRESH {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
         })
-    })
-    .connect_lazy_with(options)
+        .connect_lazy_with(options)
 }
 
 fn bounded_pool(
