@@ -125,6 +125,7 @@ async fn orders_by_latency_and_heartbeat_follow_receipts_and_beats() {
                 node["heartbeat"]["uptime_s"] == 77
             })
             .await;
+        network.clock.advance(1_000);
         network.say(1, ToControlPlane::Heartbeat(beat())).await;
         let first = |page: &Value| page["items"][0]["node_id"] == "rig-foreign";
         network
