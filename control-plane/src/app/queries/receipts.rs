@@ -118,12 +118,12 @@ fn read_cursor(cursor: &str) -> Option<(NodeId, RequestId)> {
     ))
 }
 
-/// Whether rollups know this filter.
+/// Whether rollups know this filter: they are kept of each node and of the whole network, and not of an organisation.
 fn is_rolled_up(scope: &Scope, filter: &ReceiptFilter) -> bool {
     let ReceiptFilter {
         search,
         request_id,
-        node_id: _,
+        node_id,
         model_id,
         region: _,
         from_ms: _,
@@ -133,7 +133,7 @@ fn is_rolled_up(scope: &Scope, filter: &ReceiptFilter) -> bool {
         status,
         source,
     } = filter;
-    scope.is_system()
+    (scope.is_system() || node_id.is_some())
         && search.is_none()
         && request_id.is_none()
         && model_id.is_none()

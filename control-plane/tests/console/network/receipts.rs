@@ -221,6 +221,21 @@ async fn a_sum_of_more_than_is_read_at_once_says_so_and_is_of_the_newest() {
                 assert_eq!(sums["tokens_input"], input, "{query}");
             }
         }
+        // So it is of one's own node; of somebody else's there is nothing, in minutes that are still open, too.
+        let operator = network.console.sign_in(Role::Operator).await;
+        let own = |sent: &&Sent| sent.draft.node_id.as_str() == "rig-own";
+        let own = network.sent.iter().filter(own).count();
+        assert!(own > 3);
+        for (query, count, complete) in [
+            ("node_id=rig-own", own, true),
+            ("node_id=rig-foreign", 0, true),
+            ("", 3, false),
+        ] {
+            let path = format!("/receipts/aggregate?{query}");
+            let sums = network.console.read(&operator, &path).await;
+            assert_eq!(sums["count"], count, "{query}");
+            assert_eq!(sums["complete"], complete, "{query}");
+        }
     })
     .await;
 }
