@@ -7,7 +7,7 @@
 //!
 //! Invariant: the rows up to the sealed minute and these sums together count each stored receipt once.
 
-use crate::rollup::{ReceiptFacts, RowKey, Sums, minute_of, quarter_of};
+use crate::rollup::{ReceiptFacts, RowKey, Sums, minute_of};
 use std::collections::BTreeMap;
 
 /// What a node adds up to in a region.
@@ -76,16 +76,8 @@ impl Minute {
     fn network_rows(&self, minute: i64) -> Vec<(RowKey, Sums)> {
         let regions = self.network.iter();
         regions
-            .map(|(region, sums)| (key("", quarter_of(minute), region), sums.clone()))
+            .map(|(region, sums)| (RowKey::of_network(minute, region), sums.clone()))
             .collect()
-    }
-}
-
-fn key(node_id: &str, minute: i64, region: &str) -> RowKey {
-    RowKey {
-        node_id: node_id.to_owned(),
-        minute,
-        region: region.to_owned(),
     }
 }
 
@@ -159,7 +151,7 @@ impl OpenSums {
             minute: *first,
             rows: unwritten
                 .take(rows)
-                .map(|(node, region, row)| (key(node, *first, region), row.sums.clone()))
+                .map(|(node, region, row)| (RowKey::of_node(node, *first, region), row.sums.clone()))
                 .collect(),
             network,
         })
@@ -185,7 +177,7 @@ impl OpenSums {
         let minutes = self.minutes.range(from..to.max(from));
         let rows = minutes.flat_map(|(minute, of_minute)| {
             let regions = of_minute.nodes.get(node_id).into_iter().flatten();
-            regions.map(|(region, row)| (key(node_id, *minute, region), row.sums.clone()))
+            regions.map(|(region, row)| (RowKey::of_node(node_id, *minute, region), row.sums.clone()))
         });
         rows.collect()
     }

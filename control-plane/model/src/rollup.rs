@@ -8,6 +8,7 @@
 //! Invariant: counting is associative and commutative, so batches, processes and rebuilds agree.
 
 use crate::sketch::Sketch;
+use dgon_protocol::receipt::Status;
 use std::collections::BTreeMap;
 
 /// Milliseconds in the finest step.
@@ -26,6 +27,17 @@ pub enum Ending {
     Failed,
     /// The client went away.
     Cancelled,
+}
+
+impl Ending {
+    /// That of a receipt which says so of its status, if it says anything.
+    pub const fn of(status: Option<Status>) -> Self {
+        match status {
+            Some(Status::Error) => Self::Failed,
+            Some(Status::Cancelled) => Self::Cancelled,
+            Some(Status::Ok) | None => Self::Whole,
+        }
+    }
 }
 
 /// What a stored receipt adds to sums.
@@ -85,6 +97,22 @@ pub struct RowKey {
     pub minute: i64,
     /// The region; empty where unknown.
     pub region: String,
+}
+
+impl RowKey {
+    /// The row of a node and a minute.
+    pub fn of_node(node_id: &str, minute: i64, region: &str) -> Self {
+        Self {
+            node_id: node_id.to_owned(),
+            minute,
+            region: region.to_owned(),
+        }
+    }
+
+    /// The row over all nodes that a minute belongs to.
+    pub fn of_network(minute: i64, region: &str) -> Self {
+        Self::of_node("", quarter_of(minute), region)
+    }
 }
 
 /// What one batch adds, one entry per row to touch.
@@ -163,20 +191,13 @@ fn share(part: i64, whole: i64) -> Option<f64> {
 pub fn sum_up(receipts: &[ReceiptFacts]) -> Batch {
     let mut rows = Batch::new();
     for facts in receipts {
-        let key = RowKey {
-            node_id: facts.node_id.clone(),
-            minute: minute_of(facts.received_at_ms),
-            region: facts.region.clone(),
-        };
+        let minute = minute_of(facts.received_at_ms);
+        let key = RowKey::of_node(&facts.node_id, minute, &facts.region);
         rows.entry(key).or_default().count(facts);
     }
     let mut all_nodes = Batch::new();
     for (key, sums) in &rows {
-        let key = RowKey {
-            node_id: String::new(),
-            minute: quarter_of(key.minute),
-            region: key.region.clone(),
-        };
+        let key = RowKey::of_network(key.minute, &key.region);
         all_nodes.entry(key).or_default().merge(sums);
     }
     rows.append(&mut all_nodes);

@@ -263,11 +263,7 @@ impl OpenMinutes {
     ) -> Result<Vec<(RowKey, Sums)>, StoreError> {
         let mut quarter = BTreeMap::new();
         let count = |facts: &ReceiptFacts| {
-            let key = RowKey {
-                node_id: String::new(),
-                minute: quarter_of(minute),
-                region: facts.region.clone(),
-            };
+            let key = RowKey::of_network(minute, &facts.region);
             let sums: &mut Sums = quarter.entry(key).or_default();
             sums.count(facts);
         };

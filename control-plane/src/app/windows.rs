@@ -4,12 +4,12 @@
 //! from its sums once, by the committer as well, some nodes at a time: what is committed before that is in the sums.
 
 use super::App;
-use dgon_control_plane_model::rollup::minute_of;
+use dgon_control_plane_model::rollup::{Ending, minute_of};
 use dgon_control_plane_model::window::{DayWindow, first_minute};
 use dgon_control_plane_store::StoreError;
 use dgon_control_plane_store::node_windows::NodeWindow;
 use dgon_protocol::id::NodeId;
-use dgon_protocol::receipt::{Fields, Status};
+use dgon_protocol::receipt::Fields;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -26,7 +26,7 @@ pub struct DayFact {
 impl DayFact {
     /// Of a receipt.
     pub fn of(fields: &Fields) -> Self {
-        let is_whole = matches!(fields.status, None | Some(Status::Ok));
+        let is_whole = Ending::of(fields.status) == Ending::Whole;
         let measured = fields.ttft_ms.filter(|_| is_whole);
         Self {
             node_id: fields.node_id.clone(),

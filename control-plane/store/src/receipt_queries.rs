@@ -162,7 +162,7 @@ impl ScanRow {
             node_id: String::new(),
             region: String::new(),
             received_at_ms: 0,
-            ending: ending(self.status.as_deref()),
+            ending: Ending::of(self.status.as_deref().and_then(Status::of_name)),
             cache_hit: self.cache_hit,
             tokens_input: self.tokens_input,
             tokens_output: self.tokens_output,
@@ -174,15 +174,6 @@ impl ScanRow {
             ttft_ms: self.ttft_ms,
             latency_ms: self.latency_ms,
         }
-    }
-}
-
-/// How a stored status counts.
-fn ending(status: Option<&str>) -> Ending {
-    match status {
-        Some("error") => Ending::Failed,
-        Some("cancelled") => Ending::Cancelled,
-        _ => Ending::Whole,
     }
 }
 

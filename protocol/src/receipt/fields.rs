@@ -62,6 +62,17 @@ pub enum TokensSource {
 }
 
 impl TokensSource {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Usage,
+        Self::PartialUsage,
+        Self::Chunks,
+        Self::Unknown,
+        Self::Unpaid,
+        Self::None,
+        Self::Other,
+    ];
+
     /// The name in receipts.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -77,15 +88,8 @@ impl TokensSource {
 
     /// Reads a name. It is text of a node, so nothing but a known name is kept.
     pub fn of_name(name: &str) -> Self {
-        match name {
-            "usage" => Self::Usage,
-            "partial_usage" => Self::PartialUsage,
-            "chunks" => Self::Chunks,
-            "unknown" => Self::Unknown,
-            "unpaid" => Self::Unpaid,
-            "none" => Self::None,
-            _ => Self::Other,
-        }
+        let known = Self::ALL.into_iter().find(|source| source.as_str() == name);
+        known.unwrap_or(Self::Other)
     }
 
     /// Whether a count of 0 beside it stands for one that nobody knows.
@@ -99,6 +103,9 @@ impl TokensSource {
 }
 
 impl Status {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Ok, Self::Error, Self::Cancelled];
+
     /// The name on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -106,6 +113,11 @@ impl Status {
             Self::Error => "error",
             Self::Cancelled => "cancelled",
         }
+    }
+
+    /// Reads a name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == name)
     }
 }
 

@@ -13,7 +13,7 @@ use dgon_control_plane_model::lifecycle::{Reason, State};
 use dgon_control_plane_model::rollup::{Ending, ReceiptFacts};
 use dgon_protocol::chain::Head;
 use dgon_protocol::id::{NodeId, RequestId};
-use dgon_protocol::receipt::{Fields, Sha256Hash, Status, Version};
+use dgon_protocol::receipt::{Fields, Sha256Hash, Version};
 use std::collections::HashMap;
 
 /// A verified receipt to be stored.
@@ -47,11 +47,7 @@ impl NewReceipt<'_> {
             node_id: fields.node_id.to_string(),
             region: self.region.to_owned(),
             received_at_ms: self.received_at_ms,
-            ending: match fields.status {
-                Some(Status::Error) => Ending::Failed,
-                Some(Status::Cancelled) => Ending::Cancelled,
-                Some(Status::Ok) | None => Ending::Whole,
-            },
+            ending: Ending::of(fields.status),
             cache_hit: fields.cache_hit,
             tokens_input: fields.tokens_input,
             tokens_output: fields.tokens_output,

@@ -12,7 +12,7 @@ use dgon_control_plane_store::{
 };
 use dgon_protocol::chain::Head;
 use dgon_protocol::id::{NodeId, RequestId};
-use dgon_protocol::receipt::{Fields, Sha256Hash, Version};
+use dgon_protocol::receipt::{Fields, Sha256Hash, Status, TokensSource, Version};
 use std::collections::HashMap;
 
 pub(crate) fn fields(request_id: &str) -> Fields {
@@ -124,6 +124,49 @@ async fn receipts_of_any_batch_size_are_stored_once() {
         let (x, y) = (fields("x"), fields("y"));
         let loose = [receipt(&x, key, None, b"1"), receipt(&y, key, None, b"2")];
         assert!(tx.insert(&loose).await.expect("insert").is_empty());
+    })
+    .await;
+}
+
+/// A receipt of each status and each word on its counts, with and without an input that was counted.
+fn of_all_kinds() -> Vec<Fields> {
+    let statuses = Status::ALL.map(Some).into_iter().chain([None]);
+    let mut all = Vec::new();
+    for status in statuses {
+        for source in TokensSource::ALL.map(Some).into_iter().chain([None]) {
+            for tokens_input in [0, 7] {
+                let mut one = fields(&format!("r{}", all.len()));
+                (one.status, one.tokens_source) = (status, source);
+                one.tokens_input = tokens_input;
+                one.cache_hit = [None, Some(false), Some(true)][all.len() % 3];
+                one.latency_ms = Some(9);
+                all.push(one);
+            }
+        }
+    }
+    all
+}
+
+#[tokio::test]
+async fn a_receipt_adds_the_same_to_sums_when_it_is_stored_and_when_it_is_read() {
+    on_both(|store| async move {
+        let (_, key) = node(&store).await;
+        let all = of_all_kinds();
+        let rows: Vec<NewReceipt<'_>> = (1..)
+            .zip(&all)
+            .map(|(seq, one)| receipt(one, key, Some(seq), b"{}"))
+            .collect();
+        let mut tx = store.ingest_begin(SERVER).await.expect("begin");
+        assert!(tx.insert(&rows).await.expect("insert").is_empty());
+        tx.commit().await.expect("commit");
+        let read = store.rollups_receipts_after(SERVER, (0, 0), 1_000).await;
+        let read: Vec<_> = read
+            .expect("read")
+            .into_iter()
+            .map(|(_, facts)| facts)
+            .collect();
+        let stored: Vec<_> = rows.iter().map(NewReceipt::facts).collect();
+        assert_eq!(read, stored);
     })
     .await;
 }
