@@ -32,7 +32,7 @@ pub use lifecycle::{Cause, Lifecycles, NodeLife};
 pub use mailbox::Queue;
 pub use master_key::{MasterKey, MasterKeyError};
 pub use nodes::{FormerKey, Known, NodeSession, Posting, Secret};
-pub use open_minutes::OpenMinutes;
+pub use open_minutes::{Counting, OpenMinutes};
 pub use probes::{OpenProbe, Probes};
 pub use readiness::Readiness;
 pub use regions::{DEFAULT_REGIONS, REGIONS_MAX, Regions, UnlistedRegion};
@@ -148,7 +148,7 @@ impl App {
     /// # Errors
     /// [`StoreError`].
     pub async fn load(&self) -> Result<(), StoreError> {
-        self.open_minutes.sure(&self.store).await?;
+        self.open_minutes.begin(&self.store).await?;
         for (name, enabled) in self.store.flags_changed(System::of_the_server()).await? {
             self.switches.set(&name, enabled);
         }

@@ -1,8 +1,8 @@
 //! Sums of the minutes that are not rows yet, beside those that are.
 //!
-//! Only the committer counts here, after a commit and before anybody is answered, and writes what is over. Whoever reads sums
-//! reads here first and then the rows: what is written in between is in both, and the border that comes with the rows says
-//! so.
+//! Only the committer counts here, after a commit and before anybody is answered, and writes what is over: it holds
+//! [`Counting`], of which there is one. Whoever reads sums reads here first and then the rows: what is written in between is in
+//! both, and the border that comes with the rows says so.
 
 use super::App;
 use dgon_control_plane_model::open_sums::{OpenSums, Piece};
@@ -25,10 +25,16 @@ const RECEIPTS: i64 = 10_000;
 /// not take.
 const OVERDUE: usize = 10;
 
+/// The right to count and to move the border. There is one: two who did it at once would leave receipts out of every sum.
+#[derive(Debug)]
+pub struct Counting(());
+
 /// All open minutes.
 #[derive(Debug)]
 pub struct OpenMinutes {
     sums: Mutex<OpenSums>,
+    /// Until somebody has it.
+    counting: Mutex<Option<Counting>>,
     /// Where a commit ended otherwise than well, so that what it made durable is in the database alone: whose receipts it
     /// may have stored.
     unsure: Mutex<Option<BTreeSet<NodeId>>>,
@@ -40,6 +46,7 @@ impl Default for OpenMinutes {
     fn default() -> Self {
         Self {
             sums: Mutex::new(OpenSums::after(0)),
+            counting: Mutex::new(Some(Counting(()))),
             unsure: Mutex::new(Some(BTreeSet::new())),
             was_behind: AtomicBool::new(false),
         }
@@ -60,7 +67,7 @@ impl Committing<'_> {
         let mut sums = self.open.lock();
         let not_counted = receipts.iter().filter(|facts| !sums.count(facts)).count();
         if not_counted > 0 {
-            // Only the committer moves the border, and not between the decision and the commit.
+            // Who counts moves the border, and not between the decision and the commit.
             tracing::error!(
                 not_counted,
                 "receipts are in no sum; this is a fault of the program"
@@ -81,8 +88,7 @@ impl Committing<'_> {
 impl Drop for Committing<'_> {
     fn drop(&mut self) {
         if !self.is_over {
-            let node_ids = self.node_ids.iter().copied().cloned();
-            self.open.unsure().get_or_insert_default().extend(node_ids);
+            self.open.doubt(self.node_ids.iter().copied().cloned());
         }
     }
 }
@@ -96,8 +102,26 @@ impl OpenMinutes {
         self.unsure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A commit begins, of receipts of these nodes. Only the committer says so.
-    pub fn committing<'a>(&'a self, node_ids: Vec<&'a NodeId>) -> Committing<'a> {
+    fn counting(&self) -> MutexGuard<'_, Option<Counting>> {
+        self.counting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The right to count; `None` where somebody has it.
+    pub fn take_counting(&self) -> Option<Counting> {
+        self.counting().take()
+    }
+
+    /// Nobody knows which receipts of these nodes are stored: all is counted anew before the next transaction.
+    pub fn doubt(&self, node_ids: impl IntoIterator<Item = NodeId>) {
+        self.unsure().get_or_insert_default().extend(node_ids);
+    }
+
+    /// A commit begins, of receipts of these nodes.
+    pub fn committing<'a>(
+        &'a self,
+        _counting: &'a mut Counting,
+        node_ids: Vec<&'a NodeId>,
+    ) -> Committing<'a> {
         Committing {
             open: self,
             node_ids,
@@ -105,12 +129,29 @@ impl OpenMinutes {
         }
     }
 
-    /// Counts anew where the last commit did not say how it ended; the nodes whose receipts it may have stored. Only the
-    /// committer calls it, before a transaction.
+    /// Counts what is open before anybody stores receipts, so that the figures are there when the server is.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(super) async fn begin(&self, store: &Store) -> Result<(), StoreError> {
+        let Some(mut counting) = self.take_counting() else {
+            return Ok(());
+        };
+        let begun = self.sure(&mut counting, store).await;
+        *self.counting() = Some(counting);
+        begun.map(drop)
+    }
+
+    /// Counts anew where the last commit did not say how it ended; the nodes whose receipts it may have stored. To be called
+    /// before a transaction.
     ///
     /// # Errors
     /// [`StoreError`]; it is tried again then.
-    pub async fn sure(&self, store: &Store) -> Result<BTreeSet<NodeId>, StoreError> {
+    pub async fn sure(
+        &self,
+        _counting: &mut Counting,
+        store: &Store,
+    ) -> Result<BTreeSet<NodeId>, StoreError> {
         if self.unsure().is_none() {
             return Ok(BTreeSet::new());
         }
@@ -181,11 +222,16 @@ impl OpenMinutes {
         self.lock().is_due(minute_of(now_ms))
     }
 
-    /// Writes some of them, once it is [sure](Self::sure). Only the committer calls it, between its transactions.
+    /// Writes some of them, once it is [sure](Self::sure).
     ///
     /// # Errors
     /// [`StoreError`]; they are written another time.
-    pub async fn seal_some(&self, store: &Store, now_ms: i64) -> Result<(), StoreError> {
+    pub async fn seal_some(
+        &self,
+        counting: &mut Counting,
+        store: &Store,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
         let (believed, due) = {
             let sums = self.lock();
             (sums.sealed(), sums.due(minute_of(now_ms), ROWS))
@@ -198,7 +244,7 @@ impl OpenMinutes {
                 .is_as_stored(&mut tx, believed, &piece, network)
                 .await?
             {
-                self.unsure().get_or_insert_default();
+                self.doubt([]);
                 return Err(StoreError::Behind {
                     op: "rollups.seal",
                     what: "sums that are not those of the receipts, and are counted again first,",
@@ -206,7 +252,7 @@ impl OpenMinutes {
             }
             match tx.rollups_seal(&piece, network).await {
                 Ok(()) => {
-                    let committing = self.committing(Vec::new());
+                    let committing = self.committing(counting, Vec::new());
                     tx.commit().await?;
                     committing.sealed(&piece);
                     return Ok(());

@@ -9,8 +9,12 @@
 //! | `pending` | receipts are committed in pieces and answered for together |
 //! | `plan` | what a batch means for chains and rows, over one transaction |
 //! | `held` | receipts ahead of a gap, bounded |
+//! | `gaps` | chains that have waited too long go on |
+//! | `heads` | ends of chains that are remembered |
+//! | `linger` | how long a receipt waits for others that share its commit |
 //! | `retry` | what to do where the database refuses a batch |
 //! | `commit` | the task that makes batches of many sessions durable together |
+//! | `sealing` | sums of minutes that are over |
 //! | `settle` | what follows from a commit: memory, answers, events |
 //!
 //! An answer to a [`Submission`] means that everything in it is durable, refused or held; it is never sent
@@ -19,13 +23,17 @@
 
 mod batch;
 pub mod commit;
+mod gaps;
 mod gate;
+mod heads;
 mod held;
+mod linger;
 mod pending;
 mod plan;
 mod queue;
 mod retry;
 mod room;
+mod sealing;
 mod settle;
 mod share;
 mod threads;

@@ -47,7 +47,7 @@ impl FairQueue {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::app::NodeSession;
     use crate::ingest::room::Reserved;
@@ -60,7 +60,8 @@ mod tests {
     use std::sync::Arc;
     use tokio::sync::oneshot;
 
-    fn submission(node: &str, receipts: usize) -> Submission {
+    /// Receipts of a node that nobody waits for.
+    pub(in crate::ingest) fn submission(node: &str, receipts: usize) -> Submission {
         let item = || {
             Checked::Refused(Box::new(Refused {
                 kind: ErrorType::InvalidReceipt,

@@ -5,7 +5,7 @@
 //! acknowledged, nobody is sent away.
 
 use super::batch::Took;
-use super::commit::Committer;
+use super::commit::{Committer, TRANSACTION};
 use super::plan::{Plan, Written};
 use super::verify::{Checked, Refused};
 use super::{IngestError, Submission};
@@ -17,8 +17,6 @@ use std::time::Duration;
 /// First pause before a batch is tried again; doubles to [`PAUSE_MAX`].
 const PAUSE: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// How long one transaction may take before it is given up and tried again.
-const TRANSACTION: Duration = Duration::from_secs(60);
 /// Receipts of one submission that the database may refuse before the rest is given up.
 const GUILTY_MAX: usize = 8;
 
@@ -68,7 +66,7 @@ impl Committer {
 
     /// Tries until the batch is durable or its data is to blame.
     async fn write_patiently(
-        &self,
+        &mut self,
         batch: &[Submission],
         now_ms: i64,
     ) -> Result<(Written, Took), Failure> {
@@ -102,44 +100,6 @@ impl Committer {
             }
             pause = (pause * 2).min(PAUSE_MAX);
         }
-    }
-
-    /// One transaction, within its time.
-    pub(super) async fn write_in_time(
-        &self,
-        batch: &[Submission],
-        overdue: &[i64],
-        now_ms: i64,
-    ) -> Result<(Written, Took), StoreError> {
-        self.make_sure().await?;
-        self.app.open_minutes.look_at_clock(now_ms);
-        // While receipts wait here, nobody else writes sums.
-        while let Err(full) = self.app.open_minutes.has_room(now_ms) {
-            if self.stop.is_cancelled() || !self.write_sums(now_ms).await {
-                return Err(full);
-            }
-        }
-        let write = self.write(batch, overdue, now_ms);
-        match tokio::time::timeout(TRANSACTION, write).await {
-            Ok(written) => written,
-            Err(_) => Err(StoreError::Slow {
-                op: "receipt.ingest",
-            }),
-        }
-    }
-
-    /// Counts open sums anew where that is due: for as long as it takes, which grows with what is to be counted and not with a
-    /// batch, and not at a stop.
-    pub(super) async fn make_sure(&self) -> Result<(), StoreError> {
-        let app = &self.app;
-        let nodes = tokio::select! {
-            biased;
-            nodes = app.open_minutes.sure(&app.store) => nodes?,
-            () = self.stop.cancelled() => return Err(StoreError::Slow { op: "receipt.ingest" }),
-        };
-        // What a commit stored that did not say so is not in the days of their nodes, either.
-        app.windows.read_again(&nodes);
-        Ok(())
     }
 
     /// Finds the receipts of a submission that the database cannot store, refuses them and stores the rest.
@@ -180,7 +140,7 @@ impl Committer {
 
     /// The position of the first item without which those before it are stored; found by halving, in transactions
     /// that are rolled back.
-    async fn first_guilty(&self, submission: &Submission) -> Option<usize> {
+    async fn first_guilty(&mut self, submission: &Submission) -> Option<usize> {
         // The first `good` items pass, the first `bad` fail.
         let (mut good, mut bad) = (0, submission.items.len());
         while bad - good > 1 {
@@ -204,9 +164,10 @@ impl Committer {
         (bad > 0).then(|| bad - 1)
     }
 
-    async fn passes(&self, submission: &Submission, items: usize) -> Result<bool, StoreError> {
+    async fn passes(&mut self, submission: &Submission, items: usize) -> Result<bool, StoreError> {
         let mut tx = self.app.store.ingest_begin(System::of_the_server()).await?;
-        let time = self.time(self.now_ms());
+        let now_ms = self.now_ms();
+        let time = self.time(now_ms);
         let one = std::slice::from_ref(submission);
         let (known, unplaced) = (HashMap::new(), self.unplaced.clone());
         let plan = Plan::new(&mut tx, one, &self.held, &known, unplaced, time);

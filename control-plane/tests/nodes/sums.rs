@@ -152,7 +152,7 @@ async fn what_a_commit_of_unknown_end_stored_is_counted() {
     let (mut agent, mut link) = server.active_agent("a").await;
     send(&mut agent, &mut link, 2).await;
     // As a transaction leaves it whose commit was not answered and took effect.
-    drop(server.app.open_minutes.committing(vec![&agent.node_id]));
+    server.app.open_minutes.doubt([agent.node_id.clone()]);
     store(&server, more_receipts!(1)).await;
     send(&mut agent, &mut link, 1).await;
     assert_requests(&server, &clock, 5).await;
@@ -181,7 +181,7 @@ async fn a_minute_of_many_rows_is_written_in_pieces() {
     let server = start(&clock).await;
     let (mut agent, mut link) = server.active_agent("a").await;
     send(&mut agent, &mut link, 1).await;
-    drop(server.app.open_minutes.committing(vec![&agent.node_id]));
+    server.app.open_minutes.doubt([agent.node_id.clone()]);
     store(&server, more_receipts!(600)).await;
     send(&mut agent, &mut link, 1).await;
     minute_passes(&server, &clock).await;
