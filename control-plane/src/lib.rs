@@ -1,7 +1,7 @@
 //! The control plane: enrols nodes, verifies and keeps receipts, runs the node lifecycle, serves the console.
 //!
-//! `http` → `app` → the store crate; `link` and `tasks` → `app`; `live` reads the `bus`; only the commands
-//! import `http`.
+//! `http` → `app` → the store crate; `link` and `tasks` → `app`; `live` reads the `bus`; `live` and `link` speak over a `socket`.
+//! Only the commands import `http`, and the link its errors and the door of nodes.
 //!
 //! | module | owns |
 //! |---|---|
@@ -13,6 +13,7 @@
 //! | [`ingest`] | receipts: verify, chain, group commit |
 //! | [`link`] | WebSocket sessions of agents |
 //! | [`live`] | WebSocket sessions of browsers |
+//! | `socket` | WebSockets: handshake, bounds, threads |
 //! | [`supervisor`] | notices when a task ended that should run |
 //! | [`tasks`] | what runs by itself: lifecycle, probes, retention |
 //! | [`http`] | the HTTP API and the console |
@@ -29,8 +30,8 @@ pub mod ingest;
 pub mod link;
 pub mod live;
 mod nearest;
-mod pace;
 pub mod presence;
 mod rate_limit;
+mod socket;
 pub mod supervisor;
 pub mod tasks;

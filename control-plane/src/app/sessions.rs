@@ -4,7 +4,7 @@
 //! sessions of a node stays is decided once, and what is shown of the node is that session.
 
 use super::App;
-use super::mailbox::{Latest, Queue};
+use super::queues::{Latest, Queue};
 use crate::bus::Event;
 use crate::presence::Report;
 use dgon_protocol::frame::{NodeStatus, ToAgent};

@@ -6,7 +6,7 @@ use crate::accounts::{Accounts, PasswordHasher};
 use crate::app::App;
 use crate::config::Config;
 use crate::http::server;
-use crate::http::socket_threads;
+use crate::socket;
 use crate::http::{HttpState, metrics, router};
 use crate::tasks::{self, database_lock};
 use anyhow::Context as _;
@@ -45,7 +45,7 @@ pub(super) async fn run(common: &Common, options: &Options) -> Result<(), Failur
     let lock = Arc::new(Mutex::new(lock));
     app.load().await?;
     let stop = CancellationToken::new();
-    socket_threads::start();
+    socket::start_threads();
     // Before anybody is told that it runs, and may stop it.
     let signals = stop_on_signal(stop.clone())?;
     announce(&config, &app).await?;

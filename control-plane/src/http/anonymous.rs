@@ -4,7 +4,8 @@
 //! The memory is in this process alone, and every answer says `no-store` to browsers and proxies: a flag that shuts the
 //! overview acts at once, everywhere. Requests of this machine itself, which come from loopback and were forwarded by
 //! nobody, are neither limited nor answered from this memory: tools beside the server want the truth, and gain nothing by
-//! asking often. The network's figures (`app::queries::summary`) are a second old at most for them as well.
+//! asking often. The network's figures (`app::queries::summary`) are a second old at most for them as well, and
+//! what they say of quarters of an hour that are over a minute.
 
 use super::auth::Acting;
 use super::client_ip::{ClientIp, is_here, network};

@@ -5,6 +5,7 @@
 
 use crate::accounts::AccountError;
 use crate::app::UnlistedRegion;
+use crate::socket::NoHandshake;
 use axum::response::{IntoResponse, Response};
 use dgon_control_plane_store::StoreError;
 use dgon_protocol::error::{ErrorBody, ErrorDetail, ErrorType};
@@ -189,6 +190,12 @@ impl From<StoreError> for ApiError {
             }
             _ => Self::internal(&error),
         }
+    }
+}
+
+impl From<NoHandshake> for ApiError {
+    fn from(error: NoHandshake) -> Self {
+        Self::invalid(error.to_string())
     }
 }
 

@@ -15,7 +15,6 @@ pub mod downloads;
 pub mod error;
 pub mod extract;
 pub mod health;
-mod metered;
 pub mod metrics;
 pub mod node;
 mod nowhere;
@@ -28,10 +27,8 @@ mod router;
 mod security;
 pub mod server;
 mod session;
-pub mod socket_threads;
 mod state;
 mod turns;
-pub mod websocket;
 
 pub use client_ip::{ClientIp, IpBlock};
 pub use request_id::RequestId;

@@ -200,7 +200,7 @@ impl Committer {
         let committing = open.committing(&mut self.counting, nodes.collect());
         tx.commit().await?;
         committing.stored(&written.facts);
-        if self.app.store.has_one_server() {
+        if self.app.store.may_be_remembered() {
             self.heads = heads.moved(&written.heads);
         }
         let took = Took {

@@ -18,7 +18,7 @@ mod wire;
 use crate::app::{App, SENT_AWAY};
 use crate::http::error::ApiError;
 use crate::http::node::auth::authenticate;
-use crate::http::websocket::Handshake;
+use crate::socket::Handshake;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;

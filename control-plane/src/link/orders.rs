@@ -55,8 +55,8 @@ async fn bring_all(app: &App, node_id: &NodeId, writer: &Queue<Order>) -> Result
         };
         let (written, was_written) = oneshot::channel();
         let order = (Box::new(ToAgent::Control(control)), written);
-        // The one before was written: there is room.
-        if !writer.try_push(order) || was_written.await.is_err() {
+        writer.push(order).await;
+        if was_written.await.is_err() {
             return Ok(false);
         }
         app.store

@@ -10,10 +10,9 @@ use super::orders::{self, Order};
 use super::wire::{End, Reader, Writer, split};
 use crate::app::{App, Mailbox, NodeSession, Queue, SENT_AWAY, SessionHandle};
 use crate::bus::Event;
-use crate::http::websocket::WebSocket;
 use crate::ingest::verify::{Checked, check_all};
 use crate::ingest::{Cut, IngestError, Outcome, Pending, ReceiptVerdict};
-use crate::pace::Pace;
+use crate::socket::{Pace, WebSocket};
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::{
     Ack, Incoming, Receipts, Refused, SealedWelcome, ToAgent, ToControlPlane,
@@ -198,11 +197,8 @@ impl Listening<'_> {
                 }
                 self.receipts.spend(batch.receipts.len() as f64);
                 let answer = self.ingest(batch).await?;
-                self.answers.ready().await;
-                match self.answers.try_push(answer) {
-                    true => Ok(()),
-                    false => Err(End::Gone),
-                }
+                self.answers.push(answer).await;
+                Ok(())
             }
             ToControlPlane::Heartbeat(mut heartbeat) => {
                 heartbeat.gpus.truncate(handshake::GPUS);

@@ -1,9 +1,8 @@
 //! The socket of a session as frames: whole for the handshake, then a reader and a writer.
 
 use crate::app::{App, SessionEnd};
-use crate::http::websocket::{Bounds, WebSocket};
 use crate::ingest::IngestError;
-use crate::pace::Pace;
+use crate::socket::{Bounds, Pace, WebSocket};
 use dgon_control_plane_store::StoreError;
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::{Incoming, LinkError, ToAgent, ToControlPlane};

@@ -2,8 +2,7 @@
 
 use super::batch::Topic;
 use crate::app::views::Summary;
-use crate::http::websocket::Bounds;
-use crate::pace::Pace;
+use crate::socket::{Bounds, Pace};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 use std::sync::Arc;

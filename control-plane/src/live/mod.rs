@@ -9,10 +9,11 @@
 //! `heartbeat`, `receipt`, `missed`, `ping`, `error`. Frames from it: `{"type": "sub", "topics": […], "since"?}`.
 //!
 //! `subscribed` answers `sub`. What was committed before it is in every answer over HTTP that is asked for after it, apart
-//! from the network's figures, which are a second old at most; what is committed later is told. A console reads once more when it gets it, and so has no hole at its start.
+//! from the network's figures, which are a second old at most (quarters of an hour that are over a minute); what is committed
+//! later is told. A console reads once more when it gets it, and so has no hole at its start.
 //!
 //! Bounds: batches queued per session [`BATCHES_QUEUED`], sessions [`SESSIONS_MAX`], receipts per batch,
-//! heartbeats and nodes per batch (`pending`), bytes and rate of what a browser sends (`session`).
+//! heartbeats and nodes per batch (`pending`), bytes of what a browser sends ([`BOUNDS`]) and its rate (`session`).
 
 mod batch;
 mod frame;

@@ -11,7 +11,7 @@ use crate::accounts::Person;
 use crate::app::queries::{PAGE_MAX, ReceiptQuery};
 use crate::app::views::time;
 use crate::app::{App, Asker, Turn};
-use crate::http::websocket::WebSocket;
+use crate::socket::WebSocket;
 use dgon_control_plane_store::{Scope, StoreError};
 use serde::Serialize;
 use std::collections::VecDeque;

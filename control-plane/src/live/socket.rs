@@ -4,7 +4,7 @@
 //! then is as gone as one that takes none.
 
 use super::frame::Opened;
-use crate::http::websocket::Metered;
+use crate::socket::Metered;
 use futures_util::{SinkExt as _, StreamExt as _};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};

@@ -212,8 +212,11 @@ impl Store {
         }
     }
 
-    /// Whether no other server stores receipts in this database, now or at any time of this one.
-    pub fn has_one_server(&self) -> bool {
+    /// Whether what this server has stored may be remembered between its transactions. On SQLite the lock of `serve` is one on
+    /// the file and lasts as long as the server, and who writes beside it shows
+    /// ([`IngestTx::data_version`](crate::IngestTx::data_version)). On PostgreSQL it is a session's: it may be lost, and another
+    /// server begin, in the moment before this one notices.
+    pub fn may_be_remembered(&self) -> bool {
         self.dialect() == Dialect::Sqlite
     }
 

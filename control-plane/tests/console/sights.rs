@@ -40,7 +40,8 @@ fn take_down(frame: &Value, heard: &mut Heard) -> bool {
         "hello" | "snapshot" | "ping" => return false,
         _ => panic!("{frame}"),
     };
-    heard.insert((kind.to_owned(), id.as_str().expect("an id").to_owned()));
+    let is_new = heard.insert((kind.to_owned(), id.as_str().expect("an id").to_owned()));
+    assert!(is_new || kind != "receipt", "told twice: {frame}");
     false
 }
 

@@ -80,11 +80,13 @@ impl<T> Queue<T> {
         has_room
     }
 
-    /// Waits until there is room for one more. Who alone leaves something here may then.
-    pub async fn ready(&self) {
+    /// Leaves one as soon as there is room. One task waits for that at a time; who gives up waiting has left nothing.
+    pub async fn push(&self, one: T) {
         while self.lock().len() >= self.most {
             self.room.notified().await;
         }
+        self.lock().push_back(one);
+        self.more.notify_one();
     }
 
     /// Takes the first, now or when it comes. Cancel-safe.
@@ -138,14 +140,17 @@ mod tests {
     #[tokio::test]
     async fn a_queue_has_an_order_and_an_end_and_holds_nothing_when_it_is_empty() {
         let queue = Queue::new(2);
-        queue.ready().await;
-        assert!(queue.try_push(1) && queue.try_push(2));
+        queue.push(1).await;
+        assert!(queue.try_push(2));
         assert!(!queue.try_push(3));
-        let mut waits = Box::pin(queue.ready());
+        let mut gives_up = Box::pin(queue.push(4));
+        assert!((&mut gives_up).now_or_never().is_none());
+        drop(gives_up);
+        let mut waits = Box::pin(queue.push(5));
         assert!((&mut waits).now_or_never().is_none());
         assert_eq!(queue.pop().await, 1);
         waits.await;
-        assert_eq!(queue.pop().await, 2);
+        assert_eq!((queue.pop().await, queue.pop().await), (2, 5));
         assert_eq!(queue.lock().capacity(), 0);
     }
 }

@@ -3,7 +3,7 @@
 //! Messages are counted where they are handled. A peer can also send what is part of none for ever, such as empty
 //! fragments: the socket reads these on its own, and only its bytes can be counted.
 
-use crate::pace::Pace;
+use super::pace::Pace;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
