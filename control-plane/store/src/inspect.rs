@@ -7,6 +7,7 @@ use crate::nodes::LifecycleEventRow;
 use crate::probes::ProbeRow;
 use crate::receipt_list::{self, Newest};
 use crate::receipt_queries::ReceiptFilter;
+use crate::receipt_search::Meaning;
 use crate::retention::{Keep, Rule};
 use crate::{Dialect, Scope, Store, StoreError, System, in_tx, on_read, on_write, rollups};
 use dgon_control_plane_model::rollup::{Batch, ReceiptFacts, minute_of, sum_up};
@@ -208,16 +209,17 @@ impl Inspect<'_> {
         scope: &Scope,
         filter: &ReceiptFilter,
     ) -> Result<Vec<String>, StoreError> {
-        let bounds = self
-            .0
-            .receipt_bounds(scope, filter)
-            .await?
-            .unwrap_or_default();
+        let lying = self.0.receipts_lie(scope, filter).await?;
+        let meanings = filter
+            .search
+            .as_deref()
+            .map_or_else(Vec::new, Meaning::all);
         let newest = Newest {
             dialect: self.0.dialect(),
             scope,
             filter,
-            bounds,
+            meanings: &meanings,
+            bounds: lying.map(|lying| lying.bounds).unwrap_or_default(),
             before: i64::MAX,
             limit: 50,
         };

@@ -24,6 +24,7 @@ pub mod node_windows;
 mod nodes;
 mod probes;
 mod reading;
+mod receipt_bounds;
 mod receipt_list;
 pub mod receipt_queries;
 mod receipt_search;

@@ -136,6 +136,8 @@ pub(crate) struct Newest<'a> {
     pub(crate) dialect: Dialect,
     pub(crate) scope: &'a Scope,
     pub(crate) filter: &'a ReceiptFilter,
+    /// What its search can mean; none where it has no search.
+    pub(crate) meanings: &'a [Meaning],
     pub(crate) bounds: IdBounds,
     /// A received order; `i64::MAX` for all.
     pub(crate) before: i64,
@@ -157,9 +159,7 @@ impl Newest<'_> {
     /// receipt that several lead to is there once.
     fn statement(&self, columns: &'static str) -> Statement {
         let mut statement = Statement::default();
-        let meanings = self.filter.search.as_deref().map(Meaning::all);
-        let meanings = meanings.unwrap_or_default();
-        for (position, meaning) in meanings.iter().enumerate() {
+        for (position, meaning) in self.meanings.iter().enumerate() {
             statement.sql(if position == 0 {
                 "SELECT * FROM ("
             } else {
@@ -168,7 +168,7 @@ impl Newest<'_> {
             self.arm(&mut statement, columns, Some(meaning));
             statement.sql(") AS meant");
         }
-        if meanings.is_empty() {
+        if self.meanings.is_empty() {
             self.arm(&mut statement, columns, None);
         } else {
             statement.sql(" ORDER BY id DESC LIMIT ").int(self.limit);
@@ -291,6 +291,7 @@ mod tests {
                 dialect: Dialect::Sqlite,
                 scope: &Scope::Stranger,
                 filter,
+                meanings: &[],
                 bounds: IdBounds { from: Some(1), to },
                 before,
                 limit: 50,

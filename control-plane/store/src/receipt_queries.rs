@@ -1,10 +1,9 @@
 //! Reading receipts: the list, one receipt, and sums over a filter.
 //!
 //! The list runs from the newest to the oldest by received order (`id`), so a page is stable while receipts
-//! arrive. Each filter has an index that ends in `id`; for values that most receipts have, the list itself is
-//! walked. A range of time bounds when the control plane received a receipt.
+//! arrive. A range of time is about when the control plane received a receipt.
 
-use crate::receipt_list::{COLUMNS, IdBounds, Newest, first_from, last_before, push_filter};
+use crate::receipt_list::{COLUMNS, IdBounds, Newest, push_filter};
 use crate::receipt_search::beyond_matches;
 use crate::scope::Scope;
 use crate::statement::Statement;
@@ -17,10 +16,6 @@ const OP_LIST: &str = "receipt.list";
 const OP_SCAN: &str = "receipt.scan";
 const OP_GET: &str = "receipt.get";
 const OP_ORDER: &str = "receipt.order";
-const OP_BOUNDS: &str = "receipt.bounds";
-
-/// Processes that commit at once may order `id` and time differently, by no more than this many receipts.
-const ORDER_SLACK: i64 = 4_096;
 
 /// Nodes that are named where an id was used by several.
 pub const NODES_NAMED: i64 = 100;
@@ -178,51 +173,6 @@ impl ScanRow {
 }
 
 impl Store {
-    /// Where the receipts of a filter lie; `None` where there are none.
-    pub(crate) async fn receipt_bounds(
-        &self,
-        scope: &Scope,
-        filter: &ReceiptFilter,
-    ) -> Result<Option<IdBounds>, StoreError> {
-        if !self.could_be_in(scope, filter).await? {
-            return Ok(None);
-        }
-        let mut bounds = IdBounds::default();
-        let found = async |statement: Statement| -> Result<Option<i64>, StoreError> {
-            on_page!(self, conn => statement.build().build_query_scalar().fetch_optional(conn).await)
-                .map_err(StoreError::query(OP_BOUNDS))
-        };
-        if let Some(from_ms) = filter.from_ms {
-            let Some(first) = found(first_from(from_ms)).await? else {
-                return Ok(None);
-            };
-            bounds.from = Some(first - ORDER_SLACK);
-        }
-        if let Some(to_ms) = filter.to_ms {
-            let Some(last) = found(last_before(to_ms)).await? else {
-                return Ok(None);
-            };
-            bounds.to = Some(last.saturating_add(ORDER_SLACK));
-        }
-        Ok(Some(bounds))
-    }
-
-    /// Whether one's own nodes, which stay where they were enrolled, are in the region of a filter at all: where none is,
-    /// all of one's receipts would be looked through for nothing.
-    async fn could_be_in(&self, scope: &Scope, filter: &ReceiptFilter) -> Result<bool, StoreError> {
-        let (Some(org_id), Some(region)) = (scope.org_id(), &filter.region) else {
-            return Ok(true);
-        };
-        const TEXT: &str = "SELECT 1 FROM nodes WHERE org_id = $1 AND region = $2 LIMIT 1";
-        let found: Option<i32> = on_page!(self, conn => sqlx::query_scalar(TEXT)
-            .bind(org_id)
-            .bind(region.as_str())
-            .fetch_optional(conn)
-            .await)
-        .map_err(StoreError::query(OP_BOUNDS))?;
-        Ok(found.is_some())
-    }
-
     /// A page of receipts in scope, the newest first, all before the received order `before`.
     ///
     /// # Errors
@@ -234,14 +184,15 @@ impl Store {
         before: Option<i64>,
         limit: i64,
     ) -> Result<Vec<ReceiptListRow>, StoreError> {
-        let Some(bounds) = self.receipt_bounds(scope, filter).await? else {
+        let Some(lying) = self.receipts_lie(scope, filter).await? else {
             return Ok(Vec::new());
         };
         let statement = Newest {
             dialect: self.dialect(),
             scope,
             filter,
-            bounds,
+            meanings: &lying.meanings,
+            bounds: lying.bounds,
             before: before.unwrap_or(i64::MAX),
             limit,
         }
@@ -264,14 +215,15 @@ impl Store {
             sums: Sums::default(),
             complete: true,
         };
-        let Some(bounds) = self.receipt_bounds(scope, filter).await? else {
+        let Some(lying) = self.receipts_lie(scope, filter).await? else {
             return Ok(scan);
         };
         let statement = Newest {
             dialect: self.dialect(),
             scope,
             filter,
-            bounds,
+            meanings: &lying.meanings,
+            bounds: lying.bounds,
             before: i64::MAX,
             limit: i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1),
         }

@@ -8,8 +8,9 @@
 //! | a whole model id | `receipts_by_model` |
 //! | the hash of a receipt's entry, or how it begins | `receipts_by_hash`, one lookup for each bucket of receipts |
 //!
-//! A search is a union of one bounded list per meaning, so it costs a few lookups however many receipts there are, and
-//! what may be a hash one more for each 4,096 receipts. That is what ingest pays for an index over hashes that few ask.
+//! A search is a union of one bounded list per meaning, so it costs a few lookups however many receipts there are, and more
+//! where ingest pays little for an index: what may be a hash one for each 4,096 receipts, and on SQLite the name of a node one for
+//! each 2,048. A text that names no node costs none of these.
 //! Hashes of prompts and outputs stand in the receipts alone and are not found.
 
 use crate::scope::Scope;
@@ -39,7 +40,7 @@ pub(crate) enum Meaning {
 }
 
 impl Meaning {
-    /// All that `text` can mean; at least a model.
+    /// All that `text` can mean, whether there is such a thing or not; at least a model.
     pub(crate) fn all(text: &str) -> Vec<Self> {
         let mut all = vec![Self::Model(text.to_owned())];
         if RequestId::is_valid(text) {

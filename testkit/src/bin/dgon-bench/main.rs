@@ -22,7 +22,7 @@
 //! | `hostile` | what agents that break rules cost those that keep them |
 //! | `retention` | for how long old rows that go hold up receipts |
 //! | `idle` | an idle agent beside node-exporter, collectd and netdata |
-//! | `join` | thousands of nodes that connect at once; only where it is named |
+//! | `join` | thousands of nodes that connect at once, and what they cost at rest; only where it is named |
 //! | `soak` | the control plane's memory over half an hour; only where it is named |
 
 mod bare;

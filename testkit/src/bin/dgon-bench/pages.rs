@@ -54,6 +54,7 @@ const PAGES: [&str; 37] = [
     "/receipts?from={from}&to={to}",
     "/receipts?from={from}&to={to}&model_id=phi4",
     "/receipts?q={node}",
+    "/receipts?q=phi4",
     "/receipts?q={request}",
     "/receipts?q={prefix}",
     "/receipts?q={hash}",

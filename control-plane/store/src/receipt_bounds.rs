@@ -1,0 +1,98 @@
+//! Where the receipts of a filter lie, found out before the list is walked: between which received orders, and what of it cannot be.
+
+use crate::receipt_list::{IdBounds, first_from, last_before};
+use crate::receipt_queries::ReceiptFilter;
+use crate::receipt_search::Meaning;
+use crate::scope::Scope;
+use crate::statement::Statement;
+use crate::{Store, StoreError, on_page};
+
+const OP_BOUNDS: &str = "receipt.bounds";
+
+/// Processes that commit at once may order `id` and time differently, by no more than this many receipts.
+const ORDER_SLACK: i64 = 4_096;
+
+/// Where the receipts of a filter lie.
+pub(crate) struct Lying {
+    pub(crate) bounds: IdBounds,
+    pub(crate) meanings: Vec<Meaning>,
+}
+
+impl Store {
+    /// Where the receipts of a filter lie; `None` where there are none.
+    pub(crate) async fn receipts_lie(
+        &self,
+        scope: &Scope,
+        filter: &ReceiptFilter,
+    ) -> Result<Option<Lying>, StoreError> {
+        if !self.could_be_in(scope, filter).await? {
+            return Ok(None);
+        }
+        let Some(bounds) = self.receipt_bounds(filter).await? else {
+            return Ok(None);
+        };
+        let mut meanings = filter.search.as_deref().map_or_else(Vec::new, Meaning::all);
+        for place in (0..meanings.len()).rev() {
+            if let Some(Meaning::Node(name)) = meanings.get(place)
+                && !self.is_node(name).await?
+            {
+                meanings.remove(place);
+            }
+        }
+        Ok(Some(Lying { bounds, meanings }))
+    }
+
+    /// Between which received orders the times of a filter are; `None` where there is nothing.
+    async fn receipt_bounds(&self, filter: &ReceiptFilter) -> Result<Option<IdBounds>, StoreError> {
+        let mut bounds = IdBounds::default();
+        let found = async |statement: Statement| -> Result<Option<i64>, StoreError> {
+            on_page!(self, conn => statement.build().build_query_scalar().fetch_optional(conn).await)
+                .map_err(StoreError::query(OP_BOUNDS))
+        };
+        if let Some(from_ms) = filter.from_ms {
+            let Some(first) = found(first_from(from_ms)).await? else {
+                return Ok(None);
+            };
+            bounds.from = Some(first - ORDER_SLACK);
+        }
+        if let Some(to_ms) = filter.to_ms {
+            let Some(last) = found(last_before(to_ms)).await? else {
+                return Ok(None);
+            };
+            bounds.to = Some(last.saturating_add(ORDER_SLACK));
+        }
+        Ok(Some(bounds))
+    }
+
+    /// Whether there is a node of this name.
+    async fn is_node(&self, name: &str) -> Result<bool, StoreError> {
+        const TEXT: &str = "SELECT 1 FROM nodes WHERE node_id = $1";
+        let found: Option<i32> = on_page!(self, conn => sqlx::query_scalar(TEXT)
+            .bind(name)
+            .fetch_optional(conn)
+            .await)
+        .map_err(StoreError::query(OP_BOUNDS))?;
+        Ok(found.is_some())
+    }
+
+    /// Whether there is the node of a filter, and whether one's own nodes, which stay where they were enrolled, are in its region
+    /// at all: where none is, all receipts would be looked through for nothing.
+    async fn could_be_in(&self, scope: &Scope, filter: &ReceiptFilter) -> Result<bool, StoreError> {
+        if let Some(node_id) = &filter.node_id
+            && !self.is_node(node_id).await?
+        {
+            return Ok(false);
+        }
+        let (Some(org_id), Some(region)) = (scope.org_id(), &filter.region) else {
+            return Ok(true);
+        };
+        const TEXT: &str = "SELECT 1 FROM nodes WHERE org_id = $1 AND region = $2 LIMIT 1";
+        let found: Option<i32> = on_page!(self, conn => sqlx::query_scalar(TEXT)
+            .bind(org_id)
+            .bind(region.as_str())
+            .fetch_optional(conn)
+            .await)
+        .map_err(StoreError::query(OP_BOUNDS))?;
+        Ok(found.is_some())
+    }
+}
