@@ -13,7 +13,7 @@
 //! | [`ingest`] | receipts: verify, chain, group commit |
 //! | [`link`] | WebSocket sessions of agents |
 //! | [`live`] | WebSocket sessions of browsers |
-//! | `socket` | WebSockets: handshake, bounds, threads |
+//! | [`socket`] | WebSockets: handshake, bounds, threads |
 //! | [`supervisor`] | notices when a task ended that should run |
 //! | [`tasks`] | what runs by itself: lifecycle, probes, retention |
 //! | [`http`] | the HTTP API and the console |
@@ -32,6 +32,6 @@ pub mod live;
 mod nearest;
 pub mod presence;
 mod rate_limit;
-mod socket;
+pub mod socket;
 pub mod supervisor;
 pub mod tasks;

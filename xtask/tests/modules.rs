@@ -15,7 +15,12 @@ const NEVER: [(&str, &[&str]); 6] = [
     ("live", &["crate::http", "crate::link", "crate::ingest"]),
     (
         "ingest",
-        &["crate::http", "crate::link", "crate::live", "crate::accounts"],
+        &[
+            "crate::http",
+            "crate::link",
+            "crate::live",
+            "crate::accounts",
+        ],
     ),
     ("app", &["crate::http", "crate::link", "crate::accounts"]),
     ("tasks", &["crate::http", "crate::link"]),
@@ -56,7 +61,8 @@ fn modules_import_only_what_the_architecture_allows() {
     for (part, never) in NEVER {
         for (path, text) in files(&source("control-plane/src").join(part)) {
             for import in never {
-                let of_it = |line: &&str| line.contains(import) && !line.trim_start().starts_with("//");
+                let of_it =
+                    |line: &&str| line.contains(import) && !line.trim_start().starts_with("//");
                 let line = text.lines().find(of_it);
                 assert!(line.is_none(), "{}: {line:?}", path.display());
             }
@@ -86,6 +92,10 @@ fn receipts_go_by_retention_alone() {
     for (path, text) in files(&source("control-plane/store/src")) {
         let is_retention = path.ends_with("retention.rs");
         let deletes = text.contains("DELETE FROM receipts") || text.contains("\"DELETE FROM \"");
-        assert!(is_retention || !deletes, "{} deletes receipts", path.display());
+        assert!(
+            is_retention || !deletes,
+            "{} deletes receipts",
+            path.display()
+        );
     }
 }

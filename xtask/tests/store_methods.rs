@@ -20,7 +20,7 @@ const NOBODY: [(&str, &str); 7] = [
     ("migrate", "the schema, no rows"),
     ("is_migrated", "the schema, no rows"),
     ("ping", "no rows"),
-    ("has_one_server", "which database it is"),
+    ("may_be_remembered", "which database it is"),
     ("close", "closes the database"),
     ("serve_lock", "no rows"),
 ];

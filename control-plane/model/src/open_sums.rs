@@ -151,7 +151,9 @@ impl OpenSums {
             minute: *first,
             rows: unwritten
                 .take(rows)
-                .map(|(node, region, row)| (RowKey::of_node(node, *first, region), row.sums.clone()))
+                .map(|(node, region, row)| {
+                    (RowKey::of_node(node, *first, region), row.sums.clone())
+                })
                 .collect(),
             network,
         })
@@ -177,7 +179,8 @@ impl OpenSums {
         let minutes = self.minutes.range(from..to.max(from));
         let rows = minutes.flat_map(|(minute, of_minute)| {
             let regions = of_minute.nodes.get(node_id).into_iter().flatten();
-            regions.map(|(region, row)| (RowKey::of_node(node_id, *minute, region), row.sums.clone()))
+            regions
+                .map(|(region, row)| (RowKey::of_node(node_id, *minute, region), row.sums.clone()))
         });
         rows.collect()
     }

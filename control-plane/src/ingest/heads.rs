@@ -52,7 +52,7 @@ mod tests {
     fn heads(keys: std::ops::Range<i64>) -> HashMap<i64, Head> {
         let head = Head {
             seq: 1,
-            hash: Sha256Hash::ZERO,
+            entry_hash: Sha256Hash::ZERO,
         };
         keys.map(|key| (key, head)).collect()
     }

@@ -70,7 +70,9 @@ impl Committer {
         let sealing = async {
             self.make_sure().await?;
             let (app, counting) = (&self.app, &mut self.counting);
-            app.open_minutes.seal_some(counting, &app.store, now_ms).await
+            app.open_minutes
+                .seal_some(counting, &app.store, now_ms)
+                .await
         };
         let slow = StoreError::Slow { op: "rollups.seal" };
         let sealed = tokio::time::timeout(WITHIN, sealing).await;

@@ -176,7 +176,11 @@ mod tests {
             (UPGRADE, "h2c", NoHandshake::NoUpgrade),
             (SEC_WEBSOCKET_VERSION, "8", NoHandshake::Version),
             (SEC_WEBSOCKET_KEY, "AAAA", NoHandshake::Key),
-            (SEC_WEBSOCKET_KEY, "not of base64, not at all", NoHandshake::Key),
+            (
+                SEC_WEBSOCKET_KEY,
+                "not of base64, not at all",
+                NoHandshake::Key,
+            ),
         ] {
             let refused = Handshake::read(&mut parts((name, value)));
             assert_eq!(refused.err(), Some(why), "{value}");

@@ -210,10 +210,7 @@ impl Inspect<'_> {
         filter: &ReceiptFilter,
     ) -> Result<Vec<String>, StoreError> {
         let lying = self.0.receipts_lie(scope, filter).await?;
-        let meanings = filter
-            .search
-            .as_deref()
-            .map_or_else(Vec::new, Meaning::all);
+        let meanings = filter.search.as_deref().map_or_else(Vec::new, Meaning::all);
         let newest = Newest {
             dialect: self.0.dialect(),
             scope,

@@ -120,6 +120,8 @@ async fn what_several_meanings_lead_to_is_there_once_and_in_order() {
     crate::support::on_both(|store| async move {
         let all = seeded(&store).await;
         let text = "feedface";
+        let token = crate::support::token(&store, "t", 1).await;
+        crate::support::enrol(&store, &token, text, 77).await;
         let hash = Sha256Hash({
             let mut bytes = [7; 32];
             bytes[..4].copy_from_slice(&[0xfe, 0xed, 0xfa, 0xce]);

@@ -76,7 +76,11 @@ fn at_rest(nodes: u32, used: Duration, resident_mib: f64) -> Row {
         floor: String::new(),
         ours: format!("{:.0} % of a core, {resident_mib:.1} MiB", 100.0 * cores),
         peer: String::new(),
-        ratio: format!("{:.2} and {:.2} of the goal", cores / MOST_CORES, resident_mib / MOST_MIB),
+        ratio: format!(
+            "{:.2} and {:.2} of the goal",
+            cores / MOST_CORES,
+            resident_mib / MOST_MIB
+        ),
         goal: format!("≤ {:.0} %, ≤ {MOST_MIB:.0} MiB", 100.0 * MOST_CORES),
         reached: cores <= MOST_CORES && resident_mib <= MOST_MIB,
     }

@@ -25,7 +25,7 @@ const P50_MS: f64 = 5.0;
 const P99_MS: f64 = 25.0;
 
 /// What is asked. Names in braces are filled in by [`Known`].
-const PAGES: [&str; 37] = [
+const PAGES: [&str; 38] = [
     "/summary",
     "/summary/trends",
     "/regions",
