@@ -47,14 +47,18 @@ async fn who_asks_for_endless_pages_waits_alone_and_is_told() {
             greedy.get(&path).await
         });
     }
+    // An account may sign in so often in an hour; a fast machine gets there while the pages wait.
+    let mut sign_ins = 0..50;
     while !pages.is_empty() {
         let nodes = other.get("/api/v1/nodes").await;
         assert_eq!(nodes.status, StatusCode::OK, "{}", nodes.text);
         let ready = other.send(other.request(Method::GET, "/readyz")).await;
         assert_eq!(ready.status, StatusCode::OK, "{}", ready.text);
-        let body = json!({ "email": "other@example.com", "password": PASSWORD });
-        let signed_in = other.post("/api/v1/auth/login", body).await;
-        assert_eq!(signed_in.status, StatusCode::OK, "{}", signed_in.text);
+        if sign_ins.next().is_some() {
+            let body = json!({ "email": "other@example.com", "password": PASSWORD });
+            let signed_in = other.post("/api/v1/auth/login", body).await;
+            assert_eq!(signed_in.status, StatusCode::OK, "{}", signed_in.text);
+        }
         while let Some(page) = pages.try_join_next() {
             let page = page.expect("page");
             assert_eq!(
