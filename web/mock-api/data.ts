@@ -154,6 +154,7 @@ export function detail(row: NodeRow): NodeDetail {
       { at: iso(Date.now() - 86_400_000 * 20), from: 'pending', to: 'pending', reason: 'enrolled', actor: 'ana@example.org', detail: null },
     ],
     chain: { head_seq: receipts.length, gaps: [], forks: 0 },
+    withheld: false,
     last_probe: { at: iso(Date.now() - 240_000), outcome: 'ok', message: null, ttft_ms: 214 },
   }
 }

@@ -34,6 +34,11 @@ pub enum AccountError {
     /// No such object for this person.
     #[error("there is no {0} with this id")]
     NotFound(&'static str),
+    /// Nobody with an open account has this email, or, where none was given, is an admin.
+    #[error(
+        "no open account has this email, or, where none was given, is an admin's; make one with: dgon-control-plane user create"
+    )]
+    NoUser,
     /// More sign-ins wait than this process can check.
     #[error("too many sign-ins at this moment; try again in a few seconds")]
     Busy,

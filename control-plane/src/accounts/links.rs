@@ -67,7 +67,7 @@ impl Accounts {
         };
         let user = user
             .filter(|user| user.disabled_at_ms.is_none())
-            .ok_or(AccountError::NotFound("user"))?;
+            .ok_or(AccountError::NoUser)?;
         self.link(Some(user.user_id), "/sign-in", SIGN_IN_MS).await
     }
 

@@ -86,9 +86,10 @@ impl From<AccountError> for Failure {
     fn from(error: AccountError) -> Self {
         match error {
             AccountError::Store(error) => error.into(),
-            AccountError::Email | AccountError::Password | AccountError::TokenWish(_) => {
-                Self::with(USAGE, error)
-            }
+            AccountError::Email
+            | AccountError::Password
+            | AccountError::TokenWish(_)
+            | AccountError::Region(_) => Self::with(USAGE, error),
             error => Self::other(error),
         }
     }

@@ -60,9 +60,18 @@ pub(super) async fn store(config: &Config) -> Result<Store, Failure> {
     Ok(store)
 }
 
-/// The shared state.
+/// The shared state, for a command beside the server. Where there was no database it says so: the folder may be a mistake, and
+/// what is made in it is in no network that runs.
 pub(super) async fn app(config: &Config) -> Result<Arc<App>, Failure> {
-    with_key(config, store(config).await?).await
+    let is_new = config.is_without_database();
+    let store = store(config).await?;
+    if is_new {
+        eprintln!(
+            "note: there was no database in {}, and one was made; a server that runs with another folder knows nothing of it",
+            config.data_dir.display()
+        );
+    }
+    with_key(config, store).await
 }
 
 /// The shared state of the one server of a database, and the lock that keeps it the only one.

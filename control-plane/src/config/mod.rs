@@ -197,6 +197,11 @@ impl Config {
         }
     }
 
+    /// Whether the database would be a file that is not there yet.
+    pub fn is_without_database(&self) -> bool {
+        self.database_url.is_none() && !self.data_dir.join("dgon.db").exists()
+    }
+
     /// Where people open the console.
     pub fn console_url(&self) -> String {
         match &self.public_url {

@@ -220,7 +220,7 @@ impl From<AccountError> for ApiError {
             AccountError::Password => Self::invalid(outside).with("field", "password"),
             AccountError::TokenWish(_) => Self::invalid(outside),
             AccountError::Region(error) => error.into(),
-            AccountError::NotFound(_) => Self::not_found(outside),
+            AccountError::NotFound(_) | AccountError::NoUser => Self::not_found(outside),
             AccountError::TooOften { wait_s } => {
                 Self::new(ErrorType::RateLimited, outside).retry_after(wait_s)
             }

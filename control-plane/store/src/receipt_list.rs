@@ -42,7 +42,7 @@ pub(crate) fn push_filter(
     // PostgreSQL knows how often each value comes, and chooses well where it is not misled.
     let is_led = dialect == Dialect::Sqlite && scope.org_id().is_some();
     if let Some(meaning) = meaning {
-        meaning.push(statement, scope);
+        meaning.push(statement, scope, filter.has_more_than_search());
     }
     let is_rarer = meaning.is_some() || filter.request_id.is_some() || filter.node_id.is_some();
     let and_org = match is_led && is_rarer {

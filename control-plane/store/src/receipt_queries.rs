@@ -47,6 +47,31 @@ pub struct ReceiptFilter {
     pub source: Option<Source>,
 }
 
+impl ReceiptFilter {
+    /// Whether it asks for more than what it searches.
+    pub(crate) fn has_more_than_search(&self) -> bool {
+        let Self {
+            search: _,
+            request_id,
+            node_id,
+            model_id,
+            region,
+            from_ms,
+            to_ms,
+            hedged,
+            cache_hit,
+            status,
+            source,
+        } = self;
+        let texts = [request_id, node_id, model_id, region];
+        texts.into_iter().any(Option::is_some)
+            || [from_ms, to_ms].into_iter().any(Option::is_some)
+            || [hedged, cache_hit].into_iter().any(Option::is_some)
+            || status.is_some()
+            || source.is_some()
+    }
+}
+
 /// A receipt in a list.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct ReceiptListRow {
@@ -247,7 +272,7 @@ impl Store {
         let Some(statement) = filter
             .search
             .as_deref()
-            .and_then(|text| beyond_matches(scope, text))
+            .and_then(|text| beyond_matches(scope, text, filter.has_more_than_search()))
         else {
             return Ok(false);
         };

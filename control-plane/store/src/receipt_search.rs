@@ -20,6 +20,8 @@ use dgon_protocol::id::{NodeId, RequestId};
 /// Receipts in the scope that the beginning of an id leads to at most, the last ones in the order of ids. Where there are
 /// more a sum says that it is not complete.
 const PREFIX_MATCHES: i64 = 1_000;
+/// The same where something else is asked of them, too, and few of them may have it.
+const PREFIX_MATCHES_FILTERED: i64 = 20_000;
 /// Receipts in the scope that the beginning of a hash leads to at most.
 const HASH_MATCHES: i64 = 1_000;
 /// Hex digits that are taken for the beginning of a hash.
@@ -55,8 +57,8 @@ impl Meaning {
         all
     }
 
-    /// Appends its condition to a statement over `receipts r`.
-    pub(crate) fn push(&self, statement: &mut Statement, scope: &Scope) {
+    /// Appends its condition to a statement over `receipts r`; `filtered` says whether others follow.
+    pub(crate) fn push(&self, statement: &mut Statement, scope: &Scope, filtered: bool) {
         match self {
             Self::RequestId(request_id) => {
                 statement
@@ -66,7 +68,10 @@ impl Meaning {
             Self::Prefix(prefix) => {
                 statement.sql(" AND r.id IN (SELECT id FROM receipts WHERE ");
                 push_prefix(statement, scope, prefix);
-                statement.sql(" LIMIT ").int(PREFIX_MATCHES).sql(")");
+                statement
+                    .sql(" LIMIT ")
+                    .int(prefix_matches(filtered))
+                    .sql(")");
             }
             Self::Node(node_id) => {
                 statement.sql(" AND r.node_id = ").text(node_id.as_str());
@@ -100,6 +105,13 @@ impl Meaning {
     }
 }
 
+fn prefix_matches(filtered: bool) -> i64 {
+    match filtered {
+        true => PREFIX_MATCHES_FILTERED,
+        false => PREFIX_MATCHES,
+    }
+}
+
 /// Appends that a request id in the scope begins so, the last ids first.
 fn push_prefix(statement: &mut Statement, scope: &Scope, prefix: &str) {
     statement.sql("request_id >= ").text(prefix);
@@ -112,11 +124,13 @@ fn push_prefix(statement: &mut Statement, scope: &Scope, prefix: &str) {
 
 /// Finds a receipt in the scope that begins as the text says and lies beyond those that a search leads to; `None` where the
 /// text is no beginning of an id.
-pub(crate) fn beyond_matches(scope: &Scope, text: &str) -> Option<Statement> {
+pub(crate) fn beyond_matches(scope: &Scope, text: &str, filtered: bool) -> Option<Statement> {
     RequestId::is_valid(text).then(|| {
         let mut statement = Statement::new("SELECT id FROM receipts WHERE ");
         push_prefix(&mut statement, scope, text);
-        statement.sql(" LIMIT 1 OFFSET ").int(PREFIX_MATCHES);
+        statement
+            .sql(" LIMIT 1 OFFSET ")
+            .int(prefix_matches(filtered));
         statement
     })
 }

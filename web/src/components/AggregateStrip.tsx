@@ -10,12 +10,15 @@ import { lackingText, tokenSum } from '~/util/tokens'
 
 type Figure = [name: string, text: (sum: ReceiptAggregate) => string, exact?: (sum: ReceiptAggregate) => string]
 
+/** A number of a sum that is not complete is the least that it can be. */
+const least = (sum: ReceiptAggregate, text: string) => (sum.complete ? text : `≥ ${text}`)
+
 const FIGURES: Figure[] = [
-  ['Receipts', (sum) => compact(sum.count), (sum) => count(sum.count)],
-  ['Tokens in', (sum) => compact(tokenSum(sum.tokens_input, sum.tokens_not_counted)), (sum) => count(sum.tokens_input)],
-  ['Tokens out', (sum) => compact(tokenSum(sum.tokens_output, sum.tokens_not_counted)), (sum) => count(sum.tokens_output)],
+  ['Receipts', (sum) => least(sum, compact(sum.count)), (sum) => count(sum.count)],
+  ['Tokens in', (sum) => least(sum, compact(tokenSum(sum.tokens_input, sum.tokens_not_counted))), (sum) => count(sum.tokens_input)],
+  ['Tokens out', (sum) => least(sum, compact(tokenSum(sum.tokens_output, sum.tokens_not_counted))), (sum) => count(sum.tokens_output)],
   ['Cache hits', (sum) => percent(sum.cache_hit_share)],
-  ['Failures', (sum) => compact(sum.failures), (sum) => count(sum.failures)],
+  ['Failures', (sum) => least(sum, compact(sum.failures)), (sum) => count(sum.failures)],
   ['p50 first token', (sum) => ms(sum.p50_ms)],
   ['p95 first token', (sum) => ms(sum.p95_ms)],
 ]
@@ -30,14 +33,14 @@ export function AggregateStrip({ filter }: { filter: Search }) {
         {FIGURES.map(([name, text, exact]) => (
           <div key={name}>
             <dt>{name}</dt>
-            <dd>{sum.data ? <Value text={text(sum.data)} title={exact?.(sum.data)} why="No measurement" /> : <span className="skeleton-line skeleton-figure" />}</dd>
+            <dd>{sum.data ? <Value text={text(sum.data)} title={exact?.(sum.data)} why="No measurement: times are those of answers that came whole" /> : <span className="skeleton-line skeleton-figure" />}</dd>
           </div>
         ))}
       </dl>
       <p className="strip-note muted small">
         {sum.data && (
           <>
-            {sum.data.complete ? 'Counts everything received up to' : 'More receipts match than are counted at once: these are the newest, up to'} <Time at={sum.data.indexed_to} />
+            {sum.data.complete ? 'Counts everything received up to' : 'More receipts match than are counted at once: these figures are of the newest, up to'} <Time at={sum.data.indexed_to} />
             {sum.data.tokens_not_counted > 0 && `. The token sums are too low: ${lackingText(sum.data.tokens_not_counted)}.`}
           </>
         )}

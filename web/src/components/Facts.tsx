@@ -1,7 +1,7 @@
 import { type ReactNode, Fragment } from 'react'
 import { Value } from '~/ui/Unknown'
 
-export type Fact = [name: string, value: ReactNode, why?: string]
+export type Fact = [name: string, value: ReactNode, why?: string | undefined]
 
 /** Name and value pairs. A text that is missing shows as unknown, never as 0. */
 export function Facts({ facts }: { facts: Fact[] }) {

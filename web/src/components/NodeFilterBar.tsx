@@ -1,6 +1,8 @@
 import { useQuery } from '@tanstack/react-query'
 import { query } from '~/api/queries'
 import { NODE_STATUS } from '~/components/StatusChip'
+import { useMe } from '~/hooks/use-me'
+import { seesOwnAlone } from '~/stores/session'
 import { SearchBox } from '~/table/SearchBox'
 import { SelectField } from '~/ui/Field'
 import { count } from '~/util/format'
@@ -14,6 +16,8 @@ interface Props {
 
 export function NodeFilterBar({ active, onChange }: Props) {
   const summary = useQuery(query.summary())
+  // The summary counts the network's nodes: for an operator, whose list is of their organisation's, it says nothing.
+  const isOwn = seesOwnAlone(useMe())
   const chosen = active.status?.split(',') ?? []
   const toggle = (status: string) => {
     const next = NODE_STATUSES.filter((each) => chosen.includes(each) !== (each === status))
@@ -28,7 +32,7 @@ export function NodeFilterBar({ active, onChange }: Props) {
         {NODE_STATUSES.map((status) => (
           <button key={status} type="button" aria-pressed={chosen.includes(status)} onClick={() => toggle(status)}>
             {NODE_STATUS[status].word}
-            {summary.data && <span className="toggle-count">{count(summary.data.nodes[status])}</span>}
+            {!isOwn && summary.data && <span className="toggle-count">{count(summary.data.nodes[status])}</span>}
           </button>
         ))}
       </div>

@@ -6,6 +6,8 @@ import { Unknown } from '~/ui/Unknown'
 import { count, duration, ms, plural, withUnit, yesNo } from '~/util/format'
 import { gpusNotRead } from '~/util/gpus'
 
+const WITHHELD = "Shown to the node's operator"
+
 function Models({ models }: { models: string[] }) {
   return (
     <ul className="plain-list">
@@ -18,20 +20,21 @@ function Models({ models }: { models: string[] }) {
   )
 }
 
-function Runtimes({ runtimes }: { runtimes: NodeDetail['runtimes'] }) {
+/** The runtimes that it told of; whether they are ready is known only while it is heard. */
+function Runtimes({ node: { runtimes, connected } }: { node: NodeDetail }) {
   return (
     <ul className="plain-list">
-      {runtimes.map(({ kind, version, ready }) => (
-        <li key={kind}>
-          {kind} {version ?? ''} <span className="muted">{ready ? 'ready' : 'not ready'}</span>
+      {runtimes.map(({ kind, version, ready }, at) => (
+        <li key={at}>
+          {kind} {version ?? ''} {connected && <span className="muted">{ready ? 'ready' : 'not ready'}</span>}
         </li>
       ))}
     </ul>
   )
 }
 
-function LastProbe({ probe }: { probe: NodeDetail['last_probe'] }) {
-  if (!probe) return <Unknown why="Not probed yet" />
+function LastProbe({ node: { last_probe: probe, withheld } }: { node: NodeDetail }) {
+  if (!probe) return <Unknown why={withheld ? WITHHELD : 'Not probed yet'} />
   return (
     <span>
       {sentence(probe.outcome)} {typeof probe.ttft_ms === 'number' ? `First token in ${ms(probe.ttft_ms)}. ` : ''}
@@ -60,32 +63,35 @@ function paused(heartbeat: NodeDetail['heartbeat']) {
 }
 
 export function NodeOverview({ node }: { node: NodeDetail }) {
-  const { heartbeat, chain, models, runtimes } = node
+  const { chain, models, runtimes } = node
+  // What it said last is no word on how it is once it is not heard.
+  const heartbeat = node.connected ? node.heartbeat : null
+  const unheard = node.connected ? undefined : 'Not connected'
   const work: Fact[] = [
     ['Region', node.region],
     ['p95 first token', ms(node.p95_ms), 'No measurement in 24 h'],
     ['Requests, 24 h', count(node.requests_24h)],
     ['Models', models.length > 0 ? <Models key="models" models={models} /> : null, 'No model reported'],
-    ['Runtimes', runtimes.length > 0 ? <Runtimes key="runtimes" runtimes={runtimes} /> : null, 'No runtime found'],
+    ['Runtimes', runtimes.length > 0 ? <Runtimes key="runtimes" node={node} /> : null, 'No runtime found'],
   ]
   const health: Fact[] = [
     ['Connected', yesNo(node.connected)],
     ['Last heartbeat', <Time key="at" at={node.last_heartbeat_at} form="ago" />],
-    ['In flight', count(heartbeat?.in_flight)],
-    ['Queue', count(heartbeat?.queue)],
-    ['Spool', typeof heartbeat?.spool_depth === 'number' ? plural(heartbeat.spool_depth, 'receipt') : null],
-    ['CPU', withUnit(heartbeat?.cpu_pct, '%')],
+    ['In flight', count(heartbeat?.in_flight), unheard],
+    ['Queue', count(heartbeat?.queue), unheard],
+    ['Spool', typeof heartbeat?.spool_depth === 'number' ? plural(heartbeat.spool_depth, 'receipt') : null, unheard],
+    ['CPU', withUnit(heartbeat?.cpu_pct, '%'), unheard],
     ...(node.gpus_not_read ? [['GPUs', gpusNotRead(node.gpus_not_read)] satisfies Fact] : []),
-    ['Agent up for', duration(heartbeat?.uptime_s)],
-    ['Paused', paused(heartbeat)],
-    ['Last probe', <LastProbe key="probe" probe={node.last_probe} />],
+    ['Agent up for', duration(heartbeat?.uptime_s), unheard],
+    ['Paused', paused(heartbeat), unheard],
+    ['Last probe', <LastProbe key="probe" node={node} />],
   ]
   const records: Fact[] = [
     ['Receipt chain', chain.head_seq > 0 ? `${plural(chain.head_seq, 'receipt')}, head #${count(chain.head_seq)}` : 'No receipt yet'],
     ['Gaps', chain.gaps.length === 0 ? 'None' : chain.gaps.map(({ from, to }) => (from === to ? `#${from}` : `#${from} to #${to}`)).join(', ')],
     ['Forks', chain.forks === 0 ? 'None' : plural(chain.forks, 'fork')],
     ['Enrolled', <Time key="at" at={node.enrolled_at} form="full" />],
-    ['Agent', node.agent_version],
+    ['Agent', node.agent_version, node.withheld ? WITHHELD : undefined],
   ]
   return (
     <div className="fact-groups">

@@ -9,6 +9,7 @@ import { path } from '~/util/path-builder'
 const HIDDEN = new Set(['node', 'region', 'source', 'cached'])
 
 export function NodeReceipts({ node }: { node: NodeDetail }) {
+  if (node.withheld) return <EmptyState title="Receipts are not shown here">They are its operator's to see, and an admin's.</EmptyState>
   if (node.receipts.length === 0) return <EmptyState title="No receipts yet">The first one comes with the first request through this node's proxy.</EmptyState>
   return (
     <>

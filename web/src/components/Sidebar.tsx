@@ -20,7 +20,7 @@ interface Item {
 const ITEMS: Item[] = [
   { title: 'Overview', icon: 'overview', href: path.overview(), isShownTo: () => true },
   { title: 'Nodes', icon: 'nodes', href: path.nodes(), isShownTo: (who) => who !== 'anyone' },
-  { title: 'Receipts', icon: 'receipts', href: path.receipts(), isShownTo: (who) => who !== 'anyone' },
+  { title: 'Receipts', icon: 'receipts', href: path.receipts(), isShownTo: (who) => who === 'operator' },
   { title: 'Run a node', icon: 'run', href: path.run(), isShownTo: (who) => who === 'operator' },
 ]
 

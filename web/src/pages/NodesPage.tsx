@@ -5,7 +5,7 @@ import type { NodeRow } from '~/api/types'
 import { NodeFilterBar } from '~/components/NodeFilterBar'
 import { useMe } from '~/hooks/use-me'
 import { useSearchParams } from '~/hooks/use-search'
-import { hasRole } from '~/stores/session'
+import { hasRole, seesOwnAlone } from '~/stores/session'
 import { DataTable } from '~/table/DataTable'
 import { FilterChips, FilteredEmpty } from '~/table/FilterChips'
 import { Pager } from '~/table/Pager'
@@ -36,13 +36,14 @@ function NodeList({ selected }: { selected: string | undefined }) {
   const [search, change] = useSearchParams()
   const filters = nodeFilters(search)
   const nodes = useQuery(query.nodes(filters.request))
-  const canEnrol = hasRole(useMe(), 'admin', 'operator')
+  const me = useMe()
+  const canEnrol = hasRole(me, 'admin', 'operator')
   const { tab: _, ...listSearch } = search
   const hrefOf = (row: NodeRow) => path.node(row.node_id, listSearch)
   const open = (row: NodeRow) => void router.navigate({ href: hrefOf(row), state: { drawer: true } as object, resetScroll: false })
   return (
     <>
-      <PageHeading title="Nodes" lead="Every enrolled machine, what it serves and how it is.">
+      <PageHeading title="Nodes" lead={seesOwnAlone(me) ? "Your organisation's machines, what they serve and how they are." : 'Every enrolled machine, what it serves and how it is.'}>
         {canEnrol && (
           <AppLink className="button button-primary" href={path.run()}>
             Run a node

@@ -6,7 +6,9 @@ import type { ReceiptRow } from '~/api/types'
 import { AggregateStrip } from '~/components/AggregateStrip'
 import { ReceiptFilterBar, noteOnQuery } from '~/components/ReceiptFilterBar'
 import { useLiveReceipts } from '~/hooks/use-live-receipts'
+import { useMe } from '~/hooks/use-me'
 import { useSearchParams } from '~/hooks/use-search'
+import { hasRole } from '~/stores/session'
 import { DataTable } from '~/table/DataTable'
 import { FilterChips, FilteredEmpty } from '~/table/FilterChips'
 import { Pager } from '~/table/Pager'
@@ -21,12 +23,26 @@ import { path } from '~/util/path-builder'
 const SKELETON_ROWS = 12
 const COLUMNS = receiptColumns()
 
+/** The list and its sums; for who may see none, a word on it and no request. */
 export function ReceiptsPage() {
+  if (hasRole(useMe(), 'admin', 'operator')) return <ReceiptList />
+  return (
+    <>
+      <PageHeading title="Receipts" />
+      <section className="panel">
+        <EmptyState title="Your account may not see receipts">They are shown to the operators of the nodes that made them. An admin can give you that role.</EmptyState>
+      </section>
+    </>
+  )
+}
+
+function ReceiptList() {
   const router = useRouter()
   const [search, change] = useSearchParams()
   const filters = receiptFilters(search)
   const isFiltered = Object.keys(filters.active).length > 0
   const receipts = useQuery(query.receipts(filters.request))
+  const sum = useQuery(query.receiptAggregate(filters.active))
   const { heldCount, apply, onPointer } = useLiveReceipts(filters.request, isFiltered)
   const open = (row: ReceiptRow) => void router.navigate({ href: path.receipt(row.request_id, row.node_id) })
   return (
@@ -53,6 +69,7 @@ export function ReceiptsPage() {
               </>
             ) : isFiltered ? (
               <FilteredEmpty noun="receipts" active={filters.active} onChange={change}>
+                {sum.data?.complete === false && 'More ids begin so than were looked through, and none of those has the rest: type more of the id. '}
                 {noteOnQuery(filters.active.q ?? '')?.startsWith('Reads as') && 'It may be newer than what is indexed: an agent that was offline sends its receipts when it is back.'}
               </FilteredEmpty>
             ) : (

@@ -43,7 +43,7 @@ export function SignInPage() {
       {failure && (
         <div className="notice notice-amber" role="alert">
           <span>
-            This sign-in link did not work: {failure} A new one: <code>dgon-control-plane user link</code>
+            This sign-in link did not work: {failure}
           </span>
         </div>
       )}

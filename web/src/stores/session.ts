@@ -27,6 +27,11 @@ export function currentMe(now: Session): Me | null {
   return now.kind === 'signed-in' || now.kind === 'expired' ? now.me : null
 }
 
+/** Whether lists are of this person's organisation and not of the whole network: an operator's are, an admin's are not. */
+export function seesOwnAlone(me: Me | null): boolean {
+  return hasRole(me, 'operator') && !hasRole(me, 'admin')
+}
+
 export function hasRole(me: Me | null, ...roles: string[]): boolean {
   return me !== null && me.roles.some((role) => roles.includes(role))
 }

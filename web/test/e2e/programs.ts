@@ -93,9 +93,9 @@ export async function enrolmentToken(uses: number, region: string, env: Record<s
   return (JSON.parse(stdout) as { token: string }).token
 }
 
-/** Makes an operator; the link that signs them in. */
-export async function userLink(email: string, url = BASE_URL, env: Record<string, string> = {}): Promise<string> {
-  const { stdout } = await run(controlPlane(), ['user', 'create', '--email', email, '--url', url], { env: { ...process.env, DGON_DATA_DIR: DATA_DIR, ...env } })
+/** Makes an operator, or somebody with another role; the link that signs them in. */
+export async function userLink(email: string, url = BASE_URL, env: Record<string, string> = {}, role = 'operator'): Promise<string> {
+  const { stdout } = await run(controlPlane(), ['user', 'create', '--email', email, '--role', role, '--url', url], { env: { ...process.env, DGON_DATA_DIR: DATA_DIR, ...env } })
   return /http\S+#token=\S+/.exec(stdout)?.[0] ?? ''
 }
 

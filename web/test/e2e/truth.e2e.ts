@@ -3,7 +3,7 @@ import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Page } from '@playwright/test'
 import { expect, rowIds, settled, test } from './fixtures'
-import { ADMIN, FLEET, PLACE } from './place'
+import { ADMIN, BASE_URL, FLEET, PLACE } from './place'
 import { type Running, controlPlane, freePort, start, userLink } from './programs'
 
 const running: Running[] = []
@@ -142,6 +142,29 @@ test('a single measurement is drawn', async ({ page }) => {
       return count
     })
   await expect.poll(inked).toBeGreaterThan(10)
+})
+
+test('a viewer is told what is not theirs to see, and asks for none of it', async ({ browser }) => {
+  const context = await browser.newContext({ storageState: { cookies: [], origins: [] } })
+  const page = await context.newPage()
+  const asked: string[] = []
+  page.on('request', (request) => {
+    if (/api\/v1\/receipts/.test(request.url())) asked.push(request.url())
+  })
+  await page.goto(await userLink('viewer@example.org', BASE_URL, {}, 'viewer'))
+  await expect(page.getByRole('navigation', { name: 'Main' }).getByRole('link')).toHaveText(['Overview', 'Nodes'])
+  await page.goto('/receipts')
+  await expect(page.getByText('Your account may not see receipts')).toBeVisible()
+  await page.goto('/nodes')
+  await settled(page)
+  const [node] = await rowIds(page)
+  await page.goto(`/nodes/${node}`)
+  await expect(page.getByText("Shown to the node's operator").first()).toBeAttached()
+  await expect(page.getByText('Not probed yet')).toHaveCount(0)
+  await page.goto(`/nodes/${node}?tab=receipts`)
+  await expect(page.getByText('Receipts are not shown here')).toBeVisible()
+  expect(asked).toEqual([])
+  await context.close()
 })
 
 test('nothing in the sidebar is wider than it, however long the address', async ({ browser }) => {

@@ -89,6 +89,9 @@ pub struct NodeDetail {
     /// The row of the list.
     #[serde(flatten)]
     pub row: NodeRow,
+    /// Whether something is left out that only its operator is shown: version, machine, receipts, probes, who changed its state.
+    /// What is missing then may well exist.
+    pub withheld: bool,
     /// The receipt key in use: `ed25519:` and base64.
     pub public_key: String,
     /// Its short name.
@@ -452,6 +455,7 @@ impl NodeDetail {
             .map(PublicKey::from_bytes);
         Self {
             row: NodeRow::with_inventory(&row, now, &inventory),
+            withheld: false,
             public_key: key.map(|key| key.to_string()).unwrap_or_default(),
             key_id: more.key_id,
             enrolled_at: time(more.enrolled_at_ms),
@@ -502,6 +506,7 @@ impl NodeDetail {
     #[must_use]
     pub fn trimmed(mut self) -> Self {
         self.row = self.row.trimmed();
+        self.withheld = true;
         self.host = HostView::default();
         self.receipts.clear();
         self.last_probe = None;

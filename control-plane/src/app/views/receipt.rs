@@ -185,9 +185,9 @@ pub struct ReceiptAggregate {
     pub cache_hit_share: Option<f64>,
     /// Failed requests.
     pub failures: i64,
-    /// Median of the time to first token, ms.
+    /// Median of the time to first token of answers that came whole, ms.
     pub p50_ms: Option<u64>,
-    /// 95th percentile of the time to first token, ms.
+    /// 95th percentile of the same, ms.
     pub p95_ms: Option<u64>,
     /// Receipts received up to here are counted.
     pub indexed_to: String,

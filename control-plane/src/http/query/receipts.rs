@@ -21,7 +21,8 @@ use utoipa::IntoParams;
 #[into_params(parameter_in = Query)]
 pub struct ReceiptFilterParams {
     /// A request id or how it begins, a whole node id, a whole model id, or the hash of a receipt: `sha256:` and hex,
-    /// or hex alone, of 8 digits or more. A beginning leads to 1,000 receipts at most.
+    /// or hex alone, of 8 digits or more. A beginning leads to the last 1,000 that begin so, or
+    /// to the last 20,000 where another filter is beside it.
     q: Option<String>,
     /// The request.
     request_id: Option<String>,

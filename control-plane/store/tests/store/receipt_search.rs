@@ -305,3 +305,54 @@ async fn every_meaning_is_found_by_its_index() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_else_is_asked_of_a_beginning_is_not_hidden_by_newer_ids_that_begin_so() {
+    crate::support::on_both(|store| async move {
+        let all = seeded(&store).await;
+        let key = store.node_key_current(SERVER, &all[0].fields.node_id).await;
+        let key = key.expect("key").expect("some").id;
+        // The one that failed has the last id in its order of 1,200.
+        let fields: Vec<Fields> = (0..1_200)
+            .map(|number| {
+                let mut fields = all[0].fields.clone();
+                fields.request_id = RequestId::parse(format!("begins-{number:05}")).expect("id");
+                fields.status = Some(match number {
+                    0 => Status::Error,
+                    _ => Status::Ok,
+                });
+                fields
+            })
+            .collect();
+        let rows: Vec<NewReceipt<'_>> = fields
+            .iter()
+            .map(|fields| NewReceipt {
+                region: "eu-west",
+                org_id: None,
+                node_key_id: key,
+                seq: None,
+                fields,
+                entry_hash: Sha256Hash([9; 32]),
+                entry: b"{}",
+                received_at_ms: END_MS + 1,
+                verified: true,
+            })
+            .collect();
+        let mut tx = store.ingest_begin(SERVER).await.expect("begin");
+        for some in rows.chunks(100) {
+            assert!(tx.insert(some).await.expect("insert").is_empty());
+        }
+        tx.commit().await.expect("commit");
+        let failed = ReceiptFilter {
+            status: Some(Status::Error),
+            ..search("begins-0")
+        };
+        assert_eq!(found(&store, &failed).await, ["begins-00000"]);
+        let scan = store.receipts_scan(&ALL, &failed, 10).await.expect("scan");
+        assert_eq!((scan.sums.requests, scan.complete), (1, true));
+        let scan = store.receipts_scan(&ALL, &search("begins-0"), 2_000).await;
+        let scan = scan.expect("scan");
+        assert_eq!((scan.sums.requests, scan.complete), (1_000, false));
+    })
+    .await;
+}

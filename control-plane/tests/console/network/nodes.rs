@@ -153,6 +153,7 @@ async fn a_node_shows_what_its_agent_told() {
             ("/status_reason", json!("probe_passed")),
             ("/connected", json!(true)),
             ("/late", json!(false)),
+            ("/withheld", json!(false)),
             ("/models", json!(["llama3.1:8b", "phi4"])),
             ("/gpus_not_read", Value::Null),
             ("/os", json!("linux")),
@@ -194,6 +195,11 @@ async fn a_node_shows_what_its_agent_told() {
                 .expect("a version")
                 .starts_with("sim-")
         );
+        // Who is shown less is told so, and does not take what is missing for what is not.
+        let viewer = network.console.sign_in(Role::Viewer).await;
+        let less = network.console.read(&viewer, "/nodes/rig-own").await;
+        assert_eq!(less["withheld"], true);
+        assert_eq!(less["receipts"], json!([]));
         let mut kinds: Vec<&str> = Vec::new();
         for runtime in node["runtimes"].as_array().expect("runtimes") {
             kinds.push(runtime["kind"].as_str().expect("a kind"));

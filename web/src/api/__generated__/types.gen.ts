@@ -570,6 +570,11 @@ export type NodeDetail = NodeRow & {
      * Its last ten receipts.
      */
     receipts: Array<ReceiptRow>;
+    /**
+     * Whether something is left out that only its operator is shown: version, machine, receipts, probes, who changed its state.
+     * What is missing then may well exist.
+     */
+    withheld: boolean;
 };
 
 /**
@@ -1039,11 +1044,11 @@ export type ReceiptAggregate = {
      */
     indexed_to: string;
     /**
-     * Median of the time to first token, ms.
+     * Median of the time to first token of answers that came whole, ms.
      */
     p50_ms?: number | null;
     /**
-     * 95th percentile of the time to first token, ms.
+     * 95th percentile of the same, ms.
      */
     p95_ms?: number | null;
     /**
@@ -2429,7 +2434,8 @@ export type ReceiptListData = {
     query?: {
         /**
          * A request id or how it begins, a whole node id, a whole model id, or the hash of a receipt: `sha256:` and hex,
-         * or hex alone, of 8 digits or more. A beginning leads to 1,000 receipts at most.
+         * or hex alone, of 8 digits or more. A beginning leads to the last 1,000 that begin so, or
+         * to the last 20,000 where another filter is beside it.
          */
         q?: string;
         /**
@@ -2560,7 +2566,8 @@ export type ReceiptAggregateData = {
     query?: {
         /**
          * A request id or how it begins, a whole node id, a whole model id, or the hash of a receipt: `sha256:` and hex,
-         * or hex alone, of 8 digits or more. A beginning leads to 1,000 receipts at most.
+         * or hex alone, of 8 digits or more. A beginning leads to the last 1,000 that begin so, or
+         * to the last 20,000 where another filter is beside it.
          */
         q?: string;
         /**
