@@ -3,12 +3,13 @@ import { query, queryClient } from '~/api/queries'
 import { Shell } from '~/components/Shell'
 import { NotFoundPage } from '~/pages/NotFoundPage'
 import { PageCrash } from '~/pages/PageCrash'
-import { session } from '~/stores/session'
+import { currentMe, seesReceipts, session } from '~/stores/session'
 import { chunk } from '~/util/chunk'
 import { nodeFilters, receiptFilters } from '~/util/filters'
 import { type Search, queryText } from '~/util/path-builder'
 
 const mayRead = () => session.get().kind === 'signed-in'
+const mayReadReceipts = () => mayRead() && seesReceipts(currentMe(session.get()))
 
 const root = createRootRoute({ component: Shell, notFoundComponent: NotFoundPage, errorComponent: PageCrash })
 
@@ -48,7 +49,7 @@ const receipts = createRoute({
   component: lazyRouteComponent(() => chunk(() => import('~/pages/ReceiptsPage')), 'ReceiptsPage'),
   loaderDeps: ({ search }) => search as Search,
   loader: ({ deps }) => {
-    if (mayRead()) void queryClient.prefetchQuery(query.receipts(receiptFilters(deps).request))
+    if (mayReadReceipts()) void queryClient.prefetchQuery(query.receipts(receiptFilters(deps).request))
   },
 })
 

@@ -63,7 +63,10 @@ impl Accounts {
                 .user_list(System::of_the_server())
                 .await?
                 .into_iter()
-                .find(|user| user.roles.iter().any(|role| role == "admin")),
+                .find(|user| {
+                    let is_admin = user.roles.iter().any(|role| role == "admin");
+                    is_admin && user.disabled_at_ms.is_none()
+                }),
         };
         let user = user
             .filter(|user| user.disabled_at_ms.is_none())

@@ -367,15 +367,15 @@ fn together(open: Vec<(i64, RowKey, Sums)>, mut sums: WrittenSums) -> WrittenSum
 }
 
 impl App {
-    /// Sums of a range: of the whole network, or of a node in scope. Several rows may have one key.
+    /// What a range adds up to: of the whole network, or of a node in scope.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub(super) async fn sums(
+    pub(super) async fn total(
         &self,
         scope: &Scope,
         range: &RollupRange,
-    ) -> Result<Vec<(RowKey, Sums)>, StoreError> {
+    ) -> Result<Sums, StoreError> {
         let (from, to) = (range.from_minute, range.to_minute);
         let mut open = match &range.node_id {
             Some(node_id) if self.is_in_scope(scope, node_id).await? => {
@@ -384,15 +384,20 @@ impl App {
             Some(_) => Vec::new(),
             None => self.open_minutes.of_network(),
         };
-        open.retain(|(_, key, _)| {
+        let (mut total, sealed) = self.store.rollups_total(scope, range).await?;
+        // Read before: what was written in between is in both.
+        open.retain(|(minute, key, _)| {
             let is_in_region = range
                 .region
                 .as_ref()
                 .is_none_or(|region| *region == key.region);
-            is_in_region && (from..to).contains(&key.minute)
+            let is_open = sealed.is_none_or(|sealed| *minute > sealed);
+            is_open && is_in_region && (from..to).contains(&key.minute)
         });
-        let written = self.store.rollups_range(scope, range).await?;
-        Ok(together(open, written).rows)
+        for (_, _, sums) in &open {
+            total.merge(sums);
+        }
+        Ok(total)
     }
 
     async fn is_in_scope(&self, scope: &Scope, node_id: &str) -> Result<bool, StoreError> {
@@ -428,5 +433,23 @@ impl App {
         let by = System::of_the_server();
         let written = self.store.rollups_day(by, node_id, minute).await?;
         Ok(DayWindow::of_rows(&together(open, written).rows))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_that_did_not_say_how_it_ended_is_doubted_and_one_that_did_is_not() {
+        let open = OpenMinutes::default();
+        let mut counting = open.take_counting().expect("nobody has it");
+        assert!(open.take_counting().is_none());
+        let node_id = NodeId::parse("a").expect("id");
+        open.unsure().take();
+        open.committing(&mut counting, vec![&node_id]).stored(&[]);
+        assert_eq!(*open.unsure(), None);
+        drop(open.committing(&mut counting, vec![&node_id]));
+        assert_eq!(open.unsure().take(), Some(BTreeSet::from([node_id])));
     }
 }

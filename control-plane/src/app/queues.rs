@@ -82,11 +82,17 @@ impl<T> Queue<T> {
 
     /// Leaves one as soon as there is room. One task waits for that at a time; who gives up waiting has left nothing.
     pub async fn push(&self, one: T) {
-        while self.lock().len() >= self.most {
+        loop {
+            {
+                let mut waiting = self.lock();
+                if waiting.len() < self.most {
+                    waiting.push_back(one);
+                    self.more.notify_one();
+                    return;
+                }
+            }
             self.room.notified().await;
         }
-        self.lock().push_back(one);
-        self.more.notify_one();
     }
 
     /// Takes the first, now or when it comes. Cancel-safe.

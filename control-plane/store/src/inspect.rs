@@ -9,6 +9,7 @@ use crate::receipt_list::{self, Newest};
 use crate::receipt_queries::ReceiptFilter;
 use crate::receipt_search::Meaning;
 use crate::retention::{Keep, Rule};
+use crate::rollups::{RollupRange, WrittenSums};
 use crate::{Dialect, Scope, Store, StoreError, System, in_tx, on_read, on_write, rollups};
 use dgon_control_plane_model::rollup::{Batch, ReceiptFacts, minute_of, sum_up};
 use dgon_protocol::id::{NodeId, RequestId};
@@ -221,6 +222,18 @@ impl Inspect<'_> {
             limit: 50,
         };
         newest.list().plan(self.0).await
+    }
+
+    /// The rows of a range, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] of the statement, or of a row that cannot be read.
+    pub async fn rollups_range(
+        &self,
+        scope: &Scope,
+        range: &RollupRange,
+    ) -> Result<WrittenSums, StoreError> {
+        self.0.rollups_range(scope, range).await
     }
 
     /// How the database would find where a range of time begins and ends.

@@ -34,7 +34,7 @@ impl Store {
         let mut meanings = filter.search.as_deref().map_or_else(Vec::new, Meaning::all);
         for place in (0..meanings.len()).rev() {
             if let Some(Meaning::Node(name)) = meanings.get(place)
-                && !self.is_node(name).await?
+                && !self.is_node(scope, name).await?
             {
                 meanings.remove(place);
             }
@@ -64,22 +64,24 @@ impl Store {
         Ok(Some(bounds))
     }
 
-    /// Whether there is a node of this name.
-    async fn is_node(&self, name: &str) -> Result<bool, StoreError> {
-        const TEXT: &str = "SELECT 1 FROM nodes WHERE node_id = $1";
+    /// Whether there is a node of this name in scope. It stays in its organisation, and so do its receipts.
+    async fn is_node(&self, scope: &Scope, name: &str) -> Result<bool, StoreError> {
+        const TEXT: &str = "SELECT 1 FROM nodes WHERE node_id = $1 AND ($2 OR org_id = $3)";
         let found: Option<i32> = on_page!(self, conn => sqlx::query_scalar(TEXT)
             .bind(name)
+            .bind(scope.is_system())
+            .bind(scope.org_id())
             .fetch_optional(conn)
             .await)
         .map_err(StoreError::query(OP_BOUNDS))?;
         Ok(found.is_some())
     }
 
-    /// Whether there is the node of a filter, and whether one's own nodes, which stay where they were enrolled, are in its region
+    /// Whether the node of a filter is in scope, and whether one's own nodes, which stay where they were enrolled, are in its region
     /// at all: where none is, all receipts would be looked through for nothing.
     async fn could_be_in(&self, scope: &Scope, filter: &ReceiptFilter) -> Result<bool, StoreError> {
         if let Some(node_id) = &filter.node_id
-            && !self.is_node(node_id).await?
+            && !self.is_node(scope, node_id).await?
         {
             return Ok(false);
         }

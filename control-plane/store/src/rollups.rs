@@ -13,6 +13,7 @@ use crate::{Scope, Store, StoreError, System, on_page, on_read};
 use dgon_control_plane_model::rollup::{ReceiptFacts, RowKey, Sums, minute_of, sum_up};
 use dgon_control_plane_model::sketch::Sketch;
 use dgon_control_plane_model::window::first_minute;
+use futures_util::TryStreamExt as _;
 use sqlx::{PgConnection, Postgres, QueryBuilder, Sqlite, SqliteConnection};
 
 /// Serialises writers of sketches until their commit.
@@ -268,7 +269,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] of the statement, or of a row that cannot be read.
-    pub async fn rollups_range(
+    pub(crate) async fn rollups_range(
         &self,
         scope: &Scope,
         range: &RollupRange,
@@ -278,6 +279,37 @@ impl Store {
             on_page!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
                 .map_err(StoreError::query(OP_RANGE))?;
         WrittenSums::of(OP_RANGE, found)
+    }
+
+    /// What the rows of a range add up to, and the minute up to which they count; `None` where there is none. Row by row:
+    /// whoever asks holds one of them, however many there are.
+    ///
+    /// # Errors
+    /// [`StoreError`] of the statement, or of a row that cannot be read.
+    pub async fn rollups_total(
+        &self,
+        scope: &Scope,
+        range: &RollupRange,
+    ) -> Result<(Sums, Option<i64>), StoreError> {
+        let statement = range_statement(scope, range);
+        on_page!(self, conn => {
+            let mut query = statement.build();
+            let mut rows = query.build_query_as::<FoundRow>().fetch(conn);
+            let (mut total, mut sealed) = (Sums::default(), None);
+            loop {
+                match rows.try_next().await.map_err(StoreError::query(OP_RANGE)) {
+                    Ok(Some(found)) => {
+                        sealed = Some(found.sealed);
+                        match convert(OP_RANGE, found.row) {
+                            Ok((_, sums)) => total.merge(&sums),
+                            Err(error) => break Err(error),
+                        }
+                    }
+                    Ok(None) => break Ok((total, sealed)),
+                    Err(error) => break Err(error),
+                }
+            }
+        })
     }
 
     /// The network's rows from a minute on: what the server reads for all who look, once.

@@ -10,7 +10,6 @@ export type {
   GpuLoadView as GpuLoad,
   GpuView as GpuDetail,
   HeartbeatView as HeartbeatDetail,
-  HistoryView as HistoryEntry,
   Me,
   NodeAction,
   NodeDetail,

@@ -10,15 +10,17 @@ import { lackingText, tokenSum } from '~/util/tokens'
 
 type Figure = [name: string, text: (sum: ReceiptAggregate) => string, exact?: (sum: ReceiptAggregate) => string]
 
-/** A number of a sum that is not complete is the least that it can be. */
-const least = (sum: ReceiptAggregate, text: string) => (sum.complete ? text : `≥ ${text}`)
+/** A number of a sum that is not complete is the least that it can be, and is not rounded up. */
+function least({ complete }: ReceiptAggregate, number: number | null): string {
+  return complete || number === null ? compact(number) : `≥ ${count(number)}`
+}
 
 const FIGURES: Figure[] = [
-  ['Receipts', (sum) => least(sum, compact(sum.count)), (sum) => count(sum.count)],
-  ['Tokens in', (sum) => least(sum, compact(tokenSum(sum.tokens_input, sum.tokens_not_counted))), (sum) => count(sum.tokens_input)],
-  ['Tokens out', (sum) => least(sum, compact(tokenSum(sum.tokens_output, sum.tokens_not_counted))), (sum) => count(sum.tokens_output)],
+  ['Receipts', (sum) => least(sum, sum.count), (sum) => count(sum.count)],
+  ['Tokens in', (sum) => least(sum, tokenSum(sum.tokens_input, sum.tokens_not_counted)), (sum) => count(sum.tokens_input)],
+  ['Tokens out', (sum) => least(sum, tokenSum(sum.tokens_output, sum.tokens_not_counted)), (sum) => count(sum.tokens_output)],
   ['Cache hits', (sum) => percent(sum.cache_hit_share)],
-  ['Failures', (sum) => least(sum, compact(sum.failures)), (sum) => count(sum.failures)],
+  ['Failures', (sum) => least(sum, sum.failures), (sum) => count(sum.failures)],
   ['p50 first token', (sum) => ms(sum.p50_ms)],
   ['p95 first token', (sum) => ms(sum.p95_ms)],
 ]
@@ -40,7 +42,7 @@ export function AggregateStrip({ filter }: { filter: Search }) {
       <p className="strip-note muted small">
         {sum.data && (
           <>
-            {sum.data.complete ? 'Counts everything received up to' : 'More receipts match than are counted at once: these figures are of the newest, up to'} <Time at={sum.data.indexed_to} />
+            {sum.data.complete ? 'Counts everything received up to' : 'Not all that match are in these figures: too many do, or some are no longer kept. Counted up to'} <Time at={sum.data.indexed_to} />
             {sum.data.tokens_not_counted > 0 && `. The token sums are too low: ${lackingText(sum.data.tokens_not_counted)}.`}
           </>
         )}

@@ -2,6 +2,8 @@ import type { UseQueryResult } from '@tanstack/react-query'
 import type { ReactNode } from 'react'
 import type { Summary, Trends } from '~/api/types'
 import { StatusBar } from '~/components/StatusBar'
+import { useMe } from '~/hooks/use-me'
+import { seesReceipts } from '~/stores/session'
 import { AppLink } from '~/ui/AppLink'
 import { Sparkline } from '~/ui/Sparkline'
 import { ErrorCard } from '~/ui/states'
@@ -20,6 +22,7 @@ interface Card {
   title: string
   /** `start` is that of the day that the figures are of, once it is known. */
   href: (start: string | undefined) => string
+  isOfReceipts?: true
   value: (summary: Summary) => ReactNode
   note: (summary: Summary) => ReactNode
   series?: keyof Trends['series']
@@ -47,6 +50,7 @@ const CARDS: Card[] = [
   {
     title: 'Requests, 24 h',
     href: (start) => path.receipts({ from: start }),
+    isOfReceipts: true,
     value: (summary) => <span title={count(summary.requests_24h)}>{compact(summary.requests_24h)}</span>,
     note: (summary) => (typeof summary.error_rate === 'number' ? `${percent(summary.error_rate)} failed` : 'No errors measured'),
     series: 'requests',
@@ -55,6 +59,7 @@ const CARDS: Card[] = [
   {
     title: 'Tokens, 24 h',
     href: (start) => path.receipts({ from: start }),
+    isOfReceipts: true,
     value: ({ tokens_24h: { input, output, not_counted: lacking } }) => <Value text={compact(tokenSum(input + output, lacking))} title={count(input + output)} why="Not counted" />,
     note: ({ tokens_24h: { input, output, not_counted: lacking } }) =>
       [`${compact(tokenSum(input, lacking))} in, ${compact(tokenSum(output, lacking))} out`, lackingText(lacking)].filter(Boolean).join('; '),
@@ -94,12 +99,19 @@ function KpiWaiting({ title }: { title: string }) {
 
 function KpiBody({ card, summary, trends }: { card: Card; summary: Summary; trends: UseQueryResult<Trends> }) {
   const series = card.series && trends.data?.series[card.series]
+  const me = useMe()
+  // A stranger is asked to sign in; who is signed in and may not see them is led nowhere.
+  const hidesReceipts = me !== null && !seesReceipts(me)
   return (
     <>
       <h2>
-        <AppLink href={card.href(trends.data?.start)} className="kpi-link">
-          {card.title}
-        </AppLink>
+        {card.isOfReceipts && hidesReceipts ? (
+          card.title
+        ) : (
+          <AppLink href={card.href(trends.data?.start)} className="kpi-link">
+            {card.title}
+          </AppLink>
+        )}
       </h2>
       <p className="kpi-value">{card.value(summary)}</p>
       <p className="kpi-note">

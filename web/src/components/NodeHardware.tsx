@@ -4,17 +4,19 @@ import { Icon } from '~/ui/Icon'
 import { EmptyState } from '~/ui/states'
 import { DASH, count, disk, memory, withUnit, yesNo } from '~/util/format'
 import { gpusNotRead } from '~/util/gpus'
+import { WITHHELD } from '~/util/withheld'
 
 const isMac = (node: NodeDetail) => node.os === 'macos'
 
 export function NodeHardware({ node }: { node: NodeDetail }) {
   const notRead = node.gpus_not_read ? gpusNotRead(node.gpus_not_read) : null
   const why = notRead ?? (isMac(node) ? 'Not reported by this Mac' : 'Not reported')
+  const withheld = node.withheld ? WITHHELD : undefined
   const host: Fact[] = [
     ['System', [node.host.os_version ?? node.os, node.arch].filter(Boolean).join(', ')],
-    ['CPU', node.host.cpu],
-    ['Cores', count(node.host.cores)],
-    ['Memory', memory(node.host.memory_mib)],
+    ['CPU', node.host.cpu, withheld],
+    ['Cores', count(node.host.cores), withheld],
+    ['Memory', memory(node.host.memory_mib), withheld],
   ]
   return (
     <div className="fact-groups">
@@ -37,7 +39,7 @@ export function NodeHardware({ node }: { node: NodeDetail }) {
             <h3>
               GPU {gpu.index} <span className="muted">{gpu.name}</span>
             </h3>
-            <Facts facts={gpuFacts(gpu, why)} />
+            <Facts facts={gpuFacts(gpu, why, withheld)} />
           </section>
         ))
       )}
@@ -66,7 +68,7 @@ function gpuMemory({ load, vram_mib: total, unified_memory: isUnified }: GpuDeta
   return size === DASH ? 'Unified with the machine' : `${size}, unified`
 }
 
-function gpuFacts(gpu: GpuDetail, why: string): Fact[] {
+function gpuFacts(gpu: GpuDetail, why: string, withheld: string | undefined): Fact[] {
   const { load } = gpu
   return [
     ['Use', withUnit(load?.util_pct, '%'), why],
@@ -75,6 +77,6 @@ function gpuFacts(gpu: GpuDetail, why: string): Fact[] {
     ['Power', withUnit(load?.power_w, 'W'), why],
     ['Driver', gpu.driver, why],
     ['CUDA', gpu.cuda, gpu.backend === 'metal' ? 'Metal, no CUDA' : why],
-    ['Id', gpu.uuid, why],
+    ['Id', gpu.uuid, withheld ?? why],
   ]
 }

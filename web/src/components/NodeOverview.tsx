@@ -5,8 +5,7 @@ import { Time } from '~/ui/Time'
 import { Unknown } from '~/ui/Unknown'
 import { count, duration, ms, plural, withUnit, yesNo } from '~/util/format'
 import { gpusNotRead } from '~/util/gpus'
-
-const WITHHELD = "Shown to the node's operator"
+import { WITHHELD } from '~/util/withheld'
 
 function Models({ models }: { models: string[] }) {
   return (

@@ -1,4 +1,4 @@
-import type { HistoryEntry, NodeStatus } from '~/api/types'
+import type { NodeDetail, NodeStatus } from '~/api/types'
 import { NODE_STATUS, NodeStatusChip } from '~/components/StatusChip'
 import { sentence } from '~/components/NodeView'
 import { EmptyState } from '~/ui/states'
@@ -6,10 +6,12 @@ import { Time } from '~/ui/Time'
 
 const isStatus = (text: string): text is NodeStatus => text in NODE_STATUS
 
-export function NodeTimeline({ entries }: { entries: HistoryEntry[] }) {
+export function NodeTimeline({ node: { history: entries, withheld } }: { node: NodeDetail }) {
   if (entries.length === 0) return <EmptyState title="No history yet">Changes of status appear here, with who or what made them.</EmptyState>
   return (
-    <ol className="timeline">
+    <>
+      {withheld && <p className="muted">Who or what made a change, and its details, are shown to the node's operator.</p>}
+      <ol className="timeline">
       {entries.map((entry) => (
         <li key={`${entry.at} ${entry.to}`}>
           <span className="timeline-head">
@@ -24,6 +26,7 @@ export function NodeTimeline({ entries }: { entries: HistoryEntry[] }) {
           {entry.actor && <p className="muted">By {entry.actor}</p>}
         </li>
       ))}
-    </ol>
+      </ol>
+    </>
   )
 }

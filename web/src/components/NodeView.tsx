@@ -53,7 +53,7 @@ export function NodeView({ node }: { node: NodeDetail }) {
         {tab === 'overview' && <NodeOverview node={node} />}
         {tab === 'receipts' && <NodeReceipts node={node} />}
         {tab === 'hardware' && <NodeHardware node={node} />}
-        {tab === 'history' && <NodeTimeline entries={node.history} />}
+        {tab === 'history' && <NodeTimeline node={node} />}
       </Tabs>
     </div>
   )

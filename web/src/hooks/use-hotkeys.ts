@@ -1,6 +1,7 @@
 import { useRouter } from '@tanstack/react-router'
 import { useEffect } from 'react'
 import { prefs } from '~/stores/prefs'
+import { currentMe, seesReceipts, session } from '~/stores/session'
 import { path } from '~/util/path-builder'
 
 const CHORD_MS = 1500
@@ -35,7 +36,8 @@ export function useHotkeys(openHelp: () => void): void {
       if (isTyping(event.target) || document.querySelector('dialog[open]')) return
       const isChord = event.timeStamp < chordUntil
       chordUntil = 0
-      const go = isChord ? GO[event.key] : undefined
+      const hidesReceipts = !seesReceipts(currentMe(session.get()))
+      const go = isChord && !(event.key === 'r' && hidesReceipts) ? GO[event.key] : undefined
       const actions: Record<string, () => void> = {
         g: () => {
           chordUntil = event.timeStamp + CHORD_MS
@@ -53,7 +55,7 @@ export function useHotkeys(openHelp: () => void): void {
     const focusSearch = () => {
       const box = document.querySelector<HTMLInputElement>('[data-search]')
       if (box) box.focus()
-      else void router.navigate({ href: path.receipts() })
+      else void router.navigate({ href: seesReceipts(currentMe(session.get())) ? path.receipts() : path.nodes() })
     }
     document.addEventListener('keydown', onKeyDown)
     return () => document.removeEventListener('keydown', onKeyDown)

@@ -8,7 +8,7 @@ import { ReceiptFilterBar, noteOnQuery } from '~/components/ReceiptFilterBar'
 import { useLiveReceipts } from '~/hooks/use-live-receipts'
 import { useMe } from '~/hooks/use-me'
 import { useSearchParams } from '~/hooks/use-search'
-import { hasRole } from '~/stores/session'
+import { seesReceipts } from '~/stores/session'
 import { DataTable } from '~/table/DataTable'
 import { FilterChips, FilteredEmpty } from '~/table/FilterChips'
 import { Pager } from '~/table/Pager'
@@ -25,7 +25,7 @@ const COLUMNS = receiptColumns()
 
 /** The list and its sums; for who may see none, a word on it and no request. */
 export function ReceiptsPage() {
-  if (hasRole(useMe(), 'admin', 'operator')) return <ReceiptList />
+  if (seesReceipts(useMe())) return <ReceiptList />
   return (
     <>
       <PageHeading title="Receipts" />
@@ -69,7 +69,7 @@ function ReceiptList() {
               </>
             ) : isFiltered ? (
               <FilteredEmpty noun="receipts" active={filters.active} onChange={change}>
-                {sum.data?.complete === false && 'More ids begin so than were looked through, and none of those has the rest: type more of the id. '}
+                {filters.active.q && sum.data?.complete === false && !sum.isPlaceholderData && 'More ids begin so than were looked through, and none of those has the rest: type more of the id. '}
                 {noteOnQuery(filters.active.q ?? '')?.startsWith('Reads as') && 'It may be newer than what is indexed: an agent that was offline sends its receipts when it is back.'}
               </FilteredEmpty>
             ) : (

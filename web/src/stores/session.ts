@@ -27,6 +27,11 @@ export function currentMe(now: Session): Me | null {
   return now.kind === 'signed-in' || now.kind === 'expired' ? now.me : null
 }
 
+/** Whether receipts are shown to this person: their organisation's to operators, all to admins. */
+export function seesReceipts(me: Me | null): boolean {
+  return hasRole(me, 'admin', 'operator')
+}
+
 /** Whether lists are of this person's organisation and not of the whole network: an operator's are, an admin's are not. */
 export function seesOwnAlone(me: Me | null): boolean {
   return hasRole(me, 'operator') && !hasRole(me, 'admin')

@@ -246,10 +246,7 @@ impl App {
             from_minute: parts.steps.0,
             to_minute: parts.steps.1,
         };
-        let (mut total, mut complete) = (Sums::default(), true);
-        for (_, sums) in self.sums(scope, &range).await? {
-            total.merge(&sums);
-        }
+        let (mut total, mut complete) = (self.total(scope, &range).await?, true);
         let kept_ms = i64::from(self.settings.retention.receipts_days) * DAY_MINUTES * MINUTE_MS;
         let receipts_from_ms = self.clock.now_ms() - kept_ms;
         for (from_ms, to_ms) in parts.edges {

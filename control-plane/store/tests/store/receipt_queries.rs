@@ -248,7 +248,7 @@ async fn what_the_counts_are_worth_is_kept_and_sums_say_what_they_lack() {
             from_minute: quarter_of(minute),
             to_minute: i64::MAX,
         };
-        let written = store.rollups_range(&ALL, &range).await;
+        let written = store.inspect().rollups_range(&ALL, &range).await;
         let kept = written.expect("rollups").rows;
         let lacking: i64 = kept.iter().map(|(_, sums)| sums.tokens_not_counted).sum();
         assert_eq!(lacking, 2);

@@ -247,7 +247,7 @@ async fn range(store: &Store, node: Option<&str>) -> (usize, Sums) {
         from_minute: 0,
         to_minute: i64::MAX,
     };
-    let written = store.rollups_range(&ALL, &range).await;
+    let written = store.inspect().rollups_range(&ALL, &range).await;
     let rows = written.expect("range").rows;
     let mut total = Sums::default();
     for (_, sums) in &rows {
