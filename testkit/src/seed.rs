@@ -3,10 +3,11 @@
 
 use anyhow::{Context as _, anyhow, bail};
 use dgon_control_plane_model::lifecycle::{Reason, State};
+use dgon_control_plane_model::rollup::minute_of;
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::enrolment_tokens::NewEnrolmentToken;
 use dgon_control_plane_store::{
-    Connected, Enrolment, LifecycleChange, NewNode, NewReceipt, Store, System,
+    Closing, Connected, Enrolment, LifecycleChange, NewNode, NewReceipt, Store, System,
 };
 use dgon_protocol::chain::Head;
 use dgon_protocol::frame::{Gpu, Inventory, Model, Runtime};
@@ -139,7 +140,19 @@ pub async fn seed(store: &Store, seed: &Seed, mut seen: impl FnMut(&Seeded)) -> 
             batch.drain(..).for_each(|receipt| seen(&receipt));
         }
     }
-    Ok(())
+    close(store, seed.end_ms).await
+}
+
+/// Closes the quarters of an hour that are over, as the server would by then.
+async fn close(store: &Store, end_ms: i64) -> anyhow::Result<()> {
+    let by = System::of_the_server();
+    loop {
+        match store.rollups_close_next(by, minute_of(end_ms)).await? {
+            Closing::Closed(_) => {}
+            Closing::Nothing => return Ok(()),
+            Closing::Disturbed => bail!("somebody else writes to this database"),
+        }
+    }
 }
 
 async fn node(store: &Store, seed: &Seed, position: u32) -> anyhow::Result<SeedNode> {

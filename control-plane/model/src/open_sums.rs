@@ -7,7 +7,7 @@
 //!
 //! Invariant: the rows up to the sealed minute and these sums together count each stored receipt once.
 
-use crate::rollup::{ReceiptFacts, RowKey, Sums, minute_of};
+use crate::rollup::{ReceiptFacts, RowKey, Sums, minute_of, quarter_of};
 use std::collections::BTreeMap;
 
 /// What a node adds up to in a region.
@@ -18,13 +18,29 @@ struct Row {
     is_written: bool,
 }
 
+/// Sums by region.
+type Regions = BTreeMap<String, Sums>;
+
+/// Counts a receipt in its region. Almost always that is there, and nothing is copied.
+fn count_in(regions: &mut Regions, facts: &ReceiptFacts) {
+    match regions.get_mut(&facts.region) {
+        Some(sums) => sums.count(facts),
+        None => {
+            let first = regions.entry(facts.region.clone()).or_default();
+            first.count(facts);
+        }
+    }
+}
+
 /// What a minute adds up to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Minute {
     /// By node, then by region.
     nodes: BTreeMap<String, BTreeMap<String, Row>>,
     /// The sums over all nodes, by region. Counted along: who reads them must not wait for all nodes to be added up.
-    network: BTreeMap<String, Sums>,
+    network: Regions,
+    /// The same of each organisation.
+    organisations: BTreeMap<String, Regions>,
     unwritten: usize,
 }
 
@@ -47,12 +63,11 @@ impl Minute {
         self.unwritten += usize::from(row.is_written);
         row.is_written = false;
         row.sums.count(facts);
-        match self.network.get_mut(&facts.region) {
-            Some(sums) => sums.count(facts),
-            None => {
-                let first = self.network.entry(facts.region.clone()).or_default();
-                first.count(facts);
-            }
+        count_in(&mut self.network, facts);
+        let Some(org_id) = &facts.org_id else { return };
+        match self.organisations.get_mut(org_id) {
+            Some(regions) => count_in(regions, facts),
+            None => count_in(self.organisations.entry(org_id.clone()).or_default(), facts),
         }
     }
 
@@ -133,14 +148,32 @@ impl OpenSums {
         self.minutes.range(..now_minute).count()
     }
 
-    /// Whether a minute is over at `now_minute`.
+    /// Whether something is to be written at `now_minute`.
     pub fn is_due(&self, now_minute: i64) -> bool {
         let first = self.minutes.first_key_value();
         first.is_some_and(|(minute, _)| *minute < now_minute)
+            || self.empty_quarter(now_minute).is_some()
     }
 
-    /// At most `rows` rows of the first minute that is over at `now_minute`.
+    /// The last minute of a quarter of an hour that is over at `now_minute`, where nothing is open up to it: nobody would move
+    /// the border past it, and the quarter would be closed only when receipts come again.
+    fn empty_quarter(&self, now_minute: i64) -> Option<i64> {
+        let last = quarter_of(now_minute) - 1;
+        let open = self.minutes.first_key_value();
+        let is_empty = open.is_none_or(|(minute, _)| *minute > last);
+        (is_empty && self.sealed < last).then_some(last)
+    }
+
+    /// At most `rows` rows of the first minute that is over at `now_minute`; none of the last minute of a quarter of an hour in
+    /// which nothing came.
     pub fn due(&self, now_minute: i64, rows: usize) -> Option<Piece> {
+        if let Some(minute) = self.empty_quarter(now_minute) {
+            return Some(Piece {
+                minute,
+                rows: Vec::new(),
+                network: Some(Vec::new()),
+            });
+        }
         let (first, minute) = self.minutes.first_key_value()?;
         if *first >= now_minute {
             return None;
@@ -185,6 +218,16 @@ impl OpenSums {
         rows.collect()
     }
 
+    /// The sums of an organisation in the minutes from `from` to before `to`, by region.
+    pub fn of_organisation(&self, org_id: &str, from: i64, to: i64) -> Vec<(i64, String, Sums)> {
+        let minutes = self.minutes.range(from..to.max(from));
+        let sums = minutes.flat_map(|(minute, of_minute)| {
+            let regions = of_minute.organisations.get(org_id).into_iter().flatten();
+            regions.map(|(region, sums)| (*minute, region.clone(), sums.clone()))
+        });
+        sums.collect()
+    }
+
     /// The sums over all nodes of each minute, by region; the keys are those of the quarters that they belong to.
     pub fn of_network(&self) -> Vec<(i64, Vec<(RowKey, Sums)>)> {
         let minutes = self.minutes.iter();
@@ -223,6 +266,7 @@ mod tests {
     fn facts(node: u8, region: u8, at_ms: i64) -> ReceiptFacts {
         ReceiptFacts {
             node_id: format!("n{node}"),
+            org_id: (node > 0).then(|| format!("o{}", node % 2)),
             region: format!("r{region}"),
             received_at_ms: at_ms,
             ending: Ending::Whole,
@@ -312,8 +356,19 @@ mod tests {
                     Step::End => open = stored.start(),
                 }
                 prop_assert_eq!(stored.together(&open), sum_up(&stored.receipts));
+                for org in ["o0", "o1"] {
+                    let mut counted = Sums::default();
+                    let of_org = stored.receipts.iter().filter(|facts| {
+                        facts.org_id.as_deref() == Some(org) && facts.received_at_ms > (stored.sealed + 1) * MINUTE_MS
+                    });
+                    of_org.for_each(|facts| counted.count(facts));
+                    let mut told = Sums::default();
+                    let rows = open.of_organisation(org, i64::MIN, i64::MAX);
+                    rows.iter().for_each(|(_, _, sums)| told.merge(sums));
+                    prop_assert_eq!(told, counted);
+                }
             }
-            while let Some(piece) = open.due(i64::MAX, 2) {
+            while let Some(piece) = open.due(now + 100, 2) {
                 stored.write(&piece);
                 open.written(&piece);
             }
@@ -329,5 +384,23 @@ mod tests {
         assert!(open.count(&facts(0, 0, 11 * MINUTE_MS)));
         assert!(!open.is_due(11) && open.is_due(12));
         assert_eq!(open.due(11, 8), None);
+    }
+
+    #[test]
+    fn the_border_passes_a_quarter_of_an_hour_in_which_nothing_came() {
+        let mut open = OpenSums::after(10);
+        assert!(!open.is_due(14));
+        let empty =
+            |open: &OpenSums, now| open.due(now, 8).map(|piece| (piece.minute, piece.network));
+        assert_eq!(empty(&open, 47), Some((44, Some(Vec::new()))));
+        assert!(open.is_due(15));
+        assert!(open.count(&facts(0, 0, 20 * MINUTE_MS)));
+        assert_eq!(empty(&open, 19), Some((14, Some(Vec::new()))));
+        let first = open.due(47, 8).expect("a minute");
+        assert_eq!((first.minute, first.rows.len()), (20, 1));
+        open.written(&first);
+        assert_eq!(empty(&open, 47), Some((44, Some(Vec::new()))));
+        open.written(&open.due(47, 8).expect("an empty quarter"));
+        assert_eq!((open.sealed(), open.due(59, 8)), (44, None));
     }
 }

@@ -1,4 +1,5 @@
-//! What receipts add up to per minute and node, and per quarter of an hour and region.
+//! What receipts add up to per minute and node, and per quarter of an hour and region; once such a quarter is closed, also per
+//! organisation, and over all nodes per minute.
 //!
 //! **Time.** A receipt counts in the minute in which the control plane received it: a node's clock is the node's
 //! word, and a commit then touches one minute. **Counted** is every stored receipt, whoever asked for the work,
@@ -17,6 +18,14 @@ pub const MINUTE_MS: i64 = 60_000;
 pub const QUARTER_MINUTES: i64 = 15;
 /// Minutes in a day, the window of summaries.
 pub const DAY_MINUTES: i64 = 1_440;
+
+/// The name, in place of a node's, of the rows over all nodes of each minute; no node can have it.
+pub const NETWORK_MINUTES: &str = "@";
+
+/// The name, in place of a node's, of the rows over all nodes of an organisation; no node can have it.
+pub fn organisation_rows(org_id: &str) -> String {
+    format!("@{org_id}")
+}
 
 /// How a request ended, as far as sums care.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +54,8 @@ impl Ending {
 pub struct ReceiptFacts {
     /// The node that served it.
     pub node_id: String,
+    /// The organisation of that node.
+    pub org_id: Option<String>,
     /// The region that it is counted in; empty where unknown.
     pub region: String,
     /// When the control plane received it, unix ms.
@@ -91,9 +102,10 @@ pub struct Sums {
 /// A row of the rollup table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RowKey {
-    /// The node; empty for the sum over all nodes, which is kept per quarter of an hour.
+    /// The node; empty for the sum over all nodes, which is kept per quarter of an hour. With what is closed come
+    /// [`NETWORK_MINUTES`] and, per quarter, [`organisation_rows`].
     pub node_id: String,
-    /// Unix minutes; the first of the quarter in sums over all nodes.
+    /// Unix minutes; the first of the quarter in sums that are kept per quarter.
     pub minute: i64,
     /// The region; empty where unknown.
     pub region: String,
@@ -112,6 +124,20 @@ impl RowKey {
     /// The row over all nodes that a minute belongs to.
     pub fn of_network(minute: i64, region: &str) -> Self {
         Self::of_node("", quarter_of(minute), region)
+    }
+
+    /// The row over all nodes of one minute.
+    pub fn of_network_minute(minute: i64, region: &str) -> Self {
+        Self::of_node(NETWORK_MINUTES, minute, region)
+    }
+
+    /// The row over all nodes of an organisation that a minute belongs to.
+    pub fn of_organisation(org_id: &str, minute: i64, region: &str) -> Self {
+        Self {
+            node_id: organisation_rows(org_id),
+            minute: quarter_of(minute),
+            region: region.to_owned(),
+        }
     }
 }
 
@@ -204,6 +230,31 @@ pub fn sum_up(receipts: &[ReceiptFacts]) -> Batch {
     rows
 }
 
+/// Adds what a node's minute comes to, to the rows that there are of what is closed.
+pub fn add_closed(rows: &mut Batch, minute: &RowKey, org_id: Option<&str>, sums: &Sums) {
+    let network = RowKey::of_network_minute(minute.minute, &minute.region);
+    let org = org_id.map(|org| RowKey::of_organisation(org, minute.minute, &minute.region));
+    for key in std::iter::once(network).chain(org) {
+        rows.entry(key).or_default().merge(sums);
+    }
+}
+
+/// What a batch adds to the rows that there are of what is closed: of those of its receipts which were received before
+/// `closed`, unix minutes.
+pub fn sum_up_closed(receipts: &[ReceiptFacts], closed: i64) -> Batch {
+    let mut rows = Batch::new();
+    for facts in receipts {
+        let minute = minute_of(facts.received_at_ms);
+        if minute < closed {
+            let mut one = Sums::default();
+            one.count(facts);
+            let key = RowKey::of_node(&facts.node_id, minute, &facts.region);
+            add_closed(&mut rows, &key, facts.org_id.as_deref(), &one);
+        }
+    }
+    rows
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -217,7 +268,7 @@ mod tests {
         ];
         let time = prop::option::of(0_i64..100_000);
         (
-            "[ab]",
+            "[abc]",
             "[xy]?",
             0_i64..3_600_000,
             ending,
@@ -228,6 +279,7 @@ mod tests {
         )
             .prop_map(
                 |(node_id, region, at, ending, hit, tokens, ttft, latency)| ReceiptFacts {
+                    org_id: (node_id != "a").then(|| "o".to_owned()),
                     node_id,
                     region,
                     received_at_ms: at,
@@ -265,6 +317,27 @@ mod tests {
             prop_assert_eq!(&total(network.into_iter().map(|row| row.1)), &direct);
             prop_assert_eq!(&total(nodes.into_iter().map(|row| row.1)), &direct);
         }
+
+        #[test]
+        fn what_is_closed_is_the_same_by_minute_and_by_organisation(all in prop::collection::vec(facts(), 0..60), closed in 0_i64..61) {
+            let closed_rows = sum_up_closed(&all, closed);
+            let mut of_minutes = Batch::new();
+            for (key, sums) in sum_up(&all) {
+                if !key.node_id.is_empty() && key.minute < closed {
+                    add_closed(&mut of_minutes, &key, (key.node_id != "a").then_some("o"), &sums);
+                }
+            }
+            prop_assert_eq!(&closed_rows, &of_minutes);
+            let sum = |is_counted: &dyn Fn(&ReceiptFacts) -> bool| {
+                let mut sums = Sums::default();
+                let counted = all.iter().filter(|facts| minute_of(facts.received_at_ms) < closed && is_counted(facts));
+                counted.for_each(|facts| sums.count(facts));
+                sums
+            };
+            let (network, org): (Vec<_>, Vec<_>) = closed_rows.iter().partition(|(key, _)| key.node_id == NETWORK_MINUTES);
+            prop_assert_eq!(total(network.into_iter().map(|row| row.1)), sum(&|_| true));
+            prop_assert_eq!(total(org.into_iter().map(|row| row.1)), sum(&|facts| facts.org_id.is_some()));
+        }
     }
 
     #[test]
@@ -278,6 +351,7 @@ mod tests {
         ] {
             sums.count(&ReceiptFacts {
                 node_id: "n".to_owned(),
+                org_id: None,
                 region: String::new(),
                 received_at_ms: 0,
                 ending,

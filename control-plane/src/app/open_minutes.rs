@@ -10,7 +10,7 @@ use dgon_control_plane_model::rollup::{
     MINUTE_MS, ReceiptFacts, RowKey, Sums, minute_of, quarter_of,
 };
 use dgon_control_plane_model::window::{DayWindow, first_minute};
-use dgon_control_plane_store::rollups::{RollupRange, WrittenSums};
+use dgon_control_plane_store::rollups_range::{RollupRange, SumsOf, WrittenSums};
 use dgon_control_plane_store::{Fault, IngestTx, Network, Scope, Store, StoreError, System};
 use dgon_protocol::id::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -326,6 +326,13 @@ impl OpenMinutes {
             .collect()
     }
 
+    fn of_organisation(&self, org_id: &str, from: i64, to: i64) -> Vec<(i64, RowKey, Sums)> {
+        let rows = self.lock().of_organisation(org_id, from, to);
+        rows.into_iter()
+            .map(|(minute, region, sums)| (minute, RowKey::of_node(org_id, minute, &region), sums))
+            .collect()
+    }
+
     fn of_network(&self) -> Vec<(i64, RowKey, Sums)> {
         let minutes = self.lock().of_network();
         let rows = minutes.into_iter().flat_map(|(minute, rows)| {
@@ -367,7 +374,7 @@ fn together(open: Vec<(i64, RowKey, Sums)>, mut sums: WrittenSums) -> WrittenSum
 }
 
 impl App {
-    /// What a range adds up to: of the whole network, or of a node in scope.
+    /// What a range adds up to: of the whole network, or of a node or an organisation in scope.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -377,12 +384,17 @@ impl App {
         range: &RollupRange,
     ) -> Result<Sums, StoreError> {
         let (from, to) = (range.from_minute, range.to_minute);
-        let mut open = match &range.node_id {
-            Some(node_id) if self.is_in_scope(scope, node_id).await? => {
+        let mut open = match &range.of {
+            SumsOf::Node(node_id) if self.is_in_scope(scope, node_id).await? => {
                 self.open_minutes.of_node(node_id, from, to)
             }
-            Some(_) => Vec::new(),
-            None => self.open_minutes.of_network(),
+            SumsOf::OrganisationsNodes(org_id) if scope.owns(Some(org_id)) => {
+                self.open_minutes.of_organisation(org_id, from, to)
+            }
+            SumsOf::Network => self.open_minutes.of_network(),
+            // Of what is closed nothing is open.
+            SumsOf::NetworkMinutes | SumsOf::Organisation(_) => Vec::new(),
+            SumsOf::Node(_) | SumsOf::OrganisationsNodes(_) => Vec::new(),
         };
         let (mut total, sealed) = self.store.rollups_total(scope, range).await?;
         // Read before: what was written in between is in both.
@@ -398,6 +410,14 @@ impl App {
             total.merge(sums);
         }
         Ok(total)
+    }
+
+    /// The first minute that is not closed, unix minutes.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(super) async fn closed_minute(&self) -> Result<i64, StoreError> {
+        self.store.rollups_closed(System::of_the_server()).await
     }
 
     async fn is_in_scope(&self, scope: &Scope, node_id: &str) -> Result<bool, StoreError> {

@@ -3,6 +3,7 @@
 //! Each task is idempotent and bounded per run; it wakes by timer and, where waiting would show, by signal. None may
 //! end by itself: [`crate::supervisor`] watches each.
 
+mod closing;
 pub mod database_lock;
 mod heartbeats;
 mod lifecycle;
@@ -40,6 +41,10 @@ pub fn spawn(app: &Arc<App>, stop: &CancellationToken) -> TaskTracker {
     start(
         "retention",
         Box::pin(retention::run(Arc::clone(app), stop.clone())),
+    );
+    start(
+        "closing",
+        Box::pin(closing::run(Arc::clone(app), stop.clone())),
     );
     start(
         "write-ahead log",

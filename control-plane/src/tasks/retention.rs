@@ -93,6 +93,13 @@ impl Retention {
         let days = i64::from(self.app.settings.retention.minutes_days);
         let kept = Duration::from_secs(86_400).as_millis() as i64;
         let before = minute_of(self.app.clock.now_ms() - days * kept);
+        // What is not closed is made of minutes.
+        let closed = self
+            .app
+            .store
+            .rollups_closed(System::of_the_server())
+            .await?;
+        let before = before.min(closed);
         while let Some(hour) = self
             .app
             .store

@@ -9,9 +9,11 @@ use crate::receipt_list::{self, Newest};
 use crate::receipt_queries::ReceiptFilter;
 use crate::receipt_search::Meaning;
 use crate::retention::{Keep, Rule};
-use crate::rollups::{RollupRange, WrittenSums};
+use crate::rollups_range::{RollupRange, WrittenSums};
 use crate::{Dialect, Scope, Store, StoreError, System, in_tx, on_read, on_write, rollups};
-use dgon_control_plane_model::rollup::{Batch, ReceiptFacts, minute_of, sum_up};
+use dgon_control_plane_model::rollup::{
+    Batch, NETWORK_MINUTES, ReceiptFacts, minute_of, sum_up, sum_up_closed,
+};
 use dgon_protocol::id::{NodeId, RequestId};
 
 /// See [`Store::inspect`].
@@ -265,13 +267,20 @@ impl Inspect<'_> {
         let sealed = tx.rollups_sealed().await?;
         let stored = rollups::all(&mut tx).await?;
         drop(tx);
+        let closed = self.0.rollups_closed(System::of_the_server()).await?;
         let by = System::of_the_server();
         let counted = self.0.rollups_receipts_after(by, (i64::MIN, 0), i64::MAX);
         let mut counted = counted.await?;
         counted.retain(|((at_ms, _), _)| minute_of(*at_ms) <= sealed);
         let counted: Vec<ReceiptFacts> = counted.into_iter().map(|(_, facts)| facts).collect();
-        let stored = stored.into_iter().filter(|(key, _)| key.minute <= sealed);
-        Ok((stored.collect(), sum_up(&counted)))
+        // What is being closed counts for nothing yet.
+        let stored = stored.into_iter().filter(|(key, _)| {
+            key.minute <= sealed
+                && (!key.node_id.starts_with(NETWORK_MINUTES) || key.minute < closed)
+        });
+        let mut whole = sum_up(&counted);
+        whole.append(&mut sum_up_closed(&counted, closed));
+        Ok((stored.collect(), whole))
     }
 
     /// Whether a receipt is stored.

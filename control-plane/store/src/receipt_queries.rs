@@ -180,6 +180,7 @@ impl ScanRow {
     pub(crate) fn facts(&self) -> ReceiptFacts {
         ReceiptFacts {
             node_id: String::new(),
+            org_id: None,
             region: String::new(),
             received_at_ms: 0,
             ending: Ending::of(self.status.as_deref().and_then(Status::of_name)),

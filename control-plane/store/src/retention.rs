@@ -117,7 +117,7 @@ const fn until(
 }
 
 /// Every table, in the order in which old rows go: those that refer to others first.
-pub const RULES: [Rule; 23] = [
+pub const RULES: [Rule; 24] = [
     until("heartbeats", "heartbeats t", "at_ms", After::Raw),
     Rule {
         table: "probes",
@@ -214,6 +214,7 @@ pub const RULES: [Rule; 23] = [
     until("audit", "audit t", "at_ms", After::Days(WHO_DID_WHAT_DAYS)),
     for_ever("installation", "one row per name, replaced in place"),
     for_ever("rollups_sealed", "one row, replaced in place"),
+    for_ever("rollups_closed", "one row, replaced in place"),
 ];
 
 /// Runs a statement in a transaction that has begun, after another where there is one; how long it took, the wait for the begin not counted.

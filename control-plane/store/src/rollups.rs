@@ -1,4 +1,5 @@
-//! Sums of receipts per minute, node and region, and over all nodes per quarter of an hour and region.
+//! Sums of receipts per minute, node and region, and over all nodes per quarter of an hour and region. What is made of them when
+//! a quarter is over is in `rollups_closed`, how they are read in [`rollups_range`](crate::rollups_range).
 //!
 //! On SQLite the sums of a minute are in memory until it is over (`rollups_open`) and are written here once and whole; only
 //! what is received in a minute that is written already, because the clock went back, is added to its rows. On PostgreSQL
@@ -6,14 +7,14 @@
 //! merged and written back. SQLite has one writer; on PostgreSQL an advisory lock, held until the commit, keeps two
 //! processes from overwriting each other's sketches.
 
+use crate::StoreError;
 use crate::chunks::chunks;
 use crate::ingest::{IngestTx, Tx};
-use crate::statement::Statement;
-use crate::{Scope, Store, StoreError, System, on_page, on_read};
-use dgon_control_plane_model::rollup::{ReceiptFacts, RowKey, Sums, minute_of, sum_up};
+use crate::rollups_closed::Closed;
+use dgon_control_plane_model::rollup::{
+    ReceiptFacts, RowKey, Sums, minute_of, sum_up, sum_up_closed,
+};
 use dgon_control_plane_model::sketch::Sketch;
-use dgon_control_plane_model::window::first_minute;
-use futures_util::TryStreamExt as _;
 use sqlx::{PgConnection, Postgres, QueryBuilder, Sqlite, SqliteConnection};
 
 /// Serialises writers of sketches until their commit.
@@ -24,13 +25,16 @@ const SEAL: &str = "UPDATE rollups_sealed SET minute = $1 WHERE minute < $1";
 
 const OP_APPLY: &str = "rollups.apply";
 const OP_SEAL: &str = "rollups.seal";
-const OP_RANGE: &str = "rollups.range";
-const OP_DAY: &str = "rollups.day";
-const OP_RECENT: &str = "rollups.recent";
+const OP_ALL: &str = "rollups.all";
+const OP_CLOSED: &str = "rollups.closed";
+/// How far quarters are closed.
+const CLOSED: &str = "SELECT minute, closing, late FROM rollups_closed";
+/// Says that a minute was added to whose rows are being made, or there.
+const LATE: &str = "UPDATE rollups_closed SET late = late + 1";
 
 /// A row as it is stored.
 #[derive(Debug, sqlx::FromRow)]
-struct RollupRow {
+pub(crate) struct RollupRow {
     node_id: String,
     minute: i64,
     region: String,
@@ -45,52 +49,15 @@ struct RollupRow {
     latency: Vec<u8>,
 }
 
-/// Rows that are whole.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct WrittenSums {
-    /// Oldest first.
-    pub rows: Vec<(RowKey, Sums)>,
-    /// The minute up to which they count; `None` where there is none.
-    pub sealed: Option<i64>,
-}
-
-impl WrittenSums {
-    fn of(op: &'static str, found: Vec<FoundRow>) -> Result<Self, StoreError> {
-        let sealed = found.first().map(|found| found.sealed);
-        let rows = found.into_iter().map(|found| convert(op, found.row));
-        Ok(Self {
-            rows: rows.collect::<Result<_, _>>()?,
-            sealed,
-        })
-    }
-}
-
-/// A row, and the border as it was when it was read: one statement sees one state.
-#[derive(Debug, sqlx::FromRow)]
-struct FoundRow {
-    #[sqlx(flatten)]
-    row: RollupRow,
-    sealed: i64,
-}
-
-/// Which rows to read.
-#[derive(Debug, Clone, Default)]
-pub struct RollupRange {
-    /// One node's minutes; `None` for quarters over all nodes.
-    pub node_id: Option<String>,
-    /// One region; `None` for all.
-    pub region: Option<String>,
-    /// First minute.
-    pub from_minute: i64,
-    /// The minute after the last.
-    pub to_minute: i64,
-}
-
 fn sketch(op: &'static str, bytes: &[u8]) -> Result<Sketch, StoreError> {
     Sketch::decode(bytes).map_err(|_| StoreError::Corrupt { op, what: "sketch" })
 }
 
-fn convert(op: &'static str, row: RollupRow) -> Result<(RowKey, Sums), StoreError> {
+/// What a stored row says.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] where a sketch is damaged.
+pub(crate) fn convert(op: &'static str, row: RollupRow) -> Result<(RowKey, Sums), StoreError> {
     let sums = Sums {
         requests: row.requests,
         errors: row.errors,
@@ -197,7 +164,16 @@ on_database!(
 
 /// A connection on which [`apply_on_conn`] works.
 pub(crate) trait RollupConnection {
-    /// Merges rows, sorted by key, into the table.
+    /// Keeps other writers of sums waiting until the end of the transaction. Before what is read to be written back.
+    async fn lock_sums(&mut self) -> Result<(), StoreError>;
+
+    /// How far quarters are closed, which stays so while sums are locked.
+    async fn closed(&mut self) -> Result<Closed, StoreError>;
+
+    /// Something was added to a minute before [`Closed::closing`].
+    async fn late(&mut self) -> Result<(), StoreError>;
+
+    /// Merges rows, sorted by key, into the table. Sums are locked.
     async fn apply(&mut self, rows: &mut [(RowKey, Sums)]) -> Result<(), StoreError>;
 
     /// Puts rows in the place of those that are there.
@@ -208,6 +184,26 @@ pub(crate) trait RollupConnection {
 }
 
 impl RollupConnection for SqliteConnection {
+    async fn lock_sums(&mut self) -> Result<(), StoreError> {
+        // It has one writer.
+        Ok(())
+    }
+
+    async fn closed(&mut self) -> Result<Closed, StoreError> {
+        sqlx::query_as(CLOSED)
+            .fetch_one(self)
+            .await
+            .map_err(StoreError::query(OP_CLOSED))
+    }
+
+    async fn late(&mut self) -> Result<(), StoreError> {
+        sqlx::query(LATE)
+            .execute(self)
+            .await
+            .map(drop)
+            .map_err(StoreError::query(OP_CLOSED))
+    }
+
     async fn apply(&mut self, rows: &mut [(RowKey, Sums)]) -> Result<(), StoreError> {
         merge_on_sqlite(self, rows).await?;
         self.replace(rows).await
@@ -228,11 +224,30 @@ impl RollupConnection for SqliteConnection {
 }
 
 impl RollupConnection for PgConnection {
-    async fn apply(&mut self, rows: &mut [(RowKey, Sums)]) -> Result<(), StoreError> {
+    async fn lock_sums(&mut self) -> Result<(), StoreError> {
         sqlx::query(POSTGRES_LOCK)
-            .execute(&mut *self)
+            .execute(self)
             .await
-            .map_err(StoreError::query(OP_APPLY))?;
+            .map(drop)
+            .map_err(StoreError::query(OP_APPLY))
+    }
+
+    async fn closed(&mut self) -> Result<Closed, StoreError> {
+        sqlx::query_as(CLOSED)
+            .fetch_one(self)
+            .await
+            .map_err(StoreError::query(OP_CLOSED))
+    }
+
+    async fn late(&mut self) -> Result<(), StoreError> {
+        sqlx::query(LATE)
+            .execute(self)
+            .await
+            .map(drop)
+            .map_err(StoreError::query(OP_CLOSED))
+    }
+
+    async fn apply(&mut self, rows: &mut [(RowKey, Sums)]) -> Result<(), StoreError> {
         merge_on_postgres(self, rows).await?;
         self.replace(rows).await
     }
@@ -256,106 +271,18 @@ pub(crate) async fn apply_on_conn<C: RollupConnection>(
     receipts: &[ReceiptFacts],
 ) -> Result<(), StoreError> {
     let minutes = receipts.iter().map(|facts| minute_of(facts.received_at_ms));
-    let Some(last) = minutes.max() else {
+    let (Some(first), Some(last)) = (minutes.clone().min(), minutes.max()) else {
         return Ok(());
     };
-    let mut rows: Vec<(RowKey, Sums)> = sum_up(receipts).into_iter().collect();
+    conn.lock_sums().await?;
+    let (closed, mut rows) = (conn.closed().await?, sum_up(receipts));
+    if first < closed.closing {
+        conn.late().await?;
+        rows.append(&mut sum_up_closed(receipts, closed.minute));
+    }
+    let mut rows: Vec<(RowKey, Sums)> = rows.into_iter().collect();
     conn.apply(&mut rows).await?;
     conn.seal(last).await
-}
-
-impl Store {
-    /// The rows of a range, oldest first. Sums of the whole network are public; a node's are its organisation's.
-    ///
-    /// # Errors
-    /// [`StoreError`] of the statement, or of a row that cannot be read.
-    pub(crate) async fn rollups_range(
-        &self,
-        scope: &Scope,
-        range: &RollupRange,
-    ) -> Result<WrittenSums, StoreError> {
-        let statement = range_statement(scope, range);
-        let found: Vec<FoundRow> =
-            on_page!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
-                .map_err(StoreError::query(OP_RANGE))?;
-        WrittenSums::of(OP_RANGE, found)
-    }
-
-    /// What the rows of a range add up to, and the minute up to which they count; `None` where there is none. Row by row:
-    /// whoever asks holds one of them, however many there are.
-    ///
-    /// # Errors
-    /// [`StoreError`] of the statement, or of a row that cannot be read.
-    pub async fn rollups_total(
-        &self,
-        scope: &Scope,
-        range: &RollupRange,
-    ) -> Result<(Sums, Option<i64>), StoreError> {
-        let statement = range_statement(scope, range);
-        on_page!(self, conn => {
-            let mut query = statement.build();
-            let mut rows = query.build_query_as::<FoundRow>().fetch(conn);
-            let (mut total, mut sealed) = (Sums::default(), None);
-            loop {
-                match rows.try_next().await.map_err(StoreError::query(OP_RANGE)) {
-                    Ok(Some(found)) => {
-                        sealed = Some(found.sealed);
-                        match convert(OP_RANGE, found.row) {
-                            Ok((_, sums)) => total.merge(&sums),
-                            Err(error) => break Err(error),
-                        }
-                    }
-                    Ok(None) => break Ok((total, sealed)),
-                    Err(error) => break Err(error),
-                }
-            }
-        })
-    }
-
-    /// The network's rows from a minute on: what the server reads for all who look, once.
-    ///
-    /// # Errors
-    /// [`StoreError`] of the statement, or of a row that cannot be read.
-    pub async fn rollups_recent(
-        &self,
-        scope: &Scope,
-        from_minute: i64,
-    ) -> Result<WrittenSums, StoreError> {
-        let range = RollupRange {
-            node_id: None,
-            region: None,
-            from_minute,
-            to_minute: i64::MAX,
-        };
-        let statement = range_statement(scope, &range);
-        let found: Vec<FoundRow> =
-            on_read!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
-                .map_err(StoreError::query(OP_RECENT))?;
-        WrittenSums::of(OP_RECENT, found)
-    }
-
-    /// A node's rows of the last 24 hours up to and with the hour of `minute`.
-    ///
-    /// # Errors
-    /// [`StoreError`] of the statement, or of a row that cannot be read.
-    pub async fn rollups_day(
-        &self,
-        by: System,
-        node_id: &str,
-        minute: i64,
-    ) -> Result<WrittenSums, StoreError> {
-        let range = RollupRange {
-            node_id: Some(node_id.to_owned()),
-            region: None,
-            from_minute: first_minute(minute),
-            to_minute: minute + 1,
-        };
-        let statement = range_statement(&by.into(), &range);
-        let found: Vec<FoundRow> =
-            on_read!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
-                .map_err(StoreError::query(OP_DAY))?;
-        WrittenSums::of(OP_DAY, found)
-    }
 }
 
 /// Every row.
@@ -365,36 +292,6 @@ pub(crate) async fn all(tx: &mut IngestTx) -> Result<Vec<(RowKey, Sums)>, StoreE
         Tx::Sqlite(tx) => sqlx::query_as(TEXT).fetch_all(&mut **tx).await,
         Tx::Postgres(tx) => sqlx::query_as(TEXT).fetch_all(&mut **tx).await,
     };
-    let rows = rows.map_err(StoreError::query(OP_RANGE))?;
-    rows.into_iter().map(|row| convert(OP_RANGE, row)).collect()
-}
-
-fn range_statement(scope: &Scope, range: &RollupRange) -> Statement {
-    let mut statement = Statement::new(
-        "SELECT rollups.*, (SELECT s.minute FROM rollups_sealed s) AS sealed FROM rollups \
-         WHERE +minute <= (SELECT s.minute FROM rollups_sealed s) AND node_id = ",
-    );
-    // The unary plus leaves the other border of the range to the index.
-    statement
-        .text(range.node_id.as_deref().unwrap_or_default())
-        .sql(" AND minute >= ")
-        .int(range.from_minute)
-        .sql(" AND minute < ")
-        .int(range.to_minute);
-    if let Some(region) = &range.region {
-        statement.sql(" AND region = ").text(region.as_str());
-    }
-    // The network's own sums are everybody's.
-    if !scope.is_system()
-        && let Some(node_id) = &range.node_id
-    {
-        statement
-            .sql(" AND EXISTS (SELECT 1 FROM nodes n WHERE n.node_id = ")
-            .text(node_id.as_str())
-            .sql(" AND n.org_id = ")
-            .text(scope.org_id().unwrap_or_default())
-            .sql(")");
-    }
-    statement.sql(" ORDER BY minute");
-    statement
+    let rows = rows.map_err(StoreError::query(OP_ALL))?;
+    rows.into_iter().map(|row| convert(OP_ALL, row)).collect()
 }

@@ -1,13 +1,14 @@
-//! Sums per minute that are old become sums per hour.
+//! Sums per minute that are old become sums per hour, once they are closed.
 //!
 //! An hour is folded node by node: its rows are merged into the one of the hour's first minute. Rows that old are
 //! written by nobody else; should one have changed in between, the step is undone and comes again. The sums stay the
 //! same, so a range that begins and ends on a full hour is counted as before.
 
 use crate::retention::Step;
-use crate::rollups::{RollupConnection as _, RollupRange};
+use crate::rollups::RollupConnection as _;
+use crate::rollups_range::{RollupRange, SumsOf};
 use crate::{Store, StoreError, System, in_tx, on_read};
-use dgon_control_plane_model::rollup::{RowKey, Sums};
+use dgon_control_plane_model::rollup::{NETWORK_MINUTES, RowKey, Sums};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -58,14 +59,19 @@ impl Store {
             .map_err(StoreError::query(OP)))?;
         let mut step = Step::default();
         for node_id in found {
+            // Rows of organisations are found by their name, as those of nodes are.
             let range = RollupRange {
-                node_id: (!node_id.is_empty()).then(|| node_id.clone()),
+                of: SumsOf::Node(node_id.clone()),
                 region: None,
                 from_minute: hour,
                 to_minute: end,
             };
-            let minutes = self.rollups_range(&by.into(), &range).await?.rows;
+            let mut minutes = self.rollups_range(&by.into(), &range).await?.rows;
             let count = minutes.len() as u64;
+            if node_id == NETWORK_MINUTES {
+                // They serve ranges that do not end on a quarter of an hour, and such ones end on an hour by now.
+                minutes.clear();
+            }
             let mut merged: BTreeMap<RowKey, Sums> = BTreeMap::new();
             for (key, sums) in minutes {
                 let key = RowKey {
@@ -106,6 +112,7 @@ impl Store {
             if deleted != count {
                 return Err(StoreError::Query { op: OP, source: sqlx::Error::RowNotFound });
             }
+            tx.lock_sums().await?;
             tx.apply(rows).await?;
             worked = start.elapsed();
         });

@@ -17,7 +17,7 @@ const OP_AFTER: &str = "rollups.receipts_after";
 macro_rules! receipts_where {
     ($condition:literal) => {
         concat!(
-            "SELECT id, node_id, region, received_at_ms, cache_hit, status, tokens_input, tokens_output, tokens_source, \
+            "SELECT id, node_id, org_id, region, received_at_ms, cache_hit, status, tokens_input, tokens_output, tokens_source, \
              ttft_ms, latency_ms FROM receipts WHERE ",
             $condition,
             " LIMIT $3"
@@ -30,6 +30,7 @@ macro_rules! receipts_where {
 struct Row {
     id: i64,
     node_id: String,
+    org_id: Option<String>,
     region: String,
     received_at_ms: i64,
     #[sqlx(flatten)]
@@ -69,7 +70,10 @@ impl IngestTx {
                     return Ok(());
                 };
                 match network {
-                    Network::Adds => tx.apply(&mut rows.clone()).await?,
+                    Network::Adds => {
+                        tx.lock_sums().await?;
+                        tx.apply(&mut rows.clone()).await?;
+                    }
                     Network::Whole => tx.replace(rows).await?,
                 }
                 tx.seal(piece.minute).await
@@ -160,6 +164,7 @@ impl Store {
         let facts = rows.into_iter().map(|row| {
             let facts = ReceiptFacts {
                 node_id: row.node_id,
+                org_id: row.org_id,
                 region: row.region,
                 received_at_ms: row.received_at_ms,
                 ..row.rest.facts()

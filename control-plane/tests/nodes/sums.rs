@@ -21,6 +21,7 @@ async fn start(clock: &Clock) -> Server {
     let mut settings = quick();
     // The committer looks around as often as it looks for gaps.
     settings.gap_after = Duration::from_millis(20);
+    settings.closing_interval = Duration::from_millis(20);
     Server::start_with(settings, clock.clone()).await
 }
 

@@ -2,6 +2,7 @@
 
 mod network_day;
 mod nodes;
+mod parts;
 mod receipts;
 mod shared;
 mod summary;

@@ -1,16 +1,16 @@
 //! The receipts list, its sums, and one receipt.
 
+use super::parts::{Borders, Parts, Whose, parts};
 use super::{PAGE_DEFAULT, PAGE_MAX, QueryError};
 use crate::app::App;
 use crate::app::views::{
     Page, ReceiptAggregate, ReceiptChainView, ReceiptDetail, ReceiptRow, VerificationView, time,
 };
-use dgon_control_plane_model::rollup::{DAY_MINUTES, MINUTE_MS, QUARTER_MINUTES, Sums};
+use dgon_control_plane_model::rollup::{DAY_MINUTES, MINUTE_MS, Sums, minute_of};
 use dgon_control_plane_store::Scope;
 use dgon_control_plane_store::receipt_queries::{
     ReceiptDetail as StoredDetail, ReceiptFilter, ReceiptFound,
 };
-use dgon_control_plane_store::rollups::RollupRange;
 use dgon_control_plane_store::rollups_fold::HOUR_MINUTES;
 use dgon_protocol::id::{NodeId, RequestId};
 use dgon_protocol::key::{PublicKey, hex};
@@ -74,33 +74,6 @@ impl ReceiptQuery {
     }
 }
 
-/// The parts of a range of time: whole steps that rollups have, and what sticks out at both ends.
-#[derive(Debug, PartialEq, Eq)]
-struct Cut {
-    /// Minutes from and to, both on a step.
-    steps: (i64, i64),
-    /// Ranges to be read receipt by receipt, unix ms.
-    edges: Vec<(i64, i64)>,
-}
-
-fn cut(from_ms: Option<i64>, to_ms: Option<i64>, step_minutes: i64) -> Option<Cut> {
-    let step_ms = step_minutes * MINUTE_MS;
-    let (from, to) = (from_ms.unwrap_or(0).max(0), to_ms.unwrap_or(i64::MAX));
-    let first = from.checked_add(step_ms - 1)?.div_euclid(step_ms) * step_ms;
-    let last = match to_ms {
-        None => i64::MAX,
-        Some(to) => to.div_euclid(step_ms) * step_ms,
-    };
-    if first >= last {
-        return None;
-    }
-    let edges = [(from, first), (last, to)];
-    Some(Cut {
-        steps: (first / MINUTE_MS, last / MINUTE_MS),
-        edges: edges.into_iter().filter(|(from, to)| from < to).collect(),
-    })
-}
-
 /// The scope, if it has receipts at all.
 fn shown(scope: &Scope) -> Result<&Scope, QueryError> {
     match scope {
@@ -118,8 +91,8 @@ fn read_cursor(cursor: &str) -> Option<(NodeId, RequestId)> {
     ))
 }
 
-/// Whether rollups know this filter: they are kept of each node and of the whole network, and not of an organisation.
-fn is_rolled_up(scope: &Scope, filter: &ReceiptFilter) -> bool {
+/// Whose sums have what a filter asks for; `None` where it asks for what they lack.
+fn summed_up(scope: &Scope, filter: &ReceiptFilter) -> Option<Whose> {
     let ReceiptFilter {
         search,
         request_id,
@@ -133,14 +106,23 @@ fn is_rolled_up(scope: &Scope, filter: &ReceiptFilter) -> bool {
         status,
         source,
     } = filter;
-    (scope.is_system() || node_id.is_some())
-        && search.is_none()
-        && request_id.is_none()
-        && model_id.is_none()
-        && hedged.is_none()
-        && cache_hit.is_none()
-        && status.is_none()
-        && source.is_none()
+    let has_more = [search, request_id, model_id]
+        .into_iter()
+        .any(Option::is_some)
+        || [hedged, cache_hit].into_iter().any(Option::is_some)
+        || status.is_some()
+        || source.is_some();
+    if has_more {
+        return None;
+    }
+    match (node_id, scope) {
+        (Some(node_id), _) => Some(Whose::Node(node_id.clone())),
+        (None, Scope::System(_)) => Some(Whose::Network),
+        (None, Scope::Organisation(org_id) | Scope::Owner { org_id, .. }) => {
+            Some(Whose::Organisation(org_id.clone()))
+        }
+        (None, Scope::Stranger) => None,
+    }
 }
 
 impl App {
@@ -194,9 +176,14 @@ impl App {
         let scope = shown(scope)?;
         let now_ms = self.clock.now_ms();
         let filter = query.filter();
-        let step = self.sums_step(&filter, now_ms);
-        let parts =
-            cut(filter.from_ms, filter.to_ms, step).filter(|_| is_rolled_up(scope, &filter));
+        let parts = match summed_up(scope, &filter) {
+            Some(whose) => {
+                let range = (filter.from_ms, filter.to_ms);
+                let borders = self.borders(now_ms).await?;
+                parts(whose, filter.region.as_ref(), range, borders)
+            }
+            None => None,
+        };
         let (sums, complete) = match parts {
             Some(parts) => self.sum_parts(scope, &filter, parts).await?,
             None => {
@@ -219,34 +206,27 @@ impl App {
         })
     }
 
-    /// Minutes of the finest step that the sums of a range surely have: old ones are folded into hours.
-    fn sums_step(&self, filter: &ReceiptFilter, now_ms: i64) -> i64 {
+    /// Which rows of sums there surely are.
+    async fn borders(&self, now_ms: i64) -> Result<Borders, QueryError> {
         let kept_ms = i64::from(self.settings.retention.minutes_days) * DAY_MINUTES * MINUTE_MS;
-        // An hour more: a border within the hour that is folded next must not depend on when that happens.
-        let folded_ms = now_ms - kept_ms + HOUR_MINUTES * MINUTE_MS;
-        let mut borders = [filter.from_ms, filter.to_ms].into_iter().flatten();
-        if borders.any(|border| border < folded_ms) {
-            HOUR_MINUTES
-        } else if filter.node_id.is_some() {
-            1
-        } else {
-            QUARTER_MINUTES
-        }
+        Ok(Borders {
+            closed: self.closed_minute().await?,
+            // An hour more: a border within the hour that is folded next must not depend on when that happens.
+            folded_ms: now_ms - kept_ms + HOUR_MINUTES * MINUTE_MS,
+            now: minute_of(now_ms),
+        })
     }
 
     async fn sum_parts(
         &self,
         scope: &Scope,
         filter: &ReceiptFilter,
-        parts: Cut,
+        parts: Parts,
     ) -> Result<(Sums, bool), QueryError> {
-        let range = RollupRange {
-            node_id: filter.node_id.clone(),
-            region: filter.region.clone(),
-            from_minute: parts.steps.0,
-            to_minute: parts.steps.1,
-        };
-        let (mut total, mut complete) = (self.total(scope, &range).await?, true);
+        let (mut total, mut complete) = (Sums::default(), true);
+        for range in &parts.rows {
+            total.merge(&self.total(scope, range).await?);
+        }
         let kept_ms = i64::from(self.settings.retention.receipts_days) * DAY_MINUTES * MINUTE_MS;
         let receipts_from_ms = self.clock.now_ms() - kept_ms;
         for (from_ms, to_ms) in parts.edges {
@@ -341,46 +321,5 @@ impl App {
     ) -> Result<Option<Vec<u8>>, QueryError> {
         let stored = self.stored_receipt(reader, request_id, node_id).await?;
         Ok(stored.map(|stored| stored.entry))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const STEP_MS: i64 = 15 * MINUTE_MS;
-
-    #[test]
-    fn a_range_is_whole_steps_and_two_edges() {
-        let range = cut(Some(STEP_MS - 1), Some(4 * STEP_MS + 7), 15);
-        let edges = vec![(STEP_MS - 1, STEP_MS), (4 * STEP_MS, 4 * STEP_MS + 7)];
-        assert_eq!(
-            range,
-            Some(Cut {
-                steps: (15, 60),
-                edges
-            })
-        );
-    }
-
-    #[test]
-    fn open_ends_and_even_ends_have_no_edge() {
-        let whole = cut(None, None, 15).expect("a range");
-        assert_eq!((whole.steps.0, whole.edges.len()), (0, 0));
-        let even = cut(Some(STEP_MS), Some(3 * STEP_MS), 15);
-        assert_eq!(
-            even,
-            Some(Cut {
-                steps: (15, 45),
-                edges: Vec::new()
-            })
-        );
-    }
-
-    #[test]
-    fn a_range_within_a_step_is_read_one_by_one() {
-        assert_eq!(cut(Some(5), Some(STEP_MS - 5), 15), None);
-        assert_eq!(cut(Some(9), Some(3), 15), None);
-        assert_eq!(cut(Some(i64::MAX), None, 15), None);
     }
 }

@@ -45,6 +45,7 @@ impl NewReceipt<'_> {
         let fields = self.fields;
         ReceiptFacts {
             node_id: fields.node_id.to_string(),
+            org_id: self.org_id.map(str::to_owned),
             region: self.region.to_owned(),
             received_at_ms: self.received_at_ms,
             ending: Ending::of(fields.status),

@@ -9,7 +9,7 @@
 use crate::support::{ALL, SERVER, of_org};
 use dgon_control_plane_model::rollup::{minute_of, quarter_of};
 use dgon_control_plane_store::receipt_queries::{ReceiptFilter, ReceiptFound};
-use dgon_control_plane_store::rollups::RollupRange;
+use dgon_control_plane_store::rollups_range::{RollupRange, SumsOf};
 use dgon_control_plane_store::{NewReceipt, Scope, Store};
 use dgon_protocol::id::RequestId;
 use dgon_protocol::receipt::{Fields, Sha256Hash, Source, Status, TokensSource};
@@ -243,10 +243,8 @@ async fn what_the_counts_are_worth_is_kept_and_sums_say_what_they_lack() {
         assert_eq!(scan.sums.tokens_not_counted, 2);
         let minute = minute_of(END_MS + 1);
         let range = RollupRange {
-            node_id: None,
-            region: None,
             from_minute: quarter_of(minute),
-            to_minute: i64::MAX,
+            ..RollupRange::whole(SumsOf::Network)
         };
         let written = store.inspect().rollups_range(&ALL, &range).await;
         let kept = written.expect("rollups").rows;

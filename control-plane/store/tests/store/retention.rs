@@ -10,7 +10,7 @@ use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::node_orders::NewOrder;
 use dgon_control_plane_store::receipt_queries::ReceiptFilter;
 use dgon_control_plane_store::retention::{Keep, Periods, RULES, Rule};
-use dgon_control_plane_store::rollups::RollupRange;
+use dgon_control_plane_store::rollups_range::{RollupRange, SumsOf};
 use dgon_control_plane_store::{LifecycleChange, NewProbe, ProbeEnd, StoreError};
 use dgon_protocol::id::{NodeId, RequestId};
 use dgon_testkit::seed::{Seed, seed};
@@ -241,12 +241,8 @@ async fn who_did_what_goes_after_400_days_and_the_last_event_of_a_node_stays() {
 }
 
 async fn range(store: &Store, node: Option<&str>) -> (usize, Sums) {
-    let range = RollupRange {
-        node_id: node.map(str::to_owned),
-        region: None,
-        from_minute: 0,
-        to_minute: i64::MAX,
-    };
+    let of = node.map_or(SumsOf::Network, |node| SumsOf::Node(node.to_owned()));
+    let range = RollupRange::whole(of);
     let written = store.inspect().rollups_range(&ALL, &range).await;
     let rows = written.expect("range").rows;
     let mut total = Sums::default();

@@ -2,10 +2,11 @@
 
 #![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
 
-use crate::support::ALL;
-use dgon_control_plane_model::rollup::{Ending, ReceiptFacts, Sums, minute_of};
-use dgon_control_plane_store::Store;
-use dgon_control_plane_store::rollups::RollupRange;
+use crate::support::{ALL, SERVER, enrol, token_of};
+use dgon_control_plane_model::rollup::{Ending, ReceiptFacts, Sums, minute_of, quarter_of};
+use dgon_control_plane_store::rollups_range::{RollupRange, SumsOf};
+use dgon_control_plane_store::{Closing, Dialect, Enrolment, Store};
+use dgon_testkit::seed::{Seed, seed};
 
 const START_MS: i64 = 1_800_000_000_000;
 
@@ -14,6 +15,7 @@ fn receipts(count: i64) -> Vec<ReceiptFacts> {
     (0..count)
         .map(|n| ReceiptFacts {
             node_id: format!("node-{}", n % 3),
+            org_id: (n % 3 > 0).then(|| format!("org-{}", n % 3)),
             region: ["eu-west", "ap-southeast"][usize::from(n % 3 == 0)].to_owned(),
             received_at_ms: START_MS + n * 2_400_000 / count,
             ending: match n % 11 {
@@ -40,12 +42,10 @@ fn direct<'f>(facts: impl IntoIterator<Item = &'f ReceiptFacts>) -> Sums {
         })
 }
 
-async fn stored(store: &Store, node_id: Option<&str>, region: Option<&str>) -> Sums {
+async fn stored(store: &Store, of: SumsOf, region: Option<&str>) -> Sums {
     let range = RollupRange {
-        node_id: node_id.map(str::to_owned),
         region: region.map(str::to_owned),
-        from_minute: 0,
-        to_minute: i64::MAX,
+        ..RollupRange::whole(of)
     };
     store.rollups_total(&ALL, &range).await.expect("total").0
 }
@@ -57,12 +57,15 @@ async fn batches_add_up_to_the_direct_sums() {
         for batch in all.chunks(97) {
             store.inspect().rollups_add(batch).await.expect("add");
         }
-        assert_eq!(stored(&store, None, None).await, direct(&all));
+        assert_eq!(stored(&store, SumsOf::Network, None).await, direct(&all));
         let of_node = all.iter().filter(|receipt| receipt.node_id == "node-1");
-        assert_eq!(stored(&store, Some("node-1"), None).await, direct(of_node));
+        assert_eq!(
+            stored(&store, SumsOf::Node("node-1".to_owned()), None).await,
+            direct(of_node)
+        );
         let of_region = all.iter().filter(|receipt| receipt.region == "eu-west");
         assert_eq!(
-            stored(&store, None, Some("eu-west")).await,
+            stored(&store, SumsOf::Network, Some("eu-west")).await,
             direct(of_region)
         );
     })
@@ -76,7 +79,7 @@ async fn a_range_has_its_first_minute_and_not_its_last() {
         store.inspect().rollups_add(&all).await.expect("add");
         let first = minute_of(START_MS);
         let range = RollupRange {
-            node_id: Some("node-2".to_owned()),
+            of: SumsOf::Node("node-2".to_owned()),
             region: None,
             from_minute: first + 3,
             to_minute: first + 7,
@@ -85,6 +88,157 @@ async fn a_range_has_its_first_minute_and_not_its_last() {
         let rows = written.expect("range").rows;
         let minutes: Vec<i64> = rows.iter().map(|(key, _)| key.minute).collect();
         assert_eq!(minutes, [first + 3, first + 4, first + 5, first + 6]);
+    })
+    .await;
+}
+
+/// Nodes of these organisations are enrolled, so that their rows are theirs.
+async fn enrolled(store: &Store) {
+    for n in 0..3_i64 {
+        let org = (n > 0).then(|| format!("org-{n}"));
+        let token = token_of(store, &format!("t{n}"), org.as_deref()).await;
+        let name = format!("node-{n}");
+        let seed = u8::try_from(n).expect("small");
+        let enrolment = enrol(store, &token, &name, seed).await;
+        assert!(matches!(enrolment, Enrolment::Enrolled { .. }));
+    }
+}
+
+/// Closes quarters of an hour until there is none before a minute.
+async fn close(store: &Store, before: i64) -> Vec<Closing> {
+    let mut all = Vec::new();
+    loop {
+        match store
+            .rollups_close_next(SERVER, before)
+            .await
+            .expect("close")
+        {
+            Closing::Nothing => return all,
+            closing => all.push(closing),
+        }
+    }
+}
+
+/// What is closed is what the receipts say, and nothing beyond.
+async fn assert_closed(store: &Store, all: &[ReceiptFacts], closed: i64) {
+    assert_eq!(store.rollups_closed(SERVER).await.expect("border"), closed);
+    let is_closed = |facts: &&ReceiptFacts| minute_of(facts.received_at_ms) < closed;
+    let stored = async |of| {
+        let range = RollupRange {
+            to_minute: closed,
+            ..RollupRange::whole(of)
+        };
+        store.rollups_total(&ALL, &range).await.expect("total").0
+    };
+    let network = direct(all.iter().filter(is_closed));
+    assert_eq!(stored(SumsOf::NetworkMinutes).await, network);
+    for org in ["org-1", "org-2"] {
+        let of_org = |facts: &&ReceiptFacts| facts.org_id.as_deref() == Some(org);
+        let wanted = direct(all.iter().filter(is_closed).filter(of_org));
+        let organisation = SumsOf::Organisation(org.to_owned());
+        assert_eq!(stored(organisation).await, wanted, "{org}");
+        let nodes = SumsOf::OrganisationsNodes(org.to_owned());
+        assert_eq!(stored(nodes).await, wanted, "{org}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_closed_adds_up_to_the_direct_sums_whenever_it_comes() {
+    crate::support::on_both(|store| async move {
+        enrolled(&store).await;
+        let (mut all, first) = (receipts(300), minute_of(START_MS));
+        store.inspect().rollups_add(&all).await.expect("add");
+        // The quarter that is not over is left alone.
+        let closings = close(&store, first + 31).await;
+        assert!(
+            closings
+                .iter()
+                .all(|closing| matches!(closing, Closing::Closed(_)))
+        );
+        assert_eq!(closings.len(), 2, "one for each quarter");
+        assert_closed(&store, &all, first + 30).await;
+        // Late ones are added to what is closed, and others are not.
+        let late = receipts(77);
+        store.inspect().rollups_add(&late).await.expect("add");
+        all.extend(late);
+        assert_closed(&store, &all, first + 30).await;
+        assert_eq!(close(&store, first + 44).await, []);
+        // A year later: what nothing came in is passed at once.
+        let (day, mut later) = (1_440, receipts(50));
+        for facts in &mut later {
+            facts.received_at_ms += 365 * day * 60_000;
+        }
+        store.inspect().rollups_add(&later).await.expect("add");
+        all.extend(later);
+        let end = first + 365 * day + 30;
+        assert_eq!(close(&store, end).await.len(), 3);
+        assert_closed(&store, &all, end).await;
+    })
+    .await;
+}
+
+/// Who adds to minutes that are being closed makes whoever closes them begin anew, and nothing is lost or counted twice.
+#[tokio::test]
+async fn closing_and_late_writers_at_once_lose_nothing() {
+    crate::support::on_both(|store| async move {
+        enrolled(&store).await;
+        let (mut all, first) = (receipts(300), minute_of(START_MS));
+        store.inspect().rollups_add(&all).await.expect("add");
+        let late = receipts(120);
+        let writer = {
+            let (store, late) = (store.clone(), late.clone());
+            tokio::spawn(async move {
+                for one in late.chunks(3) {
+                    store.inspect().rollups_add(one).await.expect("add");
+                }
+            })
+        };
+        while !writer.is_finished() {
+            close(&store, first + 30).await;
+            tokio::task::yield_now().await;
+        }
+        writer.await.expect("writer");
+        all.extend(late);
+        close(&store, first + 30).await;
+        assert_closed(&store, &all, first + 30).await;
+    })
+    .await;
+}
+
+/// A row that cannot be read is counted from its receipts.
+#[tokio::test]
+async fn a_damaged_row_of_a_node_is_not_left_out_of_what_is_closed() {
+    crate::support::on_both(|store| async move {
+        let seeded = Seed::day(2, 40, START_MS);
+        seed(&store, &seeded, |_| {}).await.expect("seed");
+        let end = quarter_of(minute_of(START_MS));
+        let damage = match store.inspect().dialect() {
+            Dialect::Sqlite => "UPDATE rollups SET ttft = X'FF' WHERE node_id = 'node-00000'",
+            Dialect::Postgres => "UPDATE rollups SET ttft = '\\xff' WHERE node_id = 'node-00000'",
+        };
+        store.inspect().execute(damage).await.expect("damage");
+        close(&store, end).await;
+        let range = |of| RollupRange {
+            to_minute: end,
+            ..RollupRange::whole(of)
+        };
+        let network = store.rollups_total(&ALL, &range(SumsOf::Network)).await;
+        let minutes = store
+            .rollups_total(&ALL, &range(SumsOf::NetworkMinutes))
+            .await;
+        let (network, minutes) = (network.expect("network").0, minutes.expect("minutes").0);
+        assert!(network.requests > 70, "{network:?}");
+        assert_eq!(minutes, network);
+        let org = SumsOf::Organisation("org-1".to_owned());
+        let own = store
+            .rollups_total(&ALL, &range(org))
+            .await
+            .expect("organisation")
+            .0;
+        assert_eq!(
+            own.requests, 40,
+            "those of its node, as far as they are closed"
+        );
     })
     .await;
 }
@@ -104,7 +258,7 @@ async fn writers_at_once_lose_nothing() {
         for writer in writers.collect::<Vec<_>>() {
             writer.await.expect("writer");
         }
-        assert_eq!(stored(&store, None, None).await, direct(&all));
+        assert_eq!(stored(&store, SumsOf::Network, None).await, direct(&all));
     })
     .await;
 }

@@ -50,13 +50,26 @@ pub(crate) fn of_org(org_id: &str) -> Scope {
     reason = "not every test file enrols nodes, and expect would not hold in those that do"
 )]
 pub(crate) async fn token(store: &Store, name: &str, uses: u32) -> [u8; 32] {
+    stored_token(store, name, uses, None).await
+}
+
+/// A token for one node of an organisation, stored; its hash.
+#[allow(
+    dead_code,
+    reason = "not every test file enrols nodes, and expect would not hold in those that do"
+)]
+pub(crate) async fn token_of(store: &Store, name: &str, org_id: Option<&str>) -> [u8; 32] {
+    stored_token(store, name, 1, org_id).await
+}
+
+async fn stored_token(store: &Store, name: &str, uses: u32, org_id: Option<&str>) -> [u8; 32] {
     let hash = Sha256Hash::of(name.as_bytes()).0;
     let token = NewEnrolmentToken {
         id: name.to_owned(),
         token_hash: hash,
         label: name.to_owned(),
         region: Some("eu".to_owned()),
-        org_id: None,
+        org_id: org_id.map(str::to_owned),
         created_by: "test".to_owned(),
         created_at_ms: 1,
         expires_at_ms: 1_000,

@@ -5,6 +5,7 @@ mod access;
 mod figures;
 mod nodes;
 mod receipts;
+mod sums;
 
 use crate::agents::{self, SOON, answer_probe, probe, quick, status};
 use crate::server::{Server, Who};

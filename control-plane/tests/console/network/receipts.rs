@@ -1,10 +1,10 @@
 //! Receipts: every filter, the search, every sum and every column, from what agents sent.
 
-use super::{BETWEEN_MS, Network, Sent, busy, on_both, on_both_with, settings, time, ttft};
+use super::sums::assert_sums;
+use super::{BETWEEN_MS, Network, Sent, busy, on_both, time};
 use crate::agents;
 use crate::server::{Answer, Who};
 use dgon_control_plane::accounts::Role;
-use dgon_control_plane::app::Settings;
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_protocol::id::RequestId;
 use dgon_protocol::receipt::{Sha256Hash, Source, Status, TokensSource};
@@ -153,88 +153,7 @@ async fn every_filter_and_every_sum_is_of_what_agents_sent() {
                 "{query} would prove nothing"
             );
             assert_list(&network, &admin, &query, &of).await;
-            let path = format!("/receipts/aggregate?{query}");
-            let sums = network.console.read(&admin, &path).await;
-            let total = |of_one: fn(&Sent) -> u64| of.iter().map(|sent| of_one(sent)).sum::<u64>();
-            let count = |is: fn(&Sent) -> bool| of.iter().filter(|sent| is(sent)).count();
-            assert_eq!(sums["count"], of.len(), "{query}");
-            assert_eq!(
-                sums["tokens_input"],
-                total(|sent| sent.draft.tokens_input),
-                "{query}"
-            );
-            assert_eq!(
-                sums["tokens_output"],
-                total(|sent| sent.draft.tokens_output),
-                "{query}"
-            );
-            let lacking = count(|sent| sent.draft.tokens_source == Some(TokensSource::Unknown));
-            assert_eq!(sums["tokens_not_counted"], lacking, "{query}");
-            assert_eq!(
-                sums["failures"],
-                count(|sent| sent.draft.status == Status::Error),
-                "{query}"
-            );
-            let known = count(|sent| sent.draft.cache_hit.is_some());
-            let hits = count(|sent| sent.draft.cache_hit == Some(true));
-            let share = match known {
-                0 => Value::Null,
-                known => json!(hits as f64 / known as f64),
-            };
-            assert_eq!(sums["cache_hit_share"], share, "{query}");
-            assert_eq!(
-                (sums["p50_ms"].clone(), sums["p95_ms"].clone()),
-                ttft(&of),
-                "{query}"
-            );
-            assert_eq!(sums["complete"], true, "{query}");
-            let now = time(network.clock.now_ms());
-            assert_eq!(sums["indexed_to"], now, "{query}");
-        }
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_sum_of_more_than_is_read_at_once_says_so_and_is_of_the_newest() {
-    let three = || Settings {
-        sum_receipts: 3,
-        ..settings()
-    };
-    on_both_with(three, |mut network| async move {
-        busy(&mut network).await;
-        let admin = network.console.sign_in(Role::Admin).await;
-        let of_model = |sent: &&Sent| sent.draft.model_id == "phi4";
-        let newest: Vec<&Sent> = network.sent.iter().filter(of_model).take(3).collect();
-        let input: u64 = newest.iter().map(|sent| sent.draft.tokens_input).sum();
-        for (query, count, input, complete) in [
-            ("model_id=phi4", 3, Some(input), false),
-            ("source=probe", 2, None, true),
-            // What was summed when it came needs no reading.
-            ("", network.sent.len(), None, true),
-        ] {
-            let path = format!("/receipts/aggregate?{query}");
-            let sums = network.console.read(&admin, &path).await;
-            assert_eq!(sums["complete"], complete, "{query}");
-            assert_eq!(sums["count"], count, "{query}");
-            if let Some(input) = input {
-                assert_eq!(sums["tokens_input"], input, "{query}");
-            }
-        }
-        // So it is of one's own node; of somebody else's there is nothing, in minutes that are still open, too.
-        let operator = network.console.sign_in(Role::Operator).await;
-        let own = |sent: &&Sent| sent.draft.node_id.as_str() == "rig-own";
-        let own = network.sent.iter().filter(own).count();
-        assert!(own > 3);
-        for (query, count, complete) in [
-            ("node_id=rig-own", own, true),
-            ("node_id=rig-foreign", 0, true),
-            ("", 3, false),
-        ] {
-            let path = format!("/receipts/aggregate?{query}");
-            let sums = network.console.read(&operator, &path).await;
-            assert_eq!(sums["count"], count, "{query}");
-            assert_eq!(sums["complete"], complete, "{query}");
+            assert_sums(&network, &admin, &query, &of).await;
         }
     })
     .await;

@@ -3,11 +3,12 @@
 use super::{END_MS, OWN, audit, audited, network, others, own, owner};
 use crate::support::{ALL, SERVER, of_org, on_both};
 use dgon_control_plane_model::lifecycle::{Reason, State};
+use dgon_control_plane_model::rollup::minute_of;
 use dgon_control_plane_store::node_orders::NewOrder;
 use dgon_control_plane_store::node_queries::{NodeFilter, NodePage};
 use dgon_control_plane_store::receipt_queries::{ReceiptDetail, ReceiptFilter, ReceiptFound};
-use dgon_control_plane_store::rollups::RollupRange;
-use dgon_control_plane_store::{LifecycleChange, Scope, Store};
+use dgon_control_plane_store::rollups_range::{RollupRange, SumsOf};
+use dgon_control_plane_store::{Closing, LifecycleChange, Scope, Store};
 use dgon_protocol::id::NodeId;
 
 async fn quarantine(store: &Store, scope: &Scope) -> bool {
@@ -173,13 +174,11 @@ async fn a_receipt_of_others_is_read_by_its_exact_id_and_only_where_all_are_publ
     .await;
 }
 
-/// Requests in the sums of one node, or of the network.
-async fn requests(store: &Store, scope: &Scope, node_id: Option<&str>) -> i64 {
+/// Requests in the sums of something from a minute on.
+async fn requests(store: &Store, scope: &Scope, of: SumsOf, from_minute: i64) -> i64 {
     let range = RollupRange {
-        node_id: node_id.map(str::to_owned),
-        region: None,
-        from_minute: 0,
-        to_minute: i64::MAX,
+        from_minute,
+        ..RollupRange::whole(of)
     };
     let total = store.rollups_total(scope, &range).await;
     total.expect("total").0.requests
@@ -189,12 +188,33 @@ async fn requests(store: &Store, scope: &Scope, node_id: Option<&str>) -> i64 {
 async fn the_networks_figures_are_everybodys_and_a_nodes_its_organisations() {
     on_both(|store| async move {
         network(&store).await;
+        let end = minute_of(END_MS);
+        while let Closing::Closed(_) = store.rollups_close_next(SERVER, end).await.expect("close") {
+        }
+        let closed = store.rollups_closed(SERVER).await.expect("border");
+        let organisation = || "org-1".to_owned();
+        // What is closed, and what came since.
+        let of_network = async |scope: &Scope| {
+            requests(&store, scope, SumsOf::NetworkMinutes, 0).await
+                + requests(&store, scope, SumsOf::Network, closed).await
+        };
+        let of_own = async |scope: &Scope| {
+            let closed_sums = SumsOf::Organisation(organisation());
+            let nodes = || SumsOf::OrganisationsNodes(organisation());
+            [
+                requests(&store, scope, SumsOf::Node(OWN.to_owned()), 0).await,
+                requests(&store, scope, nodes(), 0).await,
+                requests(&store, scope, closed_sums, 0).await
+                    + requests(&store, scope, nodes(), closed).await,
+            ]
+        };
         for scope in others() {
-            assert_eq!(requests(&store, &scope, None).await, 6, "{scope:?}");
-            assert_eq!(requests(&store, &scope, Some(OWN)).await, 0, "{scope:?}");
+            assert_eq!(requests(&store, &scope, SumsOf::Network, 0).await, 6);
+            assert_eq!(of_network(&scope).await, 6, "{scope:?}");
+            assert_eq!(of_own(&scope).await, [0; 3], "{scope:?}");
         }
         for scope in [ALL, own()] {
-            assert_eq!(requests(&store, &scope, Some(OWN)).await, 3, "{scope:?}");
+            assert_eq!(of_own(&scope).await, [3; 3], "{scope:?}");
         }
     })
     .await;
