@@ -351,7 +351,7 @@ impl Store {
         let Some(row) = self.node_list_row(scope, node_id).await? else {
             return Ok(None);
         };
-        on_page!(self, conn => {
+        on_read!(self, conn => {
             let more: Option<NodeMoreRow> = sqlx::query_as(
                 "SELECT n.enrolled_at_ms, n.os, n.arch, n.last_heartbeat, k.public_key, k.key_id, h.seq AS head_seq \
                  FROM nodes n JOIN node_keys k ON k.node_id = n.node_id AND k.valid_to_ms IS NULL \

@@ -1,8 +1,8 @@
 //! Connections for reading: how long a reading may take, and its end when nobody waits for it any more.
 //!
 //! There are two kinds, each with connections of its own, so that neither waits for the other, nor writers for both:
-//! short ones, that sign-in, handshakes and ingest wait for, and pages, that people wait for and that may have much to
-//! count. On SQLite a reading is interrupted from within (`sqlite3_progress_handler`); on PostgreSQL the server ends a
+//! short ones, that sign-in, handshakes and ingest wait for and that find what they ask for by its key, and pages, that people
+//! wait for and that may have much to count. On SQLite a reading is interrupted from within (`sqlite3_progress_handler`); on PostgreSQL the server ends a
 //! statement that takes too long (`statement_timeout`), and one whose connection is gone
 //! (`client_connection_check_interval`).
 

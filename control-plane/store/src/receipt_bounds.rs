@@ -5,7 +5,7 @@ use crate::receipt_queries::ReceiptFilter;
 use crate::receipt_search::Meaning;
 use crate::scope::Scope;
 use crate::statement::Statement;
-use crate::{Store, StoreError, on_page};
+use crate::{Store, StoreError, on_page, on_read};
 
 const OP_BOUNDS: &str = "receipt.bounds";
 
@@ -67,7 +67,7 @@ impl Store {
     /// Whether there is a node of this name in scope. It stays in its organisation, and so do its receipts.
     async fn is_node(&self, scope: &Scope, name: &str) -> Result<bool, StoreError> {
         const TEXT: &str = "SELECT 1 FROM nodes WHERE node_id = $1 AND ($2 OR org_id = $3)";
-        let found: Option<i32> = on_page!(self, conn => sqlx::query_scalar(TEXT)
+        let found: Option<i32> = on_read!(self, conn => sqlx::query_scalar(TEXT)
             .bind(name)
             .bind(scope.is_system())
             .bind(scope.org_id())
@@ -89,7 +89,7 @@ impl Store {
             return Ok(true);
         };
         const TEXT: &str = "SELECT 1 FROM nodes WHERE org_id = $1 AND region = $2 LIMIT 1";
-        let found: Option<i32> = on_page!(self, conn => sqlx::query_scalar(TEXT)
+        let found: Option<i32> = on_read!(self, conn => sqlx::query_scalar(TEXT)
             .bind(org_id)
             .bind(region.as_str())
             .fetch_optional(conn)

@@ -50,9 +50,14 @@ pub(crate) fn push_filter(
         false => " AND r.org_id = ",
     };
     scope.push(statement, and_org);
-    let [model, region] = match is_led {
-        true => [" AND +r.model_id = ", " AND +r.region = "],
-        false => [" AND r.model_id = ", " AND r.region = "],
+    let is_failed = matches!(filter.status, Some(Status::Error | Status::Cancelled));
+    let model = match is_led {
+        true => " AND +r.model_id = ",
+        false => " AND r.model_id = ",
+    };
+    let region = match is_led && !is_failed {
+        true => " AND +r.region = ",
+        false => " AND r.region = ",
     };
     for (column, value) in [
         (" AND r.request_id = ", &filter.request_id),
@@ -81,14 +86,19 @@ pub(crate) fn push_filter(
     }
 }
 
-/// Filters over closed lists, written out so that the partial indexes of rare values apply.
-fn push_closed(statement: &mut Statement, filter: &ReceiptFilter) {
-    let status = match filter.status {
+/// A status, written out so that the partial indexes of those that few receipts have apply.
+const fn and_status(status: Option<Status>) -> &'static str {
+    match status {
         None => "",
         Some(Status::Ok) => " AND r.status = 'ok'",
         Some(Status::Error) => " AND r.status = 'error' AND r.status <> 'ok'",
         Some(Status::Cancelled) => " AND r.status = 'cancelled' AND r.status <> 'ok'",
-    };
+    }
+}
+
+/// Filters over closed lists, written out so that the partial indexes of rare values apply.
+fn push_closed(statement: &mut Statement, filter: &ReceiptFilter) {
+    let status = and_status(filter.status);
     let source = match filter.source {
         None => "",
         Some(Source::Local) => " AND r.source = 'local'",
@@ -111,23 +121,23 @@ fn push_closed(statement: &mut Statement, filter: &ReceiptFilter) {
     }
 }
 
-/// The same for one's own receipts on SQLite: the unary plus keeps partial indexes of values away, too.
+/// The same for one's own receipts on SQLite: what few have has indexes by organisation, from all others the unary plus keeps
+/// the planner away.
 fn push_own_closed(statement: &mut Statement, filter: &ReceiptFilter) {
-    for (column, value) in [
-        (" AND +r.status = ", filter.status.map(Status::as_str)),
-        (" AND +r.source = ", filter.source.map(Source::as_str)),
-    ] {
-        if let Some(value) = value {
-            statement.sql(column).text(value);
-        }
+    statement.sql(match filter.status {
+        Some(Status::Ok) => " AND +r.status = 'ok'",
+        other => and_status(other),
+    });
+    if let Some(source) = filter.source {
+        statement.sql(" AND +r.source = ").text(source.as_str());
     }
-    for (column, value) in [
-        (" AND +r.hedged = ", filter.hedged),
-        (" AND +r.cache_hit = ", filter.cache_hit),
-    ] {
-        if let Some(value) = value {
-            statement.sql(column).int(value.into());
-        }
+    statement.sql(match filter.hedged {
+        None => "",
+        Some(true) => " AND r.hedged = TRUE",
+        Some(false) => " AND +r.hedged = FALSE",
+    });
+    if let Some(cache_hit) = filter.cache_hit {
+        statement.sql(" AND +r.cache_hit = ").int(cache_hit.into());
     }
 }
 
@@ -153,6 +163,18 @@ impl Newest<'_> {
     /// The list with what sums are made of.
     pub(crate) fn scan(&self) -> Statement {
         self.statement(SCAN_COLUMNS)
+    }
+
+    /// The same on SQLite as one JSON array of arrays: each row on its way from SQLite's thread takes three times as long as
+    /// it takes to find it.
+    pub(crate) fn scan_in_one(&self) -> Statement {
+        let mut statement = Statement::new(
+            "SELECT json_group_array(json_array(id, cache_hit, status, tokens_input, tokens_output, tokens_source, \
+             ttft_ms, latency_ms)) FROM (",
+        );
+        statement.append(self.scan());
+        statement.sql(")");
+        statement
     }
 
     /// With these columns, of which the first is `r.id`. A search is a union: each meaning is found by its own index, and a

@@ -1,19 +1,16 @@
-//! Reading receipts: the list, one receipt, and sums over a filter.
+//! Reading receipts: the list and one receipt.
 //!
 //! The list runs from the newest to the oldest by received order (`id`), so a page is stable while receipts
 //! arrive. A range of time is about when the control plane received a receipt.
 
 use crate::receipt_list::{COLUMNS, IdBounds, Newest, push_filter};
-use crate::receipt_search::beyond_matches;
 use crate::scope::Scope;
 use crate::statement::Statement;
-use crate::{Store, StoreError, System, on_page};
-use dgon_control_plane_model::rollup::{Ending, ReceiptFacts, Sums};
+use crate::{Store, StoreError, System, on_page, on_read};
 use dgon_protocol::id::{NodeId, RequestId};
-use dgon_protocol::receipt::{Source, Status, TokensSource};
+use dgon_protocol::receipt::{Source, Status};
 
 const OP_LIST: &str = "receipt.list";
-const OP_SCAN: &str = "receipt.scan";
 const OP_GET: &str = "receipt.get";
 const OP_ORDER: &str = "receipt.order";
 
@@ -156,48 +153,6 @@ pub enum ReceiptFound {
     Several(Vec<String>),
 }
 
-/// Sums over a filter.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ReceiptScan {
-    /// What they add up to.
-    pub sums: Sums,
-    /// False when the filter matches more than the scan may read: then these are the newest.
-    pub complete: bool,
-}
-
-#[derive(sqlx::FromRow)]
-pub(crate) struct ScanRow {
-    cache_hit: Option<bool>,
-    status: Option<String>,
-    tokens_input: i64,
-    tokens_output: i64,
-    tokens_source: Option<String>,
-    ttft_ms: Option<i64>,
-    latency_ms: Option<i64>,
-}
-
-impl ScanRow {
-    pub(crate) fn facts(&self) -> ReceiptFacts {
-        ReceiptFacts {
-            node_id: String::new(),
-            org_id: None,
-            region: String::new(),
-            received_at_ms: 0,
-            ending: Ending::of(self.status.as_deref().and_then(Status::of_name)),
-            cache_hit: self.cache_hit,
-            tokens_input: self.tokens_input,
-            tokens_output: self.tokens_output,
-            lacks_a_count: self
-                .tokens_source
-                .as_deref()
-                .map(TokensSource::of_name)
-                .is_some_and(|source| source.lacks_a_count(self.tokens_input)),
-            ttft_ms: self.ttft_ms,
-            latency_ms: self.latency_ms,
-        }
-    }
-}
-
 impl Store {
     /// A page of receipts in scope, the newest first, all before the received order `before`.
     ///
@@ -227,62 +182,6 @@ impl Store {
             .map_err(StoreError::query(OP_LIST))
     }
 
-    /// Adds up the newest `limit` receipts of a filter that are in scope, one by one.
-    ///
-    /// # Errors
-    /// [`StoreError`] of a statement.
-    pub async fn receipts_scan(
-        &self,
-        scope: &Scope,
-        filter: &ReceiptFilter,
-        limit: usize,
-    ) -> Result<ReceiptScan, StoreError> {
-        let mut scan = ReceiptScan {
-            sums: Sums::default(),
-            complete: true,
-        };
-        let Some(lying) = self.receipts_lie(scope, filter).await? else {
-            return Ok(scan);
-        };
-        let statement = Newest {
-            dialect: self.dialect(),
-            scope,
-            filter,
-            meanings: &lying.meanings,
-            bounds: lying.bounds,
-            before: i64::MAX,
-            limit: i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1),
-        }
-        .scan();
-        let rows: Vec<ScanRow> =
-            on_page!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
-                .map_err(StoreError::query(OP_SCAN))?;
-        scan.complete = rows.len() <= limit && !self.search_is_cut(scope, filter).await?;
-        for row in rows.iter().take(limit) {
-            scan.sums.count(&row.facts());
-        }
-        Ok(scan)
-    }
-
-    /// Whether more ids begin as a search says than it leads to.
-    async fn search_is_cut(
-        &self,
-        scope: &Scope,
-        filter: &ReceiptFilter,
-    ) -> Result<bool, StoreError> {
-        let Some(statement) = filter
-            .search
-            .as_deref()
-            .and_then(|text| beyond_matches(scope, text, filter.has_more_than_search()))
-        else {
-            return Ok(false);
-        };
-        let beyond: Option<i64> =
-            on_page!(self, conn => statement.build().build_query_scalar().fetch_optional(conn).await)
-                .map_err(StoreError::query(OP_SCAN))?;
-        Ok(beyond.is_some())
-    }
-
     /// The place of a receipt in the received order; `None` where there is no such receipt in scope.
     ///
     /// # Errors
@@ -294,7 +193,7 @@ impl Store {
         request_id: &RequestId,
     ) -> Result<Option<i64>, StoreError> {
         const TEXT: &str = "SELECT id FROM receipts WHERE request_id = $1 AND node_id = $2 AND ($3 OR org_id = $4)";
-        on_page!(self, conn => sqlx::query_scalar(TEXT)
+        on_read!(self, conn => sqlx::query_scalar(TEXT)
             .bind(request_id.as_str())
             .bind(node_id.as_str())
             .bind(scope.is_system())

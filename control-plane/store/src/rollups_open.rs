@@ -5,7 +5,7 @@
 //! border. On PostgreSQL the border is the end of time: the rows are always whole.
 
 use crate::ingest::{IngestTx, Tx};
-use crate::receipt_queries::ScanRow;
+use crate::receipt_scan::ScanRow;
 use crate::rollups::RollupConnection as _;
 use crate::{Store, StoreError, System, on_read};
 use dgon_control_plane_model::open_sums::Piece;

@@ -6,16 +6,25 @@ import { Time } from '~/ui/Time'
 
 const isStatus = (text: string): text is NodeStatus => text in NODE_STATUS
 
+/** States on the way to a status, and after all of them. */
+const ON_THE_WAY: Record<string, string> = { registered: 'Enrolled', pending_probe: 'Waiting for its probe', retired: 'Retired' }
+
+function State({ name }: { name: string }) {
+  if (isStatus(name)) return <NodeStatusChip status={name} />
+  // A newer word is shown as it is.
+  return <span className="chip chip-grey">{ON_THE_WAY[name] ?? name}</span>
+}
+
 export function NodeTimeline({ node: { history: entries, withheld } }: { node: NodeDetail }) {
   if (entries.length === 0) return <EmptyState title="No history yet">Changes of status appear here, with who or what made them.</EmptyState>
   return (
     <>
-      {withheld && <p className="muted">Who or what made a change, and its details, are shown to the node's operator.</p>}
+      {withheld && <p className="muted timeline-note">Who or what made a change, and its details, are shown to the node's operator.</p>}
       <ol className="timeline">
       {entries.map((entry) => (
         <li key={`${entry.at} ${entry.to}`}>
           <span className="timeline-head">
-            {isStatus(entry.to) ? <NodeStatusChip status={entry.to} /> : entry.to}
+            <State name={entry.to} />
             <span className="muted">
               <Time at={entry.at} form="full" />
             </span>

@@ -71,7 +71,7 @@ impl NodeListParams {
             region: params::text("region", self.region)?,
             runtime: params::text("runtime", self.runtime)?,
             model: params::text("model", self.model)?,
-            q: params::text("q", self.q)?,
+            q: params::search(self.q)?,
             order,
             falling,
             limit: page.limit.map(i64::from),

@@ -93,9 +93,14 @@ pub(super) fn flag(name: &str, value: Option<String>) -> Result<Option<bool>, Ap
     closed(name, value, &[("true", true), ("false", false)])
 }
 
+/// What a search box takes: no id and no name begins or ends with blanks, and what is pasted often does.
+pub(super) fn search(value: Option<String>) -> Result<Option<String>, ApiError> {
+    text("q", value.map(|value| value.trim().to_owned()))
+}
+
 /// What the search box of receipts takes.
 pub(super) fn receipt_search(value: Option<String>) -> Result<Option<String>, ApiError> {
-    let value = text("q", value)?;
+    let value = search(value)?;
     // No receipt would be found, and that would read as if there were none.
     if value
         .as_deref()
