@@ -7,6 +7,7 @@
 
 use crate::Dialect;
 use crate::receipt_queries::ReceiptFilter;
+use crate::receipt_scan::scan_json;
 use crate::receipt_search::Meaning;
 use crate::scope::Scope;
 use crate::statement::Statement;
@@ -165,13 +166,13 @@ impl Newest<'_> {
         self.statement(SCAN_COLUMNS)
     }
 
-    /// The same on SQLite as one JSON array of arrays: each row on its way from SQLite's thread takes three times as long as
-    /// it takes to find it.
+    /// The same on SQLite as one JSON text: ids with a [`scan_json`] each.
     pub(crate) fn scan_in_one(&self) -> Statement {
-        let mut statement = Statement::new(
-            "SELECT json_group_array(json_array(id, cache_hit, status, tokens_input, tokens_output, tokens_source, \
-             ttft_ms, latency_ms)) FROM (",
-        );
+        let mut statement = Statement::new(concat!(
+            "SELECT json_group_array(json_array(id, ",
+            scan_json!(),
+            ")) FROM ("
+        ));
         statement.append(self.scan());
         statement.sql(")");
         statement

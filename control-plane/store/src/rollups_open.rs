@@ -5,11 +5,12 @@
 //! border. On PostgreSQL the border is the end of time: the rows are always whole.
 
 use crate::ingest::{IngestTx, Tx};
-use crate::receipt_scan::ScanRow;
+use crate::receipt_scan::{ScanRow, rows_of_json, scan_json};
 use crate::rollups::RollupConnection as _;
-use crate::{Store, StoreError, System, on_read};
+use crate::{Dialect, Store, StoreError, System, on_read};
 use dgon_control_plane_model::open_sums::Piece;
 use dgon_control_plane_model::rollup::ReceiptFacts;
+use serde::Deserialize;
 
 const OP_SEALED: &str = "rollups.sealed";
 const OP_AFTER: &str = "rollups.receipts_after";
@@ -25,8 +26,34 @@ macro_rules! receipts_where {
     };
 }
 
+/// The same on SQLite as one JSON text.
+macro_rules! receipts_in_one_where {
+    ($condition:literal) => {
+        concat!(
+            "SELECT json_group_array(json_array(id, node_id, org_id, region, received_at_ms, ",
+            scan_json!(),
+            ")) FROM (",
+            receipts_where!($condition),
+            ")"
+        )
+    };
+}
+
+/// The two statements that find what comes after a place: those of the same time first, for as one condition over both each page
+/// would pass all that came at that time again.
+macro_rules! after {
+    ($receipts:ident) => {
+        [
+            $receipts!("received_at_ms = $1 AND id > $2 ORDER BY id"),
+            $receipts!("received_at_ms > $1 AND $2 = $2 ORDER BY received_at_ms, id"),
+        ]
+    };
+}
+const ROWS_AFTER: [&str; 2] = after!(receipts_where);
+const IN_ONE_AFTER: [&str; 2] = after!(receipts_in_one_where);
+
 /// A receipt to be counted.
-#[derive(sqlx::FromRow)]
+#[derive(sqlx::FromRow, Deserialize)]
 struct Row {
     id: i64,
     node_id: String,
@@ -145,20 +172,31 @@ impl Store {
         (at_ms, id): (i64, i64),
         limit: i64,
     ) -> Result<Vec<((i64, i64), ReceiptFacts)>, StoreError> {
-        // Those of the same time first: as one condition over both, each page would pass all that came at that time again.
-        const SAME: &str = receipts_where!("received_at_ms = $1 AND id > $2 ORDER BY id");
-        const LATER: &str =
-            receipts_where!("received_at_ms > $1 AND $2 = $2 ORDER BY received_at_ms, id");
         let mut rows: Vec<Row> = Vec::new();
-        for text in [SAME, LATER] {
+        for (in_rows, in_one) in ROWS_AFTER.into_iter().zip(IN_ONE_AFTER) {
             let left = limit - i64::try_from(rows.len()).unwrap_or(limit);
-            let more: Vec<Row> = on_read!(self, conn => sqlx::query_as(text)
-                .bind(at_ms)
-                .bind(id)
-                .bind(left)
-                .fetch_all(conn)
-                .await)
-            .map_err(StoreError::query(OP_AFTER))?;
+            let more = match self.dialect() {
+                Dialect::Sqlite => {
+                    let json: String = on_read!(self, conn => sqlx::query_scalar(in_one)
+                        .bind(at_ms)
+                        .bind(id)
+                        .bind(left)
+                        .fetch_one(conn)
+                        .await)
+                    .map_err(StoreError::query(OP_AFTER))?;
+                    let mut more: Vec<Row> = rows_of_json(OP_AFTER, &json)?;
+                    // In which order an array is made SQLite does not promise.
+                    more.sort_unstable_by_key(|row| (row.received_at_ms, row.id));
+                    more
+                }
+                Dialect::Postgres => on_read!(self, conn => sqlx::query_as(in_rows)
+                    .bind(at_ms)
+                    .bind(id)
+                    .bind(left)
+                    .fetch_all(conn)
+                    .await)
+                .map_err(StoreError::query(OP_AFTER))?,
+            };
             rows.extend(more);
         }
         let facts = rows.into_iter().map(|row| {
