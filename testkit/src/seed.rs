@@ -147,7 +147,7 @@ pub async fn seed(store: &Store, seed: &Seed, mut seen: impl FnMut(&Seeded)) -> 
 async fn close(store: &Store, end_ms: i64) -> anyhow::Result<()> {
     let by = System::of_the_server();
     loop {
-        match store.rollups_close_next(by, minute_of(end_ms)).await? {
+        match store.rollups_close_next(by, minute_of(end_ms), 0).await? {
             Closing::Closed(_) => {}
             Closing::Nothing => return Ok(()),
             Closing::Disturbed => bail!("somebody else writes to this database"),

@@ -7,7 +7,7 @@
 //!
 //! Invariant: the rows up to the sealed minute and these sums together count each stored receipt once.
 
-use crate::rollup::{ReceiptFacts, RowKey, Sums, minute_of, quarter_of};
+use crate::rollup::{ReceiptFacts, RowKey, Sums, minute_of};
 use std::collections::BTreeMap;
 
 /// What a node adds up to in a region.
@@ -87,6 +87,22 @@ impl Minute {
         row.is_written = true;
     }
 
+    /// What it adds to the rows that there are of what is closed, by key.
+    fn closed_rows(&self, minute: i64) -> Vec<(RowKey, Sums)> {
+        let network = self.network.iter();
+        let network =
+            network.map(|(region, sums)| (RowKey::of_network_minute(minute, region), sums.clone()));
+        let organisations = self.organisations.iter().flat_map(|(org_id, regions)| {
+            regions.iter().map(move |(region, sums)| {
+                (
+                    RowKey::of_organisation(org_id, minute, region),
+                    sums.clone(),
+                )
+            })
+        });
+        network.chain(organisations).collect()
+    }
+
     /// What it adds to the rows over all nodes.
     fn network_rows(&self, minute: i64) -> Vec<(RowKey, Sums)> {
         let regions = self.network.iter();
@@ -112,6 +128,8 @@ pub struct Piece {
     pub rows: Vec<(RowKey, Sums)>,
     /// Where these are the last ones: what the minute adds to the rows over all nodes. The minute is sealed with them.
     pub network: Option<Vec<(RowKey, Sums)>>,
+    /// With the last ones: what the minute adds to the rows of its quarter of an hour, should that be closed already. Sorted.
+    pub closed: Vec<(RowKey, Sums)>,
 }
 
 impl OpenSums {
@@ -148,37 +166,24 @@ impl OpenSums {
         self.minutes.range(..now_minute).count()
     }
 
-    /// Whether something is to be written at `now_minute`.
+    /// Whether a minute is over at `now_minute`.
     pub fn is_due(&self, now_minute: i64) -> bool {
         let first = self.minutes.first_key_value();
         first.is_some_and(|(minute, _)| *minute < now_minute)
-            || self.empty_quarter(now_minute).is_some()
     }
 
-    /// The last minute of a quarter of an hour that is over at `now_minute`, where nothing is open up to it: nobody would move
-    /// the border past it, and the quarter would be closed only when receipts come again.
-    fn empty_quarter(&self, now_minute: i64) -> Option<i64> {
-        let last = quarter_of(now_minute) - 1;
-        let open = self.minutes.first_key_value();
-        let is_empty = open.is_none_or(|(minute, _)| *minute > last);
-        (is_empty && self.sealed < last).then_some(last)
-    }
-
-    /// At most `rows` rows of the first minute that is over at `now_minute`; none of the last minute of a quarter of an hour in
-    /// which nothing came.
+    /// At most `rows` rows of the first minute that is over at `now_minute`.
     pub fn due(&self, now_minute: i64, rows: usize) -> Option<Piece> {
-        if let Some(minute) = self.empty_quarter(now_minute) {
-            return Some(Piece {
-                minute,
-                rows: Vec::new(),
-                network: Some(Vec::new()),
-            });
-        }
         let (first, minute) = self.minutes.first_key_value()?;
         if *first >= now_minute {
             return None;
         }
-        let network = (minute.unwritten <= rows).then(|| minute.network_rows(*first));
+        let is_last = minute.unwritten <= rows;
+        let network = is_last.then(|| minute.network_rows(*first));
+        let closed = match is_last {
+            true => minute.closed_rows(*first),
+            false => Vec::new(),
+        };
         let unwritten = minute.rows().filter(|(.., row)| !row.is_written);
         Some(Piece {
             minute: *first,
@@ -189,6 +194,7 @@ impl OpenSums {
                 })
                 .collect(),
             network,
+            closed,
         })
     }
 
@@ -240,7 +246,7 @@ impl OpenSums {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rollup::{Ending, MINUTE_MS, sum_up};
+    use crate::rollup::{Ending, MINUTE_MS, sum_up, sum_up_closed};
     use proptest::prelude::*;
 
     /// What may happen, one after the other.
@@ -295,6 +301,12 @@ mod tests {
                     self.rows.entry(key.clone()).or_default().merge(sums);
                 }
                 self.sealed = piece.minute;
+                let of_minute = self.receipts.iter();
+                let of_minute =
+                    of_minute.filter(|facts| minute_of(facts.received_at_ms) == piece.minute);
+                let of_minute: Vec<ReceiptFacts> = of_minute.cloned().collect();
+                let closed = sum_up_closed(&of_minute, i64::MAX);
+                assert_eq!(piece.closed, Vec::from_iter(closed), "by key");
             }
         }
 
@@ -368,7 +380,7 @@ mod tests {
                     prop_assert_eq!(told, counted);
                 }
             }
-            while let Some(piece) = open.due(now + 100, 2) {
+            while let Some(piece) = open.due(i64::MAX, 2) {
                 stored.write(&piece);
                 open.written(&piece);
             }
@@ -384,23 +396,5 @@ mod tests {
         assert!(open.count(&facts(0, 0, 11 * MINUTE_MS)));
         assert!(!open.is_due(11) && open.is_due(12));
         assert_eq!(open.due(11, 8), None);
-    }
-
-    #[test]
-    fn the_border_passes_a_quarter_of_an_hour_in_which_nothing_came() {
-        let mut open = OpenSums::after(10);
-        assert!(!open.is_due(14));
-        let empty =
-            |open: &OpenSums, now| open.due(now, 8).map(|piece| (piece.minute, piece.network));
-        assert_eq!(empty(&open, 47), Some((44, Some(Vec::new()))));
-        assert!(open.is_due(15));
-        assert!(open.count(&facts(0, 0, 20 * MINUTE_MS)));
-        assert_eq!(empty(&open, 19), Some((14, Some(Vec::new()))));
-        let first = open.due(47, 8).expect("a minute");
-        assert_eq!((first.minute, first.rows.len()), (20, 1));
-        open.written(&first);
-        assert_eq!(empty(&open, 47), Some((44, Some(Vec::new()))));
-        open.written(&open.due(47, 8).expect("an empty quarter"));
-        assert_eq!((open.sealed(), open.due(59, 8)), (44, None));
     }
 }

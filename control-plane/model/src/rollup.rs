@@ -24,7 +24,7 @@ pub const NETWORK_MINUTES: &str = "@";
 
 /// The name, in place of a node's, of the rows over all nodes of an organisation; no node can have it.
 pub fn organisation_rows(org_id: &str) -> String {
-    format!("@{org_id}")
+    format!("@:{org_id}")
 }
 
 /// How a request ended, as far as sums care.

@@ -10,7 +10,7 @@ use dgon_control_plane_model::rollup::{
     MINUTE_MS, ReceiptFacts, RowKey, Sums, minute_of, quarter_of,
 };
 use dgon_control_plane_model::window::{DayWindow, first_minute};
-use dgon_control_plane_store::rollups_range::{RollupRange, SumsOf, WrittenSums};
+use dgon_control_plane_store::rollups_range::{RollupRange, SumsOf, Total, WrittenSums};
 use dgon_control_plane_store::{Fault, IngestTx, Network, Scope, Store, StoreError, System};
 use dgon_protocol::id::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -333,6 +333,14 @@ impl OpenMinutes {
             .collect()
     }
 
+    fn of_network_minutes(&self) -> Vec<(i64, RowKey, Sums)> {
+        let mut rows = self.of_network();
+        for (minute, key, _) in &mut rows {
+            *key = RowKey::of_network_minute(*minute, &key.region);
+        }
+        rows
+    }
+
     fn of_network(&self) -> Vec<(i64, RowKey, Sums)> {
         let minutes = self.lock().of_network();
         let rows = minutes.into_iter().flat_map(|(minute, rows)| {
@@ -374,7 +382,8 @@ fn together(open: Vec<(i64, RowKey, Sums)>, mut sums: WrittenSums) -> WrittenSum
 }
 
 impl App {
-    /// What a range adds up to: of the whole network, or of a node or an organisation in scope.
+    /// What a range adds up to: of the whole network, or of a node or an organisation in scope; `None` where not all of
+    /// that can be read.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -382,21 +391,26 @@ impl App {
         &self,
         scope: &Scope,
         range: &RollupRange,
-    ) -> Result<Sums, StoreError> {
+    ) -> Result<Option<Sums>, StoreError> {
         let (from, to) = (range.from_minute, range.to_minute);
         let mut open = match &range.of {
             SumsOf::Node(node_id) if self.is_in_scope(scope, node_id).await? => {
                 self.open_minutes.of_node(node_id, from, to)
             }
-            SumsOf::OrganisationsNodes(org_id) if scope.owns(Some(org_id)) => {
+            // Closed, too: by a clock that is another now, something may have come since.
+            SumsOf::OrganisationsNodes(org_id) | SumsOf::Organisation(org_id)
+                if scope.owns(Some(org_id)) =>
+            {
                 self.open_minutes.of_organisation(org_id, from, to)
             }
             SumsOf::Network => self.open_minutes.of_network(),
-            // Of what is closed nothing is open.
-            SumsOf::NetworkMinutes | SumsOf::Organisation(_) => Vec::new(),
-            SumsOf::Node(_) | SumsOf::OrganisationsNodes(_) => Vec::new(),
+            SumsOf::NetworkMinutes => self.open_minutes.of_network_minutes(),
+            SumsOf::Node(_) | SumsOf::OrganisationsNodes(_) | SumsOf::Organisation(_) => Vec::new(),
         };
-        let (mut total, sealed) = self.store.rollups_total(scope, range).await?;
+        let total = self.store.rollups_total(scope, range).await?;
+        let Total::Whole { mut sums, sealed } = total else {
+            return Ok(None);
+        };
         // Read before: what was written in between is in both.
         open.retain(|(minute, key, _)| {
             let is_in_region = range
@@ -406,10 +420,10 @@ impl App {
             let is_open = sealed.is_none_or(|sealed| *minute > sealed);
             is_open && is_in_region && (from..to).contains(&key.minute)
         });
-        for (_, _, sums) in &open {
-            total.merge(sums);
+        for (_, _, open) in &open {
+            sums.merge(open);
         }
-        Ok(total)
+        Ok(Some(sums))
     }
 
     /// The first minute that is not closed, unix minutes.

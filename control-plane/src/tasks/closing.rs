@@ -4,7 +4,7 @@
 //! of its newest receipts, and say so.
 
 use crate::app::App;
-use dgon_control_plane_model::rollup::minute_of;
+use dgon_control_plane_model::rollup::{DAY_MINUTES, minute_of};
 use dgon_control_plane_store::{Closing, StoreError, System};
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,9 +43,17 @@ pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
 /// Closes what is over, with nine tenths of the time for others.
 async fn close_all(app: &App) -> Result<(), StoreError> {
     loop {
-        let before = minute_of(app.clock.now_ms()) - SETTLED_MINUTES;
-        let by = System::of_the_server();
-        match app.store.rollups_close_next(by, before).await? {
+        let (now, by) = (minute_of(app.clock.now_ms()), System::of_the_server());
+        let kept = &app.settings.retention;
+        // A day less: what is removed and folded next must not depend on when that happens.
+        let days = kept.minutes_days.min(kept.receipts_days).saturating_sub(1);
+        let receipts_from = now - i64::from(days) * DAY_MINUTES;
+        let before = now - SETTLED_MINUTES;
+        match app
+            .store
+            .rollups_close_next(by, before, receipts_from)
+            .await?
+        {
             Closing::Closed(step) => {
                 metrics::histogram!("retention_held_seconds", "table" => "rollups_closed")
                     .record(step.held.as_secs_f64());
@@ -58,8 +66,9 @@ async fn close_all(app: &App) -> Result<(), StoreError> {
 }
 
 async fn behind(app: &App) {
-    if let Ok(closed) = app.store.rollups_closed(System::of_the_server()).await {
-        let behind = minute_of(app.clock.now_ms()).saturating_sub(closed).max(0);
+    if let Ok(first) = app.store.rollups_unclosed(System::of_the_server()).await {
+        let now = minute_of(app.clock.now_ms());
+        let behind = first.map_or(0, |first| now.saturating_sub(first).max(0));
         metrics::gauge!("sums_not_closed_minutes").set(behind as f64);
     }
 }

@@ -5,10 +5,12 @@ use crate::db::{Backend, POSTGRES_MIGRATIONS, SQLITE_MIGRATIONS};
 use crate::node_queries::{self, NodeFilter, NodePage};
 use crate::nodes::LifecycleEventRow;
 use crate::probes::ProbeRow;
+use crate::receipt_bounds::Ends;
 use crate::receipt_list::{self, Newest};
 use crate::receipt_queries::ReceiptFilter;
 use crate::receipt_search::Meaning;
 use crate::retention::{Keep, Rule};
+use crate::rollups_closed::Closing;
 use crate::rollups_range::{RollupRange, WrittenSums};
 use crate::{Dialect, Scope, Store, StoreError, System, in_tx, on_read, on_write, rollups};
 use dgon_control_plane_model::rollup::{
@@ -212,7 +214,7 @@ impl Inspect<'_> {
         scope: &Scope,
         filter: &ReceiptFilter,
     ) -> Result<Vec<String>, StoreError> {
-        let lying = self.0.receipts_lie(scope, filter).await?;
+        let lying = self.0.receipts_lie(scope, filter, Ends::OfTime).await?;
         let meanings = filter.search.as_deref().map_or_else(Vec::new, Meaning::all);
         let newest = Newest {
             dialect: self.0.dialect(),
@@ -255,6 +257,20 @@ impl Inspect<'_> {
     pub async fn rollups_add(&self, receipts: &[ReceiptFacts]) -> Result<(), StoreError> {
         in_tx!(self.0, "rollups.add", tx => rollups::apply_on_conn(&mut *tx, receipts).await?);
         Ok(())
+    }
+
+    /// Closes the next quarter of an hour, so many rows in a transaction; all receipts are there.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn rollups_close_next(
+        &self,
+        before: i64,
+        rows: usize,
+    ) -> Result<Closing, StoreError> {
+        self.0
+            .close_next(System::of_the_server(), before, 0, rows)
+            .await
     }
 
     /// The sums that are whole, as they are stored and as they are when the receipts are counted from scratch. Hours that

@@ -51,6 +51,7 @@ pub use ingest::{Evidence, Gap, IngestTx, NewReceipt};
 pub use nodes::{Connected, LifecycleChange, LifecycleEventRow, NodeKeyRow, NodeRow, NodeState};
 pub use probes::{NewProbe, ProbeEnd, ProbeRow};
 pub use reading::ReadLimits;
+pub use receipt_bounds::Ends;
 pub use receipt_scan::ReceiptScan;
 pub use rollups_closed::Closing;
 pub use rollups_open::Network;

@@ -12,6 +12,15 @@ const OP_BOUNDS: &str = "receipt.bounds";
 /// Processes that commit at once may order `id` and time differently, by no more than this many receipts.
 const ORDER_SLACK: i64 = 4_096;
 
+/// How the received orders of a range of time are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ends {
+    /// By what was received first and last, which is seldom wrong: where the clock went back by more than five minutes.
+    OfTime,
+    /// By each receipt in it. For a short time alone.
+    OfEach,
+}
+
 /// Where the receipts of a filter lie.
 pub(crate) struct Lying {
     pub(crate) bounds: IdBounds,
@@ -24,11 +33,16 @@ impl Store {
         &self,
         scope: &Scope,
         filter: &ReceiptFilter,
+        ends: Ends,
     ) -> Result<Option<Lying>, StoreError> {
         if !self.could_be_in(scope, filter).await? {
             return Ok(None);
         }
-        let Some(bounds) = self.receipt_bounds(filter).await? else {
+        let bounds = match ends {
+            Ends::OfTime => self.receipt_bounds(filter).await?,
+            Ends::OfEach => self.receipt_bounds_of_each(filter).await?,
+        };
+        let Some(bounds) = bounds else {
             return Ok(None);
         };
         let mut meanings = filter.search.as_deref().map_or_else(Vec::new, Meaning::all);
@@ -40,6 +54,24 @@ impl Store {
             }
         }
         Ok(Some(Lying { bounds, meanings }))
+    }
+
+    /// The received orders of what was received in a short time, whatever the clock did meanwhile; `None` where there is nothing.
+    async fn receipt_bounds_of_each(
+        &self,
+        filter: &ReceiptFilter,
+    ) -> Result<Option<IdBounds>, StoreError> {
+        const TEXT: &str = "SELECT MIN(id), MAX(id) FROM receipts WHERE received_at_ms >= $1 AND received_at_ms < $2";
+        let found: (Option<i64>, Option<i64>) = on_page!(self, conn => sqlx::query_as(TEXT)
+            .bind(filter.from_ms.unwrap_or(i64::MIN))
+            .bind(filter.to_ms.unwrap_or(i64::MAX))
+            .fetch_one(conn)
+            .await)
+        .map_err(StoreError::query(OP_BOUNDS))?;
+        Ok(found.0.zip(found.1).map(|(from, to)| IdBounds {
+            from: Some(from),
+            to: Some(to),
+        }))
     }
 
     /// Between which received orders the times of a filter are; `None` where there is nothing.

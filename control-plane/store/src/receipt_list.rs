@@ -20,10 +20,6 @@ pub(crate) const COLUMNS: &str = "r.id, r.request_id, r.node_id, r.region, r.mod
 const SCAN_COLUMNS: &str = "r.id, r.cache_hit, r.status, r.tokens_input, r.tokens_output, r.tokens_source, r.ttft_ms, \
      r.latency_ms";
 
-/// The organisation of what something rarer finds: SQLite would take the index over organisations for any value,
-/// and the unary plus keeps it away.
-const AND_ORG_TOO: &str = " AND +r.org_id = ";
-
 /// Received orders that a range of time can lie between.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct IdBounds {
@@ -40,26 +36,30 @@ pub(crate) fn push_filter(
     meaning: Option<&Meaning>,
     bounds: IdBounds,
 ) {
-    // PostgreSQL knows how often each value comes, and chooses well where it is not misled.
-    let is_led = dialect == Dialect::Sqlite && scope.org_id().is_some();
     if let Some(meaning) = meaning {
         meaning.push(statement, scope, filter.has_more_than_search());
     }
-    let is_rarer = meaning.is_some() || filter.request_id.is_some() || filter.node_id.is_some();
-    let and_org = match is_led && is_rarer {
-        true => AND_ORG_TOO,
-        false => " AND r.org_id = ",
-    };
-    scope.push(statement, and_org);
+    let by = FoundBy::of(dialect, scope, filter, meaning);
     let is_failed = matches!(filter.status, Some(Status::Error | Status::Cancelled));
-    let model = match is_led {
-        true => " AND +r.model_id = ",
-        false => " AND r.model_id = ",
+    let [org, model, region] = match by {
+        FoundBy::Value => [" AND r.org_id = ", " AND r.model_id = ", " AND r.region = "],
+        FoundBy::Own if is_failed => [
+            " AND r.org_id = ",
+            " AND +r.model_id = ",
+            " AND r.region = ",
+        ],
+        FoundBy::Own => [
+            " AND r.org_id = ",
+            " AND +r.model_id = ",
+            " AND +r.region = ",
+        ],
+        FoundBy::Rarer => [
+            " AND +r.org_id = ",
+            " AND +r.model_id = ",
+            " AND +r.region = ",
+        ],
     };
-    let region = match is_led && !is_failed {
-        true => " AND +r.region = ",
-        false => " AND r.region = ",
-    };
+    scope.push(statement, org);
     for (column, value) in [
         (" AND r.request_id = ", &filter.request_id),
         (" AND r.node_id = ", &filter.node_id),
@@ -70,10 +70,7 @@ pub(crate) fn push_filter(
             statement.sql(column).text(value.as_str());
         }
     }
-    match is_led {
-        true => push_own_closed(statement, filter),
-        false => push_closed(statement, filter),
-    }
+    push_closed(statement, by, filter);
     // The unary plus keeps the planner on the index that ends in `id`; `bounds` keep the walk short.
     for (text, value) in [
         (" AND r.id >= ", bounds.from),
@@ -87,58 +84,75 @@ pub(crate) fn push_filter(
     }
 }
 
-/// A status, written out so that the partial indexes of those that few receipts have apply.
-const fn and_status(status: Option<Status>) -> &'static str {
-    match status {
-        None => "",
-        Some(Status::Ok) => " AND r.status = 'ok'",
-        Some(Status::Error) => " AND r.status = 'error' AND r.status <> 'ok'",
-        Some(Status::Cancelled) => " AND r.status = 'cancelled' AND r.status <> 'ok'",
+/// What leads to the receipts of a list on SQLite, which does not know how often a value comes. From the indexes of all other
+/// values the unary plus keeps its planner away.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FoundBy {
+    /// A request, a node or a search: rarer than anything else that a filter names.
+    Rarer,
+    /// That it is one's own, with what few receipts have: failures, and those that were sent to several nodes.
+    Own,
+    /// Whatever value there is. PostgreSQL knows how often each comes, and chooses well where it is not misled.
+    Value,
+}
+
+impl FoundBy {
+    fn of(
+        dialect: Dialect,
+        scope: &Scope,
+        filter: &ReceiptFilter,
+        meaning: Option<&Meaning>,
+    ) -> Self {
+        let is_rarer = meaning.is_some() || filter.request_id.is_some() || filter.node_id.is_some();
+        match dialect {
+            Dialect::Postgres => Self::Value,
+            Dialect::Sqlite if is_rarer => Self::Rarer,
+            Dialect::Sqlite if scope.org_id().is_some() => Self::Own,
+            Dialect::Sqlite => Self::Value,
+        }
     }
 }
 
 /// Filters over closed lists, written out so that the partial indexes of rare values apply.
-fn push_closed(statement: &mut Statement, filter: &ReceiptFilter) {
-    let status = and_status(filter.status);
-    let source = match filter.source {
-        None => "",
-        Some(Source::Local) => " AND r.source = 'local'",
-        Some(Source::Gateway) => " AND r.source = 'gateway' AND r.source <> 'local'",
-        Some(Source::Probe) => " AND r.source = 'probe' AND r.source <> 'local'",
-        Some(Source::Job) => " AND r.source = 'job' AND r.source <> 'local'",
+fn push_closed(statement: &mut Statement, by: FoundBy, filter: &ReceiptFilter) {
+    let status = match (by, filter.status) {
+        (_, None) => "",
+        (FoundBy::Value, Some(Status::Ok)) => " AND r.status = 'ok'",
+        (_, Some(Status::Ok)) => " AND +r.status = 'ok'",
+        (FoundBy::Rarer, Some(Status::Error)) => " AND +r.status = 'error'",
+        (FoundBy::Rarer, Some(Status::Cancelled)) => " AND +r.status = 'cancelled'",
+        (_, Some(Status::Error)) => " AND r.status = 'error' AND r.status <> 'ok'",
+        (_, Some(Status::Cancelled)) => " AND r.status = 'cancelled' AND r.status <> 'ok'",
     };
-    let hedged = match filter.hedged {
-        None => "",
-        Some(true) => " AND r.hedged = TRUE",
-        Some(false) => " AND r.hedged = FALSE",
+    let source = match (by, filter.source) {
+        (_, None) => "",
+        (FoundBy::Value, Some(Source::Local)) => " AND r.source = 'local'",
+        (FoundBy::Value, Some(Source::Gateway)) => {
+            " AND r.source = 'gateway' AND r.source <> 'local'"
+        }
+        (FoundBy::Value, Some(Source::Probe)) => " AND r.source = 'probe' AND r.source <> 'local'",
+        (FoundBy::Value, Some(Source::Job)) => " AND r.source = 'job' AND r.source <> 'local'",
+        (_, Some(Source::Local)) => " AND +r.source = 'local'",
+        (_, Some(Source::Gateway)) => " AND +r.source = 'gateway'",
+        (_, Some(Source::Probe)) => " AND +r.source = 'probe'",
+        (_, Some(Source::Job)) => " AND +r.source = 'job'",
     };
-    let cache_hit = match filter.cache_hit {
-        None => "",
-        Some(true) => " AND r.cache_hit = TRUE",
-        Some(false) => " AND r.cache_hit = FALSE",
+    let hedged = match (by, filter.hedged) {
+        (_, None) => "",
+        (FoundBy::Rarer, Some(true)) => " AND +r.hedged = TRUE",
+        (_, Some(true)) => " AND r.hedged = TRUE",
+        (FoundBy::Value, Some(false)) => " AND r.hedged = FALSE",
+        (_, Some(false)) => " AND +r.hedged = FALSE",
+    };
+    let cache_hit = match (by, filter.cache_hit) {
+        (_, None) => "",
+        (FoundBy::Value, Some(true)) => " AND r.cache_hit = TRUE",
+        (FoundBy::Value, Some(false)) => " AND r.cache_hit = FALSE",
+        (_, Some(true)) => " AND +r.cache_hit = TRUE",
+        (_, Some(false)) => " AND +r.cache_hit = FALSE",
     };
     for condition in [status, source, hedged, cache_hit] {
         statement.sql(condition);
-    }
-}
-
-/// The same for one's own receipts on SQLite: what few have has indexes by organisation, from all others the unary plus keeps
-/// the planner away.
-fn push_own_closed(statement: &mut Statement, filter: &ReceiptFilter) {
-    statement.sql(match filter.status {
-        Some(Status::Ok) => " AND +r.status = 'ok'",
-        other => and_status(other),
-    });
-    if let Some(source) = filter.source {
-        statement.sql(" AND +r.source = ").text(source.as_str());
-    }
-    statement.sql(match filter.hedged {
-        None => "",
-        Some(true) => " AND r.hedged = TRUE",
-        Some(false) => " AND +r.hedged = FALSE",
-    });
-    if let Some(cache_hit) = filter.cache_hit {
-        statement.sql(" AND +r.cache_hit = ").int(cache_hit.into());
     }
 }
 

@@ -3,6 +3,7 @@
 //! The list runs from the newest to the oldest by received order (`id`), so a page is stable while receipts
 //! arrive. A range of time is about when the control plane received a receipt.
 
+use crate::receipt_bounds::Ends;
 use crate::receipt_list::{COLUMNS, IdBounds, Newest, push_filter};
 use crate::scope::Scope;
 use crate::statement::Statement;
@@ -165,7 +166,7 @@ impl Store {
         before: Option<i64>,
         limit: i64,
     ) -> Result<Vec<ReceiptListRow>, StoreError> {
-        let Some(lying) = self.receipts_lie(scope, filter).await? else {
+        let Some(lying) = self.receipts_lie(scope, filter, Ends::OfTime).await? else {
             return Ok(Vec::new());
         };
         let statement = Newest {

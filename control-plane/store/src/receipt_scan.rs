@@ -1,5 +1,6 @@
 //! Sums over a filter that no row of sums has: of the newest receipts, one by one.
 
+use crate::receipt_bounds::Ends;
 use crate::receipt_list::Newest;
 use crate::receipt_queries::ReceiptFilter;
 use crate::receipt_search::beyond_matches;
@@ -95,13 +96,14 @@ impl Store {
         &self,
         scope: &Scope,
         filter: &ReceiptFilter,
+        ends: Ends,
         limit: usize,
     ) -> Result<ReceiptScan, StoreError> {
         let mut scan = ReceiptScan {
             sums: Sums::default(),
             complete: true,
         };
-        let Some(lying) = self.receipts_lie(scope, filter).await? else {
+        let Some(lying) = self.receipts_lie(scope, filter, ends).await? else {
             return Ok(scan);
         };
         let newest = Newest {

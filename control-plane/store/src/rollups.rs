@@ -35,7 +35,7 @@ const LATE: &str = "UPDATE rollups_closed SET late = late + 1";
 /// A row as it is stored.
 #[derive(Debug, sqlx::FromRow)]
 pub(crate) struct RollupRow {
-    node_id: String,
+    pub(crate) node_id: String,
     minute: i64,
     region: String,
     requests: i64,

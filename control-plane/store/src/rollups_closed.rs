@@ -11,8 +11,8 @@ use crate::retention::Step;
 use crate::rollups::RollupConnection as _;
 use crate::{Store, StoreError, System, in_tx, on_read};
 use dgon_control_plane_model::rollup::{
-    Batch, DAY_MINUTES, MINUTE_MS, QUARTER_MINUTES, ReceiptFacts, RowKey, Sums, add_closed,
-    quarter_of, sum_up_closed,
+    Batch, MINUTE_MS, QUARTER_MINUTES, ReceiptFacts, RowKey, Sums, add_closed, quarter_of,
+    sum_up_closed,
 };
 use std::time::Instant;
 
@@ -38,7 +38,7 @@ pub(crate) struct Closed {
 pub enum Closing {
     /// There is none that is over and not closed.
     Nothing,
-    /// The border has moved, and what was written for it held up others for so long.
+    /// The border has moved; for how long that held others up, in all of its transactions.
     Closed(Step),
     /// Somebody added to it meanwhile; it is to be tried again.
     Disturbed,
@@ -48,8 +48,10 @@ pub enum Closing {
 struct Quarter {
     /// What the database said when it began.
     closed: Closed,
-    /// Its first minute; `None` where there is nothing up to the new border.
-    first: Option<i64>,
+    /// Its first minute.
+    first: i64,
+    /// The last minute of which rows are whole.
+    sealed: i64,
 }
 
 impl Store {
@@ -64,23 +66,49 @@ impl Store {
         .map_err(StoreError::query(OP))
     }
 
-    /// Closes the next quarter of an hour that ends at or before `before`, unix minutes, and in which something was received.
+    /// The first minute that has sums and is not closed, unix minutes.
+    ///
+    /// # Errors
+    /// [`StoreError`] of the statement.
+    pub async fn rollups_unclosed(&self, _by: System) -> Result<Option<i64>, StoreError> {
+        const TEXT: &str = "SELECT MIN(minute) FROM rollups WHERE minute >= (SELECT c.minute FROM rollups_closed c)";
+        on_read!(self, conn => sqlx::query_scalar(TEXT).fetch_one(conn).await)
+            .map_err(StoreError::query(OP))
+    }
+
+    /// Closes the next quarter of an hour that ends at or before `before` and in which something was received; what was received
+    /// from `receipts_from` on is still there as receipts, and by the minute. All are unix minutes. A quarter in which nothing
+    /// was received is not passed: a clock that is wrong for a moment must not close what is to come.
     ///
     /// # Errors
     /// [`StoreError`]; the quarter is closed another time.
-    pub async fn rollups_close_next(&self, by: System, before: i64) -> Result<Closing, StoreError> {
-        let end = quarter_of(before);
-        if self.rollups_closed(by).await? >= end {
+    pub async fn rollups_close_next(
+        &self,
+        by: System,
+        before: i64,
+        receipts_from: i64,
+    ) -> Result<Closing, StoreError> {
+        self.close_next(by, before, receipts_from, ROWS).await
+    }
+
+    pub(crate) async fn close_next(
+        &self,
+        by: System,
+        before: i64,
+        receipts_from: i64,
+        rows_at_once: usize,
+    ) -> Result<Closing, StoreError> {
+        // Looked at before anybody is kept from writing.
+        let first = self.rollups_unclosed(by).await?;
+        if first.is_none_or(|first| quarter_of(first) + QUARTER_MINUTES > before) {
             return Ok(Closing::Nothing);
         }
-        let Some(quarter) = self.announce(end).await? else {
+        let Some(quarter) = self.announce(before).await? else {
             return Ok(Closing::Nothing);
         };
-        let rows = match quarter.first {
-            Some(first) => self.closed_rows(by, first, end).await?,
-            None => Batch::new(),
-        };
-        self.write_closed(&quarter.closed, rows.into_iter().collect())
+        let rows = self.closed_rows(by, &quarter, receipts_from).await?;
+        let rows: Vec<(RowKey, Sums)> = rows.into_iter().collect();
+        self.write_closed(&quarter.closed, &rows, rows_at_once)
             .await
     }
 
@@ -95,48 +123,58 @@ impl Store {
                 .fetch_one(&mut *tx)
                 .await
                 .map_err(StoreError::query(OP))?;
-            let end = quarter_of(before.min(sealed.saturating_add(1)));
-            if end <= closed.minute {
-                None
-            } else {
-                let next: Option<i64> = sqlx::query_scalar(NEXT)
-                    .bind(closed.minute)
-                    .fetch_one(&mut *tx)
-                    .await
-                    .map_err(StoreError::query(OP))?;
-                let first = next.map(quarter_of).filter(|first| *first < end);
-                closed.closing = first.map_or(end, |first| first + QUARTER_MINUTES);
-                let announced = sqlx::query(ANNOUNCE).bind(closed.closing).execute(&mut *tx).await;
-                announced.map_err(StoreError::query(OP))?;
-                Some(Quarter { closed, first })
+            let next: Option<i64> = sqlx::query_scalar(NEXT)
+                .bind(closed.minute)
+                .fetch_one(&mut *tx)
+                .await
+                .map_err(StoreError::query(OP))?;
+            // What is written of a minute that is not sealed is a part of it.
+            let first = next.filter(|next| *next <= sealed).map(quarter_of);
+            let end = first.map_or(i64::MAX, |first| first + QUARTER_MINUTES);
+            match first.filter(|_| end <= before) {
+                None => None,
+                Some(first) => {
+                    closed.closing = end;
+                    let announced = sqlx::query(ANNOUNCE).bind(end).execute(&mut *tx).await;
+                    announced.map_err(StoreError::query(OP))?;
+                    Some(Quarter { closed, first, sealed })
+                }
             }
         });
         Ok(quarter)
     }
 
     /// The rows of a quarter, made from those of nodes, minute by minute.
-    async fn closed_rows(&self, by: System, first: i64, end: i64) -> Result<Batch, StoreError> {
+    async fn closed_rows(
+        &self,
+        by: System,
+        quarter: &Quarter,
+        receipts_from: i64,
+    ) -> Result<Batch, StoreError> {
         let mut rows = Batch::new();
-        for minute in first..first + QUARTER_MINUTES {
-            match self.node_minutes(by, minute).await {
-                Ok(found) => {
-                    for row in found {
-                        add_closed(&mut rows, &row.key, row.org_id.as_deref(), &row.sums);
-                    }
+        let last = quarter.sealed.min(quarter.first + QUARTER_MINUTES - 1);
+        for minute in quarter.first..=last {
+            let found = self.node_minutes(by, minute).await?;
+            let damaged = found.iter().filter_map(|found| found.as_ref().err());
+            let mut is_damaged = false;
+            for node_id in damaged {
+                is_damaged = true;
+                tracing::error!(
+                    node_id,
+                    minute,
+                    is_counted = minute >= receipts_from,
+                    "sums of a node cannot be read; those of its organisation and of all nodes are counted from the minute's \
+                     receipts, or lack it where these are gone"
+                );
+            }
+            if is_damaged && minute >= receipts_from {
+                for (key, sums) in self.closed_rows_of_receipts(by, minute).await? {
+                    rows.entry(key).or_default().merge(&sums);
                 }
-                // What lies longer back may be an hour's, of which the receipts of a minute are a part.
-                Err(StoreError::Corrupt { op, what }) if minute > end - DAY_MINUTES => {
-                    tracing::error!(
-                        op,
-                        what,
-                        minute,
-                        "sums of a node cannot be read; those over all nodes are counted from the minute's receipts"
-                    );
-                    for (key, sums) in self.closed_rows_of_receipts(by, minute).await? {
-                        rows.entry(key).or_default().merge(&sums);
-                    }
-                }
-                Err(error) => return Err(error),
+                continue;
+            }
+            for row in found.into_iter().flatten() {
+                add_closed(&mut rows, &row.key, row.org_id.as_deref(), &row.sums);
             }
         }
         Ok(rows)
@@ -164,12 +202,13 @@ impl Store {
     async fn write_closed(
         &self,
         quarter: &Closed,
-        rows: Vec<(RowKey, Sums)>,
+        rows: &[(RowKey, Sums)],
+        rows_at_once: usize,
     ) -> Result<Closing, StoreError> {
         const MOVE: &str = "UPDATE rollups_closed SET minute = closing";
-        let (mut left, mut step) = (rows.as_slice(), Step::default());
+        let (mut left, mut step) = (rows, Step::default());
         loop {
-            let (piece, rest) = left.split_at(left.len().min(ROWS));
+            let (piece, rest) = left.split_at(left.len().min(rows_at_once));
             let (start, worked);
             in_tx!(self, "rollups.close", tx => {
                 tx.lock_sums().await?;
@@ -185,8 +224,8 @@ impl Store {
                 worked = start.elapsed();
             });
             step.rows += piece.len() as u64;
-            step.held = step.held.max(start.elapsed());
-            step.worked = step.worked.max(worked);
+            step.held += start.elapsed();
+            step.worked += worked;
             left = rest;
             if left.is_empty() {
                 return Ok(Closing::Closed(step));

@@ -81,7 +81,8 @@ impl Store {
                 merged.entry(key).or_default().merge(&sums);
             }
             let mut rows: Vec<(RowKey, Sums)> = merged.into_iter().collect();
-            step.rows += count.saturating_sub(rows.len() as u64);
+            // Those of a single row, too: it moves to the first minute, and there are other nodes.
+            step.rows += count;
             let (held, worked) = self.replace_hour(&node_id, hour, count, &mut rows).await?;
             step.held = step.held.max(held);
             step.worked = step.worked.max(worked);
@@ -100,6 +101,8 @@ impl Store {
     ) -> Result<(Duration, Duration), StoreError> {
         let (start, worked);
         in_tx!(self, "rollups.fold", tx => {
+            // First, as ingest does: who waits for the other's rows and the other for this would wait for ever.
+            tx.lock_sums().await?;
             start = Instant::now();
             let deleted = sqlx::query("DELETE FROM rollups WHERE node_id = $1 AND minute >= $2 AND minute < $3")
                 .bind(node_id)
@@ -112,7 +115,6 @@ impl Store {
             if deleted != count {
                 return Err(StoreError::Query { op: OP, source: sqlx::Error::RowNotFound });
             }
-            tx.lock_sums().await?;
             tx.apply(rows).await?;
             worked = start.elapsed();
         });

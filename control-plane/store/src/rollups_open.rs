@@ -96,12 +96,18 @@ impl IngestTx {
                 let Some(rows) = &piece.network else {
                     return Ok(());
                 };
+                tx.lock_sums().await?;
                 match network {
-                    Network::Adds => {
-                        tx.lock_sums().await?;
-                        tx.apply(&mut rows.clone()).await?;
-                    }
+                    Network::Adds => tx.apply(&mut rows.clone()).await?,
                     Network::Whole => tx.replace(rows).await?,
+                }
+                // After its quarter was closed, by a clock that is another now.
+                let closed = tx.closed().await?;
+                if piece.minute < closed.closing {
+                    tx.late().await?;
+                }
+                if piece.minute < closed.minute {
+                    tx.apply(&mut piece.closed.clone()).await?;
                 }
                 tx.seal(piece.minute).await
             }};

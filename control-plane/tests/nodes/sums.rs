@@ -1,7 +1,7 @@
 //! Sums of the minutes that are not over are in memory: they and the rows together count each receipt once, whatever ends in
 //! between.
 
-use crate::support::{SERVER, Server, ack, quick};
+use crate::support::{SERVER, SOON, Server, ack, quick};
 use dgon_control_plane::app::Clock;
 use dgon_control_plane_model::rollup::Batch;
 use dgon_control_plane_store::Dialect;
@@ -94,6 +94,45 @@ async fn each_receipt_is_counted_once_through_minutes_ends_and_a_clock_that_goes
     send(&mut agent, &mut link, 1).await;
     minute_passes(&server, &clock).await;
     assert_requests(&server, &clock, 12).await;
+}
+
+/// A quarter of an hour that a wrong clock closed too soon: what comes in it afterwards is in the sums of organisations, too.
+#[tokio::test]
+async fn a_clock_that_is_ahead_for_a_moment_costs_no_sum_a_receipt() {
+    let clock = now();
+    let server = start(&clock).await;
+    let (mut agent, mut link) = server.active_agent("a").await;
+    clock.advance(QUARTER_MS - clock.now_ms().rem_euclid(QUARTER_MS) + MINUTE_MS / 2);
+    send(&mut agent, &mut link, 2).await;
+    minute_passes(&server, &clock).await;
+    let ahead_ms = 30 * QUARTER_MS;
+    clock.advance(ahead_ms);
+    let closed = async || {
+        server
+            .app
+            .store
+            .rollups_closed(SERVER)
+            .await
+            .expect("border")
+    };
+    let now_minute = (clock.now_ms() - ahead_ms) / MINUTE_MS;
+    let closing = async {
+        while closed().await <= now_minute {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, closing).await.expect("closed");
+    let border = closed().await;
+    clock.advance(-ahead_ms);
+    for _ in 0..3 {
+        send(&mut agent, &mut link, 1).await;
+        minute_passes(&server, &clock).await;
+        assert!(clock.now_ms() / MINUTE_MS < border, "still in it");
+        let stored = written(&server).await;
+        assert!(stored.keys().any(|key| key.node_id.starts_with('@')));
+    }
+    assert_requests(&server, &clock, 6).await;
+    assert_eq!(closed().await, border, "and no more than that was closed");
 }
 
 /// Quarters that are long over are read once a minute, and what is newer each time.

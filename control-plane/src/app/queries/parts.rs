@@ -4,10 +4,6 @@ use dgon_control_plane_model::rollup::{MINUTE_MS, QUARTER_MINUTES, quarter_of};
 use dgon_control_plane_store::rollups_fold::HOUR_MINUTES;
 use dgon_control_plane_store::rollups_range::{RollupRange, SumsOf};
 
-/// Minutes that may be over and not closed and are read from the rows of an organisation's nodes: were it more, the newest
-/// receipts are added up.
-const UNCLOSED_MINUTES: i64 = 120;
-
 /// Whose receipts are added up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Whose {
@@ -26,8 +22,6 @@ pub(super) struct Borders {
     pub(super) closed: i64,
     /// What was received before this may be in rows by the hour, unix ms.
     pub(super) folded_ms: i64,
-    /// The minute that is not over.
-    pub(super) now: i64,
 }
 
 /// What is to be added up.
@@ -52,13 +46,13 @@ impl Parts {
     }
 }
 
-/// The parts of a range, whose ends are unix ms; `None` where too little is closed.
+/// The parts of a range, whose ends are unix ms.
 pub(super) fn parts(
     whose: Whose,
     region: Option<&String>,
     (from_ms, to_ms): (Option<i64>, Option<i64>),
     borders: Borders,
-) -> Option<Parts> {
+) -> Parts {
     let mut ends = [from_ms, to_ms].into_iter().flatten();
     let is_folded = ends.any(|end| end < borders.folded_ms);
     let step = |finest| if is_folded { HOUR_MINUTES } else { finest };
@@ -87,9 +81,6 @@ pub(super) fn parts(
             let (from, to) = cut.steps;
             let first = quarter_of(from.saturating_add(QUARTER_MINUTES - 1));
             let last = quarter_of(to).min(borders.closed).max(first);
-            if to.min(borders.now) - last > UNCLOSED_MINUTES {
-                return None;
-            }
             let nodes = || SumsOf::OrganisationsNodes(org_id.clone());
             parts.add(nodes(), region, (from, first.min(to)));
             parts.add(SumsOf::Organisation(org_id.clone()), region, (first, last));
@@ -97,7 +88,7 @@ pub(super) fn parts(
             parts.edges = cut.edges;
         }
     }
-    Some(parts)
+    parts
 }
 
 /// A range of time as whole steps that rows have, and what sticks out at both ends.
@@ -175,15 +166,26 @@ mod tests {
         #[test]
         fn parts_are_the_range(
             whose in whose(), from in prop::option::of(0_i64..400), length in 0_i64..400, is_open in any::<bool>(),
-            odd in 0_i64..3, closed in 0_i64..30, now in 300_i64..500, folded in 0_i64..3,
+            odd in 0_i64..3, closed in 0_i64..30, folded in 0_i64..3,
         ) {
-            let (closed, folded_ms) = (closed * 15, folded * 60 * MINUTE_MS);
-            let borders = Borders { closed: closed.min(quarter_of(now)), folded_ms, now };
+            let borders = Borders { closed: closed * 15, folded_ms: folded * 60 * MINUTE_MS };
+            let folded_ms = borders.folded_ms;
             let from_ms = from.map(|from| from * MINUTE_MS + odd);
             let to_ms = (!is_open).then(|| (from.unwrap_or(0) + length) * MINUTE_MS);
-            let Some(parts) = parts(whose, None, (from_ms, to_ms), borders) else { return Ok(()) };
+            let is_network = whose == Whose::Network;
+            let parts = parts(whose, None, (from_ms, to_ms), borders);
             let ends = [from_ms, to_ms].into_iter().flatten();
             let is_folded = ends.into_iter().any(|end| end < folded_ms);
+            // Receipt by receipt is read what no row has.
+            prop_assert!(parts.edges.len() <= 4);
+            for (from_ms, to_ms) in &parts.edges {
+                let finest = match is_network && *to_ms > borders.closed * MINUTE_MS {
+                    _ if is_folded => 60,
+                    true => 15,
+                    false => 1,
+                };
+                prop_assert!(to_ms - from_ms < 2 * finest * MINUTE_MS, "{:?}", parts);
+            }
             let mut pieces = parts.edges.clone();
             for range in &parts.rows {
                 let step = match range.of {
@@ -191,7 +193,8 @@ mod tests {
                     SumsOf::Network | SumsOf::Organisation(_) => 15,
                     SumsOf::Node(_) | SumsOf::NetworkMinutes | SumsOf::OrganisationsNodes(_) => 1,
                 };
-                prop_assert_eq!(range.from_minute % step, 0);
+                // Nothing is folded that is not closed.
+                prop_assert!(range.from_minute % step == 0 || range.from_minute == borders.closed);
                 if range.to_minute < i64::MAX / MINUTE_MS {
                     // Where the border lies within an hour, what is folded lies before it.
                     prop_assert!(range.to_minute % step == 0 || range.to_minute == borders.closed || range.from_minute == borders.closed);

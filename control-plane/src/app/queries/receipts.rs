@@ -6,12 +6,12 @@ use crate::app::App;
 use crate::app::views::{
     Page, ReceiptAggregate, ReceiptChainView, ReceiptDetail, ReceiptRow, VerificationView, time,
 };
-use dgon_control_plane_model::rollup::{DAY_MINUTES, MINUTE_MS, Sums, minute_of};
-use dgon_control_plane_store::Scope;
+use dgon_control_plane_model::rollup::{DAY_MINUTES, MINUTE_MS, Sums};
 use dgon_control_plane_store::receipt_queries::{
     ReceiptDetail as StoredDetail, ReceiptFilter, ReceiptFound,
 };
 use dgon_control_plane_store::rollups_fold::HOUR_MINUTES;
+use dgon_control_plane_store::{Ends, Scope};
 use dgon_protocol::id::{NodeId, RequestId};
 use dgon_protocol::key::{PublicKey, hex};
 use dgon_protocol::receipt::{Source, Status, Verdict};
@@ -116,7 +116,8 @@ fn summed_up(scope: &Scope, filter: &ReceiptFilter) -> Option<Whose> {
         return None;
     }
     match (node_id, scope) {
-        (Some(node_id), _) => Some(Whose::Node(node_id.clone())),
+        // Other names may be those of other rows.
+        (Some(node_id), _) => NodeId::is_valid(node_id).then(|| Whose::Node(node_id.clone())),
         (None, Scope::System(_)) => Some(Whose::Network),
         (None, Scope::Organisation(org_id) | Scope::Owner { org_id, .. }) => {
             Some(Whose::Organisation(org_id.clone()))
@@ -176,19 +177,23 @@ impl App {
         let scope = shown(scope)?;
         let now_ms = self.clock.now_ms();
         let filter = query.filter();
-        let parts = match summed_up(scope, &filter) {
+        let summed = match summed_up(scope, &filter) {
             Some(whose) => {
                 let range = (filter.from_ms, filter.to_ms);
                 let borders = self.borders(now_ms).await?;
-                parts(whose, filter.region.as_ref(), range, borders)
+                let parts = parts(whose, filter.region.as_ref(), range, borders);
+                self.sum_parts(scope, &filter, parts).await?
             }
             None => None,
         };
-        let (sums, complete) = match parts {
-            Some(parts) => self.sum_parts(scope, &filter, parts).await?,
+        let (sums, complete) = match summed {
+            Some(summed) => summed,
             None => {
                 let most = self.settings.sum_receipts;
-                let scan = self.store.receipts_scan(scope, &filter, most).await?;
+                let scan = self
+                    .store
+                    .receipts_scan(scope, &filter, Ends::OfTime, most)
+                    .await?;
                 (scan.sums, scan.complete)
             }
         };
@@ -213,7 +218,6 @@ impl App {
             closed: self.closed_minute().await?,
             // An hour more: a border within the hour that is folded next must not depend on when that happens.
             folded_ms: now_ms - kept_ms + HOUR_MINUTES * MINUTE_MS,
-            now: minute_of(now_ms),
         })
     }
 
@@ -222,10 +226,13 @@ impl App {
         scope: &Scope,
         filter: &ReceiptFilter,
         parts: Parts,
-    ) -> Result<(Sums, bool), QueryError> {
+    ) -> Result<Option<(Sums, bool)>, QueryError> {
         let (mut total, mut complete) = (Sums::default(), true);
         for range in &parts.rows {
-            total.merge(&self.total(scope, range).await?);
+            let Some(sums) = self.total(scope, range).await? else {
+                return Ok(None);
+            };
+            total.merge(&sums);
         }
         let kept_ms = i64::from(self.settings.retention.receipts_days) * DAY_MINUTES * MINUTE_MS;
         let receipts_from_ms = self.clock.now_ms() - kept_ms;
@@ -236,12 +243,15 @@ impl App {
                 ..filter.clone()
             };
             let most = self.settings.edge_receipts;
-            let scan = self.store.receipts_scan(scope, &edge, most).await?;
+            let scan = self
+                .store
+                .receipts_scan(scope, &edge, Ends::OfEach, most)
+                .await?;
             total.merge(&scan.sums);
             // Where the receipts are gone the edge cannot be counted.
             complete &= scan.complete && from_ms >= receipts_from_ms;
         }
-        Ok((total, complete))
+        Ok(Some((total, complete)))
     }
 
     async fn stored_receipt(

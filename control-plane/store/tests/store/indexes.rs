@@ -111,7 +111,32 @@ fn own_filters(dialect: Dialect) -> Vec<(ReceiptFilter, &'static str)> {
     };
     own.push((search, "receipts_by_model"));
     own.push((failed_in_region(), "receipts_own_not_ok_by_region"));
+    own.extend(rarer_and_failed());
     own
+}
+
+/// What is rarer keeps its index beside what few have.
+fn rarer_and_failed() -> Vec<(ReceiptFilter, &'static str)> {
+    let hedged = || ReceiptFilter {
+        hedged: Some(true),
+        ..failed_in_region()
+    };
+    vec![
+        (
+            ReceiptFilter {
+                request_id: Some("rare".into()),
+                ..hedged()
+            },
+            "receipts_by_request",
+        ),
+        (
+            ReceiptFilter {
+                search: Some("a model".into()),
+                ..hedged()
+            },
+            "receipts_by_model",
+        ),
+    ]
 }
 
 fn failed_in_region() -> ReceiptFilter {
@@ -193,6 +218,10 @@ async fn plans(store: &Store) -> Vec<(String, &'static str)> {
             plan.unwrap_or_default().join("\n"),
             "receipts_not_ok_by_region",
         ));
+        for (filter, index) in rarer_and_failed() {
+            let plan = inspect.receipts_list_plan(&ALL, &filter).await;
+            plans.push((plan.unwrap_or_default().join("\n"), index));
+        }
     }
     for (filter, page, index) in node_queries() {
         let plan = inspect
@@ -263,7 +292,10 @@ async fn every_filter_and_order_is_served_by_its_own_index() {
             assert!(!uses(&plan, index), "{index} is still said to serve\n{plan}");
         }
         let dialect = store.inspect().dialect();
-        let (own, more) = (own_filters(dialect).len(), usize::from(dialect == Dialect::Sqlite));
+        let (own, more) = (own_filters(dialect).len(), match dialect {
+            Dialect::Sqlite => 1 + rarer_and_failed().len(),
+            Dialect::Postgres => 0,
+        });
         assert_eq!(all.len(), receipt_filters().len() + own + node_queries().len() + 3 + more);
     })
     .await;

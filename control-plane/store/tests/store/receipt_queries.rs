@@ -8,6 +8,7 @@
 
 use crate::support::{ALL, SERVER, of_org};
 use dgon_control_plane_model::rollup::{minute_of, quarter_of};
+use dgon_control_plane_store::Ends;
 use dgon_control_plane_store::receipt_queries::{ReceiptFilter, ReceiptFound};
 use dgon_control_plane_store::rollups_range::{RollupRange, SumsOf};
 use dgon_control_plane_store::{NewReceipt, Scope, Store};
@@ -158,7 +159,7 @@ async fn every_filter_gives_what_it_says_in_pages_of_any_size() {
                 );
             }
             let scan = store
-                .receipts_scan(&scope, &filter, 1_000)
+                .receipts_scan(&scope, &filter, Ends::OfTime, 1_000)
                 .await
                 .expect("scan");
             assert!(scan.complete);
@@ -239,7 +240,10 @@ async fn what_the_counts_are_worth_is_kept_and_sums_say_what_they_lack() {
             .map(|case| case.0.map(TokensSource::as_str))
             .collect();
         assert_eq!(told, kept);
-        let scan = store.receipts_scan(&ALL, &filter, 50).await.expect("scan");
+        let scan = store
+            .receipts_scan(&ALL, &filter, Ends::OfTime, 50)
+            .await
+            .expect("scan");
         assert_eq!(scan.sums.tokens_not_counted, 2);
         let minute = minute_of(END_MS + 1);
         let range = RollupRange {
@@ -259,7 +263,7 @@ async fn a_scan_that_is_cut_says_so_and_has_the_newest() {
     crate::support::on_both(|store| async move {
         let all = seeded(&store).await;
         let scan = store
-            .receipts_scan(&ALL, &ReceiptFilter::default(), 10)
+            .receipts_scan(&ALL, &ReceiptFilter::default(), Ends::OfTime, 10)
             .await
             .expect("scan");
         assert!(!scan.complete);
@@ -433,6 +437,31 @@ async fn the_receipts_of_a_node_are_found_however_many_others_lie_between() {
             pages(&store, &ALL, &nobody, 300).await,
             Vec::<String>::new()
         );
+    })
+    .await;
+}
+
+/// Many like the last one, received at a later time, and then a few at an earlier one, as a clock does that goes back.
+const BACK: &str = "INSERT INTO receipts (request_id, node_id, node_key_id, received_at_ms, version, region, model_id, ts_start, \
+     ts_end, tokens_input, tokens_output, entry_hash, entry, verified) \
+     WITH RECURSIVE back (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM back WHERE n < 5003) \
+     SELECT 'r_back_' || n, node_id, node_key_id, CASE WHEN n <= 5000 THEN 1900000000001 ELSE 1900000000000 END, '1.0', region, \
+     model_id, ts_start, ts_end, 1, 1, entry_hash, entry, verified \
+     FROM back, (SELECT * FROM receipts ORDER BY id DESC LIMIT 1) AS last ORDER BY n";
+
+#[tokio::test]
+async fn what_a_clock_that_went_back_received_is_in_sums_of_a_short_time() {
+    crate::support::on_both(|store| async move {
+        seeded(&store).await;
+        store.inspect().execute(BACK).await.expect("insert");
+        let filter = ReceiptFilter {
+            from_ms: Some(1_900_000_000_000),
+            to_ms: Some(1_900_000_000_002),
+            ..ReceiptFilter::default()
+        };
+        let scan = store.receipts_scan(&ALL, &filter, Ends::OfEach, 10_000);
+        let scan = scan.await.expect("scan");
+        assert_eq!((scan.sums.requests, scan.complete), (5_003, true));
     })
     .await;
 }

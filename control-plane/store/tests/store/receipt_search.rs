@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
 
 use crate::support::{ALL, SERVER, of_org};
+use dgon_control_plane_store::Ends;
 use dgon_control_plane_store::receipt_queries::ReceiptFilter;
 use dgon_control_plane_store::{NewReceipt, Store};
 use dgon_protocol::id::{NodeId, RequestId};
@@ -89,7 +90,7 @@ async fn a_text_finds_ids_nodes_models_and_hashes() {
         ] {
             assert_eq!(found(&store, &search(text)).await, only, "{text}");
             let sums = store
-                .receipts_scan(&ALL, &search(text), 10)
+                .receipts_scan(&ALL, &search(text), Ends::OfTime, 10)
                 .await
                 .expect("scan");
             assert_eq!(sums.sums.requests, 1, "{text}");
@@ -154,12 +155,12 @@ async fn what_several_meanings_lead_to_is_there_once_and_in_order() {
         let wanted = ["feedface", "d", "c", "b", "feedface-1"];
         assert_eq!(found(&store, &search(text)).await, wanted);
         let scan = store
-            .receipts_scan(&ALL, &search(text), 10)
+            .receipts_scan(&ALL, &search(text), Ends::OfTime, 10)
             .await
             .expect("scan");
         assert_eq!((scan.sums.requests, scan.complete), (5, true));
         let scan = store
-            .receipts_scan(&ALL, &search(text), 4)
+            .receipts_scan(&ALL, &search(text), Ends::OfTime, 4)
             .await
             .expect("scan");
         assert_eq!((scan.sums.requests, scan.complete), (4, false));
@@ -253,14 +254,16 @@ async fn what_others_call_theirs_hides_nothing_of_ones_own() {
         let seen = async |text: &str| {
             let (scope, filter) = (of_org("org-1"), search(text));
             let rows = store.receipts_list(&scope, &filter, None, 10).await;
-            let scan = store.receipts_scan(&scope, &filter, 10).await;
+            let scan = store.receipts_scan(&scope, &filter, Ends::OfTime, 10).await;
             (rows.expect("list").len(), scan.expect("scan").complete)
         };
         insert_foreign(&store, &all[1], 0..1_100).await;
         assert_eq!(seen("r_ow").await, (1, true));
         assert_eq!(seen("r_own").await, (1, true));
         // More of all begin so than a search leads to: the whole id is found, and the sum says that it is not of all.
-        let scan = store.receipts_scan(&ALL, &search("r_own"), 5_000).await;
+        let scan = store
+            .receipts_scan(&ALL, &search("r_own"), Ends::OfTime, 5_000)
+            .await;
         assert!(!scan.expect("scan").complete);
         let all = store
             .receipts_list(&ALL, &search("r_own"), None, 5_000)
@@ -348,9 +351,14 @@ async fn what_else_is_asked_of_a_beginning_is_not_hidden_by_newer_ids_that_begin
             ..search("begins-0")
         };
         assert_eq!(found(&store, &failed).await, ["begins-00000"]);
-        let scan = store.receipts_scan(&ALL, &failed, 10).await.expect("scan");
+        let scan = store
+            .receipts_scan(&ALL, &failed, Ends::OfTime, 10)
+            .await
+            .expect("scan");
         assert_eq!((scan.sums.requests, scan.complete), (1, true));
-        let scan = store.receipts_scan(&ALL, &search("begins-0"), 2_000).await;
+        let scan = store
+            .receipts_scan(&ALL, &search("begins-0"), Ends::OfTime, 2_000)
+            .await;
         let scan = scan.expect("scan");
         assert_eq!((scan.sums.requests, scan.complete), (1_000, false));
     })

@@ -5,6 +5,7 @@
 use crate::support::{ALL, SERVER, enrol, on_both, token};
 use dgon_control_plane_model::lifecycle::{Reason, State};
 use dgon_control_plane_model::rollup::{Sums, minute_of};
+use dgon_control_plane_store::Ends;
 use dgon_control_plane_store::Store;
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::node_orders::NewOrder;
@@ -121,7 +122,7 @@ async fn old_receipts_go_in_small_steps_and_chains_keep_their_heads() {
         let heads = store.node_keys(&ALL, &node_id).await.expect("keys");
         let count = |store: Store| async move {
             let scan = store
-                .receipts_scan(&ALL, &ReceiptFilter::default(), 1_000)
+                .receipts_scan(&ALL, &ReceiptFilter::default(), Ends::OfTime, 1_000)
                 .await;
             scan.expect("scan").sums.requests
         };
@@ -240,8 +241,7 @@ async fn who_did_what_goes_after_400_days_and_the_last_event_of_a_node_stays() {
     .await;
 }
 
-async fn range(store: &Store, node: Option<&str>) -> (usize, Sums) {
-    let of = node.map_or(SumsOf::Network, |node| SumsOf::Node(node.to_owned()));
+async fn range(store: &Store, of: SumsOf) -> (usize, Sums) {
     let range = RollupRange::whole(of);
     let written = store.inspect().rollups_range(&ALL, &range).await;
     let rows = written.expect("range").rows;
@@ -269,14 +269,19 @@ async fn minutes_become_hours_without_a_change_of_any_sum_and_go_after_a_year() 
         seed(&store, &Seed::day(3, 200, NOW_MS), |_| {})
             .await
             .expect("seed");
-        let (nodes, middle) = (
-            [Some("node-00000"), Some("node-00002"), None],
-            minute_of(NOW_MS) - 600,
-        );
+        let middle = minute_of(NOW_MS) - 600;
+        let node = |name: &str| SumsOf::Node(name.to_owned());
+        let folded = [
+            node("node-00000"),
+            node("node-00002"),
+            SumsOf::Network,
+            SumsOf::Organisation("org-1".to_owned()),
+        ];
         let mut before = Vec::new();
-        for node in nodes {
-            before.push(range(&store, node).await);
+        for of in &folded {
+            before.push(range(&store, of.clone()).await);
         }
+        let minutes = range(&store, SumsOf::NetworkMinutes).await.0;
         let hours = fold(&store, middle).await.expect("fold");
         assert!(
             hours
@@ -288,11 +293,20 @@ async fn minutes_become_hours_without_a_change_of_any_sum_and_go_after_a_year() 
             13,
             "the hour that is not over yet is left alone"
         );
-        for (node, (rows, sums)) in nodes.into_iter().zip(before) {
-            let (fewer, same) = range(&store, node).await;
-            assert!(fewer < rows, "{node:?}: {fewer} of {rows}");
-            assert_eq!(same, sums, "{node:?}");
+        for (of, (rows, sums)) in folded.into_iter().zip(before) {
+            let (fewer, same) = range(&store, of.clone()).await;
+            assert!(fewer < rows, "{of:?}: {fewer} of {rows}");
+            assert_eq!(same, sums, "{of:?}");
         }
+        // Those over all nodes by minute serve what is not folded.
+        let written = store
+            .inspect()
+            .rollups_range(&ALL, &RollupRange::whole(SumsOf::NetworkMinutes))
+            .await;
+        let written = written.expect("range").rows;
+        assert!(!written.is_empty() && written.len() < minutes);
+        let last = hours.last().expect("an hour") + 60;
+        assert!(written.iter().all(|(key, _)| key.minute >= last));
         assert_eq!(fold(&store, middle).await.expect("again"), hours);
         assert!(
             expire_all(&store, "rollups", NOW_MS + 364 * DAY_MS, 100)
@@ -304,7 +318,7 @@ async fn minutes_become_hours_without_a_change_of_any_sum_and_go_after_a_year() 
                 .await
                 .is_empty()
         );
-        assert_eq!(range(&store, None).await.0, 0);
+        assert_eq!(range(&store, SumsOf::Network).await.0, 0);
     })
     .await;
 }

@@ -1,10 +1,14 @@
 //! Sums of receipts: any cut into batches, on both databases, from many writers at once.
 
-#![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at the first surprise"
+)]
 
 use crate::support::{ALL, SERVER, enrol, token_of};
 use dgon_control_plane_model::rollup::{Ending, ReceiptFacts, Sums, minute_of, quarter_of};
-use dgon_control_plane_store::rollups_range::{RollupRange, SumsOf};
+use dgon_control_plane_store::rollups_range::{NODE_ROWS, RollupRange, SumsOf, Total};
 use dgon_control_plane_store::{Closing, Dialect, Enrolment, Store};
 use dgon_testkit::seed::{Seed, seed};
 
@@ -42,12 +46,21 @@ fn direct<'f>(facts: impl IntoIterator<Item = &'f ReceiptFacts>) -> Sums {
         })
 }
 
+/// What the rows of a range add up to.
+async fn total(store: &Store, range: &RollupRange) -> Sums {
+    let total = store.rollups_total(&ALL, range).await.expect("total");
+    match total {
+        Total::Whole { sums, .. } => sums,
+        Total::NotAll => panic!("few rows"),
+    }
+}
+
 async fn stored(store: &Store, of: SumsOf, region: Option<&str>) -> Sums {
     let range = RollupRange {
         region: region.map(str::to_owned),
         ..RollupRange::whole(of)
     };
-    store.rollups_total(&ALL, &range).await.expect("total").0
+    total(store, &range).await
 }
 
 #[tokio::test]
@@ -108,11 +121,9 @@ async fn enrolled(store: &Store) {
 async fn close(store: &Store, before: i64) -> Vec<Closing> {
     let mut all = Vec::new();
     loop {
-        match store
-            .rollups_close_next(SERVER, before)
-            .await
-            .expect("close")
-        {
+        // A few rows at once, so that others come in between.
+        let closing = store.inspect().rollups_close_next(before, 2).await;
+        match closing.expect("close") {
             Closing::Nothing => return all,
             closing => all.push(closing),
         }
@@ -128,7 +139,7 @@ async fn assert_closed(store: &Store, all: &[ReceiptFacts], closed: i64) {
             to_minute: closed,
             ..RollupRange::whole(of)
         };
-        store.rollups_total(&ALL, &range).await.expect("total").0
+        total(store, &range).await
     };
     let network = direct(all.iter().filter(is_closed));
     assert_eq!(stored(SumsOf::NetworkMinutes).await, network);
@@ -163,16 +174,19 @@ async fn what_is_closed_adds_up_to_the_direct_sums_whenever_it_comes() {
         all.extend(late);
         assert_closed(&store, &all, first + 30).await;
         assert_eq!(close(&store, first + 44).await, []);
-        // A year later: what nothing came in is passed at once.
-        let (day, mut later) = (1_440, receipts(50));
+        // What nothing came in is passed with the first quarter after it, and not before: the clock may be wrong.
+        let year = 365 * 1_440;
+        assert_eq!(close(&store, first + 2 * year).await.len(), 1);
+        assert_closed(&store, &all, first + 45).await;
+        assert_eq!(close(&store, first + 2 * year).await, []);
+        let mut later = receipts(50);
         for facts in &mut later {
-            facts.received_at_ms += 365 * day * 60_000;
+            facts.received_at_ms += year * 60_000;
         }
         store.inspect().rollups_add(&later).await.expect("add");
         all.extend(later);
-        let end = first + 365 * day + 30;
-        assert_eq!(close(&store, end).await.len(), 3);
-        assert_closed(&store, &all, end).await;
+        assert_eq!(close(&store, first + year + 30).await.len(), 2);
+        assert_closed(&store, &all, first + year + 30).await;
     })
     .await;
 }
@@ -205,7 +219,42 @@ async fn closing_and_late_writers_at_once_lose_nothing() {
     .await;
 }
 
-/// A row that cannot be read is counted from its receipts.
+/// What was written of a quarter counts for nothing until all of it is, and is made anew when somebody came in between.
+#[tokio::test]
+async fn a_quarter_that_is_written_in_part_is_not_closed() {
+    crate::support::on_both(|store| async move {
+        enrolled(&store).await;
+        let (mut all, first) = (receipts(300), minute_of(START_MS));
+        store.inspect().rollups_add(&all).await.expect("add");
+        let refuse = match store.inspect().dialect() {
+            Dialect::Sqlite => {
+                "CREATE TRIGGER refused BEFORE UPDATE OF minute ON rollups_closed BEGIN SELECT RAISE(ABORT, 'refused'); END"
+            }
+            Dialect::Postgres => {
+                "CREATE FUNCTION refused() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused'; END $$; \
+                 CREATE TRIGGER refused BEFORE UPDATE OF minute ON rollups_closed FOR EACH ROW EXECUTE FUNCTION refused()"
+            }
+        };
+        store.inspect().execute(refuse).await.expect("trigger");
+        let closing = store.inspect().rollups_close_next(first + 30, 2).await;
+        assert!(closing.is_err(), "{closing:?}");
+        assert_closed(&store, &[], 0).await;
+        let late = receipts(40);
+        store.inspect().rollups_add(&late).await.expect("add");
+        all.extend(late);
+        assert_closed(&store, &[], 0).await;
+        let drop = match store.inspect().dialect() {
+            Dialect::Sqlite => "DROP TRIGGER refused",
+            Dialect::Postgres => "DROP TRIGGER refused ON rollups_closed",
+        };
+        store.inspect().execute(drop).await.expect("drop");
+        assert_eq!(close(&store, first + 30).await.len(), 2);
+        assert_closed(&store, &all, first + 30).await;
+    })
+    .await;
+}
+
+/// A row that cannot be read is counted from its receipts while they are there, and left out afterwards: it stops nobody.
 #[tokio::test]
 async fn a_damaged_row_of_a_node_is_not_left_out_of_what_is_closed() {
     crate::support::on_both(|store| async move {
@@ -217,28 +266,64 @@ async fn a_damaged_row_of_a_node_is_not_left_out_of_what_is_closed() {
             Dialect::Postgres => "UPDATE rollups SET ttft = '\\xff' WHERE node_id = 'node-00000'",
         };
         store.inspect().execute(damage).await.expect("damage");
-        close(&store, end).await;
         let range = |of| RollupRange {
             to_minute: end,
             ..RollupRange::whole(of)
         };
-        let network = store.rollups_total(&ALL, &range(SumsOf::Network)).await;
-        let minutes = store
-            .rollups_total(&ALL, &range(SumsOf::NetworkMinutes))
-            .await;
-        let (network, minutes) = (network.expect("network").0, minutes.expect("minutes").0);
+        let own = || SumsOf::Organisation("org-1".to_owned());
+        let network = total(&store, &range(SumsOf::Network)).await;
         assert!(network.requests > 70, "{network:?}");
-        assert_eq!(minutes, network);
-        let org = SumsOf::Organisation("org-1".to_owned());
-        let own = store
-            .rollups_total(&ALL, &range(org))
-            .await
-            .expect("organisation")
-            .0;
-        assert_eq!(
-            own.requests, 40,
-            "those of its node, as far as they are closed"
-        );
+        let nodes = RollupRange::whole(SumsOf::OrganisationsNodes("org-1".to_owned()));
+        let nodes = store.rollups_total(&ALL, &nodes).await.expect("nodes");
+        assert_eq!(nodes, Total::NotAll, "and is no fault of the others");
+        for (receipts_from, is_counted) in [(0, true), (end, false)] {
+            store.inspect().execute(AGAIN).await.expect("again");
+            while let Closing::Closed(_) = store
+                .rollups_close_next(SERVER, end, receipts_from)
+                .await
+                .expect("close")
+            {}
+            let unclosed = store.rollups_unclosed(SERVER).await.expect("first");
+            assert!(unclosed.is_none_or(|first| first >= end), "{unclosed:?}");
+            let minutes = total(&store, &range(SumsOf::NetworkMinutes)).await;
+            let organisation = total(&store, &range(own())).await;
+            if is_counted {
+                assert_eq!((minutes, organisation.requests), (network.clone(), 40));
+            } else {
+                assert_eq!(
+                    (minutes.requests, organisation.requests),
+                    (network.requests - 40, 0)
+                );
+            }
+        }
+    })
+    .await;
+}
+
+/// Lets everything be closed once more.
+const AGAIN: &str = "DELETE FROM rollups WHERE node_id LIKE '@%'; UPDATE rollups_closed SET minute = 0, closing = 0";
+
+#[tokio::test]
+async fn more_rows_of_an_organisations_nodes_than_are_read_are_none() {
+    crate::support::on_both(|store| async move {
+        enrolled(&store).await;
+        let few = receipts(3);
+        let rows = i64::try_from(NODE_ROWS).expect("small");
+        for minutes in (0..=rows).collect::<Vec<_>>().chunks(2_000) {
+            let many: Vec<ReceiptFacts> = minutes
+                .iter()
+                .map(|minute| ReceiptFacts {
+                    received_at_ms: START_MS + minute * 60_000,
+                    ..few[1].clone()
+                })
+                .collect();
+            store.inspect().rollups_add(&many).await.expect("add");
+        }
+        let mut range = RollupRange::whole(SumsOf::OrganisationsNodes("org-1".to_owned()));
+        let many = store.rollups_total(&ALL, &range).await.expect("total");
+        assert_eq!(many, Total::NotAll);
+        range.from_minute = minute_of(START_MS) + 1;
+        assert_eq!(total(&store, &range).await.requests, rows);
     })
     .await;
 }

@@ -4,10 +4,11 @@ use super::{END_MS, OWN, audit, audited, network, others, own, owner};
 use crate::support::{ALL, SERVER, of_org, on_both};
 use dgon_control_plane_model::lifecycle::{Reason, State};
 use dgon_control_plane_model::rollup::minute_of;
+use dgon_control_plane_store::Ends;
 use dgon_control_plane_store::node_orders::NewOrder;
 use dgon_control_plane_store::node_queries::{NodeFilter, NodePage};
 use dgon_control_plane_store::receipt_queries::{ReceiptDetail, ReceiptFilter, ReceiptFound};
-use dgon_control_plane_store::rollups_range::{RollupRange, SumsOf};
+use dgon_control_plane_store::rollups_range::{RollupRange, SumsOf, Total};
 use dgon_control_plane_store::{Closing, LifecycleChange, Scope, Store};
 use dgon_protocol::id::NodeId;
 
@@ -135,7 +136,7 @@ async fn a_receipt_of_others_is_read_by_its_exact_id_and_only_where_all_are_publ
                 .expect("list");
             assert!(listed.iter().all(|row| row.node_id != OWN), "{scope:?}");
             let scan = store
-                .receipts_scan(&scope, &all_of, 100)
+                .receipts_scan(&scope, &all_of, Ends::OfTime, 100)
                 .await
                 .expect("scan");
             let theirs = if scope == Scope::Stranger { 0 } else { 3 };
@@ -181,7 +182,10 @@ async fn requests(store: &Store, scope: &Scope, of: SumsOf, from_minute: i64) ->
         ..RollupRange::whole(of)
     };
     let total = store.rollups_total(scope, &range).await;
-    total.expect("total").0.requests
+    match total.expect("total") {
+        Total::Whole { sums, .. } => sums.requests,
+        Total::NotAll => panic!("few rows"),
+    }
 }
 
 #[tokio::test]
@@ -189,8 +193,11 @@ async fn the_networks_figures_are_everybodys_and_a_nodes_its_organisations() {
     on_both(|store| async move {
         network(&store).await;
         let end = minute_of(END_MS);
-        while let Closing::Closed(_) = store.rollups_close_next(SERVER, end).await.expect("close") {
-        }
+        while let Closing::Closed(_) = store
+            .rollups_close_next(SERVER, end, 0)
+            .await
+            .expect("close")
+        {}
         let closed = store.rollups_closed(SERVER).await.expect("border");
         let organisation = || "org-1".to_owned();
         // What is closed, and what came since.
