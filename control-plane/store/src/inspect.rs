@@ -279,12 +279,13 @@ impl Inspect<'_> {
     /// # Errors
     /// [`StoreError`] of a statement, or of a row that cannot be read.
     pub async fn rollups_whole(&self) -> Result<(Batch, Batch), StoreError> {
-        let mut tx = self.0.ingest_begin(System::of_the_server()).await?;
+        let by = System::of_the_server();
+        // First: what is closed in between is not looked at.
+        let closed = self.0.rollups_closed(by).await?;
+        let mut tx = self.0.ingest_begin(by).await?;
         let sealed = tx.rollups_sealed().await?;
         let stored = rollups::all(&mut tx).await?;
         drop(tx);
-        let closed = self.0.rollups_closed(System::of_the_server()).await?;
-        let by = System::of_the_server();
         let counted = self.0.rollups_receipts_after(by, (i64::MIN, 0), i64::MAX);
         let mut counted = counted.await?;
         counted.retain(|((at_ms, _), _)| minute_of(*at_ms) <= sealed);
