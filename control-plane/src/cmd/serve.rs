@@ -37,7 +37,6 @@ pub(super) async fn run(common: &Common, options: &Options) -> Result<(), Failur
         ("public_url", options.public_url.clone()),
     ];
     let config = common.load(&flags)?;
-    take_small_pages();
     metrics::install().map_err(Failure::other)?;
     // The port first: a second server must not touch the database of the first.
     let listener = listen(&config).await?;
@@ -104,15 +103,6 @@ async fn stop_when_broken(app: Arc<App>, stop: CancellationToken) {
     tokio::select! {
         () = stop.cancelled() => {}
         () = telling => stop.cancel(),
-    }
-}
-
-/// Lets Linux back no memory of this program with pages of 2 MiB: thousands of nodes leave many half empty, and it then
-/// holds twice of what it uses, more with each minute.
-fn take_small_pages() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
-        tracing::debug!(%error, "large pages stay");
     }
 }
 

@@ -316,16 +316,3 @@ fn another_master_key_or_none_is_refused_and_the_right_one_works_again() {
         let _serves = Serve::start(place.program(&place.data()));
     }
 }
-
-/// Half-empty pages of 2 MiB would double what it holds of thousands of nodes.
-#[cfg(target_os = "linux")]
-#[test]
-fn its_memory_is_in_small_pages() {
-    let place = Place::sqlite();
-    let server = Serve::start(place.program(&place.data()));
-    let status = format!("/proc/{}/status", server.child.id());
-    let status = std::fs::read_to_string(status).expect("status");
-    let line = status.lines().find(|line| line.starts_with("THP_enabled"));
-    let line = line.expect("a kernel of 5.0 or later");
-    assert!(line.ends_with('0'), "{line}");
-}
