@@ -162,6 +162,26 @@ on_database!(
     Postgres
 );
 
+/// What is the same on either connection.
+macro_rules! on_closed {
+    () => {
+        async fn closed(&mut self) -> Result<Closed, StoreError> {
+            sqlx::query_as(CLOSED)
+                .fetch_one(self)
+                .await
+                .map_err(StoreError::query(OP_CLOSED))
+        }
+
+        async fn late(&mut self) -> Result<(), StoreError> {
+            sqlx::query(LATE)
+                .execute(self)
+                .await
+                .map(drop)
+                .map_err(StoreError::query(OP_CLOSED))
+        }
+    };
+}
+
 /// A connection on which [`apply_on_conn`] works.
 pub(crate) trait RollupConnection {
     /// Keeps other writers of sums waiting until the end of the transaction. Before what is read to be written back.
@@ -189,20 +209,7 @@ impl RollupConnection for SqliteConnection {
         Ok(())
     }
 
-    async fn closed(&mut self) -> Result<Closed, StoreError> {
-        sqlx::query_as(CLOSED)
-            .fetch_one(self)
-            .await
-            .map_err(StoreError::query(OP_CLOSED))
-    }
-
-    async fn late(&mut self) -> Result<(), StoreError> {
-        sqlx::query(LATE)
-            .execute(self)
-            .await
-            .map(drop)
-            .map_err(StoreError::query(OP_CLOSED))
-    }
+    on_closed!();
 
     async fn apply(&mut self, rows: &mut [(RowKey, Sums)]) -> Result<(), StoreError> {
         merge_on_sqlite(self, rows).await?;
@@ -232,20 +239,7 @@ impl RollupConnection for PgConnection {
             .map_err(StoreError::query(OP_APPLY))
     }
 
-    async fn closed(&mut self) -> Result<Closed, StoreError> {
-        sqlx::query_as(CLOSED)
-            .fetch_one(self)
-            .await
-            .map_err(StoreError::query(OP_CLOSED))
-    }
-
-    async fn late(&mut self) -> Result<(), StoreError> {
-        sqlx::query(LATE)
-            .execute(self)
-            .await
-            .map(drop)
-            .map_err(StoreError::query(OP_CLOSED))
-    }
+    on_closed!();
 
     async fn apply(&mut self, rows: &mut [(RowKey, Sums)]) -> Result<(), StoreError> {
         merge_on_postgres(self, rows).await?;
