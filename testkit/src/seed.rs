@@ -262,6 +262,8 @@ async fn enrol(
         arch: "x86_64",
         hardware_hash: None,
         at_ms,
+        ip: None,
+        request_id: None,
     };
     match store
         .enrol(System::of_the_server(), &token_hash, &new)

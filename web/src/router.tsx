@@ -3,9 +3,9 @@ import { query, queryClient } from '~/api/queries'
 import { Shell } from '~/components/Shell'
 import { NotFoundPage } from '~/pages/NotFoundPage'
 import { PageCrash } from '~/pages/PageCrash'
-import { currentMe, seesReceipts, session } from '~/stores/session'
+import { currentMe, hasRole, seesReceipts, session } from '~/stores/session'
 import { chunk } from '~/util/chunk'
-import { nodeFilters, receiptFilters } from '~/util/filters'
+import { auditFilters, nodeFilters, receiptFilters } from '~/util/filters'
 import { type Search, queryText } from '~/util/path-builder'
 
 const mayRead = () => session.get().kind === 'signed-in'
@@ -63,12 +63,22 @@ const receipt = createRoute({
   },
 })
 
+const audit = createRoute({
+  getParentRoute: () => root,
+  path: '/audit',
+  component: lazyRouteComponent(() => chunk(() => import('~/pages/AuditPage')), 'AuditPage'),
+  loaderDeps: ({ search }) => search as Search,
+  loader: ({ deps }) => {
+    if (mayRead() && hasRole(currentMe(session.get()), 'admin')) void queryClient.prefetchQuery(query.audit(auditFilters(deps).request))
+  },
+})
+
 const run = createRoute({ getParentRoute: () => root, path: '/run', component: lazyRouteComponent(() => chunk(() => import('~/pages/RunPage')), 'RunPage') })
 const signIn = createRoute({ getParentRoute: () => root, path: '/sign-in', component: lazyRouteComponent(() => chunk(() => import('~/pages/SignInPage')), 'SignInPage') })
 const setup = createRoute({ getParentRoute: () => root, path: '/setup', component: lazyRouteComponent(() => chunk(() => import('~/pages/SetupPage')), 'SetupPage') })
 
 export const router = createRouter({
-  routeTree: root.addChildren([overview, nodes.addChildren([node]), receipts, receipt, run, signIn, setup]),
+  routeTree: root.addChildren([overview, nodes.addChildren([node]), receipts, receipt, audit, run, signIn, setup]),
   // Values of the query are text: 123 stays "123", lists stay a,b.
   parseSearch: (text): Search => Object.fromEntries(new URLSearchParams(text)),
   stringifySearch: (search) => queryText(search as Search),

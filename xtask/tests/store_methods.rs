@@ -27,7 +27,7 @@ const NOBODY: [(&str, &str); 7] = [
 
 /// Where the server may ask for itself, and why nobody's request gets there unchecked. Handlers (`http`) and what browsers
 /// hear (`live`) are not among them, nor are `app/queries`, which answer people: they ask with the scope of who asks.
-const OF_THE_SERVER: [(&str, &str); 12] = [
+const OF_THE_SERVER: [(&str, &str); 13] = [
     ("tasks/", "what the server does by its clock"),
     ("ingest/", "receipts, after their signature was judged"),
     ("link/", "sessions of nodes, after the handshake"),
@@ -35,6 +35,7 @@ const OF_THE_SERVER: [(&str, &str); 12] = [
         "cmd/",
         "the command line, for who may read the data directory",
     ),
+    ("app/audit.rs", "the chain of the log, in which nobody is"),
     ("app/enrolment.rs", "nodes, whose token or key was judged"),
     (
         "app/lifecycle.rs",

@@ -2,6 +2,7 @@
 //!
 //! | module | owns |
 //! |---|---|
+//! | [`audit_chain`] | what a row of the audit log hashes to |
 //! | [`lifecycle`] | which state of a node follows which, and why |
 //! | [`sketch`] | quantiles that can be merged |
 //! | [`rollup`] | what receipts add up to per minute |
@@ -9,6 +10,7 @@
 //! | [`window`] | a node's last 24 hours |
 //! | [`network_day`] | the network's |
 
+pub mod audit_chain;
 pub mod lifecycle;
 pub mod network_day;
 pub mod open_sums;

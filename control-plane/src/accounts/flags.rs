@@ -133,7 +133,7 @@ impl Accounts {
             format!("flag:{name}"),
             origin,
         );
-        audit.detail = Some(format!("{{\"enabled\":{enabled}}}"));
+        audit.facts.after = Some(serde_json::json!({ "enabled": enabled }));
         let scope = person.scope();
         if !self.store.flag_set(&scope, name, enabled, &audit).await? {
             return Err(AccountError::NotFound("flag"));

@@ -26,8 +26,8 @@ pub use role::{Role, Roles};
 use session::SessionLimits;
 pub use session::{Lifetimes, Person, SignedIn, Tokens};
 
-use crate::app::{App, Clock, Regions, Switches};
-use dgon_control_plane_store::audit::AuditEntry;
+use crate::app::{Access, App, Clock, Regions, Switches};
+use dgon_control_plane_store::audit::{AuditEntry, AuditFacts};
 use dgon_control_plane_store::users::{User, UserCreated};
 use dgon_control_plane_store::{Store, System};
 use std::sync::Arc;
@@ -55,6 +55,7 @@ pub struct Accounts {
     switches: Arc<Switches>,
     regions: Regions,
     limits: SessionLimits,
+    access: Access,
 }
 
 impl Accounts {
@@ -69,6 +70,7 @@ impl Accounts {
             switches: Arc::clone(&app.switches),
             regions: app.settings.regions.clone(),
             limits: SessionLimits::default(),
+            access: app.access.clone(),
         }
     }
 
@@ -113,26 +115,6 @@ impl Accounts {
         Ok(self.store.user_count(System::of_the_server()).await? == 0)
     }
 
-    /// Writes the audit row of a change that another module made.
-    ///
-    /// # Errors
-    /// A fault of the store.
-    pub async fn record(
-        &self,
-        actor: &str,
-        action: &str,
-        object: String,
-        detail: serde_json::Value,
-        origin: &Origin,
-    ) -> Result<(), AccountError> {
-        let mut entry = self.audit(actor, action, object, origin);
-        entry.detail = Some(detail.to_string());
-        Ok(self
-            .store
-            .audit_write(System::of_the_server(), &entry)
-            .await?)
-    }
-
     fn new_user(
         &self,
         email: Email,
@@ -156,9 +138,11 @@ impl Accounts {
             actor: actor.to_owned(),
             action: action.to_owned(),
             object,
-            detail: None,
-            ip: origin.ip.clone(),
             request_id: origin.request_id.clone(),
+            facts: AuditFacts {
+                ip: origin.ip.clone(),
+                ..AuditFacts::default()
+            },
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Sessions of people: an access token of minutes and a refresh token that is exchanged at each use.
 
 use super::{AccountError, Accounts, Email, Origin, Role, Roles, secret};
+use crate::app::AccessChange;
 use crate::rate_limit::RateLimit;
 use dgon_control_plane_store::System;
-use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::sessions::{Rotation, Session, TokenPair};
 use dgon_control_plane_store::users::User;
 use std::time::{Duration, Instant};
@@ -245,10 +245,8 @@ impl Accounts {
         }
         let child = self.key.derive(REFRESH, refresh);
         let (pair, access) = self.pair(&child);
-        let audit = AuditEntry {
-            detail: Some(r#"{"reason":"a refresh token was used twice"}"#.to_owned()),
-            ..self.audit("system", "session.reuse", String::new(), origin)
-        };
+        let mut audit = self.audit("system", "session.reuse", String::new(), origin);
+        audit.facts.reason = Some("a refresh token was used twice".to_owned());
         let rotation = self
             .store
             .session_rotate(by, &token, &pair, self.lifetimes.grace_ms, &audit)
@@ -266,6 +264,7 @@ impl Accounts {
             }
             Rotation::Reused => {
                 tracing::warn!("a refresh token was used twice; its session has been ended");
+                self.access.tell(AccessChange::Session(known.family_id));
                 Err(AccountError::SessionEnded)
             }
             Rotation::Invalid => Err(AccountError::SessionEnded),
@@ -306,6 +305,7 @@ impl Accounts {
             self.store
                 .session_revoke(&scope, &family_id, "sign_out", &audit)
                 .await?;
+            self.access.tell(AccessChange::Session(family_id));
         }
         Ok(())
     }

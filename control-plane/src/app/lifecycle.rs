@@ -6,10 +6,11 @@
 use super::App;
 use crate::bus::Event as BusEvent;
 use dgon_control_plane_model::lifecycle::{Event, Reason, State, Transition, transition};
-use dgon_control_plane_store::audit::AuditEntry;
+use dgon_control_plane_store::audit::{AuditEntry, AuditFacts};
 use dgon_control_plane_store::{LifecycleChange, NodeState, Scope, StoreError, System};
 use dgon_protocol::frame::{LifecycleStatus, NodeStatus};
 use dgon_protocol::id::NodeId;
+use serde_json::json;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -69,20 +70,28 @@ impl<'a> Cause<'a> {
         next: Transition,
         at_ms: i64,
     ) -> AuditEntry {
-        let detail = serde_json::json!({
-            "from": from.as_str(),
-            "to": next.to.as_str(),
-            "reason": next.reason.as_str(),
-            "detail": self.detail,
-        });
         AuditEntry {
             at_ms,
             actor: self.actor.to_owned(),
             action: "node.lifecycle".to_owned(),
             object: format!("node:{node_id}"),
-            detail: Some(detail.to_string()),
-            ip: self.ip.map(str::to_owned),
             request_id: self.request_id.map(str::to_owned),
+            facts: AuditFacts {
+                before: Some(json!({ "status": from.as_str() })),
+                after: Some(
+                    json!({ "status": next.to.as_str(), "status_reason": next.reason.as_str() }),
+                ),
+                ..self.facts()
+            },
+        }
+    }
+
+    /// Where it comes from and why, for the audit log.
+    pub(crate) fn facts(&self) -> AuditFacts {
+        AuditFacts {
+            ip: self.ip.map(str::to_owned),
+            reason: self.detail.map(str::to_owned),
+            ..AuditFacts::default()
         }
     }
 }

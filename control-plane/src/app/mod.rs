@@ -2,7 +2,9 @@
 //!
 //! [`App`] is made once by `serve` and shared as an [`Arc`]. It knows no HTTP.
 
+mod access;
 mod attention;
+mod audit;
 mod bodies;
 mod clock;
 mod enrolment;
@@ -24,7 +26,9 @@ mod turns;
 pub mod views;
 mod windows;
 
+pub use access::{Access, AccessChange};
 pub use attention::Attention;
+pub use audit::{AuditCheck, AuditFault, SealError};
 pub use bodies::{Bodies, BodyShare, NoRoom};
 pub use clock::Clock;
 pub use guard::{Conduct, Limits, NodeGuard, NonceState, Nonces, SENT_AWAY, Share};
@@ -70,6 +74,8 @@ pub struct App {
     pub master_key: MasterKey,
     /// Thresholds and names, fixed at start.
     pub settings: Settings,
+    /// Who may no longer do what they could.
+    pub access: Access,
     /// Open links.
     pub sessions: Sessions,
     /// The way of receipts into the store.
@@ -123,6 +129,7 @@ impl App {
             clock,
             master_key,
             settings,
+            access: Access::default(),
             sessions: Sessions::default(),
             ingest: Ingest::new(),
             lifecycles: Lifecycles::default(),

@@ -34,9 +34,8 @@ impl App {
             actor: cause.actor.to_owned(),
             action: "node.refresh".to_owned(),
             object: format!("node:{node_id}"),
-            detail: Some(serde_json::json!({ "reason": cause.detail }).to_string()),
-            ip: cause.ip.map(str::to_owned),
             request_id: cause.request_id.map(str::to_owned),
+            facts: cause.facts(),
         };
         // Our own types always serialise.
         let body = serde_json::to_string(&Control::Refresh).unwrap_or_default();

@@ -26,6 +26,8 @@ pub struct Settings {
     pub retention_interval: Duration,
     /// How often quarters of an hour are looked for that are over.
     pub closing_interval: Duration,
+    /// How often rows of the audit log are chained.
+    pub sealing_interval: Duration,
     /// How long a probe may take.
     pub probe_timeout: Duration,
     /// First wait before a probe is tried again; doubles to ten minutes.
@@ -65,6 +67,7 @@ impl Default for Settings {
             retention: Periods::default(),
             retention_interval: Duration::from_secs(60),
             closing_interval: Duration::from_secs(10),
+            sealing_interval: Duration::from_secs(1),
             probe_timeout: Duration::from_secs(30),
             probe_retry: Duration::from_secs(5),
             probe_again: Duration::from_secs(900),

@@ -114,6 +114,8 @@ mod tests {
             arch: "x86_64",
             hardware_hash: None,
             at_ms: 10,
+            ip: None,
+            request_id: None,
         };
         let enrolled = store
             .enrol(System::of_the_server(), &token.token_hash, &node)

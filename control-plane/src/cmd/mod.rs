@@ -1,5 +1,6 @@
 //! The commands. Each is a thin layer over the library; this is the only place that knows exit codes.
 
+mod audit;
 mod check_config;
 mod failure;
 mod log;
@@ -55,6 +56,9 @@ enum Command {
     /// Makes enrolment tokens for nodes. Works while `serve` runs.
     #[command(subcommand)]
     Token(token::Command),
+    /// Checks the audit log.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Prints the OpenAPI document.
     Openapi,
 }
@@ -115,6 +119,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::CheckConfig => check_config::run(&cli.common),
         Command::User(command) => user::run(&cli.common, command).await,
         Command::Token(command) => token::run(&cli.common, command).await,
+        Command::Audit(command) => audit::run(&cli.common, command).await,
         Command::Openapi => openapi::run(),
     }
 }

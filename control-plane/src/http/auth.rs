@@ -5,6 +5,7 @@ use super::error::ApiError;
 use super::request_id::RequestId;
 use crate::accounts::{Origin, Person, Role};
 use axum::extract::FromRequestParts;
+use http::Extensions;
 use http::request::Parts;
 use std::convert::Infallible;
 
@@ -101,21 +102,25 @@ pub struct Caller {
     pub ip: Option<ClientIp>,
 }
 
+impl Caller {
+    /// What the layers found.
+    pub fn of(extensions: &Extensions) -> Self {
+        let ip = extensions.get::<ClientIp>().copied();
+        let request_id = extensions.get::<RequestId>();
+        Self {
+            origin: Origin {
+                ip: ip.map(|ip| ip.0.to_string()),
+                request_id: request_id.map(|id| id.as_str().to_owned()),
+            },
+            ip,
+        }
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
-        let ip = parts.extensions.get::<ClientIp>().copied();
-        let request_id = parts
-            .extensions
-            .get::<RequestId>()
-            .map(|id| id.as_str().to_owned());
-        Ok(Self {
-            origin: Origin {
-                ip: ip.map(|ip| ip.0.to_string()),
-                request_id,
-            },
-            ip,
-        })
+        Ok(Self::of(&parts.extensions))
     }
 }

@@ -41,6 +41,8 @@ use utoipa::{Modify, OpenApi, PartialSchema, ToSchema};
         query::receipts::receipt_aggregate,
         query::receipts::receipt_detail,
         query::receipts::receipt_raw,
+        query::audit::audit_list,
+        query::audit::audit_csv,
         query::live::live,
         admin::agent_yaml::agent_yaml,
         admin::node_actions::node_action,

@@ -10,7 +10,7 @@ use super::socket::{Frames, Gone};
 use crate::accounts::Person;
 use crate::app::queries::{PAGE_MAX, ReceiptQuery};
 use crate::app::views::time;
-use crate::app::{App, Asker, Turn};
+use crate::app::{AccessChange, App, Asker, Turn};
 use crate::socket::WebSocket;
 use dgon_control_plane_store::{Scope, StoreError};
 use serde::Serialize;
@@ -100,12 +100,14 @@ struct Session {
     messages: Rate,
     lags: Rate,
     has_resumed: bool,
+    changes: Receiver<AccessChange>,
 }
 
 /// Serves one socket until it ends.
 pub async fn serve(app: Arc<App>, socket: WebSocket, access: Access) {
     let batches = Hub::join(&app);
     let mut session = Session {
+        changes: app.access.subscribe(),
         app,
         frames: Frames::new(socket, access.write_within),
         access,
@@ -145,6 +147,10 @@ impl Session {
                 message = self.frames.next() => Box::pin(self.hear(message?)).await?,
                 _ = ping.tick() => self.ping().await?,
                 _ = recheck.tick() => Box::pin(self.recheck()).await?,
+                change = self.changes.recv() => match change {
+                    Ok(change) if !self.is_own(&change) => {}
+                    _ => Box::pin(self.recheck()).await?,
+                },
             }
         }
     }
@@ -279,6 +285,15 @@ impl Session {
         }
         let ping = self.open("ping", &serde_json::json!({}));
         Ok(self.frames.ping(&[&ping]).await?)
+    }
+
+    /// Whether a change is of whoever opened this socket.
+    fn is_own(&self, change: &AccessChange) -> bool {
+        let person = self.access.person.as_ref();
+        person.is_some_and(|person| match change {
+            AccessChange::Session(family_id) => *family_id == person.family_id,
+            AccessChange::Person(user_id) => *user_id == person.user_id,
+        })
     }
 
     async fn recheck(&mut self) -> Result<(), End> {

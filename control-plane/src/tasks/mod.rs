@@ -9,6 +9,7 @@ mod heartbeats;
 mod lifecycle;
 mod log;
 mod retention;
+mod sealing;
 mod windows;
 
 use crate::app::{App, SessionEnd};
@@ -45,6 +46,10 @@ pub fn spawn(app: &Arc<App>, stop: &CancellationToken) -> TaskTracker {
     start(
         "closing",
         Box::pin(closing::run(Arc::clone(app), stop.clone())),
+    );
+    start(
+        "sealing",
+        Box::pin(sealing::run(Arc::clone(app), stop.clone())),
     );
     start(
         "write-ahead log",

@@ -3,12 +3,13 @@
 //! A token is stored as its SHA-256 alone. Consuming it, making the node and storing its key happen together
 //! or not at all, so a token of `n` uses enrols exactly `n` nodes whatever races.
 
-use crate::audit::{AuditEntry, audit_on};
+use crate::audit::{AuditEntry, AuditFacts, audit_on};
 use crate::{Store, StoreError, System, in_tx};
 use dgon_control_plane_model::lifecycle::{Reason, State};
 use dgon_protocol::id::NodeId;
 use dgon_protocol::key::PublicKey;
 use dgon_protocol::receipt::Sha256Hash;
+use serde_json::{Value, json};
 
 /// The region of a node that nobody gave one.
 pub const UNKNOWN_REGION: &str = "unknown";
@@ -41,6 +42,28 @@ pub struct NewNode<'a> {
     pub hardware_hash: Option<&'a str>,
     /// Now, unix ms.
     pub at_ms: i64,
+    /// Address of whoever asks.
+    pub ip: Option<&'a str>,
+    /// The request that asks.
+    pub request_id: Option<&'a str>,
+}
+
+impl NewNode<'_> {
+    /// What the audit log says of it.
+    fn audit(&self, action: &str, token_id: &str, after: Value) -> AuditEntry {
+        AuditEntry {
+            at_ms: self.at_ms,
+            actor: format!("token:{token_id}"),
+            action: action.to_owned(),
+            object: format!("node:{}", self.node_id),
+            request_id: self.request_id.map(str::to_owned),
+            facts: AuditFacts {
+                ip: self.ip.map(str::to_owned),
+                after: Some(after),
+                ..AuditFacts::default()
+            },
+        }
+    }
 }
 
 /// How an enrolment went.
@@ -97,7 +120,7 @@ impl Store {
                 .bind(State::Registered.as_str())
                 .bind(Reason::Enrolled.as_str())
                 .bind(node.at_ms)
-                .bind(org_id)
+                .bind(&org_id)
                 .bind(&token_id)
                 .bind(node.agent_version)
                 .bind(node.os)
@@ -141,6 +164,10 @@ impl Store {
                 .execute(&mut *tx)
                 .await
                 .map_err(&failed)?;
+            let after = json!({
+                "region": region, "org_id": org_id, "key_id": node.public_key.key_id(), "agent_version": node.agent_version,
+            });
+            audit_on!(&mut *tx, &node.audit("node.enrol", &token_id, after), "node.enrol");
             region
         });
         Ok(Enrolment::Enrolled { region })
@@ -193,14 +220,8 @@ impl Store {
                 .execute(&mut *tx)
                 .await
                 .map_err(&failed)?;
-            let audit = AuditEntry {
-                at_ms: node.at_ms,
-                actor: format!("token:{token_id}"),
-                action: "node.enrol_again".to_owned(),
-                object: format!("node:{}", node.node_id),
-                ..AuditEntry::default()
-            };
-            audit_on!(&mut *tx, &audit, "node.enrol_again");
+            let after = json!({ "agent_version": node.agent_version, "secret": "replaced" });
+            audit_on!(&mut *tx, &node.audit("node.enrol_again", &token_id, after), "node.enrol_again");
             region
         });
         Ok(Enrolment::Enrolled { region })

@@ -27,6 +27,11 @@ impl Store {
         audit: &AuditEntry,
     ) -> Result<bool, StoreError> {
         Ok(crate::in_tx!(self, "flags.set", tx => {
+            let before: Option<(bool,)> = sqlx::query_as("SELECT enabled FROM flags WHERE name = $1")
+                .bind(name)
+                .fetch_optional(&mut *tx)
+                .await
+                .map_err(StoreError::query("flags.set"))?;
             let set = sqlx::query(
                 "INSERT INTO flags (name, enabled, updated_at_ms, updated_by) SELECT $1, $2, $3, $4 WHERE $5 \
                  ON CONFLICT (name) DO UPDATE SET enabled = excluded.enabled, \
@@ -44,7 +49,11 @@ impl Store {
             if set == 0 {
                 return Ok(false);
             }
-            audit_on!(&mut *tx, audit, "flags.set");
+            let mut audit = audit.clone();
+            // Without a row it was as it is by default.
+            let before = before.map(|(enabled,)| enabled);
+            audit.facts.before = Some(serde_json::json!({ "enabled": before }));
+            audit_on!(&mut *tx, &audit, "flags.set");
             true
         }))
     }

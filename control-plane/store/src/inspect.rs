@@ -1,6 +1,6 @@
 //! What tests ask and do behind the program's back. Nothing of the product calls it.
 
-use crate::audit::AuditEntry;
+use crate::audit::{self, AuditFilter, AuditRow};
 use crate::db::{Backend, POSTGRES_MIGRATIONS, SQLITE_MIGRATIONS};
 use crate::node_queries::{self, NodeFilter, NodePage};
 use crate::nodes::LifecycleEventRow;
@@ -21,26 +21,6 @@ use dgon_protocol::id::{NodeId, RequestId};
 /// See [`Store::inspect`].
 #[derive(Debug, Clone, Copy)]
 pub struct Inspect<'a>(&'a Store);
-
-/// One row of the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditRow {
-    /// Place in the log.
-    pub id: i64,
-    /// What was written.
-    pub entry: AuditEntry,
-}
-
-type Columns = (
-    i64,
-    i64,
-    String,
-    String,
-    String,
-    Option<String>,
-    Option<String>,
-    Option<String>,
-);
 
 impl Store {
     /// For tests: looks at what is stored, and does to the database what no part of the program does.
@@ -129,18 +109,21 @@ impl Inspect<'_> {
         object: Option<&str>,
         limit: i64,
     ) -> Result<Vec<AuditRow>, StoreError> {
-        const ALL: &str = "SELECT id, at_ms, actor, action, object, detail, ip, request_id FROM audit \
-             WHERE CAST($1 AS TEXT) IS NULL ORDER BY id DESC LIMIT $2";
-        const ONE: &str = "SELECT id, at_ms, actor, action, object, detail, ip, request_id FROM audit \
-             WHERE object = $1 ORDER BY id DESC LIMIT $2";
-        let sql = if object.is_some() { ONE } else { ALL };
-        let rows: Vec<Columns> = on_read!(self.0, pool => sqlx::query_as(sql)
-            .bind(object)
-            .bind(limit)
-            .fetch_all(pool)
+        let filter = AuditFilter {
+            object: object.map(str::to_owned),
+            ..AuditFilter::default()
+        };
+        self.0
+            .audit_list(&System::of_the_server().into(), &filter, None, limit)
             .await
-            .map_err(StoreError::query("audit.latest"))?);
-        Ok(rows.into_iter().map(from_columns).collect())
+    }
+
+    /// How the database looks for rows of the audit log.
+    ///
+    /// # Errors
+    /// [`StoreError::Query`].
+    pub async fn audit_plan(&self, filter: &AuditFilter) -> Result<Vec<String>, StoreError> {
+        audit::list(filter, Some((2, 2)), 1).plan(self.0).await
     }
 
     /// How many refused bytes are kept of a node.
@@ -341,20 +324,5 @@ impl Inspect<'_> {
         };
         on_read!(self.0, conn => sqlx::query_scalar(text).fetch_all(conn).await)
             .map_err(StoreError::query("schema.tables"))
-    }
-}
-
-fn from_columns((id, at_ms, actor, action, object, detail, ip, request_id): Columns) -> AuditRow {
-    AuditRow {
-        id,
-        entry: AuditEntry {
-            at_ms,
-            actor,
-            action,
-            object,
-            detail,
-            ip,
-            request_id,
-        },
     }
 }

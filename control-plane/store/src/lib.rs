@@ -5,6 +5,7 @@
 //! decides anything: rules live in the model crate. Every method says first whose rows it is about: [`Scope`].
 
 pub mod audit;
+mod audit_sealing;
 mod chunks;
 mod db;
 mod enrolment;
@@ -43,6 +44,7 @@ pub mod summary;
 pub mod users;
 mod write_ahead_log;
 
+pub use audit_sealing::{AuditChain, Seal};
 pub use db::{Dialect, Store};
 pub use enrolment::{Enrolment, NewNode, UNKNOWN_REGION, WorkingToken};
 pub use error::{Fault, StoreError};

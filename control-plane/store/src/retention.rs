@@ -7,7 +7,7 @@
 
 use crate::db::Backend;
 use crate::statement::Statement;
-use crate::{Store, StoreError, System};
+use crate::{Store, StoreError, System, on_read};
 use std::time::{Duration, Instant};
 
 const OP: &str = "retention.expire";
@@ -117,7 +117,7 @@ const fn until(
 }
 
 /// Every table, in the order in which old rows go: those that refer to others first.
-pub const RULES: [Rule; 24] = [
+pub const RULES: [Rule; 25] = [
     until("heartbeats", "heartbeats t", "at_ms", After::Raw),
     Rule {
         table: "probes",
@@ -212,6 +212,7 @@ pub const RULES: [Rule; 24] = [
     for_ever("users", "others refer to it; accounts are shut by a person"),
     for_ever("flags", "one row per flag, replaced in place"),
     until("audit", "audit t", "at_ms", After::Days(WHO_DID_WHAT_DAYS)),
+    for_ever("audit_chain", "one row, replaced in place"),
     for_ever("installation", "one row per name, replaced in place"),
     for_ever("rollups_sealed", "one row, replaced in place"),
     for_ever("rollups_closed", "one row, replaced in place"),
@@ -312,6 +313,7 @@ impl Store {
         };
         let before = expiry.before(periods, now_ms);
         match &self.backend {
+            _ if rule.table == "audit" => self.expire_audit(before, rows).await,
             Backend::Sqlite { .. } if rule.table == "rollups" => {
                 self.expire_sums_on_sqlite(expiry, before, rows).await
             }
@@ -372,5 +374,38 @@ impl Store {
         let tx = writer.begin_with("BEGIN IMMEDIATE").await;
         let tx = tx.map_err(StoreError::query(OP))?;
         delete_held!(tx, delete)
+    }
+
+    /// The oldest rows of the audit log go in the order of its chain, which says where it begins from then on.
+    async fn expire_audit(&self, before: i64, rows: i64) -> Result<Step, StoreError> {
+        let oldest: Vec<(i64, i64, Vec<u8>)> = on_read!(self, conn => sqlx::query_as(
+                "SELECT seq, at_ms, hash FROM audit WHERE seq > (SELECT c.removed_seq FROM audit_chain c) \
+                 ORDER BY seq LIMIT $1")
+            .bind(rows)
+            .fetch_all(conn)
+            .await)
+        .map_err(StoreError::query(OP))?;
+        let old = oldest
+            .into_iter()
+            .take_while(|(_, at_ms, _)| *at_ms < before);
+        let Some((seq, _, hash)) = old.last() else {
+            return Ok(Step::default());
+        };
+        let mut delete = Statement::new("DELETE FROM audit WHERE seq <= ");
+        delete.int(seq);
+        let mut first = Statement::new("UPDATE audit_chain SET removed_seq = ");
+        first.int(seq).sql(", removed_hash = ").bytes(hash);
+        let first = Some(first);
+        match &self.backend {
+            Backend::Sqlite { writer, .. } => {
+                let tx = writer.begin_with("BEGIN IMMEDIATE").await;
+                let tx = tx.map_err(StoreError::query(OP))?;
+                delete_held!(tx, delete, after first)
+            }
+            Backend::Postgres { writer, .. } => {
+                let tx = writer.begin().await.map_err(StoreError::query(OP))?;
+                delete_held!(tx, delete, after first)
+            }
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! A refresh token is exchanged once. Exchanged again within the grace it gives the same child, so that a lost
 //! answer does no harm; later than that, somebody else has it, and the family is revoked.
 
-use crate::audit::{AuditEntry, audit_on};
+use crate::audit::{AuditEntry, AuditFacts, audit_on};
 use crate::users::{User, user_from};
 use crate::{Scope, Store, StoreError, System};
 
@@ -177,7 +177,10 @@ impl Store {
                     actor: "system".to_owned(),
                     action: "session.too_many".to_owned(),
                     object: format!("session:{ended}"),
-                    detail: Some(r#"{"reason":"its account has too many open sessions"}"#.to_owned()),
+                    facts: AuditFacts {
+                        reason: Some("its account has too many open sessions".to_owned()),
+                        ..audit.facts.clone()
+                    },
                     ..audit.clone()
                 };
                 audit_on!(&mut *tx, &entry, "session.create");

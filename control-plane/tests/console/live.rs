@@ -10,7 +10,7 @@ use dgon_control_plane_store::Connected;
 use dgon_protocol::id::NodeId;
 use dgon_testkit::seed::Seeded;
 use futures_util::{SinkExt as _, StreamExt as _};
-use http::{HeaderValue, Request, StatusCode};
+use http::{HeaderValue, Method, Request, StatusCode};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,6 +99,18 @@ impl Page {
             let frame = self.next().await;
             if frame["type"] == kind {
                 return frame["data"].clone();
+            }
+        }
+    }
+
+    /// Passes over frames until the socket is closed; with which code.
+    async fn closed(&mut self) -> Option<u16> {
+        loop {
+            let message = tokio::time::timeout(PATIENCE, self.socket.next()).await;
+            match message.expect("in time") {
+                Some(Ok(Message::Close(close))) => return close.map(|close| close.code.into()),
+                Some(Ok(_)) => {}
+                ended => panic!("not closed: {ended:?}"),
             }
         }
     }
@@ -352,16 +364,7 @@ async fn whoever_sends_too_much_is_sent_away_with_pings_too() {
         for _ in 0..31 {
             page.socket.send(message.clone()).await.expect("send");
         }
-        let last = async {
-            loop {
-                let message = page.socket.next().await.expect("a close");
-                if let Message::Close(close) = message.expect("a message") {
-                    return close.map(|close| u16::from(close.code));
-                }
-            }
-        };
-        let last = tokio::time::timeout(PATIENCE, last).await.expect("in time");
-        assert_eq!(last, Some(1008), "{message:?}");
+        assert_eq!(page.closed().await, Some(1008), "{message:?}");
     }
 }
 
@@ -440,4 +443,38 @@ async fn the_close_of_a_page_is_answered_with_a_close() {
     tokio::time::timeout(PATIENCE, answer)
         .await
         .expect("in time");
+}
+
+#[tokio::test]
+async fn signing_out_ends_the_sockets_of_that_session_at_once() {
+    let (server, _dir) = start().await;
+    let one = server.sign_in(Role::Viewer).await;
+    let other = server.sign_in_again(Role::Viewer).await;
+    let mut ended = Page::open(&server, &one, "viewer").await;
+    let mut stays = Page::open(&server, &other, "viewer").await;
+    // Long before anybody looks again by the clock.
+    server
+        .change(Method::POST, &one, "/auth/logout", &Value::Null)
+        .await;
+    assert_eq!(ended.closed().await, Some(4401));
+    stays.subscribe(all_topics()).await;
+}
+
+#[tokio::test]
+async fn what_the_log_says_of_a_session_ends_its_sockets() {
+    let (server, _dir) = start().await;
+    let who = server.sign_in(Role::Viewer).await;
+    let mut page = Page::open(&server, &who, "viewer").await;
+    // As another process does it, which tells this one nothing.
+    let ended = "UPDATE session_families SET revoked_at_ms = 1; INSERT INTO audit (at_ms, actor, action, object) \
+                 SELECT 1, 'cli', 'session.revoke', 'session:' || family_id FROM session_families";
+    server
+        .app
+        .store
+        .inspect()
+        .execute(ended)
+        .await
+        .expect("rows");
+    while server.app.audit_seal().await.expect("seal") {}
+    assert_eq!(page.closed().await, Some(4401));
 }

@@ -7,8 +7,8 @@ use dgon_control_plane::http::{HttpSettings, HttpState, router};
 use dgon_control_plane_store::Store;
 use dgon_testkit::postgres;
 use dgon_testkit::seed::{Seed, Seeded, seed};
-use reqwest::StatusCode;
 use reqwest::header::{CACHE_CONTROL, COOKIE, HeaderMap, SET_COOKIE};
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -131,10 +131,15 @@ impl Server {
 
     /// Changes something, as the page does.
     pub(crate) async fn put(&self, who: &Who, path: &str, body: &Value) {
+        self.change(Method::PUT, who, path, body).await;
+    }
+
+    /// The same with another method.
+    pub(crate) async fn change(&self, method: Method, who: &Who, path: &str, body: &Value) {
         let me = self.read(who, "/users/me").await;
         let csrf = me["csrf_token"].as_str().expect("a token");
         let request = client()
-            .put(format!("http://{}/api/v1{path}", self.address))
+            .request(method, format!("http://{}/api/v1{path}", self.address))
             .header("x-csrf-token", csrf)
             .header(COOKIE, who.0.as_deref().expect("a session"));
         let response = request.json(body).send().await.expect("an answer");

@@ -154,10 +154,13 @@ async fn the_same_rotation_again_gets_the_same_answer() {
         .audit_latest(Some("node:a"), 10)
         .await;
     let audit = audit.expect("audit");
-    let rotations = audit
-        .iter()
-        .filter(|row| row.entry.action == "node_key.rotate");
-    assert_eq!(rotations.count(), 1);
+    let said: Vec<_> = audit.iter().map(|row| row.action.as_str()).collect();
+    assert_eq!(said, ["node_key.rotate", "node.enrol"]);
+    for row in &audit {
+        let facts = row.read_facts().expect("facts").expect("some");
+        assert_eq!(facts.ip.as_deref(), Some("127.0.0.1"), "{row:?}");
+        assert!(row.request_id.is_some() && facts.after.is_some(), "{row:?}");
+    }
 
     // Lost answers of older rotations do not bring the old key back.
     let second = agent.rotate().expect("rotation");

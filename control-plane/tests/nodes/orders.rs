@@ -53,7 +53,9 @@ async fn a_node_that_is_away_is_told_when_it_comes_back_to_a_server_that_was_sta
         );
         let inspect = server.app.store.inspect();
         let audit = inspect.audit_latest(Some("node:a"), 10).await;
-        assert_eq!(audit.expect("audit").len(), 1);
+        let audit = audit.expect("audit").into_iter();
+        let said: Vec<String> = audit.map(|row| row.action).collect();
+        assert_eq!(said, ["node.refresh", "node.enrol"]);
         let server = server.restart().await;
         agent.link_url = server.link_url();
         let mut link = agent.connect().await.expect("connect");

@@ -77,7 +77,7 @@ async fn every_address_refuses_the_parameters_that_it_does_not_take() {
             }
         }
     }
-    assert_eq!(with_a_limit, 3, "nodes, receipts, enrolment tokens");
+    assert_eq!(with_a_limit, 4, "nodes, receipts, enrolment tokens, audit");
 }
 
 #[tokio::test]

@@ -95,6 +95,8 @@ const NODE_PARTS: Place = ("`GET /nodes/{node_id}`", "part");
 const RECEIPT_FILTERS: Place = ("`GET /receipts`", "filter");
 const RECEIPT_SUMS: Place = ("`GET /receipts`", "sum");
 const RECEIPT_COLUMNS: Place = ("`GET /receipts`", "column");
+const AUDIT_FILTERS: Place = ("`GET /audit`", "filter");
+const AUDIT_COLUMNS: Place = ("`GET /audit`", "column");
 const RUN: Place = ("Run a node", "what");
 const FLAG: Place = ("Flags", "flag");
 
@@ -110,6 +112,7 @@ fn every_parameter_column_figure_and_flag_has_a_row_of_its_own_surface() {
         ("NodeDetail", &[NODE_COLUMNS, NODE_PARTS]),
         ("ReceiptRow", &[RECEIPT_COLUMNS]),
         ("ReceiptAggregate", &[RECEIPT_SUMS]),
+        ("AuditEntryView", &[AUDIT_COLUMNS]),
     ] {
         let found = names(&api["components"]["schemas"][schema]);
         assert!(found.len() > 4, "{schema}: {found:?}");
@@ -118,6 +121,7 @@ fn every_parameter_column_figure_and_flag_has_a_row_of_its_own_surface() {
     for (path, places) in [
         ("/nodes", &[NODE_FILTERS][..]),
         ("/receipts", &[RECEIPT_FILTERS]),
+        ("/audit", &[AUDIT_FILTERS]),
         ("/receipts/aggregate", &[RECEIPT_FILTERS]),
         ("/nodes/agent.yaml", &[RUN]),
     ] {

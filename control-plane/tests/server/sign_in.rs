@@ -223,7 +223,7 @@ async fn a_lost_refresh_answer_does_no_harm_but_a_stolen_token_ends_the_session(
         .audit_latest(None, 50)
         .await
         .expect("audit");
-    assert!(trail.iter().any(|row| row.entry.action == "session.reuse"));
+    assert!(trail.iter().any(|row| row.action == "session.reuse"));
 }
 
 #[tokio::test]

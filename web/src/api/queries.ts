@@ -3,6 +3,7 @@ import { call, callBytes, callText } from '~/api/client'
 import { ApiError } from '~/api/errors'
 import { onNode, onNodes, onReceipts, onSummary, readLive } from '~/api/told'
 import type {
+  AuditPage,
   AuthState,
   DownloadList,
   EnrolmentToken,
@@ -96,6 +97,12 @@ export const query = {
       queryKey: ['receipt-raw', requestId, nodeId],
       queryFn: ({ signal }) => callBytes(apiPath.receiptRaw(requestId, nodeId), signal),
       staleTime: RECEIPT_NEVER_CHANGES,
+    }),
+  audit: (search: Search) =>
+    queryOptions({
+      queryKey: ['audit', search],
+      queryFn: ({ signal }) => call<AuditPage>(apiPath.audit(search), { signal }),
+      placeholderData: keepPreviousData,
     }),
   tokens: () =>
     queryOptions({

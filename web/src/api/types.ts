@@ -2,6 +2,8 @@
 import type { PageNodeRow } from '~/api/__generated__/types.gen'
 
 export type {
+  AuditEntryView as AuditEntry,
+  AuditPage,
   AuthState,
   DownloadList,
   EnrolmentToken,

@@ -2,19 +2,12 @@ import { SearchBox } from '~/table/SearchBox'
 import { SelectField } from '~/ui/Field'
 import { RECEIPT_STATUSES, SOURCES } from '~/util/filters'
 import type { Search } from '~/util/path-builder'
+import { RANGES, rangeStart } from '~/util/ranges'
 
 interface Props {
   active: Search
   onChange: (change: Search, how?: 'push' | 'replace') => void
 }
-
-const HOUR_MS = 3_600_000
-const RANGES: readonly (readonly [string, string])[] = [
-  ['', 'Any time'],
-  ['1', 'Last hour'],
-  ['24', 'Last 24 hours'],
-  ['168', 'Last 7 days'],
-]
 
 const KINDS: [pattern: RegExp, note: string][] = [
   [/^r_[0-9A-HJKMNP-TV-Z]{26}$/i, 'Reads as a receipt id'],
@@ -57,7 +50,7 @@ export function ReceiptFilterBar({ active, onChange }: Props) {
         isLabelHidden
         value={active.from ? 'set' : ''}
         onChange={(hours) =>
-          hours !== 'set' && onChange({ from: hours ? new Date(Date.now() - Number(hours) * HOUR_MS).toISOString() : undefined, to: undefined, cursor: undefined })
+          hours !== 'set' && onChange({ from: rangeStart(hours), to: undefined, cursor: undefined })
         }
         options={active.from ? [['set', `Since ${active.from.slice(0, 16).replace('T', ' ')} UTC`], ...RANGES] : RANGES}
       />

@@ -10,24 +10,29 @@ import { Button } from '~/ui/Button'
 import { Icon, type IconName } from '~/ui/Icon'
 import { path } from '~/util/path-builder'
 
+type Who = 'anyone' | 'member' | 'operator' | 'admin'
+
 interface Item {
   title: string
   icon: IconName
   href: string
-  isShownTo: (who: 'anyone' | 'member' | 'operator') => boolean
+  isShownTo: (who: Who) => boolean
 }
+
+const isOperator = (who: Who) => who === 'operator' || who === 'admin'
 
 const ITEMS: Item[] = [
   { title: 'Overview', icon: 'overview', href: path.overview(), isShownTo: () => true },
   { title: 'Nodes', icon: 'nodes', href: path.nodes(), isShownTo: (who) => who !== 'anyone' },
-  { title: 'Receipts', icon: 'receipts', href: path.receipts(), isShownTo: (who) => who === 'operator' },
-  { title: 'Run a node', icon: 'run', href: path.run(), isShownTo: (who) => who === 'operator' },
+  { title: 'Receipts', icon: 'receipts', href: path.receipts(), isShownTo: isOperator },
+  { title: 'Run a node', icon: 'run', href: path.run(), isShownTo: isOperator },
+  { title: 'Audit', icon: 'audit', href: path.audit(), isShownTo: (who) => who === 'admin' },
 ]
 
 export function Sidebar({ openHelp }: { openHelp: () => void }) {
   const pathname = useRouterState({ select: ({ location }) => location.pathname })
   const me = useMe()
-  const who = me === null ? 'anyone' : hasRole(me, 'admin', 'operator') ? 'operator' : 'member'
+  const who: Who = me === null ? 'anyone' : hasRole(me, 'admin') ? 'admin' : hasRole(me, 'operator') ? 'operator' : 'member'
   const isCurrent = (href: string) => (href === '/' ? pathname === '/' : pathname.startsWith(href))
   return (
     <header className="sidebar">

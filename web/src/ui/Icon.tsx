@@ -2,6 +2,7 @@ const PATHS = {
   overview: 'M4 13h6V4H4zM14 20h6v-9h-6zM4 20h6v-3H4zM14 7h6V4h-6z',
   nodes: 'M5 4h14v6H5zM5 14h14v6H5zM8.5 7h.01M8.5 17h.01M12 7h4M12 17h4',
   receipts: 'M6 3h12v18l-3-2-3 2-3-2-3 2zM9.5 8h5M9.5 12h5',
+  audit: 'M5 3h10l4 4v14H5zM14 3v5h5M8.5 12h7M8.5 16h7',
   run: 'M12 3v12M7 10l5 5 5-5M5 20h14',
   search: 'M10.5 17a6.5 6.5 0 1 1 0-13 6.5 6.5 0 0 1 0 13zM15.5 15.5 20 20',
   close: 'M6 6l12 12M18 6 6 18',

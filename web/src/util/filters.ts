@@ -54,6 +54,15 @@ export const RECEIPT_FILTERS: Record<string, Check> = {
   to: isTime,
 }
 
+export const AUDIT_FILTERS: Record<string, Check> = {
+  actor: anyText,
+  action: anyText,
+  object: anyText,
+  request_id: anyText,
+  from: isTime,
+  to: isTime,
+}
+
 /** Keys that belong to the page, not to the list's filter. */
 const PAGE_KEYS = new Set(['cursor', 'sort', 'tab'])
 
@@ -74,10 +83,12 @@ function read(search: Search, known: Record<string, Check>, limit: number, check
 
 const NODES_PER_PAGE = 25
 export const RECEIPTS_PER_PAGE = 50
+const AUDIT_ROWS_PER_PAGE = 50
 
 const isNodeSort: Check = (value) => (NODE_SORTS as readonly string[]).includes(value.replace(/^-/, ''))
 
 export const nodeFilters = (search: Search) => read(search, NODE_FILTERS, NODES_PER_PAGE, isNodeSort)
+export const auditFilters = (search: Search) => read(search, AUDIT_FILTERS, AUDIT_ROWS_PER_PAGE, () => false)
 export const receiptFilters = (search: Search) => read(search, RECEIPT_FILTERS, RECEIPTS_PER_PAGE, () => false)
 
 const FILTER_WORDS: Record<string, string> = {
@@ -90,6 +101,9 @@ const FILTER_WORDS: Record<string, string> = {
   node_id: 'Node',
   request_id: 'Request',
   owner: 'Owner',
+  actor: 'Actor',
+  action: 'Action',
+  object: 'Object',
   source: 'Source',
   cache_hit: 'Cache hit',
   hedged: 'Hedged',

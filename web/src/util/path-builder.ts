@@ -20,6 +20,7 @@ export const path = {
   receipts: (search: Search = {}) => `/receipts${queryText(search)}`,
   // A request id is one per node alone, so the address of a receipt names the node, too.
   receipt: (requestId: string, nodeId?: string) => `/receipts/${encodeURIComponent(requestId)}${queryText({ node_id: nodeId })}`,
+  audit: (search: Search = {}) => `/audit${queryText(search)}`,
   run: () => '/run',
   signIn: (next?: string) => `/sign-in${queryText({ next })}`,
   setup: () => '/setup',
@@ -42,6 +43,8 @@ export const apiPath = {
   receiptAggregate: (search: Search) => `/receipts/aggregate${queryText(search)}`,
   receipt: (requestId: string, nodeId?: string) => `/receipts/${encodeURIComponent(requestId)}${queryText({ node_id: nodeId })}`,
   receiptRaw: (requestId: string, nodeId: string) => `/receipts/${encodeURIComponent(requestId)}/raw${queryText({ node_id: nodeId })}`,
+  audit: (search: Search) => `/audit${queryText(search)}`,
+  auditCsv: (search: Search) => `/audit.csv${queryText(search)}`,
   tokens: () => '/enrolment-tokens',
   agentYaml: (search: Search) => `/nodes/agent.yaml${queryText(search)}`,
   downloads: () => '/downloads',

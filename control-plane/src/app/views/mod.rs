@@ -2,11 +2,13 @@
 //!
 //! Times are RFC 3339 UTC with milliseconds; unknown is `null`; field names are the vocabulary's.
 
+mod audit;
 mod keys;
 mod node;
 mod receipt;
 mod summary;
 
+pub use audit::{AuditEntryView, AuditHead, AuditPage};
 pub use keys::{NodeKeyView, NodeKeys};
 pub use node::{
     ChainView, GapView, GpuLoadView, GpuView, HeartbeatEvent, HeartbeatView, HistoryView, HostView,

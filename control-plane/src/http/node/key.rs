@@ -3,11 +3,13 @@
 
 use super::SMALL_BODY_BYTES;
 use super::auth::{AuthenticatedNode, authenticate_body};
+use crate::accounts::Origin;
 use crate::app::{App, Share};
+use crate::http::auth::Caller;
 use crate::http::error::ApiError;
 use axum::Json;
 use axum::extract::{Request, State};
-use dgon_control_plane_store::audit::AuditEntry;
+use dgon_control_plane_store::audit::{AuditEntry, AuditFacts};
 use dgon_control_plane_store::node_keys::{ClosingOutcome, ROTATIONS_PER_DAY, Rotating};
 use dgon_protocol::auth::Scheme;
 use dgon_protocol::error::ErrorType;
@@ -15,6 +17,7 @@ use dgon_protocol::id::NodeId;
 use dgon_protocol::limits::KEY_GRACE;
 use dgon_protocol::rotate::{Closing, Rotated, Rotation, StatementError};
 use serde::de::DeserializeOwned;
+use serde_json::json;
 use std::sync::Arc;
 
 /// Passes a node on to a new key.
@@ -34,7 +37,7 @@ pub(super) async fn rotate(
     State(app): State<Arc<App>>,
     request: Request,
 ) -> Result<Json<Rotated>, ApiError> {
-    let (node, rotation): (_, Rotation) = read(&app, request, "a rotation").await?;
+    let (node, origin, rotation): (_, _, Rotation) = read(&app, request, "a rotation").await?;
     own(&node, &rotation.node_id)?;
     rotation.check().map_err(|error| match error {
         StatementError::NewKey(_) | StatementError::SameKey => {
@@ -45,11 +48,12 @@ pub(super) async fn rotate(
         }
     })?;
     let now_ms = app.clock.now_ms();
-    let detail = serde_json::json!({
-        "old_key_id": rotation.old_key.key_id(),
-        "new_key_id": rotation.new_key.key_id(),
-    });
-    let audit = audit(&node, now_ms, "node_key.rotate", &detail);
+    let facts = AuditFacts {
+        before: Some(json!({ "key_id": rotation.old_key.key_id() })),
+        after: Some(json!({ "key_id": rotation.new_key.key_id() })),
+        ..AuditFacts::default()
+    };
+    let audit = audit(&node, now_ms, "node_key.rotate", origin, facts);
     match app.key_rotate(&rotation, now_ms, &audit).await? {
         Rotating::Done { valid_from_ms } => {
             let key_id = rotation.new_key.key_id();
@@ -102,17 +106,18 @@ pub(super) async fn close(
     State(app): State<Arc<App>>,
     request: Request,
 ) -> Result<Json<Closing>, ApiError> {
-    let (node, closing): (_, Closing) = read(&app, request, "a closing").await?;
+    let (node, origin, closing): (_, _, Closing) = read(&app, request, "a closing").await?;
     own(&node, &closing.node_id)?;
     if !closing.holds() {
         let message = "the signature of the closing does not hold";
         return Err(ApiError::new(ErrorType::InvalidSignature, message));
     }
-    let detail = serde_json::json!({
-        "key_id": closing.public_key.key_id(),
-        "last_seq": closing.last_seq,
-    });
-    let audit = audit(&node, app.clock.now_ms(), "node_key.close", &detail);
+    let closed = json!({ "key_id": closing.public_key.key_id(), "last_seq": closing.last_seq });
+    let facts = AuditFacts {
+        after: Some(closed),
+        ..AuditFacts::default()
+    };
+    let audit = audit(&node, app.clock.now_ms(), "node_key.close", origin, facts);
     match app.key_close(&closing, &audit).await? {
         ClosingOutcome::Done => Ok(Json(closing)),
         ClosingOutcome::NotRetired => Err(ApiError::new(
@@ -130,7 +135,7 @@ async fn read<T: DeserializeOwned>(
     app: &App,
     request: Request,
     what: &str,
-) -> Result<(AuthenticatedNode, T), ApiError> {
+) -> Result<(AuthenticatedNode, Origin, T), ApiError> {
     let (parts, body) = request.into_parts();
     let (node, body) = authenticate_body(app, &parts, body, SMALL_BODY_BYTES, Share::Nodes).await?;
     if node.scheme == Scheme::V1 {
@@ -140,7 +145,7 @@ async fn read<T: DeserializeOwned>(
     let statement = serde_json::from_slice(&body.bytes).map_err(|error| {
         ApiError::new(ErrorType::InvalidRequest, format!("not {what}: {error}"))
     })?;
-    Ok((node, statement))
+    Ok((node, Caller::of(&parts.extensions).origin, statement))
 }
 
 fn own(node: &AuthenticatedNode, named: &NodeId) -> Result<(), ApiError> {
@@ -155,15 +160,18 @@ fn audit(
     node: &AuthenticatedNode,
     at_ms: i64,
     action: &str,
-    detail: &serde_json::Value,
+    origin: Origin,
+    facts: AuditFacts,
 ) -> AuditEntry {
     AuditEntry {
         at_ms,
         actor: format!("node:{}", node.node_id),
         action: action.to_owned(),
         object: format!("node:{}", node.node_id),
-        detail: Some(detail.to_string()),
-        ip: None,
-        request_id: None,
+        request_id: origin.request_id,
+        facts: AuditFacts {
+            ip: origin.ip,
+            ..facts
+        },
     }
 }

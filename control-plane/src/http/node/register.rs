@@ -8,8 +8,10 @@
 
 use super::SMALL_BODY_BYTES;
 use super::reserved;
+use crate::accounts::Origin;
 use crate::app::App;
 use crate::bus::Event;
+use crate::http::auth::Caller;
 use crate::http::body;
 use crate::http::client_ip::outside;
 use crate::http::error::ApiError;
@@ -80,7 +82,8 @@ pub(super) async fn register(
     check_wish(&app, &wish)?;
     let mut secret = Zeroizing::new([0u8; 32]);
     fill(secret.as_mut_slice())?;
-    let (node_id, region) = enrol(&app, &wish, secret.as_slice()).await?;
+    let origin = Caller::of(&parts.extensions).origin;
+    let (node_id, region) = enrol(&app, &wish, secret.as_slice(), &origin).await?;
     // A node that was enrolled again keeps its state: a quarantine is not left by a new secret.
     if app.lifecycles.get(&node_id).is_none() {
         app.lifecycles.set(
@@ -147,13 +150,14 @@ async fn enrol(
     app: &App,
     wish: &RegisterRequest,
     secret: &[u8],
+    origin: &Origin,
 ) -> Result<(NodeId, String), ApiError> {
     let token_hash = Sha256Hash::of(wish.token.as_bytes()).0;
     // Whoever brings junk is told so by a plain read: it must hold up no writer.
     let token = app.working_token(&token_hash).await?;
     let token = token.ok_or_else(|| refusal(&Enrolment::InvalidToken))?;
     if let Some(owner) = app.key_owner(&wish.public_key).await? {
-        return enrol_again(app, wish, secret, &token_hash, &owner).await;
+        return enrol_again(app, wish, secret, (&token_hash, &owner), origin).await;
     }
     // A node of before keeps its name, whatever routes came since.
     if let Some(wanted) = &wish.node_id {
@@ -169,7 +173,7 @@ async fn enrol(
             None => invent_name()?,
         };
         let sealed = seal(app, &node_id, secret)?;
-        let node = new_node(app, wish, &node_id, &sealed);
+        let node = new_node(app, wish, &node_id, &sealed, origin);
         match app.enrol(&token_hash, &node).await? {
             Enrolment::Enrolled { region } => return Ok((node_id, region)),
             refused @ (Enrolment::InvalidToken | Enrolment::KnownKey | Enrolment::OtherOrg) => {
@@ -188,8 +192,8 @@ async fn enrol_again(
     app: &App,
     wish: &RegisterRequest,
     secret: &[u8],
-    token_hash: &[u8; 32],
-    owner: &KeyOwner,
+    (token_hash, owner): (&[u8; 32], &KeyOwner),
+    origin: &Origin,
 ) -> Result<(NodeId, String), ApiError> {
     if !owner.in_use {
         return Err(refusal(&Enrolment::KnownKey));
@@ -203,7 +207,7 @@ async fn enrol_again(
         return Err(ApiError::new(ErrorType::Conflict, message));
     }
     let sealed = seal(app, &node_id, secret)?;
-    let node = new_node(app, wish, &node_id, &sealed);
+    let node = new_node(app, wish, &node_id, &sealed, origin);
     match app.enrol_again(token_hash, &node).await? {
         Enrolment::Enrolled { region } => Ok((node_id, region)),
         refused => Err(refusal(&refused)),
@@ -244,6 +248,7 @@ fn new_node<'a>(
     wish: &'a RegisterRequest,
     node_id: &'a NodeId,
     sealed_secret: &'a [u8],
+    origin: &'a Origin,
 ) -> NewNode<'a> {
     NewNode {
         node_id,
@@ -255,6 +260,8 @@ fn new_node<'a>(
         arch: &wish.arch,
         hardware_hash: wish.hardware_hash.as_deref(),
         at_ms: app.clock.now_ms(),
+        ip: origin.ip.as_deref(),
+        request_id: origin.request_id.as_deref(),
     }
 }
 

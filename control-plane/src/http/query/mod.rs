@@ -2,6 +2,7 @@
 //!
 //! Every handler asks [`viewing::Viewing`] who looks; `app::queries` and `live` leave out what is not theirs.
 
+pub mod audit;
 pub mod live;
 pub mod nodes;
 mod params;
@@ -28,6 +29,8 @@ pub fn routes(state: &HttpState) -> Router<HttpState> {
         .route("/api/v1/nodes", get(nodes::node_list))
         .route("/api/v1/nodes/{node_id}", get(nodes::node_detail))
         .route("/api/v1/nodes/{node_id}/keys", get(nodes::node_keys))
+        .route("/api/v1/audit", get(audit::audit_list))
+        .route("/api/v1/audit.csv", get(audit::audit_csv))
         .route("/api/v1/receipts", get(receipts::receipt_list))
         .route(
             "/api/v1/receipts/aggregate",

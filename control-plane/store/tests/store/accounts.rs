@@ -318,7 +318,7 @@ async fn a_refresh_token_gives_one_child_and_reuse_ends_the_family() {
             .await
             .expect("audit");
         assert_eq!(trail.len(), 1);
-        assert_eq!(trail[0].entry.actor, "user:u1");
+        assert_eq!(trail[0].actor, "user:u1");
     })
     .await;
 }
@@ -494,8 +494,8 @@ async fn of_too_many_sessions_the_one_renewed_longest_ago_ends() {
             .expect("audit");
         let ended: Vec<&str> = trail
             .iter()
-            .filter(|row| row.entry.action == "session.too_many")
-            .map(|row| row.entry.object.as_str())
+            .filter(|row| row.action == "session.too_many")
+            .map(|row| row.object.as_str())
             .collect();
         assert_eq!(ended, ["session:f2"]);
     })

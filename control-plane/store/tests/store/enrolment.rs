@@ -149,15 +149,8 @@ async fn a_transition_happens_once() {
             .expect("events");
         assert_eq!(events.len(), 2);
         assert_eq!(events[0].to_state, "pending_probe");
-        assert_eq!(
-            store
-                .inspect()
-                .audit_latest(Some("node:a"), 10)
-                .await
-                .expect("audit")
-                .len(),
-            1
-        );
+        let audit = store.inspect().audit_latest(Some("node:a"), 10).await;
+        assert_eq!(audit.expect("audit").len(), 2, "with the enrolment");
         assert_eq!(events[0].detail.as_deref(), Some("ollama answers"));
     })
     .await;

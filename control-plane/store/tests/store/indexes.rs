@@ -2,7 +2,8 @@
 
 #![expect(clippy::expect_used, reason = "helpers of tests fail like tests do")]
 
-use crate::support::{ALL, of_org};
+use crate::support::{ALL, of_org, on_both};
+use dgon_control_plane_store::audit::AuditFilter;
 use dgon_control_plane_store::node_queries::{NodeFilter, NodeOrder, NodePage};
 use dgon_control_plane_store::receipt_queries::ReceiptFilter;
 use dgon_control_plane_store::{Dialect, Store};
@@ -262,7 +263,7 @@ fn uses(plan: &str, index: &str) -> bool {
 
 #[tokio::test]
 async fn every_filter_and_order_is_served_by_its_own_index() {
-    crate::support::on_both(|store| async move {
+    on_both(|store| async move {
         seed(&store, &Seed::day(40, 40, END_MS), |_| {}).await.expect("seed");
         if store.inspect().dialect() == Dialect::Postgres {
             store.inspect().execute("ANALYZE").await.expect("analyze");
@@ -297,6 +298,54 @@ async fn every_filter_and_order_is_served_by_its_own_index() {
             Dialect::Postgres => 0,
         });
         assert_eq!(all.len(), receipt_filters().len() + own + node_queries().len() + 3 + more);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn filters_of_the_audit_log_are_served_by_their_indexes_in_order() {
+    let none = AuditFilter::default;
+    let one = || Some("one".to_owned());
+    let filters = &[
+        (none(), "audit_by_time"),
+        (
+            AuditFilter {
+                actor: one(),
+                ..none()
+            },
+            "audit_by_actor",
+        ),
+        (
+            AuditFilter {
+                action: one(),
+                ..none()
+            },
+            "audit_by_action",
+        ),
+        (
+            AuditFilter {
+                object: one(),
+                ..none()
+            },
+            "audit_by_object",
+        ),
+        (
+            AuditFilter {
+                request_id: one(),
+                ..none()
+            },
+            "audit_by_request",
+        ),
+    ];
+    on_both(|store| async move {
+        for (filter, index) in filters {
+            let plan = store.inspect().audit_plan(filter).await.expect("plan");
+            let plan = plan.join("\n");
+            assert!(plan.contains(index), "{index}: {plan}");
+            // Those of one request are few.
+            let is_sorted = plan.contains("TEMP B-TREE") || plan.contains("Sort");
+            assert!(!is_sorted || filter.request_id.is_some(), "{index}: {plan}");
+        }
     })
     .await;
 }

@@ -80,7 +80,7 @@ async fn keys_are_kept_with_their_intervals_and_one_is_in_use() {
             .audit_latest(Some("node:a"), 10)
             .await
             .expect("audit");
-        assert_eq!(rows.len(), 2, "one per rotation");
+        assert_eq!(rows.len(), 3, "one per rotation, and the enrolment");
     })
     .await;
 }

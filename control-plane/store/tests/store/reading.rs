@@ -3,7 +3,7 @@
 #![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
 
 use crate::support::{enrol, token};
-use dgon_control_plane_store::audit::AuditEntry;
+use dgon_control_plane_store::audit::{AuditEntry, AuditFacts};
 use dgon_control_plane_store::node_queries::{NodeFilter, NodeListRow, NodePage};
 use dgon_control_plane_store::{ReadLimits, Scope, Store, StoreError, System};
 use dgon_testkit::postgres;
@@ -141,7 +141,10 @@ const LOG_BYTES: u64 = 256 * 1024;
 async fn write(store: &Store, at_ms: i64) {
     let audit = AuditEntry {
         at_ms,
-        detail: Some("x".repeat(64 * 1024)),
+        facts: AuditFacts {
+            reason: Some("x".repeat(64 * 1024)),
+            ..AuditFacts::default()
+        },
         ..AuditEntry::default()
     };
     // Far less than the 15 s that a writer waits for another.

@@ -3,16 +3,17 @@
 #![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
 
 use crate::support::{ALL, SERVER, enrol, on_both, token};
+use dgon_control_plane_model::audit_chain::Head;
 use dgon_control_plane_model::lifecycle::{Reason, State};
 use dgon_control_plane_model::rollup::{Sums, minute_of};
 use dgon_control_plane_store::Ends;
 use dgon_control_plane_store::Store;
-use dgon_control_plane_store::audit::AuditEntry;
+use dgon_control_plane_store::audit::{AuditEntry, AuditRow};
 use dgon_control_plane_store::node_orders::NewOrder;
 use dgon_control_plane_store::receipt_queries::ReceiptFilter;
 use dgon_control_plane_store::retention::{Keep, Periods, RULES, Rule};
 use dgon_control_plane_store::rollups_range::{RollupRange, SumsOf};
-use dgon_control_plane_store::{LifecycleChange, NewProbe, ProbeEnd, StoreError};
+use dgon_control_plane_store::{LifecycleChange, NewProbe, ProbeEnd, Seal, StoreError};
 use dgon_protocol::id::{NodeId, RequestId};
 use dgon_testkit::seed::{Seed, seed};
 use std::collections::BTreeSet;
@@ -199,6 +200,10 @@ async fn who_did_what_goes_after_400_days_and_the_last_event_of_a_node_stays() {
         assert_eq!(events().await, 1);
         let gone = expire_all(&store, "lifecycle_events", NOW_MS, 10).await;
         assert!(gone.is_empty(), "{gone:?}");
+        // What is not chained yet stays.
+        let audits = expire_all(&store, "audit", NOW_MS, 10).await;
+        assert!(audits.is_empty(), "{audits:?}");
+        seal(&store).await;
         let audits = expire_all(&store, "audit", NOW_MS, 10).await;
         assert!(audits.iter().sum::<u64>() >= 1, "{audits:?}");
         for at_ms in [old, young] {
@@ -235,10 +240,40 @@ async fn who_did_what_goes_after_400_days_and_the_last_event_of_a_node_stays() {
             [2]
         );
         assert_eq!(events().await, 1);
-        // Written by hand and by the change.
+        seal(&store).await;
+        // Written by hand and by the change. The chain goes on from the last one.
+        let before = store.audit_chain(SERVER).await.expect("chain");
         assert_eq!(expire_all(&store, "audit", NOW_MS, 10).await, [2]);
+        let after = store.audit_chain(SERVER).await.expect("chain");
+        assert_eq!(
+            (after.removed.seq, after.head),
+            (before.head.seq - 2, before.head)
+        );
+        let rest = store.audit_sealed_after(SERVER, 0, 10).await.expect("rest");
+        let follows = |head: Head, row: &AuditRow| head.after(&row.chained(None));
+        assert_eq!(rest.iter().fold(after.removed, follows), after.head);
     })
     .await;
+}
+
+/// Chains what the audit log has, without facts.
+async fn seal(store: &Store) {
+    let mut head = store.audit_chain(SERVER).await.expect("chain").head;
+    let from = head;
+    let rows = store.audit_not_sealed(SERVER, 100).await.expect("rows");
+    let seals: Vec<Seal> = rows
+        .iter()
+        .map(|row| {
+            head = head.after(&row.chained(None));
+            Seal {
+                id: row.id,
+                facts: None,
+                head,
+            }
+        })
+        .collect();
+    let sealed = store.audit_seal(SERVER, from, &seals).await;
+    assert!(sealed.expect("sealed"));
 }
 
 async fn range(store: &Store, of: SumsOf) -> (usize, Sums) {

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
 
 use crate::support::{ALL, SERVER, of_org};
+use dgon_control_plane_store::audit::AuditFacts;
 use dgon_control_plane_store::receipt_queries::ReceiptFilter;
 use dgon_control_plane_store::{Dialect, Store};
 use dgon_testkit::postgres;
@@ -21,6 +22,8 @@ const ROWS: &str = "INSERT INTO nodes (node_id, region, state, state_reason, sta
            ('r_2', 'own', 1, 2, 20, '1.1', NULL, 'm', 'vllm', 'local', 'error', 1, 2, 3, 4, CAST('h2' AS x), CAST('e2' AS x)),
            ('r_3', 'free', 2, 1, 30, '1.1', 'us-east', 'm', 'vllm', 'probe', 'ok', 1, 2, 3, 4, CAST('h3' AS x), CAST('e3' AS x)),
            ('r_4', 'gone', 3, NULL, 420040, '1.0', NULL, 'm', NULL, NULL, NULL, 1, 2, 3, 4, CAST('h4' AS x), CAST('e4' AS x));
+    INSERT INTO audit (at_ms, actor, action, object, detail, ip) VALUES (1, 'cli', 'user.create', 'user:u', NULL, NULL),
+           (2, 'user:u', 'flag.set', 'flag:f', '{\"enabled\":true}', '192.0.2.1');
     INSERT INTO heartbeats (node_id, at_ms, body) VALUES ('own', 1, '{}'), ('free', 1, '{}');
     INSERT INTO probes (probe_id, node_id, request_id, started_at_ms) VALUES ('p', 'own', 'r_p', 1);
     INSERT INTO receipt_evidence (node_id, kind, at_ms, bytes) VALUES ('own', 'forked_chain', 1, CAST('b' AS x));
@@ -73,6 +76,14 @@ async fn check(url: &str) {
         let found = inspect.texts(table).await.expect("rows");
         assert_eq!(found, [Some("org-1".to_owned())], "{table}");
     }
+    let log = inspect.audit_latest(None, 10).await.expect("audit");
+    let facts = |at: usize| log[at].read_facts().expect("facts");
+    let said = AuditFacts {
+        ip: Some("192.0.2.1".to_owned()),
+        after: Some(r#"{"enabled":true}"#.into()),
+        ..AuditFacts::default()
+    };
+    assert_eq!((facts(0), facts(1)), (Some(said), None));
     // All that was stored was counted when it came. On PostgreSQL it always is.
     let border = match inspect.dialect() {
         Dialect::Sqlite => 7,

@@ -101,6 +101,8 @@ pub(crate) async fn enrol(store: &Store, token: &[u8; 32], node_id: &str, seed: 
         arch: "x86_64",
         hardware_hash: None,
         at_ms: 10,
+        ip: None,
+        request_id: None,
     };
     store.enrol(SERVER, token, &node).await.expect("enrol")
 }

@@ -5,6 +5,96 @@ export type ClientOptions = {
 };
 
 /**
+ * Who did what to which object.
+ */
+export type AuditEntryView = {
+    /**
+     * What, as `resource.verb`.
+     */
+    action: string;
+    /**
+     * Who: `user:ID`, `node:ID`, `token:ID`, `anonymous`, `cli` or `system`.
+     */
+    actor: string;
+    /**
+     * The same as it was then.
+     */
+    after?: unknown;
+    /**
+     * When.
+     */
+    at: string;
+    /**
+     * What of the object changed, as it was.
+     */
+    before?: unknown;
+    /**
+     * The chain up to this row, hex.
+     */
+    hash?: string | null;
+    /**
+     * Identity.
+     */
+    id: number;
+    /**
+     * Address of the caller.
+     */
+    ip?: string | null;
+    /**
+     * Whether address, reason, before and after were erased with the person.
+     */
+    is_erased: boolean;
+    /**
+     * To which object, as `kind:ID`.
+     */
+    object: string;
+    /**
+     * Why.
+     */
+    reason?: string | null;
+    /**
+     * The request that did it.
+     */
+    request_id?: string | null;
+    /**
+     * Place in the chain; `null` for a second.
+     */
+    seq?: number | null;
+};
+
+/**
+ * Where the chain is.
+ */
+export type AuditHead = {
+    /**
+     * SHA-256 over the row before and what is public of this one, hex.
+     */
+    hash: string;
+    /**
+     * Number of the row.
+     */
+    seq: number;
+};
+
+/**
+ * `GET /audit`.
+ */
+export type AuditPage = {
+    /**
+     * The last row that is chained. Who keeps it elsewhere can tell later that nothing before it was changed.
+     */
+    head: AuditHead;
+    /**
+     * The rows.
+     */
+    items: Array<AuditEntryView>;
+    /**
+     * Continues after the last row; `null` at the end.
+     */
+    next_cursor?: string | null;
+};
+
+/**
  * What a visitor needs to know before signing in.
  */
 export type AuthState = {
@@ -1428,6 +1518,130 @@ export type VerificationView = {
      */
     verified_at: string;
 };
+
+export type AuditListData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Who: `user:ID`, `node:ID`, `token:ID`, `anonymous`, `cli` or `system`.
+         */
+        actor?: string;
+        /**
+         * What, such as `flag.set`.
+         */
+        action?: string;
+        /**
+         * To which object: `kind:ID`.
+         */
+        object?: string;
+        /**
+         * The request that did it.
+         */
+        request_id?: string;
+        /**
+         * At or after: RFC 3339, or a date.
+         */
+        from?: string;
+        /**
+         * Before: RFC 3339, or a date.
+         */
+        to?: string;
+        /**
+         * Rows of a page, 1 to 200; 50 where absent.
+         */
+        limit?: number;
+        /**
+         * `next_cursor` of the page before, with the same filters and order.
+         */
+        cursor?: string;
+    };
+    url: '/api/v1/audit';
+};
+
+export type AuditListErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type AuditListError = AuditListErrors[keyof AuditListErrors];
+
+export type AuditListResponses = {
+    /**
+     * A page of the log, and where its chain ends.
+     */
+    200: AuditPage;
+};
+
+export type AuditListResponse = AuditListResponses[keyof AuditListResponses];
+
+export type AuditCsvData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Who: `user:ID`, `node:ID`, `token:ID`, `anonymous`, `cli` or `system`.
+         */
+        actor?: string;
+        /**
+         * What, such as `flag.set`.
+         */
+        action?: string;
+        /**
+         * To which object: `kind:ID`.
+         */
+        object?: string;
+        /**
+         * The request that did it.
+         */
+        request_id?: string;
+        /**
+         * At or after: RFC 3339, or a date.
+         */
+        from?: string;
+        /**
+         * Before: RFC 3339, or a date.
+         */
+        to?: string;
+    };
+    url: '/api/v1/audit.csv';
+};
+
+export type AuditCsvErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type AuditCsvError = AuditCsvErrors[keyof AuditCsvErrors];
+
+export type AuditCsvResponses = {
+    /**
+     * All rows of the filter.
+     */
+    200: string;
+};
+
+export type AuditCsvResponse = AuditCsvResponses[keyof AuditCsvResponses];
 
 export type AuthLoginData = {
     body: LoginRequest;

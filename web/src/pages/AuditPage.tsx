@@ -1,0 +1,77 @@
+import { useQuery } from '@tanstack/react-query'
+import { query } from '~/api/queries'
+import type { AuditPage as AuditRows } from '~/api/types'
+import { AuditFilterBar } from '~/components/AuditFilterBar'
+import { useMe } from '~/hooks/use-me'
+import { useSearchParams } from '~/hooks/use-search'
+import { hasRole } from '~/stores/session'
+import { DataTable } from '~/table/DataTable'
+import { FilterChips, FilteredEmpty } from '~/table/FilterChips'
+import { Pager } from '~/table/Pager'
+import { auditColumns } from '~/table/audit-columns'
+import { CopyButton } from '~/ui/CopyButton'
+import { Icon } from '~/ui/Icon'
+import { PageHeading } from '~/ui/PageHeading'
+import { EmptyState, QueryStates, RefreshFailed, Skeleton } from '~/ui/states'
+import { auditFilters } from '~/util/filters'
+import { count } from '~/util/format'
+import { apiPath, apiUrl, path } from '~/util/path-builder'
+
+const SKELETON_ROWS = 12
+
+/** Who did what; for admins. */
+export function AuditPage() {
+  if (hasRole(useMe(), 'admin')) return <AuditLog />
+  return (
+    <>
+      <PageHeading title="Audit" />
+      <section className="panel">
+        <EmptyState title="Your account may not see the audit log">It is shown to admins.</EmptyState>
+      </section>
+    </>
+  )
+}
+
+function AuditLog() {
+  const [search, change] = useSearchParams()
+  const filters = auditFilters(search)
+  const rows = useQuery(query.audit(filters.request))
+  const hrefOf = (filter: Record<string, string | undefined>) => path.audit({ ...filters.active, ...filter })
+  return (
+    <>
+      <PageHeading title="Audit" lead="Who did what to which object, from where and why. Each row is chained to the one before it.">
+        <a className="button" href={apiUrl(apiPath.auditCsv(filters.active))} download="audit.csv">
+          <Icon name="download" size={16} /> Export CSV
+        </a>
+      </PageHeading>
+      <div className="panel list-panel">
+        <AuditFilterBar active={filters.active} onChange={change} />
+        <FilterChips active={filters.active} ignored={filters.ignored} onChange={change} />
+        <RefreshFailed query={rows} what="the audit log" />
+        <QueryStates query={rows} what="the audit log" skeleton={<Skeleton lines={SKELETON_ROWS} className="skeleton-table" onRetry={() => void rows.refetch()} />}>
+          {(page) =>
+            page.items.length > 0 ? (
+              <>
+                <DataTable label="Audit log" columns={auditColumns(hrefOf)} rows={page.items} rowKey={(row) => String(row.id)} isRefreshing={rows.isPlaceholderData} />
+                <ChainHead head={page.head} />
+                <Pager shown={page.items.length} total={null} nextCursor={page.next_cursor} search={search} noun="entries" />
+              </>
+            ) : (
+              <FilteredEmpty noun="entries" active={filters.active} onChange={change} />
+            )
+          }
+        </QueryStates>
+      </div>
+    </>
+  )
+}
+
+/** Where the chain ends: kept elsewhere, it shows later that nothing before it was changed. */
+function ChainHead({ head }: { head: AuditRows['head'] }) {
+  return (
+    <p className="chain-head muted small">
+      Chained up to no. {count(head.seq)}. Keep this head elsewhere; <code>dgon-control-plane audit verify --noted</code> compares with it.
+      <CopyButton text={`${head.seq}:${head.hash}`} what="head" isCompact />
+    </p>
+  )
+}
