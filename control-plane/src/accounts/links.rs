@@ -1,5 +1,6 @@
 //! One-time links: the set-up of the first admin, and sign-in without a password.
 
+use super::session::Method;
 use super::{AccountError, Accounts, Email, Origin, Roles, SignedIn, secret};
 use dgon_control_plane_store::System;
 use dgon_control_plane_store::links::{NewLink, SetupDone};
@@ -131,7 +132,7 @@ impl Accounts {
             .await?
         {
             SetupDone::LinkInvalid => Err(AccountError::LinkInvalid),
-            SetupDone::Created => self.start(user, "session.setup", origin).await,
+            SetupDone::Created => self.start(user, Method::Setup, origin).await,
         }
     }
 
@@ -156,6 +157,6 @@ impl Accounts {
         let user = user
             .filter(|user| user.disabled_at_ms.is_none())
             .ok_or(AccountError::LinkInvalid)?;
-        self.start(user, "session.link", origin).await
+        self.start(user, Method::Link, origin).await
     }
 }

@@ -15,6 +15,7 @@ mod role;
 mod scope;
 mod secret;
 mod session;
+mod sessions;
 
 pub use email::Email;
 pub use enrolment::{IssuedToken, ListedToken, TokenPage, TokenWish};
@@ -42,6 +43,8 @@ pub struct Origin {
     pub ip: Option<String>,
     /// The request.
     pub request_id: Option<String>,
+    /// What the caller's browser calls itself.
+    pub user_agent: Option<String>,
 }
 
 /// Everything that people's accounts need. Cheap to clone.

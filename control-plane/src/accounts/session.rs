@@ -4,7 +4,7 @@ use super::{AccountError, Accounts, Email, Origin, Role, Roles, secret};
 use crate::app::AccessChange;
 use crate::rate_limit::RateLimit;
 use dgon_control_plane_store::System;
-use dgon_control_plane_store::sessions::{Rotation, Session, TokenPair};
+use dgon_control_plane_store::sessions::{NewSession, Rotation, Session, TokenPair};
 use dgon_control_plane_store::users::User;
 use std::time::{Duration, Instant};
 use subtle::ConstantTimeEq as _;
@@ -114,6 +114,35 @@ fn take(limit: &RateLimit<String>, whose: &String) -> Result<(), AccountError> {
     })
 }
 
+/// How it was proved who signs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Method {
+    /// With the account's password.
+    Password,
+    /// With a one-time link.
+    Link,
+    /// With the link that makes the first admin.
+    Setup,
+}
+
+impl Method {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::Link => "link",
+            Self::Setup => "setup",
+        }
+    }
+
+    const fn action(self) -> &'static str {
+        match self {
+            Self::Password => "session.sign_in",
+            Self::Link => "session.link",
+            Self::Setup => "session.setup",
+        }
+    }
+}
+
 /// The tokens of a session, in plain.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Tokens {
@@ -167,7 +196,7 @@ impl Accounts {
         match user {
             Some(user) if right => {
                 take(&self.limits.sign_ins, &user.user_id)?;
-                self.start(user, "session.sign_in", origin).await
+                self.start(user, Method::Password, origin).await
             }
             known => {
                 // A wrong password on a known account is worth a trace; a made-up address is not.
@@ -187,7 +216,7 @@ impl Accounts {
     pub(super) async fn start(
         &self,
         user: User,
-        action: &str,
+        method: Method,
         origin: &Origin,
     ) -> Result<SignedIn, AccountError> {
         let family_id = secret::public_id("s")?;
@@ -195,16 +224,19 @@ impl Accounts {
         let (pair, access) = self.pair(&refresh);
         let expires_at_ms = pair.issued_at_ms + self.lifetimes.session_ms;
         let actor = format!("user:{}", user.user_id);
-        let audit = self.audit(&actor, action, format!("session:{family_id}"), origin);
+        let object = format!("session:{family_id}");
+        let audit = self.audit(&actor, method.action(), object, origin);
+        let new = NewSession {
+            family_id: &family_id,
+            user_id: &user.user_id,
+            method: method.as_str(),
+            ip: origin.ip.as_deref(),
+            user_agent: origin.user_agent.as_deref(),
+            expires_at_ms,
+            pair: &pair,
+        };
         self.store
-            .session_create(
-                System::of_the_server(),
-                &family_id,
-                &user.user_id,
-                expires_at_ms,
-                &pair,
-                &audit,
-            )
+            .session_create(System::of_the_server(), &new, &audit)
             .await?;
         Ok(SignedIn {
             person: Person::new(user, family_id),

@@ -5,9 +5,12 @@ use super::error::ApiError;
 use super::request_id::RequestId;
 use crate::accounts::{Origin, Person, Role};
 use axum::extract::FromRequestParts;
-use http::Extensions;
+use http::HeaderMap;
+use http::header::USER_AGENT;
 use http::request::Parts;
 use std::convert::Infallible;
+
+const USER_AGENT_CHARS: usize = 256;
 
 /// What the session layer found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,24 +106,31 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// What the layers found.
-    pub fn of(extensions: &Extensions) -> Self {
-        let ip = extensions.get::<ClientIp>().copied();
-        let request_id = extensions.get::<RequestId>();
+    /// What the layers found, and the browser says.
+    pub fn of(parts: &Parts) -> Self {
+        let ip = parts.extensions.get::<ClientIp>().copied();
+        let request_id = parts.extensions.get::<RequestId>();
         Self {
             origin: Origin {
                 ip: ip.map(|ip| ip.0.to_string()),
                 request_id: request_id.map(|id| id.as_str().to_owned()),
+                user_agent: user_agent(&parts.headers),
             },
             ip,
         }
     }
 }
 
+/// What a browser calls itself, cut to a length that no browser needs.
+fn user_agent(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(USER_AGENT)?.to_str().ok()?;
+    Some(text.chars().take(USER_AGENT_CHARS).collect())
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
-        Ok(Self::of(&parts.extensions))
+        Ok(Self::of(parts))
     }
 }

@@ -28,6 +28,44 @@ pub struct TokenPair {
     pub refresh_expires_at_ms: i64,
 }
 
+/// A sign-in that begins.
+#[derive(Debug, Clone, Copy)]
+pub struct NewSession<'a> {
+    /// Its name.
+    pub family_id: &'a str,
+    /// Whose it is.
+    pub user_id: &'a str,
+    /// How it was proved who that is: `password`, `link` or `setup`.
+    pub method: &'a str,
+    /// Address of the browser.
+    pub ip: Option<&'a str>,
+    /// What the browser calls itself.
+    pub user_agent: Option<&'a str>,
+    /// When it ends, however much it is used, unix ms.
+    pub expires_at_ms: i64,
+    /// Its first tokens.
+    pub pair: &'a TokenPair,
+}
+
+/// A sign-in that lasts, as its person is told of it.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct OpenSession {
+    /// Its name.
+    pub family_id: String,
+    /// When it began, unix ms.
+    pub created_at_ms: i64,
+    /// When it ends, however much it is used, unix ms.
+    pub expires_at_ms: i64,
+    /// When it was renewed last, unix ms.
+    pub renewed_at_ms: i64,
+    /// How it was proved whose it is.
+    pub method: String,
+    /// Address of the browser when it began.
+    pub ip: Option<String>,
+    /// What the browser called itself then.
+    pub user_agent: Option<String>,
+}
+
 /// A live session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
@@ -143,12 +181,10 @@ impl Store {
     pub async fn session_create(
         &self,
         _by: System,
-        family_id: &str,
-        user_id: &str,
-        expires_at_ms: i64,
-        pair: &TokenPair,
+        new: &NewSession<'_>,
         audit: &AuditEntry,
     ) -> Result<(), StoreError> {
+        let (family_id, user_id, pair) = (new.family_id, new.user_id, new.pair);
         crate::in_tx!(self, "session.create", tx => {
             // First of all: of one account, one sign-in after the other.
             sqlx::query("UPDATE users SET last_sign_in_at_ms = $2 WHERE user_id = $1")
@@ -186,13 +222,16 @@ impl Store {
                 audit_on!(&mut *tx, &entry, "session.create");
             }
             sqlx::query(
-                "INSERT INTO session_families (family_id, user_id, created_at_ms, expires_at_ms) \
-                 VALUES ($1, $2, $3, $4)",
+                "INSERT INTO session_families (family_id, user_id, created_at_ms, expires_at_ms, method, ip, user_agent) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7)",
             )
             .bind(family_id)
             .bind(user_id)
             .bind(pair.issued_at_ms)
-            .bind(expires_at_ms)
+            .bind(new.expires_at_ms)
+            .bind(new.method)
+            .bind(new.ip)
+            .bind(new.user_agent)
             .execute(&mut *tx)
             .await
             .map_err(StoreError::query("session.create"))?;
@@ -379,6 +418,31 @@ impl Store {
             .await
             .map_err(StoreError::query("session.is_live"))?);
         Ok(count > 0)
+    }
+
+    /// A person's own sign-ins that last, the one renewed last first. There are [`OPEN_SESSIONS`] at most.
+    ///
+    /// # Errors
+    /// [`StoreError::Query`].
+    pub async fn session_list(
+        &self,
+        scope: &Scope,
+        now_ms: i64,
+    ) -> Result<Vec<OpenSession>, StoreError> {
+        crate::on_read!(self, pool => sqlx::query_as(
+                "SELECT f.family_id, f.created_at_ms, f.expires_at_ms, MAX(t.issued_at_ms) AS renewed_at_ms, \
+                 f.method, f.ip, f.user_agent \
+                 FROM session_families f JOIN session_tokens t ON t.family_id = f.family_id \
+                 WHERE f.user_id = $1 AND f.revoked_at_ms IS NULL AND f.expires_at_ms > $2 \
+                 GROUP BY f.family_id, f.created_at_ms, f.expires_at_ms, f.method, f.ip, f.user_agent \
+                 HAVING MAX(t.refresh_expires_at_ms) > $2 ORDER BY renewed_at_ms DESC, f.family_id LIMIT $3",
+            )
+            .bind(scope.user_id())
+            .bind(now_ms)
+            .bind(OPEN_SESSIONS)
+            .fetch_all(pool)
+            .await)
+        .map_err(StoreError::query("session.list"))
     }
 
     /// Ends a sign-in in scope. `false` when there is none, or it had ended.

@@ -435,3 +435,59 @@ async fn an_account_signs_in_so_often_and_more_is_as_dear_as_a_wrong_password() 
     let by_link = server.state.accounts.redeem(link.token(), &origin).await;
     assert!(by_link.is_ok());
 }
+
+const SESSIONS: &str = "/api/v1/sessions";
+
+/// A browser that calls itself so, signed in as `v@example.com`.
+async fn on_a(device: &str, server: &Server) -> Browser {
+    let mut browser = Browser::new(server);
+    let body = json!({ "email": "v@example.com", "password": PASSWORD });
+    let request = browser.request(Method::POST, "/api/v1/auth/login");
+    let request = request.header("user-agent", device).json(&body);
+    assert_eq!(browser.send(request).await.status, StatusCode::OK);
+    browser
+}
+
+/// The names of a person's devices, as the list has them, and their sessions.
+async fn devices(browser: &mut Browser) -> Vec<(String, Value)> {
+    let list = browser.get(SESSIONS).await;
+    assert_eq!(list.status, StatusCode::OK, "{}", list.text);
+    let items = list.json["items"].as_array().expect("items").iter();
+    let named = |one: &Value| one["user_agent"].as_str().expect("a device").to_owned();
+    items.map(|one| (named(one), one.clone())).collect()
+}
+
+#[tokio::test]
+async fn a_person_sees_where_they_are_signed_in_and_ends_it() {
+    let server = Server::start().await;
+    server.user("v@example.com", &[Role::Viewer]).await;
+    let (mut desk, mut lost) = (on_a("desk", &server).await, on_a("lost", &server).await);
+    server.clock.advance(60_000);
+    desk.post("/api/v1/auth/refresh", json!({})).await;
+    let mut other = server.signed_in("w@example.com", &[Role::Viewer]).await;
+
+    let list = devices(&mut desk).await;
+    let names: Vec<&str> = list.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["desk", "lost"], "the one renewed last first");
+    assert_eq!((&list[0].1["is_current"], &list[1].1["is_current"]), (&json!(true), &json!(false)));
+    assert_eq!((&list[1].1["method"], &list[1].1["ip"]), (&json!("password"), &json!("127.0.0.1")));
+    let of_lost = format!("{SESSIONS}/{}", list[1].1["id"].as_str().expect("an id"));
+    assert_eq!(other.delete(&of_lost).await.error(), "not_found");
+    assert_eq!(lost.get(SESSIONS).await.status, StatusCode::OK);
+    assert_eq!(desk.delete(&of_lost).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(desk.delete(&of_lost).await.error(), "not_found");
+    assert_eq!(lost.get(SESSIONS).await.error(), "unauthorized");
+
+    let (mut one, mut two) = (on_a("one", &server).await, on_a("two", &server).await);
+    let ended = desk.delete(SESSIONS).await;
+    assert_eq!(ended.json["ended"], 2);
+    for gone in [&mut one, &mut two] {
+        assert_eq!(gone.get(SESSIONS).await.error(), "unauthorized");
+    }
+    assert_eq!(devices(&mut desk).await.len(), 1);
+    assert_eq!(other.get(SESSIONS).await.status, StatusCode::OK);
+    let trail = server.state.app.store.inspect().audit_latest(None, 50).await;
+    let trail = trail.expect("audit");
+    let revoked = trail.iter().filter(|row| row.action == "session.revoke");
+    assert_eq!(revoked.count(), 3);
+}

@@ -2,6 +2,7 @@
 
 pub mod flags;
 pub mod me;
+pub mod sessions;
 pub mod sign_in;
 pub mod tokens;
 
@@ -25,6 +26,14 @@ pub fn routes(state: &HttpState) -> Router<HttpState> {
         .route("/api/v1/auth/refresh", post(sign_in::auth_refresh))
         .route("/api/v1/auth/logout", post(sign_in::auth_logout))
         .route("/api/v1/users/me", get(me::user_me))
+        .route(
+            "/api/v1/sessions",
+            get(sessions::session_list).delete(sessions::session_revoke_others),
+        )
+        .route(
+            "/api/v1/sessions/{id}",
+            delete(sessions::session_revoke),
+        )
         .route("/api/v1/flags", get(flags::flag_list))
         .route("/api/v1/flags/{name}", put(flags::flag_set))
         .route("/api/v1/enrolment-tokens", tokens)

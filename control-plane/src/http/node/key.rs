@@ -145,7 +145,7 @@ async fn read<T: DeserializeOwned>(
     let statement = serde_json::from_slice(&body.bytes).map_err(|error| {
         ApiError::new(ErrorType::InvalidRequest, format!("not {what}: {error}"))
     })?;
-    Ok((node, Caller::of(&parts.extensions).origin, statement))
+    Ok((node, Caller::of(&parts).origin, statement))
 }
 
 fn own(node: &AuthenticatedNode, named: &NodeId) -> Result<(), ApiError> {

@@ -82,7 +82,7 @@ pub(super) async fn register(
     check_wish(&app, &wish)?;
     let mut secret = Zeroizing::new([0u8; 32]);
     fill(secret.as_mut_slice())?;
-    let origin = Caller::of(&parts.extensions).origin;
+    let origin = Caller::of(&parts).origin;
     let (node_id, region) = enrol(&app, &wish, secret.as_slice(), &origin).await?;
     // A node that was enrolled again keeps its state: a quarantine is not left by a new secret.
     if app.lifecycles.get(&node_id).is_none() {

@@ -7,7 +7,7 @@ use dgon_control_plane_store::Store;
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::enrolment_tokens::NewEnrolmentToken;
 use dgon_control_plane_store::links::{NewLink, SetupDone};
-use dgon_control_plane_store::sessions::{OPEN_SESSIONS, Rotation, TokenPair};
+use dgon_control_plane_store::sessions::{NewSession, OPEN_SESSIONS, Rotation, TokenPair};
 use dgon_control_plane_store::users::{User, UserCreated};
 
 const GRACE_MS: i64 = 10_000;
@@ -57,6 +57,18 @@ async fn rotate(store: &Store, parent: u8, child: u8, at_ms: i64) -> Rotation {
         .expect("rotate")
 }
 
+fn new_session<'a>(family_id: &'a str, pair: &'a TokenPair) -> NewSession<'a> {
+    NewSession {
+        family_id,
+        user_id: "u1",
+        method: "password",
+        ip: None,
+        user_agent: None,
+        expires_at_ms: 86_400_000,
+        pair,
+    }
+}
+
 async fn signed_in(store: &Store) {
     store
         .user_create(
@@ -69,10 +81,7 @@ async fn signed_in(store: &Store) {
     store
         .session_create(
             SERVER,
-            "f1",
-            "u1",
-            86_400_000,
-            &pair(1, 1_000),
+            &new_session("f1", &pair(1, 1_000)),
             &audit(1_000, "session.create"),
         )
         .await
@@ -468,7 +477,7 @@ async fn of_too_many_sessions_the_one_renewed_longest_ago_ends() {
             let (family_id, pair) = (format!("f{n}"), pair(n, at_ms));
             let entry = audit(at_ms, "session.sign_in");
             store
-                .session_create(SERVER, &family_id, "u1", 86_400_000, &pair, &entry)
+                .session_create(SERVER, &new_session(&family_id, &pair), &entry)
                 .await
                 .expect("session");
         };

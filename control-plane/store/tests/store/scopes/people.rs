@@ -4,7 +4,7 @@ use super::{OWN, audit, audited, network, others, own, owner};
 use crate::support::{ALL, SERVER, of_org, on_both};
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::enrolment_tokens::NewEnrolmentToken;
-use dgon_control_plane_store::sessions::TokenPair;
+use dgon_control_plane_store::sessions::{NewSession, TokenPair};
 use dgon_control_plane_store::users::User;
 use dgon_control_plane_store::{Scope, Store};
 
@@ -126,8 +126,17 @@ async fn sign_in(store: &Store, org_id: &str, user_id: &str, n: u8) {
         .user_create(SERVER, &user, &entry)
         .await
         .expect("user");
+    let new = NewSession {
+        family_id: user_id,
+        user_id,
+        method: "password",
+        ip: None,
+        user_agent: None,
+        expires_at_ms: 1_000,
+        pair: &pair,
+    };
     store
-        .session_create(SERVER, user_id, user_id, 1_000, &pair, &entry)
+        .session_create(SERVER, &new, &entry)
         .await
         .expect("session");
 }
@@ -157,6 +166,14 @@ async fn a_sign_in_is_its_persons_own() {
         }
         for scope in [ALL, own(), owner("org-1", "u1")] {
             assert!(lives(&scope).await, "{scope:?}");
+        }
+        let listed = async |scope: &Scope| {
+            let list = store.session_list(scope, 50).await.expect("list");
+            list.into_iter().map(|one| one.family_id).collect::<Vec<_>>()
+        };
+        assert_eq!(listed(&owner("org-1", "u1")).await, ["u1"]);
+        for scope in [ALL, own(), Scope::Stranger] {
+            assert!(listed(&scope).await.is_empty(), "{scope:?}");
         }
         assert_eq!(audited(&store).await, 0);
         assert!(ended(&owner("org-1", "u1")).await);

@@ -106,6 +106,7 @@ pub(super) fn ask(world: &mut World, caller: Caller, route: &Route) -> Ask {
             }
             Value::Null
         }
+        ("DELETE", "/api/v1/sessions" | "/api/v1/sessions/{id}") => Value::Null,
         ("PUT", "/api/v1/flags/{name}") => json!({ "enabled": false }),
         ("POST", ACTIONS) => {
             if caller == Caller::Admin && route.action != "refresh" {
