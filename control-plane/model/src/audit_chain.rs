@@ -130,21 +130,24 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_differs_shows(
-            one in (any::<i64>(), ".{0,6}", ".{0,6}", ".{0,6}", any::<bool>()),
-            other in (any::<i64>(), ".{0,6}", ".{0,6}", ".{0,6}", any::<bool>()),
-        ) {
-            let hash = |(at_ms, actor, action, object, has): &(i64, String, String, String, bool)| {
-                Head::default().after(&ChainedRow {
-                    at_ms: *at_ms,
-                    actor,
-                    action,
-                    object,
-                    request_id: None,
-                    commitment: has.then_some([1; 32]),
-                })
+        fn whatever_differs_shows(texts in prop::array::uniform4(".{0,6}"), which in 0..4_usize, more in ".{1,3}") {
+            let hash = |texts: &[String; 4], at_ms: i64, commitment| {
+                let [actor, action, object, request_id] = texts;
+                let request_id = Some(request_id.as_str());
+                Head::default().after(&ChainedRow { at_ms, actor, action, object, request_id, commitment }).hash
             };
-            prop_assert_eq!(one == other, hash(&one) == hash(&other));
+            let plain = hash(&texts, 1, None);
+            prop_assert_ne!(plain, hash(&texts, 2, None));
+            prop_assert_ne!(plain, hash(&texts, 1, Some([1; 32])));
+            let mut longer = texts.clone();
+            longer[which].push_str(&more);
+            prop_assert_ne!(plain, hash(&longer, 1, None));
+            // What one text ends with is not what the next begins with.
+            let mut moved = longer.clone();
+            moved[which].truncate(texts[which].len());
+            let next = (which + 1) % 4;
+            moved[next].insert_str(0, &more);
+            prop_assert_ne!(hash(&longer, 1, None), hash(&moved, 1, None));
         }
     }
 }

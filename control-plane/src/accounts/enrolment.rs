@@ -4,6 +4,7 @@ use super::{AccountError, Accounts, Origin, Person, secret};
 use crate::app::Regions;
 use dgon_control_plane_store::Scope;
 use dgon_control_plane_store::enrolment_tokens::{EnrolmentTokenRow, NewEnrolmentToken};
+use serde_json::json;
 
 const TTL_DEFAULT_S: u32 = 60 * 60;
 const TTL_MIN_S: u32 = 60;
@@ -123,12 +124,15 @@ impl Accounts {
             expires_at_ms: now_ms + i64::from(ttl_s) * 1_000,
             uses: i64::from(uses),
         };
-        let audit = self.audit(
+        let mut audit = self.audit(
             actor,
             "enrolment_token.create",
             format!("enrolment_token:{id}"),
             origin,
         );
+        audit.facts.after = Some(json!({
+            "org_id": new.org_id, "region": new.region, "uses": new.uses, "ttl_s": ttl_s, "label": new.label,
+        }));
         if !self
             .store
             .enrolment_token_create(scope, &new, &audit)
@@ -202,12 +206,14 @@ impl Accounts {
         id: &str,
         origin: &Origin,
     ) -> Result<(), AccountError> {
-        let audit = self.audit(
+        let mut audit = self.audit(
             &person.audit_name(),
             "enrolment_token.revoke",
             format!("enrolment_token:{id}"),
             origin,
         );
+        audit.facts.before = Some(json!({ "is_revoked": false }));
+        audit.facts.after = Some(json!({ "is_revoked": true }));
         if self
             .store
             .enrolment_token_revoke(&person.scope(), id, &audit)

@@ -124,15 +124,15 @@ impl Accounts {
         enabled: bool,
         origin: &Origin,
     ) -> Result<(), AccountError> {
-        if !FLAGS.iter().any(|flag| flag.name == name) {
-            return Err(AccountError::NotFound("flag"));
-        }
+        let flag = FLAGS.iter().find(|flag| flag.name == name);
+        let flag = flag.ok_or(AccountError::NotFound("flag"))?;
         let mut audit = self.audit(
             &person.audit_name(),
             "flag.set",
             format!("flag:{name}"),
             origin,
         );
+        audit.facts.before = Some(serde_json::json!({ "enabled": flag.default }));
         audit.facts.after = Some(serde_json::json!({ "enabled": enabled }));
         let scope = person.scope();
         if !self.store.flag_set(&scope, name, enabled, &audit).await? {

@@ -1,7 +1,7 @@
 //! One-time links: the set-up of the first admin, and sign-in without a password.
 
 use super::session::Method;
-use super::{AccountError, Accounts, Email, Origin, Roles, SignedIn, secret};
+use super::{AccountError, Accounts, Email, Origin, Roles, SignedIn, rights, secret};
 use dgon_control_plane_store::System;
 use dgon_control_plane_store::links::{NewLink, SetupDone};
 
@@ -125,7 +125,8 @@ impl Accounts {
         let password_hash = self.hasher.hash(password).await?;
         let user = self.new_user(email, Some(password_hash), &Roles::first_admin())?;
         let object = format!("user:{}", user.user_id);
-        let audit = self.audit(&object, "user.setup", object.clone(), origin);
+        let mut audit = self.audit(&object, "user.setup", object.clone(), origin);
+        audit.facts.after = Some(rights(&user));
         match self
             .store
             .link_setup(System::of_the_server(), &token_hash, &user, &audit)

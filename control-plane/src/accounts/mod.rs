@@ -47,6 +47,11 @@ pub struct Origin {
     pub user_agent: Option<String>,
 }
 
+/// What the audit log says of a new account: its address and what it may do.
+fn rights(user: &User) -> serde_json::Value {
+    serde_json::json!({ "email": user.email, "roles": user.roles, "org_id": user.org_id })
+}
+
 /// Everything that people's accounts need. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Accounts {
@@ -94,12 +99,13 @@ impl Accounts {
             None => None,
         };
         let user = self.new_user(email, password_hash, &roles)?;
-        let audit = self.audit(
+        let mut audit = self.audit(
             actor,
             "user.create",
             format!("user:{}", user.user_id),
             origin,
         );
+        audit.facts.after = Some(rights(&user));
         match self
             .store
             .user_create(System::of_the_server(), &user, &audit)

@@ -334,10 +334,14 @@ impl Accounts {
                 format!("session:{family_id}"),
                 origin,
             );
-            self.store
+            let ended = self
+                .store
                 .session_revoke(&scope, &family_id, "sign_out", &audit)
                 .await?;
-            self.access.tell(AccessChange::Session(family_id));
+            // Whoever keeps an old token may not make everybody look.
+            if ended {
+                self.access.tell(AccessChange::Session(family_id));
+            }
         }
         Ok(())
     }

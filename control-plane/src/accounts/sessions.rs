@@ -57,10 +57,13 @@ impl Accounts {
         let object = format!("session:{family_id}");
         let audit = self.audit(&person.audit_name(), "session.revoke", object, origin);
         let own = person.own();
-        let ended = self.store.session_revoke(&own, family_id, "revoked", &audit);
+        let ended = self
+            .store
+            .session_revoke(&own, family_id, "revoked", &audit);
         let ended = ended.await?;
         if ended {
-            self.access.tell(AccessChange::Session(family_id.to_owned()));
+            self.access
+                .tell(AccessChange::Session(family_id.to_owned()));
         }
         Ok(ended)
     }

@@ -6,14 +6,19 @@
 
 use super::{AccessChange, App};
 use dgon_control_plane_model::audit_chain::{Hash, Head, commitment};
-use dgon_control_plane_store::audit::AuditRow;
-use dgon_control_plane_store::{AuditChain, Seal, StoreError, System};
+use dgon_control_plane_store::audit::{AuditRow, EXPIRED};
+use dgon_control_plane_store::{AuditChain, Seal, Store, StoreError, System};
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 /// Rows that are sealed in one transaction.
 const SEALED_AT_ONCE: i64 = 128;
 /// Rows that are checked at once.
 const CHECKED_AT_ONCE: i64 = 500;
+/// What is older changes nothing for who is here: rows of an older version are many.
+const NEWS_MS: i64 = 60_000;
+/// How long a row may wait to be sealed while nothing is wrong: as long as a server may be down for an upgrade.
+const NOT_SEALED_MS: i64 = 600_000;
 /// So many faults are told; more say no more.
 const FAULTS_TOLD: usize = 20;
 /// What is written when what is known of a person goes.
@@ -50,6 +55,17 @@ pub enum AuditFault {
     /// What it said is gone, and no row says why.
     #[error("the private facts of row {0} are gone, and no row says that its person was erased")]
     Erased(i64),
+    /// The beginning of the log is gone.
+    #[error("the log begins at row {0}, and no row says that those before it were too old")]
+    Begins(i64),
+    /// A row has a number that the chain does not have.
+    #[error("row {0} was put beside the chain")]
+    Beside(i64),
+    /// Rows that should have been chained long ago.
+    #[error(
+        "{0} rows or more are not chained since ten minutes: no server runs, or its log says why"
+    )]
+    NotSealed(u64),
     /// The head that was kept is another.
     #[error("row {0} has another hash than the head that you kept: the log was made anew")]
     Noted(i64),
@@ -73,11 +89,11 @@ pub struct AuditCheck {
 }
 
 impl App {
-    /// Seals rows of the audit log; whether there may be more.
+    /// Seals rows of the audit log; whether there may be more, and for how long that may have held up other writers.
     ///
     /// # Errors
     /// [`SealError`].
-    pub async fn audit_seal(&self) -> Result<bool, SealError> {
+    pub async fn audit_seal(&self) -> Result<(bool, Duration), SealError> {
         let by = System::of_the_server();
         let from = self.store.audit_chain(by).await?.head;
         let rows = self.store.audit_not_sealed(by, SEALED_AT_ONCE).await?;
@@ -98,52 +114,87 @@ impl App {
                 head,
             });
         }
+        let start = Instant::now();
         let is_sealed = self.store.audit_seal(by, from, &seals).await?;
         if is_sealed {
-            let changes = rows.iter();
-            let changes = changes.filter_map(|row| AccessChange::of(&row.action, &row.object));
-            changes.for_each(|change| self.access.tell(change));
+            self.tell_of(&rows);
         }
-        Ok(!is_sealed || seals.len() == SEALED_AT_ONCE as usize)
+        let may_be_more = !is_sealed || seals.len() == SEALED_AT_ONCE as usize;
+        Ok((may_be_more, start.elapsed()))
     }
 
-    /// The last row that is sealed.
+    /// Tells whose access the rows changed. Nobody who is here now is older than the socket's own look at it.
+    fn tell_of(&self, rows: &[AuditRow]) {
+        let since_ms = self.clock.now_ms().saturating_sub(NEWS_MS);
+        let news = rows.iter().filter(|row| row.at_ms >= since_ms);
+        let changes = news.filter_map(|row| AccessChange::of(&row.action, &row.object));
+        changes.for_each(|change| self.access.tell(change));
+    }
+
+    /// From where to where the chain goes.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn audit_head(&self) -> Result<Head, StoreError> {
-        let chain = self.store.audit_chain(System::of_the_server()).await?;
-        Ok(chain.head)
+    pub async fn audit_chain(&self) -> Result<AuditChain, StoreError> {
+        self.store.audit_chain(System::of_the_server()).await
     }
+}
 
-    /// Checks the whole log, beside a head that was kept elsewhere.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn audit_check(&self, noted: Option<Head>) -> Result<AuditCheck, StoreError> {
-        let by = System::of_the_server();
-        let mut checking = Checking::new(self.store.audit_chain(by).await?, noted);
-        loop {
-            let rows = self
-                .store
-                .audit_sealed_after(by, checking.at.seq, CHECKED_AT_ONCE)
-                .await?;
-            // What is sealed meanwhile is for the next check.
-            let end = checking.check.chain.head.seq;
-            let rows: Vec<AuditRow> = rows
-                .into_iter()
-                .take_while(|row| row.seq.is_some_and(|seq| seq <= end))
-                .collect();
-            if rows.is_empty() {
-                break;
-            }
-            // Retention may have removed the first ones since the chain was read.
-            checking.removed_meanwhile(self.store.audit_chain(by).await?.removed);
-            rows.iter().for_each(|row| checking.row(row));
+/// Checks the whole log, beside a head that was kept elsewhere; now is unix ms.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn audit_check(
+    store: &Store,
+    noted: Option<Head>,
+    now_ms: i64,
+) -> Result<AuditCheck, StoreError> {
+    let by = System::of_the_server();
+    let mut checking = Checking::new(store.audit_chain(by).await?, noted);
+    loop {
+        let rows = store
+            .audit_sealed_after(by, checking.at.seq, CHECKED_AT_ONCE)
+            .await?;
+        // Retention may have removed the first ones since the chain was read.
+        checking.removed_meanwhile(store.audit_chain(by).await?.removed);
+        // What is sealed meanwhile is for the next check.
+        let end = checking.check.chain.head.seq;
+        let rows: Vec<AuditRow> = rows
+            .into_iter()
+            .take_while(|row| row.seq.is_some_and(|seq| seq <= end))
+            .collect();
+        if rows.is_empty() {
+            break;
         }
-        let not_sealed = self.store.audit_not_sealed(by, CHECKED_AT_ONCE).await?;
-        Ok(checking.end(not_sealed.len() as u64))
+        rows.iter().for_each(|row| checking.row(row));
     }
+    // What says why something is gone may be newer than the head that was read.
+    let said = Said {
+        expired: store.audit_objects(by, EXPIRED).await?,
+        erased: store.audit_objects(by, ERASED).await?,
+    };
+    let chain = store.audit_chain(by).await?;
+    let beside = store.audit_beside(by, &chain, CHECKED_AT_ONCE).await?;
+    let not_sealed = store.audit_not_sealed(by, CHECKED_AT_ONCE).await?;
+    let late = not_sealed
+        .iter()
+        .filter(|row| row.at_ms < now_ms.saturating_sub(NOT_SEALED_MS));
+    let late = late.count() as u64;
+    let mut check = checking.end(&said);
+    check.not_sealed = not_sealed.len() as u64;
+    let faults = beside.into_iter().map(AuditFault::Beside);
+    let faults = faults.chain((late > 0).then_some(AuditFault::NotSealed(late)));
+    let room = FAULTS_TOLD.saturating_sub(check.faults.len());
+    check.faults.extend(faults.take(room));
+    Ok(check)
+}
+
+/// What the log says of what is not in it.
+struct Said {
+    /// `audit:NUMBER` of rows that were too old.
+    expired: Vec<String>,
+    /// `user:ID` of those who were erased.
+    erased: Vec<String>,
 }
 
 /// A check under way.
@@ -153,8 +204,6 @@ struct Checking {
     at: Head,
     /// Rows without their facts, with those of whom they are.
     erased: Vec<(i64, [String; 2])>,
-    /// Of whom a row says that they were erased.
-    gone: BTreeSet<String>,
 }
 
 impl Checking {
@@ -168,7 +217,6 @@ impl Checking {
             noted,
             at: chain.removed,
             erased: Vec::new(),
-            gone: BTreeSet::new(),
         };
         checking.compare();
         checking
@@ -213,9 +261,6 @@ impl Checking {
     }
 
     fn facts(&mut self, row: &AuditRow, seq: i64, said: Option<Hash>) {
-        if row.action == ERASED {
-            self.gone.insert(row.object.clone());
-        }
         let Some(facts) = &row.facts else {
             if row.is_erased() {
                 self.erased
@@ -240,23 +285,28 @@ impl Checking {
         }
     }
 
-    fn end(mut self, not_sealed: u64) -> AuditCheck {
+    fn end(mut self, said: &Said) -> AuditCheck {
         let head = self.check.chain.head;
+        // Retention may have passed what was the head.
         if self.at.seq < head.seq {
             self.fault(AuditFault::Missing {
                 from: self.at.seq + 1,
                 to: head.seq,
             });
-        } else if self.at != head {
+        } else if self.at.seq == head.seq && self.at != head {
             self.fault(AuditFault::Changed(head.seq));
         }
+        let removed = self.check.chain.removed.seq;
+        if removed != 0 && !said.expired.contains(&format!("audit:{removed}")) {
+            self.fault(AuditFault::Begins(removed + 1));
+        }
+        let gone: BTreeSet<&str> = said.erased.iter().map(String::as_str).collect();
         for (seq, whose) in std::mem::take(&mut self.erased) {
             self.check.erased += 1;
-            if !whose.iter().any(|who| self.gone.contains(who)) {
+            if !whose.iter().any(|who| gone.contains(who.as_str())) {
                 self.fault(AuditFault::Erased(seq));
             }
         }
-        self.check.not_sealed = not_sealed;
         self.check
     }
 }

@@ -60,6 +60,24 @@ pub(super) async fn store(config: &Config) -> Result<Store, Failure> {
     Ok(store)
 }
 
+/// The database as it is, for a command that changes nothing: one that is not there is not made, and one of another version
+/// is left alone.
+pub(super) async fn as_it_is(config: &Config) -> Result<Store, Failure> {
+    if config.is_without_database() {
+        return Err(Failure::data_dir(anyhow::anyhow!(
+            "there is no database in {}; give the folder with --data-dir",
+            config.data_dir.display()
+        )));
+    }
+    let store = config.read_limits().open(&config.database()).await?;
+    if !store.is_migrated().await? {
+        return Err(Failure::other(anyhow::anyhow!(
+            "the database is of another version than this program; use the program of the server that works on it"
+        )));
+    }
+    Ok(store)
+}
+
 /// The shared state, for a command beside the server. Where there was no database it says so: the folder may be a mistake, and
 /// what is made in it is in no network that runs.
 pub(super) async fn app(config: &Config) -> Result<Arc<App>, Failure> {
@@ -81,6 +99,14 @@ pub(super) async fn serving(config: &Config) -> Result<(Arc<App>, ServeLock), Fa
     let lock = store.serve_lock().await?;
     store.migrate().await?;
     Ok((with_key(config, store).await?, lock))
+}
+
+/// Chains what a command wrote to the audit log, for no server may run.
+pub(super) async fn seal(app: &App) {
+    if let Err(error) = app.audit_seal().await {
+        let error = anyhow::Error::from(error);
+        eprintln!("note: what was done is in the audit log, but not chained yet: {error:#}");
+    }
 }
 
 async fn with_key(config: &Config, store: Store) -> Result<Arc<App>, Failure> {

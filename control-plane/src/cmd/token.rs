@@ -69,6 +69,7 @@ pub(super) async fn run(common: &Common, command: Command) -> Result<(), Failure
             created.listed.expires_at
         );
     }
+    open::seal(&app).await;
     app.store.close().await;
     Ok(())
 }

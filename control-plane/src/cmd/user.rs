@@ -81,6 +81,7 @@ pub(super) async fn run(common: &Common, command: Command) -> Result<(), Failure
             println!("{}", link.at(&url.unwrap_or(config.console_url())));
         }
     }
+    open::seal(&app).await;
     app.store.close().await;
     Ok(())
 }

@@ -124,6 +124,8 @@ pub async fn serve(app: Arc<App>, socket: WebSocket, access: Access) {
 
 impl Session {
     async fn run(&mut self, mut batches: Receiver<Arc<Batch>>) -> Result<(), End> {
+        // What changed between the door and here, nobody told.
+        Box::pin(self.recheck()).await?;
         let hello = Hello {
             server_time: time(self.app.clock.now_ms()),
             build: env!("CARGO_PKG_VERSION"),

@@ -10,6 +10,9 @@ use serde_json::Value;
 
 const OP_LIST: &str = "audit.list";
 
+/// What is written when the rows up to `audit:NUMBER` were too old.
+pub const EXPIRED: &str = "audit.expire";
+
 /// One row to write.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AuditEntry {
@@ -151,16 +154,20 @@ impl AuditRow {
 /// The statement of [`Store::audit_list`].
 pub(crate) fn list(filter: &AuditFilter, before: Option<(i64, i64)>, limit: i64) -> Statement {
     let mut list = Statement::new(concat!(audit_columns!(), " WHERE 1 = 1"));
+    // The first that is given is the one that an index is asked for, the others are looked at.
     let equals = [
-        (" AND actor = ", &filter.actor),
-        (" AND action = ", &filter.action),
-        (" AND object = ", &filter.object),
-        (" AND request_id = ", &filter.request_id),
+        (" AND request_id", &filter.request_id),
+        (" AND object", &filter.object),
+        (" AND actor", &filter.actor),
+        (" AND action", &filter.action),
     ];
-    for (sql, value) in equals {
-        if let Some(value) = value {
-            list.sql(sql).text(value.as_str());
-        }
+    let given = equals
+        .iter()
+        .filter_map(|(sql, value)| Some((*sql, value.as_ref()?)));
+    for (at, (sql, value)) in given.enumerate() {
+        list.sql(sql)
+            .sql(if at == 0 { " = " } else { " || '' = " })
+            .text(value.as_str());
     }
     if let Some(from_ms) = filter.from_ms {
         list.sql(" AND at_ms >= ").int(from_ms);

@@ -8,7 +8,6 @@ use dgon_control_plane_model::audit_chain::{ChainedRow, Hash, Head};
 
 const OP_CHAIN: &str = "audit.chain";
 const OP_SEAL: &str = "audit.seal";
-const OP_ERASE: &str = "audit.erase";
 
 /// From where to where the chain goes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -116,7 +115,9 @@ impl Store {
                 let (salt, commitment) = seal.facts.as_ref().map_or((None, None), |(salt, commitment)| {
                     (Some(salt.as_slice()), Some(commitment.as_slice()))
                 });
-                sqlx::query("UPDATE audit SET salt = $2, commitment = $3, seq = $4, hash = $5 WHERE id = $1")
+                let sealed = sqlx::query(
+                    "UPDATE audit SET salt = $2, commitment = $3, seq = $4, hash = $5 WHERE id = $1 AND seq IS NULL",
+                )
                     .bind(seal.id)
                     .bind(salt)
                     .bind(commitment)
@@ -125,6 +126,10 @@ impl Store {
                     .execute(&mut *tx)
                     .await
                     .map_err(StoreError::query(OP_SEAL))?;
+                // Somebody took it away, or sealed it.
+                if sealed.rows_affected() == 0 {
+                    return Ok(false);
+                }
             }
             true
         }))
@@ -149,25 +154,39 @@ impl Store {
         .map_err(StoreError::query(OP_CHAIN))
     }
 
-    /// Erases what sealed rows say of a user beyond random ids; how many rows that were.
+    /// Sealed rows that lie beside the chain: after its head, or before where it begins.
     ///
     /// # Errors
     /// [`StoreError::Query`].
-    pub async fn audit_erase(&self, _by: System, user: &str) -> Result<u64, StoreError> {
-        Ok(crate::in_tx!(self, "audit.erase", tx => {
-            let mut rows = 0;
-            for whose in [
-                "UPDATE audit SET facts = NULL, salt = NULL WHERE actor = $1 AND seq IS NOT NULL AND facts IS NOT NULL",
-                "UPDATE audit SET facts = NULL, salt = NULL WHERE object = $1 AND seq IS NOT NULL AND facts IS NOT NULL",
-            ] {
-                rows += sqlx::query(whose)
-                    .bind(user)
-                    .execute(&mut *tx)
-                    .await
-                    .map_err(StoreError::query(OP_ERASE))?
-                    .rows_affected();
-            }
-            rows
-        }))
+    pub async fn audit_beside(
+        &self,
+        _by: System,
+        chain: &AuditChain,
+        limit: i64,
+    ) -> Result<Vec<i64>, StoreError> {
+        crate::on_page!(self, conn => sqlx::query_scalar(
+                "SELECT seq FROM audit WHERE seq <= $1 UNION ALL SELECT seq FROM audit WHERE seq > $2 ORDER BY 1 LIMIT $3")
+            .bind(chain.removed.seq)
+            .bind(chain.head.seq)
+            .bind(limit)
+            .fetch_all(conn)
+            .await)
+        .map_err(StoreError::query(OP_CHAIN))
+    }
+
+    /// What an action was done to, wherever the log says so, chained or not.
+    ///
+    /// # Errors
+    /// [`StoreError::Query`].
+    pub async fn audit_objects(
+        &self,
+        _by: System,
+        action: &str,
+    ) -> Result<Vec<String>, StoreError> {
+        crate::on_page!(self, conn => sqlx::query_scalar("SELECT object FROM audit WHERE action = $1")
+            .bind(action)
+            .fetch_all(conn)
+            .await)
+        .map_err(StoreError::query(OP_CHAIN))
     }
 }

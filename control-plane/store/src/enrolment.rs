@@ -220,7 +220,7 @@ impl Store {
                 .execute(&mut *tx)
                 .await
                 .map_err(&failed)?;
-            let after = json!({ "agent_version": node.agent_version, "secret": "replaced" });
+            let after = json!({ "secret": "replaced" });
             audit_on!(&mut *tx, &node.audit("node.enrol_again", &token_id, after), "node.enrol_again");
             region
         });

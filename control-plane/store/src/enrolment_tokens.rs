@@ -175,23 +175,33 @@ impl Store {
         audit: &AuditEntry,
     ) -> Result<bool, StoreError> {
         Ok(crate::in_tx!(self, "enrolment_token.revoke", tx => {
-            let found = sqlx::query(
-                "UPDATE enrolment_tokens SET revoked_at_ms = COALESCE(revoked_at_ms, $2) \
-                 WHERE id = $1 AND ($3 OR org_id = $4) AND (CAST($5 AS TEXT) IS NULL OR created_by = $5)",
+            let was: Option<(Option<i64>,)> = sqlx::query_as(
+                "SELECT revoked_at_ms FROM enrolment_tokens \
+                 WHERE id = $1 AND ($2 OR org_id = $3) AND (CAST($4 AS TEXT) IS NULL OR created_by = $4)",
             )
             .bind(id)
-            .bind(audit.at_ms)
             .bind(scope.is_system())
             .bind(scope.org_id())
             .bind(scope.maker())
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(StoreError::query("enrolment_token.revoke"))?;
+            if was.is_none() {
+                return Ok(false);
+            }
+            let revoked = sqlx::query(
+                "UPDATE enrolment_tokens SET revoked_at_ms = $2 WHERE id = $1 AND revoked_at_ms IS NULL",
+            )
+            .bind(id)
+            .bind(audit.at_ms)
             .execute(&mut *tx)
             .await
             .map_err(StoreError::query("enrolment_token.revoke"))?
             .rows_affected();
-            if found == 0 {
-                return Ok(false);
+            // Of those who revoke it at once, one did.
+            if revoked > 0 {
+                audit_on!(&mut *tx, audit, "enrolment_token.revoke");
             }
-            audit_on!(&mut *tx, audit, "enrolment_token.revoke");
             true
         }))
     }

@@ -50,9 +50,10 @@ impl Store {
                 return Ok(false);
             }
             let mut audit = audit.clone();
-            // Without a row it was as it is by default.
-            let before = before.map(|(enabled,)| enabled);
-            audit.facts.before = Some(serde_json::json!({ "enabled": before }));
+            // Without a row it was as the caller says.
+            if let Some((enabled,)) = before {
+                audit.facts.before = Some(serde_json::json!({ "enabled": enabled }));
+            }
             audit_on!(&mut *tx, &audit, "flags.set");
             true
         }))

@@ -5,6 +5,7 @@
 //! receipts wait for, is held only while known rows are deleted; on PostgreSQL a statement holds nothing that an
 //! insert needs.
 
+use crate::audit::{AuditEntry, EXPIRED, audit_on};
 use crate::db::Backend;
 use crate::statement::Statement;
 use crate::{Store, StoreError, System, on_read};
@@ -313,7 +314,7 @@ impl Store {
         };
         let before = expiry.before(periods, now_ms);
         match &self.backend {
-            _ if rule.table == "audit" => self.expire_audit(before, rows).await,
+            _ if rule.table == "audit" => self.expire_audit(before, now_ms, rows).await,
             Backend::Sqlite { .. } if rule.table == "rollups" => {
                 self.expire_sums_on_sqlite(expiry, before, rows).await
             }
@@ -376,8 +377,9 @@ impl Store {
         delete_held!(tx, delete)
     }
 
-    /// The oldest rows of the audit log go in the order of its chain, which says where it begins from then on.
-    async fn expire_audit(&self, before: i64, rows: i64) -> Result<Step, StoreError> {
+    /// The oldest rows of the audit log go in the order of its chain, which says where it begins from then on. A row says that they
+    /// did: without it, a log that begins later has lost its beginning to somebody.
+    async fn expire_audit(&self, before: i64, now_ms: i64, rows: i64) -> Result<Step, StoreError> {
         let oldest: Vec<(i64, i64, Vec<u8>)> = on_read!(self, conn => sqlx::query_as(
                 "SELECT seq, at_ms, hash FROM audit WHERE seq > (SELECT c.removed_seq FROM audit_chain c) \
                  ORDER BY seq LIMIT $1")
@@ -385,25 +387,37 @@ impl Store {
             .fetch_all(conn)
             .await)
         .map_err(StoreError::query(OP))?;
-        let old = oldest
+        // A clock that was wrong for a moment must not keep all that follows: such a row goes with the one after it.
+        let mut old = oldest
             .into_iter()
-            .take_while(|(_, at_ms, _)| *at_ms < before);
-        let Some((seq, _, hash)) = old.last() else {
+            .take_while(|(_, at_ms, _)| *at_ms < before || *at_ms > now_ms)
+            .filter(|(_, at_ms, _)| *at_ms < before);
+        let Some(oldest) = old.next() else {
             return Ok(Step::default());
         };
+        let (seq, _, hash) = old.last().unwrap_or(oldest);
         let mut delete = Statement::new("DELETE FROM audit WHERE seq <= ");
         delete.int(seq);
         let mut first = Statement::new("UPDATE audit_chain SET removed_seq = ");
         first.int(seq).sql(", removed_hash = ").bytes(hash);
         let first = Some(first);
+        let entry = AuditEntry {
+            at_ms: now_ms,
+            actor: "system".to_owned(),
+            action: EXPIRED.to_owned(),
+            object: format!("audit:{seq}"),
+            ..AuditEntry::default()
+        };
         match &self.backend {
             Backend::Sqlite { writer, .. } => {
                 let tx = writer.begin_with("BEGIN IMMEDIATE").await;
-                let tx = tx.map_err(StoreError::query(OP))?;
+                let mut tx = tx.map_err(StoreError::query(OP))?;
+                audit_on!(&mut *tx, &entry, "retention.expire");
                 delete_held!(tx, delete, after first)
             }
             Backend::Postgres { writer, .. } => {
-                let tx = writer.begin().await.map_err(StoreError::query(OP))?;
+                let mut tx = writer.begin().await.map_err(StoreError::query(OP))?;
+                audit_on!(&mut *tx, &entry, "retention.expire");
                 delete_held!(tx, delete, after first)
             }
         }

@@ -406,8 +406,8 @@ impl Store {
                 "SELECT COUNT(*) FROM session_families f WHERE f.family_id = $1 AND f.revoked_at_ms IS NULL \
                  AND f.expires_at_ms > $2 AND EXISTS (SELECT 1 FROM session_tokens t \
                  WHERE t.family_id = f.family_id AND t.refresh_expires_at_ms > $2) \
-                 AND ($3 OR EXISTS (SELECT 1 FROM users u WHERE u.user_id = f.user_id AND u.org_id = $4 \
-                 AND (CAST($5 AS TEXT) IS NULL OR u.user_id = $5)))",
+                 AND EXISTS (SELECT 1 FROM users u WHERE u.user_id = f.user_id AND u.disabled_at_ms IS NULL \
+                 AND ($3 OR (u.org_id = $4 AND (CAST($5 AS TEXT) IS NULL OR u.user_id = $5))))",
             )
             .bind(family_id)
             .bind(now_ms)

@@ -9,7 +9,7 @@
 use crate::support::{Browser, PASSWORD, Server};
 use dgon_control_plane::accounts::{Origin, Role};
 use reqwest::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const ME: &str = "/api/v1/users/me";
 
@@ -469,8 +469,14 @@ async fn a_person_sees_where_they_are_signed_in_and_ends_it() {
     let list = devices(&mut desk).await;
     let names: Vec<&str> = list.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["desk", "lost"], "the one renewed last first");
-    assert_eq!((&list[0].1["is_current"], &list[1].1["is_current"]), (&json!(true), &json!(false)));
-    assert_eq!((&list[1].1["method"], &list[1].1["ip"]), (&json!("password"), &json!("127.0.0.1")));
+    assert_eq!(
+        (&list[0].1["is_current"], &list[1].1["is_current"]),
+        (&json!(true), &json!(false))
+    );
+    assert_eq!(
+        (&list[1].1["method"], &list[1].1["ip"]),
+        (&json!("password"), &json!("127.0.0.1"))
+    );
     let of_lost = format!("{SESSIONS}/{}", list[1].1["id"].as_str().expect("an id"));
     assert_eq!(other.delete(&of_lost).await.error(), "not_found");
     assert_eq!(lost.get(SESSIONS).await.status, StatusCode::OK);
@@ -486,7 +492,13 @@ async fn a_person_sees_where_they_are_signed_in_and_ends_it() {
     }
     assert_eq!(devices(&mut desk).await.len(), 1);
     assert_eq!(other.get(SESSIONS).await.status, StatusCode::OK);
-    let trail = server.state.app.store.inspect().audit_latest(None, 50).await;
+    let trail = server
+        .state
+        .app
+        .store
+        .inspect()
+        .audit_latest(None, 50)
+        .await;
     let trail = trail.expect("audit");
     let revoked = trail.iter().filter(|row| row.action == "session.revoke");
     assert_eq!(revoked.count(), 3);

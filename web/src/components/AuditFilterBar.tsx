@@ -8,9 +8,14 @@ interface Props {
   onChange: (change: Search, how?: 'push' | 'replace') => void
 }
 
-/** `user:u_1` is an object, `flag.set` an action; anything else is the id of a request. */
+/** `node:rig-1` is an object, `flag.set` an action; anything else is the id of a request. */
+const KINDS: [pattern: RegExp, key: 'object' | 'action'][] = [
+  [/^[a-z_]+:/, 'object'],
+  [/^[a-z_]+\.[a-z_]+$/, 'action'],
+]
+
 function filterOf(text: string): Search {
-  const key = text.includes(':') ? 'object' : text.includes('.') ? 'action' : 'request_id'
+  const key = KINDS.find(([pattern]) => pattern.test(text))?.[1] ?? 'request_id'
   return { object: undefined, action: undefined, request_id: undefined, [key]: text || undefined }
 }
 

@@ -8,6 +8,7 @@ import { changes } from '~/util/audit'
 import type { Search } from '~/util/path-builder'
 
 const ERASED = 'Erased with the person'
+const DAMAGED = 'Cannot be read: somebody changed it in the database'
 
 /** A value that narrows the list to the rows that have it. */
 function Narrowing({ href, text }: { href: string; text: string }) {
@@ -18,9 +19,11 @@ function Narrowing({ href, text }: { href: string; text: string }) {
   )
 }
 
+const whyNone = (row: AuditEntry, otherwise: string) => (row.is_damaged ? DAMAGED : row.is_erased ? ERASED : otherwise)
+
 function Change({ row }: { row: AuditEntry }) {
   const words = changes(row.before, row.after)
-  if (words.length === 0) return <Unknown why={row.is_erased ? ERASED : 'Says nothing more'} />
+  if (words.length === 0) return <Unknown why={whyNone(row, 'Says nothing more')} />
   return (
     <span>{words.join(', ')}</span>
   )
@@ -36,7 +39,7 @@ export const auditColumns = (hrefOf: (filter: Search) => string): Column<AuditEn
     id: 'reason',
     title: 'Reason',
     className: 'col-mid wraps',
-    cell: (row) => <Value text={row.reason} why={row.is_erased ? ERASED : 'No reason given'} />,
+    cell: (row) => <Value text={row.reason} why={whyNone(row, 'No reason given')} />,
   },
   {
     id: 'ip',
@@ -44,7 +47,7 @@ export const auditColumns = (hrefOf: (filter: Search) => string): Column<AuditEn
     className: 'col-wide',
     cell: (row) => (
       <span className="mono">
-        <Value text={row.ip} why={row.is_erased ? ERASED : 'Not over the network'} />
+        <Value text={row.ip} why={whyNone(row, 'Not over the network')} />
       </span>
     ),
   },

@@ -6,8 +6,13 @@ const isFacts = (value: unknown): value is Facts => typeof value === 'object' &&
 
 const word = (value: unknown): string => (typeof value === 'string' ? value : value === null || value === undefined ? 'none' : JSON.stringify(value))
 
-/** `status active → quarantine`: each field that is another, or all that is known where nothing was before. */
+/** `status active → quarantine`: each field that is another; where none is, what there is. */
 export function changes(before: unknown, after: unknown): string[] {
+  const found = differences(before, after)
+  return found.length > 0 ? found : differences(null, after)
+}
+
+function differences(before: unknown, after: unknown): string[] {
   if (before === null && after === null) return []
   if (!isFacts(before) && !isFacts(after)) return [before === null || before === undefined ? word(after) : `${word(before)} → ${word(after)}`]
   const [old, now] = [isFacts(before) ? before : {}, isFacts(after) ? after : {}]

@@ -2,7 +2,6 @@
 
 use super::time;
 use dgon_control_plane_model::audit_chain::Head;
-use dgon_control_plane_store::StoreError;
 use dgon_control_plane_store::audit::AuditRow;
 use dgon_protocol::key::hex;
 use serde::Serialize;
@@ -16,6 +15,8 @@ pub struct AuditPage {
     pub items: Vec<AuditEntryView>,
     /// Continues after the last row; `null` at the end.
     pub next_cursor: Option<String>,
+    /// The row before the first that is kept; its number is 0 while none was too old. The chain is computed from its hash on.
+    pub begins_after: AuditHead,
     /// The last row that is chained. Who keeps it elsewhere can tell later that nothing before it was changed.
     pub head: AuditHead,
 }
@@ -63,6 +64,8 @@ pub struct AuditEntryView {
     pub after: Option<Value>,
     /// Whether address, reason, before and after were erased with the person.
     pub is_erased: bool,
+    /// Whether these cannot be read, which nothing of this server does to them.
+    pub is_damaged: bool,
     /// Place in the chain; `null` for a second.
     pub seq: Option<i64>,
     /// The chain up to this row, hex.
@@ -70,13 +73,12 @@ pub struct AuditEntryView {
 }
 
 impl AuditEntryView {
-    /// From the store.
-    ///
-    /// # Errors
-    /// [`StoreError::Corrupt`].
-    pub fn of(row: &AuditRow) -> Result<Self, StoreError> {
-        let facts = row.read_facts()?.unwrap_or_default();
-        Ok(Self {
+    /// From the store. A row that somebody damaged hides no other.
+    pub fn of(row: &AuditRow) -> Self {
+        let read = row.read_facts();
+        let is_damaged = read.is_err();
+        let facts = read.unwrap_or_default().unwrap_or_default();
+        Self {
             id: row.id,
             at: time(row.at_ms),
             actor: row.actor.clone(),
@@ -88,8 +90,9 @@ impl AuditEntryView {
             before: facts.before,
             after: facts.after,
             is_erased: row.is_erased(),
+            is_damaged,
             seq: row.seq,
             hash: row.hash.as_deref().map(hex),
-        })
+        }
     }
 }

@@ -30,10 +30,7 @@ pub fn routes(state: &HttpState) -> Router<HttpState> {
             "/api/v1/sessions",
             get(sessions::session_list).delete(sessions::session_revoke_others),
         )
-        .route(
-            "/api/v1/sessions/{id}",
-            delete(sessions::session_revoke),
-        )
+        .route("/api/v1/sessions/{id}", delete(sessions::session_revoke))
         .route("/api/v1/flags", get(flags::flag_list))
         .route("/api/v1/flags/{name}", put(flags::flag_set))
         .route("/api/v1/enrolment-tokens", tokens)

@@ -1,9 +1,9 @@
 //! The audit log: a list, and the whole of it as CSV.
 
 use super::params;
-use crate::accounts::Role;
-use crate::app::App;
+use crate::accounts::{Person, Role};
 use crate::app::views::{AuditEntryView, AuditPage, time};
+use crate::app::{App, Asker};
 use crate::http::auth::Actor;
 use crate::http::error::ApiError;
 use crate::http::extract::Query;
@@ -14,11 +14,11 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use dgon_control_plane_store::audit::{AuditFilter, AuditRow};
-use dgon_control_plane_store::{Scope, StoreError};
 use dgon_protocol::key::hex;
 use futures_util::stream;
 use http::header;
 use serde::Deserialize;
+use std::io;
 use std::sync::Arc;
 use utoipa::IntoParams;
 
@@ -92,16 +92,17 @@ pub async fn audit_list(
     let has_more = rows.len() as i64 > limit;
     rows.truncate(usize::try_from(limit).unwrap_or_default());
     let last = rows.last().filter(|_| has_more).map(cursor_of);
-    let items: Result<_, StoreError> = rows.iter().map(AuditEntryView::of).collect();
+    let chain = state.app.audit_chain().await?;
     Ok(Json(AuditPage {
-        items: items?,
+        items: rows.iter().map(AuditEntryView::of).collect(),
         next_cursor: last.map(|(at_ms, id)| format!("{at_ms}.{id}")),
-        head: state.app.audit_head().await?.into(),
+        begins_after: chain.removed.into(),
+        head: chain.head.into(),
     }))
 }
 
 /// The audit log as CSV, the newest first, with what is needed to compute its chain: `facts` and `salt` give `commitment`,
-/// and this with the columns before it gives `hash`.
+/// and this with the columns before it gives `hash`. Sort by `seq`; the hash before the first row is `begins_after` of the list.
 ///
 /// # Errors
 /// `unauthorized`, `forbidden`, `invalid_request`.
@@ -112,8 +113,10 @@ pub async fn audit_csv(
     actor: Actor,
     Query(filter): Query<AuditFilterParams>,
 ) -> Result<Response, ApiError> {
+    let person = actor.require(&[Role::Admin])?;
     let reading = Reading {
-        scope: actor.require(&[Role::Admin])?.scope(),
+        asker: Asker::Person(person.user_id.clone()),
+        person: person.clone(),
         app: Arc::clone(&state.app),
         filter: filter.read()?,
         part: Part::Head,
@@ -138,24 +141,22 @@ enum Part {
 
 /// A file under way: a page of rows at a time, and none while nobody takes it.
 struct Reading {
-    scope: Scope,
+    person: Person,
+    asker: Asker,
     app: Arc<App>,
     filter: AuditFilter,
     part: Part,
 }
 
 impl Reading {
-    async fn next(mut self) -> Result<Option<(Vec<u8>, Self)>, StoreError> {
+    async fn next(mut self) -> io::Result<Option<(Vec<u8>, Self)>> {
         let bytes = match self.part {
             Part::Head => {
                 self.part = Part::Rows(None);
                 line(&COLUMNS)
             }
             Part::Rows(before) => {
-                let (store, scope) = (&self.app.store, &self.scope);
-                let rows = store
-                    .audit_list(scope, &self.filter, before, CSV_ROWS)
-                    .await?;
+                let rows = self.rows(before).await.inspect_err(broken_off)?;
                 match rows.last() {
                     Some(last) => {
                         self.part = Part::Rows(Some(cursor_of(last)));
@@ -167,6 +168,27 @@ impl Reading {
         };
         Ok(Some((bytes, self)))
     }
+}
+
+impl Reading {
+    /// Each page waits for its turn like any other, and is for whom is still signed in.
+    async fn rows(&self, before: Option<(i64, i64)>) -> io::Result<Vec<AuditRow>> {
+        let _turn = self.app.turns.take(self.asker.clone()).await;
+        let (store, person) = (&self.app.store, &self.person);
+        let (own, now_ms) = (person.own(), self.app.clock.now_ms());
+        let is_live = store.session_is_live(&own, &person.family_id, now_ms);
+        if !is_live.await.map_err(io::Error::other)? {
+            return Err(io::Error::other("the session has ended"));
+        }
+        let scope = person.scope();
+        let rows = store.audit_list(&scope, &self.filter, before, CSV_ROWS);
+        rows.await.map_err(io::Error::other)
+    }
+}
+
+/// The connection is cut, which a client takes for what it is; a file that merely ended would look whole.
+fn broken_off(error: &io::Error) {
+    tracing::warn!(%error, "a file of the audit log was broken off");
 }
 
 const COLUMNS: [&str; 12] = [

@@ -336,6 +336,15 @@ async fn filters_of_the_audit_log_are_served_by_their_indexes_in_order() {
             },
             "audit_by_request",
         ),
+        (
+            AuditFilter {
+                object: one(),
+                actor: one(),
+                action: one(),
+                ..none()
+            },
+            "audit_by_object",
+        ),
     ];
     on_both(|store| async move {
         for (filter, index) in filters {

@@ -41,6 +41,10 @@ export type AuditEntryView = {
      */
     ip?: string | null;
     /**
+     * Whether these cannot be read, which nothing of this server does to them.
+     */
+    is_damaged: boolean;
+    /**
      * Whether address, reason, before and after were erased with the person.
      */
     is_erased: boolean;
@@ -80,6 +84,10 @@ export type AuditHead = {
  * `GET /audit`.
  */
 export type AuditPage = {
+    /**
+     * The row before the first that is kept; its number is 0 while none was too old. The chain is computed from its hash on.
+     */
+    begins_after: AuditHead;
     /**
      * The last row that is chained. Who keeps it elsewhere can tell later that nothing before it was changed.
      */
@@ -1380,6 +1388,64 @@ export type RuntimeView = {
      * Where it tells.
      */
     version?: string | null;
+};
+
+/**
+ * A sign-in.
+ */
+export type SessionView = {
+    /**
+     * When it began.
+     */
+    created_at: string;
+    /**
+     * When it ends, however much it is used.
+     */
+    expires_at: string;
+    /**
+     * Identity.
+     */
+    id: string;
+    /**
+     * Address of the browser when it began.
+     */
+    ip?: string | null;
+    /**
+     * Whether it is the one that asks.
+     */
+    is_current: boolean;
+    /**
+     * How it was proved whose it is: `password`, `link`, `setup`, or `unknown` for one of an older version.
+     */
+    method: string;
+    /**
+     * When it was renewed last: a browser that is open does so every ten minutes.
+     */
+    renewed_at: string;
+    /**
+     * What the browser called itself then.
+     */
+    user_agent?: string | null;
+};
+
+/**
+ * Sign-ins that last.
+ */
+export type Sessions = {
+    /**
+     * The one renewed last first.
+     */
+    items: Array<SessionView>;
+};
+
+/**
+ * How many sign-ins ended.
+ */
+export type SessionsEnded = {
+    /**
+     * How many.
+     */
+    ended: number;
 };
 
 /**
@@ -2970,6 +3036,110 @@ export type RegionsResponses = {
 };
 
 export type RegionsResponse = RegionsResponses[keyof RegionsResponses];
+
+export type SessionRevokeOthersData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/v1/sessions';
+};
+
+export type SessionRevokeOthersErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type SessionRevokeOthersError = SessionRevokeOthersErrors[keyof SessionRevokeOthersErrors];
+
+export type SessionRevokeOthersResponses = {
+    /**
+     * They have ended.
+     */
+    200: SessionsEnded;
+};
+
+export type SessionRevokeOthersResponse = SessionRevokeOthersResponses[keyof SessionRevokeOthersResponses];
+
+export type SessionListData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/v1/sessions';
+};
+
+export type SessionListErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type SessionListError = SessionListErrors[keyof SessionListErrors];
+
+export type SessionListResponses = {
+    /**
+     * Your sign-ins.
+     */
+    200: Sessions;
+};
+
+export type SessionListResponse = SessionListResponses[keyof SessionListResponses];
+
+export type SessionRevokeData = {
+    body?: never;
+    path: {
+        /**
+         * Identity of the sign-in.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/v1/sessions/{id}';
+};
+
+export type SessionRevokeErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type SessionRevokeError = SessionRevokeErrors[keyof SessionRevokeErrors];
+
+export type SessionRevokeResponses = {
+    /**
+     * It has ended.
+     */
+    204: void;
+};
+
+export type SessionRevokeResponse = SessionRevokeResponses[keyof SessionRevokeResponses];
 
 export type SummaryData = {
     body?: never;

@@ -169,7 +169,9 @@ async fn a_sign_in_is_its_persons_own() {
         }
         let listed = async |scope: &Scope| {
             let list = store.session_list(scope, 50).await.expect("list");
-            list.into_iter().map(|one| one.family_id).collect::<Vec<_>>()
+            list.into_iter()
+                .map(|one| one.family_id)
+                .collect::<Vec<_>>()
         };
         assert_eq!(listed(&owner("org-1", "u1")).await, ["u1"]);
         for scope in [ALL, own(), Scope::Stranger] {
