@@ -123,7 +123,7 @@ impl App {
         Ok((may_be_more, start.elapsed()))
     }
 
-    /// Tells whose access the rows changed. Nobody who is here now is older than the socket's own look at it.
+    /// Tells whose access the rows changed. Of old ones nobody needs to hear: a socket looks when it is opened, and by the clock.
     fn tell_of(&self, rows: &[AuditRow]) {
         let since_ms = self.clock.now_ms().saturating_sub(NEWS_MS);
         let news = rows.iter().filter(|row| row.at_ms >= since_ms);

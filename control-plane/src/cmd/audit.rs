@@ -87,7 +87,7 @@ fn head(text: &str) -> Result<Head, String> {
         || "give a number, a colon and 64 hex digits, as `audit verify` prints them".to_owned();
     let (seq, hash) = text.split_once(':').ok_or_else(wrong)?;
     let seq = seq.parse().map_err(|_| wrong())?;
-    if hash.len() != 64 || !hash.is_ascii() {
+    if hash.len() != 64 || !hash.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return Err(wrong());
     }
     let mut bytes = [0; 32];
@@ -106,7 +106,14 @@ mod tests {
     fn heads_are_read() {
         let read = head(&format!("17:{}ff", "00".repeat(31))).expect("a head");
         assert_eq!((read.seq, read.hash[0], read.hash[31]), (17, 0, 255));
-        for bad in ["", "17", "17:ff", "x:00", &format!("1:{}", "zz".repeat(32))] {
+        for bad in [
+            "",
+            "17",
+            "17:ff",
+            "x:00",
+            &format!("1:{}", "zz".repeat(32)),
+            &format!("1:{}", "+1".repeat(32)),
+        ] {
             assert!(head(bad).is_err(), "{bad}");
         }
     }

@@ -1,6 +1,8 @@
 //! Which page of a list, alike for every list.
 
+use super::error::ApiError;
 use serde::Deserialize;
+use std::str::FromStr;
 use utoipa::IntoParams;
 
 /// Which page.
@@ -19,5 +21,20 @@ impl PageParams {
     /// The cursor; an empty one is none.
     pub fn after(&self) -> Option<&str> {
         self.cursor.as_deref().filter(|cursor| !cursor.is_empty())
+    }
+
+    /// The cursor of a list by time: the time of its last row, unix ms, a dot, and its id.
+    ///
+    /// # Errors
+    /// `invalid_request` for one that such a list does not give.
+    pub fn place<T: FromStr>(&self) -> Result<Option<(i64, T)>, ApiError> {
+        let Some(cursor) = self.after() else {
+            return Ok(None);
+        };
+        let parts = cursor.split_once('.');
+        let place = parts.and_then(|(at_ms, id)| Some((at_ms.parse().ok()?, id.parse().ok()?)));
+        let wrong = || ApiError::invalid("cursor is not one that this list gave");
+        let place = place.ok_or_else(|| wrong().with("parameter", "cursor"));
+        place.map(Some)
     }
 }

@@ -272,3 +272,35 @@ fn migrate_check_config_and_openapi_print_what_they_did() {
         "{help}"
     );
 }
+
+#[test]
+fn the_audit_log_is_checked_with_the_database_alone() {
+    let dir = tempfile::tempdir().expect("dir");
+    let data = dir.path().join("data");
+    let verify = || run(program(&data).args(["audit", "verify"]));
+    let nothing = verify();
+    assert_eq!(nothing.status.code(), Some(73), "{}", text(&nothing.stderr));
+    assert!(!data.exists(), "nothing is made");
+    // What a command writes is chained by it: no server runs.
+    let made = run(program(&data).args(["user", "create", "--email", "a@example.com"]));
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    std::fs::remove_file(data.join("master.key")).expect("the key");
+    let whole = verify();
+    let told = text(&whole.stdout);
+    assert!(whole.status.success(), "{told}{}", text(&whole.stderr));
+    assert!(
+        told.contains("2 rows, 1 to 2") && told.contains("nothing is missing"),
+        "{told}"
+    );
+    let head = told.lines().find_map(|line| line.strip_prefix("head "));
+    let noted = ["audit", "verify", "--noted", head.expect("a head")];
+    assert!(run(program(&data).args(noted)).status.success());
+    let other = format!("2:{}", "0".repeat(64));
+    let other = run(program(&data).args(["audit", "verify", "--noted", &other]));
+    assert_eq!(other.status.code(), Some(1));
+    assert!(
+        text(&other.stderr).contains("made anew"),
+        "{}",
+        text(&other.stderr)
+    );
+}

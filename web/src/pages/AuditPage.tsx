@@ -1,5 +1,4 @@
 import { useQuery } from '@tanstack/react-query'
-import { useRef } from 'react'
 import { call } from '~/api/client'
 import { messageOf } from '~/api/errors'
 import { query } from '~/api/queries'
@@ -70,22 +69,14 @@ function AuditLog() {
 
 /** A download asks past the client of this page, which renews the session where that is due: so that is done first. */
 function ExportLink({ href }: { href: string }) {
-  const renewed = useRef(false)
   return (
     <a
       className="button"
       href={href}
-      download="audit.csv"
       onClick={(event) => {
-        if (renewed.current) return
         event.preventDefault()
-        const link = event.currentTarget
         void call(apiPath.me())
-          .then(() => {
-            renewed.current = true
-            link.click()
-            renewed.current = false
-          })
+          .then(() => location.assign(href))
           .catch((error: unknown) => showToast(messageOf(error), 'error'))
       }}
     >

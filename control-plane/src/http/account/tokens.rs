@@ -138,11 +138,8 @@ pub async fn enrolment_token_list(
     Query(page): Query<PageParams>,
 ) -> Result<axum::Json<Page<EnrolmentToken>>, ApiError> {
     let person = actor.require(&MAKERS)?;
-    let before = match page.after().map(|cursor| cursor.split_once('.')) {
-        None => None,
-        Some(Some((at_ms, id))) => Some((at_ms.parse().map_err(|_| bad_cursor())?, id)),
-        Some(None) => return Err(bad_cursor()),
-    };
+    let before: Option<(i64, String)> = page.place()?;
+    let before = before.as_ref().map(|(at_ms, id)| (*at_ms, id.as_str()));
     let limit = page.limit.unwrap_or(LIMIT_DEFAULT);
     let page = state.accounts.token_list(person, before, limit).await?;
     Ok(axum::Json(Page {
@@ -150,10 +147,6 @@ pub async fn enrolment_token_list(
         next_cursor: page.next.map(|(at_ms, id)| format!("{at_ms}.{id}")),
         total: Some(page.total),
     }))
-}
-
-fn bad_cursor() -> ApiError {
-    ApiError::invalid("cursor is not one that this list gave").with("parameter", "cursor")
 }
 
 /// Revokes an enrolment token. Nodes that it enrolled stay.

@@ -62,15 +62,6 @@ fn cursor_of(row: &AuditRow) -> (i64, i64) {
     (row.at_ms, row.id)
 }
 
-fn read_cursor(text: &str) -> Result<(i64, i64), ApiError> {
-    let parts = text
-        .split_once('.')
-        .and_then(|(at_ms, id)| Some((at_ms.parse().ok()?, id.parse().ok()?)));
-    parts.ok_or_else(|| {
-        ApiError::invalid("cursor is not one that this list gave").with("parameter", "cursor")
-    })
-}
-
 /// The audit log, the newest first: who did what to which object, why, from where and when.
 ///
 /// # Errors
@@ -85,7 +76,7 @@ pub async fn audit_list(
 ) -> Result<Json<AuditPage>, ApiError> {
     let scope = actor.require(&[Role::Admin])?.scope();
     let filter = filter.read()?;
-    let before = page.after().map(read_cursor).transpose()?;
+    let before = page.place()?;
     let limit = i64::from(page.limit.unwrap_or(LIMIT_DEFAULT));
     let store = &state.app.store;
     let mut rows = store.audit_list(&scope, &filter, before, limit + 1).await?;
@@ -168,9 +159,7 @@ impl Reading {
         };
         Ok(Some((bytes, self)))
     }
-}
 
-impl Reading {
     /// Each page waits for its turn like any other, and is for whom is still signed in.
     async fn rows(&self, before: Option<(i64, i64)>) -> io::Result<Vec<AuditRow>> {
         let _turn = self.app.turns.take(self.asker.clone()).await;
