@@ -1,5 +1,6 @@
 //! What can go wrong with accounts.
 
+use super::orgs::NAME_MAX;
 use super::{PASSWORD_MAX, PASSWORD_MIN};
 use crate::app::UnlistedRegion;
 use dgon_control_plane_store::StoreError;
@@ -11,7 +12,9 @@ pub enum AccountError {
     #[error("email or password is wrong")]
     WrongCredentials,
     /// The link is unknown, used or expired.
-    #[error("this link was used or has expired; make a new one with: dgon-control-plane user link")]
+    #[error(
+        "this link was used or has expired; ask an admin for another, or make one with: dgon-control-plane user link"
+    )]
     LinkInvalid,
     /// There is no session, or it ended.
     #[error("the session has ended; sign in again")]
@@ -31,6 +34,36 @@ pub enum AccountError {
     /// A token was wanted for a region that is none of this network's.
     #[error(transparent)]
     Region(#[from] UnlistedRegion),
+    /// These roles cannot be given.
+    #[error("{0}")]
+    Roles(&'static str),
+    /// Nobody could administer the network any more.
+    #[error(
+        "this is the last account that can administer the network; make another one an admin first"
+    )]
+    LastAdmin,
+    /// An account that is shut gets no link.
+    #[error("this account is disabled; enable it first")]
+    Disabled,
+    /// What an organisation cannot be called.
+    #[error(
+        "the name of an organisation has 1 to {NAME_MAX} characters, none of them a control character"
+    )]
+    OrgName,
+    /// Another organisation has this name.
+    #[error("there is an organisation of this name already")]
+    OrgNameTaken,
+    /// It still has nodes.
+    #[error(
+        "this organisation still has {nodes} nodes; retire them or transfer them to another one first"
+    )]
+    OrgHasNodes {
+        /// How many are not retired.
+        nodes: i64,
+    },
+    /// The organisation of the network itself.
+    #[error("the network's own organisation is never closed")]
+    MainOrg,
     /// No such object for this person.
     #[error("there is no {0} with this id")]
     NotFound(&'static str),

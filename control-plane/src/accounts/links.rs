@@ -1,12 +1,16 @@
 //! One-time links: the set-up of the first admin, and sign-in without a password.
 
 use super::session::Method;
-use super::{AccountError, Accounts, Email, Origin, Roles, SignedIn, rights, secret};
+use super::{AccountError, Accounts, Email, Origin, Person, Roles, SignedIn, rights, secret};
 use dgon_control_plane_store::System;
 use dgon_control_plane_store::links::{NewLink, SetupDone};
+use dgon_control_plane_store::orgs::MAIN_ORG;
 
 const SETUP_MS: i64 = 24 * 60 * 60 * 1_000;
 const SIGN_IN_MS: i64 = 60 * 60 * 1_000;
+/// It goes from an admin to somebody else, who may sleep.
+const INVITATION_MS: i64 = 24 * 60 * 60 * 1_000;
+const CLI: &str = "cli";
 
 /// A link that works once: the part after the console's address. The secret is in the fragment, which browsers
 /// do not send.
@@ -14,6 +18,7 @@ const SIGN_IN_MS: i64 = 60 * 60 * 1_000;
 pub struct Link {
     path: &'static str,
     token: String,
+    expires_at_ms: i64,
 }
 
 impl Link {
@@ -25,6 +30,11 @@ impl Link {
             self.path,
             self.token
         )
+    }
+
+    /// Last moment of use, unix ms.
+    pub fn expires_at_ms(&self) -> i64 {
+        self.expires_at_ms
     }
 
     /// The secret.
@@ -45,7 +55,8 @@ impl Accounts {
     /// # Errors
     /// A fault of the store.
     pub async fn setup_link(&self) -> Result<Link, AccountError> {
-        self.link(None, "/setup", SETUP_MS).await
+        let by = (CLI, &Origin::default());
+        self.link(None, "/setup", SETUP_MS, by).await
     }
 
     /// Makes a link that signs a user in: the one with this email, or the first admin.
@@ -59,20 +70,34 @@ impl Accounts {
                     .user_by_email(System::of_the_server(), email.as_str())
                     .await?
             }
-            None => self
-                .store
-                .user_list(System::of_the_server())
-                .await?
-                .into_iter()
-                .find(|user| {
-                    let is_admin = user.roles.iter().any(|role| role == "admin");
-                    is_admin && user.disabled_at_ms.is_none()
-                }),
+            None => self.store.user_first_admin(System::of_the_server()).await?,
         };
         let user = user
             .filter(|user| user.disabled_at_ms.is_none())
             .ok_or(AccountError::NoUser)?;
-        self.link(Some(user.user_id), "/sign-in", SIGN_IN_MS).await
+        let by = (CLI, &Origin::default());
+        self.link(Some(user.user_id), "/sign-in", SIGN_IN_MS, by)
+            .await
+    }
+
+    /// Makes a link that signs somebody in, for an admin to pass on.
+    ///
+    /// # Errors
+    /// [`AccountError::NotFound`], [`AccountError::Disabled`] or a fault of the store.
+    pub async fn invitation(
+        &self,
+        person: &Person,
+        user_id: &str,
+        origin: &Origin,
+    ) -> Result<Link, AccountError> {
+        let member = self.member(person, user_id).await?;
+        if member.user.disabled_at_ms.is_some() {
+            return Err(AccountError::Disabled);
+        }
+        let by = (person.audit_name(), origin);
+        let user_id = Some(member.user.user_id);
+        self.link(user_id, "/sign-in", INVITATION_MS, (&by.0, by.1))
+            .await
     }
 
     async fn link(
@@ -80,6 +105,7 @@ impl Accounts {
         user_id: Option<String>,
         path: &'static str,
         lifetime_ms: i64,
+        (actor, origin): (&str, &Origin),
     ) -> Result<Link, AccountError> {
         let token = secret::random_text("")?;
         let now_ms = self.clock.now_ms();
@@ -93,11 +119,15 @@ impl Accounts {
             created_at_ms: now_ms,
             expires_at_ms: now_ms + lifetime_ms,
         };
-        let audit = self.audit("cli", "link.create", object, &Origin::default());
+        let audit = self.audit(actor, "link.create", object, origin);
         self.store
             .link_create(System::of_the_server(), &link, &audit)
             .await?;
-        Ok(Link { path, token })
+        Ok(Link {
+            path,
+            token,
+            expires_at_ms: link.expires_at_ms,
+        })
     }
 
     /// Makes the first admin with a set-up link, and signs in.
@@ -123,8 +153,10 @@ impl Accounts {
             return Err(AccountError::LinkInvalid);
         }
         let password_hash = self.hasher.hash(password).await?;
-        let user = self.new_user(email, Some(password_hash), &Roles::first_admin())?;
+        let mut user =
+            self.new_user(email, Some(password_hash), MAIN_ORG, &Roles::first_admin())?;
         let object = format!("user:{}", user.user_id);
+        user.membership.created_by.clone_from(&object);
         let mut audit = self.audit(&object, "user.setup", object.clone(), origin);
         audit.facts.after = Some(rights(&user));
         match self
@@ -133,7 +165,10 @@ impl Accounts {
             .await?
         {
             SetupDone::LinkInvalid => Err(AccountError::LinkInvalid),
-            SetupDone::Created => self.start(user, Method::Setup, origin).await,
+            SetupDone::Created => {
+                let signed_in = self.start(&user.user_id, Method::Setup, origin).await?;
+                signed_in.ok_or(AccountError::LinkInvalid)
+            }
         }
     }
 
@@ -151,13 +186,7 @@ impl Accounts {
             )
             .await?
             .ok_or(AccountError::LinkInvalid)?;
-        let user = self
-            .store
-            .user_get(System::of_the_server(), &user_id)
-            .await?;
-        let user = user
-            .filter(|user| user.disabled_at_ms.is_none())
-            .ok_or(AccountError::LinkInvalid)?;
-        self.start(user, Method::Link, origin).await
+        let signed_in = self.start(&user_id, Method::Link, origin).await?;
+        signed_in.ok_or(AccountError::LinkInvalid)
     }
 }

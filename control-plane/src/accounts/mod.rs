@@ -10,6 +10,8 @@ mod enrolment;
 mod error;
 mod flags;
 mod links;
+mod members;
+mod orgs;
 mod password;
 mod role;
 mod scope;
@@ -22,6 +24,8 @@ pub use enrolment::{IssuedToken, ListedToken, TokenPage, TokenWish};
 pub use error::AccountError;
 pub use flags::{FLAGS, Flag, Flags, PUBLIC_RECEIPTS};
 pub use links::Link;
+pub use members::{MemberPage, NewAccount};
+pub use orgs::OrgPage;
 pub use password::{PASSWORD_MAX, PASSWORD_MIN, PasswordHasher};
 pub use role::{Role, Roles};
 use session::SessionLimits;
@@ -29,12 +33,9 @@ pub use session::{Lifetimes, Person, SignedIn, Tokens};
 
 use crate::app::{Access, App, Clock, Regions, Switches};
 use dgon_control_plane_store::audit::{AuditEntry, AuditFacts};
-use dgon_control_plane_store::users::{User, UserCreated};
+use dgon_control_plane_store::users::NewUser;
 use dgon_control_plane_store::{Store, System};
 use std::sync::Arc;
-
-/// Organisation of users who were given none.
-pub const DEFAULT_ORG: &str = "main";
 
 /// Where a change comes from, for the audit log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -48,8 +49,9 @@ pub struct Origin {
 }
 
 /// What the audit log says of a new account: its address and what it may do.
-fn rights(user: &User) -> serde_json::Value {
-    serde_json::json!({ "email": user.email, "roles": user.roles, "org_id": user.org_id })
+fn rights(user: &NewUser) -> serde_json::Value {
+    let membership = &user.membership;
+    serde_json::json!({ "email": user.email, "roles": membership.roles, "org_id": membership.org_id })
 }
 
 /// Everything that people's accounts need. Cheap to clone.
@@ -82,63 +84,12 @@ impl Accounts {
         }
     }
 
-    /// Makes a user. A user without a password signs in with a one-time link.
-    ///
-    /// # Errors
-    /// [`AccountError::EmailTaken`], [`AccountError::Password`] or a fault of the store.
-    pub async fn user_create(
-        &self,
-        email: Email,
-        password: Option<String>,
-        roles: Roles,
-        actor: &str,
-        origin: &Origin,
-    ) -> Result<User, AccountError> {
-        let password_hash = match password {
-            Some(password) => Some(self.hasher.hash(password).await?),
-            None => None,
-        };
-        let user = self.new_user(email, password_hash, &roles)?;
-        let mut audit = self.audit(
-            actor,
-            "user.create",
-            format!("user:{}", user.user_id),
-            origin,
-        );
-        audit.facts.after = Some(rights(&user));
-        match self
-            .store
-            .user_create(System::of_the_server(), &user, &audit)
-            .await?
-        {
-            UserCreated::Created => Ok(user),
-            UserCreated::EmailTaken => Err(AccountError::EmailTaken),
-        }
-    }
-
     /// Whether nobody has an account yet.
     ///
     /// # Errors
     /// A fault of the store.
     pub async fn setup_needed(&self) -> Result<bool, AccountError> {
         Ok(self.store.user_count(System::of_the_server()).await? == 0)
-    }
-
-    fn new_user(
-        &self,
-        email: Email,
-        password_hash: Option<String>,
-        roles: &Roles,
-    ) -> Result<User, AccountError> {
-        Ok(User {
-            user_id: secret::public_id("u")?,
-            email: email.into(),
-            password_hash,
-            roles: roles.names(),
-            org_id: DEFAULT_ORG.to_owned(),
-            created_at_ms: self.clock.now_ms(),
-            disabled_at_ms: None,
-        })
     }
 
     fn audit(&self, actor: &str, action: &str, object: String, origin: &Origin) -> AuditEntry {

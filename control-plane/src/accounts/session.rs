@@ -4,8 +4,8 @@ use super::{AccountError, Accounts, Email, Origin, Role, Roles, secret};
 use crate::app::AccessChange;
 use crate::rate_limit::RateLimit;
 use dgon_control_plane_store::System;
+use dgon_control_plane_store::orgs::MAIN_ORG;
 use dgon_control_plane_store::sessions::{NewSession, Rotation, Session, TokenPair};
-use dgon_control_plane_store::users::User;
 use std::time::{Duration, Instant};
 use subtle::ConstantTimeEq as _;
 
@@ -48,10 +48,11 @@ pub struct Person {
     pub user_id: String,
     /// Address.
     pub email: String,
-    /// What this person may do.
+    /// What this person may do in the organisation that the session acts for.
     pub roles: Roles,
-    /// The organisation whose nodes and receipts are this person's own.
-    pub org_id: String,
+    /// That organisation, whose nodes and receipts are this person's own. `None` where they are not in it any more, or it
+    /// is closed: then they have no role either.
+    pub org_id: Option<String>,
     /// The sign-in that acts.
     pub family_id: String,
 }
@@ -66,21 +67,21 @@ impl Person {
     pub fn audit_name(&self) -> String {
         format!("user:{}", self.user_id)
     }
-
-    fn new(user: User, family_id: String) -> Self {
-        Self {
-            user_id: user.user_id,
-            email: user.email,
-            roles: Roles::from_names(&user.roles),
-            org_id: user.org_id,
-            family_id,
-        }
-    }
 }
 
 impl From<Session> for Person {
     fn from(session: Session) -> Self {
-        Self::new(session.user, session.family_id)
+        let is_main = session.org_id.as_deref() == Some(MAIN_ORG);
+        let roles = Roles::from_names(&session.roles);
+        // Whatever the database says: the network is administered from its own organisation alone.
+        let roles = roles.iter().filter(|role| is_main || *role != Role::Admin);
+        Self {
+            user_id: session.user.user_id,
+            email: session.user.email,
+            roles: roles.collect(),
+            org_id: session.org_id,
+            family_id: session.family_id,
+        }
     }
 }
 
@@ -196,7 +197,8 @@ impl Accounts {
         match user {
             Some(user) if right => {
                 take(&self.limits.sign_ins, &user.user_id)?;
-                self.start(user, Method::Password, origin).await
+                let signed_in = self.start(&user.user_id, Method::Password, origin).await?;
+                signed_in.ok_or(AccountError::WrongCredentials)
             }
             known => {
                 // A wrong password on a known account is worth a trace; a made-up address is not.
@@ -212,36 +214,37 @@ impl Accounts {
         }
     }
 
-    /// Starts a session for a user who proved to be one.
+    /// Starts a session for a user who proved to be one. `None` where the account was shut meanwhile.
     pub(super) async fn start(
         &self,
-        user: User,
+        user_id: &str,
         method: Method,
         origin: &Origin,
-    ) -> Result<SignedIn, AccountError> {
+    ) -> Result<Option<SignedIn>, AccountError> {
         let family_id = secret::public_id("s")?;
         let refresh = secret::random_text("")?;
         let (pair, access) = self.pair(&refresh);
         let expires_at_ms = pair.issued_at_ms + self.lifetimes.session_ms;
-        let actor = format!("user:{}", user.user_id);
+        let actor = format!("user:{user_id}");
         let object = format!("session:{family_id}");
         let audit = self.audit(&actor, method.action(), object, origin);
         let new = NewSession {
             family_id: &family_id,
-            user_id: &user.user_id,
+            user_id,
             method: method.as_str(),
             ip: origin.ip.as_deref(),
             user_agent: origin.user_agent.as_deref(),
             expires_at_ms,
             pair: &pair,
         };
-        self.store
+        let session = self
+            .store
             .session_create(System::of_the_server(), &new, &audit)
             .await?;
-        Ok(SignedIn {
-            person: Person::new(user, family_id),
+        Ok(session.map(|session| SignedIn {
+            person: Person::from(session),
             tokens: self.tokens(access, refresh, self.lifetimes.access_ms),
-        })
+        }))
     }
 
     /// The person behind an access token; `None` when it is unknown or its session has ended.

@@ -2,7 +2,7 @@
 
 use super::{AccountError, Accounts, Origin, Person};
 use crate::app::AccessChange;
-use dgon_control_plane_store::sessions::OpenSession;
+use dgon_control_plane_store::own_sessions::OpenSession;
 
 impl Accounts {
     /// A person's sign-ins that last, the one renewed last first.

@@ -11,10 +11,12 @@ const KEPT: usize = 256;
 /// Whose access is another now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccessChange {
-    /// A sign-in ended.
+    /// A sign-in ended, or acts for another organisation.
     Session(String),
     /// Something about a person is other: roles, or whether they may sign in.
     Person(String),
+    /// An organisation was closed.
+    Organisation(String),
 }
 
 impl AccessChange {
@@ -22,10 +24,13 @@ impl AccessChange {
     pub fn of(action: &str, object: &str) -> Option<Self> {
         let (kind, id) = object.split_once(':')?;
         match (kind, action.split_once('.')?) {
-            ("session", ("session", "sign_out" | "reuse" | "too_many" | "revoke")) => {
-                Some(Self::Session(id.to_owned()))
-            }
+            (
+                "session",
+                ("session", "sign_out" | "reuse" | "too_many" | "revoke" | "organisation"),
+            ) => Some(Self::Session(id.to_owned())),
             ("user", ("user", verb)) if verb != "create" => Some(Self::Person(id.to_owned())),
+            ("user", ("membership", _)) => Some(Self::Person(id.to_owned())),
+            ("org", ("org", "close")) => Some(Self::Organisation(id.to_owned())),
             _ => None,
         }
     }
@@ -66,10 +71,16 @@ mod tests {
             Some(session)
         );
         let person = AccessChange::Person("u_1".to_owned());
-        assert_eq!(AccessChange::of("user.disable", "user:u_1"), Some(person));
+        for action in ["user.disable", "membership.set", "membership.remove"] {
+            let change = AccessChange::of(action, "user:u_1");
+            assert_eq!(change.as_ref(), Some(&person), "{action}");
+        }
+        let org = AccessChange::Organisation("o_1".to_owned());
+        assert_eq!(AccessChange::of("org.close", "org:o_1"), Some(org));
         for (action, object) in [
             ("session.sign_in", "session:s_1"),
             ("user.create", "user:u_1"),
+            ("org.rename", "org:o_1"),
             ("flag.set", "flag:x"),
             ("node.lifecycle", "node:a"),
             ("", ""),

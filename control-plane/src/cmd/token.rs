@@ -2,9 +2,10 @@
 
 use super::failure::Failure;
 use super::{Common, open};
-use crate::accounts::{Accounts, DEFAULT_ORG, Origin, PasswordHasher, TokenWish};
+use crate::accounts::{Accounts, Origin, PasswordHasher, TokenWish};
 use crate::http::account::tokens::EnrolmentTokenCreated;
 use dgon_control_plane_store::System;
+use dgon_control_plane_store::orgs::MAIN_ORG;
 
 const ACTOR: &str = "cli";
 
@@ -21,6 +22,9 @@ pub(super) enum Command {
         /// Region of the nodes that it enrols, one of the setting `regions`.
         #[arg(long)]
         region: Option<String>,
+        /// The organisation that its nodes belong to, by its id.
+        #[arg(long, value_name = "ID", default_value = MAIN_ORG)]
+        org: String,
         /// What you call it.
         #[arg(long)]
         label: Option<String>,
@@ -35,6 +39,7 @@ pub(super) async fn run(common: &Common, command: Command) -> Result<(), Failure
         uses,
         ttl,
         region,
+        org,
         label,
         json,
     } = command;
@@ -51,7 +56,7 @@ pub(super) async fn run(common: &Common, command: Command) -> Result<(), Failure
         .token_create(
             &System::of_the_server().into(),
             &wish,
-            DEFAULT_ORG,
+            &org,
             ACTOR,
             &Origin::default(),
         )

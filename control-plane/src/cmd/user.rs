@@ -2,8 +2,10 @@
 
 use super::failure::Failure;
 use super::{Common, open};
-use crate::accounts::{Accounts, Email, Origin, PasswordHasher, Role, Roles};
+use crate::accounts::{Accounts, Email, NewAccount, Origin, PasswordHasher, Role, Roles};
 use anyhow::Context as _;
+use dgon_control_plane_store::System;
+use dgon_control_plane_store::orgs::MAIN_ORG;
 use std::io::Read as _;
 
 const ACTOR: &str = "cli";
@@ -18,6 +20,9 @@ pub(super) enum Command {
         /// admin, operator, consumer or viewer; give it again for several.
         #[arg(long = "role", default_value = "operator")]
         roles: Vec<Role>,
+        /// The organisation that they are in, by its id.
+        #[arg(long, value_name = "ID", default_value = MAIN_ORG)]
+        org: String,
         /// Reads the password from standard input.
         #[arg(long)]
         password_stdin: bool,
@@ -44,6 +49,7 @@ pub(super) async fn run(common: &Common, command: Command) -> Result<(), Failure
         Command::Create {
             email,
             roles,
+            org,
             password_stdin,
             url,
         } => {
@@ -55,13 +61,20 @@ pub(super) async fn run(common: &Common, command: Command) -> Result<(), Failure
                 None
             };
             let wants_link = password.is_none();
-            let user = accounts
-                .user_create(email.clone(), password, roles, ACTOR, &Origin::default())
+            let new = NewAccount {
+                email: email.clone(),
+                password,
+                org_id: org.clone(),
+                roles: roles.clone(),
+            };
+            let by = System::of_the_server().into();
+            accounts
+                .user_create(&by, new, ACTOR, &Origin::default())
                 .await?;
             println!(
-                "made the user {} with the roles {}",
-                user.email,
-                user.roles.join(", ")
+                "made the user {} with the roles {} in the organisation {org}",
+                email.as_str(),
+                roles.names().join(", ")
             );
             if wants_link {
                 let link = accounts.sign_in_link(Some(&email)).await?;

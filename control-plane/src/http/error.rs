@@ -215,7 +215,16 @@ impl From<AccountError> for ApiError {
                 Self::new(ErrorType::Unauthorized, outside)
             }
             AccountError::LinkInvalid => Self::new(ErrorType::InvalidToken, outside),
-            AccountError::EmailTaken => Self::new(ErrorType::Conflict, outside),
+            AccountError::EmailTaken
+            | AccountError::LastAdmin
+            | AccountError::Disabled
+            | AccountError::OrgNameTaken
+            | AccountError::MainOrg => Self::new(ErrorType::Conflict, outside),
+            AccountError::OrgHasNodes { nodes } => {
+                Self::new(ErrorType::Conflict, outside).with("nodes", nodes)
+            }
+            AccountError::Roles(_) => Self::invalid(outside).with("field", "roles"),
+            AccountError::OrgName => Self::invalid(outside).with("field", "name"),
             AccountError::Email => Self::invalid(outside).with("field", "email"),
             AccountError::Password => Self::invalid(outside).with("field", "password"),
             AccountError::TokenWish(_) => Self::invalid(outside),

@@ -22,6 +22,7 @@ pub mod openapi;
 mod paging;
 mod parameters;
 pub mod query;
+mod reason;
 mod request_id;
 mod router;
 mod security;

@@ -295,6 +295,7 @@ impl Session {
         person.is_some_and(|person| match change {
             AccessChange::Session(family_id) => *family_id == person.family_id,
             AccessChange::Person(user_id) => *user_id == person.user_id,
+            AccessChange::Organisation(org_id) => Some(org_id) == person.org_id.as_ref(),
         })
     }
 
@@ -306,12 +307,13 @@ impl Session {
             };
         };
         let now_ms = self.app.clock.now_ms();
-        let own = person.own();
-        let store = &self.app.store;
-        let live = store.session_is_live(&own, &person.family_id, now_ms);
-        match live.await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(End::Close(
+        match person.now(&self.app.store, now_ms).await {
+            Ok(Some(now)) if now == *person => Ok(()),
+            Ok(Some(_)) => Err(End::Close(
+                CLOSE_SIGN_IN,
+                "what you may see is another now; connect again",
+            )),
+            Ok(None) => Err(End::Close(
                 CLOSE_SIGN_IN,
                 "the session has ended; sign in again",
             )),

@@ -101,7 +101,8 @@ impl Store {
             let token: Option<(String, Option<String>, Option<String>)> = sqlx::query_as(
                     "UPDATE enrolment_tokens SET uses_left = uses_left - 1 \
                      WHERE token_hash = $1 AND uses_left > 0 AND revoked_at_ms IS NULL AND expires_at_ms > $2 \
-                     RETURNING id, region, org_id")
+                     AND NOT EXISTS (SELECT 1 FROM orgs o WHERE o.org_id = enrolment_tokens.org_id \
+                     AND o.closed_at_ms IS NOT NULL) RETURNING id, region, org_id")
                 .bind(token_hash.as_slice())
                 .bind(node.at_ms)
                 .fetch_optional(&mut *tx)
@@ -190,7 +191,8 @@ impl Store {
             let token: Option<(String, Option<String>)> = sqlx::query_as(
                     "UPDATE enrolment_tokens SET uses_left = uses_left - 1 \
                      WHERE token_hash = $1 AND uses_left > 0 AND revoked_at_ms IS NULL AND expires_at_ms > $2 \
-                     RETURNING id, org_id")
+                     AND NOT EXISTS (SELECT 1 FROM orgs o WHERE o.org_id = enrolment_tokens.org_id \
+                     AND o.closed_at_ms IS NOT NULL) RETURNING id, org_id")
                 .bind(token_hash.as_slice())
                 .bind(node.at_ms)
                 .fetch_optional(&mut *tx)

@@ -67,7 +67,7 @@ impl Store {
                 "INSERT INTO enrolment_tokens (id, token_hash, label, region, org_id, created_by, \
                  created_at_ms, expires_at_ms, uses_total, uses_left) \
                  SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $9 \
-                 WHERE ($10 OR $5 = $11) AND (CAST($12 AS TEXT) IS NULL OR $6 = $12)",
+                 WHERE $10 OR $5 = $11",
             )
             .bind(&token.id)
             .bind(token.token_hash.as_slice())
@@ -80,7 +80,6 @@ impl Store {
             .bind(token.uses)
             .bind(scope.is_system())
             .bind(scope.org_id())
-            .bind(scope.maker())
             .execute(&mut *tx)
             .await
             .map_err(StoreError::query("enrolment_token.create"))?
@@ -107,13 +106,11 @@ impl Store {
         crate::on_page!(self, pool => sqlx::query_as(
                 "SELECT id, label, region, org_id, created_by, created_at_ms, expires_at_ms, uses_total, \
                  uses_left, revoked_at_ms FROM enrolment_tokens \
-                 WHERE ($1 OR org_id = $2) AND (CAST($3 AS TEXT) IS NULL OR created_by = $3) \
-                 AND (created_at_ms < $4 OR (created_at_ms = $4 AND id < $5)) \
-                 ORDER BY created_at_ms DESC, id DESC LIMIT $6",
+                 WHERE ($1 OR org_id = $2) AND (created_at_ms < $3 OR (created_at_ms = $3 AND id < $4)) \
+                 ORDER BY created_at_ms DESC, id DESC LIMIT $5",
             )
             .bind(scope.is_system())
             .bind(scope.org_id())
-            .bind(scope.maker())
             .bind(before_ms)
             .bind(before_id)
             .bind(limit)
@@ -128,12 +125,10 @@ impl Store {
     /// [`StoreError::Query`].
     pub async fn enrolment_token_count(&self, scope: &Scope) -> Result<i64, StoreError> {
         let (count,): (i64,) = crate::on_page!(self, pool => sqlx::query_as(
-                "SELECT COUNT(*) FROM enrolment_tokens \
-                 WHERE ($1 OR org_id = $2) AND (CAST($3 AS TEXT) IS NULL OR created_by = $3)",
+                "SELECT COUNT(*) FROM enrolment_tokens WHERE ($1 OR org_id = $2)",
             )
             .bind(scope.is_system())
             .bind(scope.org_id())
-            .bind(scope.maker())
             .fetch_one(pool)
             .await
             .map_err(StoreError::query("enrolment_token.count"))?);
@@ -151,13 +146,11 @@ impl Store {
     ) -> Result<Vec<String>, StoreError> {
         let rows: Vec<(String,)> = crate::on_page!(self, pool => sqlx::query_as(
                 "SELECT n.node_id FROM nodes n JOIN enrolment_tokens t ON t.id = n.token_id WHERE n.token_id = $1 \
-                 AND ($2 OR t.org_id = $3) AND (CAST($4 AS TEXT) IS NULL OR t.created_by = $4) \
-                 ORDER BY n.node_id LIMIT 1000",
+                 AND ($2 OR t.org_id = $3) ORDER BY n.node_id LIMIT 1000",
             )
             .bind(id)
             .bind(scope.is_system())
             .bind(scope.org_id())
-            .bind(scope.maker())
             .fetch_all(pool)
             .await
             .map_err(StoreError::query("enrolment_token.used_by"))?);
@@ -177,12 +170,11 @@ impl Store {
         Ok(crate::in_tx!(self, "enrolment_token.revoke", tx => {
             let was: Option<(Option<i64>,)> = sqlx::query_as(
                 "SELECT revoked_at_ms FROM enrolment_tokens \
-                 WHERE id = $1 AND ($2 OR org_id = $3) AND (CAST($4 AS TEXT) IS NULL OR created_by = $4)",
+                 WHERE id = $1 AND ($2 OR org_id = $3)",
             )
             .bind(id)
             .bind(scope.is_system())
             .bind(scope.org_id())
-            .bind(scope.maker())
             .fetch_optional(&mut *tx)
             .await
             .map_err(StoreError::query("enrolment_token.revoke"))?;

@@ -1,7 +1,7 @@
 //! One-time links: the first admin's set-up and sign-in without a password. Kept as SHA-256 of their secret.
 
 use crate::audit::{AuditEntry, audit_on};
-use crate::users::{User, user_insert_on};
+use crate::users::{NewUser, UserCreated, user_insert_on};
 use crate::{Store, StoreError, System};
 
 const SETUP: &str = "setup";
@@ -132,7 +132,7 @@ impl Store {
         &self,
         _by: System,
         token_hash: &[u8; 32],
-        user: &User,
+        user: &NewUser,
         audit: &AuditEntry,
     ) -> Result<SetupDone, StoreError> {
         Ok(crate::in_tx!(self, "link.setup", tx => {
@@ -156,7 +156,9 @@ impl Store {
             if !ours || users > 0 {
                 return Ok(SetupDone::LinkInvalid);
             }
-            user_insert_on!(&mut tx, user, "link.setup");
+            if user_insert_on!(&mut tx, user, "link.setup") != UserCreated::Created {
+                return Ok(SetupDone::LinkInvalid);
+            }
             audit_on!(&mut *tx, audit, "link.setup");
             SetupDone::Created
         }))

@@ -234,18 +234,9 @@ fn push_filter(statement: &mut Statement, scope: &Scope, filter: &NodeFilter) {
         }
     }
     if let Some(part) = &filter.id_part {
-        let mut pattern = String::from("%");
-        for c in part.to_ascii_lowercase().chars() {
-            if matches!(c, '%' | '_' | '!') {
-                pattern.push('!');
-            }
-            pattern.push(c);
-        }
-        pattern.push('%');
         statement
-            .sql(" AND LOWER(n.node_id) LIKE ")
-            .text(pattern)
-            .sql(" ESCAPE '!'");
+            .sql(" AND LOWER(n.node_id)")
+            .contains(&part.to_ascii_lowercase());
     }
 }
 

@@ -118,7 +118,7 @@ const fn until(
 }
 
 /// Every table, in the order in which old rows go: those that refer to others first.
-pub const RULES: [Rule; 25] = [
+pub const RULES: [Rule; 26] = [
     until("heartbeats", "heartbeats t", "at_ms", After::Raw),
     Rule {
         table: "probes",
@@ -208,6 +208,10 @@ pub const RULES: [Rule; 25] = [
     for_ever(
         "receipt_evidence",
         "it proves a violation; at most 200 rows per node",
+    ),
+    for_ever(
+        "memberships",
+        "they go when a person is taken out of the organisation",
     ),
     for_ever("orgs", "others refer to it"),
     for_ever("users", "others refer to it; accounts are shut by a person"),

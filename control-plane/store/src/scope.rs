@@ -4,14 +4,16 @@
 //! A method takes a [`Scope`] where it is asked on behalf of somebody, and a [`System`] where only the server itself has
 //! the question. What a scope means is in the SQL: a row outside of it is as if it did not exist, for a write too.
 //!
-//! | rows | `System` | `Organisation`, `Owner` | `Stranger` |
-//! |---|---|---|---|
-//! | nodes in lists, keys, figures of the network | all | those of the org's nodes; the network's sums | all: they are public, trimmed by the view |
-//! | receipts, sums of one node | all | those of the org's nodes | none; with `receipt_public` one by its exact id |
-//! | a node's lifecycle | all | that of the org's nodes | none |
-//! | enrolment tokens | all | the org's; of an owner those that they made, which nothing asks for yet | none |
-//! | sign-ins | all | those of the org's people; of an owner their own | none |
-//! | flags | all | none | none |
+//! | rows | `System` | `Organisation` | `Person` | `Stranger` |
+//! |---|---|---|---|---|
+//! | nodes in lists, keys, figures of the network | all | those of the org's nodes; the network's sums | as a stranger | all: they are public, trimmed by the view |
+//! | receipts, sums of one node | all | those of the org's nodes | as a stranger | none; with `receipt_public` one by its exact id |
+//! | a node's lifecycle | all | that of the org's nodes | none | none |
+//! | enrolment tokens | all | the org's | none | none |
+//! | people with what they may do | all | none | themselves | none |
+//! | organisations | all | itself | none | none |
+//! | sign-ins | all | none | their own | none |
+//! | flags | all | none | none | none |
 
 use crate::statement::Statement;
 
@@ -32,16 +34,10 @@ impl System {
 pub enum Scope {
     /// Everybody's: an admin's question, or the server's own.
     System(System),
-    /// Those of one organisation's nodes and people.
+    /// Those of one organisation.
     Organisation(String),
-    /// A person's own: their sign-ins and the tokens that they made. Until nodes are assigned to people, the nodes and
-    /// receipts of their organisation, as in [`Scope::Organisation`].
-    Owner {
-        /// The organisation.
-        org_id: String,
-        /// The person.
-        user_id: String,
-    },
+    /// What is a person's own, whatever they may do: their sign-ins and their account.
+    Person(String),
     /// Nobody is known: what is public.
     Stranger,
 }
@@ -63,9 +59,10 @@ impl Scope {
         matches!(self, Self::System(_))
     }
 
-    /// Whether nobody is known, so that what tells whose a row is must be left out.
+    /// Whether nothing of the network is its own, so that of what is public all is in it, and what tells whose a row is must
+    /// be left out.
     pub fn is_stranger(&self) -> bool {
-        matches!(self, Self::Stranger)
+        matches!(self, Self::Stranger | Self::Person(_))
     }
 
     /// Whether every public row is in it. With [`Scope::org_id`] for the condition `($1 OR org_id = $2)`.
@@ -76,22 +73,17 @@ impl Scope {
     /// The organisation whose rows are in it; `None` is no row's in SQL, where nothing equals NULL.
     pub(crate) fn org_id(&self) -> Option<&str> {
         match self {
-            Self::Organisation(org_id) | Self::Owner { org_id, .. } => Some(org_id),
-            Self::System(_) | Self::Stranger => None,
+            Self::Organisation(org_id) => Some(org_id),
+            Self::System(_) | Self::Person(_) | Self::Stranger => None,
         }
     }
 
     /// The person whose own rows alone are in it.
     pub(crate) fn user_id(&self) -> Option<&str> {
         match self {
-            Self::Owner { user_id, .. } => Some(user_id),
+            Self::Person(user_id) => Some(user_id),
             Self::System(_) | Self::Organisation(_) | Self::Stranger => None,
         }
-    }
-
-    /// That person as the maker of a row.
-    pub(crate) fn maker(&self) -> Option<String> {
-        self.user_id().map(|user_id| format!("user:{user_id}"))
     }
 
     /// Appends the condition on rows that are not public; `and_org_id` is such as ` AND r.org_id = `.

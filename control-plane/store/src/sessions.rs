@@ -4,8 +4,9 @@
 //! answer does no harm; later than that, somebody else has it, and the family is revoked.
 
 use crate::audit::{AuditEntry, AuditFacts, audit_on};
-use crate::users::{User, user_from};
-use crate::{Scope, Store, StoreError, System};
+use crate::memberships::roles_from;
+use crate::users::User;
+use crate::{Store, StoreError, System};
 
 /// Sessions that an account may have open: each renews itself, and each time is a row for a month.
 pub const OPEN_SESSIONS: i64 = 64;
@@ -47,25 +48,6 @@ pub struct NewSession<'a> {
     pub pair: &'a TokenPair,
 }
 
-/// A sign-in that lasts, as its person is told of it.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
-pub struct OpenSession {
-    /// Its name.
-    pub family_id: String,
-    /// When it began, unix ms.
-    pub created_at_ms: i64,
-    /// When it ends, however much it is used, unix ms.
-    pub expires_at_ms: i64,
-    /// When it was renewed last, unix ms.
-    pub renewed_at_ms: i64,
-    /// How it was proved whose it is.
-    pub method: String,
-    /// Address of the browser when it began.
-    pub ip: Option<String>,
-    /// What the browser called itself then.
-    pub user_agent: Option<String>,
-}
-
 /// A live session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
@@ -73,6 +55,10 @@ pub struct Session {
     pub family_id: String,
     /// Whose it is.
     pub user: User,
+    /// The organisation that it acts for; `None` where its person is no longer in it, or it is closed.
+    pub org_id: Option<String>,
+    /// What its person may do there, sorted.
+    pub roles: Vec<String>,
 }
 
 /// A refresh token of a live session, before its exchange.
@@ -101,15 +87,16 @@ pub enum Rotation {
 }
 
 #[derive(sqlx::FromRow)]
-struct SessionRow {
+pub(crate) struct SessionRow {
     family_id: String,
     user_id: String,
     email: String,
     password_hash: Option<String>,
-    roles: String,
-    org_id: String,
     created_at_ms: i64,
+    last_sign_in_at_ms: Option<i64>,
     disabled_at_ms: Option<i64>,
+    org_id: Option<String>,
+    roles: Option<String>,
     revoked_at_ms: Option<i64>,
     family_expires_at_ms: i64,
     access_expires_at_ms: i64,
@@ -118,24 +105,26 @@ struct SessionRow {
 }
 
 impl SessionRow {
-    fn is_alive(&self, now_ms: i64) -> bool {
+    pub(crate) fn is_alive(&self, now_ms: i64) -> bool {
         self.revoked_at_ms.is_none()
             && self.disabled_at_ms.is_none()
             && self.family_expires_at_ms > now_ms
     }
 
-    fn into_session(self) -> Session {
+    pub(crate) fn into_session(self) -> Session {
+        let roles = self.org_id.as_ref().and(self.roles);
         Session {
             family_id: self.family_id,
-            user: user_from((
-                self.user_id,
-                self.email,
-                self.password_hash,
-                self.roles,
-                self.org_id,
-                self.created_at_ms,
-                self.disabled_at_ms,
-            )),
+            user: User {
+                user_id: self.user_id,
+                email: self.email,
+                password_hash: self.password_hash,
+                created_at_ms: self.created_at_ms,
+                last_sign_in_at_ms: self.last_sign_in_at_ms,
+                disabled_at_ms: self.disabled_at_ms,
+            },
+            org_id: self.org_id,
+            roles: roles.as_deref().map(roles_from).unwrap_or_default(),
         }
     }
 }
@@ -143,15 +132,19 @@ impl SessionRow {
 macro_rules! session_columns {
     ($rest:literal) => {
         concat!(
-            "SELECT f.family_id, u.user_id, u.email, u.password_hash, u.roles, u.org_id, u.created_at_ms, ",
-            "u.disabled_at_ms, f.revoked_at_ms, f.expires_at_ms AS family_expires_at_ms, ",
+            "SELECT f.family_id, u.user_id, u.email, u.password_hash, u.created_at_ms, u.last_sign_in_at_ms, ",
+            "u.disabled_at_ms, o.org_id, m.roles, f.revoked_at_ms, f.expires_at_ms AS family_expires_at_ms, ",
             "t.access_expires_at_ms, t.refresh_expires_at_ms, t.replaced_at_ms ",
             "FROM session_tokens t JOIN session_families f ON f.family_id = t.family_id ",
             "JOIN users u ON u.user_id = f.user_id ",
+            "LEFT JOIN memberships m ON m.user_id = f.user_id AND m.org_id = f.org_id ",
+            "LEFT JOIN orgs o ON o.org_id = m.org_id AND o.closed_at_ms IS NULL ",
             $rest
         )
     };
 }
+
+pub(crate) use session_columns;
 
 macro_rules! pair_insert_on {
     ($tx:expr, $family:expr, $pair:expr, $op:literal) => {{
@@ -173,8 +166,9 @@ macro_rules! pair_insert_on {
 }
 
 impl Store {
-    /// Starts a session. Where its account has [`OPEN_SESSIONS`] others, the one that was renewed longest ago ends, which
-    /// the audit log has beside `audit`.
+    /// Starts a session for the organisation that its person acted for last, or, where they are not in it any more, for
+    /// the one that they joined first. `None` where the account is shut. Where it has [`OPEN_SESSIONS`] others, the one that
+    /// was renewed longest ago ends, which the audit log has beside `audit`.
     ///
     /// # Errors
     /// [`StoreError::Query`].
@@ -183,16 +177,22 @@ impl Store {
         _by: System,
         new: &NewSession<'_>,
         audit: &AuditEntry,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<Session>, StoreError> {
         let (family_id, user_id, pair) = (new.family_id, new.user_id, new.pair);
-        crate::in_tx!(self, "session.create", tx => {
-            // First of all: of one account, one sign-in after the other.
-            sqlx::query("UPDATE users SET last_sign_in_at_ms = $2 WHERE user_id = $1")
-                .bind(user_id)
-                .bind(pair.issued_at_ms)
-                .execute(&mut *tx)
-                .await
-                .map_err(StoreError::query("session.create"))?;
+        Ok(crate::in_tx!(self, "session.create", tx => {
+            // First of all: of one account, one sign-in after the other, and none after it was shut.
+            let open = sqlx::query(
+                "UPDATE users SET last_sign_in_at_ms = $2 WHERE user_id = $1 AND disabled_at_ms IS NULL",
+            )
+            .bind(user_id)
+            .bind(pair.issued_at_ms)
+            .execute(&mut *tx)
+            .await
+            .map_err(StoreError::query("session.create"))?
+            .rows_affected();
+            if open == 0 {
+                return Ok(None);
+            }
             let ended: Vec<(String,)> = sqlx::query_as(
                 "UPDATE session_families SET revoked_at_ms = $2, revoke_reason = 'too_many' \
                  WHERE revoked_at_ms IS NULL AND family_id IN \
@@ -222,8 +222,11 @@ impl Store {
                 audit_on!(&mut *tx, &entry, "session.create");
             }
             sqlx::query(
-                "INSERT INTO session_families (family_id, user_id, created_at_ms, expires_at_ms, method, ip, user_agent) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                "INSERT INTO session_families (family_id, user_id, created_at_ms, expires_at_ms, method, ip, \
+                 user_agent, org_id) VALUES ($1, $2, $3, $4, $5, $6, $7, \
+                 (SELECT m.org_id FROM memberships m JOIN orgs o ON o.org_id = m.org_id \
+                 JOIN users u ON u.user_id = m.user_id WHERE m.user_id = $2 AND o.closed_at_ms IS NULL \
+                 ORDER BY CASE WHEN m.org_id = u.org_id THEN 0 ELSE 1 END, m.created_at_ms, m.org_id LIMIT 1))",
             )
             .bind(family_id)
             .bind(user_id)
@@ -237,8 +240,13 @@ impl Store {
             .map_err(StoreError::query("session.create"))?;
             pair_insert_on!(&mut tx, family_id, pair, "session.create");
             audit_on!(&mut *tx, audit, "session.create");
-        });
-        Ok(())
+            let row: SessionRow = sqlx::query_as(session_columns!("WHERE t.refresh_hash = $1"))
+                .bind(pair.refresh_hash.as_slice())
+                .fetch_one(&mut *tx)
+                .await
+                .map_err(StoreError::query("session.create"))?;
+            Some(row.into_session())
+        }))
     }
 
     /// The live session of an access token.
@@ -390,105 +398,5 @@ impl Store {
             .await
             .map_err(StoreError::query("session.family_of"))?);
         Ok(row.map(|(family_id,)| family_id))
-    }
-
-    /// Whether a sign-in in scope still lasts: neither ended nor expired, and some refresh token of it works.
-    ///
-    /// # Errors
-    /// [`StoreError::Query`].
-    pub async fn session_is_live(
-        &self,
-        scope: &Scope,
-        family_id: &str,
-        now_ms: i64,
-    ) -> Result<bool, StoreError> {
-        let (count,): (i64,) = crate::on_read!(self, pool => sqlx::query_as(
-                "SELECT COUNT(*) FROM session_families f WHERE f.family_id = $1 AND f.revoked_at_ms IS NULL \
-                 AND f.expires_at_ms > $2 AND EXISTS (SELECT 1 FROM session_tokens t \
-                 WHERE t.family_id = f.family_id AND t.refresh_expires_at_ms > $2) \
-                 AND EXISTS (SELECT 1 FROM users u WHERE u.user_id = f.user_id AND u.disabled_at_ms IS NULL \
-                 AND ($3 OR (u.org_id = $4 AND (CAST($5 AS TEXT) IS NULL OR u.user_id = $5))))",
-            )
-            .bind(family_id)
-            .bind(now_ms)
-            .bind(scope.is_system())
-            .bind(scope.org_id())
-            .bind(scope.user_id())
-            .fetch_one(pool)
-            .await
-            .map_err(StoreError::query("session.is_live"))?);
-        Ok(count > 0)
-    }
-
-    /// A person's own sign-ins that last, the one renewed last first. There are [`OPEN_SESSIONS`] at most.
-    ///
-    /// # Errors
-    /// [`StoreError::Query`].
-    pub async fn session_list(
-        &self,
-        scope: &Scope,
-        now_ms: i64,
-    ) -> Result<Vec<OpenSession>, StoreError> {
-        crate::on_read!(self, pool => sqlx::query_as(
-                "SELECT f.family_id, f.created_at_ms, f.expires_at_ms, MAX(t.issued_at_ms) AS renewed_at_ms, \
-                 f.method, f.ip, f.user_agent \
-                 FROM session_families f JOIN session_tokens t ON t.family_id = f.family_id \
-                 WHERE f.user_id = $1 AND f.revoked_at_ms IS NULL AND f.expires_at_ms > $2 \
-                 GROUP BY f.family_id, f.created_at_ms, f.expires_at_ms, f.method, f.ip, f.user_agent \
-                 HAVING MAX(t.refresh_expires_at_ms) > $2 ORDER BY renewed_at_ms DESC, f.family_id LIMIT $3",
-            )
-            .bind(scope.user_id())
-            .bind(now_ms)
-            .bind(OPEN_SESSIONS)
-            .fetch_all(pool)
-            .await)
-        .map_err(StoreError::query("session.list"))
-    }
-
-    /// Ends a sign-in in scope. `false` when there is none, or it had ended.
-    ///
-    /// # Errors
-    /// [`StoreError::Query`].
-    pub async fn session_revoke(
-        &self,
-        scope: &Scope,
-        family_id: &str,
-        reason: &str,
-        audit: &AuditEntry,
-    ) -> Result<bool, StoreError> {
-        // The token of a session that has ended costs a plain read and no write lock.
-        let open: Option<(i64,)> = crate::on_read!(self, pool => sqlx::query_as(
-                "SELECT created_at_ms FROM session_families WHERE family_id = $1 AND revoked_at_ms IS NULL",
-            )
-            .bind(family_id)
-            .fetch_optional(pool)
-            .await
-            .map_err(StoreError::query("session.revoke"))?);
-        if open.is_none() {
-            return Ok(false);
-        }
-        Ok(crate::in_tx!(self, "session.revoke", tx => {
-            let changed = sqlx::query(
-                "UPDATE session_families SET revoked_at_ms = $2, revoke_reason = $3 \
-                 WHERE family_id = $1 AND revoked_at_ms IS NULL \
-                 AND ($4 OR EXISTS (SELECT 1 FROM users u WHERE u.user_id = session_families.user_id \
-                 AND u.org_id = $5 AND (CAST($6 AS TEXT) IS NULL OR u.user_id = $6)))",
-            )
-            .bind(family_id)
-            .bind(audit.at_ms)
-            .bind(reason)
-            .bind(scope.is_system())
-            .bind(scope.org_id())
-            .bind(scope.user_id())
-            .execute(&mut *tx)
-            .await
-            .map_err(StoreError::query("session.revoke"))?
-            .rows_affected();
-            if changed == 0 {
-                return Ok(false);
-            }
-            audit_on!(&mut *tx, audit, "session.revoke");
-            true
-        }))
     }
 }

@@ -42,6 +42,19 @@ impl Statement {
         self
     }
 
+    /// `LIKE` and what finds this text wherever it stands; no character of it has another meaning.
+    pub(crate) fn contains(&mut self, text: &str) -> &mut Self {
+        let mut pattern = String::from("%");
+        for char in text.chars() {
+            if matches!(char, '%' | '_' | '!') {
+                pattern.push('!');
+            }
+            pattern.push(char);
+        }
+        pattern.push('%');
+        self.sql(" LIKE ").text(pattern).sql(" ESCAPE '!'")
+    }
+
     /// Goes on with another statement.
     pub(crate) fn append(&mut self, other: Self) -> &mut Self {
         self.0.extend(other.0);

@@ -1,10 +1,12 @@
-//! People and their organisations. Emails come in lower case.
+//! People. Emails come in lower case. What a person may do is in their memberships.
 
 use crate::audit::{AuditEntry, audit_on};
-use crate::{Store, StoreError, System};
+use crate::memberships::{Membership, NewMembership, memberships_of};
+use crate::statement::Statement;
+use crate::{Scope, Store, StoreError, System};
 
 /// One person.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct User {
     /// Identity.
     pub user_id: String,
@@ -12,14 +14,27 @@ pub struct User {
     pub email: String,
     /// The argon2id string; `None` until a password is set.
     pub password_hash: Option<String>,
-    /// Roles, sorted.
-    pub roles: Vec<String>,
-    /// The organisation.
-    pub org_id: String,
     /// When the account was made, unix ms.
     pub created_at_ms: i64,
+    /// When they signed in last, unix ms.
+    pub last_sign_in_at_ms: Option<i64>,
     /// When it was shut, unix ms.
     pub disabled_at_ms: Option<i64>,
+}
+
+/// A person to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewUser {
+    /// Identity.
+    pub user_id: String,
+    /// Address, in lower case.
+    pub email: String,
+    /// The argon2id string.
+    pub password_hash: Option<String>,
+    /// Now, unix ms.
+    pub created_at_ms: i64,
+    /// Where they may do what.
+    pub membership: NewMembership,
 }
 
 /// What became of a new user.
@@ -29,65 +44,136 @@ pub enum UserCreated {
     Created,
     /// Another user has this email.
     EmailTaken,
+    /// There is no such organisation, it is closed, or it is out of scope.
+    NoOrganisation,
 }
 
-pub(crate) type UserColumns = (
-    String,
-    String,
-    Option<String>,
-    String,
-    String,
-    i64,
-    Option<i64>,
-);
-
-pub(crate) fn user_from(
-    (id, email, password_hash, roles, org_id, created, disabled): UserColumns,
-) -> User {
-    User {
-        user_id: id,
-        email,
-        password_hash,
-        roles: roles
-            .split(',')
-            .filter(|role| !role.is_empty())
-            .map(str::to_owned)
-            .collect(),
-        org_id,
-        created_at_ms: created,
-        disabled_at_ms: disabled,
-    }
+/// A person with what they may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Who.
+    pub user: User,
+    /// Where they may do what, by organisation; those of closed organisations, too.
+    pub memberships: Vec<Membership>,
 }
 
-/// Writes a user, and the organisation where it is new, in a transaction.
+/// Which people.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UserFilter {
+    /// In the email, in lower case.
+    pub q: Option<String>,
+    /// Members of this organisation.
+    pub org_id: Option<String>,
+}
+
+/// What became of a change of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessChanged {
+    /// It is so now.
+    Changed,
+    /// It was so.
+    Unchanged,
+    /// There is no such person, or it is out of scope.
+    NoUser,
+    /// There is no such organisation, or it is closed.
+    NoOrganisation,
+    /// Nobody could administer the network any more.
+    LastAdmin,
+}
+
+macro_rules! user_columns {
+    ($rest:literal) => {
+        concat!(
+            "SELECT u.user_id, u.email, u.password_hash, u.created_at_ms, u.last_sign_in_at_ms, u.disabled_at_ms FROM users u ",
+            $rest
+        )
+    };
+}
+
+/// Writes a user with the first membership, in a transaction: the value says what became of it.
 macro_rules! user_insert_on {
     ($tx:expr, $user:expr, $op:literal) => {{
-        let user: &$crate::users::User = $user;
-        sqlx::query(
-            "INSERT INTO orgs (org_id, name, created_at_ms) VALUES ($1, $1, $2) ON CONFLICT (org_id) DO NOTHING",
-        )
-        .bind(&user.org_id)
-        .bind(user.created_at_ms)
-        .execute(&mut **$tx)
-        .await
-        .map_err($crate::StoreError::query($op))?;
-        sqlx::query(
-            "INSERT INTO users (user_id, email, password_hash, roles, org_id, created_at_ms) \
-             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (email) DO NOTHING",
+        let user: &$crate::users::NewUser = $user;
+        let made = sqlx::query(
+            "INSERT INTO users (user_id, email, password_hash, org_id, created_at_ms) \
+             SELECT $1, $2, $3, o.org_id, $5 FROM orgs o WHERE o.org_id = $4 AND o.closed_at_ms IS NULL \
+             ON CONFLICT (email) DO NOTHING",
         )
         .bind(&user.user_id)
         .bind(&user.email)
         .bind(&user.password_hash)
-        .bind(user.roles.join(","))
-        .bind(&user.org_id)
+        .bind(&user.membership.org_id)
         .bind(user.created_at_ms)
         .execute(&mut **$tx)
         .await
         .map_err($crate::StoreError::query($op))?
-        .rows_affected()
+        .rows_affected();
+        if made == 0 {
+            let taken: Option<(i64,)> =
+                sqlx::query_as("SELECT created_at_ms FROM users WHERE email = $1")
+                    .bind(&user.email)
+                    .fetch_optional(&mut **$tx)
+                    .await
+                    .map_err($crate::StoreError::query($op))?;
+            match taken {
+                Some(_) => $crate::users::UserCreated::EmailTaken,
+                None => $crate::users::UserCreated::NoOrganisation,
+            }
+        } else {
+            $crate::memberships::membership_insert_on!($tx, &user.user_id, &user.membership, $op);
+            $crate::users::UserCreated::Created
+        }
     }};
 }
 pub(crate) use user_insert_on;
+
+/// Of two that change who may administer the network, the second waits for the first: both databases lock the row.
+macro_rules! lock_admins_on {
+    ($tx:expr, $op:literal) => {
+        sqlx::query("UPDATE orgs SET name = name WHERE org_id = $1")
+            .bind($crate::orgs::MAIN_ORG)
+            .execute(&mut **$tx)
+            .await
+            .map_err($crate::StoreError::query($op))?
+    };
+}
+pub(crate) use lock_admins_on;
+
+/// Whether nobody is left who may sign in and administer the network.
+macro_rules! no_admin_on {
+    ($tx:expr, $op:literal) => {{
+        let (count,): (i64,) = sqlx::query_as(
+            "SELECT COUNT(*) FROM memberships m JOIN users u ON u.user_id = m.user_id \
+             WHERE m.org_id = $1 AND u.disabled_at_ms IS NULL AND ',' || m.roles || ',' LIKE '%,admin,%'",
+        )
+        .bind($crate::orgs::MAIN_ORG)
+        .fetch_one(&mut **$tx)
+        .await
+        .map_err($crate::StoreError::query($op))?;
+        count == 0
+    }};
+}
+pub(crate) use no_admin_on;
+
+/// Ends all that a person holds in their name: sign-ins, links, and tokens that enrol nodes.
+macro_rules! end_holdings_on {
+    ($tx:expr, $user_id:expr, $at_ms:expr, $op:literal) => {
+        for statement in [
+            "UPDATE session_families SET revoked_at_ms = $2, revoke_reason = 'disabled' \
+             WHERE user_id = $1 AND revoked_at_ms IS NULL",
+            "UPDATE one_time_links SET used_at_ms = $2 WHERE user_id = $1 AND used_at_ms IS NULL",
+            "UPDATE enrolment_tokens SET revoked_at_ms = $2 \
+             WHERE created_by = 'user:' || $1 AND revoked_at_ms IS NULL",
+        ] {
+            sqlx::query(statement)
+                .bind($user_id)
+                .bind($at_ms)
+                .execute(&mut **$tx)
+                .await
+                .map_err($crate::StoreError::query($op))?;
+        }
+    };
+}
 
 impl Store {
     /// How many users there are.
@@ -102,22 +188,26 @@ impl Store {
         Ok(count)
     }
 
-    /// Makes a user.
+    /// Makes a user, if that is within the scope.
     ///
     /// # Errors
     /// [`StoreError::Query`].
     pub async fn user_create(
         &self,
-        _by: System,
-        user: &User,
+        scope: &Scope,
+        user: &NewUser,
         audit: &AuditEntry,
     ) -> Result<UserCreated, StoreError> {
+        if !scope.is_system() {
+            return Ok(UserCreated::NoOrganisation);
+        }
         Ok(crate::in_tx!(self, "user.create", tx => {
-            if user_insert_on!(&mut tx, user, "user.create") == 0 {
-                return Ok(UserCreated::EmailTaken);
+            let made = user_insert_on!(&mut tx, user, "user.create");
+            if made != UserCreated::Created {
+                return Ok(made);
             }
             audit_on!(&mut *tx, audit, "user.create");
-            UserCreated::Created
+            made
         }))
     }
 
@@ -130,45 +220,143 @@ impl Store {
         _by: System,
         email: &str,
     ) -> Result<Option<User>, StoreError> {
-        let row: Option<UserColumns> = crate::on_read!(self, pool => sqlx::query_as(
-                "SELECT user_id, email, password_hash, roles, org_id, created_at_ms, disabled_at_ms \
-                 FROM users WHERE email = $1",
-            )
+        crate::on_read!(self, pool => sqlx::query_as(user_columns!("WHERE u.email = $1"))
             .bind(email)
             .fetch_optional(pool)
             .await
-            .map_err(StoreError::query("user.by_email"))?);
-        Ok(row.map(user_from))
+            .map_err(StoreError::query("user.by_email")))
     }
 
-    /// The user with this id.
+    /// The oldest account that can administer the network.
     ///
     /// # Errors
     /// [`StoreError::Query`].
-    pub async fn user_get(&self, _by: System, user_id: &str) -> Result<Option<User>, StoreError> {
-        let row: Option<UserColumns> = crate::on_read!(self, pool => sqlx::query_as(
-                "SELECT user_id, email, password_hash, roles, org_id, created_at_ms, disabled_at_ms \
-                 FROM users WHERE user_id = $1",
-            )
-            .bind(user_id)
+    pub async fn user_first_admin(&self, _by: System) -> Result<Option<User>, StoreError> {
+        crate::on_read!(self, pool => sqlx::query_as(user_columns!(
+                "JOIN memberships m ON m.user_id = u.user_id AND m.org_id = $1 \
+                 WHERE u.disabled_at_ms IS NULL AND ',' || m.roles || ',' LIKE '%,admin,%' \
+                 ORDER BY u.created_at_ms, u.user_id LIMIT 1"
+            ))
+            .bind(crate::orgs::MAIN_ORG)
             .fetch_optional(pool)
             .await
-            .map_err(StoreError::query("user.get"))?);
-        Ok(row.map(user_from))
+            .map_err(StoreError::query("user.first_admin")))
     }
 
-    /// All users, oldest first, at most 1,000.
+    /// A person in scope with what they may do.
     ///
     /// # Errors
     /// [`StoreError::Query`].
-    pub async fn user_list(&self, _by: System) -> Result<Vec<User>, StoreError> {
-        let rows: Vec<UserColumns> = crate::on_read!(self, pool => sqlx::query_as(
-                "SELECT user_id, email, password_hash, roles, org_id, created_at_ms, disabled_at_ms \
-                 FROM users ORDER BY created_at_ms, user_id LIMIT 1000",
+    pub async fn member_get(
+        &self,
+        scope: &Scope,
+        user_id: &str,
+    ) -> Result<Option<Member>, StoreError> {
+        let user: Option<User> = crate::on_read!(self, pool => sqlx::query_as(
+                user_columns!("WHERE u.user_id = $1 AND ($2 OR u.user_id = $3)"),
             )
-            .fetch_all(pool)
+            .bind(user_id)
+            .bind(scope.is_system())
+            .bind(scope.user_id())
+            .fetch_optional(pool)
             .await
-            .map_err(StoreError::query("user.list"))?);
-        Ok(rows.into_iter().map(user_from).collect())
+            .map_err(StoreError::query("member.get"))?);
+        let Some(user) = user else {
+            return Ok(None);
+        };
+        let mut found = memberships_of(self, &[user_id]).await?;
+        Ok(Some(Member {
+            memberships: found.remove(user_id).unwrap_or_default(),
+            user,
+        }))
+    }
+
+    /// People in scope, the newest first, at most `limit` of those made before `(before_ms, before_id)`.
+    ///
+    /// # Errors
+    /// [`StoreError::Query`].
+    pub async fn member_list(
+        &self,
+        scope: &Scope,
+        filter: &UserFilter,
+        before: Option<(i64, &str)>,
+        limit: i64,
+    ) -> Result<Vec<Member>, StoreError> {
+        if !scope.is_system() {
+            return Ok(Vec::new());
+        }
+        let mut statement = Statement::new(user_columns!("WHERE TRUE"));
+        if let Some(q) = &filter.q {
+            statement.sql(" AND u.email").contains(q);
+        }
+        if let Some(org_id) = &filter.org_id {
+            statement
+                .sql(" AND EXISTS (SELECT 1 FROM memberships m WHERE m.user_id = u.user_id AND m.org_id = ")
+                .text(org_id.as_str())
+                .sql(")");
+        }
+        if let Some((before_ms, before_id)) = before {
+            statement
+                .sql(" AND (u.created_at_ms, u.user_id) < (")
+                .int(before_ms);
+            statement.sql(", ").text(before_id).sql(")");
+        }
+        statement
+            .sql(" ORDER BY u.created_at_ms DESC, u.user_id DESC LIMIT ")
+            .int(limit);
+        let users: Vec<User> = crate::on_page!(self, pool => statement.build().build_query_as().fetch_all(pool)
+            .await
+            .map_err(StoreError::query("member.list"))?);
+        let ids: Vec<&str> = users.iter().map(|user| user.user_id.as_str()).collect();
+        let mut found = memberships_of(self, &ids).await?;
+        let members = users.into_iter().map(|user| Member {
+            memberships: found.remove(&user.user_id).unwrap_or_default(),
+            user,
+        });
+        Ok(members.collect())
+    }
+
+    /// Shuts or opens an account in scope. One that is shut loses its sign-ins, links and enrolment tokens for good.
+    ///
+    /// # Errors
+    /// [`StoreError::Query`].
+    pub async fn user_disable(
+        &self,
+        scope: &Scope,
+        user_id: &str,
+        is_disabled: bool,
+        audit: &AuditEntry,
+    ) -> Result<AccessChanged, StoreError> {
+        if !scope.is_system() {
+            return Ok(AccessChanged::NoUser);
+        }
+        Ok(crate::in_tx!(self, "user.disable", tx => {
+            lock_admins_on!(&mut tx, "user.disable");
+            let was: Option<(Option<i64>,)> =
+                sqlx::query_as("SELECT disabled_at_ms FROM users WHERE user_id = $1")
+                    .bind(user_id)
+                    .fetch_optional(&mut *tx)
+                    .await
+                    .map_err(StoreError::query("user.disable"))?;
+            match was {
+                None => return Ok(AccessChanged::NoUser),
+                Some((since,)) if since.is_some() == is_disabled => return Ok(AccessChanged::Unchanged),
+                Some(_) => {}
+            }
+            sqlx::query("UPDATE users SET disabled_at_ms = $2 WHERE user_id = $1")
+                .bind(user_id)
+                .bind(is_disabled.then_some(audit.at_ms))
+                .execute(&mut *tx)
+                .await
+                .map_err(StoreError::query("user.disable"))?;
+            if is_disabled {
+                if no_admin_on!(&mut tx, "user.disable") {
+                    return Ok(AccessChanged::LastAdmin);
+                }
+                end_holdings_on!(&mut tx, user_id, audit.at_ms, "user.disable");
+            }
+            audit_on!(&mut *tx, audit, "user.disable");
+            AccessChanged::Changed
+        }))
     }
 }

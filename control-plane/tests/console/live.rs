@@ -478,3 +478,28 @@ async fn what_the_log_says_of_a_session_ends_its_sockets() {
     while server.app.audit_seal().await.expect("seal").0 {}
     assert_eq!(page.closed().await, Some(4401));
 }
+
+#[tokio::test]
+async fn a_role_that_is_taken_away_ends_the_sockets_of_its_person() {
+    let (server, _dir) = start().await;
+    let admin = server.sign_in(Role::Admin).await;
+    let viewer = server.sign_in(Role::Viewer).await;
+    let mut ended = Page::open(&server, &viewer, "viewer").await;
+    let mut stays = Page::open(&server, &admin, "admin").await;
+    let me = server.get(&viewer, "/users/me").await.json();
+    let path = format!(
+        "/users/{}/memberships/main",
+        me["user_id"].as_str().expect("an id")
+    );
+    let roles = json!({ "roles": ["consumer"] });
+    server.change(Method::PUT, &admin, &path, &roles).await;
+    assert_eq!(ended.closed().await, Some(4401));
+    // The sign-in lasts: it is another who looks.
+    let mut page = Page::open(&server, &viewer, "consumer").await;
+    server
+        .change(Method::DELETE, &admin, &path, &Value::Null)
+        .await;
+    assert_eq!(page.closed().await, Some(4401));
+    Page::open(&server, &viewer, "none").await;
+    stays.subscribe(all_topics()).await;
+}

@@ -1,10 +1,10 @@
 //! A server on a seeded network, and people who are signed in to it.
 
-use dgon_control_plane::accounts::{Email, Origin, Role};
+use dgon_control_plane::accounts::{Email, NewAccount, Origin, Role};
 use dgon_control_plane::app::{App, Clock, MasterKey, Settings};
 use dgon_control_plane::http::server::{ServerLimits, serve};
 use dgon_control_plane::http::{HttpSettings, HttpState, router};
-use dgon_control_plane_store::Store;
+use dgon_control_plane_store::{Scope, Store, System};
 use dgon_testkit::postgres;
 use dgon_testkit::seed::{Seed, Seeded, seed};
 use reqwest::header::{CACHE_CONTROL, COOKIE, HeaderMap, SET_COOKIE};
@@ -149,14 +149,15 @@ impl Server {
     /// Makes a person with this role and signs in.
     pub(crate) async fn sign_in(&self, role: Role) -> Who {
         let email = format!("{}@example.org", role.as_str());
-        let roles = [role].into_iter().collect();
-        let address = Email::parse(&email).expect("email");
-        let origin = Origin::default();
-        self.state
-            .accounts
-            .user_create(address, Some(PASSWORD.into()), roles, "cli", &origin)
-            .await
-            .expect("user");
+        let new = NewAccount {
+            email: Email::parse(&email).expect("email"),
+            password: Some(PASSWORD.into()),
+            org_id: "main".to_owned(),
+            roles: [role].into_iter().collect(),
+        };
+        let (scope, origin) = (Scope::from(System::of_the_server()), Origin::default());
+        let made = self.state.accounts.user_create(&scope, new, "cli", &origin);
+        made.await.expect("user");
         self.sign_in_again(role).await
     }
 

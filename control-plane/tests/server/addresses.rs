@@ -77,7 +77,8 @@ async fn every_address_refuses_the_parameters_that_it_does_not_take() {
             }
         }
     }
-    assert_eq!(with_a_limit, 4, "nodes, receipts, enrolment tokens, audit");
+    let lists = "nodes, receipts, enrolment tokens, audit, users, orgs";
+    assert_eq!(with_a_limit, 6, "{lists}");
 }
 
 #[tokio::test]

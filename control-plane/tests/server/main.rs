@@ -11,6 +11,7 @@ mod documented;
 mod downloads;
 mod errors_and_headers;
 mod flags;
+mod members;
 mod one_server;
 mod openapi;
 mod readiness;

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part of this")]
 #![allow(clippy::expect_used, reason = "helpers of tests fail like tests do")]
 
-use dgon_control_plane::accounts::{Email, Origin, Role};
+use dgon_control_plane::accounts::{Email, NewAccount, Origin, Role};
 use dgon_control_plane::app::{App, Clock, MasterKey, Settings};
 use dgon_control_plane::http::server::{self, ServerLimits};
 use dgon_control_plane::http::{HttpSettings, HttpState, metrics, router};
@@ -86,24 +86,33 @@ impl Server {
 
     /// Makes a user with a password.
     pub(crate) async fn user(&self, email: &str, roles: &[Role]) {
-        let email = Email::parse(email).expect("email");
-        let roles = roles.iter().copied().collect();
-        self.state
+        self.user_of("main", email, roles).await;
+    }
+
+    /// Makes a user of an organisation with a password; who it is.
+    pub(crate) async fn user_of(&self, org_id: &str, email: &str, roles: &[Role]) -> String {
+        let new = NewAccount {
+            email: Email::parse(email).expect("email"),
+            password: Some(PASSWORD.into()),
+            org_id: org_id.to_owned(),
+            roles: roles.iter().copied().collect(),
+        };
+        let made = self
+            .state
             .accounts
-            .user_create(
-                email,
-                Some(PASSWORD.into()),
-                roles,
-                "cli",
-                &Origin::default(),
-            )
-            .await
-            .expect("user");
+            .user_create(&ALL, new, "cli", &Origin::default())
+            .await;
+        made.expect("user")
     }
 
     /// A browser that is signed in with these roles.
     pub(crate) async fn signed_in(&self, email: &str, roles: &[Role]) -> Browser {
         self.user(email, roles).await;
+        self.sign_in(email).await
+    }
+
+    /// A browser in which somebody signs in who was made by [`Server::user`].
+    pub(crate) async fn sign_in(&self, email: &str) -> Browser {
         let mut browser = Browser::new(self);
         let body = serde_json::json!({ "email": email, "password": PASSWORD });
         let response = browser.post("/api/v1/auth/login", body).await;
@@ -226,6 +235,15 @@ impl Browser {
 
     pub(crate) async fn post(&mut self, path: &str, body: Value) -> Answer {
         self.send(self.request(Method::POST, path).json(&body))
+            .await
+    }
+
+    pub(crate) async fn put(&mut self, path: &str, body: Value) -> Answer {
+        self.send(self.request(Method::PUT, path).json(&body)).await
+    }
+
+    pub(crate) async fn patch(&mut self, path: &str, body: Value) -> Answer {
+        self.send(self.request(Method::PATCH, path).json(&body))
             .await
     }
 

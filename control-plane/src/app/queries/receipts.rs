@@ -78,7 +78,7 @@ impl ReceiptQuery {
 fn shown(scope: &Scope) -> Result<&Scope, QueryError> {
     match scope {
         Scope::Stranger => Err(QueryError::NotShown),
-        Scope::System(_) | Scope::Organisation(_) | Scope::Owner { .. } => Ok(scope),
+        Scope::System(_) | Scope::Organisation(_) | Scope::Person(_) => Ok(scope),
     }
 }
 
@@ -119,10 +119,8 @@ fn summed_up(scope: &Scope, filter: &ReceiptFilter) -> Option<Whose> {
         // Other names may be those of other rows.
         (Some(node_id), _) => NodeId::is_valid(node_id).then(|| Whose::Node(node_id.clone())),
         (None, Scope::System(_)) => Some(Whose::Network),
-        (None, Scope::Organisation(org_id) | Scope::Owner { org_id, .. }) => {
-            Some(Whose::Organisation(org_id.clone()))
-        }
-        (None, Scope::Stranger) => None,
+        (None, Scope::Organisation(org_id)) => Some(Whose::Organisation(org_id.clone())),
+        (None, Scope::Person(_) | Scope::Stranger) => None,
     }
 }
 

@@ -1,12 +1,14 @@
-//! The person who is signed in.
+//! The person who is signed in, and for which of their organisations.
 
+use super::users::MembershipView;
 use crate::accounts::{Person, Role};
-use crate::http::auth::Actor;
+use crate::http::auth::{Actor, Caller};
 use crate::http::error::ApiError;
+use crate::http::extract;
 use crate::http::state::HttpState;
 use axum::Json;
 use axum::extract::State;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// The person who is signed in.
@@ -16,24 +18,36 @@ pub struct Me {
     pub user_id: String,
     /// Address.
     pub email: String,
-    /// What this person may do, sorted.
+    /// What this person may do in the organisation that this sign-in acts for, sorted.
     pub roles: Vec<Role>,
-    /// The organisation.
-    pub org_id: String,
+    /// That organisation; `null` where they are not in it any more, or it is closed.
+    pub org_id: Option<String>,
+    /// All that they are in, in the order in which they joined.
+    pub memberships: Vec<MembershipView>,
     /// To be sent in `x-csrf-token` with every request that changes something.
     pub csrf_token: String,
 }
 
 impl Me {
-    pub(super) fn new(state: &HttpState, person: &Person) -> Self {
-        Self {
+    pub(super) async fn read(state: &HttpState, person: &Person) -> Result<Self, ApiError> {
+        let member = state.accounts.me(person).await?;
+        Ok(Self {
             user_id: person.user_id.clone(),
             email: person.email.clone(),
             roles: person.roles.iter().collect(),
             org_id: person.org_id.clone(),
+            memberships: member.memberships.into_iter().map(Into::into).collect(),
             csrf_token: state.accounts.csrf_token(person),
-        }
+        })
     }
+}
+
+/// For whom to act.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OrganisationRequest {
+    /// Identity of one of your organisations.
+    pub org_id: String,
 }
 
 /// Who is signed in.
@@ -43,5 +57,25 @@ impl Me {
 #[utoipa::path(get, path = "/api/v1/users/me", tag = "people",
     responses((status = 200, description = "The person who is signed in.", body = Me)))]
 pub async fn user_me(State(state): State<HttpState>, actor: Actor) -> Result<Json<Me>, ApiError> {
-    Ok(Json(Me::new(&state, actor.person()?)))
+    Ok(Json(Me::read(&state, actor.person()?).await?))
+}
+
+/// Lets this sign-in act for another of your organisations; your next sign-ins begin with it.
+///
+/// # Errors
+/// `unauthorized`, `not_found` for an organisation that you are not in, or that is closed.
+#[utoipa::path(post, path = "/api/v1/auth/organisation", tag = "people", request_body = OrganisationRequest,
+    responses((status = 200, description = "You, for that organisation.", body = Me)))]
+pub async fn auth_organisation(
+    State(state): State<HttpState>,
+    actor: Actor,
+    caller: Caller,
+    extract::Json(body): extract::Json<OrganisationRequest>,
+) -> Result<Json<Me>, ApiError> {
+    let person = actor.person()?;
+    let acting = state
+        .accounts
+        .act_for(person, &body.org_id, &caller.origin)
+        .await?;
+    Ok(Json(Me::read(&state, &acting).await?))
 }

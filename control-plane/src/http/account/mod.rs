@@ -1,16 +1,18 @@
-//! People: sign-in, sessions, enrolment tokens, flags.
+//! People: sign-in, sessions, organisations, enrolment tokens, flags.
 
 pub mod flags;
 pub mod me;
+pub mod orgs;
 pub mod sessions;
 pub mod sign_in;
 pub mod tokens;
+pub mod users;
 
 use super::state::HttpState;
 use super::turns;
 use axum::Router;
 use axum::middleware;
-use axum::routing::{delete, get, post, put};
+use axum::routing::{delete, get, patch, post, put};
 
 /// The routes of this module, with full paths.
 pub fn routes(state: &HttpState) -> Router<HttpState> {
@@ -18,6 +20,16 @@ pub fn routes(state: &HttpState) -> Router<HttpState> {
     let tokens = get(tokens::enrolment_token_list)
         .layer(middleware::from_fn_with_state(state.clone(), turns::layer))
         .post(tokens::enrolment_token_create);
+    sign_in_routes()
+        .merge(admin_routes())
+        .route("/api/v1/enrolment-tokens", tokens)
+        .route(
+            "/api/v1/enrolment-tokens/{id}",
+            delete(tokens::enrolment_token_revoke),
+        )
+}
+
+fn sign_in_routes() -> Router<HttpState> {
     Router::new()
         .route("/api/v1/auth/state", get(sign_in::auth_state))
         .route("/api/v1/auth/setup", post(sign_in::auth_setup))
@@ -25,17 +37,36 @@ pub fn routes(state: &HttpState) -> Router<HttpState> {
         .route("/api/v1/auth/login", post(sign_in::auth_login))
         .route("/api/v1/auth/refresh", post(sign_in::auth_refresh))
         .route("/api/v1/auth/logout", post(sign_in::auth_logout))
+        .route("/api/v1/auth/organisation", post(me::auth_organisation))
         .route("/api/v1/users/me", get(me::user_me))
         .route(
             "/api/v1/sessions",
             get(sessions::session_list).delete(sessions::session_revoke_others),
         )
         .route("/api/v1/sessions/{id}", delete(sessions::session_revoke))
+}
+
+fn admin_routes() -> Router<HttpState> {
+    Router::new()
         .route("/api/v1/flags", get(flags::flag_list))
         .route("/api/v1/flags/{name}", put(flags::flag_set))
-        .route("/api/v1/enrolment-tokens", tokens)
         .route(
-            "/api/v1/enrolment-tokens/{id}",
-            delete(tokens::enrolment_token_revoke),
+            "/api/v1/users",
+            get(users::user_list).post(users::user_create),
         )
+        .route(
+            "/api/v1/users/{user_id}",
+            get(users::user_detail).patch(users::user_change),
+        )
+        .route(
+            "/api/v1/users/{user_id}/sign-in-link",
+            post(users::user_link),
+        )
+        .route(
+            "/api/v1/users/{user_id}/memberships/{org_id}",
+            put(users::membership_set).delete(users::membership_remove),
+        )
+        .route("/api/v1/orgs", get(orgs::org_list).post(orgs::org_create))
+        .route("/api/v1/orgs/{org_id}", patch(orgs::org_rename))
+        .route("/api/v1/orgs/{org_id}/close", post(orgs::org_close))
 }

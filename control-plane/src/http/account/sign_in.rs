@@ -88,7 +88,7 @@ pub async fn auth_setup(
         .accounts
         .setup(&body.token, &body.email, body.password, &caller.origin)
         .await;
-    attempt.finish(result)
+    attempt.finish(result).await
 }
 
 /// Signs in with a one-time link.
@@ -103,7 +103,9 @@ pub async fn auth_redeem(
     Json(body): Json<RedeemRequest>,
 ) -> Result<Response, ApiError> {
     let attempt = Attempt::begin(&state, &caller)?;
-    attempt.finish(state.accounts.redeem(&body.token, &caller.origin).await)
+    attempt
+        .finish(state.accounts.redeem(&body.token, &caller.origin).await)
+        .await
 }
 
 /// Signs in with email and password.
@@ -118,12 +120,14 @@ pub async fn auth_login(
     Json(body): Json<LoginRequest>,
 ) -> Result<Response, ApiError> {
     let attempt = Attempt::begin(&state, &caller)?;
-    attempt.finish(
-        state
-            .accounts
-            .sign_in(&body.email, body.password, &caller.origin)
-            .await,
-    )
+    attempt
+        .finish(
+            state
+                .accounts
+                .sign_in(&body.email, body.password, &caller.origin)
+                .await,
+        )
+        .await
 }
 
 /// Exchanges the refresh cookie for new cookies. Used twice, more than ten seconds apart, it ends the session.
@@ -142,7 +146,7 @@ pub async fn auth_refresh(
         return Ok(ended(AccountError::SessionEnded.into()));
     };
     match state.accounts.refresh(refresh, &caller.origin).await {
-        Ok(signed_in) => Ok(welcome(&state, &signed_in)),
+        Ok(signed_in) => welcome(&state, &signed_in).await,
         Err(error @ AccountError::SessionEnded) => Ok(ended(error.into())),
         Err(error) => Err(error.into()),
     }
@@ -168,13 +172,13 @@ pub async fn auth_logout(
     Ok((StatusCode::NO_CONTENT, AppendHeaders(state.cookies.clear())).into_response())
 }
 
-fn welcome(state: &HttpState, signed_in: &SignedIn) -> Response {
-    let me = Me::new(state, &signed_in.person);
-    (
+async fn welcome(state: &HttpState, signed_in: &SignedIn) -> Result<Response, ApiError> {
+    let me = Me::read(state, &signed_in.person).await?;
+    let answer = (
         AppendHeaders(state.cookies.set(&signed_in.tokens)),
         axum::Json(me),
-    )
-        .into_response()
+    );
+    Ok(answer.into_response())
 }
 
 /// One try to sign in, counted per address until it succeeds.
@@ -200,11 +204,11 @@ impl<'a> Attempt<'a> {
         Ok(Self { state, caller })
     }
 
-    fn finish(self, result: Result<SignedIn, AccountError>) -> Result<Response, ApiError> {
+    async fn finish(self, result: Result<SignedIn, AccountError>) -> Result<Response, ApiError> {
         // A right password over its account's limit took as much work as a wrong one.
         if let Some(ip) = self.caller.ip.filter(|_| result.is_ok()) {
             self.state.sign_ins.give_back(&network(ip));
         }
-        Ok(welcome(self.state, &result?))
+        welcome(self.state, &result?).await
     }
 }

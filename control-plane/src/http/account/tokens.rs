@@ -107,6 +107,7 @@ pub async fn enrolment_token_create(
     Json(body): Json<EnrolmentTokenRequest>,
 ) -> Result<(StatusCode, axum::Json<EnrolmentTokenCreated>), ApiError> {
     let person = actor.require(&MAKERS)?;
+    let org_id = person.org_id.as_deref().unwrap_or_default();
     let wish = TokenWish {
         label: body.label,
         region: body.region,
@@ -118,7 +119,7 @@ pub async fn enrolment_token_create(
         .token_create(
             &person.scope(),
             &wish,
-            &person.org_id,
+            org_id,
             &person.audit_name(),
             &caller.origin,
         )

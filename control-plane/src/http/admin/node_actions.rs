@@ -6,6 +6,7 @@ use crate::app::views::{NodeRow, time};
 use crate::http::auth::{Actor, Caller};
 use crate::http::error::ApiError;
 use crate::http::extract::{Json, Path};
+use crate::http::reason;
 use crate::http::state::HttpState;
 use axum::extract::State;
 use dgon_control_plane_model::lifecycle::Event;
@@ -14,8 +15,6 @@ use dgon_protocol::error::ErrorType;
 use dgon_protocol::id::NodeId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-
-const REASON_MAX: usize = 500;
 
 /// What to do to a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -113,10 +112,7 @@ pub async fn node_action(
             actor.require(&[Role::Admin])?
         }
     };
-    let reason = body.reason.trim();
-    if reason.is_empty() || reason.chars().count() > REASON_MAX {
-        return Err(ApiError::invalid("say why in 1 to 500 characters").with("field", "reason"));
-    }
+    let reason = reason::required(&body.reason)?;
     let node_id = NodeId::parse(id).map_err(|_| no_node())?;
     row_of(&state, person, &node_id).await?;
     let order = match body.action.event() {

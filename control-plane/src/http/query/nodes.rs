@@ -61,7 +61,8 @@ impl NodeListParams {
             params::not_known_yet(name, value.as_deref(), what)?;
         }
         let owner_org_id = match params::is_owner_self(self.owner)? {
-            true => Some(actor.person()?.org_id.clone()),
+            // Who is in no organisation has no nodes: nothing is called by no name.
+            true => Some(actor.person()?.org_id.clone().unwrap_or_default()),
             false => None,
         };
         let (order, falling) = params::order(self.sort)?;

@@ -5,6 +5,7 @@ mod enrolment;
 mod indexes;
 mod ingest;
 mod lock_order;
+mod members;
 mod node_keys;
 mod node_queries;
 mod reading;

@@ -24,6 +24,9 @@ const ROWS: &str = "INSERT INTO nodes (node_id, region, state, state_reason, sta
            ('r_4', 'gone', 3, NULL, 420040, '1.0', NULL, 'm', NULL, NULL, NULL, 1, 2, 3, 4, CAST('h4' AS x), CAST('e4' AS x));
     INSERT INTO audit (at_ms, actor, action, object, detail, ip) VALUES (1, 'cli', 'user.create', 'user:u', NULL, NULL),
            (2, 'user:u', 'flag.set', 'flag:f', '{\"enabled\":true}', '192.0.2.1');
+    INSERT INTO orgs (org_id, name, created_at_ms) VALUES ('org-1', 'org-1', 1);
+    INSERT INTO users (user_id, email, roles, org_id, created_at_ms) VALUES ('u', 'u@example.com', 'consumer,operator', 'org-1', 1);
+    INSERT INTO session_families (family_id, user_id, created_at_ms, expires_at_ms) VALUES ('s', 'u', 1, 2);
     INSERT INTO heartbeats (node_id, at_ms, body) VALUES ('own', 1, '{}'), ('free', 1, '{}');
     INSERT INTO probes (probe_id, node_id, request_id, started_at_ms) VALUES ('p', 'own', 'r_p', 1);
     INSERT INTO receipt_evidence (node_id, kind, at_ms, bytes) VALUES ('own', 'forked_chain', 1, CAST('b' AS x));
@@ -72,10 +75,15 @@ async fn check(url: &str) {
         "SELECT org_id FROM probes",
         "SELECT org_id FROM receipt_evidence",
         "SELECT org_id FROM chain_gaps",
+        "SELECT org_id FROM session_families",
     ] {
         let found = inspect.texts(table).await.expect("rows");
         assert_eq!(found, [Some("org-1".to_owned())], "{table}");
     }
+    let member = store.member_get(&ALL, "u").await.expect("get");
+    let membership = &member.expect("a person").memberships[0];
+    assert_eq!(membership.org_id, "org-1");
+    assert_eq!(membership.roles, ["consumer", "operator"]);
     let log = inspect.audit_latest(None, 10).await.expect("audit");
     let facts = |at: usize| log[at].read_facts().expect("facts");
     let said = AuditFacts {

@@ -4,6 +4,8 @@
 
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::enrolment_tokens::NewEnrolmentToken;
+use dgon_control_plane_store::memberships::NewMembership;
+use dgon_control_plane_store::users::NewUser;
 use dgon_control_plane_store::{Enrolment, NewNode, Scope, Store, System};
 use dgon_protocol::id::NodeId;
 use dgon_protocol::key::NodeKey;
@@ -42,6 +44,34 @@ where
 /// The rows of one organisation.
 pub(crate) fn of_org(org_id: &str) -> Scope {
     Scope::Organisation(org_id.to_owned())
+}
+
+/// Somebody with these roles in an organisation, made at the time 1.
+#[allow(
+    dead_code,
+    reason = "not every test file makes people, and expect would not hold in those that do"
+)]
+pub(crate) fn person(user_id: &str, org_id: &str, roles: &[&str]) -> NewUser {
+    NewUser {
+        user_id: user_id.to_owned(),
+        email: format!("{user_id}@example.com"),
+        password_hash: None,
+        created_at_ms: 1,
+        membership: membership(org_id, roles),
+    }
+}
+
+/// What somebody may do in an organisation.
+#[allow(
+    dead_code,
+    reason = "not every test file makes people, and expect would not hold in those that do"
+)]
+pub(crate) fn membership(org_id: &str, roles: &[&str]) -> NewMembership {
+    NewMembership {
+        org_id: org_id.to_owned(),
+        roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+        created_by: "test".to_owned(),
+    }
 }
 
 /// A token of `uses`, stored; its hash.

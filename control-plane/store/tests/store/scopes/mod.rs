@@ -25,14 +25,11 @@ fn own() -> Scope {
 
 /// Those whose rows the first organisation's are not.
 fn others() -> [Scope; 3] {
-    [of_org("org-2"), owner("org-2", "u-other"), Scope::Stranger]
+    [of_org("org-2"), of_person("u-other"), Scope::Stranger]
 }
 
-fn owner(org_id: &str, user_id: &str) -> Scope {
-    Scope::Owner {
-        org_id: org_id.to_owned(),
-        user_id: user_id.to_owned(),
-    }
+fn of_person(user_id: &str) -> Scope {
+    Scope::Person(user_id.to_owned())
 }
 
 fn audit(action: &str) -> AuditEntry {

@@ -1,11 +1,12 @@
 //! Enrolment tokens, sign-ins and flags.
 
-use super::{OWN, audit, audited, network, others, own, owner};
-use crate::support::{ALL, SERVER, of_org, on_both};
+use super::{OWN, audit, audited, network, of_person, others, own};
+use crate::support::{ALL, SERVER, membership, of_org, on_both, person};
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::enrolment_tokens::NewEnrolmentToken;
+use dgon_control_plane_store::orgs::OrgChanged;
 use dgon_control_plane_store::sessions::{NewSession, TokenPair};
-use dgon_control_plane_store::users::User;
+use dgon_control_plane_store::users::{AccessChanged, UserCreated, UserFilter};
 use dgon_control_plane_store::{Scope, Store};
 
 fn token(id: &str, org_id: &str, user_id: &str) -> NewEnrolmentToken {
@@ -47,19 +48,15 @@ async fn tokens_are_made_and_seen_and_revoked_in_scope() {
         for scope in others() {
             assert!(!kept(&scope, &token("a", "org-1", "u1")).await, "{scope:?}");
         }
-        let in_the_name_of_u2 = kept(&owner("org-1", "u1"), &token("a", "org-1", "u2")).await;
-        assert!(!in_the_name_of_u2);
         assert_eq!(audited(&store).await, 0);
-        assert!(kept(&owner("org-1", "u1"), &token("a", "org-1", "u1")).await);
+        assert!(kept(&own(), &token("a", "org-1", "u1")).await);
         assert!(kept(&own(), &token("b", "org-1", "u2")).await);
         assert!(kept(&ALL, &token("c", "org-2", "u3")).await);
 
         assert_eq!(tokens(&store, &ALL).await, ["a", "b", "c"]);
         assert_eq!(tokens(&store, &own()).await, ["a", "b"]);
-        assert_eq!(tokens(&store, &owner("org-1", "u1")).await, ["a"]);
         assert_eq!(tokens(&store, &of_org("org-2")).await, ["c"]);
-        // The person of that name in another organisation is another person.
-        for nobody in [owner("org-2", "u1"), Scope::Stranger] {
+        for nobody in [of_person("u1"), Scope::Stranger] {
             assert_eq!(tokens(&store, &nobody).await.len(), 0, "{nobody:?}");
         }
 
@@ -69,7 +66,7 @@ async fn tokens_are_made_and_seen_and_revoked_in_scope() {
                 .await
                 .expect("revoke")
         };
-        for scope in others().into_iter().chain([owner("org-1", "u2")]) {
+        for scope in others() {
             assert!(!revoked(&scope).await, "{scope:?}");
         }
         let row = &store
@@ -77,7 +74,7 @@ async fn tokens_are_made_and_seen_and_revoked_in_scope() {
             .await
             .expect("list")[2];
         assert_eq!((row.id.as_str(), row.revoked_at_ms), ("a", None));
-        assert!(revoked(&owner("org-1", "u1")).await);
+        assert!(revoked(&own()).await);
         assert_eq!(audited(&store).await, 4);
     })
     .await;
@@ -97,23 +94,14 @@ async fn what_a_token_enrolled_is_told_in_its_scope() {
         for scope in [ALL, own()] {
             assert_eq!(used_by(&scope).await, [OWN], "{scope:?}");
         }
-        for scope in others().into_iter().chain([owner("org-1", "u1")]) {
+        for scope in others().into_iter().chain([of_person("u1")]) {
             assert_eq!(used_by(&scope).await.len(), 0, "{scope:?}");
         }
     })
     .await;
 }
 
-async fn sign_in(store: &Store, org_id: &str, user_id: &str, n: u8) {
-    let user = User {
-        user_id: user_id.to_owned(),
-        email: format!("{user_id}@example.com"),
-        password_hash: None,
-        roles: vec!["operator".to_owned()],
-        org_id: org_id.to_owned(),
-        created_at_ms: 1,
-        disabled_at_ms: None,
-    };
+async fn sign_in(store: &Store, user_id: &str, n: u8) {
     let pair = TokenPair {
         refresh_hash: [n; 32],
         access_hash: [n | 0x80; 32],
@@ -122,10 +110,9 @@ async fn sign_in(store: &Store, org_id: &str, user_id: &str, n: u8) {
         refresh_expires_at_ms: 1_000,
     };
     let entry = AuditEntry::default();
-    store
-        .user_create(SERVER, &user, &entry)
-        .await
-        .expect("user");
+    let user = person(user_id, "main", &["operator"]);
+    let made = store.user_create(&ALL, &user, &entry).await;
+    assert_eq!(made.expect("user"), UserCreated::Created);
     let new = NewSession {
         family_id: user_id,
         user_id,
@@ -144,27 +131,30 @@ async fn sign_in(store: &Store, org_id: &str, user_id: &str, n: u8) {
 #[tokio::test]
 async fn a_sign_in_is_its_persons_own() {
     on_both(|store| async move {
-        sign_in(&store, "org-1", "u1", 1).await;
-        sign_in(&store, "org-1", "u2", 2).await;
-        sign_in(&store, "org-2", "u3", 3).await;
-        let lives =
-            async |scope: &Scope| store.session_is_live(scope, "u1", 50).await.expect("live");
+        sign_in(&store, "u1", 1).await;
+        sign_in(&store, "u2", 2).await;
+        let lives = async |scope: &Scope| {
+            let now = store.session_now(scope, "u1", 50).await;
+            now.expect("now").is_some()
+        };
+        let acts = async |scope: &Scope| {
+            let entry = audit("session.organisation");
+            let acting = store.session_act_for(scope, "u1", "main", &entry).await;
+            acting.expect("act").is_some()
+        };
         let ended = async |scope: &Scope| {
             store
                 .session_revoke(scope, "u1", "sign_out", &audit("session.revoke"))
                 .await
                 .expect("revoke")
         };
-        let not_theirs = [
-            owner("org-1", "u2"),
-            owner("org-2", "u3"),
-            owner("org-2", "u1"),
-        ];
+        let not_theirs = [of_org("main"), of_person("u2")];
         for scope in others().into_iter().chain(not_theirs) {
             assert!(!lives(&scope).await, "{scope:?}");
+            assert!(!acts(&scope).await, "{scope:?}");
             assert!(!ended(&scope).await, "{scope:?}");
         }
-        for scope in [ALL, own(), owner("org-1", "u1")] {
+        for scope in [ALL, of_person("u1")] {
             assert!(lives(&scope).await, "{scope:?}");
         }
         let listed = async |scope: &Scope| {
@@ -173,14 +163,15 @@ async fn a_sign_in_is_its_persons_own() {
                 .map(|one| one.family_id)
                 .collect::<Vec<_>>()
         };
-        assert_eq!(listed(&owner("org-1", "u1")).await, ["u1"]);
-        for scope in [ALL, own(), Scope::Stranger] {
+        assert_eq!(listed(&of_person("u1")).await, ["u1"]);
+        for scope in [ALL, of_org("main"), Scope::Stranger] {
             assert!(listed(&scope).await.is_empty(), "{scope:?}");
         }
         assert_eq!(audited(&store).await, 0);
-        assert!(ended(&owner("org-1", "u1")).await);
+        assert!(acts(&of_person("u1")).await);
+        assert!(ended(&of_person("u1")).await);
         assert!(!lives(&ALL).await);
-        assert_eq!(audited(&store).await, 1);
+        assert_eq!(audited(&store).await, 2);
     })
     .await;
 }
@@ -194,13 +185,71 @@ async fn flags_are_the_systems() {
                 .await
                 .expect("set")
         };
-        for scope in others().into_iter().chain([own(), owner("org-1", "u1")]) {
+        for scope in others().into_iter().chain([own(), of_person("u1")]) {
             assert!(!set(&scope).await, "{scope:?}");
         }
         assert_eq!(store.flags_changed(SERVER).await.expect("flags"), []);
         assert_eq!(audited(&store).await, 0);
         assert!(set(&ALL).await);
         assert_eq!(audited(&store).await, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn people_and_organisations_are_the_systems() {
+    on_both(|store| async move {
+        let entry = AuditEntry::default();
+        let new = person("u1", "main", &["viewer"]);
+        store.user_create(&ALL, &new, &entry).await.expect("user");
+        let made = store.org_create(&ALL, "org-1", "One", &entry).await;
+        assert_eq!(made.expect("org"), OrgChanged::Changed);
+        let entry = audit("scope");
+        for scope in others().into_iter().chain([own(), of_person("u1")]) {
+            let new = person("u2", "main", &["admin"]);
+            let made = store.user_create(&scope, &new, &entry).await;
+            assert_eq!(
+                made.expect("user"),
+                UserCreated::NoOrganisation,
+                "{scope:?}"
+            );
+            let listed = store
+                .member_list(&scope, &UserFilter::default(), None, 10)
+                .await;
+            assert_eq!(listed.expect("list"), [], "{scope:?}");
+            let admin = membership("main", &["admin"]);
+            for changed in [
+                store.membership_set(&scope, "u1", &admin, &entry).await,
+                store.membership_remove(&scope, "u1", "main", &entry).await,
+                store.user_disable(&scope, "u1", true, &entry).await,
+            ] {
+                assert_eq!(changed.expect("change"), AccessChanged::NoUser, "{scope:?}");
+            }
+            for changed in [
+                store.org_create(&scope, "org-9", "Nine", &entry).await,
+                store.org_rename(&scope, "org-1", "Uno", &entry).await,
+                store.org_close(&scope, "org-1", &entry).await,
+            ] {
+                assert_eq!(
+                    changed.expect("change"),
+                    OrgChanged::NoOrganisation,
+                    "{scope:?}"
+                );
+            }
+        }
+        assert_eq!(audited(&store).await, 0);
+        let seen = async |scope: &Scope| {
+            let one = store.member_get(scope, "u1").await.expect("get").is_some();
+            let org = store.org_get(scope, "org-1").await.expect("get").is_some();
+            let orgs = store.org_list(scope, None, 10).await.expect("list").len();
+            (one, org, orgs)
+        };
+        assert_eq!(seen(&ALL).await, (true, true, 2));
+        assert_eq!(seen(&of_person("u1")).await, (true, false, 0));
+        assert_eq!(seen(&own()).await, (false, true, 1));
+        for scope in others() {
+            assert_eq!(seen(&scope).await, (false, false, 0), "{scope:?}");
+        }
     })
     .await;
 }

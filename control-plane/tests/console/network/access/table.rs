@@ -1,7 +1,8 @@
 //! What each route is called with. A route that has no more than the parameters below and no body needs no entry.
 
 use super::seen::NODE;
-use super::world::{Caller, OWN, SPARE, SPARE_KEY, World};
+use super::world::{Caller, OTHER_ORG, OWN, SPARE, SPARE_KEY, SPARE_ORG, World};
+use crate::network::OWN_ORG;
 use dgon_control_plane::http::openapi::document;
 use dgon_protocol::frame::{LINK_PATH, SUBPROTOCOL};
 use dgon_testkit::fleet::{SimAgent, unix_now};
@@ -89,6 +90,12 @@ pub(super) fn ask(world: &mut World, caller: Caller, route: &Route) -> Ask {
     let of_a = &world.network.agents[OWN].0;
     let copy = || SimAgent::restore(&of_a.save()).expect("a copy");
     let (mut node_id, mut token, mut node) = (NODE.to_owned(), world.token.clone(), None);
+    // A person of A and their organisation; the admin's changes are of another's person, and of what is nobody's.
+    let (user_id, org_id) = match caller {
+        Caller::Admin if route.path.starts_with("/api/v1/orgs") => (String::new(), SPARE_ORG),
+        Caller::Admin if route.method != "GET" => (Caller::OtherOperator.user_id(), OTHER_ORG),
+        _ => (Caller::OwnOperator.user_id(), OWN_ORG),
+    };
     let body = match (route.method.as_str(), route.path.as_str()) {
         ("GET", _) => Value::Null,
         ("POST", "/api/v1/auth/login") => {
@@ -107,6 +114,17 @@ pub(super) fn ask(world: &mut World, caller: Caller, route: &Route) -> Ask {
             Value::Null
         }
         ("DELETE", "/api/v1/sessions" | "/api/v1/sessions/{id}") => Value::Null,
+        ("POST", "/api/v1/auth/organisation") => json!({ "org_id": OWN_ORG }),
+        ("POST", "/api/v1/users") => {
+            json!({ "email": "made.by.the.sweep@example.org", "roles": ["viewer"] })
+        }
+        ("PATCH", "/api/v1/users/{user_id}") => json!({ "disabled": true, "reason": "the sweep" }),
+        ("POST", "/api/v1/users/{user_id}/sign-in-link") => Value::Null,
+        ("PUT", "/api/v1/users/{user_id}/memberships/{org_id}") => json!({ "roles": ["viewer"] }),
+        ("DELETE", "/api/v1/users/{user_id}/memberships/{org_id}") => Value::Null,
+        ("POST", "/api/v1/orgs") => json!({ "name": "made by the sweep" }),
+        ("PATCH", "/api/v1/orgs/{org_id}") => json!({ "name": "named by the sweep" }),
+        ("POST", "/api/v1/orgs/{org_id}/close") => json!({ "reason": "the sweep" }),
         ("PUT", "/api/v1/flags/{name}") => json!({ "enabled": false }),
         ("POST", ACTIONS) => {
             if caller == Caller::Admin && route.action != "refresh" {
@@ -137,6 +155,8 @@ pub(super) fn ask(world: &mut World, caller: Caller, route: &Route) -> Ask {
     };
     let filled = route.path.split('/').map(|part| match part {
         "{node_id}" => node_id.as_str(),
+        "{user_id}" => user_id.as_str(),
+        "{org_id}" => org_id,
         "{request_id}" => world.request_id.as_str(),
         "{id}" => token.as_str(),
         "{name}" if route.path.starts_with("/downloads") => PACKAGE,

@@ -9,14 +9,18 @@ use crate::server::{Server, Who};
 use dgon_control_plane::accounts::{Accounts, Email, PasswordHasher, Role};
 use dgon_control_plane::http::HttpSettings;
 use dgon_control_plane_store::audit::AuditEntry;
-use dgon_control_plane_store::users::User;
+use dgon_control_plane_store::memberships::NewMembership;
+use dgon_control_plane_store::orgs::OrgChanged;
+use dgon_control_plane_store::users::{NewUser, UserCreated};
 use dgon_protocol::frame::ToControlPlane;
 use dgon_protocol::id::NodeId;
 use reqwest::{Method, RequestBuilder, StatusCode, header};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 
-const OTHER_ORG: &str = "others";
+pub(super) const OTHER_ORG: &str = "others";
+/// Without people and nodes, to be named anew and closed.
+pub(super) const SPARE_ORG: &str = "spare";
 /// Of the organisation A: the node that everybody is after.
 pub(super) const OWN: usize = 0;
 /// Of the organisation B.
@@ -66,6 +70,10 @@ impl Caller {
             Self::Admin => "admin",
             Self::OwnNode => "own node",
         }
+    }
+
+    pub(super) fn user_id(self) -> String {
+        format!("u_{}", self.name().replace(' ', "_"))
     }
 
     pub(super) fn email(self) -> String {
@@ -149,6 +157,13 @@ impl World {
             network,
             _downloads: downloads,
         };
+        let (store, audit) = (&world.console.app.store, AuditEntry::default());
+        for org_id in [OTHER_ORG, SPARE_ORG] {
+            let made = store
+                .org_create(&SERVER.into(), org_id, org_id, &audit)
+                .await;
+            assert_eq!(made.expect("org"), OrgChanged::Changed);
+        }
         for caller in Caller::ALL {
             world.make_person(caller).await;
         }
@@ -177,18 +192,20 @@ impl World {
         let Some((role, org_id)) = caller.person() else {
             return;
         };
-        let user = User {
-            user_id: format!("u_{}", caller.name().replace(' ', "_")),
+        let user = NewUser {
+            user_id: caller.user_id(),
             email: caller.email(),
             password_hash: None,
-            roles: vec![role.as_str().to_owned()],
-            org_id: org_id.to_owned(),
             created_at_ms: 1,
-            disabled_at_ms: None,
+            membership: NewMembership {
+                org_id: org_id.to_owned(),
+                roles: vec![role.as_str().to_owned()],
+                created_by: "test".to_owned(),
+            },
         };
         let (store, audit) = (&self.console.app.store, AuditEntry::default());
-        let made = store.user_create(SERVER, &user, &audit).await;
-        made.expect("user");
+        let made = store.user_create(&SERVER.into(), &user, &audit).await;
+        assert_eq!(made.expect("user"), UserCreated::Created);
         let session = self.sign_in(caller).await;
         self.sessions.insert(caller, session);
     }
@@ -248,6 +265,16 @@ impl World {
         ] {
             let shown = self.read(Caller::Admin, &path).await;
             seen.insert(path, shown);
+        }
+        for path in ["users", "orgs"] {
+            let mut shown = self.read(Caller::Admin, path).await;
+            // A session of the sweep is a sign-in of its person.
+            for item in shown["items"].as_array_mut().expect("items") {
+                item.as_object_mut()
+                    .expect("an item")
+                    .remove("last_sign_in_at");
+            }
+            seen.insert(path.to_owned(), shown);
         }
         let tokens = self.read(Caller::Admin, "enrolment-tokens").await;
         let tokens = tokens["items"].as_array().expect("tokens").iter();
