@@ -1,6 +1,6 @@
 // A small network to look at while developing: typed by the API, signed for real where the console verifies.
 import { createHash, generateKeyPairSync, sign } from 'node:crypto'
-import type { NodeDetail, NodeRow, NodeStatus, ReceiptDetail, ReceiptRow, Summary, Trends } from '../src/api/types.ts'
+import type { NodeDetail, NodeRow, NodeStatus, OpenSession, ReceiptDetail, ReceiptRow, Summary, Trends } from '../src/api/types.ts'
 
 const STEP_S = 900
 const BUCKETS = 96
@@ -93,6 +93,30 @@ export function addReceipt(at = Date.now()): ReceiptRow {
   return receipt
 }
 for (let i = 180; i > 0; i -= 1) addReceipt(Date.now() - i * 90_000)
+
+const session = (id: string, hours: number, user_agent: string | null, ip: string, method = 'password'): OpenSession => ({
+  id,
+  is_current: hours === 0,
+  method,
+  ip,
+  user_agent,
+  created_at: iso(Date.now() - hours * 3_600_000),
+  renewed_at: iso(Date.now() - hours * 600_000),
+  expires_at: iso(Date.now() + (720 - hours) * 3_600_000),
+})
+
+export const sessions: OpenSession[] = [
+  session('s_1', 0, 'Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0', '192.168.1.20'),
+  session('s_2', 30, 'Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/26.0 Mobile/15E148 Safari/604.1', '2001:db8:85a3:8d3:1319:8a2e:370:7348', 'link'),
+  session('s_3', 200, 'acme-monitor/3.1', '203.0.113.7', 'unknown'),
+]
+
+/** Ends the one, or all but the one in use. */
+export function endSessions(id?: string): number {
+  const before = sessions.length
+  sessions.splice(0, before, ...sessions.filter((one) => (id === undefined ? one.is_current : one.id !== id)))
+  return before - sessions.length
+}
 
 export const summary = (): Summary => {
   const by = (status: NodeStatus) => nodes.filter((row) => row.status === status).length

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Plugin } from 'vite'
-import { addReceipt, detail, nodes, receipts, summary, trends } from './data.ts'
+import { addReceipt, detail, endSessions, nodes, receipts, sessions, summary, trends } from './data.ts'
 
 const ME = { user_id: 'u_1', email: 'ana@example.org', roles: ['admin'], org_id: 'o_1', csrf_token: 'mock' }
 const TOKEN = { id: 't_1', token: 'dgon_enrol_9Yp3vQxK2mT7cR5wZs8LbN4h', uses_left: 1, label: null, region: null, created_at: '', used_by: [] as string[] }
@@ -23,6 +23,7 @@ function answer(path: string, query: URLSearchParams, mode: string | null): unkn
   if (path === '/summary') return isEmpty ? { ...summary(), active_nodes: 0, nodes: { pending: 0, active: 0, quarantine: 0, offline: 0 }, p95_global: null, p95_by_region: [], requests_24h: 0, error_rate: null, tokens_24h: { input: 0, output: 0, not_counted: 0 }, models_cached: 0 } : summary()
   if (path === '/summary/trends') return trends()
   if (path === '/enrolment-tokens') return { items: [{ ...TOKEN, expires_at: expires }], next_cursor: null, ...TOKEN, expires_at: expires }
+  if (path === '/sessions') return { items: isEmpty ? [] : sessions }
   if (path === '/regions') return { items: ['local', 'eu-west', 'us-east'].map((region) => ({ region, nodes: nodes.filter((row) => row.region === region).length })), elsewhere: 0 }
   if (path === '/downloads') return { items: [] }
   if (path === '/nodes/agent.yaml') return 'control_plane:\n  api: http://127.0.0.1:8080\n'
@@ -51,6 +52,7 @@ function respond(request: IncomingMessage, response: ServerResponse): void {
     response.end(typeof body === 'string' ? body : JSON.stringify(body))
   }
   if (mode === 'error' && !/users|auth/.test(url.pathname)) return send(500, { error: { type: 'internal', message: 'The store did not answer.', request_id: 'req_8f3a51', details: {} } })
+  if (request.method === 'DELETE' && url.pathname.startsWith('/sessions')) return send(200, { ended: endSessions(url.pathname.split('/')[2]) })
   const body = answer(url.pathname, url.searchParams, mode)
   if (body === null) send(404, { error: { type: 'not_found', message: 'No such object, or not yours to see.', request_id: 'req_8f3a51', details: {} } })
   else send(200, body)

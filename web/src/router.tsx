@@ -73,12 +73,21 @@ const audit = createRoute({
   },
 })
 
+const sessions = createRoute({
+  getParentRoute: () => root,
+  path: '/account/sessions',
+  component: lazyRouteComponent(() => chunk(() => import('~/pages/SessionsPage')), 'SessionsPage'),
+  loader: () => {
+    if (mayRead()) void queryClient.prefetchQuery(query.sessions())
+  },
+})
+
 const run = createRoute({ getParentRoute: () => root, path: '/run', component: lazyRouteComponent(() => chunk(() => import('~/pages/RunPage')), 'RunPage') })
 const signIn = createRoute({ getParentRoute: () => root, path: '/sign-in', component: lazyRouteComponent(() => chunk(() => import('~/pages/SignInPage')), 'SignInPage') })
 const setup = createRoute({ getParentRoute: () => root, path: '/setup', component: lazyRouteComponent(() => chunk(() => import('~/pages/SetupPage')), 'SetupPage') })
 
 export const router = createRouter({
-  routeTree: root.addChildren([overview, nodes.addChildren([node]), receipts, receipt, audit, run, signIn, setup]),
+  routeTree: root.addChildren([overview, nodes.addChildren([node]), receipts, receipt, audit, sessions, run, signIn, setup]),
   // Values of the query are text: 123 stays "123", lists stay a,b.
   parseSearch: (text): Search => Object.fromEntries(new URLSearchParams(text)),
   stringifySearch: (search) => queryText(search as Search),

@@ -13,8 +13,10 @@ const RENEW_AT_MOST_MS = 60_000
 const RENEW_EVERY_MS = 8 * 60_000
 let renewedAt = 0
 
-async function renewSession(): Promise<void> {
-  if (session.get().kind !== 'signed-in' || Date.now() - renewedAt < RENEW_AT_MOST_MS) return
+/** One that the server says has ended is tried at once: who was signed out elsewhere is told so, and not a minute later. */
+async function renewSession(isEnded = false): Promise<void> {
+  const isDue = isEnded || Date.now() - renewedAt >= RENEW_AT_MOST_MS
+  if (session.get().kind !== 'signed-in' || !isDue) return
   renewedAt = Date.now()
   await refreshSession()
 }
@@ -60,7 +62,12 @@ export function boot(): void {
     const now = session.get()
     rememberSession(now.kind)
     const who = now.kind === 'signed-in' ? now.me.user_id : now.kind
-    if (who === following || now.kind === 'expired') return
+    if (now.kind === 'expired') {
+      // The socket goes on as a stranger's, if at all. The same person who comes back needs one of their own.
+      following = null
+      return
+    }
+    if (who === following) return
     following = who
     const mayListen = now.kind === 'signed-in' || queryClient.getQueryData(query.authState().queryKey)?.anonymous_overview === true
     if (mayListen) hub.restart()

@@ -54,7 +54,7 @@ function understood({ type, data }: Frame): Told[] {
 
 export class LiveHub {
   #client: QueryClient
-  #renewSession: () => Promise<unknown>
+  #renewSession: (isEnded: boolean) => Promise<unknown>
   #socket: WebSocket | null = null
   #seq: number | null = null
   #queue: Frame[] = []
@@ -69,8 +69,8 @@ export class LiveHub {
   #isStopped = true
   #hasOpened = false
 
-  /** `renewSession` is called where the server may have refused the socket for want of one. */
-  constructor(client: QueryClient, renewSession: () => Promise<unknown>) {
+  /** `renewSession` is called where the server may have refused the socket for want of one, or says that it has ended. */
+  constructor(client: QueryClient, renewSession: (isEnded: boolean) => Promise<unknown>) {
     this.#client = client
     this.#renewSession = renewSession
   }
@@ -137,7 +137,7 @@ export class LiveHub {
       this.#socket = null
       if (this.#isStopped) return
       // A refused upgrade tells no reason; an expired session is the likeliest one that we can mend.
-      if (code === SIGN_IN || !isOpen) void this.#renewSession().then(() => this.#scheduleRetry())
+      if (code === SIGN_IN || !isOpen) void this.#renewSession(code === SIGN_IN).then(() => this.#scheduleRetry())
       else this.#scheduleRetry()
     })
   }

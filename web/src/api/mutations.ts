@@ -1,6 +1,7 @@
 import { call } from '~/api/client'
+import { ApiError } from '~/api/errors'
 import { query, queryClient } from '~/api/queries'
-import type { EnrolmentTokenCreated, Me, NodeAction, NodeRow } from '~/api/types'
+import type { EnrolmentTokenCreated, Me, NodeAction, NodeRow, OpenSession, SessionsEnded } from '~/api/types'
 import { patchNode } from '~/api/live-patches'
 import { signedIn, signedOut } from '~/stores/session'
 import { apiPath } from '~/util/path-builder'
@@ -26,6 +27,30 @@ export async function logout(): Promise<void> {
   await call<void>(apiPath.logout(), { method: 'POST', isAuthRoute: true })
   signedOut()
   queryClient.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== 'auth-state' })
+}
+
+/** Leaves on the list what lasts, and reads it again: others may have come. */
+function keepSessions(lasts: (session: OpenSession) => boolean): void {
+  const { queryKey } = query.sessions()
+  queryClient.setQueryData(queryKey, (now) => now && { ...now, items: now.items.filter(lasts) })
+  void queryClient.invalidateQueries({ queryKey })
+}
+
+export async function endSession(id: string): Promise<void> {
+  try {
+    await call<void>(apiPath.session(id), { method: 'DELETE' })
+  } catch (error) {
+    // One that ended meanwhile is what was wanted.
+    if (!(error instanceof ApiError && error.type === 'not_found')) throw error
+  }
+  keepSessions((session) => session.id !== id)
+}
+
+/** Ends all sign-ins but this one; how many these were. */
+export async function endOtherSessions(): Promise<number> {
+  const { ended } = await call<SessionsEnded>(apiPath.sessions(), { method: 'DELETE' })
+  keepSessions((session) => session.is_current)
+  return ended
 }
 
 export const createToken = (body: { label?: string; region?: string; uses: number; ttl_s: number }) =>

@@ -15,6 +15,7 @@ import type {
   ReceiptDetail,
   ReceiptRow,
   Regions,
+  Sessions,
   Summary,
   Trends,
 } from '~/api/types'
@@ -24,6 +25,7 @@ const RETRIES = 2
 const RETRY_AFTER_MS = 700
 const RETRY_WAIT_MAX_S = 2
 const TRENDS_EVERY_MS = 60_000
+const SESSIONS_EVERY_MS = 60_000
 const RECEIPT_NEVER_CHANGES = Infinity
 
 /** Only what may pass by itself is tried again; a 4xx is an answer. */
@@ -103,6 +105,14 @@ export const query = {
       queryKey: ['audit', search],
       queryFn: ({ signal }) => call<AuditPage>(apiPath.audit(search), { signal }),
       placeholderData: keepPreviousData,
+    }),
+  // No frame of the socket tells of a sign-in elsewhere: it is seen within a minute, and at once where somebody comes back to look.
+  sessions: () =>
+    queryOptions({
+      queryKey: ['sessions'],
+      queryFn: ({ signal }) => call<Sessions>(apiPath.sessions(), { signal }),
+      refetchInterval: SESSIONS_EVERY_MS,
+      staleTime: 0,
     }),
   tokens: () =>
     queryOptions({

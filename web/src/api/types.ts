@@ -23,6 +23,9 @@ export type {
   RegionLatency,
   Regions,
   Role,
+  Sessions,
+  SessionsEnded,
+  SessionView as OpenSession,
   Summary,
   Trends,
 } from '~/api/__generated__/types.gen'

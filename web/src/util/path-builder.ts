@@ -22,6 +22,7 @@ export const path = {
   receipt: (requestId: string, nodeId?: string) => `/receipts/${encodeURIComponent(requestId)}${queryText({ node_id: nodeId })}`,
   audit: (search: Search = {}) => `/audit${queryText(search)}`,
   run: () => '/run',
+  sessions: () => '/account/sessions',
   signIn: (next?: string) => `/sign-in${queryText({ next })}`,
   setup: () => '/setup',
 }
@@ -33,6 +34,8 @@ export const apiPath = {
   logout: () => '/auth/logout',
   setup: () => '/auth/setup',
   redeem: () => '/auth/redeem',
+  sessions: () => '/sessions',
+  session: (id: string) => `/sessions/${encodeURIComponent(id)}`,
   summary: () => '/summary',
   trends: () => '/summary/trends',
   regions: () => '/regions',

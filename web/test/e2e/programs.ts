@@ -99,6 +99,12 @@ export async function userLink(email: string, url = BASE_URL, env: Record<string
   return /http\S+#token=\S+/.exec(stdout)?.[0] ?? ''
 }
 
+/** Another link that signs in somebody who is there already. */
+export async function signInLink(email: string): Promise<string> {
+  const { stdout } = await run(controlPlane(), ['user', 'link', '--email', email, '--url', BASE_URL], { env: { ...process.env, DGON_DATA_DIR: DATA_DIR } })
+  return /http\S+#token=\S+/.exec(stdout)?.[0] ?? ''
+}
+
 export async function untilReady(): Promise<void> {
   const end = Date.now() + SAYS_WITHIN_MS
   for (;;) {

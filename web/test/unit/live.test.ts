@@ -1,6 +1,7 @@
 import { QueryClient, QueryObserver } from '@tanstack/react-query'
 import { expect, test, vi } from 'vitest'
 import { patchHeartbeat, patchNode, prependReceipts } from '~/api/live-patches'
+import { LiveHub } from '~/api/live'
 import { readNodeSoon } from '~/api/read-again'
 import type { NodeRow, Page, ReceiptRow } from '~/api/types'
 import { hourlyChange } from '~/util/trend'
@@ -101,4 +102,30 @@ test('the change of the last hour leaves the open bucket out', () => {
   const series = [10, 10, 10, 10, 20, 20, 20, 20, 1]
   expect(hourlyChange(series, 'sum')).toBe(1)
   expect(hourlyChange([null, null, null, null, 5, 5, 5, 5, 5], 'mean')).toBeNull()
+})
+
+test.each([
+  [4401, true],
+  [1006, false],
+])('a socket that closes with %i tells whether the session has ended', (code, isEnded) => {
+  const opened: EventTarget[] = []
+  class Socket extends EventTarget {
+    constructor() {
+      super()
+      opened.push(this)
+    }
+    close(): void {}
+  }
+  vi.stubGlobal('WebSocket', Socket)
+  vi.stubGlobal('addEventListener', () => {})
+  vi.stubGlobal('removeEventListener', () => {})
+  vi.stubGlobal('location', { protocol: 'http:', host: 'console.example' })
+  vi.stubGlobal('document', new EventTarget())
+  const renew = vi.fn(async () => {})
+  const hub = new LiveHub(new QueryClient(), renew)
+  hub.start()
+  opened[0]?.dispatchEvent(Object.assign(new Event('close'), { code }))
+  hub.stop()
+  vi.unstubAllGlobals()
+  expect(renew.mock.calls).toEqual([[isEnded]])
 })

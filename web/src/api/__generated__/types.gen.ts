@@ -531,17 +531,65 @@ export type Me = {
      */
     email: string;
     /**
-     * The organisation.
+     * All that they are in, in the order in which they joined.
      */
-    org_id: string;
+    memberships: Array<MembershipView>;
     /**
-     * What this person may do, sorted.
+     * That organisation; `null` where they are not in it any more, or it is closed.
+     */
+    org_id?: string | null;
+    /**
+     * What this person may do in the organisation that this sign-in acts for, sorted.
      */
     roles: Array<Role>;
     /**
      * Identity.
      */
     user_id: string;
+};
+
+/**
+ * What somebody may do in an organisation.
+ */
+export type MembershipRequest = {
+    /**
+     * Why, up to 500 characters.
+     */
+    reason?: string | null;
+    /**
+     * At least one.
+     */
+    roles: Array<Role>;
+};
+
+/**
+ * A person in an organisation.
+ */
+export type MembershipView = {
+    /**
+     * Who said so: `user:ID`, `cli` or `system`.
+     */
+    by: string;
+    /**
+     * Whether it is closed: then nobody can act for it.
+     */
+    is_closed: boolean;
+    /**
+     * The organisation.
+     */
+    org_id: string;
+    /**
+     * What it is called.
+     */
+    org_name: string;
+    /**
+     * What they may do there, sorted.
+     */
+    roles: Array<Role>;
+    /**
+     * Since when.
+     */
+    since: string;
 };
 
 /**
@@ -825,6 +873,66 @@ export type OrderView = {
 };
 
 /**
+ * Why an organisation is closed.
+ */
+export type OrgCloseRequest = {
+    /**
+     * 1 to 500 characters.
+     */
+    reason: string;
+};
+
+/**
+ * What an organisation is called.
+ */
+export type OrgRequest = {
+    /**
+     * 1 to 64 characters, no other organisation's.
+     */
+    name: string;
+};
+
+/**
+ * An organisation.
+ */
+export type OrgView = {
+    /**
+     * When it was closed; `null` while it is open.
+     */
+    closed_at?: string | null;
+    /**
+     * When it was made.
+     */
+    created_at: string;
+    /**
+     * People in it.
+     */
+    members: number;
+    /**
+     * What it is called.
+     */
+    name: string;
+    /**
+     * Its nodes that are not retired.
+     */
+    nodes: number;
+    /**
+     * Identity.
+     */
+    org_id: string;
+};
+
+/**
+ * For whom to act.
+ */
+export type OrganisationRequest = {
+    /**
+     * Identity of one of your organisations.
+     */
+    org_id: string;
+};
+
+/**
  * One package.
  */
 export type Package = {
@@ -993,6 +1101,49 @@ export type PageNodeRow = {
 /**
  * A page of a list.
  */
+export type PageOrgView = {
+    /**
+     * The rows.
+     */
+    items: Array<{
+        /**
+         * When it was closed; `null` while it is open.
+         */
+        closed_at?: string | null;
+        /**
+         * When it was made.
+         */
+        created_at: string;
+        /**
+         * People in it.
+         */
+        members: number;
+        /**
+         * What it is called.
+         */
+        name: string;
+        /**
+         * Its nodes that are not retired.
+         */
+        nodes: number;
+        /**
+         * Identity.
+         */
+        org_id: string;
+    }>;
+    /**
+     * Continues after the last row; `null` at the end.
+     */
+    next_cursor?: string | null;
+    /**
+     * Rows of all pages; `null` where counting would cost more than it tells.
+     */
+    total?: number | null;
+};
+
+/**
+ * A page of a list.
+ */
 export type PageReceiptRow = {
     /**
      * The rows.
@@ -1084,6 +1235,49 @@ export type PageReceiptRow = {
          * Form of the receipt.
          */
         version: string;
+    }>;
+    /**
+     * Continues after the last row; `null` at the end.
+     */
+    next_cursor?: string | null;
+    /**
+     * Rows of all pages; `null` where counting would cost more than it tells.
+     */
+    total?: number | null;
+};
+
+/**
+ * A page of a list.
+ */
+export type PageUserView = {
+    /**
+     * The rows.
+     */
+    items: Array<{
+        /**
+         * When the account was made.
+         */
+        created_at: string;
+        /**
+         * When the account was disabled; `null` while it is open.
+         */
+        disabled_at?: string | null;
+        /**
+         * Address.
+         */
+        email: string;
+        /**
+         * When they signed in last.
+         */
+        last_sign_in_at?: string | null;
+        /**
+         * What they may do, and for whom, in the order in which they joined.
+         */
+        memberships: Array<MembershipView>;
+        /**
+         * Identity.
+         */
+        user_id: string;
     }>;
     /**
      * Continues after the last row; `null` at the end.
@@ -1467,6 +1661,24 @@ export type SetupRequest = {
 };
 
 /**
+ * A link that signs somebody in.
+ */
+export type SignInLink = {
+    /**
+     * Last moment of use.
+     */
+    expires_at: string;
+    /**
+     * Path at the console's address, with the secret in its fragment: shown this once.
+     */
+    path: string;
+    /**
+     * The person.
+     */
+    user_id: string;
+};
+
+/**
  * `GET /summary`: the last 24 hours and now.
  */
 export type Summary = {
@@ -1568,6 +1780,68 @@ export type Trends = {
      * Length of a step, s.
      */
     step_s: number;
+};
+
+/**
+ * What of an account shall be other.
+ */
+export type UserChange = {
+    /**
+     * Whether it is shut.
+     */
+    disabled: boolean;
+    /**
+     * Why, 1 to 500 characters; needed to shut it.
+     */
+    reason?: string | null;
+};
+
+/**
+ * Somebody to invite.
+ */
+export type UserRequest = {
+    /**
+     * Address, the name to sign in with.
+     */
+    email: string;
+    /**
+     * The organisation that they are in; that of the network where absent.
+     */
+    org_id?: string | null;
+    /**
+     * What they may do there, at least one. Admins are in the organisation `main` alone.
+     */
+    roles: Array<Role>;
+};
+
+/**
+ * A person.
+ */
+export type UserView = {
+    /**
+     * When the account was made.
+     */
+    created_at: string;
+    /**
+     * When the account was disabled; `null` while it is open.
+     */
+    disabled_at?: string | null;
+    /**
+     * Address.
+     */
+    email: string;
+    /**
+     * When they signed in last.
+     */
+    last_sign_in_at?: string | null;
+    /**
+     * What they may do, and for whom, in the order in which they joined.
+     */
+    memberships: Array<MembershipView>;
+    /**
+     * Identity.
+     */
+    user_id: string;
 };
 
 /**
@@ -1774,6 +2048,39 @@ export type AuthLogoutResponses = {
 };
 
 export type AuthLogoutResponse = AuthLogoutResponses[keyof AuthLogoutResponses];
+
+export type AuthOrganisationData = {
+    body: OrganisationRequest;
+    path?: never;
+    query?: never;
+    url: '/api/v1/auth/organisation';
+};
+
+export type AuthOrganisationErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type AuthOrganisationError = AuthOrganisationErrors[keyof AuthOrganisationErrors];
+
+export type AuthOrganisationResponses = {
+    /**
+     * You, for that organisation.
+     */
+    200: Me;
+};
+
+export type AuthOrganisationResponse = AuthOrganisationResponses[keyof AuthOrganisationResponses];
 
 export type AuthRedeemData = {
     body: RedeemRequest;
@@ -2708,6 +3015,157 @@ export type OpenapiJsonResponses = {
 
 export type OpenapiJsonResponse = OpenapiJsonResponses[keyof OpenapiJsonResponses];
 
+export type OrgListData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Rows of a page, 1 to 200; 50 where absent.
+         */
+        limit?: number;
+        /**
+         * `next_cursor` of the page before, with the same filters and order.
+         */
+        cursor?: string;
+    };
+    url: '/api/v1/orgs';
+};
+
+export type OrgListErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type OrgListError = OrgListErrors[keyof OrgListErrors];
+
+export type OrgListResponses = {
+    /**
+     * A page of organisations.
+     */
+    200: PageOrgView;
+};
+
+export type OrgListResponse = OrgListResponses[keyof OrgListResponses];
+
+export type OrgCreateData = {
+    body: OrgRequest;
+    path?: never;
+    query?: never;
+    url: '/api/v1/orgs';
+};
+
+export type OrgCreateErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type OrgCreateError = OrgCreateErrors[keyof OrgCreateErrors];
+
+export type OrgCreateResponses = {
+    /**
+     * The organisation.
+     */
+    201: OrgView;
+};
+
+export type OrgCreateResponse = OrgCreateResponses[keyof OrgCreateResponses];
+
+export type OrgRenameData = {
+    body: OrgRequest;
+    path: {
+        /**
+         * Identity of the organisation.
+         */
+        org_id: string;
+    };
+    query?: never;
+    url: '/api/v1/orgs/{org_id}';
+};
+
+export type OrgRenameErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type OrgRenameError = OrgRenameErrors[keyof OrgRenameErrors];
+
+export type OrgRenameResponses = {
+    /**
+     * The organisation.
+     */
+    200: OrgView;
+};
+
+export type OrgRenameResponse = OrgRenameResponses[keyof OrgRenameResponses];
+
+export type OrgCloseData = {
+    body: OrgCloseRequest;
+    path: {
+        /**
+         * Identity of the organisation.
+         */
+        org_id: string;
+    };
+    query?: never;
+    url: '/api/v1/orgs/{org_id}/close';
+};
+
+export type OrgCloseErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type OrgCloseError = OrgCloseErrors[keyof OrgCloseErrors];
+
+export type OrgCloseResponses = {
+    /**
+     * The organisation.
+     */
+    200: OrgView;
+};
+
+export type OrgCloseResponse = OrgCloseResponses[keyof OrgCloseResponses];
+
 export type ReceiptListData = {
     body?: never;
     path?: never;
@@ -3207,6 +3665,89 @@ export type TrendsResponses = {
 
 export type TrendsResponse = TrendsResponses[keyof TrendsResponses];
 
+export type UserListData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * A part of the email address.
+         */
+        q?: string;
+        /**
+         * Members of this organisation, by its id.
+         */
+        org_id?: string;
+        /**
+         * Rows of a page, 1 to 200; 50 where absent.
+         */
+        limit?: number;
+        /**
+         * `next_cursor` of the page before, with the same filters and order.
+         */
+        cursor?: string;
+    };
+    url: '/api/v1/users';
+};
+
+export type UserListErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type UserListError = UserListErrors[keyof UserListErrors];
+
+export type UserListResponses = {
+    /**
+     * A page of people.
+     */
+    200: PageUserView;
+};
+
+export type UserListResponse = UserListResponses[keyof UserListResponses];
+
+export type UserCreateData = {
+    body: UserRequest;
+    path?: never;
+    query?: never;
+    url: '/api/v1/users';
+};
+
+export type UserCreateErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type UserCreateError = UserCreateErrors[keyof UserCreateErrors];
+
+export type UserCreateResponses = {
+    /**
+     * The link, shown this once.
+     */
+    201: SignInLink;
+};
+
+export type UserCreateResponse = UserCreateResponses[keyof UserCreateResponses];
+
 export type UserMeData = {
     body?: never;
     path?: never;
@@ -3239,6 +3780,204 @@ export type UserMeResponses = {
 };
 
 export type UserMeResponse = UserMeResponses[keyof UserMeResponses];
+
+export type UserDetailData = {
+    body?: never;
+    path: {
+        /**
+         * Identity of the person.
+         */
+        user_id: string;
+    };
+    query?: never;
+    url: '/api/v1/users/{user_id}';
+};
+
+export type UserDetailErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type UserDetailError = UserDetailErrors[keyof UserDetailErrors];
+
+export type UserDetailResponses = {
+    /**
+     * The person.
+     */
+    200: UserView;
+};
+
+export type UserDetailResponse = UserDetailResponses[keyof UserDetailResponses];
+
+export type UserChangeData = {
+    body: UserChange;
+    path: {
+        /**
+         * Identity of the person.
+         */
+        user_id: string;
+    };
+    query?: never;
+    url: '/api/v1/users/{user_id}';
+};
+
+export type UserChangeErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type UserChangeError = UserChangeErrors[keyof UserChangeErrors];
+
+export type UserChangeResponses = {
+    /**
+     * The person.
+     */
+    200: UserView;
+};
+
+export type UserChangeResponse = UserChangeResponses[keyof UserChangeResponses];
+
+export type MembershipRemoveData = {
+    body?: never;
+    path: {
+        /**
+         * Identity of the person.
+         */
+        user_id: string;
+        /**
+         * Identity of the organisation.
+         */
+        org_id: string;
+    };
+    query?: never;
+    url: '/api/v1/users/{user_id}/memberships/{org_id}';
+};
+
+export type MembershipRemoveErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type MembershipRemoveError = MembershipRemoveErrors[keyof MembershipRemoveErrors];
+
+export type MembershipRemoveResponses = {
+    /**
+     * The person.
+     */
+    200: UserView;
+};
+
+export type MembershipRemoveResponse = MembershipRemoveResponses[keyof MembershipRemoveResponses];
+
+export type MembershipSetData = {
+    body: MembershipRequest;
+    path: {
+        /**
+         * Identity of the person.
+         */
+        user_id: string;
+        /**
+         * Identity of the organisation.
+         */
+        org_id: string;
+    };
+    query?: never;
+    url: '/api/v1/users/{user_id}/memberships/{org_id}';
+};
+
+export type MembershipSetErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type MembershipSetError = MembershipSetErrors[keyof MembershipSetErrors];
+
+export type MembershipSetResponses = {
+    /**
+     * The person.
+     */
+    200: UserView;
+};
+
+export type MembershipSetResponse = MembershipSetResponses[keyof MembershipSetResponses];
+
+export type UserLinkData = {
+    body?: never;
+    path: {
+        /**
+         * Identity of the person.
+         */
+        user_id: string;
+    };
+    query?: never;
+    url: '/api/v1/users/{user_id}/sign-in-link';
+};
+
+export type UserLinkErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type UserLinkError = UserLinkErrors[keyof UserLinkErrors];
+
+export type UserLinkResponses = {
+    /**
+     * The link, shown this once.
+     */
+    201: SignInLink;
+};
+
+export type UserLinkResponse = UserLinkResponses[keyof UserLinkResponses];
 
 export type DownloadData = {
     body?: never;
