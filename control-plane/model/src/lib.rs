@@ -3,6 +3,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`audit_chain`] | what a row of the audit log hashes to |
+//! | [`identity`] | signing in with a wallet: what is asked, and whether the answer proves it |
 //! | [`lifecycle`] | which state of a node follows which, and why |
 //! | [`sketch`] | quantiles that can be merged |
 //! | [`rollup`] | what receipts add up to per minute |
@@ -11,6 +12,7 @@
 //! | [`network_day`] | the network's |
 
 pub mod audit_chain;
+pub mod identity;
 pub mod lifecycle;
 pub mod network_day;
 pub mod open_sums;
