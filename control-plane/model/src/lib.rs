@@ -2,6 +2,7 @@
 //!
 //! | module | owns |
 //! |---|---|
+//! | [`api_key`] | keys of programs: their form, and what they may do |
 //! | [`audit_chain`] | what a row of the audit log hashes to |
 //! | [`identity`] | signing in with a wallet: what is asked, and whether the answer proves it |
 //! | [`lifecycle`] | which state of a node follows which, and why |
@@ -13,6 +14,7 @@
 //! | [`window`] | a node's last 24 hours |
 //! | [`network_day`] | the network's |
 
+pub mod api_key;
 pub mod audit_chain;
 mod base32;
 pub mod identity;
