@@ -3,7 +3,9 @@
 use super::orgs::NAME_MAX;
 use super::{PASSWORD_MAX, PASSWORD_MIN};
 use crate::app::UnlistedRegion;
+use dgon_control_plane_model::identity::{RequestError, SignInError};
 use dgon_control_plane_store::StoreError;
+use dgon_control_plane_store::wallets::WALLETS;
 
 /// Why something about an account was refused or failed.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +66,42 @@ pub enum AccountError {
     /// The organisation of the network itself.
     #[error("the network's own organisation is never closed")]
     MainOrg,
+    /// The password that was given as the present one is not.
+    #[error("this is not your present password")]
+    WrongPassword,
+    /// No address of the console is set that a wallet could sign for.
+    #[error(
+        "wallets cannot sign in here: they sign for an address, and this server has none; set public_url to an https address"
+    )]
+    NoWallets,
+    /// No chain that is known here.
+    #[error("this chain is not known here")]
+    WalletChain,
+    /// The account is none of its chain's.
+    #[error(transparent)]
+    WalletRequest(#[from] RequestError),
+    /// A request to sign that was answered, is too old, or was made for another browser, person or purpose.
+    #[error("this request to sign was used, has expired, or is another browser's; start again")]
+    WalletSpent,
+    /// The answer proves nothing.
+    #[error(transparent)]
+    WalletProof(#[from] SignInError),
+    /// A wallet that is nobody's here.
+    #[error(
+        "this wallet is linked to no open account; sign in another way and link it in your account"
+    )]
+    WalletUnknown,
+    /// A wallet of somebody else.
+    #[error("this wallet is linked to another account; take it away there first")]
+    WalletTaken,
+    /// More wallets than one account may have.
+    #[error("an account has at most {WALLETS} wallets; take another one away first")]
+    TooManyWallets,
+    /// Nobody could sign in with this account any more.
+    #[error(
+        "this wallet is all that you can sign in with; set a password or link another wallet first"
+    )]
+    LastWayIn,
     /// No such object for this person.
     #[error("there is no {0} with this id")]
     NotFound(&'static str),

@@ -12,12 +12,14 @@ mod flags;
 mod links;
 mod members;
 mod orgs;
+mod own_password;
 mod password;
 mod role;
 mod scope;
 mod secret;
 mod session;
 mod sessions;
+mod wallets;
 
 pub use email::Email;
 pub use enrolment::{IssuedToken, ListedToken, TokenPage, TokenWish};
@@ -30,6 +32,7 @@ pub use password::{PASSWORD_MAX, PASSWORD_MIN, PasswordHasher};
 pub use role::{Role, Roles};
 use session::SessionLimits;
 pub use session::{Lifetimes, Person, SignedIn, Tokens};
+pub use wallets::{WalletAccount, WalletAnswer, WalletPurpose, WalletRequest, WalletSite};
 
 use crate::app::{Access, App, Clock, Regions, Switches};
 use dgon_control_plane_store::audit::{AuditEntry, AuditFacts};
@@ -66,6 +69,7 @@ pub struct Accounts {
     regions: Regions,
     limits: SessionLimits,
     access: Access,
+    wallets: Arc<WalletSite>,
 }
 
 impl Accounts {
@@ -81,6 +85,7 @@ impl Accounts {
             regions: app.settings.regions.clone(),
             limits: SessionLimits::default(),
             access: app.access.clone(),
+            wallets: Arc::clone(&app.settings.wallets),
         }
     }
 

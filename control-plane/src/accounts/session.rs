@@ -14,6 +14,8 @@ const REFRESH: &str = "refresh";
 const CSRF: &str = "csrf";
 /// Times in an hour that one account may sign in with its password.
 const SIGN_INS: u32 = 120;
+/// Times in an hour that one account's password may be tried from within.
+const PASSWORDS: u32 = 10;
 
 /// How long things live, ms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,8 +94,10 @@ impl From<Session> for Person {
 pub(super) struct SessionLimits {
     /// Renewals of one session.
     renewals: RateLimit<String>,
-    /// Sign-ins of one account with its password; a link comes from whoever runs the server.
+    /// Sign-ins of one account by its person; a link comes from whoever runs the server.
     sign_ins: RateLimit<String>,
+    /// Tries to change a password: who holds a browser that is signed in may not find it out.
+    passwords: RateLimit<String>,
 }
 
 impl Default for SessionLimits {
@@ -102,6 +106,7 @@ impl Default for SessionLimits {
         Self {
             renewals: RateLimit::over(60, WHILE),
             sign_ins: RateLimit::over(SIGN_INS, WHILE),
+            passwords: RateLimit::over(PASSWORDS, WHILE),
         }
     }
 }
@@ -124,6 +129,8 @@ pub(super) enum Method {
     Link,
     /// With the link that makes the first admin.
     Setup,
+    /// With the key of a wallet.
+    Wallet,
 }
 
 impl Method {
@@ -132,6 +139,7 @@ impl Method {
             Self::Password => "password",
             Self::Link => "link",
             Self::Setup => "setup",
+            Self::Wallet => "wallet",
         }
     }
 
@@ -140,6 +148,7 @@ impl Method {
             Self::Password => "session.sign_in",
             Self::Link => "session.link",
             Self::Setup => "session.setup",
+            Self::Wallet => "session.wallet",
         }
     }
 }
@@ -196,7 +205,7 @@ impl Accounts {
         let right = self.hasher.verify(password, stored).await?;
         match user {
             Some(user) if right => {
-                take(&self.limits.sign_ins, &user.user_id)?;
+                self.take_sign_in(&user.user_id)?;
                 let signed_in = self.start(&user.user_id, Method::Password, origin).await?;
                 signed_in.ok_or(AccountError::WrongCredentials)
             }
@@ -212,6 +221,16 @@ impl Accounts {
                 Err(AccountError::WrongCredentials)
             }
         }
+    }
+
+    /// Uses one of an account's times to sign in by itself.
+    pub(super) fn take_sign_in(&self, user_id: &str) -> Result<(), AccountError> {
+        take(&self.limits.sign_ins, &user_id.to_owned())
+    }
+
+    /// Uses one of an account's times to try its password from within.
+    pub(super) fn take_password(&self, user_id: &str) -> Result<(), AccountError> {
+        take(&self.limits.passwords, &user_id.to_owned())
     }
 
     /// Starts a session for a user who proved to be one. `None` where the account was shut meanwhile.

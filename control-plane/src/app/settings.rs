@@ -1,7 +1,9 @@
 //! Thresholds and names that `serve` fixes at start. Tests shorten them.
 
 use super::Regions;
+use crate::accounts::WalletSite;
 use dgon_control_plane_store::retention::Periods;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Settings of one process.
@@ -10,6 +12,8 @@ pub struct Settings {
     /// Address that people and agents reach this control plane by, such as `https://dgon.example`. Without it
     /// the `Host` header of a request decides.
     pub public_url: Option<String>,
+    /// What wallets sign in to.
+    pub wallets: Arc<WalletSite>,
     /// The regions that nodes can be in.
     pub regions: Regions,
     /// How often an agent sends a heartbeat.
@@ -59,6 +63,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             public_url: None,
+            wallets: Arc::default(),
             regions: Regions::default(),
             heartbeat: dgon_protocol::limits::HEARTBEAT,
             late_after: Duration::from_secs(30),

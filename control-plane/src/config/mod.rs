@@ -10,13 +10,16 @@ mod sources;
 pub use settings::{SETTINGS, Setting, example};
 pub use sources::{Layers, Source};
 
+use crate::accounts::WalletSite;
 use crate::app::{self, Regions};
 use crate::http::server::ServerLimits;
 use crate::http::{HttpSettings, IpBlock};
+use dgon_control_plane_model::identity::{CosmosChainId, CosmosPrefix, SiteUri};
 use dgon_control_plane_store::ReadLimits;
 use dgon_control_plane_store::retention::Periods;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 
@@ -106,6 +109,8 @@ pub struct Config {
     pub max_connections_per_address: usize,
     /// How long open requests may take to end at a stop.
     pub stop_timeout: Duration,
+    /// Chains of the Cosmos SDK whose accounts sign in.
+    pub cosmos_chains: Vec<(CosmosChainId, CosmosPrefix)>,
     /// Folder of the packages that machines may download.
     pub downloads_dir: Option<PathBuf>,
     /// The regions that nodes can be in.
@@ -161,6 +166,7 @@ impl Config {
                 1_000_000,
             )? as usize,
             stop_timeout: seconds("stop_timeout_s")?,
+            cosmos_chains: layers.list("cosmos_chains", check_cosmos_chain)?,
             downloads_dir: layers
                 .optional("downloads_dir", |text| Ok(text.to_owned()))?
                 .map(PathBuf::from),
@@ -213,10 +219,22 @@ impl Config {
         }
     }
 
+    /// The address that wallets sign for: that of this machine is its own without being set. Where people reach the
+    /// server by one that nobody set, there is none.
+    fn wallet_site(&self) -> Option<SiteUri> {
+        let is_known = self.public_url.is_some() || self.bind.ip().is_loopback();
+        let site = is_known.then(|| SiteUri::parse(self.console_url()));
+        site.and_then(Result::ok)
+    }
+
     /// The settings of the shared state.
     pub fn app_settings(&self) -> app::Settings {
         app::Settings {
             public_url: self.public_url.clone(),
+            wallets: Arc::new(WalletSite {
+                uri: self.wallet_site(),
+                cosmos: self.cosmos_chains.clone(),
+            }),
             regions: self.regions.clone(),
             retention: self.retention,
             ..app::Settings::default()
@@ -270,6 +288,16 @@ fn check_url(text: &str) -> Result<String, String> {
         return Err(rule());
     }
     Ok(text.trim_end_matches('/').to_owned())
+}
+
+fn check_cosmos_chain(text: &str) -> Result<(CosmosChainId, CosmosPrefix), String> {
+    let rule = || {
+        "give the chain's name, a slash and what its addresses begin with, such as cosmoshub-4/cosmos".to_owned()
+    };
+    let (chain_id, prefix) = text.split_once('/').ok_or_else(rule)?;
+    let chain_id = CosmosChainId::parse(chain_id).map_err(|_| rule())?;
+    let prefix = CosmosPrefix::parse(prefix).map_err(|_| rule())?;
+    Ok((chain_id, prefix))
 }
 
 fn check_database(text: &str) -> Result<String, String> {

@@ -33,7 +33,7 @@ const fn setting(
 }
 
 /// All settings, in the order of the documentation.
-pub const SETTINGS: [Setting; 21] = [
+pub const SETTINGS: [Setting; 22] = [
     setting(
         "bind",
         "DGON_BIND",
@@ -114,6 +114,12 @@ pub const SETTINGS: [Setting; 21] = [
         "DGON_STOP_TIMEOUT_S",
         "10",
         "Longest time for open requests at a stop, s.",
+    ),
+    setting(
+        "cosmos_chains",
+        "DGON_COSMOS_CHAINS",
+        "cosmoshub-4/cosmos,osmosis-1/osmo",
+        "Chains of the Cosmos SDK whose accounts can sign in, with commas: each its name, / and what its addresses begin with. Not those with Ethereum's keys.",
     ),
     setting(
         "downloads_dir",

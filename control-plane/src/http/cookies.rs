@@ -1,4 +1,4 @@
-//! The two cookies of a session. `HttpOnly` and `SameSite=Lax` always; over HTTPS also `Secure` and the
+//! The two cookies of a session, and that of a wallet's request. `HttpOnly` and `SameSite=Lax` always; over HTTPS also `Secure` and the
 //! `__Host-` prefix, which plain HTTP on a local network cannot have.
 
 use crate::accounts::Tokens;
@@ -6,6 +6,7 @@ use http::header::{self, HeaderMap, HeaderValue};
 
 const ACCESS: &str = "dgon_access";
 const REFRESH: &str = "dgon_refresh";
+const WALLET: &str = "dgon_wallet";
 const HOST_PREFIX: &str = "__Host-";
 
 /// Reads and writes the cookies.
@@ -28,6 +29,20 @@ impl Cookies {
     /// The refresh token of a request.
     pub fn refresh<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
         self.find(headers, REFRESH)
+    }
+
+    /// The request that a wallet of this browser is to sign.
+    pub fn wallet<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+        self.find(headers, WALLET)
+    }
+
+    /// The header that gives a browser such a request; an empty one takes it away.
+    pub fn set_wallet(
+        &self,
+        sealed: &str,
+        lifetime_s: i64,
+    ) -> [(http::HeaderName, HeaderValue); 1] {
+        [self.header(WALLET, sealed, lifetime_s)]
     }
 
     /// Headers that give a browser these tokens.

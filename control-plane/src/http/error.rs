@@ -214,11 +214,22 @@ impl From<AccountError> for ApiError {
             AccountError::WrongCredentials | AccountError::SessionEnded => {
                 Self::new(ErrorType::Unauthorized, outside)
             }
-            AccountError::LinkInvalid => Self::new(ErrorType::InvalidToken, outside),
+            AccountError::LinkInvalid | AccountError::WalletSpent => {
+                Self::new(ErrorType::InvalidToken, outside)
+            }
+            AccountError::WalletUnknown => Self::new(ErrorType::Unauthorized, outside),
+            AccountError::WalletProof(_) => Self::new(ErrorType::InvalidSignature, outside),
+            AccountError::WalletChain => Self::invalid(outside).with("field", "chain_id"),
+            AccountError::WalletRequest(_) => Self::invalid(outside).with("field", "address"),
+            AccountError::WrongPassword => Self::invalid(outside).with("field", "current"),
             AccountError::EmailTaken
             | AccountError::LastAdmin
             | AccountError::Disabled
             | AccountError::OrgNameTaken
+            | AccountError::NoWallets
+            | AccountError::WalletTaken
+            | AccountError::TooManyWallets
+            | AccountError::LastWayIn
             | AccountError::MainOrg => Self::new(ErrorType::Conflict, outside),
             AccountError::OrgHasNodes { nodes } => {
                 Self::new(ErrorType::Conflict, outside).with("nodes", nodes)

@@ -17,10 +17,11 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 /// These make or renew a session, so they cannot ask for its CSRF token.
-const BEFORE_SESSION: [&str; 4] = [
+const BEFORE_SESSION: [&str; 5] = [
     "/api/v1/auth/setup",
     "/api/v1/auth/redeem",
     "/api/v1/auth/login",
+    "/api/v1/auth/wallet",
     "/api/v1/auth/refresh",
 ];
 

@@ -45,6 +45,7 @@ pub mod sessions;
 mod statement;
 pub mod summary;
 pub mod users;
+pub mod wallets;
 mod write_ahead_log;
 
 pub use audit_sealing::{AuditChain, Seal};

@@ -36,7 +36,7 @@ pub struct NewSession<'a> {
     pub family_id: &'a str,
     /// Whose it is.
     pub user_id: &'a str,
-    /// How it was proved who that is: `password`, `link` or `setup`.
+    /// How it was proved who that is: `password`, `link`, `wallet` or `setup`.
     pub method: &'a str,
     /// Address of the browser.
     pub ip: Option<&'a str>,

@@ -14,8 +14,10 @@ mod flags;
 mod members;
 mod one_server;
 mod openapi;
+mod passwords;
 mod readiness;
 mod sign_in;
 mod slow_pages;
 #[path = "../support/mod.rs"]
 mod support;
+mod wallets;

@@ -8,6 +8,7 @@ use crate::http::extract;
 use crate::http::state::HttpState;
 use axum::Json;
 use axum::extract::State;
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -22,6 +23,8 @@ pub struct Me {
     pub roles: Vec<Role>,
     /// That organisation; `null` where they are not in it any more, or it is closed.
     pub org_id: Option<String>,
+    /// Whether they can sign in with a password.
+    pub has_password: bool,
     /// All that they are in, in the order in which they joined.
     pub memberships: Vec<MembershipView>,
     /// To be sent in `x-csrf-token` with every request that changes something.
@@ -36,6 +39,7 @@ impl Me {
             email: person.email.clone(),
             roles: person.roles.iter().collect(),
             org_id: person.org_id.clone(),
+            has_password: member.user.password_hash.is_some(),
             memberships: member.memberships.into_iter().map(Into::into).collect(),
             csrf_token: state.accounts.csrf_token(person),
         })
@@ -50,6 +54,17 @@ pub struct OrganisationRequest {
     pub org_id: String,
 }
 
+/// A password for yourself.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PasswordRequest {
+    /// The present one. Not needed where you have none, nor within 15 minutes of signing in by a link.
+    #[serde(default)]
+    pub current: Option<String>,
+    /// The new one, 8 to 256 characters.
+    pub password: String,
+}
+
 /// Who is signed in.
 ///
 /// # Errors
@@ -58,6 +73,27 @@ pub struct OrganisationRequest {
     responses((status = 200, description = "The person who is signed in.", body = Me)))]
 pub async fn user_me(State(state): State<HttpState>, actor: Actor) -> Result<Json<Me>, ApiError> {
     Ok(Json(Me::read(&state, actor.person()?).await?))
+}
+
+/// Sets your password. All your other sign-ins end, and links that sign you in.
+///
+/// # Errors
+/// `unauthorized`, `invalid_request` for a wrong present password or one of a wrong length, `rate_limited` after ten tries in
+/// an hour.
+#[utoipa::path(put, path = "/api/v1/users/me/password", tag = "people", request_body = PasswordRequest,
+    responses((status = 204, description = "It is set.")))]
+pub async fn password_set(
+    State(state): State<HttpState>,
+    actor: Actor,
+    caller: Caller,
+    extract::Json(body): extract::Json<PasswordRequest>,
+) -> Result<StatusCode, ApiError> {
+    let person = actor.person()?;
+    state
+        .accounts
+        .password_set(person, body.current, body.password, &caller.origin)
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Lets this sign-in act for another of your organisations; your next sign-ins begin with it.

@@ -7,6 +7,7 @@ pub mod sessions;
 pub mod sign_in;
 pub mod tokens;
 pub mod users;
+pub mod wallets;
 
 use super::state::HttpState;
 use super::turns;
@@ -38,7 +39,18 @@ fn sign_in_routes() -> Router<HttpState> {
         .route("/api/v1/auth/refresh", post(sign_in::auth_refresh))
         .route("/api/v1/auth/logout", post(sign_in::auth_logout))
         .route("/api/v1/auth/organisation", post(me::auth_organisation))
+        .route("/api/v1/auth/nonce", post(wallets::auth_nonce))
+        .route("/api/v1/auth/wallet", post(wallets::auth_wallet))
         .route("/api/v1/users/me", get(me::user_me))
+        .route("/api/v1/users/me/password", put(me::password_set))
+        .route(
+            "/api/v1/wallets",
+            get(wallets::wallet_list).post(wallets::wallet_link),
+        )
+        .route(
+            "/api/v1/wallets/{kind}/{address}",
+            delete(wallets::wallet_unlink),
+        )
         .route(
             "/api/v1/sessions",
             get(sessions::session_list).delete(sessions::session_revoke_others),

@@ -23,6 +23,10 @@ pub struct AuthState {
     pub setup_needed: bool,
     /// The overview is open to everybody.
     pub anonymous_overview: bool,
+    /// Whether a wallet can sign in: it signs for an address, which must be set.
+    pub wallets: bool,
+    /// Chains of the Cosmos SDK whose accounts can, too.
+    pub cosmos_chains: Vec<String>,
     /// Version of the control plane.
     pub version: String,
 }
@@ -68,6 +72,8 @@ pub async fn auth_state(State(state): State<HttpState>) -> Result<axum::Json<Aut
     Ok(axum::Json(AuthState {
         setup_needed: state.accounts.setup_needed().await?,
         anonymous_overview: flags.is_on(ANONYMOUS_OVERVIEW),
+        wallets: state.accounts.takes_wallets(),
+        cosmos_chains: state.accounts.cosmos_chains().map(str::to_owned).collect(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     }))
 }
@@ -182,13 +188,13 @@ async fn welcome(state: &HttpState, signed_in: &SignedIn) -> Result<Response, Ap
 }
 
 /// One try to sign in, counted per address until it succeeds.
-struct Attempt<'a> {
+pub(super) struct Attempt<'a> {
     state: &'a HttpState,
     caller: &'a Caller,
 }
 
 impl<'a> Attempt<'a> {
-    fn begin(state: &'a HttpState, caller: &'a Caller) -> Result<Self, ApiError> {
+    pub(super) fn begin(state: &'a HttpState, caller: &'a Caller) -> Result<Self, ApiError> {
         if let Some(ip) = caller.ip {
             state
                 .sign_ins
@@ -204,7 +210,10 @@ impl<'a> Attempt<'a> {
         Ok(Self { state, caller })
     }
 
-    async fn finish(self, result: Result<SignedIn, AccountError>) -> Result<Response, ApiError> {
+    pub(super) async fn finish(
+        self,
+        result: Result<SignedIn, AccountError>,
+    ) -> Result<Response, ApiError> {
         // A right password over its account's limit took as much work as a wrong one.
         if let Some(ip) = self.caller.ip.filter(|_| result.is_ok()) {
             self.state.sign_ins.give_back(&network(ip));

@@ -111,6 +111,10 @@ export type AuthState = {
      */
     anonymous_overview: boolean;
     /**
+     * Chains of the Cosmos SDK whose accounts can, too.
+     */
+    cosmos_chains: Array<string>;
+    /**
      * Nobody has an account yet: the server's log has a link for the first admin.
      */
     setup_needed: boolean;
@@ -118,6 +122,10 @@ export type AuthState = {
      * Version of the control plane.
      */
     version: string;
+    /**
+     * Whether a wallet can sign in: it signs for an address, which must be set.
+     */
+    wallets: boolean;
 };
 
 /**
@@ -531,6 +539,10 @@ export type Me = {
      */
     email: string;
     /**
+     * Whether they can sign in with a password.
+     */
+    has_password: boolean;
+    /**
      * All that they are in, in the order in which they joined.
      */
     memberships: Array<MembershipView>;
@@ -844,6 +856,34 @@ export type NodeRow = {
  * Lifecycle status as it is shown.
  */
 export type NodeStatus = 'pending' | 'active' | 'quarantine' | 'offline';
+
+/**
+ * What a signature is for.
+ */
+export type NoncePurpose = 'sign_in' | 'link';
+
+/**
+ * The account that is to sign, and what for.
+ */
+export type NonceRequest = {
+    /**
+     * The account.
+     */
+    address: string;
+    /**
+     * The chain: a number (evm; 1 where absent), `mainnet`, `testnet`, `devnet` or `localnet` (solana; `mainnet`), or one of
+     * `cosmos_chains` (cosmos; the first).
+     */
+    chain_id?: string | null;
+    /**
+     * How the account is proven.
+     */
+    kind: WalletKind;
+    /**
+     * What the signature is for.
+     */
+    purpose: NoncePurpose;
+};
 
 /**
  * An order to a node.
@@ -1290,6 +1330,20 @@ export type PageUserView = {
 };
 
 /**
+ * A password for yourself.
+ */
+export type PasswordRequest = {
+    /**
+     * The present one. Not needed where you have none, nor within 15 minutes of signing in by a link.
+     */
+    current?: string | null;
+    /**
+     * The new one, 8 to 256 characters.
+     */
+    password: string;
+};
+
+/**
  * A probe that ended.
  */
 export type ProbeView = {
@@ -1609,7 +1663,7 @@ export type SessionView = {
      */
     is_current: boolean;
     /**
-     * How it was proved whose it is: `password`, `link`, `setup`, or `unknown` for one of an older version.
+     * How it was proved whose it is: `password`, `link`, `wallet`, `setup`, or `unknown` for one of an older version.
      */
     method: string;
     /**
@@ -1859,6 +1913,81 @@ export type VerificationView = {
     verified_at: string;
 };
 
+/**
+ * What the wallet answered.
+ */
+export type WalletAnswerRequest = {
+    /**
+     * The text that was signed, where the wallet made it.
+     */
+    message?: string | null;
+    /**
+     * cosmos: base64 of the compressed key.
+     */
+    public_key?: string | null;
+    /**
+     * evm: `0x` and 130 hex digits; solana and cosmos: base64 of 64 bytes.
+     */
+    signature: string;
+};
+
+/**
+ * How a chain's accounts are proven.
+ */
+export type WalletKind = 'evm' | 'solana' | 'cosmos';
+
+/**
+ * What a wallet is to sign. Its nonce is good for this browser and one answer.
+ */
+export type WalletRequestView = {
+    /**
+     * The account that is to sign, as it must be given to the wallet.
+     */
+    address: string;
+    /**
+     * Last moment of an answer.
+     */
+    expires_at: string;
+    /**
+     * The text: for `personal_sign`, `signMessage` or `signArbitrary`.
+     */
+    message: string;
+    /**
+     * The same for `signIn` of Solana wallets, which make the text of it; `null` for other kinds.
+     */
+    solana_input?: {
+        [key: string]: unknown;
+    } | null;
+};
+
+/**
+ * A wallet of yours.
+ */
+export type WalletView = {
+    /**
+     * The account.
+     */
+    address: string;
+    /**
+     * How its accounts are proven: `evm`, `solana` or `cosmos`.
+     */
+    kind: string;
+    /**
+     * Since when it is yours.
+     */
+    linked_at: string;
+};
+
+/**
+ * Your wallets.
+ */
+export type Wallets = {
+    /**
+     * In the order in which they were linked.
+     */
+    items: Array<WalletView>;
+};
+
 export type AuditListData = {
     body?: never;
     path?: never;
@@ -2049,6 +2178,39 @@ export type AuthLogoutResponses = {
 
 export type AuthLogoutResponse = AuthLogoutResponses[keyof AuthLogoutResponses];
 
+export type AuthNonceData = {
+    body: NonceRequest;
+    path?: never;
+    query?: never;
+    url: '/api/v1/auth/nonce';
+};
+
+export type AuthNonceErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type AuthNonceError = AuthNonceErrors[keyof AuthNonceErrors];
+
+export type AuthNonceResponses = {
+    /**
+     * What to sign.
+     */
+    200: WalletRequestView;
+};
+
+export type AuthNonceResponse = AuthNonceResponses[keyof AuthNonceResponses];
+
 export type AuthOrganisationData = {
     body: OrganisationRequest;
     path?: never;
@@ -2213,6 +2375,39 @@ export type AuthStateResponses = {
 };
 
 export type AuthStateResponse = AuthStateResponses[keyof AuthStateResponses];
+
+export type AuthWalletData = {
+    body: WalletAnswerRequest;
+    path?: never;
+    query?: never;
+    url: '/api/v1/auth/wallet';
+};
+
+export type AuthWalletErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type AuthWalletError = AuthWalletErrors[keyof AuthWalletErrors];
+
+export type AuthWalletResponses = {
+    /**
+     * Signed in; the session is in cookies.
+     */
+    200: Me;
+};
+
+export type AuthWalletResponse = AuthWalletResponses[keyof AuthWalletResponses];
 
 export type DownloadListData = {
     body?: never;
@@ -3781,6 +3976,39 @@ export type UserMeResponses = {
 
 export type UserMeResponse = UserMeResponses[keyof UserMeResponses];
 
+export type PasswordSetData = {
+    body: PasswordRequest;
+    path?: never;
+    query?: never;
+    url: '/api/v1/users/me/password';
+};
+
+export type PasswordSetErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type PasswordSetError = PasswordSetErrors[keyof PasswordSetErrors];
+
+export type PasswordSetResponses = {
+    /**
+     * It is set.
+     */
+    204: void;
+};
+
+export type PasswordSetResponse = PasswordSetResponses[keyof PasswordSetResponses];
+
 export type UserDetailData = {
     body?: never;
     path: {
@@ -3978,6 +4206,114 @@ export type UserLinkResponses = {
 };
 
 export type UserLinkResponse = UserLinkResponses[keyof UserLinkResponses];
+
+export type WalletListData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/v1/wallets';
+};
+
+export type WalletListErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type WalletListError = WalletListErrors[keyof WalletListErrors];
+
+export type WalletListResponses = {
+    /**
+     * Your wallets.
+     */
+    200: Wallets;
+};
+
+export type WalletListResponse = WalletListResponses[keyof WalletListResponses];
+
+export type WalletLinkData = {
+    body: WalletAnswerRequest;
+    path?: never;
+    query?: never;
+    url: '/api/v1/wallets';
+};
+
+export type WalletLinkErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type WalletLinkError = WalletLinkErrors[keyof WalletLinkErrors];
+
+export type WalletLinkResponses = {
+    /**
+     * Your wallets.
+     */
+    200: Wallets;
+};
+
+export type WalletLinkResponse = WalletLinkResponses[keyof WalletLinkResponses];
+
+export type WalletUnlinkData = {
+    body?: never;
+    path: {
+        /**
+         * evm, solana or cosmos.
+         */
+        kind: string;
+        /**
+         * The account, as it is listed.
+         */
+        address: string;
+    };
+    query?: never;
+    url: '/api/v1/wallets/{kind}/{address}';
+};
+
+export type WalletUnlinkErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type WalletUnlinkError = WalletUnlinkErrors[keyof WalletUnlinkErrors];
+
+export type WalletUnlinkResponses = {
+    /**
+     * It signs in no more.
+     */
+    204: void;
+};
+
+export type WalletUnlinkResponse = WalletUnlinkResponses[keyof WalletUnlinkResponses];
 
 export type DownloadData = {
     body?: never;

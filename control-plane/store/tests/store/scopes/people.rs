@@ -7,6 +7,7 @@ use dgon_control_plane_store::enrolment_tokens::NewEnrolmentToken;
 use dgon_control_plane_store::orgs::OrgChanged;
 use dgon_control_plane_store::sessions::{NewSession, TokenPair};
 use dgon_control_plane_store::users::{AccessChanged, UserCreated, UserFilter};
+use dgon_control_plane_store::wallets::{WalletLinked, WalletUnlinked};
 use dgon_control_plane_store::{Scope, Store};
 
 fn token(id: &str, org_id: &str, user_id: &str) -> NewEnrolmentToken {
@@ -250,6 +251,57 @@ async fn people_and_organisations_are_the_systems() {
         for scope in others() {
             assert_eq!(seen(&scope).await, (false, false, 0), "{scope:?}");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn wallets_and_passwords_are_their_persons_own() {
+    on_both(|store| async move {
+        sign_in(&store, "u1", 1).await;
+        sign_in(&store, "u2", 2).await;
+        let entry = audit("scope");
+        let wallet = ("evm", "0xA");
+        let (own_of, not_theirs) = (of_person("u1"), [of_person("u2"), ALL, own()]);
+        let link = async |scope: &Scope| {
+            let linked = store.wallet_link(scope, wallet, &entry).await;
+            linked.expect("link")
+        };
+        for scope in [ALL, own(), Scope::Stranger] {
+            assert_eq!(link(&scope).await, WalletLinked::TooMany, "{scope:?}");
+        }
+        assert_eq!(audited(&store).await, 0);
+        assert_eq!(link(&own_of).await, WalletLinked::Linked);
+        assert_eq!(link(&own_of).await, WalletLinked::Unchanged);
+        assert_eq!(link(&of_person("u2")).await, WalletLinked::Taken);
+        let listed = async |scope: &Scope| store.wallet_list(scope).await.expect("list").len();
+        assert_eq!(listed(&own_of).await, 1);
+        for scope in &not_theirs {
+            assert_eq!(listed(scope).await, 0, "{scope:?}");
+            let unlinked = store.wallet_unlink(scope, wallet, &entry).await;
+            assert_eq!(
+                unlinked.expect("unlink"),
+                WalletUnlinked::NoWallet,
+                "{scope:?}"
+            );
+        }
+        for scope in [ALL, own(), Scope::Stranger] {
+            let set = store.password_set(&scope, "hash", "u1", &entry).await;
+            assert!(!set.expect("set"), "{scope:?}");
+        }
+        let last = store.wallet_unlink(&own_of, wallet, &entry).await;
+        assert_eq!(last.expect("unlink"), WalletUnlinked::LastWayIn);
+        let set = store.password_set(&own_of, "hash", "u1", &entry).await;
+        assert!(set.expect("set"));
+        let unlinked = store.wallet_unlink(&own_of, wallet, &entry).await;
+        assert_eq!(unlinked.expect("unlink"), WalletUnlinked::Unlinked);
+        assert_eq!(audited(&store).await, 3);
+        // Of two that bring one answer at once, one is first.
+        let (one, two) = tokio::join!(
+            store.nonce_spend(SERVER, &[7; 32], 100, 50),
+            store.nonce_spend(SERVER, &[7; 32], 100, 50),
+        );
+        assert_ne!(one.expect("spend"), two.expect("spend"));
     })
     .await;
 }

@@ -1,7 +1,7 @@
 //! What each route is called with. A route that has no more than the parameters below and no body needs no entry.
 
 use super::seen::NODE;
-use super::world::{Caller, OTHER_ORG, OWN, SPARE, SPARE_KEY, SPARE_ORG, World};
+use super::world::{Caller, OTHER_ORG, OWN, SPARE, SPARE_KEY, SPARE_ORG, WALLET, World};
 use crate::network::OWN_ORG;
 use dgon_control_plane::http::openapi::document;
 use dgon_protocol::frame::{LINK_PATH, SUBPROTOCOL};
@@ -115,6 +115,12 @@ pub(super) fn ask(world: &mut World, caller: Caller, route: &Route) -> Ask {
         }
         ("DELETE", "/api/v1/sessions" | "/api/v1/sessions/{id}") => Value::Null,
         ("POST", "/api/v1/auth/organisation") => json!({ "org_id": OWN_ORG }),
+        ("POST", "/api/v1/auth/nonce") => {
+            json!({ "purpose": "sign_in", "kind": "evm", "address": WALLET })
+        }
+        ("POST", "/api/v1/auth/wallet" | "/api/v1/wallets") => json!({ "signature": "0x" }),
+        ("DELETE", "/api/v1/wallets/{kind}/{address}") => Value::Null,
+        ("PUT", "/api/v1/users/me/password") => json!({ "password": "a password of the sweep" }),
         ("POST", "/api/v1/users") => {
             json!({ "email": "made.by.the.sweep@example.org", "roles": ["viewer"] })
         }
@@ -157,6 +163,8 @@ pub(super) fn ask(world: &mut World, caller: Caller, route: &Route) -> Ask {
         "{node_id}" => node_id.as_str(),
         "{user_id}" => user_id.as_str(),
         "{org_id}" => org_id,
+        "{kind}" => "evm",
+        "{address}" => WALLET,
         "{request_id}" => world.request_id.as_str(),
         "{id}" => token.as_str(),
         "{name}" if route.path.starts_with("/downloads") => PACKAGE,

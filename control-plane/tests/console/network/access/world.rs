@@ -8,10 +8,12 @@ use crate::network::{Network, OWN_ORG, machine};
 use crate::server::{Server, Who};
 use dgon_control_plane::accounts::{Accounts, Email, PasswordHasher, Role};
 use dgon_control_plane::http::HttpSettings;
+use dgon_control_plane_store::Scope;
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::memberships::NewMembership;
 use dgon_control_plane_store::orgs::OrgChanged;
 use dgon_control_plane_store::users::{NewUser, UserCreated};
+use dgon_control_plane_store::wallets::WalletLinked;
 use dgon_protocol::frame::ToControlPlane;
 use dgon_protocol::id::NodeId;
 use reqwest::{Method, RequestBuilder, StatusCode, header};
@@ -29,6 +31,9 @@ const OTHER: usize = 1;
 pub(super) const SPARE: usize = 2;
 /// Of A, to change its key.
 pub(super) const SPARE_KEY: usize = 3;
+
+/// Of A's operator.
+pub(super) const WALLET: &str = "0x00000000000000000000000000000000000000A0";
 
 /// Who calls, in the order of the sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -157,7 +162,7 @@ impl World {
             network,
             _downloads: downloads,
         };
-        let (store, audit) = (&world.console.app.store, AuditEntry::default());
+        let (store, audit) = (world.console.app.store.clone(), AuditEntry::default());
         for org_id in [OTHER_ORG, SPARE_ORG] {
             let made = store
                 .org_create(&SERVER.into(), org_id, org_id, &audit)
@@ -167,6 +172,9 @@ impl World {
         for caller in Caller::ALL {
             world.make_person(caller).await;
         }
+        let operator = Scope::Person(Caller::OwnOperator.user_id());
+        let linked = store.wallet_link(&operator, ("evm", WALLET), &audit).await;
+        assert_eq!(linked.expect("wallet"), WalletLinked::Linked);
         world.token = world.make_token().await;
         world.spare_tokens = vec![world.make_token().await, world.make_token().await];
         world.private = world.private();
@@ -184,7 +192,7 @@ impl World {
         let of_a = receipts.filter(|sent| sent.draft.node_id.as_str() == NODE);
         let mut all: Vec<String> = of_a.map(|sent| sent.draft.request_id.to_string()).collect();
         all.extend(["GPU-of-a", "cpu-of-a", "label-of-a"].map(str::to_owned));
-        all.push(Caller::OwnOperator.email());
+        all.extend([Caller::OwnOperator.email(), WALLET.to_owned()]);
         Private(all)
     }
 
@@ -266,6 +274,8 @@ impl World {
             let shown = self.read(Caller::Admin, &path).await;
             seen.insert(path, shown);
         }
+        let wallets = self.read(Caller::OwnOperator, "wallets").await;
+        seen.insert("wallets".to_owned(), wallets);
         for path in ["users", "orgs"] {
             let mut shown = self.read(Caller::Admin, path).await;
             // A session of the sweep is a sign-in of its person.

@@ -1,0 +1,294 @@
+//! Wallets: accounts of chains whose keys sign in, once they are linked to a person.
+//!
+//! Nothing is kept of a request to sign: it goes to the browser that asked, sealed with a key of the data directory, and
+//! comes back with the answer. So whoever asks for thousands fills no table; what is kept is which were answered.
+
+use super::session::Method;
+use super::{AccountError, Accounts, Origin, Person, SignedIn, secret};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use dgon_control_plane_model::identity::{
+    Chain, ChainKind, CosmosChainId, CosmosPrefix, EvmChainId, Nonce, Proof, ProvenAccount,
+    SignInFields, SignInRequest, SiteUri, SolanaCluster, Statement,
+};
+use dgon_control_plane_store::System;
+use dgon_control_plane_store::wallets::{Wallet, WalletLinked, WalletUnlinked};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use subtle::ConstantTimeEq as _;
+
+const SEAL: &str = "wallet request";
+/// How long a person may take to sign, ms.
+const SIGN_MS: i64 = 300_000;
+const TO_SIGN_IN: &str = "Sign in to the DGON console.";
+const TO_LINK: &str = "Link this wallet to your account in the DGON console.";
+/// Most characters of a sealed request: a cookie has 4,096.
+const SEALED_MAX: usize = 3_000;
+
+/// The site that wallets sign in to, and the chains that it knows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WalletSite {
+    /// Address of the console. Without it wallets cannot sign in: they sign for a site, and what a browser says of it is
+    /// no proof.
+    pub uri: Option<SiteUri>,
+    /// Chains of the Cosmos SDK, with what their addresses begin with.
+    pub cosmos: Vec<(CosmosChainId, CosmosPrefix)>,
+}
+
+/// What somebody wants to prove with a wallet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WalletPurpose<'a> {
+    /// Who they are.
+    SignIn,
+    /// That it is this person's.
+    Link(&'a Person),
+}
+
+/// The account that is to sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WalletAccount<'a> {
+    /// How its accounts are proven.
+    pub kind: ChainKind,
+    /// The chain: a number, a cluster or a name; the first of its kind where absent.
+    pub chain_id: Option<&'a str>,
+    /// The account.
+    pub address: &'a str,
+}
+
+/// A request to sign.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WalletRequest {
+    /// What is to be signed.
+    pub request: SignInRequest,
+    /// For the browser to bring back with the answer.
+    pub sealed: String,
+    /// How long it is good for, s.
+    pub lifetime_s: i64,
+}
+
+/// What a wallet answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WalletAnswer {
+    /// The request, as it was sealed.
+    pub sealed: String,
+    /// The signature.
+    pub signature: String,
+    /// The key, of Cosmos accounts.
+    pub public_key: Option<String>,
+    /// The text that was signed, where the wallet made it itself.
+    pub message: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Sealed {
+    /// Whose the wallet is to be; nobody's where it is to sign in.
+    #[serde(default)]
+    user_id: Option<String>,
+    request: SignInRequest,
+}
+
+impl WalletSite {
+    fn chain(&self, kind: ChainKind, chain_id: Option<&str>) -> Result<Chain, AccountError> {
+        let unknown = || AccountError::WalletChain;
+        Ok(match kind {
+            ChainKind::Evm => {
+                let number: u64 = chain_id.unwrap_or("1").parse().map_err(|_| unknown())?;
+                let chain_id = EvmChainId::new(number).map_err(|_| unknown())?;
+                Chain::Evm { chain_id }
+            }
+            ChainKind::Solana => Chain::Solana {
+                cluster: [
+                    SolanaCluster::Mainnet,
+                    SolanaCluster::Testnet,
+                    SolanaCluster::Devnet,
+                    SolanaCluster::Localnet,
+                ]
+                .into_iter()
+                .find(|cluster| cluster.as_str() == chain_id.unwrap_or("mainnet"))
+                .ok_or_else(unknown)?,
+            },
+            ChainKind::Cosmos => {
+                let mut known = self.cosmos.iter();
+                let found = known.find(|(id, _)| chain_id.is_none_or(|asked| asked == id.as_str()));
+                let (chain_id, prefix) = found.cloned().ok_or_else(unknown)?;
+                Chain::Cosmos { chain_id, prefix }
+            }
+        })
+    }
+}
+
+impl Accounts {
+    /// Whether wallets can sign in here.
+    pub fn takes_wallets(&self) -> bool {
+        self.wallets.uri.is_some()
+    }
+
+    /// Names of the chains of the Cosmos SDK that are known here.
+    pub fn cosmos_chains(&self) -> impl Iterator<Item = &str> {
+        self.wallets.cosmos.iter().map(|(id, _)| id.as_str())
+    }
+
+    /// What a wallet is to sign. Nothing is written.
+    ///
+    /// # Errors
+    /// [`AccountError::NoWallets`], [`AccountError::WalletChain`], [`AccountError::WalletRequest`] for an address that is
+    /// none, [`AccountError::Randomness`].
+    pub fn wallet_request(
+        &self,
+        purpose: WalletPurpose<'_>,
+        account: WalletAccount<'_>,
+    ) -> Result<WalletRequest, AccountError> {
+        let uri = self.wallets.uri.clone().ok_or(AccountError::NoWallets)?;
+        let (statement, user_id) = match purpose {
+            WalletPurpose::SignIn => (TO_SIGN_IN, None),
+            WalletPurpose::Link(person) => (TO_LINK, Some(person.user_id.clone())),
+        };
+        let mut nonce = [0u8; 16];
+        getrandom::fill(&mut nonce).map_err(|_| AccountError::Randomness)?;
+        let now_ms = self.clock.now_ms();
+        let request = SignInRequest::new(SignInFields {
+            uri,
+            statement: Statement::parse(statement).map_err(|_| AccountError::NoWallets)?,
+            chain: self.wallets.chain(account.kind, account.chain_id)?,
+            address: account.address.to_owned(),
+            nonce: Nonce::from_random(nonce),
+            issued_at_ms: now_ms,
+            expires_at_ms: now_ms + SIGN_MS,
+        })?;
+        let sealed = Sealed { user_id, request };
+        // Our own types always serialise.
+        let text = serde_json::to_vec(&sealed).unwrap_or_default();
+        let text = URL_SAFE_NO_PAD.encode(text);
+        Ok(WalletRequest {
+            request: sealed.request,
+            sealed: format!("{text}.{}", self.key.derive(SEAL, &text)),
+            lifetime_s: SIGN_MS / 1_000,
+        })
+    }
+
+    /// Signs in with an answer to such a request.
+    ///
+    /// # Errors
+    /// [`AccountError::WalletSpent`], [`AccountError::WalletProof`], [`AccountError::WalletUnknown`],
+    /// [`AccountError::TooOften`] or a fault of the store.
+    pub async fn wallet_sign_in(
+        &self,
+        answer: &WalletAnswer,
+        origin: &Origin,
+    ) -> Result<SignedIn, AccountError> {
+        let proven = self.proven(answer, None).await?;
+        let (by, account) = (System::of_the_server(), proven.account());
+        let address = account.to_string();
+        let owner = self
+            .store
+            .wallet_owner(by, account.kind().as_str(), &address);
+        let user_id = owner.await?.ok_or(AccountError::WalletUnknown)?;
+        self.take_sign_in(&user_id)?;
+        let signed_in = self.start(&user_id, Method::Wallet, origin).await?;
+        signed_in.ok_or(AccountError::WalletUnknown)
+    }
+
+    /// Links the wallet of an answer to a person.
+    ///
+    /// # Errors
+    /// [`AccountError::WalletSpent`], [`AccountError::WalletProof`], [`AccountError::WalletTaken`],
+    /// [`AccountError::TooManyWallets`] or a fault of the store.
+    pub async fn wallet_link(
+        &self,
+        person: &Person,
+        answer: &WalletAnswer,
+        origin: &Origin,
+    ) -> Result<(), AccountError> {
+        let proven = self.proven(answer, Some(person)).await?;
+        let (kind, address) = (
+            proven.account().kind().as_str(),
+            proven.account().to_string(),
+        );
+        let mut audit = self.wallet_audit("wallet.link", person, origin);
+        audit.facts.after = Some(json!({ "kind": kind, "address": address }));
+        let own = person.own();
+        let linked = self.store.wallet_link(&own, (kind, &address), &audit);
+        match linked.await? {
+            WalletLinked::Linked | WalletLinked::Unchanged => Ok(()),
+            WalletLinked::Taken => Err(AccountError::WalletTaken),
+            WalletLinked::TooMany => Err(AccountError::TooManyWallets),
+        }
+    }
+
+    /// A person's wallets, in the order in which they were linked.
+    ///
+    /// # Errors
+    /// A fault of the store.
+    pub async fn wallet_list(&self, person: &Person) -> Result<Vec<Wallet>, AccountError> {
+        Ok(self.store.wallet_list(&person.own()).await?)
+    }
+
+    /// Takes a wallet from a person.
+    ///
+    /// # Errors
+    /// [`AccountError::NotFound`], [`AccountError::LastWayIn`] or a fault of the store.
+    pub async fn wallet_unlink(
+        &self,
+        person: &Person,
+        wallet: (&str, &str),
+        origin: &Origin,
+    ) -> Result<(), AccountError> {
+        let audit = self.wallet_audit("wallet.unlink", person, origin);
+        let own = person.own();
+        match self.store.wallet_unlink(&own, wallet, &audit).await? {
+            WalletUnlinked::Unlinked => Ok(()),
+            WalletUnlinked::NoWallet => Err(AccountError::NotFound("wallet")),
+            WalletUnlinked::LastWayIn => Err(AccountError::LastWayIn),
+        }
+    }
+
+    /// The account whose key has signed the request of an answer, which was made for this person or, without one, to sign in.
+    /// It is good for one right answer.
+    async fn proven(
+        &self,
+        answer: &WalletAnswer,
+        person: Option<&Person>,
+    ) -> Result<ProvenAccount, AccountError> {
+        let sealed = self
+            .unseal(&answer.sealed)
+            .ok_or(AccountError::WalletSpent)?;
+        if sealed.user_id.as_ref() != person.map(|person| &person.user_id) {
+            return Err(AccountError::WalletSpent);
+        }
+        let proof = Proof {
+            signature: &answer.signature,
+            public_key: answer.public_key.as_deref(),
+            message: answer.message.as_deref().map(str::as_bytes),
+        };
+        let (fields, now_ms) = (sealed.request.fields(), self.clock.now_ms());
+        let proven = sealed.request.verify(&proof, now_ms)?;
+        let nonce = secret::hash(fields.nonce.as_str());
+        // Only after it was proven: junk writes nothing.
+        let (by, until_ms) = (System::of_the_server(), fields.expires_at_ms);
+        let spent = self.store.nonce_spend(by, &nonce, until_ms, now_ms);
+        match spent.await? {
+            true => Ok(proven),
+            false => Err(AccountError::WalletSpent),
+        }
+    }
+
+    fn unseal(&self, sealed: &str) -> Option<Sealed> {
+        let (text, seal) = sealed
+            .split_once('.')
+            .filter(|_| sealed.len() <= SEALED_MAX)?;
+        let ours = self.key.derive(SEAL, text);
+        let is_ours: bool = ours.as_bytes().ct_eq(seal.as_bytes()).into();
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok().filter(|_| is_ours)?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    fn wallet_audit(
+        &self,
+        action: &str,
+        person: &Person,
+        origin: &Origin,
+    ) -> dgon_control_plane_store::audit::AuditEntry {
+        let whose = person.audit_name();
+        self.audit(&whose, action, whose.clone(), origin)
+    }
+}
