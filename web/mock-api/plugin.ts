@@ -3,9 +3,9 @@ import { createHash } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Plugin } from 'vite'
+import { change, isRefusal, me, orgs, users } from './people.ts'
 import { addReceipt, detail, endSessions, nodes, receipts, sessions, summary, trends } from './data.ts'
 
-const ME = { user_id: 'u_1', email: 'ana@example.org', roles: ['admin'], org_id: 'o_1', csrf_token: 'mock' }
 const TOKEN = { id: 't_1', token: 'dgon_enrol_9Yp3vQxK2mT7cR5wZs8LbN4h', uses_left: 1, label: null, region: null, created_at: '', used_by: [] as string[] }
 const RECEIPT_EVERY_MS = 4000
 
@@ -19,7 +19,7 @@ function answer(path: string, query: URLSearchParams, mode: string | null): unkn
   const parts = path.split('/').filter(Boolean)
   const isEmpty = mode === 'empty'
   if (path === '/auth/state') return { setup_needed: false, anonymous_overview: false, version: '0.1.0' }
-  if (path.startsWith('/auth') || path === '/users/me') return ME
+  if (path.startsWith('/auth') || path === '/users/me') return me()
   if (path === '/summary') return isEmpty ? { ...summary(), active_nodes: 0, nodes: { pending: 0, active: 0, quarantine: 0, offline: 0 }, p95_global: null, p95_by_region: [], requests_24h: 0, error_rate: null, tokens_24h: { input: 0, output: 0, not_counted: 0 }, models_cached: 0 } : summary()
   if (path === '/summary/trends') return trends()
   if (path === '/enrolment-tokens') return { items: [{ ...TOKEN, expires_at: expires }], next_cursor: null, ...TOKEN, expires_at: expires }
@@ -37,23 +37,34 @@ function answer(path: string, query: URLSearchParams, mode: string | null): unkn
     return paged(isEmpty ? [] : receipts.map(({ receipt }) => receipt).filter((row) => row.request_id.includes(q) || row.model_id.includes(q)).toReversed(), query)
   }
   if (path === '/receipts/aggregate') return { count: receipts.length, tokens_input: 284_113, tokens_output: 81_904, tokens_not_counted: 30, cache_hit_share: 0.3333, failures: 7, p50_ms: 410, p95_ms: 1180, indexed_to: new Date().toISOString(), complete: true }
+  if (path === '/users') return paged(isEmpty ? [] : users.filter((user) => user.email.includes(query.get('q') ?? '') && (!query.get('org_id') || user.memberships.some((one) => one.org_id === query.get('org_id')))), query)
+  if (path === '/orgs') return paged(isEmpty ? [] : orgs, query)
   const id = decodeURIComponent(parts[1] ?? '')
+  if (parts[0] === 'users') return users.find((user) => user.user_id === id) ?? null
   const node = parts[0] === 'nodes' && nodes.find(({ node_id: name }) => name === id)
   if (node) return detail(node)
   const receipt = parts[0] === 'receipts' && receipts.find(({ receipt: row }) => row.request_id === id)
   return receipt ? (parts[2] === 'raw' ? receipt.raw : receipt) : null
 }
 
-function respond(request: IncomingMessage, response: ServerResponse): void {
+async function bodyOf(request: IncomingMessage): Promise<object> {
+  let text = ''
+  for await (const chunk of request) text += String(chunk)
+  return text ? (JSON.parse(text) as object) : {}
+}
+
+async function respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
   const url = new URL(request.url ?? '/', 'http://mock')
   const mode = new URL(request.headers.referer ?? 'http://mock').searchParams.get('mock')
   const send = (status: number, body: unknown) => {
     response.writeHead(status, { 'content-type': 'application/json', 'x-request-id': 'req_8f3a' })
     response.end(typeof body === 'string' ? body : JSON.stringify(body))
   }
-  if (mode === 'error' && !/users|auth/.test(url.pathname)) return send(500, { error: { type: 'internal', message: 'The store did not answer.', request_id: 'req_8f3a51', details: {} } })
+  if (mode === 'error' && !/users\/me|auth/.test(url.pathname)) return send(500, { error: { type: 'internal', message: 'The store did not answer.', request_id: 'req_8f3a51', details: {} } })
   if (request.method === 'DELETE' && url.pathname.startsWith('/sessions')) return send(200, { ended: endSessions(url.pathname.split('/')[2]) })
-  const body = answer(url.pathname, url.searchParams, mode)
+  const changed = change(request.method ?? 'GET', url.pathname, await bodyOf(request))
+  if (isRefusal(changed)) return send(changed.status, { error: { ...changed, request_id: 'req_8f3a51' } })
+  const body = changed ?? answer(url.pathname, url.searchParams, mode)
   if (body === null) send(404, { error: { type: 'not_found', message: 'No such object, or not yours to see.', request_id: 'req_8f3a51', details: {} } })
   else send(200, body)
 }
@@ -83,7 +94,7 @@ export function mockApi(): Plugin {
     name: 'dgon-mock-api',
     apply: 'serve',
     configureServer: (server) => {
-      server.middlewares.use('/api/v1', respond)
+      server.middlewares.use('/api/v1', (request, response) => void respond(request, response))
       server.httpServer?.on('upgrade', (request, socket) => {
         if (request.url?.startsWith('/api/v1/live')) live(request, socket)
       })

@@ -5,10 +5,11 @@ import { NotFoundPage } from '~/pages/NotFoundPage'
 import { PageCrash } from '~/pages/PageCrash'
 import { currentMe, hasRole, seesReceipts, session } from '~/stores/session'
 import { chunk } from '~/util/chunk'
-import { auditFilters, nodeFilters, receiptFilters } from '~/util/filters'
+import { auditFilters, nodeFilters, orgFilters, receiptFilters, userFilters } from '~/util/filters'
 import { type Search, queryText } from '~/util/path-builder'
 
 const mayRead = () => session.get().kind === 'signed-in'
+const mayAdminister = () => mayRead() && hasRole(currentMe(session.get()), 'admin')
 const mayReadReceipts = () => mayRead() && seesReceipts(currentMe(session.get()))
 
 const root = createRootRoute({ component: Shell, notFoundComponent: NotFoundPage, errorComponent: PageCrash })
@@ -69,7 +70,36 @@ const audit = createRoute({
   component: lazyRouteComponent(() => chunk(() => import('~/pages/AuditPage')), 'AuditPage'),
   loaderDeps: ({ search }) => search as Search,
   loader: ({ deps }) => {
-    if (mayRead() && hasRole(currentMe(session.get()), 'admin')) void queryClient.prefetchQuery(query.audit(auditFilters(deps).request))
+    if (mayAdminister()) void queryClient.prefetchQuery(query.audit(auditFilters(deps).request))
+  },
+})
+
+const users = createRoute({
+  getParentRoute: () => root,
+  path: '/users',
+  component: lazyRouteComponent(() => chunk(() => import('~/pages/UsersPage')), 'UsersPage'),
+  loaderDeps: ({ search }) => search as Search,
+  loader: ({ deps }) => {
+    if (mayAdminister()) void queryClient.prefetchQuery(query.users(userFilters(deps).request))
+  },
+})
+
+const user = createRoute({
+  getParentRoute: () => root,
+  path: '/users/$userId',
+  component: lazyRouteComponent(() => chunk(() => import('~/pages/UserPage')), 'UserPage'),
+  loader: ({ params }) => {
+    if (mayAdminister()) void queryClient.prefetchQuery(query.user(params.userId))
+  },
+})
+
+const organisations = createRoute({
+  getParentRoute: () => root,
+  path: '/organisations',
+  component: lazyRouteComponent(() => chunk(() => import('~/pages/OrganisationsPage')), 'OrganisationsPage'),
+  loaderDeps: ({ search }) => search as Search,
+  loader: ({ deps }) => {
+    if (mayAdminister()) void queryClient.prefetchQuery(query.orgs(orgFilters(deps).request))
   },
 })
 
@@ -87,7 +117,7 @@ const signIn = createRoute({ getParentRoute: () => root, path: '/sign-in', compo
 const setup = createRoute({ getParentRoute: () => root, path: '/setup', component: lazyRouteComponent(() => chunk(() => import('~/pages/SetupPage')), 'SetupPage') })
 
 export const router = createRouter({
-  routeTree: root.addChildren([overview, nodes.addChildren([node]), receipts, receipt, audit, sessions, run, signIn, setup]),
+  routeTree: root.addChildren([overview, nodes.addChildren([node]), receipts, receipt, audit, users, user, organisations, sessions, run, signIn, setup]),
   // Values of the query are text: 123 stays "123", lists stay a,b.
   parseSearch: (text): Search => Object.fromEntries(new URLSearchParams(text)),
   stringifySearch: (search) => queryText(search as Search),

@@ -1,9 +1,9 @@
 import { ApiError, errorOfResponse, unreachable } from '~/api/errors'
 import type { Me } from '~/api/types'
-import { currentMe, session, sessionEnded, signedIn } from '~/stores/session'
-import { apiUrl } from '~/util/path-builder'
+import { currentMe, rightsOf, session, sessionEnded, signedIn } from '~/stores/session'
+import { apiPath, apiUrl } from '~/util/path-builder'
 
-type Method = 'GET' | 'POST' | 'PUT' | 'DELETE'
+type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 
 interface Options {
   method?: Method
@@ -38,12 +38,16 @@ let refreshing: Promise<boolean> | null = null
 export function refreshSession(): Promise<boolean> {
   refreshing ??= (async () => {
     try {
+      const before = session.get()
       const response = await send('/auth/refresh', { method: 'POST' })
       if (response.ok) {
-        signedIn((await response.json()) as Me)
+        const me = (await response.json()) as Me
+        if (session.get() === before) signedIn(me)
+        else await readMe()
         return true
       }
-      if (response.status === 401 || response.status === 403) sessionEnded()
+      // Somebody may have signed in meanwhile: what was refused is not theirs.
+      if ((response.status === 401 || response.status === 403) && session.get() === before) sessionEnded()
       return false
     } catch {
       return false
@@ -54,9 +58,25 @@ export function refreshSession(): Promise<boolean> {
   return refreshing
 }
 
+/** Asks who is signed in, and for what. An answer that another one overtook may be the older: it is asked for again. */
+export async function readMe(): Promise<void> {
+  const before = session.get()
+  const me = await call<Me>(apiPath.me(), { isAuthRoute: true })
+  if (session.get() === before) signedIn(me)
+  else await readMe()
+}
+
+const rightsNow = () => rightsOf(currentMe(session.get()))
+
+const changedMeanwhile = () =>
+  new ApiError('changed', 'Nothing was done: what you may do, or the organisation that you act for, changed at this moment. Look again, then repeat it.', 0, null)
+
 export async function request(path: string, options: Options = {}): Promise<Response> {
+  const rights = rightsNow()
   let response = await send(path, options)
   if (response.status === 401 && !options.isAuthRoute && (await refreshSession())) {
+    // What was meant for one organisation is not done in another.
+    if (options.method !== undefined && options.method !== 'GET' && rightsNow() !== rights) throw changedMeanwhile()
     response = await send(path, options)
   }
   if (!response.ok) throw await errorOfResponse(response)

@@ -17,7 +17,7 @@ const POLL_AFTER_MS = 30_000
 const POLL_EVERY_MS = 5000
 const STALE_AFTER_MS = 60_000
 const QUEUE_LIMIT = 2000
-/** Close code of the server: the session behind the socket ended. */
+/** Close code of the server: the session behind the socket ended, or may see something else now. */
 const SIGN_IN = 4401
 
 const LIVE_KEYS = ['summary', 'nodes', 'node', 'receipts', 'receipt-aggregate', 'tokens']
@@ -55,6 +55,7 @@ function understood({ type, data }: Frame): Told[] {
 export class LiveHub {
   #client: QueryClient
   #renewSession: (isEnded: boolean) => Promise<unknown>
+  #onReturn: () => void
   #socket: WebSocket | null = null
   #seq: number | null = null
   #queue: Frame[] = []
@@ -69,10 +70,14 @@ export class LiveHub {
   #isStopped = true
   #hasOpened = false
 
-  /** `renewSession` is called where the server may have refused the socket for want of one, or says that it has ended. */
-  constructor(client: QueryClient, renewSession: (isEnded: boolean) => Promise<unknown>) {
+  /**
+   * `renewSession` is called where the server may have refused the socket for want of one, or says that it has ended or may
+   * see something else; `onReturn` where the socket came back: while it was away, nobody said so.
+   */
+  constructor(client: QueryClient, renewSession: (isEnded: boolean) => Promise<unknown>, onReturn: () => void = () => {}) {
     this.#client = client
     this.#renewSession = renewSession
+    this.#onReturn = onReturn
   }
 
   start(): void {
@@ -137,7 +142,7 @@ export class LiveHub {
       this.#socket = null
       if (this.#isStopped) return
       // A refused upgrade tells no reason; an expired session is the likeliest one that we can mend.
-      if (code === SIGN_IN || !isOpen) void this.#renewSession(code === SIGN_IN).then(() => this.#scheduleRetry())
+      if (code === SIGN_IN || !isOpen) void this.#renewSession(code === SIGN_IN).then(() => this.#socket ?? this.#scheduleRetry())
       else this.#scheduleRetry()
     })
   }
@@ -145,6 +150,7 @@ export class LiveHub {
   #scheduleRetry(): void {
     if (this.#isStopped) return
     this.#downSince ??= Date.now()
+    clearTimeout(this.#retryTimer)
     const step = BACKOFF_MS[Math.min(this.#attempts, BACKOFF_MS.length - 1)] ?? 15_000
     this.#attempts += 1
     this.#retryTimer = setTimeout(() => this.#connect(), step * (0.5 + Math.random() / 2))
@@ -172,6 +178,7 @@ export class LiveHub {
     this.#downSince = null
     this.#attempts = 0
     live.set((now) => ({ ...now, state: 'live', clockOffsetMs: offset, isOutdated: now.isOutdated || isNewBuild }))
+    if (this.#hasOpened) this.#onReturn()
     this.#hasOpened = true
   }
 

@@ -3,7 +3,7 @@ import { ApiError } from '~/api/errors'
 import { query, queryClient } from '~/api/queries'
 import type { EnrolmentTokenCreated, Me, NodeAction, NodeRow, OpenSession, SessionsEnded } from '~/api/types'
 import { patchNode } from '~/api/live-patches'
-import { signedIn, signedOut } from '~/stores/session'
+import { isChanging, signedIn, signedOut } from '~/stores/session'
 import { apiPath } from '~/util/path-builder'
 
 function enter(me: Me): Me {
@@ -26,7 +26,20 @@ export const redeemLink = (token: string) =>
 export async function logout(): Promise<void> {
   await call<void>(apiPath.logout(), { method: 'POST', isAuthRoute: true })
   signedOut()
-  queryClient.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== 'auth-state' })
+}
+
+/**
+ * Lets this sign-in act for another of one's organisations. No page is shown meanwhile: an answer of one organisation must
+ * not stand on the page of the other. `goOn` leads to the page that is shown then.
+ */
+export async function actFor(orgId: string, goOn: () => Promise<unknown>): Promise<void> {
+  isChanging.set(true)
+  try {
+    signedIn(await call<Me>(apiPath.organisation(), { method: 'POST', body: { org_id: orgId } }))
+    await goOn()
+  } finally {
+    isChanging.set(false)
+  }
 }
 
 /** Leaves on the list what lasts, and reads it again: others may have come. */

@@ -10,6 +10,7 @@ import type {
   Me,
   NodeDetail,
   NodeRow,
+  Organisation,
   Page,
   ReceiptAggregate,
   ReceiptDetail,
@@ -18,6 +19,7 @@ import type {
   Sessions,
   Summary,
   Trends,
+  User,
 } from '~/api/types'
 import { type Search, apiPath } from '~/util/path-builder'
 
@@ -26,6 +28,8 @@ const RETRY_AFTER_MS = 700
 const RETRY_WAIT_MAX_S = 2
 const TRENDS_EVERY_MS = 60_000
 const SESSIONS_EVERY_MS = 60_000
+const ORGS_AT_ONCE = '200'
+const ORG_PAGES_MAX = 10
 const RECEIPT_NEVER_CHANGES = Infinity
 
 /** Only what may pass by itself is tried again; a 4xx is an answer. */
@@ -56,6 +60,26 @@ const isNewest = (search: Search) => Object.keys(search).every((key) => key === 
 export function readReceipts(search: Search, signal?: AbortSignal): Promise<Page<ReceiptRow>> {
   const ask = () => call<Page<ReceiptRow>>(apiPath.receipts(search), { ...(signal && { signal }) })
   return isNewest(search) ? readLive(ask, onReceipts) : ask()
+}
+
+/** All organisations, for whoever chooses one: a list that ends at its first page would lack theirs. */
+async function readAllOrgs(signal: AbortSignal): Promise<Organisation[]> {
+  const all: Organisation[] = []
+  let cursor: string | undefined
+  for (let page = 0; page < ORG_PAGES_MAX; page += 1) {
+    // Each page begins where the one before it ends.
+    // oxlint-disable-next-line no-await-in-loop
+    const { items, next_cursor: next } = await call<Page<Organisation>>(apiPath.orgs({ limit: ORGS_AT_ONCE, cursor }), { signal })
+    all.push(...items)
+    if (!next) break
+    cursor = next
+  }
+  return all
+}
+
+function listedUser(userId: string): User | undefined {
+  const pages = queryClient.getQueriesData<Page<User>>({ queryKey: ['users'] })
+  return pages.flatMap(([, page]) => page?.items ?? []).find((user) => user.user_id === userId)
 }
 
 export const query = {
@@ -106,6 +130,26 @@ export const query = {
       queryFn: ({ signal }) => call<AuditPage>(apiPath.audit(search), { signal }),
       placeholderData: keepPreviousData,
     }),
+  users: (search: Search) =>
+    queryOptions({
+      queryKey: ['users', search],
+      queryFn: ({ signal }) => call<Page<User>>(apiPath.users(search), { signal }),
+      placeholderData: keepPreviousData,
+    }),
+  user: (userId: string) =>
+    queryOptions<User>({
+      queryKey: ['user', userId],
+      queryFn: ({ signal }) => call<User>(apiPath.user(userId), { signal }),
+      // What the list said of them stands there until the answer comes.
+      placeholderData: () => listedUser(userId),
+    }),
+  orgs: (search: Search) =>
+    queryOptions({
+      queryKey: ['orgs', search],
+      queryFn: ({ signal }) => call<Page<Organisation>>(apiPath.orgs(search), { signal }),
+      placeholderData: keepPreviousData,
+    }),
+  allOrgs: () => queryOptions({ queryKey: ['orgs', 'all'], queryFn: ({ signal }) => readAllOrgs(signal) }),
   // No frame of the socket tells of a sign-in elsewhere: it is seen within a minute, and at once where somebody comes back to look.
   sessions: () =>
     queryOptions({

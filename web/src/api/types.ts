@@ -13,10 +13,12 @@ export type {
   GpuView as GpuDetail,
   HeartbeatView as HeartbeatDetail,
   Me,
+  MembershipView as Membership,
   NodeAction,
   NodeDetail,
   NodeRow,
   NodeStatus,
+  OrgView as Organisation,
   ReceiptAggregate,
   ReceiptDetail,
   ReceiptRow,
@@ -26,8 +28,10 @@ export type {
   Sessions,
   SessionsEnded,
   SessionView as OpenSession,
+  SignInLink,
   Summary,
   Trends,
+  UserView as User,
 } from '~/api/__generated__/types.gen'
 
 /** A page of any list. */

@@ -1,15 +1,19 @@
+import { useMe } from '~/hooks/use-me'
 import { prefs, setPrefs } from '~/stores/prefs'
+import { hasRole } from '~/stores/session'
 import { useStore } from '~/stores/store'
 import { Dialog } from '~/ui/Dialog'
 import { SelectField } from '~/ui/Field'
 import { zoneName } from '~/util/time'
 
-const KEYS: [keys: string[], what: string][] = [
+const KEYS: [keys: string[], what: string, isForAdmins?: boolean][] = [
   [['/'], 'Search on this page'],
   [['g', 'o'], 'Overview'],
   [['g', 'n'], 'Nodes'],
   [['g', 'r'], 'Receipts'],
   [['g', 'u'], 'Run a node'],
+  [['g', 'p'], 'Users', true],
+  [['g', 'c'], 'Organisations', true],
   [['g', 's'], 'Sign-ins'],
   [['j', 'k'], 'Next and previous row'],
   [['Enter'], 'Open the row'],
@@ -20,11 +24,12 @@ const KEYS: [keys: string[], what: string][] = [
 
 export function HelpDialog({ onClose }: { onClose: () => void }) {
   const { shortcuts, zone } = useStore(prefs)
+  const isAdmin = hasRole(useMe(), 'admin')
   return (
     <Dialog title="Help and settings" onClose={onClose}>
       <h3>Keyboard</h3>
       <dl className="keys">
-        {KEYS.map(([keys, what]) => (
+        {KEYS.filter(([, , isForAdmins]) => isAdmin || !isForAdmins).map(([keys, what]) => (
           <div key={what}>
             <dt>
               {keys.map((key) => (

@@ -6,6 +6,7 @@ export function SessionDialog({ email }: { email: string }) {
   return (
     <Dialog title="Sign in again" isSticky onClose={() => {}}>
       <p className="muted">Your session ended. The page stays as it is, with everything you typed.</p>
+      <p className="muted small">If signing in fails, an admin can say whether your account is still open, and make you a new sign-in link.</p>
       <SignInForm email={email} onDone={() => {}} />
     </Dialog>
   )

@@ -3,13 +3,14 @@ import { useCallback, useRef, useState } from 'react'
 import { query, queryClient } from '~/api/queries'
 import { AwayBar } from '~/components/AwayBar'
 import { HelpDialog } from '~/components/HelpDialog'
+import { NoOrganisationBar } from '~/components/NoOrganisationBar'
 import { SessionDialog } from '~/components/SessionDialog'
 import { Sidebar } from '~/components/Sidebar'
 import { ToastRegion } from '~/components/ToastRegion'
 import { UpdateBar } from '~/components/UpdateBar'
 import { useHotkeys } from '~/hooks/use-hotkeys'
 import { announcement } from '~/stores/announcer'
-import { session } from '~/stores/session'
+import { isChanging, session, view } from '~/stores/session'
 import { useStore } from '~/stores/store'
 import { Skeleton } from '~/ui/states'
 import { Redirect } from '~/ui/Redirect'
@@ -22,6 +23,9 @@ export function Shell() {
   // The page on screen: the address may be ahead of it while the next page's code is on its way.
   const pathname = useRouterState({ select: ({ matches, location }) => matches.at(-1)?.pathname ?? location.pathname })
   const now = useStore(session)
+  const isWaiting = useStore(isChanging) || now.kind === 'unknown'
+  // Drawn anew where what was read is not for the person, organisation or role any more.
+  const seenAs = useStore(view)
   const [isHelpOpen, setHelpOpen] = useState(false)
   const main = useRef<HTMLElement>(null)
   const openHelp = useCallback(() => setHelpOpen(true), [])
@@ -46,7 +50,8 @@ export function Shell() {
         <main id="main" ref={main} tabIndex={-1}>
           <AwayBar />
           {!isBare && <UpdateBar />}
-          {now.kind === 'unknown' && !isBare ? <Skeleton lines={8} className="page-skeleton" /> : mayStay ? <Outlet /> : <ToSignIn />}
+          {!isBare && <NoOrganisationBar />}
+          {isWaiting && !isBare ? <Skeleton lines={8} className="page-skeleton" /> : mayStay ? <Outlet key={seenAs} /> : <ToSignIn />}
         </main>
       </div>
       {isHelpOpen && <HelpDialog onClose={() => setHelpOpen(false)} />}

@@ -2,6 +2,7 @@ import { useRouterState } from '@tanstack/react-router'
 import { logout } from '~/api/mutations'
 import { messageOf } from '~/api/errors'
 import { LiveIndicator } from '~/components/LiveIndicator'
+import { OrgSwitch } from '~/components/OrgSwitch'
 import { useMe } from '~/hooks/use-me'
 import { hasRole } from '~/stores/session'
 import { showToast } from '~/stores/toasts'
@@ -26,6 +27,8 @@ const ITEMS: Item[] = [
   { title: 'Nodes', icon: 'nodes', href: path.nodes(), isShownTo: (who) => who !== 'anyone' },
   { title: 'Receipts', icon: 'receipts', href: path.receipts(), isShownTo: isOperator },
   { title: 'Run a node', icon: 'run', href: path.run(), isShownTo: isOperator },
+  { title: 'Users', icon: 'users', href: path.users(), isShownTo: (who) => who === 'admin' },
+  { title: 'Organisations', icon: 'organisation', href: path.organisations(), isShownTo: (who) => who === 'admin' },
   { title: 'Audit', icon: 'audit', href: path.audit(), isShownTo: (who) => who === 'admin' },
 ]
 
@@ -56,6 +59,7 @@ export function Sidebar({ openHelp }: { openHelp: () => void }) {
         <LiveIndicator />
         {me ? (
           <div className="account">
+            <OrgSwitch me={me} />
             <AppLink href={path.sessions()} className="nav-link account-link" title={me.email} aria-current={isCurrent(path.sessions()) ? 'page' : undefined}>
               <Icon name="account" />
               <span className="account-mail">{me.email}</span>

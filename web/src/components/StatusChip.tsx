@@ -23,6 +23,10 @@ export const RECEIPT_STATUS = {
   cancelled: { tone: 'grey', shape: 'M3.5 8h9', word: 'Cancelled' },
 } as const satisfies Record<ReceiptStatus, Look>
 
+/** Of accounts and organisations. */
+const OPEN = { tone: 'green', shape: RECEIPT_STATUS.ok.shape, word: 'Open' } as const
+const SHUT = { tone: 'grey', shape: NODE_STATUS.offline.shape } as const
+
 const FILLED = new Set<string>([NODE_STATUS.active.word, NODE_STATUS.quarantine.word])
 
 function Chip({ look }: { look: Look }) {
@@ -35,6 +39,9 @@ function Chip({ look }: { look: Look }) {
     </span>
   )
 }
+
+/** Open, or shut under the word for it. */
+export const OpenChip = ({ shut }: { shut: 'Disabled' | 'Closed' | null }) => <Chip look={shut ? { ...SHUT, word: shut } : OPEN} />
 
 export const NodeStatusChip = ({ status }: { status: NodeStatus }) => <Chip look={NODE_STATUS[status]} />
 

@@ -1,17 +1,22 @@
 import { useRouter } from '@tanstack/react-router'
 import { useEffect } from 'react'
+import type { Me } from '~/api/types'
 import { prefs } from '~/stores/prefs'
-import { currentMe, seesReceipts, session } from '~/stores/session'
+import { currentMe, hasRole, seesReceipts, session } from '~/stores/session'
 import { path } from '~/util/path-builder'
 
 const CHORD_MS = 1500
 
-const GO: Record<string, () => string> = {
-  o: () => path.overview(),
-  n: () => path.nodes(),
-  r: () => path.receipts(),
-  u: () => path.run(),
-  s: () => path.sessions(),
+const isAdmin = (me: Me | null) => hasRole(me, 'admin')
+
+const GO: Record<string, { href: string; isFor?: (me: Me | null) => boolean }> = {
+  o: { href: path.overview() },
+  n: { href: path.nodes() },
+  r: { href: path.receipts(), isFor: seesReceipts },
+  u: { href: path.run() },
+  p: { href: path.users(), isFor: isAdmin },
+  c: { href: path.organisations(), isFor: isAdmin },
+  s: { href: path.sessions() },
 }
 
 function isTyping(target: EventTarget | null): boolean {
@@ -37,8 +42,8 @@ export function useHotkeys(openHelp: () => void): void {
       if (isTyping(event.target) || document.querySelector('dialog[open]')) return
       const isChord = event.timeStamp < chordUntil
       chordUntil = 0
-      const hidesReceipts = !seesReceipts(currentMe(session.get()))
-      const go = isChord && !(event.key === 'r' && hidesReceipts) ? GO[event.key] : undefined
+      const target = isChord ? GO[event.key] : undefined
+      const go = target && (target.isFor?.(currentMe(session.get())) ?? true) ? target : undefined
       const actions: Record<string, () => void> = {
         g: () => {
           chordUntil = event.timeStamp + CHORD_MS
@@ -48,7 +53,7 @@ export function useHotkeys(openHelp: () => void): void {
         j: () => moveRow(1),
         k: () => moveRow(-1),
       }
-      const action = go ? () => void router.navigate({ href: go() }) : actions[event.key]
+      const action = go ? () => void router.navigate({ href: go.href }) : actions[event.key]
       if (!action) return
       event.preventDefault()
       action()

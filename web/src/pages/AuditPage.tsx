@@ -3,10 +3,9 @@ import { call } from '~/api/client'
 import { messageOf } from '~/api/errors'
 import { query } from '~/api/queries'
 import type { AuditPage as AuditRows } from '~/api/types'
+import { AdminsOnly } from '~/components/AdminsOnly'
 import { AuditFilterBar } from '~/components/AuditFilterBar'
-import { useMe } from '~/hooks/use-me'
 import { useSearchParams } from '~/hooks/use-search'
-import { hasRole } from '~/stores/session'
 import { showToast } from '~/stores/toasts'
 import { DataTable } from '~/table/DataTable'
 import { FilterChips, FilteredEmpty } from '~/table/FilterChips'
@@ -15,7 +14,7 @@ import { auditColumns } from '~/table/audit-columns'
 import { CopyButton } from '~/ui/CopyButton'
 import { Icon } from '~/ui/Icon'
 import { PageHeading } from '~/ui/PageHeading'
-import { EmptyState, QueryStates, RefreshFailed, Skeleton } from '~/ui/states'
+import { QueryStates, RefreshFailed, Skeleton } from '~/ui/states'
 import { auditFilters } from '~/util/filters'
 import { count } from '~/util/format'
 import { apiPath, apiUrl, path } from '~/util/path-builder'
@@ -24,14 +23,10 @@ const SKELETON_ROWS = 12
 
 /** Who did what; for admins. */
 export function AuditPage() {
-  if (hasRole(useMe(), 'admin')) return <AuditLog />
   return (
-    <>
-      <PageHeading title="Audit" />
-      <section className="panel">
-        <EmptyState title="Your account may not see the audit log">It is shown to admins.</EmptyState>
-      </section>
-    </>
+    <AdminsOnly title="Audit" what="the audit log">
+      <AuditLog />
+    </AdminsOnly>
   )
 }
 

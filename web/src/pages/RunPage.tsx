@@ -2,33 +2,17 @@ import { useState } from 'react'
 import { query, queryClient } from '~/api/queries'
 import { EnrolChecklist } from '~/components/EnrolChecklist'
 import { EnrolCommand } from '~/components/EnrolCommand'
-import { type TokenChoice, TokenForm } from '~/forms/TokenForm'
+import { TokenForm } from '~/forms/TokenForm'
 import { useMe } from '~/hooks/use-me'
 import { hasRole } from '~/stores/session'
+import { forgetStarted, keepStarted, readStarted } from '~/stores/started'
 import { Button } from '~/ui/Button'
 import { PageHeading } from '~/ui/PageHeading'
 import { EmptyState } from '~/ui/states'
 
-/** The token's id survives a reload; the token itself is shown once and kept nowhere. */
-interface Started extends TokenChoice {
-  tokenId: string
-  expiresAt: string
-}
-
-const KEY = 'dgon.run'
-
-function resume(): Started | null {
-  try {
-    const saved: unknown = JSON.parse(sessionStorage.getItem(KEY) ?? 'null')
-    return typeof saved === 'object' && saved !== null && 'tokenId' in saved ? (saved as Started) : null
-  } catch {
-    return null
-  }
-}
-
 export function RunPage() {
   const me = useMe()
-  const [started, setStarted] = useState(resume)
+  const [started, setStarted] = useState(readStarted)
   const [secret, setSecret] = useState<string | null>(null)
   if (!hasRole(me, 'admin', 'operator')) {
     return (
@@ -41,7 +25,7 @@ export function RunPage() {
     )
   }
   const startOver = () => {
-    sessionStorage.removeItem(KEY)
+    forgetStarted()
     setStarted(null)
     setSecret(null)
   }
@@ -58,7 +42,7 @@ export function RunPage() {
           <TokenForm
             onMade={(made, choice) => {
               const next = { ...choice, tokenId: made.id, expiresAt: made.expires_at }
-              sessionStorage.setItem(KEY, JSON.stringify(next))
+              keepStarted(next)
               setSecret(made.token)
               setStarted(next)
               void queryClient.invalidateQueries({ queryKey: query.tokens().queryKey })

@@ -24,7 +24,7 @@ export function SetupPage() {
         </>
       ) : token ? (
         <>
-          <p className="muted">You are the first one here. This account can do everything. Others are added with <code>dgon-control-plane user create</code>.</p>
+          <p className="muted">You are the first one here. This account can do everything. You invite others on the page Users.</p>
           <SetupForm token={token} onDone={() => void router.navigate({ href: path.overview(), replace: true })} />
         </>
       ) : (

@@ -32,9 +32,11 @@ export function SignInPage() {
   const state = useQuery(query.authState())
   const now = useStore(session)
   const next = safeNext(search.next)
+  // What is left of an earlier session is looked at first: the end of that one must not take the cookies of the new one along.
+  const isKnown = now.kind !== 'unknown'
   useEffect(() => {
-    if (token) redeemOnce(token).catch((error: unknown) => setFailure(messageOf(error)))
-  }, [token])
+    if (token && isKnown) redeemOnce(token).catch((error: unknown) => setFailure(messageOf(error)))
+  }, [token, isKnown])
   if (now.kind === 'signed-in') return <Redirect href={next} />
   const isRedeeming = token !== null && failure === null
   return (

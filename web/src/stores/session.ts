@@ -10,6 +10,12 @@ export type Session =
 
 export const session = createStore<Session>({ kind: 'unknown' })
 
+/** Counts the times that the page became somebody else's to see: what is drawn belongs to one of them alone. */
+export const view = createStore(0)
+
+/** This sign-in is on its way to another organisation: until it is there, no page is shown. */
+export const isChanging = createStore(false)
+
 export function signedIn(me: Me): void {
   session.set({ kind: 'signed-in', me })
 }
@@ -26,6 +32,12 @@ export function sessionEnded(): void {
 export function currentMe(now: Session): Me | null {
   return now.kind === 'signed-in' || now.kind === 'expired' ? now.me : null
 }
+
+/** Whose eyes the page has: the person, the organisation they act for, and what they may do there. */
+export const rightsOf = (me: Me | null): string | null => me && [me.user_id, me.org_id ?? '', ...me.roles.toSorted()].join(' ')
+
+/** The organisations that one can act for. */
+export const openMemberships = (me: Me | null) => me?.memberships.filter((one) => !one.is_closed) ?? []
 
 /** Whether receipts are shown to this person: their organisation's to operators, all to admins. */
 export function seesReceipts(me: Me | null): boolean {

@@ -8,17 +8,18 @@ interface Props {
   active: Search
   ignored: string[]
   onChange: (change: Search) => void
+  describe?: (key: string, value: string) => string
 }
 
 /** What narrows the list, each with its way out; and what of the address was not understood. */
-export function FilterChips({ active, ignored, onChange }: Props) {
+export function FilterChips({ active, ignored, onChange, describe = describeFilter }: Props) {
   const entries = Object.entries(active)
   if (entries.length === 0 && ignored.length === 0) return null
   return (
     <div className="chips">
       {entries.map(([key, value]) => (
         <button key={key} type="button" className="filter-chip" onClick={() => onChange({ [key]: undefined, cursor: undefined })}>
-          {describeFilter(key, value ?? '')}
+          {describe(key, value ?? '')}
           <Icon name="close" size={12} />
           <span className="sr-only">Remove filter</span>
         </button>
@@ -39,8 +40,13 @@ export function FilterChips({ active, ignored, onChange }: Props) {
 
 export const clearing = (active: Search): Search => Object.fromEntries([...Object.keys(active), 'cursor'].map((key) => [key, undefined]))
 
-export function FilteredEmpty({ noun, active, onChange, children }: { noun: string; active: Search; onChange: (change: Search) => void; children?: ReactNode }) {
-  const words = Object.entries(active).map(([key, value]) => describeFilter(key, value ?? ''))
+interface EmptyProps extends Omit<Props, 'ignored'> {
+  noun: string
+  children?: ReactNode
+}
+
+export function FilteredEmpty({ noun, active, onChange, describe = describeFilter, children }: EmptyProps) {
+  const words = Object.entries(active).map(([key, value]) => describe(key, value ?? ''))
   return (
     <div className="state">
       <p className="state-title">

@@ -19,7 +19,7 @@ export function TextField({ label, hint, error, ...rest }: Props) {
         </p>
       )}
       {error && (
-        <p id={`${id}-error`} className="field-error">
+        <p id={`${id}-error`} className="field-error" role="alert">
           {error}
         </p>
       )}
@@ -33,17 +33,19 @@ interface SelectProps {
   options: readonly (readonly [value: string, text: string])[]
   onChange: (value: string) => void
   hint?: ReactNode
+  error?: string | null
   isLabelHidden?: boolean
 }
 
-export function SelectField({ label, value, options, onChange, hint, isLabelHidden = false }: SelectProps) {
+export function SelectField({ label, value, options, onChange, hint, error, isLabelHidden = false }: SelectProps) {
   const id = useId()
+  const described = [hint && `${id}-hint`, error && `${id}-error`].filter(Boolean).join(' ')
   return (
     <div className="field">
       <label htmlFor={id} className={isLabelHidden ? 'sr-only' : ''}>
         {label}
       </label>
-      <select id={id} aria-describedby={hint ? `${id}-hint` : undefined} value={value} onChange={(event) => onChange(event.target.value)}>
+      <select id={id} aria-describedby={described || undefined} aria-invalid={error ? true : undefined} value={value} onChange={(event) => onChange(event.target.value)}>
         {options.map(([option, text]) => (
           <option key={option} value={option}>
             {text}
@@ -53,6 +55,11 @@ export function SelectField({ label, value, options, onChange, hint, isLabelHidd
       {hint && (
         <p id={`${id}-hint`} className="hint">
           {hint}
+        </p>
+      )}
+      {error && (
+        <p id={`${id}-error`} className="field-error" role="alert">
+          {error}
         </p>
       )}
     </div>

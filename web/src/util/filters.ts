@@ -20,6 +20,8 @@ const someOf =
   (...values: string[]): Check =>
   (value) =>
     value.split(',').every((part) => values.includes(part))
+/** The server's. */
+const USER_SEARCH_MAX = 100
 const anyText: Check = (value) => value.length <= 256
 /** A day, or a moment with its zone. */
 const MOMENT = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d))?$/
@@ -63,6 +65,11 @@ export const AUDIT_FILTERS: Record<string, Check> = {
   to: isTime,
 }
 
+export const USER_FILTERS: Record<string, Check> = {
+  q: (value) => value.length <= USER_SEARCH_MAX,
+  org_id: anyText,
+}
+
 /** Keys that belong to the page, not to the list's filter. */
 const PAGE_KEYS = new Set(['cursor', 'sort', 'tab'])
 
@@ -84,11 +91,15 @@ function read(search: Search, known: Record<string, Check>, limit: number, check
 const NODES_PER_PAGE = 25
 export const RECEIPTS_PER_PAGE = 50
 const AUDIT_ROWS_PER_PAGE = 50
+const USERS_PER_PAGE = 50
+const ORGS_PER_PAGE = 50
 
 const isNodeSort: Check = (value) => (NODE_SORTS as readonly string[]).includes(value.replace(/^-/, ''))
 
 export const nodeFilters = (search: Search) => read(search, NODE_FILTERS, NODES_PER_PAGE, isNodeSort)
 export const auditFilters = (search: Search) => read(search, AUDIT_FILTERS, AUDIT_ROWS_PER_PAGE, () => false)
+export const userFilters = (search: Search) => read(search, USER_FILTERS, USERS_PER_PAGE, () => false)
+export const orgFilters = (search: Search) => read(search, {}, ORGS_PER_PAGE, () => false)
 export const receiptFilters = (search: Search) => read(search, RECEIPT_FILTERS, RECEIPTS_PER_PAGE, () => false)
 
 const FILTER_WORDS: Record<string, string> = {
@@ -104,6 +115,7 @@ const FILTER_WORDS: Record<string, string> = {
   actor: 'Actor',
   action: 'Action',
   object: 'Object',
+  org_id: 'Organisation',
   source: 'Source',
   cache_hit: 'Cache hit',
   hedged: 'Hedged',

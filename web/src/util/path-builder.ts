@@ -22,9 +22,18 @@ export const path = {
   receipt: (requestId: string, nodeId?: string) => `/receipts/${encodeURIComponent(requestId)}${queryText({ node_id: nodeId })}`,
   audit: (search: Search = {}) => `/audit${queryText(search)}`,
   run: () => '/run',
+  users: (search: Search = {}) => `/users${queryText(search)}`,
+  user: (userId: string) => `/users/${encodeURIComponent(userId)}`,
+  organisations: (search: Search = {}) => `/organisations${queryText(search)}`,
   sessions: () => '/account/sessions',
   signIn: (next?: string) => `/sign-in${queryText({ next })}`,
   setup: () => '/setup',
+}
+
+/** The list that has the object of a page; the page itself where it is none of one object. */
+export function listOf(pathname: string): string {
+  const list = [path.nodes(), path.receipts(), path.users()].find((one) => pathname.startsWith(`${one}/`))
+  return list ?? pathname
 }
 
 export const apiPath = {
@@ -34,6 +43,14 @@ export const apiPath = {
   logout: () => '/auth/logout',
   setup: () => '/auth/setup',
   redeem: () => '/auth/redeem',
+  organisation: () => '/auth/organisation',
+  users: (search: Search = {}) => `/users${queryText(search)}`,
+  user: (userId: string) => `/users/${encodeURIComponent(userId)}`,
+  userLink: (userId: string) => `/users/${encodeURIComponent(userId)}/sign-in-link`,
+  membership: (userId: string, orgId: string) => `/users/${encodeURIComponent(userId)}/memberships/${encodeURIComponent(orgId)}`,
+  orgs: (search: Search = {}) => `/orgs${queryText(search)}`,
+  org: (orgId: string) => `/orgs/${encodeURIComponent(orgId)}`,
+  orgClose: (orgId: string) => `/orgs/${encodeURIComponent(orgId)}/close`,
   sessions: () => '/sessions',
   session: (id: string) => `/sessions/${encodeURIComponent(id)}`,
   summary: () => '/summary',

@@ -88,8 +88,8 @@ export function freePort(): Promise<number> {
 }
 
 /** An enrolment token, made by the command line beside the running server: the tests' one, or another that `env` names. */
-export async function enrolmentToken(uses: number, region: string, env: Record<string, string> = {}): Promise<string> {
-  const { stdout } = await run(controlPlane(), ['token', 'create', '--uses', String(uses), '--region', region, '--json'], { env: { ...process.env, DGON_DATA_DIR: DATA_DIR, ...env } })
+export async function enrolmentToken(uses: number, region: string, env: Record<string, string> = {}, orgId = 'main'): Promise<string> {
+  const { stdout } = await run(controlPlane(), ['token', 'create', '--uses', String(uses), '--region', region, '--org', orgId, '--json'], { env: { ...process.env, DGON_DATA_DIR: DATA_DIR, ...env } })
   return (JSON.parse(stdout) as { token: string }).token
 }
 

@@ -12,6 +12,9 @@ test('every address of the console', () => {
     receipt: path.receipt('r_01:a', 'rack 1/a'),
     receiptOfSome: path.receipt('r_01:a'),
     run: path.run(),
+    users: path.users({ org_id: 'o_1', q: 'a@b' }),
+    user: path.user('u/1'),
+    organisations: path.organisations(),
     sessions: path.sessions(),
     signIn: path.signIn('/nodes?status=active'),
   }).toEqual({
@@ -23,6 +26,9 @@ test('every address of the console', () => {
     receipt: '/receipts/r_01%3Aa?node_id=rack+1%2Fa',
     receiptOfSome: '/receipts/r_01%3Aa',
     run: '/run',
+    users: '/users?org_id=o_1&q=a%40b',
+    user: '/users/u%2F1',
+    organisations: '/organisations',
     sessions: '/account/sessions',
     signIn: '/sign-in?next=%2Fnodes%3Fstatus%3Dactive',
   })

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { NODE_FILTERS, NODE_SORTS, RECEIPT_FILTERS, describeFilter, nodeFilters, receiptFilters } from '~/util/filters'
+import { NODE_FILTERS, NODE_SORTS, RECEIPT_FILTERS, USER_FILTERS, describeFilter, nodeFilters, receiptFilters } from '~/util/filters'
 
 interface Parameter {
   name: string
@@ -21,6 +21,7 @@ describe('the filters of the address', () => {
     expect(names('/api/v1/nodes')).toEqual(expect.arrayContaining([...Object.keys(NODE_FILTERS), 'sort', 'limit', 'cursor']))
     expect(names('/api/v1/receipts')).toEqual(expect.arrayContaining([...Object.keys(RECEIPT_FILTERS), 'limit', 'cursor']))
     expect(names('/api/v1/receipts/aggregate')).toEqual(expect.arrayContaining(Object.keys(RECEIPT_FILTERS)))
+    expect(names('/api/v1/users').toSorted()).toEqual([...Object.keys(USER_FILTERS), 'limit', 'cursor'].toSorted())
   })
 
   it('are all that the API answers', () => {
@@ -31,7 +32,7 @@ describe('the filters of the address', () => {
   })
 
   it('have a word each, and orders that the API names', () => {
-    for (const key of [...Object.keys(NODE_FILTERS), ...Object.keys(RECEIPT_FILTERS)]) expect(describeFilter(key, 'x')).not.toBe(`${key}: x`)
+    for (const key of [...Object.keys(NODE_FILTERS), ...Object.keys(RECEIPT_FILTERS), ...Object.keys(USER_FILTERS)]) expect(describeFilter(key, 'x')).not.toBe(`${key}: x`)
     const sort = taken('/api/v1/nodes').find(({ name }) => name === 'sort')?.description ?? ''
     for (const order of NODE_SORTS) expect(sort).toContain(`\`${order}\``)
   })
