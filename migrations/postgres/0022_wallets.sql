@@ -2,8 +2,8 @@
 -- displays them: one account, one person.
 CREATE TABLE wallets (
     kind         TEXT NOT NULL,
-    address      TEXT COLLATE "C" NOT NULL,
-    user_id      TEXT COLLATE "C" NOT NULL REFERENCES users (user_id),
+    address      TEXT NOT NULL,
+    user_id      TEXT NOT NULL REFERENCES users (user_id),
     linked_at_ms BIGINT NOT NULL,
     PRIMARY KEY (kind, address)
 );

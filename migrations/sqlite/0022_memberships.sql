@@ -22,3 +22,6 @@ CREATE INDEX users_by_time ON users (created_at_ms, user_id);
 -- Null where its person is in no organisation.
 ALTER TABLE session_families ADD COLUMN org_id TEXT;
 UPDATE session_families SET org_id = (SELECT u.org_id FROM users u WHERE u.user_id = session_families.user_id);
+
+-- Who made a link: one that a person made is good while they may make one. Null for those of an older version.
+ALTER TABLE one_time_links ADD COLUMN created_by TEXT;

@@ -245,13 +245,12 @@ async fn enrol(
         expires_at_ms: at_ms + 1,
         uses: 1,
     };
-    store
-        .enrolment_token_create(
-            &System::of_the_server().into(),
-            &token,
-            &AuditEntry::default(),
-        )
-        .await?;
+    let (by, audit) = (System::of_the_server().into(), AuditEntry::default());
+    if let Some(org_id) = &token.org_id {
+        // One that is there already is as good.
+        store.org_create(&by, org_id, org_id, &audit).await?;
+    }
+    store.enrolment_token_create(&by, &token, &audit).await?;
     let new = NewNode {
         node_id,
         region: Some(region),

@@ -48,9 +48,7 @@ pub enum AccountError {
     #[error("this account is disabled; enable it first")]
     Disabled,
     /// What an organisation cannot be called.
-    #[error(
-        "the name of an organisation has 1 to {NAME_MAX} characters, none of them a control character"
-    )]
+    #[error("the name of an organisation has 1 to {NAME_MAX} characters, all of which can be seen")]
     OrgName,
     /// Another organisation has this name.
     #[error("there is an organisation of this name already")]
@@ -69,6 +67,9 @@ pub enum AccountError {
     /// The password that was given as the present one is not.
     #[error("this is not your present password")]
     WrongPassword,
+    /// A sign-in that is too old for what opens another way in.
+    #[error("you signed in more than 15 minutes ago; sign out and in again to do this")]
+    NotFresh,
     /// No address of the console is set that a wallet could sign for.
     #[error(
         "wallets cannot sign in here: they sign for an address, and this server has none; set public_url to an https address"

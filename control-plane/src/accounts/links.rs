@@ -1,10 +1,10 @@
 //! One-time links: the set-up of the first admin, and sign-in without a password.
 
-use super::session::Method;
 use super::{AccountError, Accounts, Email, Origin, Person, Roles, SignedIn, rights, secret};
 use dgon_control_plane_store::System;
 use dgon_control_plane_store::links::{NewLink, SetupDone};
 use dgon_control_plane_store::orgs::MAIN_ORG;
+use dgon_control_plane_store::sessions::SessionProof;
 
 const SETUP_MS: i64 = 24 * 60 * 60 * 1_000;
 const SIGN_IN_MS: i64 = 60 * 60 * 1_000;
@@ -116,13 +116,15 @@ impl Accounts {
         let link = NewLink {
             token_hash: secret::hash(&token),
             user_id,
+            created_by: actor.to_owned(),
             created_at_ms: now_ms,
             expires_at_ms: now_ms + lifetime_ms,
         };
         let audit = self.audit(actor, "link.create", object, origin);
-        self.store
-            .link_create(System::of_the_server(), &link, &audit)
-            .await?;
+        let by = System::of_the_server();
+        if !self.store.link_create(by, &link, &audit).await? {
+            return Err(AccountError::Disabled);
+        }
         Ok(Link {
             path,
             token,
@@ -166,7 +168,9 @@ impl Accounts {
         {
             SetupDone::LinkInvalid => Err(AccountError::LinkInvalid),
             SetupDone::Created => {
-                let signed_in = self.start(&user.user_id, Method::Setup, origin).await?;
+                let signed_in = self
+                    .start(&user.user_id, SessionProof::Setup, origin)
+                    .await?;
                 signed_in.ok_or(AccountError::LinkInvalid)
             }
         }
@@ -177,16 +181,11 @@ impl Accounts {
     /// # Errors
     /// [`AccountError::LinkInvalid`] or a fault of the store.
     pub async fn redeem(&self, token: &str, origin: &Origin) -> Result<SignedIn, AccountError> {
-        let user_id = self
-            .store
-            .link_redeem(
-                System::of_the_server(),
-                &secret::hash(token),
-                self.clock.now_ms(),
-            )
-            .await?
-            .ok_or(AccountError::LinkInvalid)?;
-        let signed_in = self.start(&user_id, Method::Link, origin).await?;
+        let (by, hash) = (System::of_the_server(), secret::hash(token));
+        let owner = self.store.link_owner(by, &hash, self.clock.now_ms());
+        let user_id = owner.await?.ok_or(AccountError::LinkInvalid)?;
+        let proof = SessionProof::Link(&hash);
+        let signed_in = self.start(&user_id, proof, origin).await?;
         signed_in.ok_or(AccountError::LinkInvalid)
     }
 }

@@ -59,6 +59,9 @@ impl Accounts {
         origin: &Origin,
     ) -> Result<String, AccountError> {
         check_roles(&new.org_id, &new.roles)?;
+        if new.org_id.contains('\0') {
+            return Err(AccountError::NotFound("organisation"));
+        }
         let password_hash = match new.password {
             Some(password) => Some(self.hasher.hash(password).await?),
             None => None,

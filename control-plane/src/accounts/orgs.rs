@@ -17,11 +17,18 @@ pub struct OrgPage {
     pub next: Option<(i64, String)>,
 }
 
+/// Whether a character shows: of those that do not, a name would be another's to all who read it.
+fn is_seen(char: char) -> bool {
+    let is_hidden = matches!(char,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
+    !char.is_control() && !is_hidden
+}
+
 /// A name as it is kept.
 fn name(text: &str) -> Result<&str, AccountError> {
     let name = text.trim();
-    let is_good =
-        (1..=NAME_MAX).contains(&name.chars().count()) && !name.chars().any(char::is_control);
+    let is_good = (1..=NAME_MAX).contains(&name.chars().count()) && name.chars().all(is_seen);
     is_good.then_some(name).ok_or(AccountError::OrgName)
 }
 
@@ -36,6 +43,9 @@ impl Accounts {
         org_id: &str,
         origin: &Origin,
     ) -> Result<Person, AccountError> {
+        if org_id.contains('\0') {
+            return Err(AccountError::NotFound("organisation"));
+        }
         let object = format!("session:{}", person.family_id);
         let audit = self.audit(&person.audit_name(), "session.organisation", object, origin);
         let session = self

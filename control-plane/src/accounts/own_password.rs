@@ -2,16 +2,18 @@
 
 use super::{AccountError, Accounts, Origin, Person};
 use crate::app::AccessChange;
+use dgon_control_plane_store::System;
 
-/// How long after a sign-in by a link no other proof is asked for, ms: who was invited, or has forgotten it, knows none.
-const LINK_FRESH_MS: i64 = 900_000;
+/// How long after a sign-in no other proof is asked for, ms. Who was invited by a link, or has forgotten the password, knows
+/// none; who only holds a browser that was left signed in may open no way in of their own.
+const FRESH_MS: i64 = 900_000;
 
 impl Accounts {
-    /// Gives a person another password, for who knows the one that there is, or has just signed in by a link. Their other
-    /// sign-ins end.
+    /// Gives a person another password, for who knows the one that there is, has just signed in by a link, or has none and has
+    /// just signed in. Their other sign-ins end.
     ///
     /// # Errors
-    /// [`AccountError::WrongPassword`], [`AccountError::Password`], [`AccountError::Busy`], [`AccountError::TooOften`],
+    /// [`AccountError::WrongPassword`], [`AccountError::NotFresh`], [`AccountError::Password`], [`AccountError::Busy`], [`AccountError::TooOften`],
     /// [`AccountError::SessionEnded`] or a fault of the store.
     pub async fn password_set(
         &self,
@@ -22,19 +24,31 @@ impl Accounts {
     ) -> Result<(), AccountError> {
         self.take_password(&person.user_id)?;
         let stored = self.me(person).await?.user.password_hash;
-        if stored.is_some() && !self.is_fresh_by_link(person).await? {
-            let current = current.ok_or(AccountError::WrongPassword)?;
-            if !self.hasher.verify(current, stored).await? {
-                return Err(AccountError::WrongPassword);
+        let (method, began_ms) = self.session_began(person).await?;
+        let is_fresh = self.is_fresh(began_ms);
+        match (stored.clone(), current) {
+            (Some(_), None) if is_fresh && method == "link" => {}
+            (Some(_), None) => return Err(AccountError::WrongPassword),
+            (None, _) if is_fresh => {}
+            (None, _) => return Err(AccountError::NotFresh),
+            (stored @ Some(_), Some(current)) => {
+                if !self.hasher.verify(current, stored).await? {
+                    let whose = person.audit_name();
+                    let entry = self.audit(&whose, "user.password_failed", whose.clone(), origin);
+                    self.store
+                        .audit_write(System::of_the_server(), &entry)
+                        .await?;
+                    return Err(AccountError::WrongPassword);
+                }
             }
         }
         let hash = self.hasher.hash(password).await?;
         let whose = person.audit_name();
         let audit = self.audit(&whose, "user.password", whose.clone(), origin);
         let own = person.own();
-        let set = self
-            .store
-            .password_set(&own, &hash, &person.family_id, &audit);
+        let set =
+            self.store
+                .password_set(&own, (&hash, stored.as_deref()), &person.family_id, &audit);
         if !set.await? {
             return Err(AccountError::SessionEnded);
         }
@@ -43,10 +57,8 @@ impl Accounts {
         Ok(())
     }
 
-    async fn is_fresh_by_link(&self, person: &Person) -> Result<bool, AccountError> {
-        let since_ms = self.clock.now_ms() - LINK_FRESH_MS;
-        let own = self.session_list(person).await?;
-        let current = own.iter().find(|one| one.family_id == person.family_id);
-        Ok(current.is_some_and(|one| one.method == "link" && one.created_at_ms >= since_ms))
+    /// Whether a sign-in that began then is so new that its person need not prove again who they are.
+    pub(super) fn is_fresh(&self, began_ms: i64) -> bool {
+        self.clock.now_ms() - began_ms <= FRESH_MS
     }
 }

@@ -5,7 +5,7 @@ use crate::app::AccessChange;
 use crate::rate_limit::RateLimit;
 use dgon_control_plane_store::System;
 use dgon_control_plane_store::orgs::MAIN_ORG;
-use dgon_control_plane_store::sessions::{NewSession, Rotation, Session, TokenPair};
+use dgon_control_plane_store::sessions::{NewSession, Rotation, Session, SessionProof, TokenPair};
 use std::time::{Duration, Instant};
 use subtle::ConstantTimeEq as _;
 
@@ -65,6 +65,11 @@ impl Person {
         self.roles.has(role)
     }
 
+    /// Whether there is anything that they may do here. Who may do nothing is a stranger.
+    pub fn is_member(&self) -> bool {
+        self.roles.iter().next().is_some()
+    }
+
     /// This person in the audit log.
     pub fn audit_name(&self) -> String {
         format!("user:{}", self.user_id)
@@ -120,36 +125,13 @@ fn take(limit: &RateLimit<String>, whose: &String) -> Result<(), AccountError> {
     })
 }
 
-/// How it was proved who signs in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Method {
-    /// With the account's password.
-    Password,
-    /// With a one-time link.
-    Link,
-    /// With the link that makes the first admin.
-    Setup,
-    /// With the key of a wallet.
-    Wallet,
-}
-
-impl Method {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Password => "password",
-            Self::Link => "link",
-            Self::Setup => "setup",
-            Self::Wallet => "wallet",
-        }
-    }
-
-    const fn action(self) -> &'static str {
-        match self {
-            Self::Password => "session.sign_in",
-            Self::Link => "session.link",
-            Self::Setup => "session.setup",
-            Self::Wallet => "session.wallet",
-        }
+/// How a sign-in is told of, to its person and in the audit log.
+const fn told(proof: SessionProof<'_>) -> (&'static str, &'static str) {
+    match proof {
+        SessionProof::Password(_) => ("password", "session.sign_in"),
+        SessionProof::Link(_) => ("link", "session.link"),
+        SessionProof::Wallet { .. } => ("wallet", "session.wallet"),
+        SessionProof::Setup => ("setup", "session.setup"),
     }
 }
 
@@ -202,14 +184,15 @@ impl Accounts {
         };
         let user = user.filter(|user| user.disabled_at_ms.is_none());
         let stored = user.as_ref().and_then(|user| user.password_hash.clone());
-        let right = self.hasher.verify(password, stored).await?;
-        match user {
-            Some(user) if right => {
+        let right = self.hasher.verify(password, stored.clone()).await?;
+        match (user, stored) {
+            (Some(user), Some(hash)) if right => {
                 self.take_sign_in(&user.user_id)?;
-                let signed_in = self.start(&user.user_id, Method::Password, origin).await?;
+                let proof = SessionProof::Password(&hash);
+                let signed_in = self.start(&user.user_id, proof, origin).await?;
                 signed_in.ok_or(AccountError::WrongCredentials)
             }
-            known => {
+            (known, _) => {
                 // A wrong password on a known account is worth a trace; a made-up address is not.
                 if let Some(user) = known {
                     let object = format!("user:{}", user.user_id);
@@ -233,11 +216,11 @@ impl Accounts {
         take(&self.limits.passwords, &user_id.to_owned())
     }
 
-    /// Starts a session for a user who proved to be one. `None` where the account was shut meanwhile.
+    /// Starts a session for a user who proved to be one. `None` where the account was shut meanwhile, or the proof taken away.
     pub(super) async fn start(
         &self,
         user_id: &str,
-        method: Method,
+        proof: SessionProof<'_>,
         origin: &Origin,
     ) -> Result<Option<SignedIn>, AccountError> {
         let family_id = secret::public_id("s")?;
@@ -246,11 +229,13 @@ impl Accounts {
         let expires_at_ms = pair.issued_at_ms + self.lifetimes.session_ms;
         let actor = format!("user:{user_id}");
         let object = format!("session:{family_id}");
-        let audit = self.audit(&actor, method.action(), object, origin);
+        let (method, action) = told(proof);
+        let audit = self.audit(&actor, action, object, origin);
         let new = NewSession {
             family_id: &family_id,
             user_id,
-            method: method.as_str(),
+            method,
+            proof,
             ip: origin.ip.as_deref(),
             user_agent: origin.user_agent.as_deref(),
             expires_at_ms,

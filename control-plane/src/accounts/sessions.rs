@@ -48,6 +48,19 @@ impl Accounts {
         Ok(ended)
     }
 
+    /// How and when the sign-in that asks began: `method`, and unix ms.
+    pub(super) async fn session_began(
+        &self,
+        person: &Person,
+    ) -> Result<(String, i64), AccountError> {
+        let own = self.session_list(person).await?;
+        let current = own
+            .into_iter()
+            .find(|one| one.family_id == person.family_id);
+        let current = current.ok_or(AccountError::SessionEnded)?;
+        Ok((current.method, current.created_at_ms))
+    }
+
     async fn end(
         &self,
         person: &Person,

@@ -3,8 +3,8 @@
 //! Nothing is kept of a request to sign: it goes to the browser that asked, sealed with a key of the data directory, and
 //! comes back with the answer. So whoever asks for thousands fills no table; what is kept is which were answered.
 
-use super::session::Method;
 use super::{AccountError, Accounts, Origin, Person, SignedIn, secret};
+use crate::app::AccessChange;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use dgon_control_plane_model::identity::{
@@ -12,6 +12,7 @@ use dgon_control_plane_model::identity::{
     SignInFields, SignInRequest, SiteUri, SolanaCluster, Statement,
 };
 use dgon_control_plane_store::System;
+use dgon_control_plane_store::sessions::SessionProof;
 use dgon_control_plane_store::wallets::{Wallet, WalletLinked, WalletUnlinked};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -85,6 +86,22 @@ struct Sealed {
     #[serde(default)]
     user_id: Option<String>,
     request: SignInRequest,
+}
+
+/// An account, and the request by which it was proven.
+struct Proven {
+    account: ProvenAccount,
+    request: SignInRequest,
+}
+
+impl Proven {
+    fn kind(&self) -> &'static str {
+        self.account.account().kind().as_str()
+    }
+
+    fn address(&self) -> String {
+        self.account.account().to_string()
+    }
 }
 
 impl WalletSite {
@@ -176,15 +193,18 @@ impl Accounts {
         answer: &WalletAnswer,
         origin: &Origin,
     ) -> Result<SignedIn, AccountError> {
-        let proven = self.proven(answer, None).await?;
-        let (by, account) = (System::of_the_server(), proven.account());
-        let address = account.to_string();
-        let owner = self
-            .store
-            .wallet_owner(by, account.kind().as_str(), &address);
-        let user_id = owner.await?.ok_or(AccountError::WalletUnknown)?;
+        let proven = self.proven(answer, None)?;
+        let (by, kind, address) = (System::of_the_server(), proven.kind(), proven.address());
+        let owner = self.store.wallet_owner(by, kind, &address).await?;
+        // A wallet that is nobody's writes nothing.
+        let user_id = owner.ok_or(AccountError::WalletUnknown)?;
         self.take_sign_in(&user_id)?;
-        let signed_in = self.start(&user_id, Method::Wallet, origin).await?;
+        self.spend(&proven).await?;
+        let proof = SessionProof::Wallet {
+            kind,
+            address: &address,
+        };
+        let signed_in = self.start(&user_id, proof, origin).await?;
         signed_in.ok_or(AccountError::WalletUnknown)
     }
 
@@ -192,18 +212,21 @@ impl Accounts {
     ///
     /// # Errors
     /// [`AccountError::WalletSpent`], [`AccountError::WalletProof`], [`AccountError::WalletTaken`],
-    /// [`AccountError::TooManyWallets`] or a fault of the store.
+    /// [`AccountError::TooManyWallets`], [`AccountError::NotFresh`] or a fault of the store.
     pub async fn wallet_link(
         &self,
         person: &Person,
         answer: &WalletAnswer,
         origin: &Origin,
     ) -> Result<(), AccountError> {
-        let proven = self.proven(answer, Some(person)).await?;
-        let (kind, address) = (
-            proven.account().kind().as_str(),
-            proven.account().to_string(),
-        );
+        // A wallet is a way in of its own, which outlasts the sign-in that linked it.
+        let (_, began_ms) = self.session_began(person).await?;
+        if !self.is_fresh(began_ms) {
+            return Err(AccountError::NotFresh);
+        }
+        let proven = self.proven(answer, Some(person))?;
+        self.spend(&proven).await?;
+        let (kind, address) = (proven.kind(), proven.address());
         let mut audit = self.wallet_audit("wallet.link", person, origin);
         audit.facts.after = Some(json!({ "kind": kind, "address": address }));
         let own = person.own();
@@ -212,6 +235,7 @@ impl Accounts {
             WalletLinked::Linked | WalletLinked::Unchanged => Ok(()),
             WalletLinked::Taken => Err(AccountError::WalletTaken),
             WalletLinked::TooMany => Err(AccountError::TooManyWallets),
+            WalletLinked::NoUser => Err(AccountError::SessionEnded),
         }
     }
 
@@ -235,20 +259,26 @@ impl Accounts {
     ) -> Result<(), AccountError> {
         let audit = self.wallet_audit("wallet.unlink", person, origin);
         let own = person.own();
-        match self.store.wallet_unlink(&own, wallet, &audit).await? {
-            WalletUnlinked::Unlinked => Ok(()),
+        let unlinked = self
+            .store
+            .wallet_unlink(&own, wallet, &person.family_id, &audit);
+        match unlinked.await? {
+            WalletUnlinked::Unlinked => {
+                self.access
+                    .tell(AccessChange::Person(person.user_id.clone()));
+                Ok(())
+            }
             WalletUnlinked::NoWallet => Err(AccountError::NotFound("wallet")),
             WalletUnlinked::LastWayIn => Err(AccountError::LastWayIn),
         }
     }
 
     /// The account whose key has signed the request of an answer, which was made for this person or, without one, to sign in.
-    /// It is good for one right answer.
-    async fn proven(
+    fn proven(
         &self,
         answer: &WalletAnswer,
         person: Option<&Person>,
-    ) -> Result<ProvenAccount, AccountError> {
+    ) -> Result<Proven, AccountError> {
         let sealed = self
             .unseal(&answer.sealed)
             .ok_or(AccountError::WalletSpent)?;
@@ -260,14 +290,23 @@ impl Accounts {
             public_key: answer.public_key.as_deref(),
             message: answer.message.as_deref().map(str::as_bytes),
         };
-        let (fields, now_ms) = (sealed.request.fields(), self.clock.now_ms());
-        let proven = sealed.request.verify(&proof, now_ms)?;
+        let account = sealed.request.verify(&proof, self.clock.now_ms())?;
+        Ok(Proven {
+            account,
+            request: sealed.request,
+        })
+    }
+
+    /// Uses up the request that was answered: it is good once.
+    async fn spend(&self, proven: &Proven) -> Result<(), AccountError> {
+        let fields = proven.request.fields();
+        let (by, now_ms) = (System::of_the_server(), self.clock.now_ms());
         let nonce = secret::hash(fields.nonce.as_str());
-        // Only after it was proven: junk writes nothing.
-        let (by, until_ms) = (System::of_the_server(), fields.expires_at_ms);
-        let spent = self.store.nonce_spend(by, &nonce, until_ms, now_ms);
+        let spent = self
+            .store
+            .nonce_spend(by, &nonce, fields.expires_at_ms, now_ms);
         match spent.await? {
-            true => Ok(proven),
+            true => Ok(()),
             false => Err(AccountError::WalletSpent),
         }
     }

@@ -219,12 +219,11 @@ impl Config {
         }
     }
 
-    /// The address that wallets sign for: that of this machine is its own without being set. Where people reach the
-    /// server by one that nobody set, there is none.
+    /// The address that wallets sign for: the one that is set, or none. One that stands on every machine would let a sign-in be
+    /// passed on from one server to another.
     fn wallet_site(&self) -> Option<SiteUri> {
-        let is_known = self.public_url.is_some() || self.bind.ip().is_loopback();
-        let site = is_known.then(|| SiteUri::parse(self.console_url()));
-        site.and_then(Result::ok)
+        let public_url = self.public_url.as_deref();
+        public_url.and_then(|url| SiteUri::parse(url).ok())
     }
 
     /// The settings of the shared state.

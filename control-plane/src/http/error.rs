@@ -217,6 +217,9 @@ impl From<AccountError> for ApiError {
             AccountError::LinkInvalid | AccountError::WalletSpent => {
                 Self::new(ErrorType::InvalidToken, outside)
             }
+            AccountError::NotFresh => {
+                Self::new(ErrorType::Forbidden, outside).with("sign_in", "again")
+            }
             AccountError::WalletUnknown => Self::new(ErrorType::Unauthorized, outside),
             AccountError::WalletProof(_) => Self::new(ErrorType::InvalidSignature, outside),
             AccountError::WalletChain => Self::invalid(outside).with("field", "chain_id"),

@@ -100,6 +100,12 @@ pub(super) async fn layer(request: Request, next: Next) -> Response {
         }
         _ => Ok(()),
     };
+    // PostgreSQL has no text with NUL, and nothing here has such a name.
+    let is_no_name = request.uri().path().contains("%00");
+    let checked = match is_no_name {
+        true => Err(ApiError::not_found("there is nothing with this name")),
+        false => checked,
+    };
     match checked {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
@@ -119,6 +125,10 @@ fn check(uri: &Uri, known: &[Known]) -> Result<(), ApiError> {
                 name,
                 format!("{name} is given more than once; give it once"),
             ));
+        }
+        if value.contains('\0') {
+            let message = format!("{name} holds a character that no text has");
+            return Err(refusal(name, message));
         }
         if let Some(bounds) = &parameter.bounds
             && !value

@@ -300,12 +300,19 @@ impl Session {
     }
 
     async fn recheck(&mut self) -> Result<(), End> {
+        let is_open = self.app.switches.anonymous_overview();
         let Some(person) = &self.access.person else {
-            return match self.app.switches.anonymous_overview() {
+            return match is_open {
                 true => Ok(()),
                 false => Err(End::Close(CLOSE_SIGN_IN, "the overview is shut; sign in")),
             };
         };
+        if !person.is_member() && !is_open {
+            return Err(End::Close(
+                CLOSE_SIGN_IN,
+                "you are in no organisation, and the overview is shut",
+            ));
+        }
         let now_ms = self.app.clock.now_ms();
         match person.now(&self.app.store, now_ms).await {
             Ok(Some(now)) if now == *person => Ok(()),

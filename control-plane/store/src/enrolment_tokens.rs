@@ -1,6 +1,9 @@
 //! Making, listing and revoking enrolment tokens. What uses them up is with the nodes.
 
 use crate::audit::{AuditEntry, audit_on};
+use crate::memberships::MAKE_TOKENS;
+use crate::orgs::MAIN_ORG;
+use crate::users::lock_user_on;
 use crate::{Scope, Store, StoreError};
 
 /// A token to keep.
@@ -51,8 +54,48 @@ pub struct EnrolmentTokenRow {
     pub revoked_at_ms: Option<i64>,
 }
 
+/// Takes an organisation that is open; whether it is.
+macro_rules! open_org_on {
+    ($tx:expr, $org_id:expr, $op:literal) => {
+        sqlx::query("UPDATE orgs SET name = name WHERE org_id = $1 AND closed_at_ms IS NULL")
+            .bind($org_id)
+            .execute(&mut **$tx)
+            .await
+            .map_err(StoreError::query($op))?
+            .rows_affected()
+            == 1
+    };
+}
+
+/// Whether a person may make tokens of an organisation now, with their account taken; what is no person may.
+macro_rules! may_make_on {
+    ($tx:expr, $maker:expr, $org_id:expr, $op:literal) => {
+        match $maker {
+            None => true,
+            Some(user_id) if !lock_user_on!($tx, user_id, $op) => false,
+            Some(user_id) => {
+                let rows: Vec<(String, String)> = sqlx::query_as(
+                    "SELECT org_id, roles FROM memberships WHERE user_id = $1 AND (org_id = $2 OR org_id = $3)",
+                )
+                .bind(user_id)
+                .bind($org_id)
+                .bind(MAIN_ORG)
+                .fetch_all(&mut **$tx)
+                .await
+                .map_err(StoreError::query($op))?;
+                let has = |roles: &str, role: &str| roles.split(',').any(|one| one == role);
+                rows.iter().any(|(org_id, roles)| {
+                    let is_own = Some(org_id) == $org_id.as_ref();
+                    (is_own && MAKE_TOKENS.iter().any(|role| has(roles, role)))
+                        || (org_id == MAIN_ORG && has(roles, "admin"))
+                })
+            }
+        }
+    };
+}
+
 impl Store {
-    /// Keeps a token, if it is one of the scope; whether it is.
+    /// Keeps a token, if it is one of the scope, its organisation is open, and who makes it may; whether that is so.
     ///
     /// # Errors
     /// [`StoreError::Query`].
@@ -63,6 +106,15 @@ impl Store {
         audit: &AuditEntry,
     ) -> Result<bool, StoreError> {
         Ok(crate::in_tx!(self, "enrolment_token.create", tx => {
+            // The organisation first, then the account: of a change of either, this is before or after.
+            let open = match &token.org_id {
+                None => true,
+                Some(org_id) => open_org_on!(&mut tx, org_id, "enrolment_token.create"),
+            };
+            let maker = token.created_by.strip_prefix("user:");
+            if !open || !may_make_on!(&mut tx, maker, &token.org_id, "enrolment_token.create") {
+                return Ok(false);
+            }
             let kept = sqlx::query(
                 "INSERT INTO enrolment_tokens (id, token_hash, label, region, org_id, created_by, \
                  created_at_ms, expires_at_ms, uses_total, uses_left) \

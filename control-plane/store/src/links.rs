@@ -1,7 +1,7 @@
 //! One-time links: the first admin's set-up and sign-in without a password. Kept as SHA-256 of their secret.
 
 use crate::audit::{AuditEntry, audit_on};
-use crate::users::{NewUser, UserCreated, user_insert_on};
+use crate::users::{NewUser, UserCreated, lock_user_on, user_insert_on};
 use crate::{Store, StoreError, System};
 
 const SETUP: &str = "setup";
@@ -14,6 +14,8 @@ pub struct NewLink {
     pub token_hash: [u8; 32],
     /// Whom it signs in; `None` for the set-up of the first admin.
     pub user_id: Option<String>,
+    /// Who makes it: `user:ID` or `cli`.
+    pub created_by: String,
     /// Now, unix ms.
     pub created_at_ms: i64,
     /// Last moment of use, unix ms.
@@ -29,8 +31,24 @@ pub enum SetupDone {
     LinkInvalid,
 }
 
+/// The condition under which a sign-in link `l` works: also that who made it may still make one, so that nobody keeps a way
+/// back in beside what is taken from them.
+macro_rules! link_works {
+    ($now:literal) => {
+        concat!(
+            "l.purpose = 'sign_in' AND l.used_at_ms IS NULL AND l.expires_at_ms >= ",
+            $now,
+            " AND (l.created_by IS NULL OR l.created_by NOT LIKE 'user:%' OR EXISTS (SELECT 1 FROM users a ",
+            "JOIN memberships m ON m.user_id = a.user_id AND m.org_id = 'main' ",
+            "WHERE a.user_id = SUBSTR(l.created_by, 6) AND a.disabled_at_ms IS NULL ",
+            "AND ',' || m.roles || ',' LIKE '%,admin,%'))"
+        )
+    };
+}
+pub(crate) use link_works;
+
 impl Store {
-    /// Keeps a link and forgets those that expired.
+    /// Keeps a link and forgets those that expired. `false`, and nothing happens, where the account that it is for is shut.
     ///
     /// # Errors
     /// [`StoreError::Query`].
@@ -39,65 +57,55 @@ impl Store {
         _by: System,
         link: &NewLink,
         audit: &AuditEntry,
-    ) -> Result<(), StoreError> {
-        crate::in_tx!(self, "link.create", tx => {
+    ) -> Result<bool, StoreError> {
+        Ok(crate::in_tx!(self, "link.create", tx => {
+            if let Some(user_id) = &link.user_id
+                && !lock_user_on!(&mut tx, user_id, "link.create")
+            {
+                return Ok(false);
+            }
             sqlx::query("DELETE FROM one_time_links WHERE expires_at_ms < $1")
                 .bind(link.created_at_ms)
                 .execute(&mut *tx)
                 .await
                 .map_err(StoreError::query("link.create"))?;
             sqlx::query(
-                "INSERT INTO one_time_links (token_hash, purpose, user_id, created_at_ms, expires_at_ms) \
-                 VALUES ($1, $2, $3, $4, $5)",
+                "INSERT INTO one_time_links (token_hash, purpose, user_id, created_at_ms, expires_at_ms, created_by) \
+                 VALUES ($1, $2, $3, $4, $5, $6)",
             )
             .bind(link.token_hash.as_slice())
             .bind(if link.user_id.is_some() { SIGN_IN } else { SETUP })
             .bind(&link.user_id)
             .bind(link.created_at_ms)
             .bind(link.expires_at_ms)
+            .bind(&link.created_by)
             .execute(&mut *tx)
             .await
             .map_err(StoreError::query("link.create"))?;
             audit_on!(&mut *tx, audit, "link.create");
-        });
-        Ok(())
+            true
+        }))
     }
 
-    /// Uses a sign-in link up and tells whom it signs in.
+    /// Whom a sign-in link would sign in now. A plain read: [`Store::session_create`] uses it up.
     ///
     /// # Errors
     /// [`StoreError::Query`].
-    pub async fn link_redeem(
+    pub async fn link_owner(
         &self,
         _by: System,
         token_hash: &[u8; 32],
         now_ms: i64,
     ) -> Result<Option<String>, StoreError> {
-        // Junk costs a plain read and no write lock; of what exists the update decides.
-        let known: Option<(i64,)> = crate::on_read!(self, pool => sqlx::query_as(
-                "SELECT expires_at_ms FROM one_time_links \
-                 WHERE token_hash = $1 AND purpose = $3 AND used_at_ms IS NULL AND expires_at_ms >= $2",
-            )
+        let row: Option<(Option<String>,)> = crate::on_read!(self, pool => sqlx::query_as(concat!(
+                "SELECT l.user_id FROM one_time_links l WHERE l.token_hash = $1 AND ",
+                link_works!("$2")
+            ))
             .bind(token_hash.as_slice())
             .bind(now_ms)
-            .bind(SIGN_IN)
             .fetch_optional(pool)
             .await
-            .map_err(StoreError::query("link.redeem"))?);
-        if known.is_none() {
-            return Ok(None);
-        }
-        let row: Option<(Option<String>,)> = crate::on_write!(self, pool => sqlx::query_as(
-                "UPDATE one_time_links SET used_at_ms = $2 \
-                 WHERE token_hash = $1 AND purpose = $3 AND used_at_ms IS NULL AND expires_at_ms >= $2 \
-                 RETURNING user_id",
-            )
-            .bind(token_hash.as_slice())
-            .bind(now_ms)
-            .bind(SIGN_IN)
-            .fetch_optional(pool)
-            .await
-            .map_err(StoreError::query("link.redeem"))?);
+            .map_err(StoreError::query("link.owner"))?);
         Ok(row.and_then(|(user_id,)| user_id))
     }
 

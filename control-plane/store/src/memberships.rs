@@ -77,6 +77,17 @@ macro_rules! membership_insert_on {
 }
 pub(crate) use membership_insert_on;
 
+/// Takes an account, open or shut: whoever makes a token with what it may do waits, and so does this.
+macro_rules! lock_member_on {
+    ($tx:expr, $user_id:expr, $op:literal) => {
+        sqlx::query("UPDATE users SET email = email WHERE user_id = $1")
+            .bind($user_id)
+            .execute(&mut **$tx)
+            .await
+            .map_err(StoreError::query($op))?
+    };
+}
+
 /// The roles that a person has in an organisation, in a transaction.
 macro_rules! roles_on {
     ($tx:expr, $user_id:expr, $org_id:expr, $op:literal) => {{
@@ -126,9 +137,28 @@ pub(crate) async fn memberships_of(
     Ok(found)
 }
 
+/// Roles that may make enrolment tokens; who has none of them has no token that works.
+pub(crate) const MAKE_TOKENS: [&str; 2] = ["admin", "operator"];
+
+/// Ends the enrolment tokens that a person made in an organisation.
+macro_rules! end_tokens_on {
+    ($tx:expr, $user_id:expr, $org_id:expr, $at_ms:expr, $op:literal) => {
+        sqlx::query(
+            "UPDATE enrolment_tokens SET revoked_at_ms = $3 \
+             WHERE created_by = 'user:' || $1 AND org_id = $2 AND revoked_at_ms IS NULL",
+        )
+        .bind($user_id)
+        .bind($org_id)
+        .bind($at_ms)
+        .execute(&mut **$tx)
+        .await
+        .map_err(StoreError::query($op))?
+    };
+}
+
 impl Store {
-    /// Gives a person these roles in an organisation, in place of those that they had there. The audit row says which
-    /// these were.
+    /// Gives a person these roles in an organisation, in place of those that they had there. Where none of them may make
+    /// enrolment tokens, those that they made there enrol no more nodes. The audit row says which roles they had.
     ///
     /// # Errors
     /// [`StoreError::Query`].
@@ -152,6 +182,7 @@ impl Store {
             if !matches!(org, Some((None,))) {
                 return Ok(AccessChanged::NoOrganisation);
             }
+            lock_member_on!(&mut tx, user_id, "membership.set");
             let before = roles_on!(&mut tx, user_id, &new.org_id, "membership.set");
             if before.as_ref() == Some(&new.roles) {
                 return Ok(AccessChanged::Unchanged);
@@ -159,8 +190,7 @@ impl Store {
             let set = sqlx::query(
                 "INSERT INTO memberships (user_id, org_id, roles, created_at_ms, created_by) \
                  SELECT u.user_id, $2, $3, $4, $5 FROM users u WHERE u.user_id = $1 \
-                 ON CONFLICT (user_id, org_id) DO UPDATE SET roles = excluded.roles, \
-                 created_at_ms = excluded.created_at_ms, created_by = excluded.created_by",
+                 ON CONFLICT (user_id, org_id) DO UPDATE SET roles = excluded.roles, created_by = excluded.created_by",
             )
             .bind(user_id)
             .bind(&new.org_id)
@@ -176,6 +206,9 @@ impl Store {
             }
             if new.org_id == MAIN_ORG && no_admin_on!(&mut tx, "membership.set") {
                 return Ok(AccessChanged::LastAdmin);
+            }
+            if !new.roles.iter().any(|role| MAKE_TOKENS.contains(&role.as_str())) {
+                end_tokens_on!(&mut tx, user_id, &new.org_id, audit.at_ms, "membership.set");
             }
             let mut audit = audit.clone();
             audit.facts.before = before.map(|roles| facts(&new.org_id, &roles));
@@ -202,6 +235,7 @@ impl Store {
         }
         Ok(crate::in_tx!(self, "membership.remove", tx => {
             lock_admins_on!(&mut tx, "membership.remove");
+            lock_member_on!(&mut tx, user_id, "membership.remove");
             let Some(before) = roles_on!(&mut tx, user_id, org_id, "membership.remove") else {
                 return Ok(AccessChanged::NoUser);
             };
@@ -214,16 +248,7 @@ impl Store {
             if org_id == MAIN_ORG && no_admin_on!(&mut tx, "membership.remove") {
                 return Ok(AccessChanged::LastAdmin);
             }
-            sqlx::query(
-                "UPDATE enrolment_tokens SET revoked_at_ms = $3 \
-                 WHERE created_by = 'user:' || $1 AND org_id = $2 AND revoked_at_ms IS NULL",
-            )
-            .bind(user_id)
-            .bind(org_id)
-            .bind(audit.at_ms)
-            .execute(&mut *tx)
-            .await
-            .map_err(StoreError::query("membership.remove"))?;
+            end_tokens_on!(&mut tx, user_id, org_id, audit.at_ms, "membership.remove");
             let mut audit = audit.clone();
             audit.facts.before = Some(facts(org_id, &before));
             audit_on!(&mut *tx, &audit, "membership.remove");

@@ -53,7 +53,7 @@ impl Store {
 
     /// Lets a sign-in in scope act for another organisation of its person, which the next ones begin with. `None` when
     /// the sign-in has ended, or its person is not in that organisation, or it is closed. The audit row says for which it
-    /// acted.
+    /// acted; where that was the same, there is none.
     ///
     /// # Errors
     /// [`StoreError::Query`].
@@ -65,6 +65,21 @@ impl Store {
         audit: &AuditEntry,
     ) -> Result<Option<Session>, StoreError> {
         Ok(crate::in_tx!(self, "session.act_for", tx => {
+            // First of all: in this order account and sign-ins are taken by all; what comes of it is undone where it must not be.
+            let open = sqlx::query(
+                "UPDATE users SET org_id = $2 WHERE disabled_at_ms IS NULL \
+                 AND user_id = (SELECT user_id FROM session_families WHERE family_id = $1) \
+                 AND EXISTS (SELECT 1 FROM orgs WHERE org_id = $2)",
+            )
+            .bind(family_id)
+            .bind(org_id)
+            .execute(&mut *tx)
+            .await
+            .map_err(StoreError::query("session.act_for"))?
+            .rows_affected();
+            if open == 0 {
+                return Ok(None);
+            }
             let was: Option<(Option<String>,)> =
                 sqlx::query_as("SELECT org_id FROM session_families WHERE family_id = $1")
                     .bind(family_id)
@@ -87,18 +102,13 @@ impl Store {
             if changed == 0 {
                 return Ok(None);
             }
-            sqlx::query(
-                "UPDATE users SET org_id = $2 WHERE user_id = (SELECT user_id FROM session_families WHERE family_id = $1)",
-            )
-            .bind(family_id)
-            .bind(org_id)
-            .execute(&mut *tx)
-            .await
-            .map_err(StoreError::query("session.act_for"))?;
             let mut audit = audit.clone();
-            audit.facts.before = was.map(|(org_id,)| json!({ "org_id": org_id }));
-            audit.facts.after = Some(json!({ "org_id": org_id }));
-            audit_on!(&mut *tx, &audit, "session.act_for");
+            let was = was.and_then(|(org_id,)| org_id);
+            if was.as_deref() != Some(org_id) {
+                audit.facts.before = Some(json!({ "org_id": was }));
+                audit.facts.after = Some(json!({ "org_id": org_id }));
+                audit_on!(&mut *tx, &audit, "session.act_for");
+            }
             let row: Option<SessionRow> = sqlx::query_as(session_columns!(
                     "WHERE t.family_id = $1 ORDER BY t.refresh_expires_at_ms DESC LIMIT 1"
                 ))

@@ -4,6 +4,7 @@
 //! answer does no harm; later than that, somebody else has it, and the family is revoked.
 
 use crate::audit::{AuditEntry, AuditFacts, audit_on};
+use crate::links::link_works;
 use crate::memberships::roles_from;
 use crate::users::User;
 use crate::{Store, StoreError, System};
@@ -29,6 +30,24 @@ pub struct TokenPair {
     pub refresh_expires_at_ms: i64,
 }
 
+/// What proved who signs in. It is looked at again with the account locked: what was taken away since proves nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionProof<'a> {
+    /// The password of this argon2id string.
+    Password(&'a str),
+    /// The link with this SHA-256, which is used up.
+    Link(&'a [u8; 32]),
+    /// The key of a wallet.
+    Wallet {
+        /// How its accounts are proven.
+        kind: &'a str,
+        /// The account.
+        address: &'a str,
+    },
+    /// The account was just made by who signs in.
+    Setup,
+}
+
 /// A sign-in that begins.
 #[derive(Debug, Clone, Copy)]
 pub struct NewSession<'a> {
@@ -38,6 +57,8 @@ pub struct NewSession<'a> {
     pub user_id: &'a str,
     /// How it was proved who that is: `password`, `link`, `wallet` or `setup`.
     pub method: &'a str,
+    /// With what.
+    pub proof: SessionProof<'a>,
     /// Address of the browser.
     pub ip: Option<&'a str>,
     /// What the browser calls itself.
@@ -165,9 +186,56 @@ macro_rules! pair_insert_on {
     }};
 }
 
+/// Whether what proved who signs in still does, in a transaction that has the account.
+macro_rules! proof_holds_on {
+    ($tx:expr, $new:expr, $op:literal) => {{
+        let new: &NewSession<'_> = $new;
+        match new.proof {
+            SessionProof::Setup => true,
+            SessionProof::Password(hash) => {
+                let (same,): (i64,) = sqlx::query_as(
+                    "SELECT COUNT(*) FROM users WHERE user_id = $1 AND password_hash = $2",
+                )
+                .bind(new.user_id)
+                .bind(hash)
+                .fetch_one(&mut **$tx)
+                .await
+                .map_err(StoreError::query($op))?;
+                same == 1
+            }
+            SessionProof::Wallet { kind, address } => {
+                let (theirs,): (i64,) = sqlx::query_as(
+                    "SELECT COUNT(*) FROM wallets WHERE kind = $2 AND address = $3 AND user_id = $1",
+                )
+                .bind(new.user_id)
+                .bind(kind)
+                .bind(address)
+                .fetch_one(&mut **$tx)
+                .await
+                .map_err(StoreError::query($op))?;
+                theirs == 1
+            }
+            SessionProof::Link(token_hash) => {
+                let used = sqlx::query(concat!(
+                    "UPDATE one_time_links AS l SET used_at_ms = $2 WHERE l.token_hash = $1 AND l.user_id = $3 AND ",
+                    link_works!("$2")
+                ))
+                .bind(token_hash.as_slice())
+                .bind(new.pair.issued_at_ms)
+                .bind(new.user_id)
+                .execute(&mut **$tx)
+                .await
+                .map_err(StoreError::query($op))?
+                .rows_affected();
+                used == 1
+            }
+        }
+    }};
+}
+
 impl Store {
     /// Starts a session for the organisation that its person acted for last, or, where they are not in it any more, for
-    /// the one that they joined first. `None` where the account is shut. Where it has [`OPEN_SESSIONS`] others, the one that
+    /// the one that they joined first. `None` where the account is shut, or the proof is none any more. Where it has [`OPEN_SESSIONS`] others, the one that
     /// was renewed longest ago ends, which the audit log has beside `audit`.
     ///
     /// # Errors
@@ -190,7 +258,7 @@ impl Store {
             .await
             .map_err(StoreError::query("session.create"))?
             .rows_affected();
-            if open == 0 {
+            if open == 0 || !proof_holds_on!(&mut tx, new, "session.create") {
                 return Ok(None);
             }
             let ended: Vec<(String,)> = sqlx::query_as(

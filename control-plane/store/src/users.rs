@@ -4,6 +4,7 @@ use crate::audit::{AuditEntry, audit_on};
 use crate::memberships::{Membership, NewMembership, memberships_of};
 use crate::statement::Statement;
 use crate::{Scope, Store, StoreError, System};
+use serde_json::json;
 
 /// One person.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
@@ -127,6 +128,24 @@ macro_rules! user_insert_on {
 }
 pub(crate) use user_insert_on;
 
+/// Takes an open account before anything of it changes: of one account, one change after the other, and none after it was
+/// shut. Whether it is open.
+///
+/// Whoever takes several rows takes them in this order: the organisation `main`, another organisation, the account, its
+/// sign-ins, links and enrolment tokens.
+macro_rules! lock_user_on {
+    ($tx:expr, $user_id:expr, $op:literal) => {
+        sqlx::query("UPDATE users SET email = email WHERE user_id = $1 AND disabled_at_ms IS NULL")
+            .bind($user_id)
+            .execute(&mut **$tx)
+            .await
+            .map_err($crate::StoreError::query($op))?
+            .rows_affected()
+            == 1
+    };
+}
+pub(crate) use lock_user_on;
+
 /// Of two that change who may administer the network, the second waits for the first: both databases lock the row.
 macro_rules! lock_admins_on {
     ($tx:expr, $op:literal) => {
@@ -139,12 +158,13 @@ macro_rules! lock_admins_on {
 }
 pub(crate) use lock_admins_on;
 
-/// Whether nobody is left who may sign in and administer the network.
+/// Whether nobody is left who can sign in and administer the network: an invitation that nobody came by is no admin.
 macro_rules! no_admin_on {
     ($tx:expr, $op:literal) => {{
         let (count,): (i64,) = sqlx::query_as(
             "SELECT COUNT(*) FROM memberships m JOIN users u ON u.user_id = m.user_id \
-             WHERE m.org_id = $1 AND u.disabled_at_ms IS NULL AND ',' || m.roles || ',' LIKE '%,admin,%'",
+             WHERE m.org_id = $1 AND u.disabled_at_ms IS NULL AND ',' || m.roles || ',' LIKE '%,admin,%' \
+             AND (u.password_hash IS NOT NULL OR EXISTS (SELECT 1 FROM wallets w WHERE w.user_id = u.user_id))",
         )
         .bind($crate::orgs::MAIN_ORG)
         .fetch_one(&mut **$tx)
@@ -155,24 +175,28 @@ macro_rules! no_admin_on {
 }
 pub(crate) use no_admin_on;
 
-/// Ends all that a person holds in their name: sign-ins, links, and tokens that enrol nodes.
+/// Ends all that a person holds in their name: sign-ins, links, and tokens that enrol nodes. How many of each.
 macro_rules! end_holdings_on {
-    ($tx:expr, $user_id:expr, $at_ms:expr, $op:literal) => {
-        for statement in [
+    ($tx:expr, $user_id:expr, $at_ms:expr, $op:literal) => {{
+        let mut ended = [0; 3];
+        let statements = [
             "UPDATE session_families SET revoked_at_ms = $2, revoke_reason = 'disabled' \
              WHERE user_id = $1 AND revoked_at_ms IS NULL",
             "UPDATE one_time_links SET used_at_ms = $2 WHERE user_id = $1 AND used_at_ms IS NULL",
             "UPDATE enrolment_tokens SET revoked_at_ms = $2 \
              WHERE created_by = 'user:' || $1 AND revoked_at_ms IS NULL",
-        ] {
-            sqlx::query(statement)
+        ];
+        for (ended, statement) in ended.iter_mut().zip(statements) {
+            let done = sqlx::query(statement)
                 .bind($user_id)
                 .bind($at_ms)
                 .execute(&mut **$tx)
                 .await
                 .map_err($crate::StoreError::query($op))?;
+            *ended = done.rows_affected();
         }
-    };
+        ended
+    }};
 }
 
 impl Store {
@@ -316,7 +340,8 @@ impl Store {
         Ok(members.collect())
     }
 
-    /// Shuts or opens an account in scope. One that is shut loses its sign-ins, links and enrolment tokens for good.
+    /// Shuts or opens an account in scope. One that is shut loses its sign-ins, links and enrolment tokens for good; the audit
+    /// row says how many.
     ///
     /// # Errors
     /// [`StoreError::Query`].
@@ -349,13 +374,19 @@ impl Store {
                 .execute(&mut *tx)
                 .await
                 .map_err(StoreError::query("user.disable"))?;
+            let mut audit = audit.clone();
             if is_disabled {
                 if no_admin_on!(&mut tx, "user.disable") {
                     return Ok(AccessChanged::LastAdmin);
                 }
-                end_holdings_on!(&mut tx, user_id, audit.at_ms, "user.disable");
+                let [sessions, links, tokens] =
+                    end_holdings_on!(&mut tx, user_id, audit.at_ms, "user.disable");
+                audit.facts.after = Some(json!({
+                    "is_disabled": true,
+                    "ended": { "sessions": sessions, "links": links, "enrolment_tokens": tokens },
+                }));
             }
-            audit_on!(&mut *tx, audit, "user.disable");
+            audit_on!(&mut *tx, &audit, "user.disable");
             AccessChanged::Changed
         }))
     }

@@ -1,6 +1,7 @@
 //! Accounts of chains that are a person's, and which requests to sign were answered.
 
 use crate::audit::{AuditEntry, audit_on};
+use crate::users::lock_user_on;
 use crate::{Scope, Store, StoreError, System};
 use serde_json::json;
 
@@ -29,6 +30,8 @@ pub enum WalletLinked {
     Taken,
     /// They have [`WALLETS`] already.
     TooMany,
+    /// Their account is shut.
+    NoUser,
 }
 
 /// What became of a wallet to take away.
@@ -122,15 +125,9 @@ impl Store {
         audit: &AuditEntry,
     ) -> Result<WalletLinked, StoreError> {
         Ok(crate::in_tx!(self, "wallet.link", tx => {
-            // First of all: of one account, one change after the other, and none after it was shut.
-            let open = sqlx::query(
-                "UPDATE users SET user_id = user_id WHERE user_id = $1 AND disabled_at_ms IS NULL",
-            )
-            .bind(scope.user_id())
-            .execute(&mut *tx)
-            .await
-            .map_err(StoreError::query("wallet.link"))?
-            .rows_affected();
+            if !lock_user_on!(&mut tx, scope.user_id(), "wallet.link") {
+                return Ok(WalletLinked::NoUser);
+            }
             let (count,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM wallets WHERE user_id = $1")
                 .bind(scope.user_id())
                 .fetch_one(&mut *tx)
@@ -144,7 +141,7 @@ impl Store {
             .bind(address)
             .bind(scope.user_id())
             .bind(audit.at_ms)
-            .bind(open == 1 && count < WALLETS)
+            .bind(count < WALLETS)
             .execute(&mut *tx)
             .await
             .map_err(StoreError::query("wallet.link"))?
@@ -168,7 +165,8 @@ impl Store {
         }))
     }
 
-    /// Takes a wallet of a person away from them, unless it is all that they can sign in with.
+    /// Takes a wallet of a person away from them, unless it is all that they can sign in with. Their sign-ins by wallets
+    /// end, but `family_id`.
     ///
     /// # Errors
     /// [`StoreError::Query`].
@@ -176,15 +174,14 @@ impl Store {
         &self,
         scope: &Scope,
         (kind, address): (&str, &str),
+        family_id: &str,
         audit: &AuditEntry,
     ) -> Result<WalletUnlinked, StoreError> {
         Ok(crate::in_tx!(self, "wallet.unlink", tx => {
-            // First of all: of two that are taken away at once, the second sees that the first is gone.
-            sqlx::query("UPDATE users SET user_id = user_id WHERE user_id = $1")
-                .bind(scope.user_id())
-                .execute(&mut *tx)
-                .await
-                .map_err(StoreError::query("wallet.unlink"))?;
+            // Of two that are taken away at once, the second sees that the first is gone.
+            if !lock_user_on!(&mut tx, scope.user_id(), "wallet.unlink") {
+                return Ok(WalletUnlinked::NoWallet);
+            }
             let gone = sqlx::query("DELETE FROM wallets WHERE kind = $1 AND address = $2 AND user_id = $3")
                 .bind(kind)
                 .bind(address)
@@ -207,6 +204,17 @@ impl Store {
             if ways == 0 {
                 return Ok(WalletUnlinked::LastWayIn);
             }
+            // Which of them a sign-in was by is not kept: whoever it is signs in anew.
+            sqlx::query(
+                "UPDATE session_families SET revoked_at_ms = $2, revoke_reason = 'wallet' \
+                 WHERE user_id = $1 AND method = 'wallet' AND family_id <> $3 AND revoked_at_ms IS NULL",
+            )
+            .bind(scope.user_id())
+            .bind(audit.at_ms)
+            .bind(family_id)
+            .execute(&mut *tx)
+            .await
+            .map_err(StoreError::query("wallet.unlink"))?;
             let mut audit = audit.clone();
             audit.facts.before = Some(json!({ "kind": kind, "address": address }));
             audit_on!(&mut *tx, &audit, "wallet.unlink");
@@ -214,23 +222,34 @@ impl Store {
         }))
     }
 
-    /// Gives a person another password. All their sign-ins but `family_id` end, and links that sign them in.
+    /// Gives a person another password in place of the one that was `verified`, if there was one. All their sign-ins but
+    /// `family_id` end, and links that sign them in. `false`, and nothing happens, where that sign-in has ended or the
+    /// password is another meanwhile.
     ///
     /// # Errors
     /// [`StoreError::Query`].
     pub async fn password_set(
         &self,
         scope: &Scope,
-        password_hash: &str,
+        (password_hash, verified): (&str, Option<&str>),
         family_id: &str,
         audit: &AuditEntry,
     ) -> Result<bool, StoreError> {
         Ok(crate::in_tx!(self, "password.set", tx => {
+            if !lock_user_on!(&mut tx, scope.user_id(), "password.set") {
+                return Ok(false);
+            }
             let set = sqlx::query(
-                "UPDATE users SET password_hash = $2 WHERE user_id = $1 AND disabled_at_ms IS NULL",
+                "UPDATE users SET password_hash = $2 WHERE user_id = $1 \
+                 AND (password_hash = $3 OR (password_hash IS NULL AND CAST($3 AS TEXT) IS NULL)) \
+                 AND EXISTS (SELECT 1 FROM session_families f WHERE f.family_id = $4 AND f.user_id = users.user_id \
+                 AND f.revoked_at_ms IS NULL AND f.expires_at_ms > $5)",
             )
             .bind(scope.user_id())
             .bind(password_hash)
+            .bind(verified)
+            .bind(family_id)
+            .bind(audit.at_ms)
             .execute(&mut *tx)
             .await
             .map_err(StoreError::query("password.set"))?

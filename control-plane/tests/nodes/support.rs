@@ -164,11 +164,14 @@ impl Server {
             expires_at_ms: self.app.clock.now_ms() + 3_600_000,
             uses,
         };
-        self.app
-            .store
-            .enrolment_token_create(&ALL, &row, &AuditEntry::default())
-            .await
-            .expect("token");
+        let (store, audit) = (&self.app.store, AuditEntry::default());
+        if let Some(org_id) = org_id {
+            // One that is there already is as good.
+            let made = store.org_create(&ALL, org_id, org_id, &audit).await;
+            made.expect("org");
+        }
+        let kept = store.enrolment_token_create(&ALL, &row, &audit).await;
+        assert!(kept.expect("token"));
         token
     }
 

@@ -343,3 +343,84 @@ async fn an_organisation_is_renamed_and_closed() {
         "{names:?}"
     );
 }
+
+#[tokio::test]
+async fn whoever_is_in_no_organisation_is_a_stranger() {
+    let (server, mut admin) = with_admin().await;
+    let user_id = server
+        .user_of("main", "a@example.com", &[Role::Viewer])
+        .await;
+    let mut browser = server.sign_in("a@example.com").await;
+    admin.delete(&membership_at(&user_id, "main")).await;
+    let overview = "/api/v1/summary";
+    assert_eq!(
+        browser.get(overview).await.status,
+        StatusCode::OK,
+        "open to all"
+    );
+    let flag = "/api/v1/flags/allow_anonymous_overview";
+    admin.put(flag, json!({ "enabled": false })).await;
+    assert_eq!(
+        Browser::new(&server).get(overview).await.error(),
+        "unauthorized"
+    );
+    let refused = browser.get(overview).await;
+    assert_eq!(refused.error(), "forbidden", "{}", refused.text);
+    assert_eq!(browser.get(ME).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn an_admin_who_was_dismissed_has_no_way_back() {
+    let (server, mut admin) = with_admin().await;
+    let root = admin.get(ME).await.json["user_id"].clone();
+    let other = server
+        .user_of("main", "b@example.com", &[Role::Admin])
+        .await;
+    let mut dismissed = server.sign_in("b@example.com").await;
+    let root = root.as_str().expect("an id");
+    let link = format!("{}/sign-in-link", user_at(root));
+    let back = dismissed.post(&link, Value::Null).await;
+    let ghost = json!({ "email": "ghost@example.com", "roles": ["admin"] });
+    let ghost = dismissed.post(USERS, ghost).await;
+    let roles = json!({ "roles": ["viewer"] });
+    admin.put(&membership_at(&other, "main"), roles).await;
+    for made in [back, ghost] {
+        assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
+        assert_eq!(
+            redeem(&server, &secret(&made)).await.1.error(),
+            "invalid_token"
+        );
+    }
+}
+
+#[tokio::test]
+async fn names_that_no_database_has_are_nobodys() {
+    let (_server, mut admin) = with_admin().await;
+    let query = admin.get(&format!("{USERS}?q=a%00")).await;
+    assert_eq!(
+        query.json["error"]["details"]["parameter"], "q",
+        "{}",
+        query.text
+    );
+    for path in [
+        format!("{USERS}/a%00"),
+        "/api/v1/wallets/evm/%00".to_owned(),
+    ] {
+        assert_eq!(admin.delete(&path).await.error(), "not_found", "{path}");
+    }
+    let nobody = json!({ "org_id": "a\0" });
+    assert_eq!(
+        admin
+            .post("/api/v1/auth/organisation", nobody)
+            .await
+            .error(),
+        "not_found"
+    );
+    for hidden in ["\u{200b}", "Acme\u{202e}", "A\u{ad}cme"] {
+        let refused = admin.post(ORGS, json!({ "name": hidden })).await;
+        assert_eq!(
+            refused.json["error"]["details"]["field"], "name",
+            "{hidden:?}"
+        );
+    }
+}

@@ -355,3 +355,58 @@ async fn without_an_address_to_sign_for_no_wallet_is_asked() {
     let linking = json!({ "purpose": "link", "kind": "evm", "address": Wallet::evm(1).address() });
     assert_eq!(browser.post(NONCE, linking).await.error(), "unauthorized");
 }
+
+#[tokio::test]
+async fn a_request_is_for_whom_it_was_made() {
+    let server = start().await;
+    let mut one = server.signed_in("a@example.com", &[Role::Viewer]).await;
+    let mut two = server.signed_in("b@example.com", &[Role::Viewer]).await;
+    let wallet = Wallet::evm(1);
+    let (_, answer) = wallet.asked(&mut one, "link").await;
+    // The cookie of one in the session of the other, as whoever shares a machine could have it.
+    let request = one.cookies.iter().find(|(name, _)| name == "dgon_wallet");
+    two.cookies.push(request.expect("the request").clone());
+    assert_eq!(
+        two.post(WALLETS, answer.clone()).await.error(),
+        "invalid_token"
+    );
+    assert_eq!(one.post(WALLETS, answer).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_way_in_is_opened_soon_after_signing_in() {
+    let server = start().await;
+    let mut browser = server.signed_in("a@example.com", &[Role::Viewer]).await;
+    server.clock.advance(900_001);
+    browser.post("/api/v1/auth/refresh", Value::Null).await;
+    let late = Wallet::evm(1).link(&mut browser).await;
+    assert_eq!(late.error(), "forbidden", "{}", late.text);
+    assert_eq!(late.json["error"]["details"]["sign_in"], "again");
+    // Whose session has ended may still have its cookies, and signs in anew.
+    let mut browser = server.sign_in("a@example.com").await;
+    Wallet::evm(1).link(&mut browser).await;
+    let mut stale = browser.clone();
+    browser.post("/api/v1/auth/logout", Value::Null).await;
+    let again = Wallet::evm(1).sign_in(&mut stale).await;
+    assert_eq!(again.status, StatusCode::OK, "{}", again.text);
+}
+
+#[tokio::test]
+async fn wallets_are_tried_as_seldom_as_passwords_and_strangers_write_nothing() {
+    let server = start().await;
+    let wallet = Wallet::evm(1);
+    let mut last = String::new();
+    for _ in 0..11 {
+        last = wallet
+            .sign_in(&mut Browser::new(&server))
+            .await
+            .error()
+            .to_owned();
+    }
+    assert_eq!(last, "rate_limited");
+    let inspect = server.state.app.store.inspect();
+    let rows = inspect
+        .texts("SELECT CAST(expires_at_ms AS TEXT) FROM spent_nonces")
+        .await;
+    assert_eq!(rows.expect("rows").len(), 0);
+}

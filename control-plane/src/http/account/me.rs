@@ -58,7 +58,7 @@ pub struct OrganisationRequest {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PasswordRequest {
-    /// The present one. Not needed where you have none, nor within 15 minutes of signing in by a link.
+    /// The present one. Not needed within 15 minutes of signing in by a link, or of signing in where you have none.
     #[serde(default)]
     pub current: Option<String>,
     /// The new one, 8 to 256 characters.
@@ -78,8 +78,8 @@ pub async fn user_me(State(state): State<HttpState>, actor: Actor) -> Result<Jso
 /// Sets your password. All your other sign-ins end, and links that sign you in.
 ///
 /// # Errors
-/// `unauthorized`, `invalid_request` for a wrong present password or one of a wrong length, `rate_limited` after ten tries in
-/// an hour.
+/// `unauthorized`, `invalid_request` for a wrong present password or one of a wrong length, `forbidden` for a first one more
+/// than 15 minutes after signing in, `rate_limited` after ten tries in an hour.
 #[utoipa::path(put, path = "/api/v1/users/me/password", tag = "people", request_body = PasswordRequest,
     responses((status = 204, description = "It is set.")))]
 pub async fn password_set(

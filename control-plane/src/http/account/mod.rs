@@ -17,12 +17,17 @@ use axum::routing::{delete, get, patch, post, put};
 
 /// The routes of this module, with full paths.
 pub fn routes(state: &HttpState) -> Router<HttpState> {
-    // The list reads pages: of each token the nodes that it enrolled.
+    // Lists read pages: of each token the nodes that it enrolled, of each organisation its people and nodes.
+    let page = || middleware::from_fn_with_state(state.clone(), turns::layer);
     let tokens = get(tokens::enrolment_token_list)
-        .layer(middleware::from_fn_with_state(state.clone(), turns::layer))
+        .layer(page())
         .post(tokens::enrolment_token_create);
+    let users = get(users::user_list).layer(page()).post(users::user_create);
+    let orgs = get(orgs::org_list).layer(page()).post(orgs::org_create);
     sign_in_routes()
         .merge(admin_routes())
+        .route("/api/v1/users", users)
+        .route("/api/v1/orgs", orgs)
         .route("/api/v1/enrolment-tokens", tokens)
         .route(
             "/api/v1/enrolment-tokens/{id}",
@@ -63,10 +68,6 @@ fn admin_routes() -> Router<HttpState> {
         .route("/api/v1/flags", get(flags::flag_list))
         .route("/api/v1/flags/{name}", put(flags::flag_set))
         .route(
-            "/api/v1/users",
-            get(users::user_list).post(users::user_create),
-        )
-        .route(
             "/api/v1/users/{user_id}",
             get(users::user_detail).patch(users::user_change),
         )
@@ -78,7 +79,6 @@ fn admin_routes() -> Router<HttpState> {
             "/api/v1/users/{user_id}/memberships/{org_id}",
             put(users::membership_set).delete(users::membership_remove),
         )
-        .route("/api/v1/orgs", get(orgs::org_list).post(orgs::org_create))
         .route("/api/v1/orgs/{org_id}", patch(orgs::org_rename))
         .route("/api/v1/orgs/{org_id}/close", post(orgs::org_close))
 }

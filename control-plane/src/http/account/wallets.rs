@@ -4,7 +4,7 @@ use super::me::Me;
 use super::sign_in::Attempt;
 use crate::accounts::{WalletAccount, WalletAnswer, WalletPurpose};
 use crate::app::views::time;
-use crate::http::auth::{Actor, Caller};
+use crate::http::auth::{Actor, Caller, MaybePerson};
 use crate::http::error::ApiError;
 use crate::http::extract::{Json, Path};
 use crate::http::state::HttpState;
@@ -130,12 +130,15 @@ impl WalletAnswerRequest {
     responses((status = 200, description = "What to sign.", body = WalletRequestView)))]
 pub async fn auth_nonce(
     State(state): State<HttpState>,
-    actor: Actor,
+    MaybePerson(person): MaybePerson,
     Json(body): Json<NonceRequest>,
 ) -> Result<Response, ApiError> {
+    // Who signs in again may still have cookies of a session that has ended.
     let purpose = match body.purpose {
         NoncePurpose::SignIn => WalletPurpose::SignIn,
-        NoncePurpose::Link => WalletPurpose::Link(actor.person()?),
+        NoncePurpose::Link => {
+            WalletPurpose::Link(person.as_ref().ok_or_else(ApiError::unauthorized)?)
+        }
     };
     let account = WalletAccount {
         kind: body.kind.into(),
@@ -199,7 +202,8 @@ pub async fn wallet_list(
 /// Links a wallet to your account with its answer to `POST /auth/nonce`.
 ///
 /// # Errors
-/// `unauthorized`, `invalid_signature`, `invalid_token`, `conflict` for a wallet of another account or one too many.
+/// `unauthorized`, `forbidden` more than 15 minutes after signing in, `invalid_signature`, `invalid_token`, `conflict` for a
+/// wallet of another account or one too many.
 #[utoipa::path(post, path = "/api/v1/wallets", tag = "people", request_body = WalletAnswerRequest,
     responses((status = 200, description = "Your wallets.", body = Wallets)))]
 pub async fn wallet_link(
@@ -216,7 +220,7 @@ pub async fn wallet_link(
     wallet_list(State(state), actor).await
 }
 
-/// Takes a wallet away from your account.
+/// Takes a wallet away from your account. Your other sign-ins by wallets end.
 ///
 /// # Errors
 /// `unauthorized`, `not_found`, `conflict` for all that you can sign in with.

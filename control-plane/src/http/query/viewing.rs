@@ -10,7 +10,7 @@ use axum::extract::FromRequestParts;
 use dgon_control_plane_store::Scope;
 use http::request::Parts;
 
-/// Somebody who may see the overview: a person, or anybody while the flag is on.
+/// Somebody who may see the overview: a person with a role, or anybody while the flag is on.
 #[derive(Debug, Clone)]
 pub struct Viewing(pub Scope);
 
@@ -19,10 +19,13 @@ impl FromRequestParts<HttpState> for Viewing {
 
     async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, ApiError> {
         match Actor::from_request_parts(parts, state).await? {
-            Actor::Person(person) => Ok(Self(person.scope())),
-            actor @ Actor::Anonymous => {
+            Actor::Person(person) if person.is_member() => Ok(Self(person.scope())),
+            actor => {
                 if !state.accounts.flags().await?.is_on(ANONYMOUS_OVERVIEW) {
                     actor.person()?;
+                    return Err(ApiError::forbidden(
+                        "you are in none of this network's organisations; choose one of yours, or ask an admin",
+                    ));
                 }
                 Ok(Self(Scope::Stranger))
             }

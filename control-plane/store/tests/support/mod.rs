@@ -55,7 +55,7 @@ pub(crate) fn person(user_id: &str, org_id: &str, roles: &[&str]) -> NewUser {
     NewUser {
         user_id: user_id.to_owned(),
         email: format!("{user_id}@example.com"),
-        password_hash: None,
+        password_hash: Some(format!("hash of {user_id}")),
         created_at_ms: 1,
         membership: membership(org_id, roles),
     }
@@ -106,6 +106,13 @@ async fn stored_token(store: &Store, name: &str, uses: u32, org_id: Option<&str>
         uses: i64::from(uses),
     };
     let audit = AuditEntry::default();
+    if let Some(org_id) = org_id {
+        // One that is there already is as good.
+        store
+            .org_create(&ALL, org_id, org_id, &audit)
+            .await
+            .expect("org");
+    }
     store
         .enrolment_token_create(&ALL, &token, &audit)
         .await

@@ -1334,7 +1334,7 @@ export type PageUserView = {
  */
 export type PasswordRequest = {
     /**
-     * The present one. Not needed where you have none, nor within 15 minutes of signing in by a link.
+     * The present one. Not needed within 15 minutes of signing in by a link, or of signing in where you have none.
      */
     current?: string | null;
     /**
