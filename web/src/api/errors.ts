@@ -42,6 +42,12 @@ export async function errorOfResponse(response: Response): Promise<ApiError> {
 export const unreachable = () =>
   new ApiError('unreachable', 'The control plane did not answer. Check that it runs and that this machine reaches it.', 0, null)
 
+/** The field of a form that the server refused. */
+export function fieldOf(error: unknown): string | null {
+  const field = error instanceof ApiError ? error.details.field : null
+  return typeof field === 'string' ? field : null
+}
+
 const ADVICE: Record<string, string> = {
   unreachable: 'What is on screen stays; the console keeps trying.',
   unauthorized: 'Your session ended. Sign in again.',

@@ -19,7 +19,7 @@ export function TextField({ label, hint, error, ...rest }: Props) {
         </p>
       )}
       {error && (
-        <p id={`${id}-error`} className="field-error">
+        <p id={`${id}-error`} className="field-error" role="alert">
           {error}
         </p>
       )}
