@@ -28,6 +28,12 @@ export type {
   SessionView as OpenSession,
   Summary,
   Trends,
+  NoncePurpose as WalletPurpose,
+  WalletAnswerRequest as WalletAnswer,
+  WalletKind,
+  WalletRequestView as WalletRequest,
+  Wallets,
+  WalletView as OwnWallet,
 } from '~/api/__generated__/types.gen'
 
 /** A page of any list. */
