@@ -18,6 +18,7 @@ import type {
   Sessions,
   Summary,
   Trends,
+  Wallets,
 } from '~/api/types'
 import { type Search, apiPath } from '~/util/path-builder'
 
@@ -114,6 +115,7 @@ export const query = {
       refetchInterval: SESSIONS_EVERY_MS,
       staleTime: 0,
     }),
+  wallets: () => queryOptions({ queryKey: ['wallets'], queryFn: ({ signal }) => call<Wallets>(apiPath.wallets(), { signal }) }),
   tokens: () =>
     queryOptions({
       queryKey: ['tokens'],

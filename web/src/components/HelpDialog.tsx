@@ -10,6 +10,7 @@ const KEYS: [keys: string[], what: string][] = [
   [['g', 'n'], 'Nodes'],
   [['g', 'r'], 'Receipts'],
   [['g', 'u'], 'Run a node'],
+  [['g', 'a'], 'Account'],
   [['g', 's'], 'Sign-ins'],
   [['j', 'k'], 'Next and previous row'],
   [['Enter'], 'Open the row'],

@@ -1,3 +1,4 @@
+import { WalletSignIn } from '~/components/WalletSignIn'
 import { SignInForm } from '~/forms/SignInForm'
 import { Dialog } from '~/ui/Dialog'
 
@@ -7,6 +8,7 @@ export function SessionDialog({ email }: { email: string }) {
     <Dialog title="Sign in again" isSticky onClose={() => {}}>
       <p className="muted">Your session ended. The page stays as it is, with everything you typed.</p>
       <SignInForm email={email} onDone={() => {}} />
+      <WalletSignIn onDone={() => {}} />
     </Dialog>
   )
 }

@@ -11,6 +11,7 @@ const GO: Record<string, () => string> = {
   n: () => path.nodes(),
   r: () => path.receipts(),
   u: () => path.run(),
+  a: () => path.account(),
   s: () => path.sessions(),
 }
 

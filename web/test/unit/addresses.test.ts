@@ -12,6 +12,7 @@ test('every address of the console', () => {
     receipt: path.receipt('r_01:a', 'rack 1/a'),
     receiptOfSome: path.receipt('r_01:a'),
     run: path.run(),
+    account: path.account(),
     sessions: path.sessions(),
     signIn: path.signIn('/nodes?status=active'),
   }).toEqual({
@@ -23,6 +24,7 @@ test('every address of the console', () => {
     receipt: '/receipts/r_01%3Aa?node_id=rack+1%2Fa',
     receiptOfSome: '/receipts/r_01%3Aa',
     run: '/run',
+    account: '/account',
     sessions: '/account/sessions',
     signIn: '/sign-in?next=%2Fnodes%3Fstatus%3Dactive',
   })
