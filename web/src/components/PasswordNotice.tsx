@@ -9,7 +9,7 @@ export function PasswordNotice({ me, hasWallet }: { me: Me; hasWallet: boolean }
       <Icon name="shield" size={16} />
       <span>
         {hasWallet
-          ? 'You have no password. Your wallets alone sign you in: set a password, too, and the loss of a wallet does not lock you out.'
+          ? 'Your wallets alone sign you in. Set a password, too: then the loss of a wallet does not lock you out.'
           : 'You have no password yet, and a sign-in link works once. Set a password now, so that you can come in again.'}
       </span>
     </div>

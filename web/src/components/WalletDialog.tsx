@@ -56,8 +56,10 @@ export function WalletDialog<T>({ title, cosmosChains, act, onDone, onClose, chi
                   onClick={() => void choose(wallet)}
                 >
                   <Picture wallet={wallet} />
-                  <span className="wallet-name">{wallet.name}</span>
-                  <span className="muted small">{kindWord(wallet.kind)}</span>
+                  <span className="wallet-words">
+                    <span>{wallet.name}</span>
+                    <span className="muted small">{kindWord(wallet.kind)}</span>
+                  </span>
                 </Button>
               </li>
             ))}
