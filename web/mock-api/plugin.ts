@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Plugin } from 'vite'
+import { answerOwn, authState, isOwn, own } from './account.ts'
 import { change, isRefusal, me, orgs, users } from './people.ts'
 import { addReceipt, detail, endSessions, nodes, receipts, sessions, summary, trends } from './data.ts'
 
@@ -18,8 +19,8 @@ function answer(path: string, query: URLSearchParams, mode: string | null): unkn
   const expires = new Date(Date.now() + 3_600_000).toISOString()
   const parts = path.split('/').filter(Boolean)
   const isEmpty = mode === 'empty'
-  if (path === '/auth/state') return { setup_needed: false, anonymous_overview: false, version: '0.1.0' }
-  if (path.startsWith('/auth') || path === '/users/me') return me()
+  if (path === '/auth/state') return authState
+  if (path.startsWith('/auth') || path === '/users/me') return { ...me(), ...own }
   if (path === '/summary') return isEmpty ? { ...summary(), active_nodes: 0, nodes: { pending: 0, active: 0, quarantine: 0, offline: 0 }, p95_global: null, p95_by_region: [], requests_24h: 0, error_rate: null, tokens_24h: { input: 0, output: 0, not_counted: 0 }, models_cached: 0 } : summary()
   if (path === '/summary/trends') return trends()
   if (path === '/enrolment-tokens') return { items: [{ ...TOKEN, expires_at: expires }], next_cursor: null, ...TOKEN, expires_at: expires }
@@ -62,6 +63,7 @@ async function respond(request: IncomingMessage, response: ServerResponse): Prom
   }
   if (mode === 'error' && !/users\/me|auth/.test(url.pathname)) return send(500, { error: { type: 'internal', message: 'The store did not answer.', request_id: 'req_8f3a51', details: {} } })
   if (request.method === 'DELETE' && url.pathname.startsWith('/sessions')) return send(200, { ended: endSessions(url.pathname.split('/')[2]) })
+  if (isOwn(url.pathname)) return void answerOwn(request, url.pathname, mode === 'empty').then((body) => send(200, body))
   const changed = change(request.method ?? 'GET', url.pathname, await bodyOf(request))
   if (isRefusal(changed)) return send(changed.status, { error: { ...changed, request_id: 'req_8f3a51' } })
   const body = changed ?? answer(url.pathname, url.searchParams, mode)

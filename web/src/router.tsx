@@ -103,6 +103,15 @@ const organisations = createRoute({
   },
 })
 
+const account = createRoute({
+  getParentRoute: () => root,
+  path: '/account',
+  component: lazyRouteComponent(() => chunk(() => import('~/pages/AccountPage')), 'AccountPage'),
+  loader: () => {
+    if (mayRead()) void queryClient.prefetchQuery(query.wallets())
+  },
+})
+
 const sessions = createRoute({
   getParentRoute: () => root,
   path: '/account/sessions',
@@ -117,7 +126,7 @@ const signIn = createRoute({ getParentRoute: () => root, path: '/sign-in', compo
 const setup = createRoute({ getParentRoute: () => root, path: '/setup', component: lazyRouteComponent(() => chunk(() => import('~/pages/SetupPage')), 'SetupPage') })
 
 export const router = createRouter({
-  routeTree: root.addChildren([overview, nodes.addChildren([node]), receipts, receipt, audit, users, user, organisations, sessions, run, signIn, setup]),
+  routeTree: root.addChildren([overview, nodes.addChildren([node]), receipts, receipt, audit, users, user, organisations, account, sessions, run, signIn, setup]),
   // Values of the query are text: 123 stays "123", lists stay a,b.
   parseSearch: (text): Search => Object.fromEntries(new URLSearchParams(text)),
   stringifySearch: (search) => queryText(search as Search),

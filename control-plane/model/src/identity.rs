@@ -27,6 +27,7 @@ mod secp256k1;
 mod site;
 mod solana;
 mod text;
+mod wallet_site;
 
 pub use address::{Account, AddressError};
 pub use chain::{Chain, ChainKind, CosmosChainId, CosmosPrefix, EvmChainId, SolanaCluster};
@@ -40,3 +41,4 @@ pub use request::{
 pub use site::{SiteUri, Statement};
 pub use solana::SolanaAddress;
 pub use text::FieldError;
+pub use wallet_site::{UnknownChain, WalletSite};

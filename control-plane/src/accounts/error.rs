@@ -3,7 +3,7 @@
 use super::orgs::NAME_MAX;
 use super::{PASSWORD_MAX, PASSWORD_MIN};
 use crate::app::UnlistedRegion;
-use dgon_control_plane_model::identity::{RequestError, SignInError};
+use dgon_control_plane_model::identity::{RequestError, SignInError, UnknownChain};
 use dgon_control_plane_store::StoreError;
 use dgon_control_plane_store::wallets::WALLETS;
 
@@ -76,8 +76,8 @@ pub enum AccountError {
     )]
     NoWallets,
     /// No chain that is known here.
-    #[error("this chain is not known here")]
-    WalletChain,
+    #[error(transparent)]
+    WalletChain(#[from] UnknownChain),
     /// The account is none of its chain's.
     #[error(transparent)]
     WalletRequest(#[from] RequestError),

@@ -32,9 +32,10 @@ pub use password::{PASSWORD_MAX, PASSWORD_MIN, PasswordHasher};
 pub use role::{Role, Roles};
 use session::SessionLimits;
 pub use session::{Lifetimes, Person, SignedIn, Tokens};
-pub use wallets::{WalletAccount, WalletAnswer, WalletPurpose, WalletRequest, WalletSite};
+pub use wallets::{WalletAccount, WalletAnswer, WalletPurpose, WalletRequest};
 
 use crate::app::{Access, App, Clock, Regions, Switches};
+use dgon_control_plane_model::identity::WalletSite;
 use dgon_control_plane_store::audit::{AuditEntry, AuditFacts};
 use dgon_control_plane_store::users::NewUser;
 use dgon_control_plane_store::{Store, System};

@@ -8,8 +8,7 @@ use crate::app::AccessChange;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use dgon_control_plane_model::identity::{
-    Chain, ChainKind, CosmosChainId, CosmosPrefix, EvmChainId, Nonce, Proof, ProvenAccount,
-    SignInFields, SignInRequest, SiteUri, SolanaCluster, Statement,
+    ChainKind, Nonce, Proof, ProvenAccount, SignInFields, SignInRequest, Statement,
 };
 use dgon_control_plane_store::System;
 use dgon_control_plane_store::sessions::SessionProof;
@@ -25,16 +24,6 @@ const TO_SIGN_IN: &str = "Sign in to the DGON console.";
 const TO_LINK: &str = "Link this wallet to your account in the DGON console.";
 /// Most characters of a sealed request: a cookie has 4,096.
 const SEALED_MAX: usize = 3_000;
-
-/// The site that wallets sign in to, and the chains that it knows.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct WalletSite {
-    /// Address of the console. Without it wallets cannot sign in: they sign for a site, and what a browser says of it is
-    /// no proof.
-    pub uri: Option<SiteUri>,
-    /// Chains of the Cosmos SDK, with what their addresses begin with.
-    pub cosmos: Vec<(CosmosChainId, CosmosPrefix)>,
-}
 
 /// What somebody wants to prove with a wallet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,36 +90,6 @@ impl Proven {
 
     fn address(&self) -> String {
         self.account.account().to_string()
-    }
-}
-
-impl WalletSite {
-    fn chain(&self, kind: ChainKind, chain_id: Option<&str>) -> Result<Chain, AccountError> {
-        let unknown = || AccountError::WalletChain;
-        Ok(match kind {
-            ChainKind::Evm => {
-                let number: u64 = chain_id.unwrap_or("1").parse().map_err(|_| unknown())?;
-                let chain_id = EvmChainId::new(number).map_err(|_| unknown())?;
-                Chain::Evm { chain_id }
-            }
-            ChainKind::Solana => Chain::Solana {
-                cluster: [
-                    SolanaCluster::Mainnet,
-                    SolanaCluster::Testnet,
-                    SolanaCluster::Devnet,
-                    SolanaCluster::Localnet,
-                ]
-                .into_iter()
-                .find(|cluster| cluster.as_str() == chain_id.unwrap_or("mainnet"))
-                .ok_or_else(unknown)?,
-            },
-            ChainKind::Cosmos => {
-                let mut known = self.cosmos.iter();
-                let found = known.find(|(id, _)| chain_id.is_none_or(|asked| asked == id.as_str()));
-                let (chain_id, prefix) = found.cloned().ok_or_else(unknown)?;
-                Chain::Cosmos { chain_id, prefix }
-            }
-        })
     }
 }
 

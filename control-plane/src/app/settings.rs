@@ -1,7 +1,7 @@
 //! Thresholds and names that `serve` fixes at start. Tests shorten them.
 
 use super::Regions;
-use crate::accounts::WalletSite;
+use dgon_control_plane_model::identity::WalletSite;
 use dgon_control_plane_store::retention::Periods;
 use std::sync::Arc;
 use std::time::Duration;

@@ -10,11 +10,10 @@ mod sources;
 pub use settings::{SETTINGS, Setting, example};
 pub use sources::{Layers, Source};
 
-use crate::accounts::WalletSite;
 use crate::app::{self, Regions};
 use crate::http::server::ServerLimits;
 use crate::http::{HttpSettings, IpBlock};
-use dgon_control_plane_model::identity::{CosmosChainId, CosmosPrefix, SiteUri};
+use dgon_control_plane_model::identity::{CosmosChainId, CosmosPrefix, SiteUri, WalletSite};
 use dgon_control_plane_store::ReadLimits;
 use dgon_control_plane_store::retention::Periods;
 use std::net::SocketAddr;

@@ -222,7 +222,7 @@ impl From<AccountError> for ApiError {
             }
             AccountError::WalletUnknown => Self::new(ErrorType::Unauthorized, outside),
             AccountError::WalletProof(_) => Self::new(ErrorType::InvalidSignature, outside),
-            AccountError::WalletChain => Self::invalid(outside).with("field", "chain_id"),
+            AccountError::WalletChain(_) => Self::invalid(outside).with("field", "chain_id"),
             AccountError::WalletRequest(_) => Self::invalid(outside).with("field", "address"),
             AccountError::WrongPassword => Self::invalid(outside).with("field", "current"),
             AccountError::EmailTaken

@@ -5,10 +5,10 @@
 use crate::support::{Answer, Browser, NOW_MS, Server};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use dgon_control_plane::accounts::{Role, WalletSite};
+use dgon_control_plane::accounts::Role;
 use dgon_control_plane::app::{Clock, Settings};
 use dgon_control_plane::http::HttpSettings;
-use dgon_control_plane_model::identity::SiteUri;
+use dgon_control_plane_model::identity::{SiteUri, WalletSite};
 use dgon_protocol::key::NodeKey;
 use k256::ecdsa::SigningKey;
 use reqwest::StatusCode;

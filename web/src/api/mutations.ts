@@ -6,7 +6,7 @@ import { patchNode } from '~/api/live-patches'
 import { isChanging, signedIn, signedOut } from '~/stores/session'
 import { apiPath } from '~/util/path-builder'
 
-function enter(me: Me): Me {
+export function enter(me: Me): Me {
   signedIn(me)
   queryClient.setQueryData(query.me().queryKey, me)
   // What was read as a stranger, or failed at the end of a session, is read again. What is on screen stays.

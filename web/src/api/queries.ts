@@ -20,6 +20,7 @@ import type {
   Summary,
   Trends,
   User,
+  Wallets,
 } from '~/api/types'
 import { type Search, apiPath } from '~/util/path-builder'
 
@@ -158,6 +159,7 @@ export const query = {
       refetchInterval: SESSIONS_EVERY_MS,
       staleTime: 0,
     }),
+  wallets: () => queryOptions({ queryKey: ['wallets'], queryFn: ({ signal }) => call<Wallets>(apiPath.wallets(), { signal }) }),
   tokens: () =>
     queryOptions({
       queryKey: ['tokens'],

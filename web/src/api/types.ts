@@ -32,6 +32,12 @@ export type {
   Summary,
   Trends,
   UserView as User,
+  NoncePurpose as WalletPurpose,
+  WalletAnswerRequest as WalletAnswer,
+  WalletKind,
+  WalletRequestView as WalletRequest,
+  Wallets,
+  WalletView as OwnWallet,
 } from '~/api/__generated__/types.gen'
 
 /** A page of any list. */

@@ -14,6 +14,7 @@ const KEYS: [keys: string[], what: string, isForAdmins?: boolean][] = [
   [['g', 'u'], 'Run a node'],
   [['g', 'p'], 'Users', true],
   [['g', 'c'], 'Organisations', true],
+  [['g', 'a'], 'Account'],
   [['g', 's'], 'Sign-ins'],
   [['j', 'k'], 'Next and previous row'],
   [['Enter'], 'Open the row'],

@@ -1,3 +1,4 @@
+import { WalletSignIn } from '~/components/WalletSignIn'
 import { SignInForm } from '~/forms/SignInForm'
 import { Dialog } from '~/ui/Dialog'
 
@@ -8,6 +9,7 @@ export function SessionDialog({ email }: { email: string }) {
       <p className="muted">Your session ended. The page stays as it is, with everything you typed.</p>
       <p className="muted small">If signing in fails, an admin can say whether your account is still open, and make you a new sign-in link.</p>
       <SignInForm email={email} onDone={() => {}} />
+      <WalletSignIn onDone={() => {}} />
     </Dialog>
   )
 }

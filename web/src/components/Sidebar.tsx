@@ -60,10 +60,10 @@ export function Sidebar({ openHelp }: { openHelp: () => void }) {
         {me ? (
           <div className="account">
             <OrgSwitch me={me} />
-            <AppLink href={path.sessions()} className="nav-link account-link" title={me.email} aria-current={isCurrent(path.sessions()) ? 'page' : undefined}>
+            <AppLink href={path.account()} className="nav-link account-link" title={me.email} aria-current={isCurrent(path.account()) ? 'page' : undefined}>
               <Icon name="account" />
               <span className="account-mail">{me.email}</span>
-              <span className="sr-only">Sign-ins</span>
+              <span className="sr-only">Account</span>
             </AppLink>
             <span className="account-buttons">
               <Button tone="quiet" className="button-icon" icon="help" aria-label="Help and settings" title="Help and settings (?)" onClick={openHelp} />

@@ -16,6 +16,7 @@ const GO: Record<string, { href: string; isFor?: (me: Me | null) => boolean }> =
   u: { href: path.run() },
   p: { href: path.users(), isFor: isAdmin },
   c: { href: path.organisations(), isFor: isAdmin },
+  a: { href: path.account() },
   s: { href: path.sessions() },
 }
 

@@ -6,9 +6,12 @@ import { EndOtherSessions, EndSession } from '~/components/SignOutDialogs'
 import { useMe } from '~/hooks/use-me'
 import { DataTable } from '~/table/DataTable'
 import { sessionColumns } from '~/table/session-columns'
+import { AppLink } from '~/ui/AppLink'
 import { Button } from '~/ui/Button'
+import { Icon } from '~/ui/Icon'
 import { PageHeading } from '~/ui/PageHeading'
 import { EmptyState, QueryStates, RefreshFailed, Skeleton } from '~/ui/states'
+import { path } from '~/util/path-builder'
 import { inOrder } from '~/util/sessions'
 
 const SKELETON_ROWS = 3
@@ -43,6 +46,9 @@ export function SessionsPage() {
   const whyNot = others === 0 ? 'You are signed in nowhere else' : sessions.isPending ? 'The list is not here yet' : null
   return (
     <>
+      <AppLink href={path.account()} className="back-link">
+        <Icon name="chevronLeft" size={15} /> Account
+      </AppLink>
       <PageHeading title="Sign-ins" lead={`Every browser that is signed in as ${me?.email ?? 'you'}.`}>
         <Button icon="signOut" disabledReason={whyNot} onClick={() => setEnding(OTHERS)}>
           Sign out everywhere else…

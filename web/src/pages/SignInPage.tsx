@@ -5,10 +5,12 @@ import { messageOf } from '~/api/errors'
 import { redeemLink } from '~/api/mutations'
 import { query } from '~/api/queries'
 import { BareCard } from '~/components/BareCard'
+import { WalletSignIn } from '~/components/WalletSignIn'
 import { SignInForm } from '~/forms/SignInForm'
 import { useSearchParams } from '~/hooks/use-search'
 import { session } from '~/stores/session'
 import { useStore } from '~/stores/store'
+import { endedBecause } from '~/stores/wallet-session'
 import { Redirect } from '~/ui/Redirect'
 import { takeFragmentToken } from '~/util/fragment-token'
 import { path } from '~/util/path-builder'
@@ -29,18 +31,34 @@ export function SignInPage() {
   const [search] = useSearchParams()
   const [token] = useState(takeFragmentToken)
   const [failure, setFailure] = useState<string | null>(null)
+  const [isRedeemed, setRedeemed] = useState(false)
   const state = useQuery(query.authState())
+  const why = useStore(endedBecause)
   const now = useStore(session)
-  const next = safeNext(search.next)
+  // As it was when the page came: on the way to it the address is that of the next page already.
+  const [next] = useState(() => safeNext(search.next))
   // What is left of an earlier session is looked at first: the end of that one must not take the cookies of the new one along.
   const isKnown = now.kind !== 'unknown'
   useEffect(() => {
-    if (token && isKnown) redeemOnce(token).catch((error: unknown) => setFailure(messageOf(error)))
+    if (!token || !isKnown) return
+    redeemOnce(token).then(
+      () => setRedeemed(true),
+      (error: unknown) => setFailure(messageOf(error)),
+    )
   }, [token, isKnown])
-  if (now.kind === 'signed-in') return <Redirect href={next} />
-  const isRedeeming = token !== null && failure === null
+  const isRedeeming = token !== null && failure === null && !isRedeemed
+  if (now.kind === 'signed-in' && !isRedeeming) {
+    // Whoever was invited can not come in again before they set a password.
+    return <Redirect href={isRedeemed && !now.me.has_password ? path.account() : next} />
+  }
+  const enter = () => void router.navigate({ href: next, replace: true })
   return (
     <BareCard title="Sign in">
+      {why && (
+        <p className="notice notice-amber" role="alert">
+          {why}
+        </p>
+      )}
       {isRedeeming && <p role="status">Checking your link…</p>}
       {failure && (
         <div className="notice notice-amber" role="alert">
@@ -54,7 +72,12 @@ export function SignInPage() {
           There is no account here yet. Open the set-up link that the control plane printed when it started.
         </p>
       )}
-      {!isRedeeming && <SignInForm onDone={() => void router.navigate({ href: next, replace: true })} />}
+      {!isRedeeming && (
+        <>
+          <SignInForm onDone={enter} />
+          <WalletSignIn onDone={enter} />
+        </>
+      )}
       {!globalThis.isSecureContext && (
         <p className="muted small">
           This page came over plain http. Your password crosses the network unencrypted; checks run by the JavaScript fallback.

@@ -58,6 +58,8 @@ test('the last hour against the one before, and nodes that fall silent', async (
   const context = await browser.newContext({ storageState: { cookies: [], origins: [] }, baseURL: url })
   const page = await context.newPage()
   await page.goto(await userLink('ben@example.org', url, env))
+  await expect(page.getByRole('heading', { name: 'Account' })).toBeVisible()
+  await page.goto('/')
   await settled(page)
   const change = Math.round((100 * (last - before)) / before)
   expect(change).toBeGreaterThan(50)

@@ -42,6 +42,8 @@ test('one sees where one is signed in and ends it there, at once', async ({ brow
   const monitor = await signedIn(browser, MONITOR, await signInLink(EMAIL))
 
   await here.getByRole('link', { name: EMAIL }).click()
+  await expect(here).toHaveURL('/account')
+  await here.getByRole('link', { name: 'Sign-ins' }).click()
   await expect(here).toHaveURL('/account/sessions')
   await settled(here)
   await expect(here.locator('tbody tr')).toHaveCount(3)

@@ -152,6 +152,8 @@ test('a viewer is told what is not theirs to see, and asks for none of it', asyn
     if (/api\/v1\/receipts/.test(request.url())) asked.push(request.url())
   })
   await page.goto(await userLink('viewer@example.org', BASE_URL, {}, 'viewer'))
+  await expect(page.getByRole('heading', { name: 'Account' })).toBeVisible()
+  await page.goto('/')
   await expect(page.getByRole('navigation', { name: 'Main' }).getByRole('link')).toHaveText(['Overview', 'Nodes'])
   await expect(page.getByRole('heading', { name: 'Requests, 24 h' })).toBeVisible()
   await expect(page.getByRole('link', { name: 'Requests, 24 h' })).toHaveCount(0)

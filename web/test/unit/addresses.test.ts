@@ -15,6 +15,7 @@ test('every address of the console', () => {
     users: path.users({ org_id: 'o_1', q: 'a@b' }),
     user: path.user('u/1'),
     organisations: path.organisations(),
+    account: path.account(),
     sessions: path.sessions(),
     signIn: path.signIn('/nodes?status=active'),
   }).toEqual({
@@ -29,6 +30,7 @@ test('every address of the console', () => {
     users: '/users?org_id=o_1&q=a%40b',
     user: '/users/u%2F1',
     organisations: '/organisations',
+    account: '/account',
     sessions: '/account/sessions',
     signIn: '/sign-in?next=%2Fnodes%3Fstatus%3Dactive',
   })

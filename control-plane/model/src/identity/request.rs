@@ -6,7 +6,6 @@ use super::error::SignInError;
 use super::site::{SiteUri, Statement};
 use super::text::checked_text;
 use dgon_protocol::key::hex;
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Longest time to answer a request. Phantom shows no request whose time of making is further from its own clock.
@@ -233,19 +232,63 @@ pub struct SolanaSignInInput<'a> {
     expiration_time: &'a str,
 }
 
+/// The end of the year 9999, unix ms: the last time that has four digits for its year.
+const LAST_MS: i64 = 253_402_300_799_999;
+
 /// RFC 3339, UTC, always with milliseconds: as JavaScript's `toISOString` writes it, so that a wallet that reads the time and
 /// writes it again has the same text.
+///
+/// By hand, as no library that knows what time it is may be in this crate; the calendar is the algorithm `civil_from_days` of
+/// Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms", whose years begin in March.
 fn date_time(unix_ms: i64) -> Result<String, RequestError> {
-    let time = Timestamp::from_millisecond(unix_ms).map_err(|_| RequestError::Times)?;
-    if unix_ms < 0 {
+    if !(0..=LAST_MS).contains(&unix_ms) {
         return Err(RequestError::Times);
     }
-    Ok(format!("{time:.3}"))
+    let (days, of_day) = (unix_ms / 86_400_000, unix_ms % 86_400_000);
+    let days = days + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = era * 400 + year + i64::from(month <= 2);
+    let (hour, minute) = (of_day / 3_600_000, of_day / 60_000 % 60);
+    let (second, ms) = (of_day / 1_000 % 60, of_day % 1_000);
+    Ok(format!(
+        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z"
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use jiff::Timestamp;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn times_are_written_as_a_calendar_has_them(unix_ms in 0..=LAST_MS) {
+            let time = Timestamp::from_millisecond(unix_ms).expect("a time");
+            prop_assert_eq!(date_time(unix_ms), Ok(format!("{time:.3}")));
+        }
+    }
+
+    #[test]
+    fn the_borders_of_times() {
+        assert_eq!(date_time(0).as_deref(), Ok("1970-01-01T00:00:00.000Z"));
+        assert_eq!(
+            date_time(951_782_400_000).as_deref(),
+            Ok("2000-02-29T00:00:00.000Z")
+        );
+        assert_eq!(
+            date_time(LAST_MS).as_deref(),
+            Ok("9999-12-31T23:59:59.999Z")
+        );
+        for none in [-1, LAST_MS + 1, i64::MAX, i64::MIN] {
+            assert_eq!(date_time(none), Err(RequestError::Times));
+        }
+    }
 
     #[test]
     fn a_nonce_is_of_128_bits() {
