@@ -31,7 +31,7 @@ async function startAll(): Promise<() => Promise<void>> {
 
 async function startNetwork(running: Running[]): Promise<void> {
   const bind = new URL(BASE_URL).host
-  const server = start('control-plane', controlPlane(), ['serve', '--bind', bind], { DGON_DATA_DIR: DATA_DIR })
+  const server = start('control-plane', controlPlane(), ['serve', '--bind', bind], { DGON_DATA_DIR: DATA_DIR, DGON_PUBLIC_URL: BASE_URL })
   running.push(server)
   const [link = ''] = await server.says(/http\S+\/setup#token=\S+/)
   await untilReady()
