@@ -21,7 +21,7 @@ pub struct Membership {
     pub roles: Vec<String>,
     /// Since when, unix ms.
     pub created_at_ms: i64,
-    /// Who said so: `user:ID`, `cli` or `system`.
+    /// Who gave them these roles: `user:ID`, `cli` or `system`.
     pub created_by: String,
 }
 
@@ -140,10 +140,10 @@ pub(crate) async fn memberships_of(
 /// Roles that may make enrolment tokens; who has none of them has no token that works.
 pub(crate) const MAKE_TOKENS: [&str; 2] = ["admin", "operator"];
 
-/// Ends the enrolment tokens that a person made in an organisation.
+/// Ends the enrolment tokens that a person made in an organisation: what the audit log says of it, where there were any.
 macro_rules! end_tokens_on {
     ($tx:expr, $user_id:expr, $org_id:expr, $at_ms:expr, $op:literal) => {
-        sqlx::query(
+        match sqlx::query(
             "UPDATE enrolment_tokens SET revoked_at_ms = $3 \
              WHERE created_by = 'user:' || $1 AND org_id = $2 AND revoked_at_ms IS NULL",
         )
@@ -153,6 +153,11 @@ macro_rules! end_tokens_on {
         .execute(&mut **$tx)
         .await
         .map_err(StoreError::query($op))?
+        .rows_affected()
+        {
+            0 => None,
+            ended => Some(json!({ "enrolment_tokens": ended })),
+        }
     };
 }
 
@@ -207,12 +212,17 @@ impl Store {
             if new.org_id == MAIN_ORG && no_admin_on!(&mut tx, "membership.set") {
                 return Ok(AccessChanged::LastAdmin);
             }
-            if !new.roles.iter().any(|role| MAKE_TOKENS.contains(&role.as_str())) {
-                end_tokens_on!(&mut tx, user_id, &new.org_id, audit.at_ms, "membership.set");
-            }
+            let ended = match new.roles.iter().any(|role| MAKE_TOKENS.contains(&role.as_str())) {
+                true => None,
+                false => end_tokens_on!(&mut tx, user_id, &new.org_id, audit.at_ms, "membership.set"),
+            };
             let mut audit = audit.clone();
             audit.facts.before = before.map(|roles| facts(&new.org_id, &roles));
-            audit.facts.after = Some(facts(&new.org_id, &new.roles));
+            let mut after = facts(&new.org_id, &new.roles);
+            if let Some(ended) = ended {
+                after["ended"] = ended;
+            }
+            audit.facts.after = Some(after);
             audit_on!(&mut *tx, &audit, "membership.set");
             AccessChanged::Changed
         }))
@@ -248,9 +258,10 @@ impl Store {
             if org_id == MAIN_ORG && no_admin_on!(&mut tx, "membership.remove") {
                 return Ok(AccessChanged::LastAdmin);
             }
-            end_tokens_on!(&mut tx, user_id, org_id, audit.at_ms, "membership.remove");
+            let ended = end_tokens_on!(&mut tx, user_id, org_id, audit.at_ms, "membership.remove");
             let mut audit = audit.clone();
             audit.facts.before = Some(facts(org_id, &before));
+            audit.facts.after = ended.map(|ended| json!({ "ended": ended }));
             audit_on!(&mut *tx, &audit, "membership.remove");
             AccessChanged::Changed
         }))

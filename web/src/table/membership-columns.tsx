@@ -23,10 +23,10 @@ export const membershipColumns = (onChange: Act, onRemove: Act): Column<Membersh
     ),
   },
   { id: 'roles', title: 'Roles', cell: (row) => rolesText(row.roles) },
-  { id: 'since', title: 'Last changed', className: 'col-mid', cell: (row) => <Time at={row.since} /> },
+  { id: 'since', title: 'Member since', className: 'col-mid', cell: (row) => <Time at={row.since} /> },
   {
     id: 'by',
-    title: 'By',
+    title: 'Roles given by',
     className: 'col-mid',
     cell: (row) => (
       <span className="mono">

@@ -47,9 +47,9 @@ pub struct MembershipView {
     pub is_closed: bool,
     /// What they may do there, sorted.
     pub roles: Vec<Role>,
-    /// Since when.
+    /// Since when they are in it.
     pub since: String,
-    /// Who said so: `user:ID`, `cli` or `system`.
+    /// Who gave them their present roles: `user:ID`, `cli` or `system`.
     pub by: String,
 }
 

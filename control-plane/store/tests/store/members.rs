@@ -260,6 +260,10 @@ async fn tokens_of_somebody_who_left_enrol_nothing() {
             assert!(kept.expect("token"));
         }
         assert_eq!(remove(&store, "u2", "main").await, AccessChanged::Changed);
+        let rows = store.inspect().audit_latest(Some("test:members"), 1).await;
+        let facts = rows.expect("audit")[0].read_facts().expect("facts");
+        let ended = facts.and_then(|facts| facts.after).expect("what ended");
+        assert_eq!(ended["ended"]["enrolment_tokens"], 1);
         let enrolled = enrol(&store, &[1; 32], "node-1", 1).await;
         assert_eq!(enrolled, Enrolment::InvalidToken);
         let enrolled = enrol(&store, &[2; 32], "node-2", 2).await;

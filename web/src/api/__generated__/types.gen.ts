@@ -579,7 +579,7 @@ export type MembershipRequest = {
  */
 export type MembershipView = {
     /**
-     * Who said so: `user:ID`, `cli` or `system`.
+     * Who gave them their present roles: `user:ID`, `cli` or `system`.
      */
     by: string;
     /**
@@ -599,7 +599,7 @@ export type MembershipView = {
      */
     roles: Array<Role>;
     /**
-     * Since when.
+     * Since when they are in it.
      */
     since: string;
 };
