@@ -15,7 +15,8 @@ pub enum AccountError {
     WrongCredentials,
     /// The link is unknown, used or expired.
     #[error(
-        "this link was used or has expired; ask an admin for another, or make one with: dgon-control-plane user link"
+        "this link works no more: it was used or has expired, or whoever made it is no admin any more; ask an admin for \
+         another, or make one with: dgon-control-plane user link"
     )]
     LinkInvalid,
     /// There is no session, or it ended.
@@ -41,7 +42,8 @@ pub enum AccountError {
     Roles(&'static str),
     /// Nobody could administer the network any more.
     #[error(
-        "this is the last account that can administer the network; make another one an admin first"
+        "this is the last account that can sign in and administer the network; make another one an admin first, who has set a \
+         password or linked a wallet"
     )]
     LastAdmin,
     /// An account that is shut gets no link.
@@ -54,9 +56,7 @@ pub enum AccountError {
     #[error("there is an organisation of this name already")]
     OrgNameTaken,
     /// It still has nodes.
-    #[error(
-        "this organisation still has {nodes} nodes; retire them or transfer them to another one first"
-    )]
+    #[error("nodes of this organisation that are not retired: {nodes}; retire them first")]
     OrgHasNodes {
         /// How many are not retired.
         nodes: i64,
@@ -68,7 +68,10 @@ pub enum AccountError {
     #[error("this is not your present password")]
     WrongPassword,
     /// A sign-in that is too old for what opens another way in.
-    #[error("you signed in more than 15 minutes ago; sign out and in again to do this")]
+    #[error(
+        "you signed in more than 15 minutes ago; sign in again to do this. If you have neither a password nor a wallet, do not \
+         sign out: ask an admin for another sign-in link and open it here"
+    )]
     NotFresh,
     /// No address of the console is set that a wallet could sign for.
     #[error(
@@ -115,7 +118,7 @@ pub enum AccountError {
     #[error("too many sign-ins at this moment; try again in a few seconds")]
     Busy,
     /// One account or session asks for new tokens more often than anybody needs them.
-    #[error("this account signs in or renews its session too often; wait as Retry-After says")]
+    #[error("this was tried too often for one account; try again in {wait_s} s")]
     TooOften {
         /// How long to wait, s.
         wait_s: u32,

@@ -1,4 +1,4 @@
-//! People: sign-in, sessions, one-time links, enrolment tokens, flags.
+//! People: sign-in, sessions, passwords, wallets, organisations, one-time links, enrolment tokens, flags.
 //!
 //! Knows no HTTP. Every change writes its audit row in the same transaction. Secrets leave this module once,
 //! when they are made; the database has their SHA-256. A session's tokens are derived from their parent with a

@@ -57,8 +57,20 @@ impl Accounts {
         Ok(())
     }
 
+    /// For what opens another way in.
+    ///
+    /// # Errors
+    /// [`AccountError::NotFresh`], [`AccountError::SessionEnded`] or a fault of the store.
+    pub async fn must_be_fresh(&self, person: &Person) -> Result<(), AccountError> {
+        let (_, began_ms) = self.session_began(person).await?;
+        match self.is_fresh(began_ms) {
+            true => Ok(()),
+            false => Err(AccountError::NotFresh),
+        }
+    }
+
     /// Whether a sign-in that began then is so new that its person need not prove again who they are.
-    pub(super) fn is_fresh(&self, began_ms: i64) -> bool {
+    fn is_fresh(&self, began_ms: i64) -> bool {
         self.clock.now_ms() - began_ms <= FRESH_MS
     }
 }

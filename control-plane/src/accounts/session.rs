@@ -12,7 +12,7 @@ use subtle::ConstantTimeEq as _;
 const ACCESS: &str = "access";
 const REFRESH: &str = "refresh";
 const CSRF: &str = "csrf";
-/// Times in an hour that one account may sign in with its password.
+/// Times in an hour that one account may sign in with its password or a wallet.
 const SIGN_INS: u32 = 120;
 /// Times in an hour that one account's password may be tried from within.
 const PASSWORDS: u32 = 10;

@@ -179,10 +179,7 @@ impl Accounts {
         origin: &Origin,
     ) -> Result<(), AccountError> {
         // A wallet is a way in of its own, which outlasts the sign-in that linked it.
-        let (_, began_ms) = self.session_began(person).await?;
-        if !self.is_fresh(began_ms) {
-            return Err(AccountError::NotFresh);
-        }
+        self.must_be_fresh(person).await?;
         let proven = self.proven(answer, Some(person))?;
         self.spend(&proven).await?;
         let (kind, address) = (proven.kind(), proven.address());

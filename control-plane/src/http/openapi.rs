@@ -78,13 +78,13 @@ use utoipa::{Modify, OpenApi, PartialSchema, ToSchema};
     components(schemas(ErrorBody)),
     security(("session" = [])),
     tags(
-        (name = "people", description = "Sign-in and sessions."),
+        (name = "people", description = "Sign-in, sessions, one's own password and wallets."),
         (name = "network", description = "The network in numbers."),
         (name = "nodes", description = "Nodes as people see them."),
         (name = "receipts", description = "Receipts and their proofs."),
         (name = "enrolment", description = "Making nodes part of the network."),
         (name = "node", description = "What agents call; authenticated by the node headers."),
-        (name = "admin", description = "Settings of the network."),
+        (name = "admin", description = "People, organisations and settings of the network."),
         (name = "operations", description = "For those who run the control plane."),
     ),
 )]

@@ -39,9 +39,9 @@ macro_rules! link_works {
             "l.purpose = 'sign_in' AND l.used_at_ms IS NULL AND l.expires_at_ms >= ",
             $now,
             " AND (l.created_by IS NULL OR l.created_by NOT LIKE 'user:%' OR EXISTS (SELECT 1 FROM users a ",
-            "JOIN memberships m ON m.user_id = a.user_id AND m.org_id = 'main' ",
-            "WHERE a.user_id = SUBSTR(l.created_by, 6) AND a.disabled_at_ms IS NULL ",
-            "AND ',' || m.roles || ',' LIKE '%,admin,%'))"
+            "JOIN memberships m ON ",
+            $crate::orgs::administers!("a", "m"),
+            " WHERE a.user_id = SUBSTR(l.created_by, 6)))"
         )
     };
 }

@@ -58,7 +58,7 @@ fn facts(org_id: &str, roles: &[String]) -> Value {
     json!({ "org_id": org_id, "roles": roles })
 }
 
-/// Writes a membership in a transaction, with the moment of its audit row.
+/// Writes the first membership of a new user, in it since the account was made.
 macro_rules! membership_insert_on {
     ($tx:expr, $user_id:expr, $membership:expr, $op:literal) => {{
         let membership: &$crate::memberships::NewMembership = $membership;
@@ -138,7 +138,7 @@ pub(crate) async fn memberships_of(
 }
 
 /// Roles that may make enrolment tokens; who has none of them has no token that works.
-pub(crate) const MAKE_TOKENS: [&str; 2] = ["admin", "operator"];
+pub const MAKE_TOKENS: [&str; 2] = ["admin", "operator"];
 
 /// Ends the enrolment tokens that a person made in an organisation: what the audit log says of it, where there were any.
 macro_rules! end_tokens_on {

@@ -8,6 +8,25 @@ use serde_json::json;
 /// nobody is one in another.
 pub const MAIN_ORG: &str = "main";
 
+/// The condition that the open account `$user`, in its membership `$member`, administers the network.
+macro_rules! administers {
+    ($user:literal, $member:literal) => {
+        concat!(
+            $member,
+            ".user_id = ",
+            $user,
+            ".user_id AND ",
+            $member,
+            ".org_id = 'main' AND ",
+            $user,
+            ".disabled_at_ms IS NULL AND ',' || ",
+            $member,
+            ".roles || ',' LIKE '%,admin,%'"
+        )
+    };
+}
+pub(crate) use administers;
+
 /// An organisation.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct Org {

@@ -186,6 +186,40 @@ macro_rules! pair_insert_on {
     }};
 }
 
+/// Ends the sign-ins of an account that are too many beside a new one, each with its row.
+macro_rules! end_too_many_on {
+    ($tx:expr, $new:expr, $audit:expr, $op:literal) => {{
+        let ended: Vec<(String,)> = sqlx::query_as(
+            "UPDATE session_families SET revoked_at_ms = $2, revoke_reason = 'too_many' \
+             WHERE revoked_at_ms IS NULL AND family_id IN \
+             (SELECT f.family_id FROM session_families f JOIN session_tokens t ON t.family_id = f.family_id \
+             WHERE f.user_id = $1 AND f.revoked_at_ms IS NULL AND f.expires_at_ms > $2 GROUP BY f.family_id \
+             HAVING MAX(t.refresh_expires_at_ms) > $2 ORDER BY MAX(t.issued_at_ms) DESC, f.family_id \
+             LIMIT $3 OFFSET $4) RETURNING family_id",
+        )
+        .bind($new.user_id)
+        .bind($new.pair.issued_at_ms)
+        .bind(ENDED_AT_ONCE)
+        .bind(OPEN_SESSIONS - 1)
+        .fetch_all(&mut **$tx)
+        .await
+        .map_err(StoreError::query($op))?;
+        for (ended,) in ended {
+            let entry = AuditEntry {
+                actor: "system".to_owned(),
+                action: "session.too_many".to_owned(),
+                object: format!("session:{ended}"),
+                facts: AuditFacts {
+                    reason: Some("its account has too many open sessions".to_owned()),
+                    ..$audit.facts.clone()
+                },
+                ..$audit.clone()
+            };
+            audit_on!(&mut **$tx, &entry, $op);
+        }
+    }};
+}
+
 /// Whether what proved who signs in still does, in a transaction that has the account.
 macro_rules! proof_holds_on {
     ($tx:expr, $new:expr, $op:literal) => {{
@@ -261,34 +295,7 @@ impl Store {
             if open == 0 || !proof_holds_on!(&mut tx, new, "session.create") {
                 return Ok(None);
             }
-            let ended: Vec<(String,)> = sqlx::query_as(
-                "UPDATE session_families SET revoked_at_ms = $2, revoke_reason = 'too_many' \
-                 WHERE revoked_at_ms IS NULL AND family_id IN \
-                 (SELECT f.family_id FROM session_families f JOIN session_tokens t ON t.family_id = f.family_id \
-                 WHERE f.user_id = $1 AND f.revoked_at_ms IS NULL AND f.expires_at_ms > $2 GROUP BY f.family_id \
-                 HAVING MAX(t.refresh_expires_at_ms) > $2 ORDER BY MAX(t.issued_at_ms) DESC, f.family_id \
-                 LIMIT $3 OFFSET $4) RETURNING family_id",
-            )
-            .bind(user_id)
-            .bind(pair.issued_at_ms)
-            .bind(ENDED_AT_ONCE)
-            .bind(OPEN_SESSIONS - 1)
-            .fetch_all(&mut *tx)
-            .await
-            .map_err(StoreError::query("session.create"))?;
-            for (ended,) in ended {
-                let entry = AuditEntry {
-                    actor: "system".to_owned(),
-                    action: "session.too_many".to_owned(),
-                    object: format!("session:{ended}"),
-                    facts: AuditFacts {
-                        reason: Some("its account has too many open sessions".to_owned()),
-                        ..audit.facts.clone()
-                    },
-                    ..audit.clone()
-                };
-                audit_on!(&mut *tx, &entry, "session.create");
-            }
+            end_too_many_on!(&mut tx, new, audit, "session.create");
             sqlx::query(
                 "INSERT INTO session_families (family_id, user_id, created_at_ms, expires_at_ms, method, ip, \
                  user_agent, org_id) VALUES ($1, $2, $3, $4, $5, $6, $7, \

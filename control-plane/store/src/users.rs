@@ -161,12 +161,11 @@ pub(crate) use lock_admins_on;
 /// Whether nobody is left who can sign in and administer the network: an invitation that nobody came by is no admin.
 macro_rules! no_admin_on {
     ($tx:expr, $op:literal) => {{
-        let (count,): (i64,) = sqlx::query_as(
-            "SELECT COUNT(*) FROM memberships m JOIN users u ON u.user_id = m.user_id \
-             WHERE m.org_id = $1 AND u.disabled_at_ms IS NULL AND ',' || m.roles || ',' LIKE '%,admin,%' \
-             AND (u.password_hash IS NOT NULL OR EXISTS (SELECT 1 FROM wallets w WHERE w.user_id = u.user_id))",
-        )
-        .bind($crate::orgs::MAIN_ORG)
+        let (count,): (i64,) = sqlx::query_as(concat!(
+            "SELECT COUNT(*) FROM users u JOIN memberships m ON ",
+            $crate::orgs::administers!("u", "m"),
+            " WHERE u.password_hash IS NOT NULL OR EXISTS (SELECT 1 FROM wallets w WHERE w.user_id = u.user_id)"
+        ))
         .fetch_one(&mut **$tx)
         .await
         .map_err($crate::StoreError::query($op))?;
@@ -256,12 +255,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Query`].
     pub async fn user_first_admin(&self, _by: System) -> Result<Option<User>, StoreError> {
-        crate::on_read!(self, pool => sqlx::query_as(user_columns!(
-                "JOIN memberships m ON m.user_id = u.user_id AND m.org_id = $1 \
-                 WHERE u.disabled_at_ms IS NULL AND ',' || m.roles || ',' LIKE '%,admin,%' \
-                 ORDER BY u.created_at_ms, u.user_id LIMIT 1"
+        crate::on_read!(self, pool => sqlx::query_as(concat!(
+                user_columns!("JOIN memberships m ON "),
+                crate::orgs::administers!("u", "m"),
+                " ORDER BY u.created_at_ms, u.user_id LIMIT 1"
             ))
-            .bind(crate::orgs::MAIN_ORG)
             .fetch_optional(pool)
             .await
             .map_err(StoreError::query("user.first_admin")))

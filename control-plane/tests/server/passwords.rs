@@ -61,7 +61,7 @@ async fn whoever_knows_it_changes_it_and_is_signed_out_elsewhere() {
 }
 
 #[tokio::test]
-async fn whoever_was_invited_sets_one_and_links_are_spent() {
+async fn whoever_forgot_it_sets_another_by_a_link_and_links_are_spent() {
     let server = Server::start().await;
     server.user("a@example.com", &[Role::Admin]).await;
     let mut browser = by_link(&server).await;
@@ -110,4 +110,24 @@ async fn a_browser_that_was_left_signed_in_finds_no_password_out() {
     assert_eq!(browser.put(OWN, right).await.error(), "rate_limited");
     // The owner signs in as ever.
     assert_eq!(sign_in(&server, PASSWORD).await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn whoever_was_invited_sets_one_soon_after_signing_in() {
+    let server = Server::start().await;
+    server.user("a@example.com", &[Role::Viewer]).await;
+    let none = "UPDATE users SET password_hash = NULL";
+    let inspect = server.state.app.store.inspect();
+    inspect.execute(none).await.expect("rows");
+    let mut late = by_link(&server).await;
+    assert_eq!(late.get(ME).await.json["has_password"], false);
+    server.clock.advance(900_001);
+    late.post("/api/v1/auth/refresh", Value::Null).await;
+    let refused = late.put(OWN, json!({ "password": NEW })).await;
+    let details = &refused.json["error"]["details"];
+    assert_eq!(details["sign_in"], "again", "{}", refused.text);
+    let mut browser = by_link(&server).await;
+    let set = browser.put(OWN, json!({ "password": NEW })).await;
+    assert_eq!(set.status, StatusCode::NO_CONTENT, "{}", set.text);
+    assert_eq!(sign_in(&server, NEW).await, StatusCode::OK);
 }

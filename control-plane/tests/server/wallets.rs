@@ -379,9 +379,18 @@ async fn a_way_in_is_opened_soon_after_signing_in() {
     let mut browser = server.signed_in("a@example.com", &[Role::Viewer]).await;
     server.clock.advance(900_001);
     browser.post("/api/v1/auth/refresh", Value::Null).await;
-    let late = Wallet::evm(1).link(&mut browser).await;
+    let wallet = Wallet::evm(1);
+    let wish = json!({ "purpose": "link", "kind": "evm", "address": wallet.address() });
+    let late = browser.post(NONCE, wish).await;
     assert_eq!(late.error(), "forbidden", "{}", late.text);
     assert_eq!(late.json["error"]["details"]["sign_in"], "again");
+    // Whoever was asked in time and answers late is no better.
+    let mut slow = server.sign_in("a@example.com").await;
+    server.clock.advance(899_000);
+    slow.post("/api/v1/auth/refresh", Value::Null).await;
+    let (_, answer) = wallet.asked(&mut slow, "link").await;
+    server.clock.advance(2_000);
+    assert_eq!(slow.post(WALLETS, answer).await.error(), "forbidden");
     // Whose session has ended may still have its cookies, and signs in anew.
     let mut browser = server.sign_in("a@example.com").await;
     Wallet::evm(1).link(&mut browser).await;

@@ -73,14 +73,17 @@ const changedMeanwhile = () =>
 
 export async function request(path: string, options: Options = {}): Promise<Response> {
   const rights = rightsNow()
-  let response = await send(path, options)
-  if (response.status === 401 && !options.isAuthRoute && (await refreshSession())) {
-    // What was meant for one organisation is not done in another.
-    if (options.method !== undefined && options.method !== 'GET' && rightsNow() !== rights) throw changedMeanwhile()
-    response = await send(path, options)
-  }
-  if (!response.ok) throw await errorOfResponse(response)
-  return response
+  const response = await send(path, options)
+  if (response.ok) return response
+  const error = await errorOfResponse(response)
+  // Of a signature or a link that does not hold the session is no cause.
+  const hasEnded = response.status === 401 && error.type === 'unauthorized'
+  if (!hasEnded || options.isAuthRoute || !(await refreshSession())) throw error
+  // What was meant for one organisation is not done in another.
+  if (options.method !== undefined && options.method !== 'GET' && rightsNow() !== rights) throw changedMeanwhile()
+  const again = await send(path, options)
+  if (!again.ok) throw await errorOfResponse(again)
+  return again
 }
 
 /** Calls the API and reads its JSON. The shape is the generated one of the caller. */

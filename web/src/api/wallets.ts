@@ -39,7 +39,8 @@ export async function walletSignIn(wallet: Wallet, proving: Proving): Promise<vo
     rememberWallet({ userId: me.user_id, walletId: wallet.id, kind: wallet.kind, name: wallet.name, ...account })
     enter(me)
   } catch (error) {
-    if (!(error instanceof ApiError && error.status === 401)) throw error
+    // What proves nothing, or comes too late, says so itself.
+    if (!(error instanceof ApiError && error.type === 'unauthorized')) throw error
     const message = `${shortAddress(account.address)} is linked to no open account here. Sign in another way, then link it on your account page.`
     throw new ApiError(error.type, message, error.status, error.requestId, error.details)
   }

@@ -56,6 +56,8 @@ interface OneProps extends Props {
   membership: Membership
 }
 
+const makesTokens = (roles: readonly Role[]) => roles.some((role) => role === 'admin' || role === 'operator')
+
 const sameRoles = (a: readonly string[], b: readonly string[]) => a.toSorted().join() === b.toSorted().join()
 
 export function ChangeRoles({ user, membership, onClose }: OneProps) {
@@ -82,6 +84,7 @@ export function ChangeRoles({ user, membership, onClose }: OneProps) {
           <>
             <OwnAccount user={user} />
             <p>What {user.email} may do changes at once, also on pages that they have open.</p>
+            {makesTokens(membership.roles) && roles.length > 0 && !makesTokens(roles) && <p>Enrolment tokens that they made there stop to work, for good.</p>}
             <RolesField orgId={membership.org_id} roles={roles} onChange={setRoles} error={isOfRoles(error) ? messageOf(error) : null} />
           </>
         )}
@@ -103,7 +106,7 @@ export function RemoveMembership({ user, membership, onClose }: OneProps) {
         <p>
           {user.email} can no longer act for {membership.org_name}, at once. Enrolment tokens that they made there stop to work. Nodes that are enrolled stay.
         </p>
-        {isLast && <p>They are in no other open organisation: they can still sign in, and see what strangers see.</p>}
+        {isLast && !user.disabled_at && <p>They are in no other open organisation: they can still sign in, and see what strangers see.</p>}
       </ActionForm>
     </Dialog>
   )

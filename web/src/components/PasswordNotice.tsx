@@ -10,7 +10,7 @@ export function PasswordNotice({ me, hasWallet }: { me: Me; hasWallet: boolean }
       <span>
         {hasWallet
           ? 'Your wallets alone sign you in. Set a password, too: then the loss of a wallet does not lock you out.'
-          : 'You have no password yet, and a sign-in link works once. Set a password now, so that you can come in again.'}
+          : 'You have no password yet, and a sign-in link works once. Set one within 15 minutes of signing in, so that you can come in again; later that takes another link from an admin.'}
       </span>
     </div>
   )

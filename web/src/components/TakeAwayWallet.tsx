@@ -29,7 +29,7 @@ export function TakeAwayWallet({ wallet, onTaken, onClose }: Props) {
   return (
     <Dialog title="Take this wallet away" onClose={onClose}>
       <form className="form" onSubmit={submit}>
-        <p>It signs you in no more. What is signed in with it already stays so: end that under Sign-ins.</p>
+        <p>It signs you in no more. Your other sign-ins by a wallet end, whichever wallet it was; this browser stays signed in.</p>
         <Facts
           facts={[
             ['Kind', kindWord(wallet.kind)],

@@ -44,7 +44,7 @@ function OrganisationList() {
   )
   return (
     <>
-      <PageHeading title="Organisations" lead="Each has its own nodes, receipts and people. Operators see those of theirs alone.">
+      <PageHeading title="Organisations" lead="Each has its own nodes, receipts and people. Operators see the nodes and receipts of theirs alone.">
         <Button tone="primary" onClick={() => setDoing({ kind: 'make' })}>
           Make an organisation…
         </Button>

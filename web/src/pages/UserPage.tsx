@@ -124,7 +124,7 @@ function Memberships({ user }: { user: User }) {
       {user.memberships.length > 0 ? (
         <DataTable label="Organisations of this user" columns={columns} rows={user.memberships} rowKey={(row) => row.org_id} />
       ) : (
-        <EmptyState title="In no organisation">They can sign in, and see what strangers see.</EmptyState>
+        <EmptyState title="In no organisation">{user.disabled_at ? 'They cannot sign in.' : 'They can sign in, and see what strangers see.'}</EmptyState>
       )}
       {change?.kind === 'add' && <AddMembership user={user} onClose={close} />}
       {change?.kind === 'roles' && <ChangeRoles user={user} membership={change.membership} onClose={close} />}

@@ -45,7 +45,7 @@ function UserList() {
   const open = (row: User) => void router.navigate({ href: path.user(row.user_id) })
   return (
     <>
-      <PageHeading title="Users" lead="Everybody who can sign in, and what they may do for which organisation.">
+      <PageHeading title="Users" lead="Everybody who has an account, and what they may do for which organisation.">
         <Button tone="primary" onClick={() => setInviting(true)}>
           Invite a user…
         </Button>

@@ -166,7 +166,7 @@ test('somebody is added, taken out, and an organisation with nodes stays open', 
   const close = dialogOf(page, 'Close North hall')
   await close.getByLabel('Reason').fill('sold')
   await close.getByRole('button', { name: 'Close for good' }).click()
-  await expect(close.getByRole('alert')).toContainText('this organisation still has 1 node')
+  await expect(close.getByRole('alert')).toContainText('not retired: 1')
   await page.keyboard.press('Escape')
   await page.getByRole('button', { name: 'Rename North hall' }).click()
   await dialogOf(page, 'Rename North hall').getByLabel('Name').fill('Attic')

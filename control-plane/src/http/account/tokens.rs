@@ -170,3 +170,14 @@ pub async fn enrolment_token_revoke(
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dgon_control_plane_store::memberships::MAKE_TOKENS;
+
+    #[test]
+    fn whom_the_door_lets_in_the_store_believes() {
+        assert_eq!(MAKERS.map(Role::as_str), MAKE_TOKENS);
+    }
+}

@@ -265,7 +265,8 @@ pub async fn user_change(
     user(&state, person, &user_id).await
 }
 
-/// Gives somebody these roles in an organisation, in place of those that they had there.
+/// Gives somebody these roles in an organisation, in place of those that they had there. Where none of them may make enrolment
+/// tokens, those that they made there stop to work.
 ///
 /// # Errors
 /// `unauthorized`, `forbidden`, `not_found`, `invalid_request`, `conflict` for the last admin.

@@ -124,7 +124,8 @@ impl WalletAnswerRequest {
 /// What a wallet is to sign. The request is in a cookie, for this browser alone, for five minutes.
 ///
 /// # Errors
-/// `invalid_request` for an address or chain that is none, `unauthorized` to link without a session, `conflict` where this
+/// `invalid_request` for an address or chain that is none, `unauthorized` to link without a session, `forbidden` to link more
+/// than 15 minutes after signing in, `conflict` where this
 /// server has no address that wallets could sign for.
 #[utoipa::path(post, path = "/api/v1/auth/nonce", tag = "people", security(()), request_body = NonceRequest,
     responses((status = 200, description = "What to sign.", body = WalletRequestView)))]
@@ -137,7 +138,10 @@ pub async fn auth_nonce(
     let purpose = match body.purpose {
         NoncePurpose::SignIn => WalletPurpose::SignIn,
         NoncePurpose::Link => {
-            WalletPurpose::Link(person.as_ref().ok_or_else(ApiError::unauthorized)?)
+            let person = person.as_ref().ok_or_else(ApiError::unauthorized)?;
+            // Said before anybody is asked to sign.
+            state.accounts.must_be_fresh(person).await?;
+            WalletPurpose::Link(person)
         }
     };
     let account = WalletAccount {
@@ -160,7 +164,8 @@ pub async fn auth_nonce(
 /// Signs in with a wallet's answer to `POST /auth/nonce`.
 ///
 /// # Errors
-/// `invalid_signature` for what proves nothing, `invalid_token` for a request that was used or has expired, `unauthorized`
+/// `invalid_signature` for what proves nothing or comes too late, `invalid_token` for a request that was used or is not this
+/// browser's, `unauthorized`
 /// for a wallet that is linked to no account, `rate_limited`.
 #[utoipa::path(post, path = "/api/v1/auth/wallet", tag = "people", security(()), request_body = WalletAnswerRequest,
     responses((status = 200, description = "Signed in; the session is in cookies.", body = Me)))]

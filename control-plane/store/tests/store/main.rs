@@ -8,6 +8,7 @@ mod lock_order;
 mod members;
 mod node_keys;
 mod node_queries;
+mod races;
 mod reading;
 mod receipt_queries;
 mod receipt_search;

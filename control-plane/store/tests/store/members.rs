@@ -10,11 +10,10 @@ use dgon_control_plane_store::links::NewLink;
 use dgon_control_plane_store::orgs::OrgChanged;
 use dgon_control_plane_store::sessions::{NewSession, Session, SessionProof, TokenPair};
 use dgon_control_plane_store::users::{AccessChanged, UserCreated, UserFilter};
-use dgon_control_plane_store::wallets::WalletUnlinked;
 use dgon_control_plane_store::{Enrolment, LifecycleChange, Scope, Store};
 use dgon_protocol::id::NodeId;
 
-fn entry(at_ms: i64) -> AuditEntry {
+pub(super) fn entry(at_ms: i64) -> AuditEntry {
     AuditEntry {
         at_ms,
         action: "test.members".to_owned(),
@@ -23,19 +22,19 @@ fn entry(at_ms: i64) -> AuditEntry {
     }
 }
 
-async fn org(store: &Store, org_id: &str) {
+pub(super) async fn org(store: &Store, org_id: &str) {
     let made = store.org_create(&ALL, org_id, org_id, &entry(1)).await;
     assert_eq!(made.expect("org"), OrgChanged::Changed);
 }
 
-async fn user(store: &Store, user_id: &str, org_id: &str, roles: &[&str]) {
+pub(super) async fn user(store: &Store, user_id: &str, org_id: &str, roles: &[&str]) {
     let new = person(user_id, org_id, roles);
     let made = store.user_create(&ALL, &new, &entry(1)).await;
     assert_eq!(made.expect("user"), UserCreated::Created);
 }
 
 /// Signs in; the session is called as its number, and its access token is that number, too.
-async fn sign_in(store: &Store, user_id: &str, n: u8) -> Option<Session> {
+pub(super) async fn sign_in(store: &Store, user_id: &str, n: u8) -> Option<Session> {
     let pair = TokenPair {
         refresh_hash: [n; 32],
         access_hash: [n | 0x80; 32],
@@ -57,7 +56,7 @@ async fn sign_in(store: &Store, user_id: &str, n: u8) -> Option<Session> {
     session.expect("session")
 }
 
-async fn session(store: &Store, n: u8) -> Option<Session> {
+pub(super) async fn session(store: &Store, n: u8) -> Option<Session> {
     let found = store.session_by_access(SERVER, &[n | 0x80; 32], 50).await;
     let found = found.expect("session");
     // What lasts longer than a request looks for itself, and must see the same.
@@ -77,7 +76,12 @@ fn is(org_id: &str, roles: &[&str]) -> (Option<String>, Vec<String>) {
     (Some(org_id.to_owned()), roles.collect())
 }
 
-async fn set(store: &Store, user_id: &str, org_id: &str, roles: &[&str]) -> AccessChanged {
+pub(super) async fn set(
+    store: &Store,
+    user_id: &str,
+    org_id: &str,
+    roles: &[&str],
+) -> AccessChanged {
     let new = membership(org_id, roles);
     let set = store.membership_set(&ALL, user_id, &new, &entry(5)).await;
     set.expect("set")
@@ -90,7 +94,7 @@ async fn remove(store: &Store, user_id: &str, org_id: &str) -> AccessChanged {
     removed.expect("remove")
 }
 
-async fn act_for(store: &Store, n: u8, org_id: &str) -> bool {
+pub(super) async fn act_for(store: &Store, n: u8, org_id: &str) -> bool {
     let own = Scope::Person("u1".to_owned());
     let acting = store
         .session_act_for(&own, &n.to_string(), org_id, &entry(7))
@@ -183,7 +187,7 @@ async fn somebody_can_always_administer_the_network() {
     .await;
 }
 
-fn token_by(user_id: &str, n: u8) -> NewEnrolmentToken {
+pub(super) fn token_by(user_id: &str, n: u8) -> NewEnrolmentToken {
     NewEnrolmentToken {
         id: format!("t{n}"),
         token_hash: [n; 32],
@@ -433,175 +437,4 @@ async fn people_are_found_by_their_address_and_their_organisation() {
         assert_eq!(both, [vec!["main"], vec!["main", "org-1"]]);
     })
     .await;
-}
-
-/// A browser's tries to hold on to something, while it is taken away.
-async fn at_once<T, U>(one: impl Future<Output = T>, two: impl Future<Output = U>) -> (T, U) {
-    tokio::join!(one, two)
-}
-
-#[tokio::test]
-async fn a_token_that_is_made_while_its_maker_goes_works_not() {
-    on_both(|store| async move {
-        user(&store, "u1", "main", &["admin"]).await;
-        for n in 10..26 {
-            let user_id = format!("u{n}");
-            user(&store, &user_id, "main", &["operator"]).await;
-            let (token, made_at) = (token_by(&user_id, n), entry(1));
-            let make = store.enrolment_token_create(&ALL, &token, &made_at);
-            let gone_at = entry(5);
-            let gone = async {
-                match n % 3 {
-                    0 => store.user_disable(&ALL, &user_id, true, &gone_at).await,
-                    1 => {
-                        store
-                            .membership_remove(&ALL, &user_id, "main", &gone_at)
-                            .await
-                    }
-                    _ => {
-                        let viewer = membership("main", &["viewer"]);
-                        store
-                            .membership_set(&ALL, &user_id, &viewer, &gone_at)
-                            .await
-                    }
-                }
-            };
-            let (made, gone) = at_once(make, gone).await;
-            made.expect("token");
-            assert_eq!(gone.expect("gone"), AccessChanged::Changed);
-            let enrolled = enrol(&store, &[n; 32], &format!("node-{n}"), n).await;
-            assert_eq!(enrolled, Enrolment::InvalidToken, "{n}");
-        }
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn somebody_who_changes_organisations_without_a_pause_is_disabled_all_the_same() {
-    on_both(|store| async move {
-        org(&store, "org-1").await;
-        user(&store, "u0", "main", &["admin"]).await;
-        for n in 1..9 {
-            let store = &store;
-            let disabled_at = entry(9);
-            if n == 1 {
-                user(store, "u1", "main", &["operator"]).await;
-                set(store, "u1", "org-1", &["viewer"]).await;
-            } else {
-                let open = store.user_disable(&ALL, "u1", false, &entry(8)).await;
-                assert_eq!(open.expect("open"), AccessChanged::Changed);
-            }
-            let (one, two) = (2 * n, 2 * n + 1);
-            for session in [one, two] {
-                sign_in(store, "u1", session).await.expect("session");
-            }
-            let change = async |session: u8| {
-                for _ in 0..8 {
-                    act_for(store, session, "org-1").await;
-                    act_for(store, session, "main").await;
-                }
-            };
-            let (_, shut) = at_once(
-                at_once(change(one), change(two)),
-                store.user_disable(&ALL, "u1", true, &disabled_at),
-            )
-            .await;
-            assert_eq!(shut.expect("no circle of locks"), AccessChanged::Changed);
-            assert_eq!(
-                (session(store, one).await, session(store, two).await),
-                (None, None)
-            );
-        }
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn what_proved_somebody_and_was_taken_away_signs_nobody_in() {
-    on_both(|store| async move {
-        user(&store, "u1", "main", &["admin"]).await;
-        user(&store, "u2", "main", &["admin"]).await;
-        let own = Scope::Person("u1".to_owned());
-        let wallet = ("evm", "0xA");
-        store
-            .wallet_link(&own, wallet, &entry(1))
-            .await
-            .expect("wallet");
-        let by = async |n: u8, proof: SessionProof<'_>| {
-            let pair = TokenPair {
-                refresh_hash: [n; 32],
-                access_hash: [n | 0x80; 32],
-                issued_at_ms: i64::from(n),
-                access_expires_at_ms: 1_000,
-                refresh_expires_at_ms: 1_000,
-            };
-            let new = NewSession {
-                family_id: &n.to_string(),
-                user_id: "u1",
-                method: "test",
-                proof,
-                ip: None,
-                user_agent: None,
-                expires_at_ms: 1_000,
-                pair: &pair,
-            };
-            let session = store.session_create(SERVER, &new, &entry(1)).await;
-            session.expect("session").is_some()
-        };
-        let by_wallet = SessionProof::Wallet {
-            kind: "evm",
-            address: "0xA",
-        };
-        assert!(by(1, SessionProof::Password("hash of u1")).await);
-        assert!(by(2, by_wallet).await);
-        // A password that was changed, from the sign-in that is kept.
-        let set = async |hash: &str, verified: &str, n: u8| {
-            let (family_id, entry) = (n.to_string(), entry(9));
-            let set = store.password_set(&own, (hash, Some(verified)), &family_id, &entry);
-            set.await.expect("set")
-        };
-        assert!(!set("new", "not that one", 1).await);
-        assert!(set("new", "hash of u1", 1).await);
-        assert!(!by(3, SessionProof::Password("hash of u1")).await);
-        assert!(by(4, SessionProof::Password("new")).await);
-        assert!(!set("newer", "new", 2).await, "by a sign-in that has ended");
-        // A link whose maker administers nothing any more; it works again when they do.
-        let link = NewLink {
-            token_hash: [7; 32],
-            user_id: Some("u1".to_owned()),
-            created_by: "user:u2".to_owned(),
-            created_at_ms: 1,
-            expires_at_ms: 1_000,
-        };
-        assert!(
-            store
-                .link_create(SERVER, &link, &entry(1))
-                .await
-                .expect("link")
-        );
-        assert_eq!(
-            set_roles(&store, "u2", &["viewer"]).await,
-            AccessChanged::Changed
-        );
-        let owner = store.link_owner(SERVER, &[7; 32], 50).await.expect("owner");
-        assert_eq!(owner, None);
-        assert!(!by(5, SessionProof::Link(&[7; 32])).await);
-        assert_eq!(
-            set_roles(&store, "u2", &["admin", "viewer"]).await,
-            AccessChanged::Changed
-        );
-        assert!(by(6, SessionProof::Link(&[7; 32])).await);
-        assert!(!by(7, SessionProof::Link(&[7; 32])).await);
-        // A wallet that was taken away, with the sign-ins that it began.
-        assert!(by(8, by_wallet).await);
-        let unlinked = store.wallet_unlink(&own, wallet, "6", &entry(9)).await;
-        assert_eq!(unlinked.expect("unlink"), WalletUnlinked::Unlinked);
-        assert!(!by(9, by_wallet).await);
-        assert!(session(&store, 6).await.is_some());
-    })
-    .await;
-}
-
-async fn set_roles(store: &Store, user_id: &str, roles: &[&str]) -> AccessChanged {
-    set(store, user_id, "main", roles).await
 }
