@@ -1,5 +1,6 @@
 //! Enrolment tokens: made here, shown once, used up by nodes.
 
+use super::page::{self, TimePage};
 use super::{AccountError, Accounts, Origin, Person, secret};
 use crate::app::Regions;
 use dgon_control_plane_store::Scope;
@@ -172,17 +173,12 @@ impl Accounts {
         limit: u32,
     ) -> Result<TokenPage, AccountError> {
         let scope = &person.scope();
-        let limit = i64::from(limit.clamp(1, 200));
-        let mut rows = self
+        let rows = self
             .store
-            .enrolment_token_list(scope, before, limit + 1)
-            .await?;
-        let has_more = rows.len() as i64 > limit;
-        rows.truncate(limit as usize);
-        let next = rows
-            .last()
-            .filter(|_| has_more)
-            .map(|row| (row.created_at_ms, row.id.clone()));
+            .enrolment_token_list(scope, before, page::asked(limit));
+        let TimePage { items: rows, next } = TimePage::cut(rows.await?, limit, |row| {
+            (row.created_at_ms, row.id.clone())
+        });
         let mut items = Vec::with_capacity(rows.len());
         for row in rows {
             let used_by = if row.uses_left < row.uses_total {

@@ -1,5 +1,6 @@
 //! People as admins have them: made, listed, given roles, shut and opened.
 
+use super::page::{self, TimePage};
 use super::{AccountError, Accounts, Email, Origin, Person, Role, Roles, rights, secret};
 use crate::app::AccessChange;
 use dgon_control_plane_store::Scope;
@@ -19,15 +20,6 @@ pub struct NewAccount {
     pub org_id: String,
     /// What they may do there.
     pub roles: Roles,
-}
-
-/// Some people, the newest first.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MemberPage {
-    /// The people.
-    pub items: Vec<Member>,
-    /// Where the next page starts.
-    pub next: Option<(i64, String)>,
 }
 
 /// Whether somebody in this organisation can have these roles.
@@ -120,7 +112,7 @@ impl Accounts {
         member.ok_or(AccountError::SessionEnded)
     }
 
-    /// People, for an admin.
+    /// People, for an admin, the newest first.
     ///
     /// # Errors
     /// A fault of the store.
@@ -130,20 +122,14 @@ impl Accounts {
         filter: &UserFilter,
         before: Option<(i64, &str)>,
         limit: u32,
-    ) -> Result<MemberPage, AccountError> {
-        let limit = limit.clamp(1, 200) as usize;
-        let asked = limit as i64 + 1;
-        let mut items = self
+    ) -> Result<TimePage<Member>, AccountError> {
+        let scope = person.scope();
+        let rows = self
             .store
-            .member_list(&person.scope(), filter, before, asked)
-            .await?;
-        let has_more = items.len() > limit;
-        items.truncate(limit);
-        let next = items.last().filter(|_| has_more);
-        Ok(MemberPage {
-            next: next.map(|last| (last.user.created_at_ms, last.user.user_id.clone())),
-            items,
-        })
+            .member_list(&scope, filter, before, page::asked(limit));
+        Ok(TimePage::cut(rows.await?, limit, |member| {
+            (member.user.created_at_ms, member.user.user_id.clone())
+        }))
     }
 
     /// Shuts or opens an account. Shutting ends its sign-ins, links and enrolment tokens for good.

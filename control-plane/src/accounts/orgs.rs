@@ -1,5 +1,6 @@
 //! Organisations as admins have them, and for which of theirs a person acts.
 
+use super::page::{self, TimePage};
 use super::{AccountError, Accounts, Origin, Person, secret};
 use crate::app::AccessChange;
 use dgon_control_plane_store::orgs::{MAIN_ORG, Org, OrgChanged};
@@ -7,15 +8,6 @@ use serde_json::json;
 
 /// Most characters of a name.
 pub(super) const NAME_MAX: usize = 64;
-
-/// Some organisations, the newest first.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OrgPage {
-    /// The organisations.
-    pub items: Vec<Org>,
-    /// Where the next page starts.
-    pub next: Option<(i64, String)>,
-}
 
 /// Whether a character shows: of those that do not, a name would be another's to all who read it.
 fn is_seen(char: char) -> bool {
@@ -58,7 +50,7 @@ impl Accounts {
         Ok(Person::from(session))
     }
 
-    /// Organisations, for an admin.
+    /// Organisations, for an admin, the newest first.
     ///
     /// # Errors
     /// A fault of the store.
@@ -67,17 +59,12 @@ impl Accounts {
         person: &Person,
         before: Option<(i64, &str)>,
         limit: u32,
-    ) -> Result<OrgPage, AccountError> {
-        let limit = limit.clamp(1, 200) as usize;
-        let asked = limit as i64 + 1;
-        let mut items = self.store.org_list(&person.scope(), before, asked).await?;
-        let has_more = items.len() > limit;
-        items.truncate(limit);
-        let next = items.last().filter(|_| has_more);
-        Ok(OrgPage {
-            next: next.map(|last| (last.created_at_ms, last.org_id.clone())),
-            items,
-        })
+    ) -> Result<TimePage<Org>, AccountError> {
+        let scope = person.scope();
+        let rows = self.store.org_list(&scope, before, page::asked(limit));
+        Ok(TimePage::cut(rows.await?, limit, |org| {
+            (org.created_at_ms, org.org_id.clone())
+        }))
     }
 
     /// One organisation, for an admin.

@@ -2,6 +2,7 @@
 
 use super::error::ApiError;
 use serde::Deserialize;
+use std::fmt::Display;
 use std::str::FromStr;
 use utoipa::IntoParams;
 
@@ -17,7 +18,20 @@ pub struct PageParams {
     pub cursor: Option<String>,
 }
 
+/// Rows of a page where the address does not say.
+const LIMIT_DEFAULT: u32 = 50;
+
+/// The cursor of a list by time, as [`PageParams::place`] reads it.
+pub(super) fn cursor<T: Display>((at_ms, id): (i64, T)) -> String {
+    format!("{at_ms}.{id}")
+}
+
 impl PageParams {
+    /// Rows of the page.
+    pub fn rows(&self) -> u32 {
+        self.limit.unwrap_or(LIMIT_DEFAULT)
+    }
+
     /// The cursor; an empty one is none.
     pub fn after(&self) -> Option<&str> {
         self.cursor.as_deref().filter(|cursor| !cursor.is_empty())

@@ -5,7 +5,7 @@ use crate::app::views::{Page, time};
 use crate::http::auth::{Actor, Caller};
 use crate::http::error::ApiError;
 use crate::http::extract::{Json, Path, Query};
-use crate::http::paging::PageParams;
+use crate::http::paging::{PageParams, cursor};
 use crate::http::reason;
 use crate::http::state::HttpState;
 use axum::extract::State;
@@ -13,8 +13,6 @@ use dgon_control_plane_store::orgs::Org;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-
-const LIMIT_DEFAULT: u32 = 50;
 
 /// An organisation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -76,11 +74,11 @@ pub async fn org_list(
     let person = actor.require(&[Role::Admin])?;
     let before: Option<(i64, String)> = page.place()?;
     let before = before.as_ref().map(|(at_ms, id)| (*at_ms, id.as_str()));
-    let limit = page.limit.unwrap_or(LIMIT_DEFAULT);
+    let limit = page.rows();
     let page = state.accounts.org_list(person, before, limit).await?;
     Ok(axum::Json(Page {
         items: page.items.into_iter().map(OrgView::from).collect(),
-        next_cursor: page.next.map(|(at_ms, id)| format!("{at_ms}.{id}")),
+        next_cursor: page.next.map(cursor),
         total: None,
     }))
 }

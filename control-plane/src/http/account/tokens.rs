@@ -5,7 +5,7 @@ use crate::app::views::{Page, time};
 use crate::http::auth::{Actor, Caller};
 use crate::http::error::ApiError;
 use crate::http::extract::{Json, Path, Query};
-use crate::http::paging::PageParams;
+use crate::http::paging::{PageParams, cursor};
 use crate::http::state::HttpState;
 use axum::extract::State;
 use http::StatusCode;
@@ -13,7 +13,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 const MAKERS: [Role; 2] = [Role::Admin, Role::Operator];
-const LIMIT_DEFAULT: u32 = 50;
 
 /// What a new token shall be.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, ToSchema)]
@@ -141,11 +140,11 @@ pub async fn enrolment_token_list(
     let person = actor.require(&MAKERS)?;
     let before: Option<(i64, String)> = page.place()?;
     let before = before.as_ref().map(|(at_ms, id)| (*at_ms, id.as_str()));
-    let limit = page.limit.unwrap_or(LIMIT_DEFAULT);
+    let limit = page.rows();
     let page = state.accounts.token_list(person, before, limit).await?;
     Ok(axum::Json(Page {
         items: page.items.into_iter().map(EnrolmentToken::from).collect(),
-        next_cursor: page.next.map(|(at_ms, id)| format!("{at_ms}.{id}")),
+        next_cursor: page.next.map(cursor),
         total: Some(page.total),
     }))
 }

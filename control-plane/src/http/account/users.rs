@@ -5,7 +5,7 @@ use crate::app::views::{Page, time};
 use crate::http::auth::{Actor, Caller};
 use crate::http::error::ApiError;
 use crate::http::extract::{Json, Path, Query};
-use crate::http::paging::PageParams;
+use crate::http::paging::{PageParams, cursor};
 use crate::http::reason;
 use crate::http::state::HttpState;
 use axum::extract::State;
@@ -16,7 +16,6 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-const LIMIT_DEFAULT: u32 = 50;
 const SEARCH_MAX: usize = 100;
 
 /// A person.
@@ -168,13 +167,13 @@ pub async fn user_list(
     let person = actor.require(&[Role::Admin])?;
     let before: Option<(i64, String)> = page.place()?;
     let before = before.as_ref().map(|(at_ms, id)| (*at_ms, id.as_str()));
-    let limit = page.limit.unwrap_or(LIMIT_DEFAULT);
+    let limit = page.rows();
     let filter = filter.read()?;
     let page = state.accounts.member_list(person, &filter, before, limit);
     let page = page.await?;
     Ok(axum::Json(Page {
         items: page.items.into_iter().map(UserView::from).collect(),
-        next_cursor: page.next.map(|(at_ms, id)| format!("{at_ms}.{id}")),
+        next_cursor: page.next.map(cursor),
         total: None,
     }))
 }

@@ -7,7 +7,7 @@ use crate::app::{App, Asker};
 use crate::http::auth::Actor;
 use crate::http::error::ApiError;
 use crate::http::extract::Query;
-use crate::http::paging::PageParams;
+use crate::http::paging::{PageParams, cursor};
 use crate::http::state::HttpState;
 use axum::Json;
 use axum::body::Body;
@@ -22,7 +22,6 @@ use std::io;
 use std::sync::Arc;
 use utoipa::IntoParams;
 
-const LIMIT_DEFAULT: u32 = 50;
 /// Rows of a CSV that are read at once.
 const CSV_ROWS: i64 = 500;
 
@@ -77,7 +76,7 @@ pub async fn audit_list(
     let scope = actor.require(&[Role::Admin])?.scope();
     let filter = filter.read()?;
     let before = page.place()?;
-    let limit = i64::from(page.limit.unwrap_or(LIMIT_DEFAULT));
+    let limit = i64::from(page.rows());
     let store = &state.app.store;
     let mut rows = store.audit_list(&scope, &filter, before, limit + 1).await?;
     let has_more = rows.len() as i64 > limit;
@@ -86,7 +85,7 @@ pub async fn audit_list(
     let chain = state.app.audit_chain().await?;
     Ok(Json(AuditPage {
         items: rows.iter().map(AuditEntryView::of).collect(),
-        next_cursor: last.map(|(at_ms, id)| format!("{at_ms}.{id}")),
+        next_cursor: last.map(cursor),
         begins_after: chain.removed.into(),
         head: chain.head.into(),
     }))
