@@ -40,6 +40,8 @@ error_types! {
     WrongNode = "wrong_node",
     /// No credentials, or none that are valid.
     Unauthorized = "unauthorized",
+    /// The credentials are valid, and the account asks for a code of an authenticator app beside them.
+    SecondFactorNeeded = "second_factor_needed",
     /// The credentials are valid but do not allow this.
     Forbidden = "forbidden",
     /// The CSRF token is missing or wrong.

@@ -1,9 +1,10 @@
 //! What can go wrong with accounts.
 
 use super::orgs::NAME_MAX;
-use super::{PASSWORD_MAX, PASSWORD_MIN};
+use super::{PASSWORD_MAX, PASSWORD_MIN, PendingSignIn};
 use crate::app::UnlistedRegion;
 use dgon_control_plane_model::identity::{RequestError, SignInError, UnknownChain};
+use dgon_control_plane_model::totp::{LabelError, TotpError};
 use dgon_control_plane_store::StoreError;
 use dgon_control_plane_store::wallets::WALLETS;
 
@@ -106,6 +107,36 @@ pub enum AccountError {
         "this wallet is all that you can sign in with; set a password or link another wallet first"
     )]
     LastWayIn,
+    /// Who this is was proven, and the account asks for a code beside that.
+    #[error("enter the code that your authenticator app shows now, or one of your recovery codes")]
+    SecondFactor(PendingSignIn),
+    /// What a browser brought back with a code is too old, another's, or of what proves nothing any more.
+    #[error("this took too long, or was begun elsewhere; begin again")]
+    PendingGone,
+    /// A code of an authenticator app that is refused.
+    #[error(transparent)]
+    Totp(#[from] TotpError),
+    /// A recovery code that is none.
+    #[error("that is none of your recovery codes, or you used it before; enter another one")]
+    RecoveryCode,
+    /// An address that no authenticator app takes.
+    #[error(transparent)]
+    FactorLabel(#[from] LabelError),
+    /// The account has a second factor.
+    #[error("this account asks for a code already; take that away first to set up another app")]
+    FactorExists,
+    /// The account has none.
+    #[error("this account asks for no code")]
+    NoFactor,
+    /// The secret of an authenticator app was sealed with another master key.
+    #[error(
+        "the secret of an authenticator app does not open with this master key; restore the key that belongs to the database, \
+         or take the second factor away: dgon-control-plane user reset-second-factor"
+    )]
+    FactorSealed,
+    /// An admin who takes their own second factor away as if it were another's.
+    #[error("take your own second factor away on your account page, where it asks for a code")]
+    OwnFactor,
     /// No such object for this person.
     #[error("there is no {0} with this id")]
     NotFound(&'static str),

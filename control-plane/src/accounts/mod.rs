@@ -17,6 +17,7 @@ mod page;
 mod password;
 mod role;
 mod scope;
+mod second_factor;
 mod secret;
 mod session;
 mod sessions;
@@ -31,11 +32,12 @@ pub use members::NewAccount;
 pub use page::TimePage;
 pub use password::{PASSWORD_MAX, PASSWORD_MIN, PasswordHasher};
 pub use role::{Role, Roles};
+pub use second_factor::{FactorOffer, PendingSignIn, ShownCodes};
 use session::SessionLimits;
 pub use session::{Lifetimes, Person, SignedIn, Tokens};
 pub use wallets::{WalletAccount, WalletAnswer, WalletPurpose, WalletRequest};
 
-use crate::app::{Access, App, Clock, Regions, Switches};
+use crate::app::{Access, App, Clock, MasterKey, Regions, Switches};
 use dgon_control_plane_model::identity::WalletSite;
 use dgon_control_plane_store::audit::{AuditEntry, AuditFacts};
 use dgon_control_plane_store::users::NewUser;
@@ -66,6 +68,7 @@ pub struct Accounts {
     clock: Clock,
     hasher: PasswordHasher,
     key: secret::DerivationKey,
+    factors: MasterKey,
     lifetimes: Lifetimes,
     switches: Arc<Switches>,
     regions: Regions,
@@ -82,6 +85,7 @@ impl Accounts {
             clock: app.clock.clone(),
             hasher,
             key: secret::DerivationKey::new(app.master_key.derive("dgon session tokens v1")),
+            factors: MasterKey::from_bytes(app.master_key.derive("dgon second factors v1")),
             lifetimes: Lifetimes::default(),
             switches: Arc::clone(&app.switches),
             regions: app.settings.regions.clone(),

@@ -5,7 +5,11 @@ use crate::app::AccessChange;
 use crate::rate_limit::RateLimit;
 use dgon_control_plane_store::System;
 use dgon_control_plane_store::orgs::MAIN_ORG;
-use dgon_control_plane_store::sessions::{NewSession, Rotation, Session, SessionProof, TokenPair};
+use dgon_control_plane_store::second_factors::FactorProof;
+use dgon_control_plane_store::sessions::{
+    NewSession, Rotation, Session, SessionCreated, SessionProof, TokenPair,
+};
+use serde_json::json;
 use std::time::{Duration, Instant};
 use subtle::ConstantTimeEq as _;
 
@@ -16,6 +20,8 @@ const CSRF: &str = "csrf";
 const SIGN_INS: u32 = 120;
 /// Times in an hour that one account's password may be tried from within.
 const PASSWORDS: u32 = 10;
+/// Times in an hour that a wrong code of one account's authenticator app may be entered: three of a million are right.
+const CODES: u32 = 10;
 
 /// How long things live, ms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +109,8 @@ pub(super) struct SessionLimits {
     sign_ins: RateLimit<String>,
     /// Tries to change a password: who holds a browser that is signed in may not find it out.
     passwords: RateLimit<String>,
+    /// Codes of an authenticator app, by who has proven the first factor.
+    codes: RateLimit<String>,
 }
 
 impl Default for SessionLimits {
@@ -112,6 +120,7 @@ impl Default for SessionLimits {
             renewals: RateLimit::over(60, WHILE),
             sign_ins: RateLimit::over(SIGN_INS, WHILE),
             passwords: RateLimit::over(PASSWORDS, WHILE),
+            codes: RateLimit::over(CODES, WHILE),
         }
     }
 }
@@ -133,6 +142,19 @@ const fn told(proof: SessionProof<'_>) -> (&'static str, &'static str) {
         SessionProof::Wallet { .. } => ("wallet", "session.wallet"),
         SessionProof::Setup => ("setup", "session.setup"),
     }
+}
+
+/// What became of a sign-in.
+#[derive(Debug)]
+pub(super) enum Begun {
+    /// It began.
+    SignedIn(Box<SignedIn>),
+    /// The account was shut meanwhile, or the proof taken away.
+    NoProof,
+    /// The account has a second factor, which was not given.
+    FactorNeeded,
+    /// What was given of it was used before.
+    FactorUsed,
 }
 
 /// The tokens of a session, in plain.
@@ -216,13 +238,44 @@ impl Accounts {
         take(&self.limits.passwords, &user_id.to_owned())
     }
 
+    /// Uses one of an account's times to enter a code of an authenticator app.
+    pub(super) fn take_code(&self, user_id: &str) -> Result<(), AccountError> {
+        take(&self.limits.codes, &user_id.to_owned())
+    }
+
+    /// Gives one back: it was right.
+    pub(super) fn give_back_code(&self, user_id: &str) {
+        self.limits.codes.give_back(&user_id.to_owned());
+    }
+
     /// Starts a session for a user who proved to be one. `None` where the account was shut meanwhile, or the proof taken away.
+    ///
+    /// # Errors
+    /// [`AccountError::SecondFactor`] where a code is asked for first, or a fault of the store.
     pub(super) async fn start(
         &self,
         user_id: &str,
         proof: SessionProof<'_>,
         origin: &Origin,
     ) -> Result<Option<SignedIn>, AccountError> {
+        match self.begin(user_id, proof, None, origin).await? {
+            Begun::SignedIn(signed_in) => Ok(Some(*signed_in)),
+            Begun::FactorNeeded => match self.pending(user_id, proof)? {
+                Some(pending) => Err(AccountError::SecondFactor(pending)),
+                None => Ok(None),
+            },
+            Begun::NoProof | Begun::FactorUsed => Ok(None),
+        }
+    }
+
+    /// Starts a session with what proves the account's second factor, if that is known already.
+    pub(super) async fn begin(
+        &self,
+        user_id: &str,
+        proof: SessionProof<'_>,
+        factor: Option<FactorProof>,
+        origin: &Origin,
+    ) -> Result<Begun, AccountError> {
         let family_id = secret::public_id("s")?;
         let refresh = secret::random_text("")?;
         let (pair, access) = self.pair(&refresh);
@@ -230,25 +283,32 @@ impl Accounts {
         let actor = format!("user:{user_id}");
         let object = format!("session:{family_id}");
         let (method, action) = told(proof);
-        let audit = self.audit(&actor, action, object, origin);
+        let mut audit = self.audit(&actor, action, object, origin);
+        audit.facts.after = factor.map(|factor| json!({ "second_factor": factor.as_str() }));
         let new = NewSession {
             family_id: &family_id,
             user_id,
             method,
             proof,
+            factor,
             ip: origin.ip.as_deref(),
             user_agent: origin.user_agent.as_deref(),
             expires_at_ms,
             pair: &pair,
         };
-        let session = self
+        let created = self
             .store
             .session_create(System::of_the_server(), &new, &audit)
             .await?;
-        Ok(session.map(|session| SignedIn {
-            person: Person::from(session),
-            tokens: self.tokens(access, refresh, self.lifetimes.access_ms),
-        }))
+        Ok(match created {
+            SessionCreated::Session(session) => Begun::SignedIn(Box::new(SignedIn {
+                person: Person::from(session),
+                tokens: self.tokens(access, refresh, self.lifetimes.access_ms),
+            })),
+            SessionCreated::NoProof => Begun::NoProof,
+            SessionCreated::FactorNeeded => Begun::FactorNeeded,
+            SessionCreated::FactorUsed => Begun::FactorUsed,
+        })
     }
 
     /// The person behind an access token; `None` when it is unknown or its session has ended.

@@ -145,16 +145,16 @@ impl MasterKey {
         mac.finalize().into_bytes().into()
     }
 
-    /// Seals `secret` for `node_id`.
+    /// Seals `secret` for `whose` alone: a node, or whatever else it opens for.
     ///
     /// # Errors
     /// [`MasterKeyError::Randomness`].
-    pub fn seal(&self, node_id: &str, secret: &[u8]) -> Result<Vec<u8>, MasterKeyError> {
+    pub fn seal(&self, whose: &str, secret: &[u8]) -> Result<Vec<u8>, MasterKeyError> {
         let mut nonce = [0u8; NONCE_BYTES];
         getrandom::fill(&mut nonce).map_err(|_| MasterKeyError::Randomness)?;
         let payload = Payload {
             msg: secret,
-            aad: node_id.as_bytes(),
+            aad: whose.as_bytes(),
         };
         let sealed = self
             .cipher
@@ -167,13 +167,13 @@ impl MasterKey {
     ///
     /// # Errors
     /// [`MasterKeyError::Open`].
-    pub fn open(&self, node_id: &str, sealed: &[u8]) -> Result<Vec<u8>, MasterKeyError> {
+    pub fn open(&self, whose: &str, sealed: &[u8]) -> Result<Vec<u8>, MasterKeyError> {
         let (nonce, sealed) = sealed
             .split_first_chunk::<NONCE_BYTES>()
             .ok_or(MasterKeyError::Open)?;
         let payload = Payload {
             msg: sealed,
-            aad: node_id.as_bytes(),
+            aad: whose.as_bytes(),
         };
         self.cipher
             .decrypt(&XNonce::from(*nonce), payload)

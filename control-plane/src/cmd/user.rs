@@ -39,6 +39,12 @@ pub(super) enum Command {
         #[arg(long, value_name = "URL")]
         url: Option<String>,
     },
+    /// Asks a user who has lost the authenticator app and the recovery codes for no code any more.
+    ResetSecondFactor {
+        /// Whom.
+        #[arg(long)]
+        email: String,
+    },
 }
 
 pub(super) async fn run(common: &Common, command: Command) -> Result<(), Failure> {
@@ -83,6 +89,11 @@ pub(super) async fn run(common: &Common, command: Command) -> Result<(), Failure
                     link.at(&url.unwrap_or(config.console_url()))
                 );
             }
+        }
+        Command::ResetSecondFactor { email } => {
+            let email = Email::parse(&email)?;
+            accounts.second_factor_reset_by_email(&email, ACTOR).await?;
+            println!("{} is asked for no code any more", email.as_str());
         }
         Command::Link { email, url } => {
             let email = email.as_deref().map(Email::parse).transpose()?;

@@ -124,6 +124,7 @@ impl ApiError {
                 StatusCode::BAD_REQUEST
             }
             ErrorType::Unauthorized
+            | ErrorType::SecondFactorNeeded
             | ErrorType::InvalidSignature
             | ErrorType::StaleTimestamp
             | ErrorType::ReplayedRequest
@@ -214,9 +215,15 @@ impl From<AccountError> for ApiError {
             AccountError::WrongCredentials | AccountError::SessionEnded => {
                 Self::new(ErrorType::Unauthorized, outside)
             }
-            AccountError::LinkInvalid | AccountError::WalletSpent => {
+            AccountError::LinkInvalid | AccountError::WalletSpent | AccountError::PendingGone => {
                 Self::new(ErrorType::InvalidToken, outside)
             }
+            AccountError::SecondFactor(_) => Self::new(ErrorType::SecondFactorNeeded, outside),
+            AccountError::Totp(_) | AccountError::RecoveryCode => {
+                Self::invalid(outside).with("field", "code")
+            }
+            AccountError::FactorLabel(_) => Self::invalid(outside),
+            AccountError::OwnFactor => Self::forbidden(outside),
             AccountError::NotFresh => {
                 Self::new(ErrorType::Forbidden, outside).with("sign_in", "again")
             }
@@ -233,6 +240,8 @@ impl From<AccountError> for ApiError {
             | AccountError::WalletTaken
             | AccountError::TooManyWallets
             | AccountError::LastWayIn
+            | AccountError::FactorExists
+            | AccountError::NoFactor
             | AccountError::MainOrg => Self::new(ErrorType::Conflict, outside),
             AccountError::OrgHasNodes { nodes } => {
                 Self::new(ErrorType::Conflict, outside).with("nodes", nodes)
@@ -249,6 +258,7 @@ impl From<AccountError> for ApiError {
             }
             AccountError::Busy => Self::new(ErrorType::Unavailable, outside).retry_after(2),
             AccountError::Randomness
+            | AccountError::FactorSealed
             | AccountError::Hash(_)
             | AccountError::StoredHash
             | AccountError::HashStopped(_) => Self::internal(&error),

@@ -40,6 +40,7 @@ pub mod rollups_fold;
 mod rollups_open;
 pub mod rollups_range;
 mod scope;
+pub mod second_factors;
 mod serve_lock;
 pub mod sessions;
 mod statement;

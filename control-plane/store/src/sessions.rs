@@ -6,6 +6,7 @@
 use crate::audit::{AuditEntry, AuditFacts, audit_on};
 use crate::links::link_works;
 use crate::memberships::roles_from;
+use crate::second_factors::{FactorProof, factor_use_on};
 use crate::users::User;
 use crate::{Store, StoreError, System};
 
@@ -59,6 +60,8 @@ pub struct NewSession<'a> {
     pub method: &'a str,
     /// With what.
     pub proof: SessionProof<'a>,
+    /// What proves its second factor, where it was asked for.
+    pub factor: Option<FactorProof>,
     /// Address of the browser.
     pub ip: Option<&'a str>,
     /// What the browser calls itself.
@@ -80,6 +83,29 @@ pub struct Session {
     pub org_id: Option<String>,
     /// What its person may do there, sorted.
     pub roles: Vec<String>,
+}
+
+/// What became of a sign-in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SessionCreated {
+    /// It began.
+    Session(Session),
+    /// The account is shut, or the proof is none any more.
+    NoProof,
+    /// The account has a second factor, and none was given: nothing was written or used up.
+    FactorNeeded,
+    /// The second factor that was given was used before, or is none any more: nothing was written or used up.
+    FactorUsed,
+}
+
+impl SessionCreated {
+    /// The session, where it began.
+    pub fn session(self) -> Option<Session> {
+        match self {
+            Self::Session(session) => Some(session),
+            Self::NoProof | Self::FactorNeeded | Self::FactorUsed => None,
+        }
+    }
 }
 
 /// A refresh token of a live session, before its exchange.
@@ -267,10 +293,33 @@ macro_rules! proof_holds_on {
     }};
 }
 
+/// What keeps a sign-in from its session, in a transaction that has the account: a second factor that was not given, or was
+/// used before. One that was given to an account that has none any more proves nothing.
+macro_rules! factor_stops_on {
+    ($tx:expr, $new:expr, $op:literal) => {{
+        let new: &NewSession<'_> = $new;
+        match new.factor {
+            Some(factor) => {
+                let used = factor_use_on!($tx, new.user_id, factor, new.pair.issued_at_ms, $op);
+                (!used).then_some(SessionCreated::FactorUsed)
+            }
+            None => {
+                let (factors,): (i64,) =
+                    sqlx::query_as("SELECT COUNT(*) FROM second_factors WHERE user_id = $1")
+                        .bind(new.user_id)
+                        .fetch_one(&mut **$tx)
+                        .await
+                        .map_err(StoreError::query($op))?;
+                (factors > 0).then_some(SessionCreated::FactorNeeded)
+            }
+        }
+    }};
+}
+
 impl Store {
     /// Starts a session for the organisation that its person acted for last, or, where they are not in it any more, for
-    /// the one that they joined first. `None` where the account is shut, or the proof is none any more. Where it has [`OPEN_SESSIONS`] others, the one that
-    /// was renewed longest ago ends, which the audit log has beside `audit`.
+    /// the one that they joined first. Where the account has [`OPEN_SESSIONS`] others, the one that was renewed longest ago
+    /// ends, which the audit log has beside `audit`.
     ///
     /// # Errors
     /// [`StoreError::Query`].
@@ -279,7 +328,7 @@ impl Store {
         _by: System,
         new: &NewSession<'_>,
         audit: &AuditEntry,
-    ) -> Result<Option<Session>, StoreError> {
+    ) -> Result<SessionCreated, StoreError> {
         let (family_id, user_id, pair) = (new.family_id, new.user_id, new.pair);
         Ok(crate::in_tx!(self, "session.create", tx => {
             // First of all: of one account, one sign-in after the other, and none after it was shut.
@@ -293,7 +342,10 @@ impl Store {
             .map_err(StoreError::query("session.create"))?
             .rows_affected();
             if open == 0 || !proof_holds_on!(&mut tx, new, "session.create") {
-                return Ok(None);
+                return Ok(SessionCreated::NoProof);
+            }
+            if let Some(stop) = factor_stops_on!(&mut tx, new, "session.create") {
+                return Ok(stop);
             }
             end_too_many_on!(&mut tx, new, audit, "session.create");
             sqlx::query(
@@ -320,7 +372,7 @@ impl Store {
                 .fetch_one(&mut *tx)
                 .await
                 .map_err(StoreError::query("session.create"))?;
-            Some(row.into_session())
+            SessionCreated::Session(row.into_session())
         }))
     }
 

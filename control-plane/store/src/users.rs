@@ -54,8 +54,19 @@ pub enum UserCreated {
 pub struct Member {
     /// Who.
     pub user: User,
+    /// What they are asked for beside what they sign in with.
+    pub second_factor: Option<SecondFactorState>,
     /// Where they may do what, by organisation; those of closed organisations, too.
     pub memberships: Vec<Membership>,
+}
+
+/// The second factor of an account, as it is told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SecondFactorState {
+    /// Since when it is asked for, unix ms.
+    pub since_ms: i64,
+    /// Recovery codes that were not used.
+    pub recovery_codes_left: i64,
 }
 
 /// Which people.
@@ -89,6 +100,40 @@ macro_rules! user_columns {
             $rest
         )
     };
+}
+
+#[derive(sqlx::FromRow)]
+struct MemberRow {
+    #[sqlx(flatten)]
+    user: User,
+    second_factor_at_ms: Option<i64>,
+    recovery_codes_left: i64,
+}
+
+macro_rules! member_columns {
+    ($rest:literal) => {
+        concat!(
+            "SELECT u.user_id, u.email, u.password_hash, u.created_at_ms, u.last_sign_in_at_ms, u.disabled_at_ms, ",
+            "f.set_up_at_ms AS second_factor_at_ms, ",
+            "(SELECT COUNT(*) FROM recovery_codes r WHERE r.user_id = u.user_id AND r.used_at_ms IS NULL) AS recovery_codes_left ",
+            "FROM users u LEFT JOIN second_factors f ON f.user_id = u.user_id ",
+            $rest
+        )
+    };
+}
+
+impl MemberRow {
+    fn into_member(self, memberships: Option<Vec<Membership>>) -> Member {
+        let second_factor = self.second_factor_at_ms.map(|since_ms| SecondFactorState {
+            since_ms,
+            recovery_codes_left: self.recovery_codes_left,
+        });
+        Member {
+            user: self.user,
+            second_factor,
+            memberships: memberships.unwrap_or_default(),
+        }
+    }
 }
 
 /// Writes a user with the first membership, in a transaction: the value says what became of it.
@@ -274,8 +319,8 @@ impl Store {
         scope: &Scope,
         user_id: &str,
     ) -> Result<Option<Member>, StoreError> {
-        let user: Option<User> = crate::on_read!(self, pool => sqlx::query_as(
-                user_columns!("WHERE u.user_id = $1 AND ($2 OR u.user_id = $3)"),
+        let row: Option<MemberRow> = crate::on_read!(self, pool => sqlx::query_as(
+                member_columns!("WHERE u.user_id = $1 AND ($2 OR u.user_id = $3)"),
             )
             .bind(user_id)
             .bind(scope.is_system())
@@ -283,14 +328,11 @@ impl Store {
             .fetch_optional(pool)
             .await
             .map_err(StoreError::query("member.get"))?);
-        let Some(user) = user else {
+        let Some(row) = row else {
             return Ok(None);
         };
         let mut found = memberships_of(self, &[user_id]).await?;
-        Ok(Some(Member {
-            memberships: found.remove(user_id).unwrap_or_default(),
-            user,
-        }))
+        Ok(Some(row.into_member(found.remove(user_id))))
     }
 
     /// People in scope, the newest first, at most `limit` of those made before `(before_ms, before_id)`.
@@ -307,7 +349,7 @@ impl Store {
         if !scope.is_system() {
             return Ok(Vec::new());
         }
-        let mut statement = Statement::new(user_columns!("WHERE TRUE"));
+        let mut statement = Statement::new(member_columns!("WHERE TRUE"));
         if let Some(q) = &filter.q {
             statement.sql(" AND u.email").contains(q);
         }
@@ -326,14 +368,14 @@ impl Store {
         statement
             .sql(" ORDER BY u.created_at_ms DESC, u.user_id DESC LIMIT ")
             .int(limit);
-        let users: Vec<User> = crate::on_page!(self, pool => statement.build().build_query_as().fetch_all(pool)
+        let rows: Vec<MemberRow> = crate::on_page!(self, pool => statement.build().build_query_as().fetch_all(pool)
             .await
             .map_err(StoreError::query("member.list"))?);
-        let ids: Vec<&str> = users.iter().map(|user| user.user_id.as_str()).collect();
+        let ids: Vec<&str> = rows.iter().map(|row| row.user.user_id.as_str()).collect();
         let mut found = memberships_of(self, &ids).await?;
-        let members = users.into_iter().map(|user| Member {
-            memberships: found.remove(&user.user_id).unwrap_or_default(),
-            user,
+        let members = rows.into_iter().map(|row| {
+            let memberships = found.remove(&row.user.user_id);
+            row.into_member(memberships)
         });
         Ok(members.collect())
     }

@@ -16,6 +16,7 @@ mod one_server;
 mod openapi;
 mod passwords;
 mod readiness;
+mod second_factor;
 mod sign_in;
 mod slow_pages;
 #[path = "../support/mod.rs"]

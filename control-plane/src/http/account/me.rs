@@ -2,6 +2,7 @@
 
 use super::users::MembershipView;
 use crate::accounts::{Person, Role};
+use crate::app::views::time;
 use crate::http::auth::{Actor, Caller};
 use crate::http::error::ApiError;
 use crate::http::extract;
@@ -25,10 +26,21 @@ pub struct Me {
     pub org_id: Option<String>,
     /// Whether they can sign in with a password.
     pub has_password: bool,
+    /// The second factor that they are asked for; `null` where they are asked for none.
+    pub second_factor: Option<SecondFactorView>,
     /// All that they are in, in the order in which they joined.
     pub memberships: Vec<MembershipView>,
     /// To be sent in `x-csrf-token` with every request that changes something.
     pub csrf_token: String,
+}
+
+/// Your second factor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SecondFactorView {
+    /// Since when you are asked for it.
+    pub since: String,
+    /// Recovery codes that were not used, of ten.
+    pub recovery_codes_left: i64,
 }
 
 impl Me {
@@ -40,6 +52,10 @@ impl Me {
             roles: person.roles.iter().collect(),
             org_id: person.org_id.clone(),
             has_password: member.user.password_hash.is_some(),
+            second_factor: member.second_factor.map(|factor| SecondFactorView {
+                since: time(factor.since_ms),
+                recovery_codes_left: factor.recovery_codes_left,
+            }),
             memberships: member.memberships.into_iter().map(Into::into).collect(),
             csrf_token: state.accounts.csrf_token(person),
         })

@@ -3,6 +3,7 @@
 pub mod flags;
 pub mod me;
 pub mod orgs;
+pub mod second_factor;
 pub mod sessions;
 pub mod sign_in;
 pub mod tokens;
@@ -25,6 +26,7 @@ pub fn routes(state: &HttpState) -> Router<HttpState> {
     let users = get(users::user_list).layer(page()).post(users::user_create);
     let orgs = get(orgs::org_list).layer(page()).post(orgs::org_create);
     sign_in_routes()
+        .merge(own_routes())
         .merge(admin_routes())
         .route("/api/v1/users", users)
         .route("/api/v1/orgs", orgs)
@@ -46,8 +48,32 @@ fn sign_in_routes() -> Router<HttpState> {
         .route("/api/v1/auth/organisation", post(me::auth_organisation))
         .route("/api/v1/auth/nonce", post(wallets::auth_nonce))
         .route("/api/v1/auth/wallet", post(wallets::auth_wallet))
+        .route(
+            "/api/v1/auth/second-factor",
+            post(second_factor::auth_second_factor),
+        )
+}
+
+fn own_routes() -> Router<HttpState> {
+    Router::new()
         .route("/api/v1/users/me", get(me::user_me))
         .route("/api/v1/users/me/password", put(me::password_set))
+        .route(
+            "/api/v1/users/me/second-factor",
+            put(second_factor::second_factor_set),
+        )
+        .route(
+            "/api/v1/users/me/second-factor/offer",
+            post(second_factor::second_factor_offer),
+        )
+        .route(
+            "/api/v1/users/me/second-factor/recovery-codes",
+            post(second_factor::recovery_codes_renew),
+        )
+        .route(
+            "/api/v1/users/me/second-factor/remove",
+            post(second_factor::second_factor_remove),
+        )
         .route(
             "/api/v1/wallets",
             get(wallets::wallet_list).post(wallets::wallet_link),
@@ -74,6 +100,10 @@ fn admin_routes() -> Router<HttpState> {
         .route(
             "/api/v1/users/{user_id}/sign-in-link",
             post(users::user_link),
+        )
+        .route(
+            "/api/v1/users/{user_id}/reset-second-factor",
+            post(second_factor::second_factor_reset),
         )
         .route(
             "/api/v1/users/{user_id}/memberships/{org_id}",

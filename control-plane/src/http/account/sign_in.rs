@@ -100,7 +100,7 @@ pub async fn auth_setup(
 /// Signs in with a one-time link.
 ///
 /// # Errors
-/// `invalid_token` for a link that was used or has expired; `rate_limited`.
+/// `invalid_token` for a link that was used or has expired; `second_factor_needed` for an account with one, `rate_limited`.
 #[utoipa::path(post, path = "/api/v1/auth/redeem", tag = "people", security(()), request_body = RedeemRequest,
     responses((status = 200, description = "Signed in; the session is in cookies.", body = Me)))]
 pub async fn auth_redeem(
@@ -117,7 +117,7 @@ pub async fn auth_redeem(
 /// Signs in with email and password.
 ///
 /// # Errors
-/// `unauthorized` for a wrong email or password; `rate_limited`.
+/// `unauthorized` for a wrong email or password; `second_factor_needed` for an account with one, `rate_limited`.
 #[utoipa::path(post, path = "/api/v1/auth/login", tag = "people", security(()), request_body = LoginRequest,
     responses((status = 200, description = "Signed in; the session is in cookies.", body = Me)))]
 pub async fn auth_login(
@@ -215,9 +215,19 @@ impl<'a> Attempt<'a> {
         result: Result<SignedIn, AccountError>,
     ) -> Result<Response, ApiError> {
         // A right password over its account's limit took as much work as a wrong one.
-        if let Some(ip) = self.caller.ip.filter(|_| result.is_ok()) {
+        let is_proven = matches!(result, Ok(_) | Err(AccountError::SecondFactor(_)));
+        if let Some(ip) = self.caller.ip.filter(|_| is_proven) {
             self.state.sign_ins.give_back(&network(ip));
         }
-        welcome(self.state, &result?).await
+        match result {
+            Ok(signed_in) => welcome(self.state, &signed_in).await,
+            Err(AccountError::SecondFactor(pending)) => {
+                let cookies = self.state.cookies;
+                let cookie = cookies.set_pending(&pending.sealed, pending.lifetime_s);
+                let error = ApiError::from(AccountError::SecondFactor(pending));
+                Ok((AppendHeaders(cookie), error).into_response())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }

@@ -31,6 +31,8 @@ pub struct UserView {
     pub last_sign_in_at: Option<String>,
     /// When the account was disabled; `null` while it is open.
     pub disabled_at: Option<String>,
+    /// Since when they are asked for a second factor; `null` where they are asked for none.
+    pub second_factor_since: Option<String>,
     /// What they may do, and for whom, in the order in which they joined.
     pub memberships: Vec<MembershipView>,
 }
@@ -140,13 +142,19 @@ impl From<Membership> for MembershipView {
 }
 
 impl From<Member> for UserView {
-    fn from(Member { user, memberships }: Member) -> Self {
+    fn from(member: Member) -> Self {
+        let Member {
+            user,
+            second_factor,
+            memberships,
+        } = member;
         Self {
             user_id: user.user_id,
             email: user.email,
             created_at: time(user.created_at_ms),
             last_sign_in_at: user.last_sign_in_at_ms.map(time),
             disabled_at: user.disabled_at_ms.map(time),
+            second_factor_since: second_factor.map(|factor| time(factor.since_ms)),
             memberships: memberships.into_iter().map(MembershipView::from).collect(),
         }
     }

@@ -166,7 +166,7 @@ pub async fn auth_nonce(
 /// # Errors
 /// `invalid_signature` for what proves nothing or comes too late, `invalid_token` for a request that was used or is not this
 /// browser's, `unauthorized`
-/// for a wallet that is linked to no account, `rate_limited`.
+/// for a wallet that is linked to no account, `second_factor_needed` for an account with one, `rate_limited`.
 #[utoipa::path(post, path = "/api/v1/auth/wallet", tag = "people", security(()), request_body = WalletAnswerRequest,
     responses((status = 200, description = "Signed in; the session is in cookies.", body = Me)))]
 pub async fn auth_wallet(

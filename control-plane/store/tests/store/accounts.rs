@@ -60,6 +60,7 @@ fn new_session<'a>(family_id: &'a str, pair: &'a TokenPair) -> NewSession<'a> {
         user_id: "u1",
         method: "password",
         proof: SessionProof::Setup,
+        factor: None,
         ip: None,
         user_agent: None,
         expires_at_ms: 86_400_000,
@@ -189,7 +190,10 @@ async fn redeemed(store: &Store, n: u8, now_ms: i64) -> (Option<String>, bool) {
     };
     let entry = audit(now_ms, "session.link");
     let session = store.session_create(SERVER, &new, &entry).await;
-    (owner.expect("owner"), session.expect("session").is_some())
+    (
+        owner.expect("owner"),
+        session.expect("session").session().is_some(),
+    )
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ mod retention;
 mod rollups;
 mod schema;
 mod scopes;
+mod second_factors;
 #[path = "../support/mod.rs"]
 mod support;
 mod upgrade;

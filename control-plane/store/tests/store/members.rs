@@ -47,13 +47,14 @@ pub(super) async fn sign_in(store: &Store, user_id: &str, n: u8) -> Option<Sessi
         user_id,
         method: "password",
         proof: SessionProof::Setup,
+        factor: None,
         ip: None,
         user_agent: None,
         expires_at_ms: 1_000,
         pair: &pair,
     };
     let session = store.session_create(SERVER, &new, &entry(1)).await;
-    session.expect("session")
+    session.expect("session").session()
 }
 
 pub(super) async fn session(store: &Store, n: u8) -> Option<Session> {

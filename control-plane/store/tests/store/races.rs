@@ -123,13 +123,14 @@ async fn what_proved_somebody_and_was_taken_away_signs_nobody_in() {
                     "test"
                 },
                 proof,
+                factor: None,
                 ip: None,
                 user_agent: None,
                 expires_at_ms: 1_000,
                 pair: &pair,
             };
             let session = store.session_create(SERVER, &new, &entry(1)).await;
-            session.expect("session").is_some()
+            session.expect("session").session().is_some()
         };
         let by_wallet = SessionProof::Wallet {
             kind: "evm",

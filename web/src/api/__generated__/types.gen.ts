@@ -147,6 +147,16 @@ export type ChainView = {
 };
 
 /**
+ * A code.
+ */
+export type CodeRequest = {
+    /**
+     * The six digits that the authenticator app shows now, or a recovery code.
+     */
+    code: string;
+};
+
+/**
  * The packages that this control plane offers.
  */
 export type DownloadList = {
@@ -271,7 +281,7 @@ export type ErrorDetail = {
 /**
  * The closed list of error types.
  */
-export type ErrorType = 'invalid_request' | 'invalid_receipt' | 'invalid_signature' | 'conflicting_receipt' | 'forked_chain' | 'receipt_expired' | 'wrong_node' | 'unauthorized' | 'forbidden' | 'invalid_csrf' | 'stale_timestamp' | 'replayed_request' | 'invalid_token' | 'invalid_key' | 'not_found' | 'method_not_allowed' | 'conflict' | 'too_large' | 'rate_limited' | 'replaced' | 'invalid_frame' | 'unavailable' | 'internal';
+export type ErrorType = 'invalid_request' | 'invalid_receipt' | 'invalid_signature' | 'conflicting_receipt' | 'forked_chain' | 'receipt_expired' | 'wrong_node' | 'unauthorized' | 'second_factor_needed' | 'forbidden' | 'invalid_csrf' | 'stale_timestamp' | 'replayed_request' | 'invalid_token' | 'invalid_key' | 'not_found' | 'method_not_allowed' | 'conflict' | 'too_large' | 'rate_limited' | 'replaced' | 'invalid_frame' | 'unavailable' | 'internal';
 
 /**
  * All feature flags.
@@ -554,6 +564,7 @@ export type Me = {
      * What this person may do in the organisation that this sign-in acts for, sorted.
      */
     roles: Array<Role>;
+    second_factor?: SecondFactorView | null;
     /**
      * Identity.
      */
@@ -1315,6 +1326,10 @@ export type PageUserView = {
          */
         memberships: Array<MembershipView>;
         /**
+         * Since when they are asked for a second factor; `null` where they are asked for none.
+         */
+        second_factor_since?: string | null;
+        /**
          * Identity.
          */
         user_id: string;
@@ -1560,6 +1575,16 @@ export type ReceiptRow = {
 };
 
 /**
+ * Codes for when the app is gone, each good once. Shown this once.
+ */
+export type RecoveryCodes = {
+    /**
+     * Ten of them.
+     */
+    recovery_codes: Array<string>;
+};
+
+/**
  * Sign-in with a one-time link.
  */
 export type RedeemRequest = {
@@ -1616,6 +1641,16 @@ export type Regions = {
 };
 
 /**
+ * Why somebody's second factor is taken away.
+ */
+export type ResetRequest = {
+    /**
+     * 1 to 500 characters.
+     */
+    reason: string;
+};
+
+/**
  * What a person may do.
  */
 export type Role = 'admin' | 'operator' | 'consumer' | 'viewer';
@@ -1636,6 +1671,56 @@ export type RuntimeView = {
      * Where it tells.
      */
     version?: string | null;
+};
+
+/**
+ * A secret to add to an authenticator app. Nothing is kept of it before its first code comes.
+ */
+export type SecondFactorOffer = {
+    /**
+     * Until when.
+     */
+    expires_at: string;
+    /**
+     * To be sent back with the first code.
+     */
+    sealed: string;
+    /**
+     * To type into an app that cannot scan: base32.
+     */
+    secret: string;
+    /**
+     * What an app reads from a picture: `otpauth://totp/…`.
+     */
+    uri: string;
+};
+
+/**
+ * The first code of an app that has the secret.
+ */
+export type SecondFactorRequest = {
+    /**
+     * The six digits that the app shows now.
+     */
+    code: string;
+    /**
+     * As it came with the secret.
+     */
+    sealed: string;
+};
+
+/**
+ * Your second factor.
+ */
+export type SecondFactorView = {
+    /**
+     * Recovery codes that were not used, of ten.
+     */
+    recovery_codes_left: number;
+    /**
+     * Since when you are asked for it.
+     */
+    since: string;
 };
 
 /**
@@ -1892,6 +1977,10 @@ export type UserView = {
      * What they may do, and for whom, in the order in which they joined.
      */
     memberships: Array<MembershipView>;
+    /**
+     * Since when they are asked for a second factor; `null` where they are asked for none.
+     */
+    second_factor_since?: string | null;
     /**
      * Identity.
      */
@@ -2309,6 +2398,39 @@ export type AuthRefreshResponses = {
 };
 
 export type AuthRefreshResponse = AuthRefreshResponses[keyof AuthRefreshResponses];
+
+export type AuthSecondFactorData = {
+    body: CodeRequest;
+    path?: never;
+    query?: never;
+    url: '/api/v1/auth/second-factor';
+};
+
+export type AuthSecondFactorErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type AuthSecondFactorError = AuthSecondFactorErrors[keyof AuthSecondFactorErrors];
+
+export type AuthSecondFactorResponses = {
+    /**
+     * Signed in; the session is in cookies.
+     */
+    200: Me;
+};
+
+export type AuthSecondFactorResponse = AuthSecondFactorResponses[keyof AuthSecondFactorResponses];
 
 export type AuthSetupData = {
     body: SetupRequest;
@@ -4009,6 +4131,138 @@ export type PasswordSetResponses = {
 
 export type PasswordSetResponse = PasswordSetResponses[keyof PasswordSetResponses];
 
+export type SecondFactorSetData = {
+    body: SecondFactorRequest;
+    path?: never;
+    query?: never;
+    url: '/api/v1/users/me/second-factor';
+};
+
+export type SecondFactorSetErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type SecondFactorSetError = SecondFactorSetErrors[keyof SecondFactorSetErrors];
+
+export type SecondFactorSetResponses = {
+    /**
+     * Your recovery codes, shown this once.
+     */
+    200: RecoveryCodes;
+};
+
+export type SecondFactorSetResponse = SecondFactorSetResponses[keyof SecondFactorSetResponses];
+
+export type SecondFactorOfferData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/v1/users/me/second-factor/offer';
+};
+
+export type SecondFactorOfferErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type SecondFactorOfferError = SecondFactorOfferErrors[keyof SecondFactorOfferErrors];
+
+export type SecondFactorOfferResponses = {
+    /**
+     * The secret, shown this once.
+     */
+    200: SecondFactorOffer;
+};
+
+export type SecondFactorOfferResponse = SecondFactorOfferResponses[keyof SecondFactorOfferResponses];
+
+export type RecoveryCodesRenewData = {
+    body: CodeRequest;
+    path?: never;
+    query?: never;
+    url: '/api/v1/users/me/second-factor/recovery-codes';
+};
+
+export type RecoveryCodesRenewErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type RecoveryCodesRenewError = RecoveryCodesRenewErrors[keyof RecoveryCodesRenewErrors];
+
+export type RecoveryCodesRenewResponses = {
+    /**
+     * Your recovery codes, shown this once.
+     */
+    200: RecoveryCodes;
+};
+
+export type RecoveryCodesRenewResponse = RecoveryCodesRenewResponses[keyof RecoveryCodesRenewResponses];
+
+export type SecondFactorRemoveData = {
+    body: CodeRequest;
+    path?: never;
+    query?: never;
+    url: '/api/v1/users/me/second-factor/remove';
+};
+
+export type SecondFactorRemoveErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type SecondFactorRemoveError = SecondFactorRemoveErrors[keyof SecondFactorRemoveErrors];
+
+export type SecondFactorRemoveResponses = {
+    /**
+     * No code is asked for.
+     */
+    204: void;
+};
+
+export type SecondFactorRemoveResponse = SecondFactorRemoveResponses[keyof SecondFactorRemoveResponses];
+
 export type UserDetailData = {
     body?: never;
     path: {
@@ -4168,6 +4422,44 @@ export type MembershipSetResponses = {
 };
 
 export type MembershipSetResponse = MembershipSetResponses[keyof MembershipSetResponses];
+
+export type SecondFactorResetData = {
+    body: ResetRequest;
+    path: {
+        /**
+         * Identity of the person.
+         */
+        user_id: string;
+    };
+    query?: never;
+    url: '/api/v1/users/{user_id}/reset-second-factor';
+};
+
+export type SecondFactorResetErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type SecondFactorResetError = SecondFactorResetErrors[keyof SecondFactorResetErrors];
+
+export type SecondFactorResetResponses = {
+    /**
+     * The person.
+     */
+    200: UserView;
+};
+
+export type SecondFactorResetResponse = SecondFactorResetResponses[keyof SecondFactorResetResponses];
 
 export type UserLinkData = {
     body?: never;

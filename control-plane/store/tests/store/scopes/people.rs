@@ -131,6 +131,7 @@ async fn sign_in(store: &Store, user_id: &str, n: u8) {
         user_id,
         method: "password",
         proof: SessionProof::Setup,
+        factor: None,
         ip: None,
         user_agent: None,
         expires_at_ms: 1_000,

@@ -105,6 +105,14 @@ pub(super) fn ask(world: &mut World, caller: Caller, route: &Route) -> Ask {
             json!({ "token": "x", "email": "a@example.com", "password": "long enough" })
         }
         ("POST", "/api/v1/auth/redeem") => json!({ "token": "x" }),
+        ("POST", "/api/v1/auth/second-factor") => json!({ "code": "000000" }),
+        ("PUT", "/api/v1/users/me/second-factor") => json!({ "sealed": "x", "code": "000000" }),
+        ("POST", "/api/v1/users/me/second-factor/offer") => Value::Null,
+        (
+            "POST",
+            "/api/v1/users/me/second-factor/recovery-codes"
+            | "/api/v1/users/me/second-factor/remove",
+        ) => json!({ "code": "000000" }),
         ("POST", "/api/v1/auth/logout" | "/api/v1/auth/refresh") => Value::Null,
         ("POST", "/api/v1/enrolment-tokens") => json!({ "label": "made by the sweep" }),
         ("DELETE", "/api/v1/enrolment-tokens/{id}") => {
@@ -126,6 +134,7 @@ pub(super) fn ask(world: &mut World, caller: Caller, route: &Route) -> Ask {
         }
         ("PATCH", "/api/v1/users/{user_id}") => json!({ "disabled": true, "reason": "the sweep" }),
         ("POST", "/api/v1/users/{user_id}/sign-in-link") => Value::Null,
+        ("POST", "/api/v1/users/{user_id}/reset-second-factor") => json!({ "reason": "the sweep" }),
         ("PUT", "/api/v1/users/{user_id}/memberships/{org_id}") => json!({ "roles": ["viewer"] }),
         ("DELETE", "/api/v1/users/{user_id}/memberships/{org_id}") => Value::Null,
         ("POST", "/api/v1/orgs") => json!({ "name": "made by the sweep" }),
