@@ -2,7 +2,6 @@
 
 use super::{AccountError, Accounts, Email, Origin, Role, Roles, secret};
 use crate::app::AccessChange;
-use crate::rate_limit::RateLimit;
 use dgon_control_plane_store::System;
 use dgon_control_plane_store::orgs::MAIN_ORG;
 use dgon_control_plane_store::second_factors::FactorProof;
@@ -10,19 +9,11 @@ use dgon_control_plane_store::sessions::{
     NewSession, Rotation, Session, SessionCreated, SessionProof, TokenPair,
 };
 use serde_json::json;
-use std::time::{Duration, Instant};
 use subtle::ConstantTimeEq as _;
 
 const ACCESS: &str = "access";
 const REFRESH: &str = "refresh";
 const CSRF: &str = "csrf";
-/// Times in an hour that one account may sign in with its password or a wallet.
-const SIGN_INS: u32 = 120;
-/// Times in an hour that one account's password may be tried from within.
-const PASSWORDS: u32 = 10;
-/// Times in an hour that a wrong code of one account's authenticator app may be entered: three of a million are right.
-const CODES: u32 = 10;
-
 /// How long things live, ms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lifetimes {
@@ -96,42 +87,6 @@ impl From<Session> for Person {
             family_id: session.family_id,
         }
     }
-}
-
-/// How often tokens are written: each time is rows for a month, and a commit that others wait for. A session depends on
-/// its own times alone. What an account may write is bounded by how many begin, and by how many are open at once
-/// ([`OPEN_SESSIONS`](dgon_control_plane_store::sessions::OPEN_SESSIONS)).
-#[derive(Debug, Clone)]
-pub(super) struct SessionLimits {
-    /// Renewals of one session.
-    renewals: RateLimit<String>,
-    /// Sign-ins of one account by its person; a link comes from whoever runs the server.
-    sign_ins: RateLimit<String>,
-    /// Tries to change a password: who holds a browser that is signed in may not find it out.
-    passwords: RateLimit<String>,
-    /// Codes of an authenticator app, by who has proven the first factor.
-    codes: RateLimit<String>,
-}
-
-impl Default for SessionLimits {
-    fn default() -> Self {
-        const WHILE: Duration = Duration::from_secs(3_600);
-        Self {
-            renewals: RateLimit::over(60, WHILE),
-            sign_ins: RateLimit::over(SIGN_INS, WHILE),
-            passwords: RateLimit::over(PASSWORDS, WHILE),
-            codes: RateLimit::over(CODES, WHILE),
-        }
-    }
-}
-
-/// Uses one of the times.
-fn take(limit: &RateLimit<String>, whose: &String) -> Result<(), AccountError> {
-    let taken = limit.take(whose, Instant::now());
-    taken.map_err(|wait_s| {
-        metrics::counter!("sessions_limited_total").increment(1);
-        AccountError::TooOften { wait_s }
-    })
 }
 
 /// How a sign-in is told of, to its person and in the audit log.
@@ -228,26 +183,6 @@ impl Accounts {
         }
     }
 
-    /// Uses one of an account's times to sign in by itself.
-    pub(super) fn take_sign_in(&self, user_id: &str) -> Result<(), AccountError> {
-        take(&self.limits.sign_ins, &user_id.to_owned())
-    }
-
-    /// Uses one of an account's times to try its password from within.
-    pub(super) fn take_password(&self, user_id: &str) -> Result<(), AccountError> {
-        take(&self.limits.passwords, &user_id.to_owned())
-    }
-
-    /// Uses one of an account's times to enter a code of an authenticator app.
-    pub(super) fn take_code(&self, user_id: &str) -> Result<(), AccountError> {
-        take(&self.limits.codes, &user_id.to_owned())
-    }
-
-    /// Gives one back: it was right.
-    pub(super) fn give_back_code(&self, user_id: &str) {
-        self.limits.codes.give_back(&user_id.to_owned());
-    }
-
     /// Starts a session for a user who proved to be one. `None` where the account was shut meanwhile, or the proof taken away.
     ///
     /// # Errors
@@ -340,7 +275,7 @@ impl Accounts {
         let spent_ms = known.replaced_at_ms.map(|at_ms| now_ms - at_ms);
         // Used twice it ends its session, however often that was renewed.
         if spent_ms.is_none_or(|ms| ms <= self.lifetimes.grace_ms) {
-            take(&self.limits.renewals, &known.family_id)?;
+            self.take_renewal(&known.family_id)?;
         }
         let child = self.key.derive(REFRESH, refresh);
         let (pair, access) = self.pair(&child);
@@ -446,22 +381,5 @@ impl Accounts {
             access_s: access_ms / 1_000,
             refresh_s: self.lifetimes.idle_ms / 1_000,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sign_ins_and_renewals_are_counted_apart() {
-        let (limits, whose) = (SessionLimits::default(), "u1".to_owned());
-        for _ in 0..SIGN_INS {
-            assert!(take(&limits.sign_ins, &whose).is_ok());
-        }
-        let refused = take(&limits.sign_ins, &whose);
-        assert!(matches!(refused, Err(AccountError::TooOften { .. })));
-        assert!(take(&limits.sign_ins, &"u2".to_owned()).is_ok());
-        assert!(take(&limits.renewals, &whose).is_ok());
     }
 }

@@ -1,5 +1,7 @@
 //! Second factors: used up with what they prove or not at all, and nobody else's to read or take away.
 
+#![expect(clippy::expect_used, reason = "helpers of tests fail like tests do")]
+
 use super::members::{entry, session, sign_in, user};
 use crate::support::{ALL, SERVER, on_both};
 use dgon_control_plane_store::second_factors::{FactorProof, FactorSet, NewSecondFactor};
