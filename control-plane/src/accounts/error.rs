@@ -68,6 +68,25 @@ pub enum AccountError {
     /// The password that was given as the present one is not.
     #[error("this is not your present password")]
     WrongPassword,
+    /// Accounts are made by admins alone.
+    #[error("accounts are made by an admin here; ask one for an invitation")]
+    RegistrationClosed,
+    /// Whoever deletes their account typed another address.
+    #[error("this is not the address of your account; type it as it stands there")]
+    NotThisEmail,
+    /// Who administers the network deletes no account of their own.
+    #[error("you administer this network; ask another admin to take that role from you first")]
+    AdminStays,
+    /// Nobody else could see to these nodes.
+    #[error(
+        "nobody but you is in the organisation {org_id}, which has nodes that are not retired: {nodes}; retire them first"
+    )]
+    OwnNodes {
+        /// Whose they are.
+        org_id: String,
+        /// How many.
+        nodes: i64,
+    },
     /// A sign-in that is too old for what opens another way in.
     #[error(
         "you signed in more than 15 minutes ago; sign in again to do this. If you have neither a password nor a wallet, do not \
@@ -151,6 +170,12 @@ pub enum AccountError {
     /// One account or session asks for new tokens more often than anybody needs them.
     #[error("this was tried too often for one account; try again in {wait_s} s")]
     TooOften {
+        /// How long to wait, s.
+        wait_s: u32,
+    },
+    /// Many people make accounts in this hour.
+    #[error("too many accounts were made in this hour; try again in {wait_s} s")]
+    RegistrationsFull {
         /// How long to wait, s.
         wait_s: u32,
     },

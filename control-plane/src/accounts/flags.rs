@@ -1,6 +1,6 @@
 //! Feature flags: a closed list with defaults; the database has what was changed.
 
-use super::{AccountError, Accounts, Origin, Person};
+use super::{AccountError, Accounts, OPEN_REGISTRATION, Origin, Person};
 use crate::app::{ANONYMOUS_OVERVIEW, SIGNATURE_VERIFY};
 use dgon_control_plane_store::System;
 use std::collections::BTreeMap;
@@ -62,11 +62,10 @@ pub const FLAGS: [Flag; 6] = [
         "a receipt whose signature does not hold is refused and its node quarantined; off: it is kept as not verified, \
          and is never paid",
     ),
-    ahead(
-        "open_registration",
+    flag(
+        OPEN_REGISTRATION,
         false,
-        "anybody can make an account",
-        "This version has no registration: accounts are made by an admin, whatever the value.",
+        "anybody can make an account with an organisation of its own, and enrol nodes in it",
     ),
     flag(
         PUBLIC_RECEIPTS,

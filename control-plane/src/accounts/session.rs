@@ -316,20 +316,20 @@ impl Accounts {
         origin: &Origin,
     ) -> Result<(), AccountError> {
         let ended = match (person, refresh) {
-            (Some(person), _) => Some((person.own(), person.family_id.clone())),
+            (Some(person), _) => {
+                let whose = (person.family_id.clone(), person.user_id.clone());
+                Some((person.own(), whose))
+            }
             (None, Some(refresh)) => {
-                let by = System::of_the_server();
+                let (by, token) = (System::of_the_server(), secret::hash(refresh));
                 // Whoever has the token may end what it belongs to.
-                let family_id = self
-                    .store
-                    .session_family_of(by, &secret::hash(refresh))
-                    .await?;
-                family_id.map(|family_id| (by.into(), family_id))
+                let found = self.store.session_family_of(by, &token);
+                found.await?.map(|whose| (by.into(), whose))
             }
             (None, None) => None,
         };
-        if let Some((scope, family_id)) = ended {
-            let actor = person.map_or_else(|| "anonymous".to_owned(), Person::audit_name);
+        if let Some((scope, (family_id, user_id))) = ended {
+            let actor = format!("user:{user_id}");
             let audit = self.audit(
                 &actor,
                 "session.sign_out",

@@ -11,6 +11,9 @@ const PASSWORDS: u32 = 10;
 /// Times in an hour that a wrong code of one account's authenticator app may be entered: three of a million are right.
 const CODES: u32 = 10;
 
+/// Accounts that people may make themselves in an hour: each is rows for ever.
+const REGISTRATIONS: u32 = 120;
+
 /// How often tokens are written: each time is rows for a month, and a commit that others wait for. A session depends on
 /// its own times alone. What an account may write is bounded by how many begin, and by how many are open at once
 /// ([`OPEN_SESSIONS`](dgon_control_plane_store::sessions::OPEN_SESSIONS)).
@@ -24,6 +27,8 @@ pub(super) struct SessionLimits {
     passwords: RateLimit<String>,
     /// Codes of an authenticator app, by who has proven the first factor.
     codes: RateLimit<String>,
+    /// Accounts that people make themselves, all together.
+    registrations: RateLimit<()>,
 }
 
 impl Default for SessionLimits {
@@ -34,6 +39,7 @@ impl Default for SessionLimits {
             sign_ins: RateLimit::over(SIGN_INS, WHILE),
             passwords: RateLimit::over(PASSWORDS, WHILE),
             codes: RateLimit::over(CODES, WHILE),
+            registrations: RateLimit::over(REGISTRATIONS, WHILE),
         }
     }
 }
@@ -48,6 +54,12 @@ fn take(limit: &RateLimit<String>, whose: &String) -> Result<(), AccountError> {
 }
 
 impl Accounts {
+    /// Uses one of the times at which somebody may make an account.
+    pub(super) fn take_registration(&self) -> Result<(), AccountError> {
+        let taken = self.limits.registrations.take(&(), Instant::now());
+        taken.map_err(|wait_s| AccountError::RegistrationsFull { wait_s })
+    }
+
     /// Uses one of a session's times to be renewed.
     pub(super) fn take_renewal(&self, family_id: &str) -> Result<(), AccountError> {
         take(&self.limits.renewals, &family_id.to_owned())

@@ -22,7 +22,7 @@ const NOT_SEALED_MS: i64 = 600_000;
 /// So many faults are told; more say no more.
 const FAULTS_TOLD: usize = 20;
 /// What is written when what is known of a person goes.
-pub(super) const ERASED: &str = "user.erase";
+pub const ERASED: &str = "user.erase";
 
 /// Why rows are not sealed.
 #[derive(Debug, thiserror::Error)]
@@ -119,6 +119,7 @@ impl App {
         if is_sealed {
             self.tell_of(&rows);
         }
+        self.store.audit_erase(by, self.clock.now_ms()).await?;
         let may_be_more = !is_sealed || seals.len() == SEALED_AT_ONCE as usize;
         Ok((may_be_more, start.elapsed()))
     }

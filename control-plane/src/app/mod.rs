@@ -28,7 +28,7 @@ mod windows;
 
 pub use access::{Access, AccessChange};
 pub use attention::Attention;
-pub use audit::{AuditCheck, AuditFault, SealError, audit_check};
+pub use audit::{AuditCheck, AuditFault, ERASED, SealError, audit_check};
 pub use bodies::{Bodies, BodyShare, NoRoom};
 pub use clock::Clock;
 pub use guard::{Conduct, Limits, NodeGuard, NonceState, Nonces, SENT_AWAY, Share};

@@ -243,6 +243,12 @@ impl From<AccountError> for ApiError {
             | AccountError::FactorExists
             | AccountError::NoFactor
             | AccountError::MainOrg => Self::new(ErrorType::Conflict, outside),
+            AccountError::RegistrationClosed => Self::forbidden(outside),
+            AccountError::NotThisEmail => Self::invalid(outside).with("field", "email"),
+            AccountError::AdminStays => Self::new(ErrorType::Conflict, outside),
+            AccountError::OwnNodes { nodes, .. } => {
+                Self::new(ErrorType::Conflict, outside).with("nodes", nodes)
+            }
             AccountError::OrgHasNodes { nodes } => {
                 Self::new(ErrorType::Conflict, outside).with("nodes", nodes)
             }
@@ -253,7 +259,7 @@ impl From<AccountError> for ApiError {
             AccountError::TokenWish(_) => Self::invalid(outside),
             AccountError::Region(error) => error.into(),
             AccountError::NotFound(_) | AccountError::NoUser => Self::not_found(outside),
-            AccountError::TooOften { wait_s } => {
+            AccountError::TooOften { wait_s } | AccountError::RegistrationsFull { wait_s } => {
                 Self::new(ErrorType::RateLimited, outside).retry_after(wait_s)
             }
             AccountError::Busy => Self::new(ErrorType::Unavailable, outside).retry_after(2),

@@ -15,6 +15,8 @@ use std::time::Duration;
 
 /// Live sockets of one asker: the browsers of an office, and not all that this server holds.
 const SOCKETS_EACH: usize = 256;
+/// Accounts that may be tried from one network in an hour: each try tells whether an address has one.
+const REGISTRATIONS: u32 = 10;
 
 /// Settings of the HTTP server, beside those of [`App`].
 #[derive(Debug, Clone)]
@@ -64,6 +66,8 @@ pub struct HttpState {
     pub accounts: Accounts,
     /// Failed sign-ins.
     pub sign_ins: RateLimit<IpAddr>,
+    /// Accounts that people try to make themselves.
+    pub registrations: RateLimit<IpAddr>,
     /// Changes that people make, by account.
     pub writes: RateLimit<String>,
     /// Reads of callers who are not signed in.
@@ -89,6 +93,7 @@ impl HttpState {
         Self {
             accounts: Accounts::new(&app, PasswordHasher::default()),
             sign_ins: RateLimit::new(settings.sign_ins_per_minute),
+            registrations: RateLimit::over(REGISTRATIONS, Duration::from_secs(3_600)),
             writes: RateLimit::new(settings.writes_per_minute),
             anonymous: Anonymous::new(
                 settings.anonymous_reads_per_minute,

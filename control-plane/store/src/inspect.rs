@@ -118,21 +118,6 @@ impl Inspect<'_> {
             .await
     }
 
-    /// Erases what sealed rows say of a user beyond random ids; how many rows that were.
-    ///
-    /// # Errors
-    /// [`StoreError::Query`].
-    pub async fn audit_erase(&self, user: &str) -> Result<u64, StoreError> {
-        const TEXT: &str = "UPDATE audit SET facts = NULL, salt = NULL \
-             WHERE (actor = $1 OR object = $1) AND seq IS NOT NULL AND facts IS NOT NULL";
-        let done = on_write!(self.0, pool => sqlx::query(TEXT)
-            .bind(user)
-            .execute(pool)
-            .await
-            .map(|done| done.rows_affected()));
-        done.map_err(StoreError::query("audit.erase"))
-    }
-
     /// How the database looks for rows of the audit log.
     ///
     /// # Errors

@@ -118,7 +118,7 @@ const fn until(
 }
 
 /// Every table, in the order in which old rows go: those that refer to others first.
-pub const RULES: [Rule; 30] = [
+pub const RULES: [Rule; 31] = [
     until("heartbeats", "heartbeats t", "at_ms", After::Raw),
     Rule {
         table: "probes",
@@ -229,6 +229,7 @@ pub const RULES: [Rule; 30] = [
     for_ever("recovery_codes", "ten of an account, replaced together"),
     for_ever("flags", "one row per flag, replaced in place"),
     until("audit", "audit t", "at_ms", After::Days(WHO_DID_WHAT_DAYS)),
+    for_ever("erasures", "they go when they are done"),
     for_ever("audit_chain", "one row, replaced in place"),
     for_ever("installation", "one row per name, replaced in place"),
     for_ever("rollups_sealed", "one row, replaced in place"),

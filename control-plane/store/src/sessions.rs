@@ -232,7 +232,7 @@ macro_rules! end_too_many_on {
         .map_err(StoreError::query($op))?;
         for (ended,) in ended {
             let entry = AuditEntry {
-                actor: "system".to_owned(),
+                actor: format!("user:{}", $new.user_id),
                 action: "session.too_many".to_owned(),
                 object: format!("session:{ended}"),
                 facts: AuditFacts {
@@ -508,7 +508,7 @@ impl Store {
         }))
     }
 
-    /// The family of a refresh token, whatever its state.
+    /// Which sign-in a refresh token belongs to, whatever its state, and whose that is.
     ///
     /// # Errors
     /// [`StoreError::Query`].
@@ -516,14 +516,14 @@ impl Store {
         &self,
         _by: System,
         refresh_hash: &[u8; 32],
-    ) -> Result<Option<String>, StoreError> {
-        let row: Option<(String,)> = crate::on_read!(self, pool => sqlx::query_as(
-                "SELECT family_id FROM session_tokens WHERE refresh_hash = $1",
+    ) -> Result<Option<(String, String)>, StoreError> {
+        crate::on_read!(self, pool => sqlx::query_as(
+                "SELECT f.family_id, f.user_id FROM session_tokens t \
+                 JOIN session_families f ON f.family_id = t.family_id WHERE t.refresh_hash = $1",
             )
             .bind(refresh_hash.as_slice())
             .fetch_optional(pool)
             .await
-            .map_err(StoreError::query("session.family_of"))?);
-        Ok(row.map(|(family_id,)| family_id))
+            .map_err(StoreError::query("session.family_of")))
     }
 }

@@ -22,7 +22,7 @@ async fn every_error_has_the_one_shape_and_the_id_of_its_request() {
         (missing.status, missing.error()),
         (StatusCode::NOT_FOUND, "not_found")
     );
-    let method = browser.delete("/api/v1/users/me").await;
+    let method = browser.delete("/api/v1/summary").await;
     assert_eq!(
         (method.status, method.error()),
         (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed")

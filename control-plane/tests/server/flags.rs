@@ -220,6 +220,7 @@ async fn a_flag_without_effect_says_so() {
     let expected = [
         "allow_anonymous_overview",
         "enable_signature_verify",
+        "open_registration",
         "public_receipts",
     ];
     assert_eq!(working, expected);

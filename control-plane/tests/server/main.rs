@@ -14,6 +14,7 @@ mod flags;
 mod members;
 mod one_server;
 mod openapi;
+mod own_data;
 mod passwords;
 mod readiness;
 mod second_factor;

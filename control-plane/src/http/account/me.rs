@@ -9,6 +9,7 @@ use crate::http::extract;
 use crate::http::state::HttpState;
 use axum::Json;
 use axum::extract::State;
+use dgon_control_plane_store::users::SecondFactorState;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -43,6 +44,15 @@ pub struct SecondFactorView {
     pub recovery_codes_left: i64,
 }
 
+impl From<SecondFactorState> for SecondFactorView {
+    fn from(factor: SecondFactorState) -> Self {
+        Self {
+            since: time(factor.since_ms),
+            recovery_codes_left: factor.recovery_codes_left,
+        }
+    }
+}
+
 impl Me {
     pub(super) async fn read(state: &HttpState, person: &Person) -> Result<Self, ApiError> {
         let member = state.accounts.me(person).await?;
@@ -52,10 +62,7 @@ impl Me {
             roles: person.roles.iter().collect(),
             org_id: person.org_id.clone(),
             has_password: member.user.password_hash.is_some(),
-            second_factor: member.second_factor.map(|factor| SecondFactorView {
-                since: time(factor.since_ms),
-                recovery_codes_left: factor.recovery_codes_left,
-            }),
+            second_factor: member.second_factor.map(Into::into),
             memberships: member.memberships.into_iter().map(Into::into).collect(),
             csrf_token: state.accounts.csrf_token(person),
         })

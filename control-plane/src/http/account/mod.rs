@@ -3,6 +3,7 @@
 pub mod flags;
 pub mod me;
 pub mod orgs;
+pub mod own_data;
 pub mod second_factor;
 pub mod sessions;
 pub mod sign_in;
@@ -28,6 +29,10 @@ pub fn routes(state: &HttpState) -> Router<HttpState> {
     sign_in_routes()
         .merge(own_routes())
         .merge(admin_routes())
+        .route(
+            "/api/v1/users/me/export",
+            get(own_data::user_export).layer(page()),
+        )
         .route("/api/v1/users", users)
         .route("/api/v1/orgs", orgs)
         .route("/api/v1/enrolment-tokens", tokens)
@@ -42,6 +47,7 @@ fn sign_in_routes() -> Router<HttpState> {
         .route("/api/v1/auth/state", get(sign_in::auth_state))
         .route("/api/v1/auth/setup", post(sign_in::auth_setup))
         .route("/api/v1/auth/redeem", post(sign_in::auth_redeem))
+        .route("/api/v1/auth/register", post(sign_in::auth_register))
         .route("/api/v1/auth/login", post(sign_in::auth_login))
         .route("/api/v1/auth/refresh", post(sign_in::auth_refresh))
         .route("/api/v1/auth/logout", post(sign_in::auth_logout))
@@ -56,7 +62,10 @@ fn sign_in_routes() -> Router<HttpState> {
 
 fn own_routes() -> Router<HttpState> {
     Router::new()
-        .route("/api/v1/users/me", get(me::user_me))
+        .route(
+            "/api/v1/users/me",
+            get(me::user_me).delete(own_data::user_delete),
+        )
         .route("/api/v1/users/me/password", put(me::password_set))
         .route(
             "/api/v1/users/me/second-factor",

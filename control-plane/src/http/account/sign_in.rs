@@ -23,6 +23,8 @@ pub struct AuthState {
     pub setup_needed: bool,
     /// The overview is open to everybody.
     pub anonymous_overview: bool,
+    /// Whether anybody can make an account.
+    pub open_registration: bool,
     /// Whether a wallet can sign in: it signs for an address, which must be set.
     pub wallets: bool,
     /// Chains of the Cosmos SDK whose accounts can, too.
@@ -51,6 +53,18 @@ pub struct RedeemRequest {
     pub token: String,
 }
 
+/// An account to make.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RegisterRequest {
+    /// Address, the name to sign in with. Nothing is sent to it.
+    pub email: String,
+    /// Password, 8 to 256 characters.
+    pub password: String,
+    /// What its organisation is called, 1 to 64 characters.
+    pub organisation: String,
+}
+
 /// Sign-in with a password.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -72,6 +86,7 @@ pub async fn auth_state(State(state): State<HttpState>) -> Result<axum::Json<Aut
     Ok(axum::Json(AuthState {
         setup_needed: state.accounts.setup_needed().await?,
         anonymous_overview: flags.is_on(ANONYMOUS_OVERVIEW),
+        open_registration: state.accounts.registration_is_open().await?,
         wallets: state.accounts.takes_wallets(),
         cosmos_chains: state.accounts.cosmos_chains().map(str::to_owned).collect(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -112,6 +127,34 @@ pub async fn auth_redeem(
     attempt
         .finish(state.accounts.redeem(&body.token, &caller.origin).await)
         .await
+}
+
+/// Makes an account with an organisation of its own, and signs in.
+///
+/// # Errors
+/// `forbidden` where accounts are made by admins, `invalid_request`, `conflict` for a known address or name, `rate_limited`.
+#[utoipa::path(post, path = "/api/v1/auth/register", tag = "people", security(()), request_body = RegisterRequest,
+    responses((status = 200, description = "Signed in; the session is in cookies.", body = Me)))]
+pub async fn auth_register(
+    State(state): State<HttpState>,
+    caller: Caller,
+    Json(body): Json<RegisterRequest>,
+) -> Result<Response, ApiError> {
+    if let Some(ip) = caller.ip {
+        let taken = state.registrations.take(&network(ip), Instant::now());
+        taken.map_err(|wait_s| {
+            let message =
+                "too many accounts were tried from your address in this hour; wait and try again";
+            ApiError::new(ErrorType::RateLimited, message).retry_after(wait_s)
+        })?;
+    }
+    let made = state.accounts.register(
+        &body.email,
+        body.password,
+        &body.organisation,
+        &caller.origin,
+    );
+    welcome(&state, &made.await?).await
 }
 
 /// Signs in with email and password.

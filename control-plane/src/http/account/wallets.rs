@@ -11,6 +11,7 @@ use crate::http::state::HttpState;
 use axum::extract::State;
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use dgon_control_plane_model::identity::ChainKind;
+use dgon_control_plane_store::wallets::Wallet;
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -109,6 +110,16 @@ pub struct Wallets {
     pub items: Vec<WalletView>,
 }
 
+impl From<Wallet> for WalletView {
+    fn from(wallet: Wallet) -> Self {
+        Self {
+            kind: wallet.kind,
+            address: wallet.address,
+            linked_at: time(wallet.linked_at_ms),
+        }
+    }
+}
+
 impl WalletAnswerRequest {
     fn with_request(self, state: &HttpState, headers: &HeaderMap) -> WalletAnswer {
         let sealed = state.cookies.wallet(headers).unwrap_or_default();
@@ -194,14 +205,8 @@ pub async fn wallet_list(
     actor: Actor,
 ) -> Result<axum::Json<Wallets>, ApiError> {
     let wallets = state.accounts.wallet_list(actor.person()?).await?;
-    let items = wallets.into_iter().map(|wallet| WalletView {
-        kind: wallet.kind,
-        address: wallet.address,
-        linked_at: time(wallet.linked_at_ms),
-    });
-    Ok(axum::Json(Wallets {
-        items: items.collect(),
-    }))
+    let items = wallets.into_iter().map(WalletView::from).collect();
+    Ok(axum::Json(Wallets { items }))
 }
 
 /// Links a wallet to your account with its answer to `POST /auth/nonce`.

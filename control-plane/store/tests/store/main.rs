@@ -8,6 +8,7 @@ mod lock_order;
 mod members;
 mod node_keys;
 mod node_queries;
+mod own_data;
 mod races;
 mod reading;
 mod receipt_queries;

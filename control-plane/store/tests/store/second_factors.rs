@@ -13,7 +13,7 @@ fn own(user_id: &str) -> Scope {
     Scope::Person(user_id.to_owned())
 }
 
-async fn set_up(store: &Store, user_id: &str, family_id: &str) -> FactorSet {
+pub(super) async fn set_up(store: &Store, user_id: &str, family_id: &str) -> FactorSet {
     let new = NewSecondFactor {
         sealed_secret: b"sealed",
         step: 100,

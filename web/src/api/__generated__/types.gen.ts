@@ -115,6 +115,10 @@ export type AuthState = {
      */
     cosmos_chains: Array<string>;
     /**
+     * Whether anybody can make an account.
+     */
+    open_registration: boolean;
+    /**
      * Nobody has an account yet: the server's log has a link for the first admin.
      */
     setup_needed: boolean;
@@ -154,6 +158,16 @@ export type CodeRequest = {
      * The six digits that the authenticator app shows now, or a recovery code.
      */
     code: string;
+};
+
+/**
+ * That you mean it.
+ */
+export type DeleteRequest = {
+    /**
+     * Your address, as it stands in your account.
+     */
+    email: string;
 };
 
 /**
@@ -282,6 +296,61 @@ export type ErrorDetail = {
  * The closed list of error types.
  */
 export type ErrorType = 'invalid_request' | 'invalid_receipt' | 'invalid_signature' | 'conflicting_receipt' | 'forked_chain' | 'receipt_expired' | 'wrong_node' | 'unauthorized' | 'second_factor_needed' | 'forbidden' | 'invalid_csrf' | 'stale_timestamp' | 'replayed_request' | 'invalid_token' | 'invalid_key' | 'not_found' | 'method_not_allowed' | 'conflict' | 'too_large' | 'rate_limited' | 'replaced' | 'invalid_frame' | 'unavailable' | 'internal';
+
+/**
+ * All that is kept of you.
+ */
+export type Export = {
+    /**
+     * When the account was made.
+     */
+    created_at: string;
+    /**
+     * What the audit log has by you, the newest first.
+     */
+    done: Array<AuditEntryView>;
+    /**
+     * What it has about your account by others, the newest first, without their addresses.
+     */
+    done_to: Array<AuditEntryView>;
+    /**
+     * Your address.
+     */
+    email: string;
+    /**
+     * When it was so.
+     */
+    exported_at: string;
+    /**
+     * Whether you can sign in with a password. Of it there is a hash, which is not told.
+     */
+    has_password: boolean;
+    /**
+     * Whether a list was cut: each has the newest 5,000.
+     */
+    is_cut: boolean;
+    /**
+     * When you signed in last.
+     */
+    last_sign_in_at?: string | null;
+    /**
+     * What you may do, and for whom.
+     */
+    memberships: Array<MembershipView>;
+    second_factor?: SecondFactorView | null;
+    /**
+     * Your sign-ins, also those that have ended, the newest first.
+     */
+    sessions: Array<PastSessionView>;
+    /**
+     * Your identity.
+     */
+    user_id: string;
+    /**
+     * Your wallets.
+     */
+    wallets: Array<WalletView>;
+};
 
 /**
  * All feature flags.
@@ -1359,6 +1428,40 @@ export type PasswordRequest = {
 };
 
 /**
+ * A sign-in.
+ */
+export type PastSessionView = {
+    /**
+     * When it began.
+     */
+    created_at: string;
+    /**
+     * When it was ended.
+     */
+    ended_at?: string | null;
+    /**
+     * When it ends or ended by itself.
+     */
+    expires_at: string;
+    /**
+     * Its name.
+     */
+    id: string;
+    /**
+     * Address of the browser.
+     */
+    ip?: string | null;
+    /**
+     * How it was proved that it is you.
+     */
+    method: string;
+    /**
+     * What the browser called itself.
+     */
+    user_agent?: string | null;
+};
+
+/**
  * A probe that ended.
  */
 export type ProbeView = {
@@ -1638,6 +1741,24 @@ export type Regions = {
      * The regions that a node can be put in.
      */
     items: Array<RegionNodes>;
+};
+
+/**
+ * An account to make.
+ */
+export type RegisterRequest = {
+    /**
+     * Address, the name to sign in with. Nothing is sent to it.
+     */
+    email: string;
+    /**
+     * What its organisation is called, 1 to 64 characters.
+     */
+    organisation: string;
+    /**
+     * Password, 8 to 256 characters.
+     */
+    password: string;
 };
 
 /**
@@ -2398,6 +2519,39 @@ export type AuthRefreshResponses = {
 };
 
 export type AuthRefreshResponse = AuthRefreshResponses[keyof AuthRefreshResponses];
+
+export type AuthRegisterData = {
+    body: RegisterRequest;
+    path?: never;
+    query?: never;
+    url: '/api/v1/auth/register';
+};
+
+export type AuthRegisterErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type AuthRegisterError = AuthRegisterErrors[keyof AuthRegisterErrors];
+
+export type AuthRegisterResponses = {
+    /**
+     * Signed in; the session is in cookies.
+     */
+    200: Me;
+};
+
+export type AuthRegisterResponse = AuthRegisterResponses[keyof AuthRegisterResponses];
 
 export type AuthSecondFactorData = {
     body: CodeRequest;
@@ -4065,6 +4219,39 @@ export type UserCreateResponses = {
 
 export type UserCreateResponse = UserCreateResponses[keyof UserCreateResponses];
 
+export type UserDeleteData = {
+    body: DeleteRequest;
+    path?: never;
+    query?: never;
+    url: '/api/v1/users/me';
+};
+
+export type UserDeleteErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type UserDeleteError = UserDeleteErrors[keyof UserDeleteErrors];
+
+export type UserDeleteResponses = {
+    /**
+     * It is gone, and you are signed out.
+     */
+    204: void;
+};
+
+export type UserDeleteResponse = UserDeleteResponses[keyof UserDeleteResponses];
+
 export type UserMeData = {
     body?: never;
     path?: never;
@@ -4097,6 +4284,39 @@ export type UserMeResponses = {
 };
 
 export type UserMeResponse = UserMeResponses[keyof UserMeResponses];
+
+export type UserExportData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/v1/users/me/export';
+};
+
+export type UserExportErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type UserExportError = UserExportErrors[keyof UserExportErrors];
+
+export type UserExportResponses = {
+    /**
+     * All that is kept of you.
+     */
+    200: Export;
+};
+
+export type UserExportResponse = UserExportResponses[keyof UserExportResponses];
 
 export type PasswordSetData = {
     body: PasswordRequest;

@@ -104,6 +104,11 @@ pub(super) fn ask(world: &mut World, caller: Caller, route: &Route) -> Ask {
         ("POST", "/api/v1/auth/setup") => {
             json!({ "token": "x", "email": "a@example.com", "password": "long enough" })
         }
+        ("POST", "/api/v1/auth/register") => {
+            json!({ "email": "a@example.com", "password": "long enough", "organisation": "A" })
+        }
+        // Its own account is not deleted by the sweep: the address is another's.
+        ("DELETE", "/api/v1/users/me") => json!({ "email": "another@example.com" }),
         ("POST", "/api/v1/auth/redeem") => json!({ "token": "x" }),
         ("POST", "/api/v1/auth/second-factor") => json!({ "code": "000000" }),
         ("PUT", "/api/v1/users/me/second-factor") => json!({ "sealed": "x", "code": "000000" }),
