@@ -348,9 +348,12 @@ impl Accounts {
         Ok(())
     }
 
-    /// The CSRF token of a session: the same as long as it lives.
+    /// The CSRF token of a session: the same as long as it lives and acts for one organisation. A page that has not heard yet
+    /// that another one changed that changes nothing of the other organisation.
     pub fn csrf_token(&self, person: &Person) -> String {
-        self.key.derive(CSRF, &person.family_id)
+        let org_id = person.org_id.as_deref().unwrap_or_default();
+        let acting = format!("{} {org_id}", person.family_id);
+        self.key.derive(CSRF, &acting)
     }
 
     /// Whether `sent` is the CSRF token of this session, in constant time.

@@ -424,3 +424,31 @@ async fn names_that_no_database_has_are_nobodys() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_page_that_has_not_heard_of_the_other_organisation_changes_nothing() {
+    let (server, mut admin) = with_admin().await;
+    let org_id = org(&mut admin, "Rigs of the north").await;
+    let mut one = server.signed_in("a@example.com", &[Role::Operator]).await;
+    let user_id = one.get(ME).await.json["user_id"]
+        .as_str()
+        .expect("id")
+        .to_owned();
+    let body = json!({ "roles": ["operator"] });
+    let set = admin.put(&membership_at(&user_id, &org_id), body).await;
+    assert_eq!(set.status, StatusCode::OK, "{}", set.text);
+    // Two tabs of one browser: one sign-in, which the first lets act for the other organisation.
+    let mut two = one.clone();
+    let acting = one
+        .post("/api/v1/auth/organisation", json!({ "org_id": org_id }))
+        .await;
+    assert_eq!(acting.json["org_id"], json!(org_id), "{}", acting.text);
+    let token = json!({ "label": "for main" });
+    let refused = two.post("/api/v1/enrolment-tokens", token.clone()).await;
+    assert_eq!(refused.error(), "invalid_csrf", "{}", refused.text);
+    two.csrf = two.get(ME).await.json["csrf_token"]
+        .as_str()
+        .map(str::to_owned);
+    let made = two.post("/api/v1/enrolment-tokens", token).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
+}

@@ -350,10 +350,10 @@ async fn a_session_renews_itself_so_often_and_others_of_its_account_go_on() {
     }
     let refused = busy.post(renew, json!({})).await;
     assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
-    assert_eq!(
-        (refused.error(), refused.header("retry-after")),
-        ("rate_limited", "60")
-    );
+    assert_eq!(refused.error(), "rate_limited");
+    // One a minute comes back, which the tries before took a part of.
+    let wait_s: u32 = refused.header("retry-after").parse().expect("seconds");
+    assert!((1..=60).contains(&wait_s), "{wait_s}");
     // It is a session still, and the account signs in anew.
     assert_eq!(busy.get(ME).await.status, StatusCode::OK);
     let mut calm = Browser::new(&server);
