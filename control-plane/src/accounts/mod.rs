@@ -1,4 +1,4 @@
-//! People: sign-in, sessions, passwords, wallets, organisations, one-time links, enrolment tokens, flags.
+//! People: sign-in, sessions, passwords, wallets, accounts at issuers, organisations, one-time links, enrolment tokens, flags.
 //!
 //! Knows no HTTP. Every change writes its audit row in the same transaction. Secrets leave this module once,
 //! when they are made; the database has their SHA-256. A session's tokens are derived from their parent with a
@@ -11,6 +11,7 @@ mod error;
 mod flags;
 mod links;
 mod members;
+mod oidc;
 mod orgs;
 mod own_password;
 mod page;
@@ -28,6 +29,7 @@ pub use error::AccountError;
 pub use flags::{FLAGS, Flag, Flags, PUBLIC_RECEIPTS};
 pub use links::Link;
 pub use members::NewAccount;
+pub use oidc::{OidcAnswer, OidcPurpose, OidcRequest, OidcStart, OwnIdentity};
 pub use page::TimePage;
 pub use password::{PASSWORD_MAX, PASSWORD_MIN, PasswordHasher};
 pub use role::{Role, Roles};
@@ -36,11 +38,13 @@ pub use session::{Lifetimes, Person, SignedIn, Tokens};
 pub use wallets::{WalletAccount, WalletAnswer, WalletPurpose, WalletRequest};
 
 use crate::app::{Access, App, Clock, Regions, Switches};
+use crate::oidc::Issuers;
 use dgon_control_plane_model::identity::WalletSite;
 use dgon_control_plane_store::audit::{AuditEntry, AuditFacts};
 use dgon_control_plane_store::users::NewUser;
 use dgon_control_plane_store::{Store, System};
 use std::sync::Arc;
+use tokio::runtime::Handle;
 
 /// Where a change comes from, for the audit log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -72,6 +76,8 @@ pub struct Accounts {
     limits: SessionLimits,
     access: Access,
     wallets: Arc<WalletSite>,
+    issuers: Issuers,
+    runtime: Handle,
 }
 
 impl Accounts {
@@ -88,6 +94,8 @@ impl Accounts {
             limits: SessionLimits::default(),
             access: app.access.clone(),
             wallets: Arc::clone(&app.settings.wallets),
+            issuers: Issuers::new(&app.settings.oidc),
+            runtime: app.runtime.clone(),
         }
     }
 

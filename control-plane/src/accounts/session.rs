@@ -12,7 +12,7 @@ use subtle::ConstantTimeEq as _;
 const ACCESS: &str = "access";
 const REFRESH: &str = "refresh";
 const CSRF: &str = "csrf";
-/// Times in an hour that one account may sign in with its password or a wallet.
+/// Times in an hour that one account may sign in with its password, a wallet or an issuer.
 const SIGN_INS: u32 = 120;
 /// Times in an hour that one account's password may be tried from within.
 const PASSWORDS: u32 = 10;
@@ -131,6 +131,7 @@ const fn told(proof: SessionProof<'_>) -> (&'static str, &'static str) {
         SessionProof::Password(_) => ("password", "session.sign_in"),
         SessionProof::Link(_) => ("link", "session.link"),
         SessionProof::Wallet { .. } => ("wallet", "session.wallet"),
+        SessionProof::Oidc { .. } => ("oidc", "session.oidc"),
         SessionProof::Setup => ("setup", "session.setup"),
     }
 }

@@ -214,14 +214,22 @@ impl From<AccountError> for ApiError {
             AccountError::WrongCredentials | AccountError::SessionEnded => {
                 Self::new(ErrorType::Unauthorized, outside)
             }
-            AccountError::LinkInvalid | AccountError::WalletSpent => {
+            AccountError::LinkInvalid | AccountError::WalletSpent | AccountError::OidcSpent => {
                 Self::new(ErrorType::InvalidToken, outside)
             }
             AccountError::NotFresh => {
                 Self::new(ErrorType::Forbidden, outside).with("sign_in", "again")
             }
-            AccountError::WalletUnknown => Self::new(ErrorType::Unauthorized, outside),
-            AccountError::WalletProof(_) => Self::new(ErrorType::InvalidSignature, outside),
+            AccountError::WalletUnknown | AccountError::IdentityUnknown => {
+                Self::new(ErrorType::Unauthorized, outside)
+            }
+            AccountError::WalletProof(_) | AccountError::OidcProof(_) => {
+                Self::new(ErrorType::InvalidSignature, outside)
+            }
+            AccountError::OidcDeclined | AccountError::OidcRefused => {
+                Self::new(ErrorType::Forbidden, outside)
+            }
+            AccountError::Issuer(_) => Self::new(ErrorType::Unavailable, outside).retry_after(10),
             AccountError::WalletChain(_) => Self::invalid(outside).with("field", "chain_id"),
             AccountError::WalletRequest(_) => Self::invalid(outside).with("field", "address"),
             AccountError::WrongPassword => Self::invalid(outside).with("field", "current"),
@@ -232,6 +240,8 @@ impl From<AccountError> for ApiError {
             | AccountError::NoWallets
             | AccountError::WalletTaken
             | AccountError::TooManyWallets
+            | AccountError::IdentityTaken
+            | AccountError::TooManyIdentities
             | AccountError::LastWayIn
             | AccountError::MainOrg => Self::new(ErrorType::Conflict, outside),
             AccountError::OrgHasNodes { nodes } => {
@@ -251,7 +261,8 @@ impl From<AccountError> for ApiError {
             AccountError::Randomness
             | AccountError::Hash(_)
             | AccountError::StoredHash
-            | AccountError::HashStopped(_) => Self::internal(&error),
+            | AccountError::HashStopped(_)
+            | AccountError::IssuerStopped(_) => Self::internal(&error),
             AccountError::Store(error) => error.into(),
         }
     }

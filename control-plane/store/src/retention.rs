@@ -118,7 +118,7 @@ const fn until(
 }
 
 /// Every table, in the order in which old rows go: those that refer to others first.
-pub const RULES: [Rule; 28] = [
+pub const RULES: [Rule; 29] = [
     until("heartbeats", "heartbeats t", "at_ms", After::Raw),
     Rule {
         table: "probes",
@@ -222,6 +222,10 @@ pub const RULES: [Rule; 28] = [
     for_ever("orgs", "others refer to it"),
     for_ever("users", "others refer to it; accounts are shut by a person"),
     for_ever("wallets", "they go when their person takes them away"),
+    for_ever(
+        "oidc_identities",
+        "they go when their person takes them away",
+    ),
     for_ever("flags", "one row per flag, replaced in place"),
     until("audit", "audit t", "at_ms", After::Days(WHO_DID_WHAT_DAYS)),
     for_ever("audit_chain", "one row, replaced in place"),

@@ -2,6 +2,7 @@
 
 pub mod flags;
 pub mod me;
+pub mod oidc;
 pub mod orgs;
 pub mod sessions;
 pub mod sign_in;
@@ -46,6 +47,13 @@ fn sign_in_routes() -> Router<HttpState> {
         .route("/api/v1/auth/organisation", post(me::auth_organisation))
         .route("/api/v1/auth/nonce", post(wallets::auth_nonce))
         .route("/api/v1/auth/wallet", post(wallets::auth_wallet))
+        .route(
+            "/api/v1/auth/oidc/{issuer}/start",
+            post(oidc::auth_oidc_start),
+        )
+        .route(oidc::CALLBACK, get(oidc::auth_oidc_callback))
+        .route("/api/v1/identities", get(oidc::identity_list))
+        .route("/api/v1/identities/{id}", delete(oidc::identity_unlink))
         .route("/api/v1/users/me", get(me::user_me))
         .route("/api/v1/users/me/password", put(me::password_set))
         .route(

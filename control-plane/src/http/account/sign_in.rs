@@ -1,6 +1,7 @@
 //! Beginning, renewing and ending a session. Tokens travel in cookies alone.
 
 use super::me::Me;
+use super::oidc::IssuerView;
 use crate::accounts::{AccountError, SignedIn};
 use crate::app::ANONYMOUS_OVERVIEW;
 use crate::http::auth::{Caller, MaybePerson};
@@ -27,6 +28,8 @@ pub struct AuthState {
     pub wallets: bool,
     /// Chains of the Cosmos SDK whose accounts can, too.
     pub cosmos_chains: Vec<String>,
+    /// Issuers of OpenID Connect whose accounts can, once they are linked.
+    pub issuers: Vec<IssuerView>,
     /// Version of the control plane.
     pub version: String,
 }
@@ -74,6 +77,7 @@ pub async fn auth_state(State(state): State<HttpState>) -> Result<axum::Json<Aut
         anonymous_overview: flags.is_on(ANONYMOUS_OVERVIEW),
         wallets: state.accounts.takes_wallets(),
         cosmos_chains: state.accounts.cosmos_chains().map(str::to_owned).collect(),
+        issuers: state.accounts.issuers().map(Into::into).collect(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     }))
 }
@@ -214,10 +218,16 @@ impl<'a> Attempt<'a> {
         self,
         result: Result<SignedIn, AccountError>,
     ) -> Result<Response, ApiError> {
+        let state = self.state;
+        welcome(state, &self.judged(result)?).await
+    }
+
+    /// Counts a try that failed, and not one that succeeded.
+    pub(super) fn judged<T>(self, result: Result<T, AccountError>) -> Result<T, AccountError> {
         // A right password over its account's limit took as much work as a wrong one.
         if let Some(ip) = self.caller.ip.filter(|_| result.is_ok()) {
             self.state.sign_ins.give_back(&network(ip));
         }
-        welcome(self.state, &result?).await
+        result
     }
 }

@@ -115,6 +115,10 @@ export type AuthState = {
      */
     cosmos_chains: Array<string>;
     /**
+     * Issuers of OpenID Connect whose accounts can, once they are linked.
+     */
+    issuers: Array<IssuerView>;
+    /**
      * Nobody has an account yet: the server's log has a link for the first admin.
      */
     setup_needed: boolean;
@@ -513,6 +517,60 @@ export type HostView = {
 };
 
 /**
+ * Your accounts at issuers.
+ */
+export type Identities = {
+    /**
+     * In the order in which they were linked.
+     */
+    items: Array<IdentityView>;
+};
+
+/**
+ * An account of yours at an issuer.
+ */
+export type IdentityView = {
+    /**
+     * The address that the issuer said when it was linked.
+     */
+    email?: string | null;
+    /**
+     * Its name here.
+     */
+    id: string;
+    /**
+     * URL of the issuer.
+     */
+    issuer: string;
+    /**
+     * Name of the issuer; `null` where it is in the settings no more, and so signs nobody in.
+     */
+    issuer_name?: string | null;
+    /**
+     * Since when it is yours.
+     */
+    linked_at: string;
+    /**
+     * The account there.
+     */
+    subject: string;
+};
+
+/**
+ * An issuer that people can sign in by.
+ */
+export type IssuerView = {
+    /**
+     * Its name in addresses.
+     */
+    id: string;
+    /**
+     * Its name for people.
+     */
+    name: string;
+};
+
+/**
  * Sign-in with a password.
  */
 export type LoginRequest = {
@@ -884,6 +942,31 @@ export type NonceRequest = {
      */
     purpose: NoncePurpose;
 };
+
+/**
+ * What to go to an issuer for.
+ */
+export type OidcStartRequest = {
+    /**
+     * What for.
+     */
+    purpose: OidcWish;
+};
+
+/**
+ * Where to go. The answer is good for this browser, once, for ten minutes.
+ */
+export type OidcStartView = {
+    /**
+     * Address at the issuer.
+     */
+    url: string;
+};
+
+/**
+ * What to go to an issuer for.
+ */
+export type OidcWish = 'sign_in' | 'link';
 
 /**
  * An order to a node.
@@ -1663,7 +1746,7 @@ export type SessionView = {
      */
     is_current: boolean;
     /**
-     * How it was proved whose it is: `password`, `link`, `wallet`, `setup`, or `unknown` for one of an older version.
+     * How it was proved whose it is: `password`, `link`, `wallet`, `oidc`, `setup`, or `unknown` for one of an older version.
      */
     method: string;
     /**
@@ -2211,6 +2294,99 @@ export type AuthNonceResponses = {
 
 export type AuthNonceResponse = AuthNonceResponses[keyof AuthNonceResponses];
 
+export type AuthOidcCallbackData = {
+    body?: never;
+    path: {
+        /**
+         * The issuer that was gone to.
+         */
+        issuer: string;
+    };
+    query?: {
+        /**
+         * What the request is known by.
+         */
+        state?: string;
+        /**
+         * The code of who was let in.
+         */
+        code?: string;
+        /**
+         * Why there is none.
+         */
+        error?: string;
+        /**
+         * URL of the issuer, where it says it.
+         */
+        iss?: string;
+    };
+    url: '/api/v1/auth/oidc/{issuer}/callback';
+};
+
+export type AuthOidcCallbackErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type AuthOidcCallbackError = AuthOidcCallbackErrors[keyof AuthOidcCallbackErrors];
+
+export type AuthOidcCallbackResponses = {
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type AuthOidcCallbackResponse = AuthOidcCallbackResponses[keyof AuthOidcCallbackResponses];
+
+export type AuthOidcStartData = {
+    body: OidcStartRequest;
+    path: {
+        /**
+         * One of `issuers` of GET /auth/state.
+         */
+        issuer: string;
+    };
+    query?: never;
+    url: '/api/v1/auth/oidc/{issuer}/start';
+};
+
+export type AuthOidcStartErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type AuthOidcStartError = AuthOidcStartErrors[keyof AuthOidcStartErrors];
+
+export type AuthOidcStartResponses = {
+    /**
+     * Where to go.
+     */
+    200: OidcStartView;
+};
+
+export type AuthOidcStartResponse = AuthOidcStartResponses[keyof AuthOidcStartResponses];
+
 export type AuthOrganisationData = {
     body: OrganisationRequest;
     path?: never;
@@ -2625,6 +2801,77 @@ export type FlagSetResponses = {
 };
 
 export type FlagSetResponse = FlagSetResponses[keyof FlagSetResponses];
+
+export type IdentityListData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/v1/identities';
+};
+
+export type IdentityListErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type IdentityListError = IdentityListErrors[keyof IdentityListErrors];
+
+export type IdentityListResponses = {
+    /**
+     * Your accounts at issuers.
+     */
+    200: Identities;
+};
+
+export type IdentityListResponse = IdentityListResponses[keyof IdentityListResponses];
+
+export type IdentityUnlinkData = {
+    body?: never;
+    path: {
+        /**
+         * Its name here.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/v1/identities/{id}';
+};
+
+export type IdentityUnlinkErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type IdentityUnlinkError = IdentityUnlinkErrors[keyof IdentityUnlinkErrors];
+
+export type IdentityUnlinkResponses = {
+    /**
+     * It signs in no more.
+     */
+    204: void;
+};
+
+export type IdentityUnlinkResponse = IdentityUnlinkResponses[keyof IdentityUnlinkResponses];
 
 export type LiveData = {
     body?: never;
