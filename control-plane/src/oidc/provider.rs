@@ -166,7 +166,7 @@ impl Issuer {
     /// # Errors
     /// [`IssuerError`].
     pub async fn authorize(&self, now_ms: i64, asked: Asked<'_>) -> Result<String, IssuerError> {
-        let provider = self.provider(now_ms).await?;
+        let provider = self.provider(now_ms, false).await?;
         let mut url = provider.authorize.clone();
         url.query_pairs_mut()
             .append_pair("response_type", "code")
@@ -185,7 +185,7 @@ impl Issuer {
     /// # Errors
     /// [`TokenError::AnswerIssuer`], or [`IssuerError`] where it is not known whether it must say so.
     pub async fn check_answer(&self, now_ms: i64, iss: Option<&str>) -> Result<(), OidcError> {
-        let provider = self.provider(now_ms).await?;
+        let provider = self.provider(now_ms, false).await?;
         match iss {
             Some(iss) if iss == self.settings.url.as_str() => Ok(()),
             None if !provider.names_itself => Ok(()),
@@ -199,9 +199,17 @@ impl Issuer {
     /// [`OidcError`].
     pub async fn account(&self, now_ms: i64, answered: &Answered) -> Result<Account, OidcError> {
         self.check_answer(now_ms, answered.iss.as_deref()).await?;
-        let provider = self.provider(now_ms).await?;
+        let provider = self.provider(now_ms, false).await?;
         let id_token = self.exchange(&provider, answered).await?;
-        let (algorithm, kid) = token::named(&id_token, &provider.algorithms)?;
+        let named = match token::named(&id_token, &provider.algorithms) {
+            // New keys may be of another kind than it named before.
+            Err(_) => {
+                let provider = self.provider(now_ms, true).await?;
+                token::named(&id_token, &provider.algorithms)
+            }
+            named => named,
+        };
+        let (algorithm, kid) = named?;
         let mut key = None;
         for must_be_new in [false, true] {
             let keys = self.keys(now_ms, &provider, must_be_new).await?;
@@ -221,7 +229,7 @@ impl Issuer {
         Ok(token::account(&id_token, (algorithm, &key), &expected)?)
     }
 
-    async fn provider(&self, now_ms: i64) -> Result<Arc<Provider>, IssuerError> {
+    async fn provider(&self, now_ms: i64, must_be_new: bool) -> Result<Arc<Provider>, IssuerError> {
         let read = async {
             let url = self.settings.url.as_str().trim_end_matches('/');
             let url = Url::parse(&format!("{url}/.well-known/openid-configuration"))
@@ -229,7 +237,8 @@ impl Issuer {
             self.judged(self.fetch.json(url).await?)
         };
         let read = self.told(read);
-        self.provider.lock().await.get(now_ms, false, read).await
+        let mut kept = self.provider.lock().await;
+        kept.get(now_ms, must_be_new, read).await
     }
 
     async fn keys(

@@ -167,7 +167,7 @@ test('what went wrong at an issuer is said in plain words', async ({ page, watch
   watch.allow(/401|503/)
   await page.goto(`${url}/sign-in?problem=unproven&next=/nodes`)
   await expect(page.getByRole('alert')).toContainText('proves nothing')
-  await expect(page).toHaveURL(`${url}/sign-in?next=/nodes`)
+  await expect(page).toHaveURL(`${url}/sign-in?next=%2Fnodes`)
   await page.reload()
   await expect(page.getByRole('button', { name: 'Continue with Example' })).toBeVisible()
   await expect(page.getByRole('alert')).toHaveCount(0)

@@ -91,6 +91,20 @@ async fn an_algorithm_that_the_issuer_does_not_name_is_not_taken() {
     );
     world.one.script().signs = Signs::Rsa;
     assert_eq!(link(&world, &mut anna, "anna").await, "/account");
+    // One that it names later, with keys of another kind; it is asked again some seconds after the last time.
+    let asked = world.one.asked(DISCOVERY);
+    {
+        let mut script = world.one.script();
+        script.document = json!({ "id_token_signing_alg_values_supported": ["ES256"] });
+        script.signs = Signs::Ec;
+    }
+    for _ in 0..3 {
+        assert_eq!(tried(&world).await, "/sign-in?problem=unproven");
+    }
+    assert_eq!(world.one.asked(DISCOVERY), asked);
+    world.server.clock.advance(10_000);
+    assert_eq!(tried(&world).await, "/");
+    assert_eq!(world.one.asked(DISCOVERY), asked + 1);
 }
 
 #[tokio::test]
