@@ -10,6 +10,7 @@
 //! | [`bus`] | typed events, in memory |
 //! | [`presence`] | who is connected and how they do, in memory |
 //! | `rate_limit` | so many tries in a while, for addresses, accounts and sessions |
+//! | [`oidc`] | issuers of OpenID Connect: discovery, keys, ID tokens |
 //! | [`ingest`] | receipts: verify, chain, group commit |
 //! | [`link`] | WebSocket sessions of agents |
 //! | [`live`] | WebSocket sessions of browsers |
@@ -30,6 +31,7 @@ pub mod ingest;
 pub mod link;
 pub mod live;
 mod nearest;
+pub mod oidc;
 pub mod presence;
 mod rate_limit;
 pub mod socket;

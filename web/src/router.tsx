@@ -108,7 +108,9 @@ const account = createRoute({
   path: '/account',
   component: lazyRouteComponent(() => chunk(() => import('~/pages/AccountPage')), 'AccountPage'),
   loader: () => {
-    if (mayRead()) void queryClient.prefetchQuery(query.wallets())
+    if (!mayRead()) return
+    void queryClient.prefetchQuery(query.wallets())
+    void queryClient.prefetchQuery(query.identities())
   },
 })
 

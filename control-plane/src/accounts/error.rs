@@ -3,9 +3,11 @@
 use super::orgs::NAME_MAX;
 use super::{PASSWORD_MAX, PASSWORD_MIN, PendingSignIn};
 use crate::app::UnlistedRegion;
+use crate::oidc::{IssuerError, OidcError, TokenError};
 use dgon_control_plane_model::identity::{RequestError, SignInError, UnknownChain};
 use dgon_control_plane_model::totp::{LabelError, TotpError};
 use dgon_control_plane_store::StoreError;
+use dgon_control_plane_store::identities::IDENTITIES;
 use dgon_control_plane_store::wallets::WALLETS;
 
 /// Why something about an account was refused or failed.
@@ -89,7 +91,7 @@ pub enum AccountError {
     },
     /// A sign-in that is too old for what opens another way in.
     #[error(
-        "you signed in more than 15 minutes ago; sign in again to do this. If you have neither a password nor a wallet, do not \
+        "you signed in more than 15 minutes ago; sign in again to do this. If you have no other way to sign in, do not \
          sign out: ask an admin for another sign-in link and open it here"
     )]
     NotFresh,
@@ -121,9 +123,10 @@ pub enum AccountError {
     /// More wallets than one account may have.
     #[error("an account has at most {WALLETS} wallets; take another one away first")]
     TooManyWallets,
-    /// Nobody could sign in with this account any more.
+    /// Neither a password nor a wallet would be left.
     #[error(
-        "this wallet is all that you can sign in with; set a password or link another wallet first"
+        "without it you had neither a password nor a wallet, and an account elsewhere does not count, for its issuer can fail \
+         you; set a password or link a wallet first"
     )]
     LastWayIn,
     /// Who this is was proven, and the account asks for a code beside that.
@@ -156,6 +159,37 @@ pub enum AccountError {
     /// An admin who takes their own second factor away as if it were another's.
     #[error("take your own second factor away on your account page, where it asks for a code")]
     OwnFactor,
+    /// A sign-in at an issuer that was used, took too long, or was begun in another browser.
+    #[error(
+        "this sign-in was used, took longer than 10 minutes, or was begun in another browser; start again"
+    )]
+    OidcSpent,
+    /// Who was asked at the issuer said no.
+    #[error("you did not agree at the issuer, so nothing was done")]
+    OidcDeclined,
+    /// The issuer let nobody in, for a reason of its own.
+    #[error("the issuer did not let you in; ask whoever runs it")]
+    OidcRefused,
+    /// The answer of an issuer proves nothing.
+    #[error("what the issuer answered proves nothing; the log of this server says why")]
+    OidcProof(#[source] TokenError),
+    /// An issuer answers not.
+    #[error("the issuer does not answer as it should; try again soon, or sign in another way")]
+    Issuer(#[source] IssuerError),
+    /// The task that asks an issuer was stopped.
+    #[error("asking an issuer was stopped")]
+    IssuerStopped(#[source] tokio::task::JoinError),
+    /// An account at an issuer that is nobody's here.
+    #[error(
+        "your account there is linked to no open account here; sign in another way first and link it on the Account page"
+    )]
+    IdentityUnknown,
+    /// An account at an issuer that is somebody else's here.
+    #[error("this account is linked to another account here; take it away there first")]
+    IdentityTaken,
+    /// More identities than one account may have.
+    #[error("an account has at most {IDENTITIES} accounts elsewhere; take another one away first")]
+    TooManyIdentities,
     /// No such object for this person.
     #[error("there is no {0} with this id")]
     NotFound(&'static str),
@@ -194,4 +228,19 @@ pub enum AccountError {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<IssuerError> for AccountError {
+    fn from(error: IssuerError) -> Self {
+        Self::Issuer(error)
+    }
+}
+
+impl From<OidcError> for AccountError {
+    fn from(error: OidcError) -> Self {
+        match error {
+            OidcError::Issuer(error) => Self::Issuer(error),
+            OidcError::Token(error) => Self::OidcProof(error),
+        }
+    }
 }

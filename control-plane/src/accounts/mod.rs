@@ -1,4 +1,4 @@
-//! People: sign-in, sessions, passwords, wallets, organisations, one-time links, enrolment tokens, flags.
+//! People: sign-in, sessions, passwords, wallets, accounts at issuers, organisations, one-time links, enrolment tokens, flags.
 //!
 //! Knows no HTTP. Every change writes its audit row in the same transaction. Secrets leave this module once,
 //! when they are made; the database has their SHA-256. A session's tokens are derived from their parent with a
@@ -11,6 +11,7 @@ mod error;
 mod flags;
 mod links;
 mod members;
+mod oidc;
 mod orgs;
 mod own_data;
 mod own_password;
@@ -35,6 +36,7 @@ pub use links::Link;
 pub use members::NewAccount;
 pub use own_data::{EXPORTED_ROWS, OwnData};
 pub use own_second_factor::{FactorOffer, ShownCodes};
+pub use oidc::{OidcAnswer, OidcPurpose, OidcRequest, OidcStart, OwnIdentity};
 pub use page::TimePage;
 pub use password::{PASSWORD_MAX, PASSWORD_MIN, PasswordHasher};
 pub use registration::OPEN_REGISTRATION;
@@ -45,11 +47,13 @@ use session_limits::SessionLimits;
 pub use wallets::{WalletAccount, WalletAnswer, WalletPurpose, WalletRequest};
 
 use crate::app::{Access, App, Clock, MasterKey, Regions, Switches};
+use crate::oidc::Issuers;
 use dgon_control_plane_model::identity::WalletSite;
 use dgon_control_plane_store::audit::{AuditEntry, AuditFacts};
 use dgon_control_plane_store::users::NewUser;
 use dgon_control_plane_store::{Store, System};
 use std::sync::Arc;
+use tokio::runtime::Handle;
 
 /// Where a change comes from, for the audit log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -82,6 +86,8 @@ pub struct Accounts {
     limits: SessionLimits,
     access: Access,
     wallets: Arc<WalletSite>,
+    issuers: Issuers,
+    runtime: Handle,
 }
 
 impl Accounts {
@@ -99,6 +105,8 @@ impl Accounts {
             limits: SessionLimits::default(),
             access: app.access.clone(),
             wallets: Arc::clone(&app.settings.wallets),
+            issuers: Issuers::new(&app.settings.oidc),
+            runtime: app.runtime.clone(),
         }
     }
 

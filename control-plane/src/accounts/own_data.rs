@@ -1,6 +1,6 @@
 //! All that is kept of a person: given to them in one piece, and deleted.
 
-use super::{AccountError, Accounts, Origin, Person};
+use super::{AccountError, Accounts, Origin, OwnIdentity, Person};
 use crate::app::{AccessChange, ERASED};
 use dgon_control_plane_store::audit::AuditRow;
 use dgon_control_plane_store::own_data::{AccountDeleted, PastSession};
@@ -19,6 +19,8 @@ pub struct OwnData {
     pub member: Member,
     /// Their wallets.
     pub wallets: Vec<Wallet>,
+    /// Their accounts at issuers.
+    pub identities: Vec<OwnIdentity>,
     /// Their sign-ins, the newest first.
     pub sessions: Vec<PastSession>,
     /// What they did, the newest first.
@@ -47,6 +49,7 @@ impl Accounts {
             at_ms: self.clock.now_ms(),
             member: self.me(person).await?,
             wallets: self.store.wallet_list(&own).await?,
+            identities: self.identity_list(person).await?,
             sessions,
             done,
             done_to,

@@ -58,6 +58,10 @@ enum FirstProof {
         kind: String,
         address: String,
     },
+    Oidc {
+        issuer: String,
+        subject: String,
+    },
 }
 
 impl Accounts {
@@ -74,6 +78,10 @@ impl Accounts {
             SessionProof::Wallet { kind, address } => FirstProof::Wallet {
                 kind: kind.to_owned(),
                 address: address.to_owned(),
+            },
+            SessionProof::Oidc { issuer, subject } => FirstProof::Oidc {
+                issuer: issuer.to_owned(),
+                subject: subject.to_owned(),
             },
         };
         let pending = Pending {
@@ -113,6 +121,7 @@ impl Accounts {
             FirstProof::Password(_) => return Err(AccountError::PendingGone),
             FirstProof::Link(hash) => SessionProof::Link(hash),
             FirstProof::Wallet { kind, address } => SessionProof::Wallet { kind, address },
+            FirstProof::Oidc { issuer, subject } => SessionProof::Oidc { issuer, subject },
         };
         let factor = self.factor_proof(&by, user_id, code, origin).await?;
         match self.begin(user_id, proof, Some(factor), origin).await? {

@@ -95,6 +95,7 @@ const fn told(proof: SessionProof<'_>) -> (&'static str, &'static str) {
         SessionProof::Password(_) => ("password", "session.sign_in"),
         SessionProof::Link(_) => ("link", "session.link"),
         SessionProof::Wallet { .. } => ("wallet", "session.wallet"),
+        SessionProof::Oidc { .. } => ("oidc", "session.oidc"),
         SessionProof::Setup => ("setup", "session.setup"),
     }
 }

@@ -4,7 +4,7 @@ use super::{AccountError, Accounts};
 use crate::rate_limit::RateLimit;
 use std::time::{Duration, Instant};
 
-/// Times in an hour that one account may sign in with its password or a wallet.
+/// Times in an hour that one account may sign in with its password, a wallet or an issuer.
 const SIGN_INS: u32 = 120;
 /// Times in an hour that one account's password may be tried from within.
 const PASSWORDS: u32 = 10;

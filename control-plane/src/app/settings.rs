@@ -1,6 +1,7 @@
 //! Thresholds and names that `serve` fixes at start. Tests shorten them.
 
 use super::Regions;
+use crate::oidc::OidcSettings;
 use dgon_control_plane_model::identity::WalletSite;
 use dgon_control_plane_store::retention::Periods;
 use std::sync::Arc;
@@ -14,6 +15,8 @@ pub struct Settings {
     pub public_url: Option<String>,
     /// What wallets sign in to.
     pub wallets: Arc<WalletSite>,
+    /// Issuers of OpenID Connect that people sign in by.
+    pub oidc: Arc<OidcSettings>,
     /// The regions that nodes can be in.
     pub regions: Regions,
     /// How often an agent sends a heartbeat.
@@ -64,6 +67,7 @@ impl Default for Settings {
         Self {
             public_url: None,
             wallets: Arc::default(),
+            oidc: Arc::default(),
             regions: Regions::default(),
             heartbeat: dgon_protocol::limits::HEARTBEAT,
             late_after: Duration::from_secs(30),

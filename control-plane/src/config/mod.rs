@@ -4,6 +4,7 @@
 //! environment and the lines of `.env.example`. Unknown names are refused with the nearest known one. All
 //! values are checked before anything is opened.
 
+mod oidc;
 mod settings;
 mod sources;
 
@@ -13,6 +14,7 @@ pub use sources::{Layers, Source};
 use crate::app::{self, Regions};
 use crate::http::server::ServerLimits;
 use crate::http::{HttpSettings, IpBlock};
+use crate::oidc::{IssuerSettings, OidcSettings};
 use dgon_control_plane_model::identity::{CosmosChainId, CosmosPrefix, SiteUri, WalletSite};
 use dgon_control_plane_store::ReadLimits;
 use dgon_control_plane_store::retention::Periods;
@@ -110,6 +112,8 @@ pub struct Config {
     pub stop_timeout: Duration,
     /// Chains of the Cosmos SDK whose accounts sign in.
     pub cosmos_chains: Vec<(CosmosChainId, CosmosPrefix)>,
+    /// Issuers of OpenID Connect that people can sign in by.
+    pub oidc_issuers: Vec<IssuerSettings>,
     /// Folder of the packages that machines may download.
     pub downloads_dir: Option<PathBuf>,
     /// The regions that nodes can be in.
@@ -143,9 +147,11 @@ impl Config {
                 .number(key, 1, 3_600)
                 .map(|s| Duration::from_secs(s.into()))
         };
+        let public_url = layers.optional("public_url", check_url)?;
         Ok(Self {
             bind: layers.parse("bind", "an address and port such as 127.0.0.1:8080")?,
-            public_url: layers.optional("public_url", check_url)?,
+            oidc_issuers: oidc_issuers(layers, public_url.as_deref())?,
+            public_url,
             data_dir: PathBuf::from(layers.text("data_dir")),
             database_url: layers.optional("database_url", check_database)?,
             trusted_proxies: layers.list("trusted_proxies", |item| item.parse::<IpBlock>())?,
@@ -218,9 +224,9 @@ impl Config {
         }
     }
 
-    /// The address that wallets sign for: the one that is set, or none. One that stands on every machine would let a sign-in be
-    /// passed on from one server to another.
-    fn wallet_site(&self) -> Option<SiteUri> {
+    /// The address that wallets sign for and issuers send people back to: the one that is set, or none. One that stands on
+    /// every machine would let a sign-in be passed on from one server to another.
+    fn site(&self) -> Option<SiteUri> {
         let public_url = self.public_url.as_deref();
         public_url.and_then(|url| SiteUri::parse(url).ok())
     }
@@ -230,8 +236,13 @@ impl Config {
         app::Settings {
             public_url: self.public_url.clone(),
             wallets: Arc::new(WalletSite {
-                uri: self.wallet_site(),
+                uri: self.site(),
                 cosmos: self.cosmos_chains.clone(),
+            }),
+            oidc: Arc::new(OidcSettings {
+                site: self.site(),
+                issuers: self.oidc_issuers.clone(),
+                ..OidcSettings::default()
             }),
             regions: self.regions.clone(),
             retention: self.retention,
@@ -286,6 +297,22 @@ fn check_url(text: &str) -> Result<String, String> {
         return Err(rule());
     }
     Ok(text.trim_end_matches('/').to_owned())
+}
+
+/// The issuers of the file that is named. Issuers that could send nobody back are a mistake, and not to be found at a sign-in.
+fn oidc_issuers(
+    layers: &Layers,
+    public_url: Option<&str>,
+) -> Result<Vec<IssuerSettings>, ConfigError> {
+    let file = layers.optional("oidc_file", |text| Ok(text.to_owned()))?;
+    let Some(file) = file else {
+        return Ok(Vec::new());
+    };
+    if public_url.is_none_or(|url| SiteUri::parse(url).is_err()) {
+        let rule = "it needs public_url, the https address that issuers send people back to (http for localhost alone)";
+        return Err(layers.wrong("oidc_file", rule.to_owned()));
+    }
+    oidc::read(&PathBuf::from(file))
 }
 
 fn check_cosmos_chain(text: &str) -> Result<(CosmosChainId, CosmosPrefix), String> {

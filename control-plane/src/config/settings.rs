@@ -33,7 +33,7 @@ const fn setting(
 }
 
 /// All settings, in the order of the documentation.
-pub const SETTINGS: [Setting; 22] = [
+pub const SETTINGS: [Setting; 23] = [
     setting(
         "bind",
         "DGON_BIND",
@@ -120,6 +120,12 @@ pub const SETTINGS: [Setting; 22] = [
         "DGON_COSMOS_CHAINS",
         "cosmoshub-4/cosmos,osmosis-1/osmo",
         "Chains of the Cosmos SDK whose accounts can sign in, with commas: each its name, / and what its addresses begin with. Not those with Ethereum's keys.",
+    ),
+    setting(
+        "oidc_file",
+        "DGON_OIDC_FILE",
+        "",
+        "YAML file with the issuers of OpenID Connect that people can sign in by: a list of id, name, issuer, client_id and client_secret_file. Needs public_url. Empty: none.",
     ),
     setting(
         "downloads_dir",

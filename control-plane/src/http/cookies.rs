@@ -1,4 +1,5 @@
-//! The two cookies of a session, that of a wallet's request, and that of a sign-in that lacks its code. `HttpOnly` and `SameSite=Lax` always; over HTTPS also `Secure` and the
+//! The two cookies of a session, those of requests to a wallet and to an issuer, and that of a sign-in that lacks its code.
+//! `HttpOnly` and `SameSite=Lax` always; over HTTPS also `Secure` and the
 //! `__Host-` prefix, which plain HTTP on a local network cannot have.
 
 use crate::accounts::Tokens;
@@ -8,6 +9,7 @@ const ACCESS: &str = "dgon_access";
 const REFRESH: &str = "dgon_refresh";
 const WALLET: &str = "dgon_wallet";
 const PENDING: &str = "dgon_pending";
+const OIDC: &str = "dgon_oidc";
 const HOST_PREFIX: &str = "__Host-";
 
 /// Reads and writes the cookies.
@@ -58,6 +60,16 @@ impl Cookies {
         lifetime_s: i64,
     ) -> [(http::HeaderName, HeaderValue); 1] {
         [self.header(PENDING, sealed, lifetime_s)]
+    }
+
+    /// The sign-in at an issuer that this browser began.
+    pub fn oidc<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+        self.find(headers, OIDC)
+    }
+
+    /// The header that gives a browser such a request; an empty one takes it away.
+    pub fn set_oidc(&self, sealed: &str, lifetime_s: i64) -> [(http::HeaderName, HeaderValue); 1] {
+        [self.header(OIDC, sealed, lifetime_s)]
     }
 
     /// Headers that give a browser these tokens.

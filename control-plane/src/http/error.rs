@@ -215,7 +215,10 @@ impl From<AccountError> for ApiError {
             AccountError::WrongCredentials | AccountError::SessionEnded => {
                 Self::new(ErrorType::Unauthorized, outside)
             }
-            AccountError::LinkInvalid | AccountError::WalletSpent | AccountError::PendingGone => {
+            AccountError::LinkInvalid
+            | AccountError::WalletSpent
+            | AccountError::OidcSpent
+            | AccountError::PendingGone => {
                 Self::new(ErrorType::InvalidToken, outside)
             }
             AccountError::SecondFactor(_) => Self::new(ErrorType::SecondFactorNeeded, outside),
@@ -227,8 +230,16 @@ impl From<AccountError> for ApiError {
             AccountError::NotFresh => {
                 Self::new(ErrorType::Forbidden, outside).with("sign_in", "again")
             }
-            AccountError::WalletUnknown => Self::new(ErrorType::Unauthorized, outside),
-            AccountError::WalletProof(_) => Self::new(ErrorType::InvalidSignature, outside),
+            AccountError::WalletUnknown | AccountError::IdentityUnknown => {
+                Self::new(ErrorType::Unauthorized, outside)
+            }
+            AccountError::WalletProof(_) | AccountError::OidcProof(_) => {
+                Self::new(ErrorType::InvalidSignature, outside)
+            }
+            AccountError::OidcDeclined | AccountError::OidcRefused => {
+                Self::new(ErrorType::Forbidden, outside)
+            }
+            AccountError::Issuer(_) => Self::new(ErrorType::Unavailable, outside).retry_after(10),
             AccountError::WalletChain(_) => Self::invalid(outside).with("field", "chain_id"),
             AccountError::WalletRequest(_) => Self::invalid(outside).with("field", "address"),
             AccountError::WrongPassword => Self::invalid(outside).with("field", "current"),
@@ -239,6 +250,8 @@ impl From<AccountError> for ApiError {
             | AccountError::NoWallets
             | AccountError::WalletTaken
             | AccountError::TooManyWallets
+            | AccountError::IdentityTaken
+            | AccountError::TooManyIdentities
             | AccountError::LastWayIn
             | AccountError::FactorExists
             | AccountError::NoFactor
@@ -267,7 +280,8 @@ impl From<AccountError> for ApiError {
             | AccountError::FactorSealed
             | AccountError::Hash(_)
             | AccountError::StoredHash
-            | AccountError::HashStopped(_) => Self::internal(&error),
+            | AccountError::HashStopped(_)
+            | AccountError::IssuerStopped(_) => Self::internal(&error),
             AccountError::Store(error) => error.into(),
         }
     }

@@ -13,6 +13,7 @@ pub mod enrolment_tokens;
 mod error;
 pub mod flags;
 mod heartbeats;
+pub mod identities;
 mod ingest;
 pub mod inspect;
 mod installation;

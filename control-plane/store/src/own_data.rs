@@ -206,6 +206,7 @@ impl Store {
                 "DELETE FROM one_time_links WHERE user_id = $1",
                 "DELETE FROM memberships WHERE user_id = $1",
                 "DELETE FROM wallets WHERE user_id = $1",
+                "DELETE FROM oidc_identities WHERE user_id = $1",
                 "DELETE FROM recovery_codes WHERE user_id = $1",
                 "DELETE FROM second_factors WHERE user_id = $1",
                 "DELETE FROM users WHERE user_id = $1",

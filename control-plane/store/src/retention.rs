@@ -118,7 +118,7 @@ const fn until(
 }
 
 /// Every table, in the order in which old rows go: those that refer to others first.
-pub const RULES: [Rule; 31] = [
+pub const RULES: [Rule; 32] = [
     until("heartbeats", "heartbeats t", "at_ms", After::Raw),
     Rule {
         table: "probes",
@@ -227,6 +227,10 @@ pub const RULES: [Rule; 31] = [
         "they go when their person takes them away",
     ),
     for_ever("recovery_codes", "ten of an account, replaced together"),
+    for_ever(
+        "oidc_identities",
+        "they go when their person takes them away",
+    ),
     for_ever("flags", "one row per flag, replaced in place"),
     until("audit", "audit t", "at_ms", After::Days(WHO_DID_WHAT_DAYS)),
     for_ever("erasures", "they go when they are done"),

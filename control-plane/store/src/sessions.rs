@@ -45,6 +45,13 @@ pub enum SessionProof<'a> {
         /// The account.
         address: &'a str,
     },
+    /// An account at an issuer of OpenID Connect.
+    Oidc {
+        /// URL of the issuer.
+        issuer: &'a str,
+        /// The account there.
+        subject: &'a str,
+    },
     /// The account was just made by who signs in.
     Setup,
 }
@@ -56,7 +63,7 @@ pub struct NewSession<'a> {
     pub family_id: &'a str,
     /// Whose it is.
     pub user_id: &'a str,
-    /// How it was proved who that is: `password`, `link`, `wallet` or `setup`.
+    /// How it was proved who that is: `password`, `link`, `wallet`, `oidc` or `setup`.
     pub method: &'a str,
     /// With what.
     pub proof: SessionProof<'a>,
@@ -270,6 +277,18 @@ macro_rules! proof_holds_on {
                 .bind(new.user_id)
                 .bind(kind)
                 .bind(address)
+                .fetch_one(&mut **$tx)
+                .await
+                .map_err(StoreError::query($op))?;
+                theirs == 1
+            }
+            SessionProof::Oidc { issuer, subject } => {
+                let (theirs,): (i64,) = sqlx::query_as(
+                    "SELECT COUNT(*) FROM oidc_identities WHERE issuer = $2 AND subject = $3 AND user_id = $1",
+                )
+                .bind(new.user_id)
+                .bind(issuer)
+                .bind(subject)
                 .fetch_one(&mut **$tx)
                 .await
                 .map_err(StoreError::query($op))?;

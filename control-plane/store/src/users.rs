@@ -203,13 +203,29 @@ macro_rules! lock_admins_on {
 }
 pub(crate) use lock_admins_on;
 
+/// Whether somebody has a way in that is theirs and counts: a password or a wallet. An account at an issuer of OpenID Connect
+/// signs in, but does not count: who runs the issuer, or takes it from the settings, would shut its people out.
+macro_rules! can_sign_in {
+    ($user:literal) => {
+        concat!(
+            "(",
+            $user,
+            ".password_hash IS NOT NULL OR EXISTS (SELECT 1 FROM wallets w WHERE w.user_id = ",
+            $user,
+            ".user_id))"
+        )
+    };
+}
+pub(crate) use can_sign_in;
+
 /// Whether nobody is left who can sign in and administer the network: an invitation that nobody came by is no admin.
 macro_rules! no_admin_on {
     ($tx:expr, $op:literal) => {{
         let (count,): (i64,) = sqlx::query_as(concat!(
             "SELECT COUNT(*) FROM users u JOIN memberships m ON ",
             $crate::orgs::administers!("u", "m"),
-            " WHERE u.password_hash IS NOT NULL OR EXISTS (SELECT 1 FROM wallets w WHERE w.user_id = u.user_id)"
+            " WHERE ",
+            $crate::users::can_sign_in!("u")
         ))
         .fetch_one(&mut **$tx)
         .await

@@ -41,7 +41,7 @@ pub enum WalletUnlinked {
     Unlinked,
     /// It was not theirs.
     NoWallet,
-    /// They could not sign in any more.
+    /// They would have neither a password nor a wallet.
     LastWayIn,
 }
 
@@ -165,8 +165,8 @@ impl Store {
         }))
     }
 
-    /// Takes a wallet of a person away from them, unless it is all that they can sign in with. Their sign-ins by wallets
-    /// end, but `family_id`.
+    /// Takes a wallet of a person away from them, unless they would have neither a password nor another wallet. Their
+    /// sign-ins by wallets end, but `family_id`.
     ///
     /// # Errors
     /// [`StoreError::Query`].
@@ -193,10 +193,10 @@ impl Store {
             if gone == 0 {
                 return Ok(WalletUnlinked::NoWallet);
             }
-            let (ways,): (i64,) = sqlx::query_as(
-                "SELECT COUNT(*) FROM users u WHERE u.user_id = $1 AND (u.password_hash IS NOT NULL \
-                 OR EXISTS (SELECT 1 FROM wallets w WHERE w.user_id = u.user_id))",
-            )
+            let (ways,): (i64,) = sqlx::query_as(concat!(
+                "SELECT COUNT(*) FROM users u WHERE u.user_id = $1 AND ",
+                crate::users::can_sign_in!("u")
+            ))
             .bind(scope.user_id())
             .fetch_one(&mut *tx)
             .await

@@ -102,6 +102,7 @@ const USER_FILTERS: Place = ("`GET /users`", "filter");
 const USERS: Place = ("`GET /users`", "part");
 const ORGS: Place = ("`GET /orgs`", "part");
 const WALLETS: Place = ("`POST /auth/nonce`", "part");
+const ISSUERS: Place = ("`POST /auth/oidc/{issuer}/start`", "part");
 const RUN: Place = ("Run a node", "what");
 const FLAG: Place = ("Flags", "flag");
 
@@ -123,6 +124,7 @@ fn every_parameter_column_figure_and_flag_has_a_row_of_its_own_surface() {
         ("OrgView", &[ORGS]),
         ("WalletView", &[WALLETS]),
         ("WalletRequestView", &[WALLETS]),
+        ("IdentityView", &[ISSUERS]),
     ] {
         let found = names(&api["components"]["schemas"][schema]);
         assert!(found.len() > 2, "{schema}: {found:?}");

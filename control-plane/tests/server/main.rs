@@ -12,6 +12,7 @@ mod downloads;
 mod errors_and_headers;
 mod flags;
 mod members;
+mod oidc;
 mod one_server;
 mod openapi;
 mod own_data;

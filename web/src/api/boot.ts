@@ -5,6 +5,7 @@ import { LiveHub } from '~/api/live'
 import { query, queryClient } from '~/api/queries'
 import type { Me } from '~/api/types'
 import { currentMe, rightsOf, session, signedIn, signedOut, view } from '~/stores/session'
+import { forgetSession, hadSession, hintSession } from '~/stores/session-hint'
 import { forgetStarted } from '~/stores/started'
 import { showToast } from '~/stores/toasts'
 import { apiPath } from '~/util/path-builder'
@@ -50,23 +51,9 @@ export const hub = new LiveHub(
   () => void followSession(),
 )
 
-const HINT = 'dgon.session'
-
-function hadSession(): boolean {
-  try {
-    return localStorage.getItem(HINT) === 'yes'
-  } catch {
-    return true
-  }
-}
-
 function rememberSession(kind: string): void {
-  try {
-    if (kind === 'signed-in') localStorage.setItem(HINT, 'yes')
-    else if (kind === 'anonymous') localStorage.removeItem(HINT)
-  } catch {
-    // Without storage a renewed page simply asks the server.
-  }
+  if (kind === 'signed-in') hintSession()
+  else if (kind === 'anonymous') forgetSession()
 }
 
 /** Finds out who looks at the page. A browser that never signed in here asks nothing that would be refused. */

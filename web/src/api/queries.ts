@@ -7,6 +7,7 @@ import type {
   AuthState,
   DownloadList,
   EnrolmentToken,
+  Identities,
   Me,
   NodeDetail,
   NodeRow,
@@ -160,6 +161,7 @@ export const query = {
       staleTime: 0,
     }),
   wallets: () => queryOptions({ queryKey: ['wallets'], queryFn: ({ signal }) => call<Wallets>(apiPath.wallets(), { signal }) }),
+  identities: () => queryOptions({ queryKey: ['identities'], queryFn: ({ signal }) => call<Identities>(apiPath.identities(), { signal }) }),
   tokens: () =>
     queryOptions({
       queryKey: ['tokens'],

@@ -1,3 +1,4 @@
+import { IssuerSignIn } from '~/components/IssuerSignIn'
 import { WalletSignIn } from '~/components/WalletSignIn'
 import { SignInForm } from '~/forms/SignInForm'
 import { Dialog } from '~/ui/Dialog'
@@ -10,6 +11,7 @@ export function SessionDialog({ email }: { email: string }) {
       <p className="muted small">If signing in fails, an admin can say whether your account is still open, and make you a new sign-in link.</p>
       <SignInForm email={email} onDone={() => {}} />
       <WalletSignIn onDone={() => {}} />
+      <IssuerSignIn note="This leaves the page, and what you typed is lost." />
     </Dialog>
   )
 }

@@ -2,10 +2,12 @@ import { useQuery } from '@tanstack/react-query'
 import { useRef, useState } from 'react'
 import { query } from '~/api/queries'
 import { Facts } from '~/components/Facts'
+import { OwnIdentities } from '~/components/OwnIdentities'
 import { OwnWallets } from '~/components/OwnWallets'
 import { PasswordNotice } from '~/components/PasswordNotice'
 import { PasswordForm } from '~/forms/PasswordForm'
 import { useMe } from '~/hooks/use-me'
+import { useProblem } from '~/hooks/use-problem'
 import { showToast } from '~/stores/toasts'
 import { AppLink } from '~/ui/AppLink'
 import { Icon } from '~/ui/Icon'
@@ -16,6 +18,8 @@ import { path } from '~/util/path-builder'
 export function AccountPage() {
   const me = useMe()
   const wallets = useQuery(query.wallets())
+  const identities = useQuery(query.identities())
+  const problem = useProblem()
   const [changes, setChanges] = useState(0)
   const heading = useRef<HTMLHeadingElement>(null)
   if (!me) return null
@@ -29,7 +33,12 @@ export function AccountPage() {
     <>
       <PageHeading title="Account" lead="Who you are here, and how you sign in." />
       <div className="account-page">
-        <PasswordNotice me={me} hasWallet={(wallets.data?.items.length ?? 0) > 0} />
+        {problem && (
+          <p className="notice notice-amber" role="alert">
+            {problem}
+          </p>
+        )}
+        <PasswordNotice me={me} hasWallet={(wallets.data?.items.length ?? 0) > 0} hasIdentity={(identities.data?.items.length ?? 0) > 0} />
         <section className="panel" aria-labelledby="you">
           <header className="panel-head">
             <h2 id="you">You</h2>
@@ -54,6 +63,7 @@ export function AccountPage() {
           <PasswordForm key={changes} me={me} onDone={changed} />
         </section>
         <OwnWallets />
+        <OwnIdentities />
       </div>
     </>
   )

@@ -5,8 +5,10 @@ import { messageOf } from '~/api/errors'
 import { redeemLink } from '~/api/mutations'
 import { query } from '~/api/queries'
 import { BareCard } from '~/components/BareCard'
+import { IssuerSignIn } from '~/components/IssuerSignIn'
 import { WalletSignIn } from '~/components/WalletSignIn'
 import { SignInForm } from '~/forms/SignInForm'
+import { useProblem } from '~/hooks/use-problem'
 import { useSearchParams } from '~/hooks/use-search'
 import { session } from '~/stores/session'
 import { useStore } from '~/stores/store'
@@ -34,6 +36,7 @@ export function SignInPage() {
   const [isRedeemed, setRedeemed] = useState(false)
   const state = useQuery(query.authState())
   const why = useStore(endedBecause)
+  const problem = useProblem()
   const now = useStore(session)
   // As it was when the page came: on the way to it the address is that of the next page already.
   const [next] = useState(() => safeNext(search.next))
@@ -54,9 +57,9 @@ export function SignInPage() {
   const enter = () => void router.navigate({ href: next, replace: true })
   return (
     <BareCard title="Sign in">
-      {why && (
+      {(problem ?? why) && (
         <p className="notice notice-amber" role="alert">
-          {why}
+          {problem ?? why}
         </p>
       )}
       {isRedeeming && <p role="status">Checking your link…</p>}
@@ -76,6 +79,7 @@ export function SignInPage() {
         <>
           <SignInForm onDone={enter} />
           <WalletSignIn onDone={enter} />
+          <IssuerSignIn />
         </>
       )}
       {!globalThis.isSecureContext && (

@@ -2,6 +2,7 @@
 
 pub mod flags;
 pub mod me;
+pub mod oidc;
 pub mod orgs;
 pub mod own_data;
 pub mod second_factor;
@@ -58,10 +59,17 @@ fn sign_in_routes() -> Router<HttpState> {
             "/api/v1/auth/second-factor",
             post(second_factor::auth_second_factor),
         )
+        .route(
+            "/api/v1/auth/oidc/{issuer}/start",
+            post(oidc::auth_oidc_start),
+        )
+        .route(oidc::CALLBACK, get(oidc::auth_oidc_callback))
 }
 
 fn own_routes() -> Router<HttpState> {
     Router::new()
+        .route("/api/v1/identities", get(oidc::identity_list))
+        .route("/api/v1/identities/{id}", delete(oidc::identity_unlink))
         .route(
             "/api/v1/users/me",
             get(me::user_me).delete(own_data::user_delete),

@@ -1,6 +1,7 @@
 //! All that is kept of you: in one file, and deleted.
 
 use super::me::SecondFactorView;
+use super::oidc::IdentityView;
 use super::users::MembershipView;
 use super::wallets::WalletView;
 use crate::accounts::OwnData;
@@ -38,6 +39,8 @@ pub struct Export {
     pub memberships: Vec<MembershipView>,
     /// Your wallets.
     pub wallets: Vec<WalletView>,
+    /// Your accounts at issuers.
+    pub identities: Vec<IdentityView>,
     /// Your sign-ins, also those that have ended, the newest first.
     pub sessions: Vec<PastSessionView>,
     /// What the audit log has by you, the newest first.
@@ -115,6 +118,7 @@ impl From<OwnData> for Export {
                 .map(Into::into)
                 .collect(),
             wallets: data.wallets.into_iter().map(Into::into).collect(),
+            identities: data.identities.into_iter().map(Into::into).collect(),
             sessions: data.sessions.into_iter().map(Into::into).collect(),
             done: data.done.iter().map(AuditEntryView::of).collect(),
             done_to: data.done_to.iter().map(by_others).collect(),

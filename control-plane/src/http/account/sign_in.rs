@@ -1,6 +1,7 @@
 //! Beginning, renewing and ending a session. Tokens travel in cookies alone.
 
 use super::me::Me;
+use super::oidc::IssuerView;
 use crate::accounts::{AccountError, SignedIn};
 use crate::app::ANONYMOUS_OVERVIEW;
 use crate::http::auth::{Caller, MaybePerson};
@@ -29,6 +30,8 @@ pub struct AuthState {
     pub wallets: bool,
     /// Chains of the Cosmos SDK whose accounts can, too.
     pub cosmos_chains: Vec<String>,
+    /// Issuers of OpenID Connect whose accounts can, once they are linked.
+    pub issuers: Vec<IssuerView>,
     /// Version of the control plane.
     pub version: String,
 }
@@ -89,6 +92,7 @@ pub async fn auth_state(State(state): State<HttpState>) -> Result<axum::Json<Aut
         open_registration: state.accounts.registration_is_open().await?,
         wallets: state.accounts.takes_wallets(),
         cosmos_chains: state.accounts.cosmos_chains().map(str::to_owned).collect(),
+        issuers: state.accounts.issuers().map(Into::into).collect(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     }))
 }
@@ -257,20 +261,27 @@ impl<'a> Attempt<'a> {
         self,
         result: Result<SignedIn, AccountError>,
     ) -> Result<Response, ApiError> {
-        // A right password over its account's limit took as much work as a wrong one.
-        let is_proven = matches!(result, Ok(_) | Err(AccountError::SecondFactor(_)));
-        if let Some(ip) = self.caller.ip.filter(|_| is_proven) {
-            self.state.sign_ins.give_back(&network(ip));
-        }
-        match result {
-            Ok(signed_in) => welcome(self.state, &signed_in).await,
+        let state = self.state;
+        match self.judged(result) {
+            Ok(signed_in) => welcome(state, &signed_in).await,
             Err(AccountError::SecondFactor(pending)) => {
-                let cookies = self.state.cookies;
-                let cookie = cookies.set_pending(&pending.sealed, pending.lifetime_s);
+                let cookie = state
+                    .cookies
+                    .set_pending(&pending.sealed, pending.lifetime_s);
                 let error = ApiError::from(AccountError::SecondFactor(pending));
                 Ok((AppendHeaders(cookie), error).into_response())
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Counts a try that failed, and not one that succeeded.
+    pub(super) fn judged<T>(self, result: Result<T, AccountError>) -> Result<T, AccountError> {
+        // A right password over its account's limit took as much work as a wrong one.
+        let is_proven = matches!(result, Ok(_) | Err(AccountError::SecondFactor(_)));
+        if let Some(ip) = self.caller.ip.filter(|_| is_proven) {
+            self.state.sign_ins.give_back(&network(ip));
+        }
+        result
     }
 }

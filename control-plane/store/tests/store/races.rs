@@ -8,6 +8,7 @@
 
 use super::members::{act_for, entry, org, session, set, sign_in, token_by, user};
 use crate::support::{ALL, SERVER, enrol, membership, on_both};
+use dgon_control_plane_store::identities::{Identity, IdentityLinked, IdentityUnlinked};
 use dgon_control_plane_store::links::NewLink;
 use dgon_control_plane_store::sessions::{NewSession, SessionProof, TokenPair};
 use dgon_control_plane_store::users::AccessChanged;
@@ -117,10 +118,10 @@ async fn what_proved_somebody_and_was_taken_away_signs_nobody_in() {
             let new = NewSession {
                 family_id: &n.to_string(),
                 user_id: "u1",
-                method: if matches!(proof, SessionProof::Wallet { .. }) {
-                    "wallet"
-                } else {
-                    "test"
+                method: match proof {
+                    SessionProof::Wallet { .. } => "wallet",
+                    SessionProof::Oidc { .. } => "oidc",
+                    _ => "test",
                 },
                 proof,
                 factor: None,
@@ -182,6 +183,32 @@ async fn what_proved_somebody_and_was_taken_away_signs_nobody_in() {
         assert_eq!(unlinked.expect("unlink"), WalletUnlinked::Unlinked);
         assert!(!by(9, by_wallet).await);
         assert_eq!(session(&store, 8).await, None, "it began with the wallet");
+        assert!(session(&store, 6).await.is_some());
+        // An account at an issuer, in the same way.
+        let identity = Identity {
+            identity_id: "i1".to_owned(),
+            issuer: "https://issuer.example".to_owned(),
+            subject: "s1".to_owned(),
+            email: None,
+            linked_at_ms: 1,
+        };
+        let by_issuer = SessionProof::Oidc {
+            issuer: "https://issuer.example",
+            subject: "s1",
+        };
+        assert!(!by(10, by_issuer).await, "before it is linked");
+        let linked = store.identity_link(&own, &identity, &entry(1)).await;
+        assert_eq!(linked.expect("link"), IdentityLinked::Linked);
+        assert!(by(11, by_issuer).await);
+        let elsewhere = SessionProof::Oidc {
+            issuer: "https://other.example",
+            subject: "s1",
+        };
+        assert!(!by(12, elsewhere).await, "a name of another issuer");
+        let unlinked = store.identity_unlink(&own, "i1", "6", &entry(9)).await;
+        assert_eq!(unlinked.expect("unlink"), IdentityUnlinked::Unlinked);
+        assert!(!by(13, by_issuer).await);
+        assert_eq!(session(&store, 11).await, None, "it began by the issuer");
         assert!(session(&store, 6).await.is_some());
     })
     .await;

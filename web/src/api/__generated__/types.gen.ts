@@ -115,9 +115,9 @@ export type AuthState = {
      */
     cosmos_chains: Array<string>;
     /**
-     * Whether anybody can make an account.
+     * Issuers of OpenID Connect whose accounts can, once they are linked.
      */
-    open_registration: boolean;
+    issuers: Array<IssuerView>;
     /**
      * Nobody has an account yet: the server's log has a link for the first admin.
      */
@@ -148,26 +148,6 @@ export type ChainView = {
      * The last position.
      */
     head_seq: number;
-};
-
-/**
- * A code.
- */
-export type CodeRequest = {
-    /**
-     * The six digits that the authenticator app shows now, or a recovery code.
-     */
-    code: string;
-};
-
-/**
- * That you mean it.
- */
-export type DeleteRequest = {
-    /**
-     * Your address, as it stands in your account.
-     */
-    email: string;
 };
 
 /**
@@ -295,62 +275,7 @@ export type ErrorDetail = {
 /**
  * The closed list of error types.
  */
-export type ErrorType = 'invalid_request' | 'invalid_receipt' | 'invalid_signature' | 'conflicting_receipt' | 'forked_chain' | 'receipt_expired' | 'wrong_node' | 'unauthorized' | 'second_factor_needed' | 'forbidden' | 'invalid_csrf' | 'stale_timestamp' | 'replayed_request' | 'invalid_token' | 'invalid_key' | 'not_found' | 'method_not_allowed' | 'conflict' | 'too_large' | 'rate_limited' | 'replaced' | 'invalid_frame' | 'unavailable' | 'internal';
-
-/**
- * All that is kept of you.
- */
-export type Export = {
-    /**
-     * When the account was made.
-     */
-    created_at: string;
-    /**
-     * What the audit log has by you, the newest first.
-     */
-    done: Array<AuditEntryView>;
-    /**
-     * What it has about your account by others, the newest first, without their addresses.
-     */
-    done_to: Array<AuditEntryView>;
-    /**
-     * Your address.
-     */
-    email: string;
-    /**
-     * When it was so.
-     */
-    exported_at: string;
-    /**
-     * Whether you can sign in with a password. Of it there is a hash, which is not told.
-     */
-    has_password: boolean;
-    /**
-     * Whether a list was cut: each has the newest 5,000.
-     */
-    is_cut: boolean;
-    /**
-     * When you signed in last.
-     */
-    last_sign_in_at?: string | null;
-    /**
-     * What you may do, and for whom.
-     */
-    memberships: Array<MembershipView>;
-    second_factor?: SecondFactorView | null;
-    /**
-     * Your sign-ins, also those that have ended, the newest first.
-     */
-    sessions: Array<PastSessionView>;
-    /**
-     * Your identity.
-     */
-    user_id: string;
-    /**
-     * Your wallets.
-     */
-    wallets: Array<WalletView>;
-};
+export type ErrorType = 'invalid_request' | 'invalid_receipt' | 'invalid_signature' | 'conflicting_receipt' | 'forked_chain' | 'receipt_expired' | 'wrong_node' | 'unauthorized' | 'forbidden' | 'invalid_csrf' | 'stale_timestamp' | 'replayed_request' | 'invalid_token' | 'invalid_key' | 'not_found' | 'method_not_allowed' | 'conflict' | 'too_large' | 'rate_limited' | 'replaced' | 'invalid_frame' | 'unavailable' | 'internal';
 
 /**
  * All feature flags.
@@ -592,6 +517,60 @@ export type HostView = {
 };
 
 /**
+ * Your accounts at issuers.
+ */
+export type Identities = {
+    /**
+     * In the order in which they were linked.
+     */
+    items: Array<IdentityView>;
+};
+
+/**
+ * An account of yours at an issuer.
+ */
+export type IdentityView = {
+    /**
+     * The address that the issuer said when it was linked.
+     */
+    email?: string | null;
+    /**
+     * Its name here.
+     */
+    id: string;
+    /**
+     * URL of the issuer.
+     */
+    issuer: string;
+    /**
+     * Name of the issuer; `null` where it is in the settings no more, and so signs nobody in.
+     */
+    issuer_name?: string | null;
+    /**
+     * Since when it is yours.
+     */
+    linked_at: string;
+    /**
+     * The account there.
+     */
+    subject: string;
+};
+
+/**
+ * An issuer that people can sign in by.
+ */
+export type IssuerView = {
+    /**
+     * Its name in addresses.
+     */
+    id: string;
+    /**
+     * Its name for people.
+     */
+    name: string;
+};
+
+/**
  * Sign-in with a password.
  */
 export type LoginRequest = {
@@ -633,7 +612,6 @@ export type Me = {
      * What this person may do in the organisation that this sign-in acts for, sorted.
      */
     roles: Array<Role>;
-    second_factor?: SecondFactorView | null;
     /**
      * Identity.
      */
@@ -964,6 +942,31 @@ export type NonceRequest = {
      */
     purpose: NoncePurpose;
 };
+
+/**
+ * What to go to an issuer for.
+ */
+export type OidcStartRequest = {
+    /**
+     * What for.
+     */
+    purpose: OidcWish;
+};
+
+/**
+ * Where to go. The answer is good for this browser, once, for ten minutes.
+ */
+export type OidcStartView = {
+    /**
+     * Address at the issuer.
+     */
+    url: string;
+};
+
+/**
+ * What to go to an issuer for.
+ */
+export type OidcWish = 'sign_in' | 'link';
 
 /**
  * An order to a node.
@@ -1395,10 +1398,6 @@ export type PageUserView = {
          */
         memberships: Array<MembershipView>;
         /**
-         * Since when they are asked for a second factor; `null` where they are asked for none.
-         */
-        second_factor_since?: string | null;
-        /**
          * Identity.
          */
         user_id: string;
@@ -1425,40 +1424,6 @@ export type PasswordRequest = {
      * The new one, 8 to 256 characters.
      */
     password: string;
-};
-
-/**
- * A sign-in.
- */
-export type PastSessionView = {
-    /**
-     * When it began.
-     */
-    created_at: string;
-    /**
-     * When it was ended.
-     */
-    ended_at?: string | null;
-    /**
-     * When it ends or ended by itself.
-     */
-    expires_at: string;
-    /**
-     * Its name.
-     */
-    id: string;
-    /**
-     * Address of the browser.
-     */
-    ip?: string | null;
-    /**
-     * How it was proved that it is you.
-     */
-    method: string;
-    /**
-     * What the browser called itself.
-     */
-    user_agent?: string | null;
 };
 
 /**
@@ -1678,16 +1643,6 @@ export type ReceiptRow = {
 };
 
 /**
- * Codes for when the app is gone, each good once. Shown this once.
- */
-export type RecoveryCodes = {
-    /**
-     * Ten of them.
-     */
-    recovery_codes: Array<string>;
-};
-
-/**
  * Sign-in with a one-time link.
  */
 export type RedeemRequest = {
@@ -1744,34 +1699,6 @@ export type Regions = {
 };
 
 /**
- * An account to make.
- */
-export type RegisterRequest = {
-    /**
-     * Address, the name to sign in with. Nothing is sent to it.
-     */
-    email: string;
-    /**
-     * What its organisation is called, 1 to 64 characters.
-     */
-    organisation: string;
-    /**
-     * Password, 8 to 256 characters.
-     */
-    password: string;
-};
-
-/**
- * Why somebody's second factor is taken away.
- */
-export type ResetRequest = {
-    /**
-     * 1 to 500 characters.
-     */
-    reason: string;
-};
-
-/**
  * What a person may do.
  */
 export type Role = 'admin' | 'operator' | 'consumer' | 'viewer';
@@ -1792,56 +1719,6 @@ export type RuntimeView = {
      * Where it tells.
      */
     version?: string | null;
-};
-
-/**
- * A secret to add to an authenticator app. Nothing is kept of it before its first code comes.
- */
-export type SecondFactorOffer = {
-    /**
-     * Until when.
-     */
-    expires_at: string;
-    /**
-     * To be sent back with the first code.
-     */
-    sealed: string;
-    /**
-     * To type into an app that cannot scan: base32.
-     */
-    secret: string;
-    /**
-     * What an app reads from a picture: `otpauth://totp/…`.
-     */
-    uri: string;
-};
-
-/**
- * The first code of an app that has the secret.
- */
-export type SecondFactorRequest = {
-    /**
-     * The six digits that the app shows now.
-     */
-    code: string;
-    /**
-     * As it came with the secret.
-     */
-    sealed: string;
-};
-
-/**
- * Your second factor.
- */
-export type SecondFactorView = {
-    /**
-     * Recovery codes that were not used, of ten.
-     */
-    recovery_codes_left: number;
-    /**
-     * Since when you are asked for it.
-     */
-    since: string;
 };
 
 /**
@@ -1869,7 +1746,7 @@ export type SessionView = {
      */
     is_current: boolean;
     /**
-     * How it was proved whose it is: `password`, `link`, `wallet`, `setup`, or `unknown` for one of an older version.
+     * How it was proved whose it is: `password`, `link`, `wallet`, `oidc`, `setup`, or `unknown` for one of an older version.
      */
     method: string;
     /**
@@ -2098,10 +1975,6 @@ export type UserView = {
      * What they may do, and for whom, in the order in which they joined.
      */
     memberships: Array<MembershipView>;
-    /**
-     * Since when they are asked for a second factor; `null` where they are asked for none.
-     */
-    second_factor_since?: string | null;
     /**
      * Identity.
      */
@@ -2421,6 +2294,99 @@ export type AuthNonceResponses = {
 
 export type AuthNonceResponse = AuthNonceResponses[keyof AuthNonceResponses];
 
+export type AuthOidcCallbackData = {
+    body?: never;
+    path: {
+        /**
+         * The issuer that was gone to.
+         */
+        issuer: string;
+    };
+    query?: {
+        /**
+         * What the request is known by.
+         */
+        state?: string;
+        /**
+         * The code of who was let in.
+         */
+        code?: string;
+        /**
+         * Why there is none.
+         */
+        error?: string;
+        /**
+         * URL of the issuer, where it says it.
+         */
+        iss?: string;
+    };
+    url: '/api/v1/auth/oidc/{issuer}/callback';
+};
+
+export type AuthOidcCallbackErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type AuthOidcCallbackError = AuthOidcCallbackErrors[keyof AuthOidcCallbackErrors];
+
+export type AuthOidcCallbackResponses = {
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type AuthOidcCallbackResponse = AuthOidcCallbackResponses[keyof AuthOidcCallbackResponses];
+
+export type AuthOidcStartData = {
+    body: OidcStartRequest;
+    path: {
+        /**
+         * One of `issuers` of GET /auth/state.
+         */
+        issuer: string;
+    };
+    query?: never;
+    url: '/api/v1/auth/oidc/{issuer}/start';
+};
+
+export type AuthOidcStartErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type AuthOidcStartError = AuthOidcStartErrors[keyof AuthOidcStartErrors];
+
+export type AuthOidcStartResponses = {
+    /**
+     * Where to go.
+     */
+    200: OidcStartView;
+};
+
+export type AuthOidcStartResponse = AuthOidcStartResponses[keyof AuthOidcStartResponses];
+
 export type AuthOrganisationData = {
     body: OrganisationRequest;
     path?: never;
@@ -2519,72 +2485,6 @@ export type AuthRefreshResponses = {
 };
 
 export type AuthRefreshResponse = AuthRefreshResponses[keyof AuthRefreshResponses];
-
-export type AuthRegisterData = {
-    body: RegisterRequest;
-    path?: never;
-    query?: never;
-    url: '/api/v1/auth/register';
-};
-
-export type AuthRegisterErrors = {
-    /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
-     */
-    429: ErrorBody;
-    /**
-     * unavailable: there is no answer now; ask again after Retry-After.
-     */
-    503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
-};
-
-export type AuthRegisterError = AuthRegisterErrors[keyof AuthRegisterErrors];
-
-export type AuthRegisterResponses = {
-    /**
-     * Signed in; the session is in cookies.
-     */
-    200: Me;
-};
-
-export type AuthRegisterResponse = AuthRegisterResponses[keyof AuthRegisterResponses];
-
-export type AuthSecondFactorData = {
-    body: CodeRequest;
-    path?: never;
-    query?: never;
-    url: '/api/v1/auth/second-factor';
-};
-
-export type AuthSecondFactorErrors = {
-    /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
-     */
-    429: ErrorBody;
-    /**
-     * unavailable: there is no answer now; ask again after Retry-After.
-     */
-    503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
-};
-
-export type AuthSecondFactorError = AuthSecondFactorErrors[keyof AuthSecondFactorErrors];
-
-export type AuthSecondFactorResponses = {
-    /**
-     * Signed in; the session is in cookies.
-     */
-    200: Me;
-};
-
-export type AuthSecondFactorResponse = AuthSecondFactorResponses[keyof AuthSecondFactorResponses];
 
 export type AuthSetupData = {
     body: SetupRequest;
@@ -2901,6 +2801,77 @@ export type FlagSetResponses = {
 };
 
 export type FlagSetResponse = FlagSetResponses[keyof FlagSetResponses];
+
+export type IdentityListData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/v1/identities';
+};
+
+export type IdentityListErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type IdentityListError = IdentityListErrors[keyof IdentityListErrors];
+
+export type IdentityListResponses = {
+    /**
+     * Your accounts at issuers.
+     */
+    200: Identities;
+};
+
+export type IdentityListResponse = IdentityListResponses[keyof IdentityListResponses];
+
+export type IdentityUnlinkData = {
+    body?: never;
+    path: {
+        /**
+         * Its name here.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/v1/identities/{id}';
+};
+
+export type IdentityUnlinkErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type IdentityUnlinkError = IdentityUnlinkErrors[keyof IdentityUnlinkErrors];
+
+export type IdentityUnlinkResponses = {
+    /**
+     * It signs in no more.
+     */
+    204: void;
+};
+
+export type IdentityUnlinkResponse = IdentityUnlinkResponses[keyof IdentityUnlinkResponses];
 
 export type LiveData = {
     body?: never;
@@ -4219,39 +4190,6 @@ export type UserCreateResponses = {
 
 export type UserCreateResponse = UserCreateResponses[keyof UserCreateResponses];
 
-export type UserDeleteData = {
-    body: DeleteRequest;
-    path?: never;
-    query?: never;
-    url: '/api/v1/users/me';
-};
-
-export type UserDeleteErrors = {
-    /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
-     */
-    429: ErrorBody;
-    /**
-     * unavailable: there is no answer now; ask again after Retry-After.
-     */
-    503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
-};
-
-export type UserDeleteError = UserDeleteErrors[keyof UserDeleteErrors];
-
-export type UserDeleteResponses = {
-    /**
-     * It is gone, and you are signed out.
-     */
-    204: void;
-};
-
-export type UserDeleteResponse = UserDeleteResponses[keyof UserDeleteResponses];
-
 export type UserMeData = {
     body?: never;
     path?: never;
@@ -4285,39 +4223,6 @@ export type UserMeResponses = {
 
 export type UserMeResponse = UserMeResponses[keyof UserMeResponses];
 
-export type UserExportData = {
-    body?: never;
-    path?: never;
-    query?: never;
-    url: '/api/v1/users/me/export';
-};
-
-export type UserExportErrors = {
-    /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
-     */
-    429: ErrorBody;
-    /**
-     * unavailable: there is no answer now; ask again after Retry-After.
-     */
-    503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
-};
-
-export type UserExportError = UserExportErrors[keyof UserExportErrors];
-
-export type UserExportResponses = {
-    /**
-     * All that is kept of you.
-     */
-    200: Export;
-};
-
-export type UserExportResponse = UserExportResponses[keyof UserExportResponses];
-
 export type PasswordSetData = {
     body: PasswordRequest;
     path?: never;
@@ -4350,138 +4255,6 @@ export type PasswordSetResponses = {
 };
 
 export type PasswordSetResponse = PasswordSetResponses[keyof PasswordSetResponses];
-
-export type SecondFactorSetData = {
-    body: SecondFactorRequest;
-    path?: never;
-    query?: never;
-    url: '/api/v1/users/me/second-factor';
-};
-
-export type SecondFactorSetErrors = {
-    /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
-     */
-    429: ErrorBody;
-    /**
-     * unavailable: there is no answer now; ask again after Retry-After.
-     */
-    503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
-};
-
-export type SecondFactorSetError = SecondFactorSetErrors[keyof SecondFactorSetErrors];
-
-export type SecondFactorSetResponses = {
-    /**
-     * Your recovery codes, shown this once.
-     */
-    200: RecoveryCodes;
-};
-
-export type SecondFactorSetResponse = SecondFactorSetResponses[keyof SecondFactorSetResponses];
-
-export type SecondFactorOfferData = {
-    body?: never;
-    path?: never;
-    query?: never;
-    url: '/api/v1/users/me/second-factor/offer';
-};
-
-export type SecondFactorOfferErrors = {
-    /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
-     */
-    429: ErrorBody;
-    /**
-     * unavailable: there is no answer now; ask again after Retry-After.
-     */
-    503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
-};
-
-export type SecondFactorOfferError = SecondFactorOfferErrors[keyof SecondFactorOfferErrors];
-
-export type SecondFactorOfferResponses = {
-    /**
-     * The secret, shown this once.
-     */
-    200: SecondFactorOffer;
-};
-
-export type SecondFactorOfferResponse = SecondFactorOfferResponses[keyof SecondFactorOfferResponses];
-
-export type RecoveryCodesRenewData = {
-    body: CodeRequest;
-    path?: never;
-    query?: never;
-    url: '/api/v1/users/me/second-factor/recovery-codes';
-};
-
-export type RecoveryCodesRenewErrors = {
-    /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
-     */
-    429: ErrorBody;
-    /**
-     * unavailable: there is no answer now; ask again after Retry-After.
-     */
-    503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
-};
-
-export type RecoveryCodesRenewError = RecoveryCodesRenewErrors[keyof RecoveryCodesRenewErrors];
-
-export type RecoveryCodesRenewResponses = {
-    /**
-     * Your recovery codes, shown this once.
-     */
-    200: RecoveryCodes;
-};
-
-export type RecoveryCodesRenewResponse = RecoveryCodesRenewResponses[keyof RecoveryCodesRenewResponses];
-
-export type SecondFactorRemoveData = {
-    body: CodeRequest;
-    path?: never;
-    query?: never;
-    url: '/api/v1/users/me/second-factor/remove';
-};
-
-export type SecondFactorRemoveErrors = {
-    /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
-     */
-    429: ErrorBody;
-    /**
-     * unavailable: there is no answer now; ask again after Retry-After.
-     */
-    503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
-};
-
-export type SecondFactorRemoveError = SecondFactorRemoveErrors[keyof SecondFactorRemoveErrors];
-
-export type SecondFactorRemoveResponses = {
-    /**
-     * No code is asked for.
-     */
-    204: void;
-};
-
-export type SecondFactorRemoveResponse = SecondFactorRemoveResponses[keyof SecondFactorRemoveResponses];
 
 export type UserDetailData = {
     body?: never;
@@ -4642,44 +4415,6 @@ export type MembershipSetResponses = {
 };
 
 export type MembershipSetResponse = MembershipSetResponses[keyof MembershipSetResponses];
-
-export type SecondFactorResetData = {
-    body: ResetRequest;
-    path: {
-        /**
-         * Identity of the person.
-         */
-        user_id: string;
-    };
-    query?: never;
-    url: '/api/v1/users/{user_id}/reset-second-factor';
-};
-
-export type SecondFactorResetErrors = {
-    /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
-     */
-    429: ErrorBody;
-    /**
-     * unavailable: there is no answer now; ask again after Retry-After.
-     */
-    503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
-};
-
-export type SecondFactorResetError = SecondFactorResetErrors[keyof SecondFactorResetErrors];
-
-export type SecondFactorResetResponses = {
-    /**
-     * The person.
-     */
-    200: UserView;
-};
-
-export type SecondFactorResetResponse = SecondFactorResetResponses[keyof SecondFactorResetResponses];
 
 export type UserLinkData = {
     body?: never;

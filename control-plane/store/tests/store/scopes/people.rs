@@ -4,6 +4,9 @@ use super::{OWN, audit, audited, network, of_person, others, own};
 use crate::support::{ALL, SERVER, membership, of_org, on_both, person};
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::enrolment_tokens::NewEnrolmentToken;
+use dgon_control_plane_store::identities::{
+    IDENTITIES, Identity, IdentityLinked, IdentityUnlinked,
+};
 use dgon_control_plane_store::orgs::OrgChanged;
 use dgon_control_plane_store::sessions::{NewSession, SessionProof, TokenPair};
 use dgon_control_plane_store::users::{AccessChanged, UserCreated, UserFilter};
@@ -322,6 +325,71 @@ async fn wallets_and_passwords_are_their_persons_own() {
             store.nonce_spend(SERVER, &[7; 32], 100, 50),
         );
         assert_ne!(one.expect("spend"), two.expect("spend"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn identities_are_their_persons_own_and_are_no_last_way_in() {
+    on_both(|store| async move {
+        sign_in(&store, "u1", 1).await;
+        sign_in(&store, "u2", 2).await;
+        let entry = audit("scope");
+        let identity = |id: &str, subject: &str| Identity {
+            identity_id: id.to_owned(),
+            issuer: "https://issuer.example".to_owned(),
+            subject: subject.to_owned(),
+            email: Some("u1@example.org".to_owned()),
+            linked_at_ms: 1,
+        };
+        let (own_of, not_theirs) = (of_person("u1"), [of_person("u2"), ALL, own()]);
+        let link = async |scope: &Scope, new: Identity| {
+            let linked = store.identity_link(scope, &new, &entry).await;
+            linked.expect("link")
+        };
+        for scope in [ALL, own(), Scope::Stranger] {
+            let linked = link(&scope, identity("i1", "s1")).await;
+            assert_eq!(linked, IdentityLinked::NoUser, "{scope:?}");
+        }
+        assert_eq!(audited(&store).await, 0);
+        let first = identity("i1", "s1");
+        assert_eq!(link(&own_of, first.clone()).await, IdentityLinked::Linked);
+        let again = link(&own_of, identity("i2", "s1")).await;
+        assert_eq!(again, IdentityLinked::Unchanged);
+        let other = link(&of_person("u2"), identity("i2", "s1")).await;
+        assert_eq!(other, IdentityLinked::Taken);
+        let owner = store.identity_owner(SERVER, &first.issuer, "s1").await;
+        assert_eq!(owner.expect("owner").as_deref(), Some("u1"));
+        let elsewhere = store.identity_owner(SERVER, "https://other.example", "s1");
+        assert_eq!(elsewhere.await.expect("owner"), None);
+        let listed = async |scope: &Scope| store.identity_list(scope).await.expect("list");
+        assert_eq!(listed(&own_of).await, [first]);
+        let unlink = async |scope: &Scope| {
+            let unlinked = store.identity_unlink(scope, "i1", "u1", &entry).await;
+            unlinked.expect("unlink")
+        };
+        for scope in &not_theirs {
+            assert_eq!(listed(scope).await, [], "{scope:?}");
+            let unlinked = unlink(scope).await;
+            assert_eq!(unlinked, IdentityUnlinked::NoIdentity, "{scope:?}");
+        }
+        // Another one does not count, whatever its issuer is; a password does.
+        assert_eq!(
+            link(&own_of, identity("i2", "s2")).await,
+            IdentityLinked::Linked
+        );
+        assert_eq!(unlink(&own_of).await, IdentityUnlinked::LastWayIn);
+        assert_eq!(listed(&own_of).await.len(), 2);
+        let set = store.password_set(&own_of, ("hash", None), "u1", &entry);
+        assert!(set.await.expect("set"));
+        assert_eq!(unlink(&own_of).await, IdentityUnlinked::Unlinked);
+        assert_eq!(audited(&store).await, 4);
+        for n in 3..=IDENTITIES + 1 {
+            let linked = link(&own_of, identity(&format!("i{n}"), &format!("s{n}"))).await;
+            assert_eq!(linked, IdentityLinked::Linked, "{n}");
+        }
+        let more = link(&own_of, identity("more", "more")).await;
+        assert_eq!(more, IdentityLinked::TooMany);
     })
     .await;
 }

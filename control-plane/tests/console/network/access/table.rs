@@ -1,7 +1,9 @@
 //! What each route is called with. A route that has no more than the parameters below and no body needs no entry.
 
 use super::seen::NODE;
-use super::world::{Caller, OTHER_ORG, OWN, SPARE, SPARE_KEY, SPARE_ORG, WALLET, World};
+use super::world::{
+    Caller, IDENTITY, ISSUER, OTHER_ORG, OWN, SPARE, SPARE_KEY, SPARE_ORG, WALLET, World,
+};
 use crate::network::OWN_ORG;
 use dgon_control_plane::http::openapi::document;
 use dgon_protocol::frame::{LINK_PATH, SUBPROTOCOL};
@@ -132,7 +134,8 @@ pub(super) fn ask(world: &mut World, caller: Caller, route: &Route) -> Ask {
             json!({ "purpose": "sign_in", "kind": "evm", "address": WALLET })
         }
         ("POST", "/api/v1/auth/wallet" | "/api/v1/wallets") => json!({ "signature": "0x" }),
-        ("DELETE", "/api/v1/wallets/{kind}/{address}") => Value::Null,
+        ("DELETE", "/api/v1/wallets/{kind}/{address}" | "/api/v1/identities/{id}") => Value::Null,
+        ("POST", "/api/v1/auth/oidc/{issuer}/start") => json!({ "purpose": "link" }),
         ("PUT", "/api/v1/users/me/password") => json!({ "password": "a password of the sweep" }),
         ("POST", "/api/v1/users") => {
             json!({ "email": "made.by.the.sweep@example.org", "roles": ["viewer"] })
@@ -180,7 +183,9 @@ pub(super) fn ask(world: &mut World, caller: Caller, route: &Route) -> Ask {
         "{kind}" => "evm",
         "{address}" => WALLET,
         "{request_id}" => world.request_id.as_str(),
+        "{id}" if route.path.starts_with("/api/v1/identities") => IDENTITY,
         "{id}" => token.as_str(),
+        "{issuer}" => ISSUER,
         "{name}" if route.path.starts_with("/downloads") => PACKAGE,
         "{name}" => FLAG,
         part => {

@@ -10,6 +10,7 @@ use dgon_control_plane::accounts::{Accounts, Email, PasswordHasher, Role};
 use dgon_control_plane::http::HttpSettings;
 use dgon_control_plane_store::Scope;
 use dgon_control_plane_store::audit::AuditEntry;
+use dgon_control_plane_store::identities::{Identity, IdentityLinked};
 use dgon_control_plane_store::memberships::NewMembership;
 use dgon_control_plane_store::users::{NewUser, UserCreated};
 use dgon_control_plane_store::wallets::WalletLinked;
@@ -31,6 +32,9 @@ pub(super) const SPARE: usize = 2;
 /// Of A, to change its key.
 pub(super) const SPARE_KEY: usize = 3;
 
+/// Of A's operator, at an issuer that is not set here any more.
+pub(super) const IDENTITY: &str = "identity-of-a";
+pub(super) const ISSUER: &str = "issuer";
 /// Of A's operator.
 pub(super) const WALLET: &str = "0x00000000000000000000000000000000000000A0";
 
@@ -175,6 +179,15 @@ impl World {
         let operator = Scope::Person(Caller::OwnOperator.user_id());
         let linked = store.wallet_link(&operator, ("evm", WALLET), &audit).await;
         assert_eq!(linked.expect("wallet"), WalletLinked::Linked);
+        let identity = Identity {
+            identity_id: IDENTITY.to_owned(),
+            issuer: "https://issuer.example".to_owned(),
+            subject: "subject-of-a".to_owned(),
+            email: None,
+            linked_at_ms: audit.at_ms,
+        };
+        let linked = store.identity_link(&operator, &identity, &audit).await;
+        assert_eq!(linked.expect("identity"), IdentityLinked::Linked);
         world.token = world.make_token().await;
         world.spare_tokens = vec![world.make_token().await, world.make_token().await];
         world.private = world.private();
@@ -193,6 +206,7 @@ impl World {
         let mut all: Vec<String> = of_a.map(|sent| sent.draft.request_id.to_string()).collect();
         all.extend(["GPU-of-a", "cpu-of-a", "label-of-a"].map(str::to_owned));
         all.extend([Caller::OwnOperator.email(), WALLET.to_owned()]);
+        all.extend([IDENTITY, "subject-of-a"].map(str::to_owned));
         Private(all)
     }
 
@@ -276,6 +290,8 @@ impl World {
         }
         let wallets = self.read(Caller::OwnOperator, "wallets").await;
         seen.insert("wallets".to_owned(), wallets);
+        let identities = self.read(Caller::OwnOperator, "identities").await;
+        seen.insert("identities".to_owned(), identities);
         for path in ["users", "orgs"] {
             let mut shown = self.read(Caller::Admin, path).await;
             // A session of the sweep is a sign-in of its person.

@@ -1,0 +1,29 @@
+import { useMutation } from '@tanstack/react-query'
+import type { ReactNode } from 'react'
+import { messageOf } from '~/api/errors'
+import { goToIssuer } from '~/api/issuers'
+import type { Issuer, OidcWish } from '~/api/types'
+import { Button } from '~/ui/Button'
+
+interface Props {
+  issuer: Issuer
+  purpose: OidcWish
+  children: ReactNode
+}
+
+/** Leads to an issuer, or says why it does not. */
+export function IssuerButton({ issuer, purpose, children }: Props) {
+  const leaving = useMutation({ mutationFn: () => goToIssuer(issuer.id, purpose) })
+  return (
+    <>
+      <Button data-issuer={issuer.id} isBusy={leaving.isPending} onClick={() => leaving.mutate()}>
+        {children}
+      </Button>
+      {leaving.error && (
+        <p className="field-error" role="alert">
+          {messageOf(leaving.error)}
+        </p>
+      )}
+    </>
+  )
+}

@@ -1,0 +1,85 @@
+import { useQuery } from '@tanstack/react-query'
+import { useEffect, useRef, useState } from 'react'
+import { query } from '~/api/queries'
+import type { OwnIdentity } from '~/api/types'
+import { IssuerButton } from '~/components/IssuerButton'
+import { TakeAwayIdentity } from '~/components/TakeAwayIdentity'
+import { Button } from '~/ui/Button'
+import { EmptyState, QueryStates, RefreshFailed, Skeleton } from '~/ui/states'
+import { Time } from '~/ui/Time'
+import { Truncate } from '~/ui/Truncate'
+import { accountName, issuerName } from '~/util/issuers'
+
+const SKELETON_LINES = 2
+const NAME_SHOWN = 44
+
+/** The accounts elsewhere that sign somebody in, and the ways to have more or fewer. Nothing where no issuer is known. */
+export function OwnIdentities() {
+  const identities = useQuery(query.identities())
+  const state = useQuery(query.authState())
+  const [open, setOpen] = useState<OwnIdentity | null>(null)
+  const place = useRef<{ id: string; at: number } | null>(null)
+  const rows = identities.data?.items
+  // A row that goes takes the focus along. Its neighbour gets it, or the first button that links one.
+  useEffect(() => {
+    const { current } = place
+    if (!current || !rows || open !== null || rows.some(({ id }) => id === current.id)) return
+    place.current = null
+    if (document.activeElement !== document.body) return
+    const buttons = [...document.querySelectorAll<HTMLElement>('[data-identity]')]
+    const next = buttons[Math.min(current.at, buttons.length - 1)] ?? document.querySelector<HTMLElement>('[data-issuer]')
+    next?.focus()
+  }, [rows, open])
+  const issuers = state.data?.issuers ?? []
+  if (issuers.length === 0 && (rows ?? []).length === 0) return null
+  return (
+    <section className="panel" aria-labelledby="identities">
+      <header className="panel-head">
+        <h2 id="identities">Accounts elsewhere</h2>
+      </header>
+      <RefreshFailed query={identities} what="your accounts elsewhere" />
+      <QueryStates query={identities} what="your accounts elsewhere" skeleton={<Skeleton lines={SKELETON_LINES} className="wallets-skeleton" onRetry={() => void identities.refetch()} />}>
+        {({ items }) =>
+          items.length > 0 ? (
+            <ul className="wallets">
+              {items.map((identity, at) => (
+                <li key={identity.id}>
+                  <span className="wallet-kind break">{issuerName(identity)}</span>
+                  <span className="wallet-address">
+                    <Truncate text={accountName(identity)} max={NAME_SHOWN} />
+                  </span>
+                  <span className="wallet-linked muted small">
+                    {identity.issuer_name === null && 'Not in use here any more, so it does not sign you in. '}
+                    Linked <Time at={identity.linked_at} />
+                  </span>
+                  <Button
+                    data-identity=""
+                    aria-label={`Take away ${accountName(identity)} of ${issuerName(identity)}…`}
+                    onClick={() => {
+                      place.current = { id: identity.id, at }
+                      setOpen(identity)
+                    }}
+                  >
+                    Take away…
+                  </Button>
+                </li>
+              ))}
+            </ul>
+          ) : (
+            <EmptyState title="No accounts elsewhere">An account that you link signs you in as your password does. The other site learns that you sign in here, and nothing else.</EmptyState>
+          )
+        }
+      </QueryStates>
+      {issuers.length > 0 && (
+        <div className="issuers">
+          {issuers.map((issuer) => (
+            <IssuerButton key={issuer.id} issuer={issuer} purpose="link">
+              Link an account at {issuer.name}…
+            </IssuerButton>
+          ))}
+        </div>
+      )}
+      {open && <TakeAwayIdentity identity={open} onTaken={() => setOpen(null)} onClose={() => setOpen(null)} />}
+    </section>
+  )
+}
