@@ -218,9 +218,7 @@ impl From<AccountError> for ApiError {
             AccountError::LinkInvalid
             | AccountError::WalletSpent
             | AccountError::OidcSpent
-            | AccountError::PendingGone => {
-                Self::new(ErrorType::InvalidToken, outside)
-            }
+            | AccountError::PendingGone => Self::new(ErrorType::InvalidToken, outside),
             AccountError::SecondFactor(_) => Self::new(ErrorType::SecondFactorNeeded, outside),
             AccountError::Totp(_) | AccountError::RecoveryCode => {
                 Self::invalid(outside).with("field", "code")

@@ -19,11 +19,11 @@ const CODES: &str = "/api/v1/users/me/second-factor/recovery-codes";
 const REMOVE: &str = "/api/v1/users/me/second-factor/remove";
 
 /// An app that has the secret.
-struct Authenticator(TotpSecret);
+pub(crate) struct Authenticator(TotpSecret);
 
 impl Authenticator {
     /// Adds what was offered.
-    fn scan(offer: &Answer) -> Self {
+    pub(crate) fn scan(offer: &Answer) -> Self {
         let secret = offer.json["secret"].as_str().expect("a secret");
         let uri = offer.json["uri"].as_str().expect("an address");
         assert!(
@@ -34,13 +34,13 @@ impl Authenticator {
     }
 
     /// What it shows now.
-    fn code(&self, server: &Server) -> String {
+    pub(crate) fn code(&self, server: &Server) -> String {
         let unix_s = u64::try_from(server.clock.now_ms() / 1_000).expect("after 1970");
         self.0.code(unix_s / STEP_S).to_string()
     }
 
     /// What it shows after the present one.
-    fn next_code(&self, server: &Server) -> String {
+    pub(crate) fn next_code(&self, server: &Server) -> String {
         server.clock.advance(STEP_S.cast_signed() * 1_000);
         self.code(server)
     }

@@ -9,6 +9,7 @@
 mod hostile;
 mod issuer;
 mod keys;
+mod second_factor;
 
 use crate::support::{Answer, Browser, NOW_MS, Server, client};
 use dgon_control_plane::accounts::Role;
