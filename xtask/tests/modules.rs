@@ -10,8 +10,9 @@
 use std::path::{Path, PathBuf};
 
 /// Parts of `control-plane/src`, and what none of their files may have.
-const NEVER: [(&str, &[&str]); 6] = [
+const NEVER: [(&str, &[&str]); 7] = [
     ("socket", &["crate::"]),
+    ("oidc", &["crate::"]),
     ("live", &["crate::http", "crate::link", "crate::ingest"]),
     (
         "ingest",
