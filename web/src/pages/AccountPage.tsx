@@ -2,6 +2,7 @@ import { useQuery } from '@tanstack/react-query'
 import { useRef, useState } from 'react'
 import { query } from '~/api/queries'
 import { Facts } from '~/components/Facts'
+import { OwnSecondFactor } from '~/components/OwnSecondFactor'
 import { OwnWallets } from '~/components/OwnWallets'
 import { PasswordNotice } from '~/components/PasswordNotice'
 import { PasswordForm } from '~/forms/PasswordForm'
@@ -53,6 +54,7 @@ export function AccountPage() {
           </header>
           <PasswordForm key={changes} me={me} onDone={changed} />
         </section>
+        <OwnSecondFactor me={me} />
         <OwnWallets />
       </div>
     </>
