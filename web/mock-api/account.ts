@@ -1,11 +1,12 @@
-// One's own password and wallets. What is changed lasts as long as the development server.
+// One's own password, second factor and wallets. What is changed lasts as long as the development server.
 import type { IncomingMessage } from 'node:http'
-import type { AuthState, OwnIdentity, OwnWallet, WalletRequest } from '../src/api/types.ts'
+import type { AuthState, OwnIdentity, OwnWallet, RecoveryCodes, SecondFactor, SecondFactorOffer, WalletRequest } from '../src/api/types.ts'
+import { type Refusal, me, refuse } from './people.ts'
 
 const iso = (days: number) => new Date(Date.now() - 86_400_000 * days).toISOString()
 
-export const authState: AuthState = { setup_needed: false, anonymous_overview: false, version: '0.1.0', wallets: true, cosmos_chains: ['cosmoshub-4'], issuers: [{ id: 'mock', name: 'Mock' }] }
-export const own = { has_password: true }
+export const authState: AuthState = { setup_needed: false, anonymous_overview: false, open_registration: false, version: '0.1.0', wallets: true, cosmos_chains: ['cosmoshub-4'], issuers: [{ id: 'mock', name: 'Mock' }] }
+export const own: { has_password: boolean; second_factor: SecondFactor | null } = { has_password: true, second_factor: null }
 
 let wallets: OwnWallet[] = [
   { kind: 'evm', address: '0x71C7656EC7ab88b098defB751B7401B5f6d8976F', linked_at: iso(40) },
@@ -30,11 +31,57 @@ const toSign = (address: string): WalletRequest => ({
   expires_at: new Date(Date.now() + 300_000).toISOString(),
 })
 
-export const isOwn = (path: string) => /^\/(?:wallets|identities|auth\/nonce|auth\/oidc|users\/me\/password)(?:\/|$)/.test(path)
+const SECRET = 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP'
+let codes: string[] = []
+let renewals = 0
+
+function newCodes(): RecoveryCodes {
+  renewals += 1
+  codes = Array.from({ length: 10 }, (_, i) => `8f3k${renewals % 10}-m9qt${i}`)
+  return { recovery_codes: codes }
+}
+
+const offer = (): SecondFactorOffer => ({
+  secret: SECRET,
+  uri: `otpauth://totp/DGON:ana%40example.org?secret=${SECRET}&issuer=DGON&algorithm=SHA1&digits=6&period=30`,
+  sealed: 'mock',
+  expires_at: new Date(Date.now() + 900_000).toISOString(),
+})
+
+/** Any six digits are right, but 000000 is wrong, 111111 comes too often and 222222 too late. A recovery code is good once. */
+function refusalOf(code: string): Refusal | null {
+  if (/^\d{6}$/.test(code)) {
+    if (code === '111111') return refuse(429, 'rate_limited', 'this was tried too often for one account; try again in 312 s')
+    if (code === '222222') return refuse(401, 'invalid_token', 'this took too long, or was begun elsewhere; begin again')
+    return code === '000000' ? refuse(400, 'invalid_request', 'that code is not right, or no longer: enter the one that the app shows now', { field: 'code' }) : null
+  }
+  if (!codes.includes(code)) return refuse(400, 'invalid_request', 'that is none of your recovery codes, or you used it before; enter another one', { field: 'code' })
+  codes = codes.filter((one) => one !== code)
+  if (own.second_factor) own.second_factor.recovery_codes_left = codes.length
+  return null
+}
+
+/** Signing in, and the second factor; nothing where it is neither. */
+function answerFactor(method: string, path: string, { code = '' }: Record<string, string>): unknown {
+  const name = `${method} ${path}`
+  if (/^POST \/auth\/(?:login|redeem|wallet)$/.test(name)) return own.second_factor ? refuse(401, 'second_factor_needed', 'enter the code that your authenticator app shows now') : { ...me(), ...own }
+  if (name === 'POST /users/me/second-factor/offer') return own.second_factor ? refuse(409, 'conflict', 'this account asks for a code already') : offer()
+  if (!path.includes('/second-factor')) return undefined
+  const refusal = refusalOf(code)
+  if (refusal) return refusal
+  if (path === '/auth/second-factor') return { ...me(), ...own }
+  const isOff = path.endsWith('/remove')
+  own.second_factor = isOff ? null : { since: own.second_factor?.since ?? iso(0), recovery_codes_left: 10 }
+  return isOff ? {} : newCodes()
+}
+
+export const isOwn = (path: string) => /^\/(?:wallets|identities|auth\/(?:nonce|oidc|login|redeem|wallet|second-factor)|users\/me\/(?:password|second-factor))(?:\/|$)/.test(path)
 
 /** Answers what is the person's own, and believes every signature. */
 export async function answerOwn(request: IncomingMessage, path: string, isEmpty: boolean): Promise<unknown> {
   const body = request.method === 'GET' ? {} : await bodyOf(request)
+  const factor = answerFactor(request.method ?? 'GET', path, body)
+  if (factor !== undefined) return factor
   if (path === '/auth/nonce') {
     asked = { kind: body.kind ?? 'evm', address: body.address ?? '' }
     return toSign(asked.address)

@@ -17,7 +17,7 @@ function membership(orgId: string, roles: Role[], day: number): Membership {
 
 export const users: User[] = [
   { user_id: 'u_1', email: 'ana@example.org', created_at: iso(200), last_sign_in_at: iso(0.1), disabled_at: null, memberships: [membership('main', ['admin', 'operator'], 200), membership('o_1', ['viewer'], 60)] },
-  { user_id: 'u_2', email: 'bo@north.example', created_at: iso(110), last_sign_in_at: iso(2), disabled_at: null, memberships: [membership('o_1', ['operator'], 110)] },
+  { user_id: 'u_2', email: 'bo@north.example', created_at: iso(110), last_sign_in_at: iso(2), disabled_at: null, second_factor_since: iso(30), memberships: [membership('o_1', ['operator'], 110)] },
   { user_id: 'u_3', email: 'a-very-long-name-of-somebody@department-of-machines.technical-university.example', created_at: iso(3), last_sign_in_at: null, disabled_at: null, memberships: [membership('o_lab', ['operator', 'consumer'], 3), membership('o_old', ['operator'], 80)] },
   { user_id: 'u_4', email: 'cy@example.org', created_at: iso(40), last_sign_in_at: iso(30), disabled_at: iso(5), memberships: [] },
   ...Array.from({ length: 60 }, (_, i): User => ({ user_id: `u_${i + 5}`, email: `member-${i + 1}@north.example`, created_at: iso(100 - i), last_sign_in_at: i % 3 ? iso(i / 4) : null, disabled_at: null, memberships: [membership('o_1', i % 2 ? ['viewer'] : ['operator', 'viewer'], 100 - i)] })),
@@ -33,10 +33,10 @@ export function me() {
 
 const link = (userId: string) => ({ user_id: userId, path: '/sign-in#token=dgon_link_9Yp3vQxK2mT7cR5wZs8LbN4hJ6fDgA1e', expires_at: new Date(Date.now() + 86_400_000).toISOString() })
 
-type Refusal = { status: number; type: string; message: string; details: Record<string, unknown> }
+export type Refusal = { status: number; type: string; message: string; details: Record<string, unknown> }
 type Body = Partial<{ email: string; org_id: string; roles: Role[]; name: string; disabled: boolean }>
 
-const refuse = (status: number, type: string, message: string, details = {}): Refusal => ({ status, type, message, details })
+export const refuse = (status: number, type: string, message: string, details = {}): Refusal => ({ status, type, message, details })
 export const isRefusal = (answer: unknown): answer is Refusal => typeof answer === 'object' && answer !== null && 'status' in answer
 
 /** What a change answers; nothing where it is none of people or organisations. */
@@ -56,7 +56,8 @@ export function change(method: string, path: string, body: Body): unknown {
   const user = kind === 'users' ? users.find((one) => one.user_id === id) : undefined
   if (user) {
     if (part === 'sign-in-link') return link(id)
-    if (method === 'PATCH') user.disabled_at = body.disabled ? iso(0) : null
+    if (part === 'reset-second-factor') user.second_factor_since = null
+    else if (method === 'PATCH') user.disabled_at = body.disabled ? iso(0) : null
     else {
       const others = user.memberships.filter((one) => one.org_id !== orgId)
       user.memberships = method === 'DELETE' ? others : [...others, membership(orgId, body.roles ?? [], 0)]

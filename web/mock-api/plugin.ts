@@ -63,9 +63,11 @@ async function respond(request: IncomingMessage, response: ServerResponse): Prom
   }
   if (mode === 'error' && !/users\/me|auth/.test(url.pathname)) return send(500, { error: { type: 'internal', message: 'The store did not answer.', request_id: 'req_8f3a51', details: {} } })
   if (request.method === 'DELETE' && url.pathname.startsWith('/sessions')) return send(200, { ended: endSessions(url.pathname.split('/')[2]) })
-  if (isOwn(url.pathname)) return void answerOwn(request, url.pathname, mode === 'empty').then((body) => send(200, body))
-  const changed = change(request.method ?? 'GET', url.pathname, await bodyOf(request))
-  if (isRefusal(changed)) return send(changed.status, { error: { ...changed, request_id: 'req_8f3a51' } })
+  const changed = isOwn(url.pathname) ? await answerOwn(request, url.pathname, mode === 'empty') : change(request.method ?? 'GET', url.pathname, await bodyOf(request))
+  if (isRefusal(changed)) {
+    if (changed.status === 429) response.setHeader('retry-after', '312')
+    return send(changed.status, { error: { ...changed, request_id: 'req_8f3a51' } })
+  }
   const body = changed ?? answer(url.pathname, url.searchParams, mode)
   if (body === null) send(404, { error: { type: 'not_found', message: 'No such object, or not yours to see.', request_id: 'req_8f3a51', details: {} } })
   else send(200, body)

@@ -51,6 +51,7 @@ export function fieldOf(error: unknown): string | null {
 const ADVICE: Record<string, string> = {
   unreachable: 'What is on screen stays; the console keeps trying.',
   unauthorized: 'Your session ended. Sign in again.',
+  second_factor_needed: 'Your account asks for a code at each sign-in: six digits of your authenticator app, or a recovery code.',
   forbidden: 'Your role does not allow this. An admin can grant it.',
   rate_limited: 'Too many requests in a short time. Wait a moment, then retry.',
   unavailable: 'The control plane is starting, stopping, or has too much to do. Retry in a few seconds.',
@@ -59,8 +60,13 @@ const ADVICE: Record<string, string> = {
 }
 
 export function adviceFor(error: unknown): string | null {
-  return error instanceof ApiError ? (ADVICE[error.type] ?? null) : null
+  // Where a newer sign-in is asked for no role is missing, and the message says what to do.
+  if (!(error instanceof ApiError) || asksToSignInAgain(error)) return null
+  return ADVICE[error.type] ?? null
 }
+
+/** Whether the sign-in is too old for what was asked: to ask once more would help nobody. */
+export const asksToSignInAgain = (error: unknown): boolean => error instanceof ApiError && error.details.sign_in === 'again'
 
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : 'Something failed without saying what.'

@@ -6,23 +6,6 @@ import { patchNode } from '~/api/live-patches'
 import { isChanging, signedIn, signedOut } from '~/stores/session'
 import { apiPath } from '~/util/path-builder'
 
-export function enter(me: Me): Me {
-  signedIn(me)
-  queryClient.setQueryData(query.me().queryKey, me)
-  // What was read as a stranger, or failed at the end of a session, is read again. What is on screen stays.
-  void queryClient.invalidateQueries({ predicate: ({ queryKey }) => queryKey[0] !== 'me' })
-  return me
-}
-
-export const login = (email: string, password: string) =>
-  call<Me>(apiPath.login(), { method: 'POST', body: { email, password }, isAuthRoute: true }).then(enter)
-
-export const setUpFirstAdmin = (token: string, email: string, password: string) =>
-  call<Me>(apiPath.setup(), { method: 'POST', body: { token, email, password }, isAuthRoute: true }).then(enter)
-
-export const redeemLink = (token: string) =>
-  call<Me>(apiPath.redeem(), { method: 'POST', body: { token }, isAuthRoute: true }).then(enter)
-
 export async function logout(): Promise<void> {
   await call<void>(apiPath.logout(), { method: 'POST', isAuthRoute: true })
   signedOut()

@@ -37,6 +37,9 @@ export const disableUser = (userId: string, reason: string) =>
 export const enableUser = (userId: string, reason: string) =>
   call<User>(apiPath.user(userId), { method: 'PATCH', body: { disabled: false, ...(reason && { reason }) } }).then(put)
 
+export const resetSecondFactor = (userId: string, reason: string) =>
+  call<User>(apiPath.userSecondFactorReset(userId), { method: 'POST', body: { reason } }).then(put)
+
 export const setMembership = (userId: string, orgId: string, roles: Role[], reason: string) =>
   call<User>(apiPath.membership(userId, orgId), { method: 'PUT', body: { roles, ...(reason && { reason }) } }).then(put)
 

@@ -1,8 +1,8 @@
 // A person's wallets, and signing in with one.
 import { call } from '~/api/client'
 import { ApiError } from '~/api/errors'
-import { enter } from '~/api/mutations'
 import { query, queryClient } from '~/api/queries'
+import { type Pending, signInBy } from '~/api/sign-in'
 import type { Me, Sessions, WalletAnswer, WalletPurpose, WalletRequest, Wallets } from '~/api/types'
 import { forgetWallet, rememberWallet } from '~/stores/wallet-session'
 import { apiPath } from '~/util/path-builder'
@@ -31,13 +31,12 @@ async function prove(wallet: Wallet, purpose: WalletPurpose, { tell, signal }: P
   return { account, answer }
 }
 
-/** Signs in with what the wallet signs. The wallet is followed from then on. */
-export async function walletSignIn(wallet: Wallet, proving: Proving): Promise<void> {
+/** Signs in with what the wallet signs. The wallet is followed from then on, also where a code comes in between. */
+export async function walletSignIn(wallet: Wallet, proving: Proving): Promise<Pending | null> {
   const { account, answer } = await prove(wallet, 'sign_in', proving)
+  const remember = (me: Me) => rememberWallet({ userId: me.user_id, walletId: wallet.id, kind: wallet.kind, name: wallet.name, ...account })
   try {
-    const me = await call<Me>(apiPath.walletSignIn(), { method: 'POST', body: answer, isAuthRoute: true })
-    rememberWallet({ userId: me.user_id, walletId: wallet.id, kind: wallet.kind, name: wallet.name, ...account })
-    enter(me)
+    return await signInBy(apiPath.walletSignIn(), answer, remember)
   } catch (error) {
     // What proves nothing, or comes too late, says so itself.
     if (!(error instanceof ApiError && error.type === 'unauthorized')) throw error

@@ -1,6 +1,6 @@
 // What admins do about a person's account, each with what it does.
 import { useState } from 'react'
-import { disableUser, enableUser, makeSignInLink } from '~/api/people'
+import { disableUser, enableUser, makeSignInLink, resetSecondFactor } from '~/api/people'
 import type { SignInLink, User } from '~/api/types'
 import { OneTimeLink } from '~/components/OneTimeLink'
 import { ActionForm } from '~/forms/ActionForm'
@@ -71,6 +71,21 @@ export function EnableUser({ user, onClose }: Props) {
       <ActionForm button="Enable the account" tone="primary" reason="optional" act={(reason) => enableUser(user.user_id, reason)} onDone={done} onClose={onClose}>
         <OwnAccount user={user} />
         <p>They can sign in again, with the roles that they have. Sign-ins, links and enrolment tokens from before stay ended.</p>
+      </ActionForm>
+    </Dialog>
+  )
+}
+
+export function ResetSecondFactor({ user, onClose }: Props) {
+  const done = () => {
+    showToast(`Second factor taken away: ${user.email}`)
+    onClose()
+  }
+  return (
+    <Dialog title={`Reset the second factor of ${user.email}`} onClose={onClose}>
+      <ActionForm button="Reset" tone="danger" reason="required" act={(reason) => resetSecondFactor(user.user_id, reason)} onDone={done} onClose={onClose}>
+        <p>For somebody who has lost both their authenticator app and their recovery codes. Make sure that it is they who ask.</p>
+        <p>Signing in takes no code from them any more, until they set up an app again. Their sign-ins stay, and so does their password.</p>
       </ActionForm>
     </Dialog>
   )

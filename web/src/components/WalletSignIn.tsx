@@ -1,19 +1,20 @@
 import { useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
 import { query } from '~/api/queries'
+import type { Pending } from '~/api/sign-in'
 import { walletSignIn } from '~/api/wallets'
 import { WalletDialog } from '~/components/WalletDialog'
 import { Button } from '~/ui/Button'
 
 /** The way in for whoever linked a wallet; keeps its place until it is known whether the server takes any. */
-export function WalletSignIn({ onDone }: { onDone: () => void }) {
+export function WalletSignIn({ onProven }: { onProven: (pending: Pending | null) => void }) {
   const state = useQuery(query.authState())
   const [isOpen, setOpen] = useState(false)
   if (state.data && !state.data.wallets) return null
   if (!state.data && state.error) return null
-  const done = () => {
+  const done = (pending: Pending | null) => {
     setOpen(false)
-    onDone()
+    onProven(pending)
   }
   return (
     <div className="wallet-sign-in" data-waits={state.data ? undefined : ''}>

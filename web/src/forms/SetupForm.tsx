@@ -1,6 +1,6 @@
 import { type FormEvent, useState } from 'react'
 import { messageOf } from '~/api/errors'
-import { setUpFirstAdmin } from '~/api/mutations'
+import { setUpFirstAdmin } from '~/api/sign-in'
 import { useSubmit } from '~/hooks/use-submit'
 import { Button } from '~/ui/Button'
 import { TextField } from '~/ui/Field'

@@ -1,6 +1,6 @@
-import { type FormEvent, useState } from 'react'
-import { login } from '~/api/mutations'
+import { type FormEvent, useEffect, useRef, useState } from 'react'
 import { ApiError, messageOf } from '~/api/errors'
+import { type Pending, login } from '~/api/sign-in'
 import { useSubmit } from '~/hooks/use-submit'
 import { Button } from '~/ui/Button'
 import { TextField } from '~/ui/Field'
@@ -11,15 +11,26 @@ function explain(error: unknown): string {
   return messageOf(error)
 }
 
-export function SignInForm({ email = '', onDone }: { email?: string; onDone: () => void }) {
+interface Props {
+  email: string
+  /** Somebody comes back to it, whose button is gone: they go on at the first field that is empty. */
+  isBack: boolean
+  onProven: (pending: Pending | null, email: string) => void
+}
+
+export function SignInForm({ email, isBack, onProven }: Props) {
   const [fields, setFields] = useState({ email, password: '' })
-  const signIn = useSubmit({ mutationFn: () => login(fields.email, fields.password), onSuccess: onDone })
+  const form = useRef<HTMLFormElement>(null)
+  const signIn = useSubmit({ mutationFn: () => login(fields.email, fields.password), onSuccess: (pending) => onProven(pending, fields.email) })
+  useEffect(() => {
+    if (isBack) [...(form.current?.querySelectorAll('input') ?? [])].find(({ value }) => !value)?.focus()
+  }, [isBack])
   const submit = (event: FormEvent) => {
     event.preventDefault()
     signIn.submit()
   }
   return (
-    <form className="form" onSubmit={submit} data-dirty={fields.password ? '' : undefined}>
+    <form ref={form} className="form" onSubmit={submit} data-dirty={fields.password ? '' : undefined}>
       <TextField
         label="E-mail"
         type="email"

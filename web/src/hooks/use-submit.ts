@@ -12,7 +12,8 @@ interface Options<T> {
  */
 export function useSubmit<T>({ mutationFn, onSuccess }: Options<T>) {
   const isSent = useRef(false)
-  const { mutate, error, isPending } = useMutation({ mutationFn, onSuccess })
+  // With its form it is gone: what was typed, such as a password, is kept nowhere.
+  const { mutate, error, isPending } = useMutation({ mutationFn, onSuccess, gcTime: 0 })
   const submit = useCallback(() => {
     if (isSent.current) return
     isSent.current = true

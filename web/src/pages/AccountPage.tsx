@@ -3,6 +3,7 @@ import { useRef, useState } from 'react'
 import { query } from '~/api/queries'
 import { Facts } from '~/components/Facts'
 import { OwnIdentities } from '~/components/OwnIdentities'
+import { OwnSecondFactor } from '~/components/OwnSecondFactor'
 import { OwnWallets } from '~/components/OwnWallets'
 import { PasswordNotice } from '~/components/PasswordNotice'
 import { PasswordForm } from '~/forms/PasswordForm'
@@ -62,6 +63,7 @@ export function AccountPage() {
           </header>
           <PasswordForm key={changes} me={me} onDone={changed} />
         </section>
+        <OwnSecondFactor me={me} />
         <OwnWallets />
         <OwnIdentities />
       </div>

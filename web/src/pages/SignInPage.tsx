@@ -1,13 +1,10 @@
 import { useQuery } from '@tanstack/react-query'
-import { useRouter } from '@tanstack/react-router'
-import { useEffect, useState } from 'react'
+import { useEffect, useReducer, useState } from 'react'
 import { messageOf } from '~/api/errors'
-import { redeemLink } from '~/api/mutations'
 import { query } from '~/api/queries'
+import { type Pending, redeemLink } from '~/api/sign-in'
 import { BareCard } from '~/components/BareCard'
-import { IssuerSignIn } from '~/components/IssuerSignIn'
-import { WalletSignIn } from '~/components/WalletSignIn'
-import { SignInForm } from '~/forms/SignInForm'
+import { SignInSteps } from '~/components/SignInSteps'
 import { useProblem } from '~/hooks/use-problem'
 import { useSearchParams } from '~/hooks/use-search'
 import { session } from '~/stores/session'
@@ -16,24 +13,28 @@ import { endedBecause } from '~/stores/wallet-session'
 import { Redirect } from '~/ui/Redirect'
 import { takeFragmentToken } from '~/util/fragment-token'
 import { path } from '~/util/path-builder'
+import { FROM_ISSUER, LINK, nextStep, waysIn } from '~/util/sign-in-steps'
 
-let redeeming: { token: string; result: Promise<unknown> } | null = null
+let redeeming: { token: string; result: Promise<Pending | null> } | null = null
 
 /** A link works once: whoever renders twice still redeems once. */
-function redeemOnce(token: string): Promise<unknown> {
-  if (redeeming?.token !== token) redeeming = { token, result: redeemLink(token) }
+function redeemOnce(token: string): Promise<Pending | null> {
+  if (redeeming?.token !== token) redeeming = { token, result: redeemLink(token, () => leave(token)) }
   return redeeming.result
+}
+
+/** Once the code was right, or was given up, nothing waits for one any more, whenever this page is drawn again. */
+function leave(token: string): void {
+  redeeming = { token, result: Promise.resolve(null) }
 }
 
 /** Only paths of this console; a link can not send people elsewhere. */
 const safeNext = (next: string | undefined) => (next && /^\/(?!\/|\\)/.test(next) ? next : path.overview())
 
 export function SignInPage() {
-  const router = useRouter()
   const [search] = useSearchParams()
   const [token] = useState(takeFragmentToken)
-  const [failure, setFailure] = useState<string | null>(null)
-  const [isRedeemed, setRedeemed] = useState(false)
+  const [at, move] = useReducer(nextStep, token ? LINK : search.step === 'code' ? FROM_ISSUER : waysIn())
   const state = useQuery(query.authState())
   const why = useStore(endedBecause)
   const problem = useProblem()
@@ -45,44 +46,40 @@ export function SignInPage() {
   useEffect(() => {
     if (!token || !isKnown) return
     redeemOnce(token).then(
-      () => setRedeemed(true),
-      (error: unknown) => setFailure(messageOf(error)),
+      (pending) => move({ kind: 'proven', way: 'link', pending }),
+      (error: unknown) => move({ kind: 'over', why: `This sign-in link did not work: ${messageOf(error)}` }),
     )
   }, [token, isKnown])
-  const isRedeeming = token !== null && failure === null && !isRedeemed
-  if (now.kind === 'signed-in' && !isRedeeming) {
+  // A session that began here may have ended since.
+  const step = at.kind === 'in' && now.kind !== 'signed-in' ? waysIn() : at
+  // Whoever is in by another session stays here until the link, and the code after it, are done with.
+  if (now.kind === 'signed-in' && (step.kind === 'ways' || step.kind === 'in')) {
     // Whoever was invited can not come in again before they set a password.
-    return <Redirect href={isRedeemed && !now.me.has_password ? path.account() : next} />
+    const isInvited = step.kind === 'in' && step.way === 'link' && !now.me.has_password
+    return <Redirect href={isInvited ? path.account() : next} />
   }
-  const enter = () => void router.navigate({ href: next, replace: true })
+  const isCode = step.kind === 'code'
   return (
-    <BareCard title="Sign in">
-      {(problem ?? why) && (
+    <BareCard title={isCode ? 'Enter the code' : 'Sign in'}>
+      {(problem ?? why) && !isCode && (
         <p className="notice notice-amber" role="alert">
           {problem ?? why}
         </p>
       )}
-      {isRedeeming && <p role="status">Checking your link…</p>}
-      {failure && (
-        <div className="notice notice-amber" role="alert">
-          <span>
-            This sign-in link did not work: {failure}
-          </span>
-        </div>
-      )}
+      {step.kind === 'link' && <p role="status">Checking your link…</p>}
       {state.data?.setup_needed && (
         <p className="notice" role="status">
           There is no account here yet. Open the set-up link that the control plane printed when it started.
         </p>
       )}
-      {!isRedeeming && (
-        <>
-          <SignInForm onDone={enter} />
-          <WalletSignIn onDone={enter} />
-          <IssuerSignIn />
-        </>
-      )}
-      {!globalThis.isSecureContext && (
+      <SignInSteps
+        step={step}
+        move={(event) => {
+          if (token && event.kind !== 'proven') leave(token)
+          move(event)
+        }}
+      />
+      {!globalThis.isSecureContext && !isCode && (
         <p className="muted small">
           This page came over plain http. Your password crosses the network unencrypted; checks run by the JavaScript fallback.
         </p>

@@ -7,8 +7,9 @@ import { AdminsOnly } from '~/components/AdminsOnly'
 import { Facts } from '~/components/Facts'
 import { AddMembership, ChangeRoles, RemoveMembership } from '~/components/MembershipDialogs'
 import { OpenChip } from '~/components/StatusChip'
-import { DisableUser, EnableUser, NewLink } from '~/components/UserDialogs'
+import { DisableUser, EnableUser, NewLink, ResetSecondFactor } from '~/components/UserDialogs'
 import { useFocusAfter } from '~/hooks/use-focus-after'
+import { useMe } from '~/hooks/use-me'
 import { DataTable } from '~/table/DataTable'
 import { membershipColumns } from '~/table/membership-columns'
 import { AppLink } from '~/ui/AppLink'
@@ -52,22 +53,28 @@ function Account() {
   )
 }
 
-type Doing = 'link' | 'disable' | 'enable' | null
+type Doing = 'link' | 'reset' | 'disable' | 'enable' | null
 
 function AccountActions({ user }: { user: User }) {
   const [doing, setDoing] = useState<Doing>(null)
   const close = () => setDoing(null)
   const isDisabled = Boolean(user.disabled_at)
+  const isOwn = useMe()?.user_id === user.user_id
+  const whyNoReset = isOwn ? 'Turn your own off on your account page, where it asks for a code' : user.second_factor_since ? null : 'They have no second factor'
   return (
     <>
       <Button disabledReason={isDisabled ? 'The account is disabled: enable it first' : null} onClick={() => setDoing('link')}>
         New sign-in link…
+      </Button>
+      <Button disabledReason={whyNoReset} onClick={() => setDoing('reset')}>
+        Reset second factor…
       </Button>
       {/* One button, whose word changes: whoever pressed it keeps the focus. */}
       <Button tone={isDisabled ? 'plain' : 'danger'} onClick={() => setDoing(isDisabled ? 'enable' : 'disable')}>
         {isDisabled ? 'Enable…' : 'Disable…'}
       </Button>
       {doing === 'link' && <NewLink user={user} onClose={close} />}
+      {doing === 'reset' && <ResetSecondFactor user={user} onClose={close} />}
       {doing === 'disable' && <DisableUser user={user} onClose={close} />}
       {doing === 'enable' && <EnableUser user={user} onClose={close} />}
     </>
@@ -87,6 +94,7 @@ function AccountFacts({ user }: { user: User }) {
         facts={[
           ['State', <OpenChip key="state" shut={user.disabled_at ? 'Disabled' : null} />],
           ...(user.disabled_at ? [['Disabled', <Time key="disabled" at={user.disabled_at} form="full" />] as [string, ReactNode]] : []),
+          ['Second factor', user.second_factor_since ? <Since key="factor" at={user.second_factor_since} /> : 'None'],
           ['Last sign-in', <Time key="last" at={user.last_sign_in_at} form="full" why="Never signed in" />],
           ['Created', <Time key="created" at={user.created_at} form="full" />],
           ['Id', <code key="id">{user.user_id}</code>],
@@ -99,6 +107,14 @@ function AccountFacts({ user }: { user: User }) {
         ]}
       />
     </section>
+  )
+}
+
+function Since({ at }: { at: string }) {
+  return (
+    <>
+      Since <Time at={at} form="full" />
+    </>
   )
 }
 

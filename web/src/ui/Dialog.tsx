@@ -29,9 +29,16 @@ export function Dialog({ title, onClose, children, variant = 'dialog', isSticky 
       ref={ref}
       className={variant}
       aria-labelledby={titleId}
+      closedby={isSticky ? 'none' : undefined}
       onCancel={(event) => {
         event.preventDefault()
         if (!isSticky) onClose()
+      }}
+      onClose={() => {
+        // At a second Escape in a row a browser asks no more, unless it knows `closedby`.
+        if (ref.current?.open !== false) return
+        if (isSticky) ref.current.showModal()
+        else onClose()
       }}
       onClick={(event) => {
         if (event.target === ref.current && !isSticky) onClose()

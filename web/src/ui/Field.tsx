@@ -4,6 +4,7 @@ interface Props extends InputHTMLAttributes<HTMLInputElement> {
   label: string
   hint?: ReactNode
   error?: string | null
+  ref?: React.Ref<HTMLInputElement>
 }
 
 export function TextField({ label, hint, error, ...rest }: Props) {

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { ApiError, fieldOf } from '~/api/errors'
-import { closeOrg, disableUser, enableUser, inviteUser, removeMembership, setMembership } from '~/api/people'
+import { closeOrg, disableUser, enableUser, inviteUser, removeMembership, resetSecondFactor, setMembership } from '~/api/people'
 import { query, queryClient } from '~/api/queries'
 import type { Membership, Organisation, User } from '~/api/types'
 import { userFilters } from '~/util/filters'
@@ -59,11 +59,13 @@ test('each change asks for what it says', async () => {
   await enableUser('u/1', '')
   await setMembership('u/1', 'o 1', ['viewer'], '')
   await removeMembership('u/1', 'o 1')
+  await resetSecondFactor('u/1', 'lost the phone')
   expect(asked).toEqual([
     { method: 'PATCH', path: '/api/v1/users/u%2F1', body: { disabled: true, reason: 'left' } },
     { method: 'PATCH', path: '/api/v1/users/u%2F1', body: { disabled: false } },
     { method: 'PUT', path: '/api/v1/users/u%2F1/memberships/o%201', body: { roles: ['viewer'] } },
     { method: 'DELETE', path: '/api/v1/users/u%2F1/memberships/o%201', body: undefined },
+    { method: 'POST', path: '/api/v1/users/u%2F1/reset-second-factor', body: { reason: 'lost the phone' } },
   ])
 })
 

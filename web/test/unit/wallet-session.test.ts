@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { enterCode } from '~/api/sign-in'
 import { walletSignIn } from '~/api/wallets'
-import { session } from '~/stores/session'
-import type { WalletSession } from '~/stores/wallet-session'
+import { session, signedOut } from '~/stores/session'
+import { type WalletSession, walletOf } from '~/stores/wallet-session'
 import { followWallet, whatChanged } from '~/wallet/follow'
 import type { Place, Wallet } from '~/wallet/wallet'
 import { COSMOS, EVM, SOLANA, asked, evmProvider, only, placeWith, register, standard } from './fake-wallets'
@@ -111,5 +112,23 @@ describe('signing in', () => {
     await expect(walletSignIn(only(place), { tell: () => {}, signal: new AbortController().signal })).rejects.toThrow('linked to no open account here')
     expect(sent).toEqual(['/api/v1/auth/nonce', '/api/v1/auth/wallet'])
     expect(session.get().kind).not.toBe('signed-in')
+  })
+  test('a code in between: the wallet is known once the code was right, before the page hears of the session', async () => {
+    const kept = new Map<string, string>()
+    vi.stubGlobal('sessionStorage', { getItem: (key: string) => kept.get(key) ?? null, setItem: (key: string, value: string) => void kept.set(key, value), removeItem: () => {} })
+    vi.stubGlobal('fetch', async (path: string) => {
+      if (path.endsWith('/nonce')) return Response.json(asked(EVM))
+      if (path.endsWith('/second-factor')) return Response.json({ user_id: 'u_1' })
+      return Response.json({ error: { type: 'second_factor_needed', message: 'code', request_id: 'r', details: {} } }, { status: 401 })
+    })
+    put({ ethereum: evmProvider() })
+    const pending = await walletSignIn(only(place), { tell: () => {}, signal: new AbortController().signal })
+    expect([session.get().kind === 'signed-in', walletOf('u_1'), pending === null]).toEqual([false, null, false])
+    const followed: unknown[] = []
+    const stop = session.subscribe(() => followed.push(walletOf('u_1')?.address))
+    if (pending) await enterCode(pending, '123456')
+    stop()
+    expect(followed).toEqual([EVM])
+    signedOut()
   })
 })
