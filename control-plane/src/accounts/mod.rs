@@ -1,14 +1,17 @@
-//! People: sign-in, sessions, passwords, wallets, organisations, one-time links, enrolment tokens, flags.
+//! People: sign-in, sessions, passwords, wallets, API keys, organisations, one-time links, enrolment tokens, flags.
 //!
 //! Knows no HTTP. Every change writes its audit row in the same transaction. Secrets leave this module once,
 //! when they are made; the database has their SHA-256. A session's tokens are derived from their parent with a
 //! key of the data directory, so that a refresh repeated within the grace gives the same child again without
 //! any plain token being kept.
 
+mod api_keys;
 mod email;
 mod enrolment;
 mod error;
 mod flags;
+mod key_holder;
+mod key_uses;
 mod links;
 mod members;
 mod orgs;
@@ -22,10 +25,12 @@ mod session;
 mod sessions;
 mod wallets;
 
+pub use api_keys::{IssuedKey, KeyWish};
 pub use email::Email;
-pub use enrolment::{IssuedToken, ListedToken, TokenPage, TokenWish};
+pub use enrolment::{IssuedToken, ListedToken, TokenMaker, TokenPage, TokenWish};
 pub use error::AccountError;
 pub use flags::{FLAGS, Flag, Flags, PUBLIC_RECEIPTS};
+pub use key_holder::{KeyHolder, KeyRefused};
 pub use links::Link;
 pub use members::NewAccount;
 pub use page::TimePage;
@@ -72,6 +77,7 @@ pub struct Accounts {
     limits: SessionLimits,
     access: Access,
     wallets: Arc<WalletSite>,
+    key_uses: key_uses::KeyUses,
 }
 
 impl Accounts {
@@ -88,6 +94,7 @@ impl Accounts {
             limits: SessionLimits::default(),
             access: app.access.clone(),
             wallets: Arc::clone(&app.settings.wallets),
+            key_uses: key_uses::KeyUses::default(),
         }
     }
 

@@ -18,7 +18,7 @@ fn is_seen(char: char) -> bool {
 }
 
 /// A name as it is kept.
-fn name(text: &str) -> Result<&str, AccountError> {
+pub(super) fn name(text: &str) -> Result<&str, AccountError> {
     let name = text.trim();
     let is_good = (1..=NAME_MAX).contains(&name.chars().count()) && name.chars().all(is_seen);
     is_good.then_some(name).ok_or(AccountError::OrgName)

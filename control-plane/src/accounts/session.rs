@@ -16,6 +16,8 @@ const CSRF: &str = "csrf";
 const SIGN_INS: u32 = 120;
 /// Times in an hour that one account's password may be tried from within.
 const PASSWORDS: u32 = 10;
+/// API keys that one account may make in an hour: each is a row for as long as it lasts, and a while.
+const KEYS: u32 = 20;
 
 /// How long things live, ms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +105,8 @@ pub(super) struct SessionLimits {
     sign_ins: RateLimit<String>,
     /// Tries to change a password: who holds a browser that is signed in may not find it out.
     passwords: RateLimit<String>,
+    /// API keys that one account makes.
+    keys: RateLimit<String>,
 }
 
 impl Default for SessionLimits {
@@ -112,6 +116,7 @@ impl Default for SessionLimits {
             renewals: RateLimit::over(60, WHILE),
             sign_ins: RateLimit::over(SIGN_INS, WHILE),
             passwords: RateLimit::over(PASSWORDS, WHILE),
+            keys: RateLimit::over(KEYS, WHILE),
         }
     }
 }
@@ -214,6 +219,11 @@ impl Accounts {
     /// Uses one of an account's times to try its password from within.
     pub(super) fn take_password(&self, user_id: &str) -> Result<(), AccountError> {
         take(&self.limits.passwords, &user_id.to_owned())
+    }
+
+    /// Uses one of an account's times to make an API key.
+    pub(super) fn take_key(&self, user_id: &str) -> Result<(), AccountError> {
+        take(&self.limits.keys, &user_id.to_owned())
     }
 
     /// Starts a session for a user who proved to be one. `None` where the account was shut meanwhile, or the proof taken away.

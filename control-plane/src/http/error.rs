@@ -7,6 +7,7 @@ use crate::accounts::AccountError;
 use crate::app::UnlistedRegion;
 use crate::socket::NoHandshake;
 use axum::response::{IntoResponse, Response};
+use dgon_control_plane_model::api_key::LimitError;
 use dgon_control_plane_store::StoreError;
 use dgon_protocol::error::{ErrorBody, ErrorDetail, ErrorType};
 use http::{HeaderValue, StatusCode, header};
@@ -49,6 +50,12 @@ impl ApiError {
     /// Somebody is signed in who may not do this.
     pub fn forbidden(message: impl Into<String>) -> Self {
         Self::new(ErrorType::Forbidden, message)
+    }
+
+    /// A program with a key calls what only people may do.
+    pub fn takes_a_person() -> Self {
+        Self::forbidden("this takes a person who is signed in; no API key can do it")
+            .with("takes", "person")
     }
 
     /// Adds a fact for a program.
@@ -220,7 +227,22 @@ impl From<AccountError> for ApiError {
             AccountError::NotFresh => {
                 Self::new(ErrorType::Forbidden, outside).with("sign_in", "again")
             }
-            AccountError::WalletUnknown => Self::new(ErrorType::Unauthorized, outside),
+            AccountError::WalletUnknown | AccountError::Key(_) => {
+                Self::new(ErrorType::Unauthorized, outside)
+            }
+            AccountError::KeyLacks(scope) | AccountError::KeyOwnerLacks(scope) => {
+                Self::forbidden(outside).with("scope", scope.as_str())
+            }
+            AccountError::KeyScope(scope) => Self::forbidden(outside)
+                .with("field", "scopes")
+                .with("scope", scope.as_str()),
+            AccountError::KeyNotAllowed => Self::forbidden(outside),
+            AccountError::KeyScopes(_) => Self::invalid(outside).with("field", "scopes"),
+            AccountError::KeyLimit(LimitError::Budget) => {
+                Self::invalid(outside).with("field", "budget_nano_usd")
+            }
+            AccountError::KeyLimit(_) => Self::invalid(outside).with("field", "models"),
+            AccountError::KeyDays => Self::invalid(outside).with("field", "days"),
             AccountError::WalletProof(_) => Self::new(ErrorType::InvalidSignature, outside),
             AccountError::WalletChain(_) => Self::invalid(outside).with("field", "chain_id"),
             AccountError::WalletRequest(_) => Self::invalid(outside).with("field", "address"),
@@ -232,13 +254,16 @@ impl From<AccountError> for ApiError {
             | AccountError::NoWallets
             | AccountError::WalletTaken
             | AccountError::TooManyWallets
+            | AccountError::TooManyKeys
             | AccountError::LastWayIn
             | AccountError::MainOrg => Self::new(ErrorType::Conflict, outside),
             AccountError::OrgHasNodes { nodes } => {
                 Self::new(ErrorType::Conflict, outside).with("nodes", nodes)
             }
             AccountError::Roles(_) => Self::invalid(outside).with("field", "roles"),
-            AccountError::OrgName => Self::invalid(outside).with("field", "name"),
+            AccountError::OrgName | AccountError::KeyName => {
+                Self::invalid(outside).with("field", "name")
+            }
             AccountError::Email => Self::invalid(outside).with("field", "email"),
             AccountError::Password => Self::invalid(outside).with("field", "password"),
             AccountError::TokenWish(_) => Self::invalid(outside),

@@ -16,6 +16,9 @@ use std::time::Duration;
 /// Live sockets of one asker: the browsers of an office, and not all that this server holds.
 const SOCKETS_EACH: usize = 256;
 
+/// API keys that do not work which one network may send in a minute: each is a question to the database.
+const KEY_FAILURES: u32 = 60;
+
 /// Settings of the HTTP server, beside those of [`App`].
 #[derive(Debug, Clone)]
 pub struct HttpSettings {
@@ -64,6 +67,8 @@ pub struct HttpState {
     pub accounts: Accounts,
     /// Failed sign-ins.
     pub sign_ins: RateLimit<IpAddr>,
+    /// API keys that do not work, by network.
+    pub key_failures: RateLimit<IpAddr>,
     /// Changes that people make, by account.
     pub writes: RateLimit<String>,
     /// Reads of callers who are not signed in.
@@ -89,6 +94,7 @@ impl HttpState {
         Self {
             accounts: Accounts::new(&app, PasswordHasher::default()),
             sign_ins: RateLimit::new(settings.sign_ins_per_minute),
+            key_failures: RateLimit::new(KEY_FAILURES),
             writes: RateLimit::new(settings.writes_per_minute),
             anonymous: Anonymous::new(
                 settings.anonymous_reads_per_minute,
