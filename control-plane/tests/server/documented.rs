@@ -102,6 +102,7 @@ const USER_FILTERS: Place = ("`GET /users`", "filter");
 const USERS: Place = ("`GET /users`", "part");
 const ORGS: Place = ("`GET /orgs`", "part");
 const WALLETS: Place = ("`POST /auth/nonce`", "part");
+const API_KEYS: Place = ("`GET /api-keys`", "part");
 const RUN: Place = ("Run a node", "what");
 const FLAG: Place = ("Flags", "flag");
 
@@ -122,6 +123,8 @@ fn every_parameter_column_figure_and_flag_has_a_row_of_its_own_surface() {
         ("UserView", &[USERS]),
         ("OrgView", &[ORGS]),
         ("WalletView", &[WALLETS]),
+        ("ApiKeyView", &[API_KEYS]),
+        ("ApiKeyRequest", &[API_KEYS]),
         ("WalletRequestView", &[WALLETS]),
     ] {
         let found = names(&api["components"]["schemas"][schema]);
@@ -134,6 +137,7 @@ fn every_parameter_column_figure_and_flag_has_a_row_of_its_own_surface() {
         ("/audit", &[AUDIT_FILTERS]),
         ("/users", &[USER_FILTERS]),
         ("/orgs", &[ORGS]),
+        ("/api-keys", &[API_KEYS]),
         ("/receipts/aggregate", &[RECEIPT_FILTERS]),
         ("/nodes/agent.yaml", &[RUN]),
     ] {

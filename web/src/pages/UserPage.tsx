@@ -7,6 +7,7 @@ import { AdminsOnly } from '~/components/AdminsOnly'
 import { Facts } from '~/components/Facts'
 import { AddMembership, ChangeRoles, RemoveMembership } from '~/components/MembershipDialogs'
 import { OpenChip } from '~/components/StatusChip'
+import { UserKeys } from '~/components/UserKeys'
 import { DisableUser, EnableUser, NewLink } from '~/components/UserDialogs'
 import { useFocusAfter } from '~/hooks/use-focus-after'
 import { DataTable } from '~/table/DataTable'
@@ -45,6 +46,7 @@ function Account() {
           <>
             <AccountFacts user={one} />
             <Memberships user={one} />
+            <UserKeys userId={one.user_id} />
           </>
         )}
       </QueryStates>

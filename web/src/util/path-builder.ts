@@ -27,6 +27,7 @@ export const path = {
   organisations: (search: Search = {}) => `/organisations${queryText(search)}`,
   account: () => '/account',
   sessions: () => '/account/sessions',
+  keys: (search: Search = {}) => `/account/keys${queryText(search)}`,
   signIn: (next?: string) => `/sign-in${queryText({ next })}`,
   setup: () => '/setup',
 }
@@ -58,6 +59,8 @@ export const apiPath = {
   wallets: () => '/wallets',
   wallet: (kind: string, address: string) => `/wallets/${encodeURIComponent(kind)}/${encodeURIComponent(address)}`,
   sessions: () => '/sessions',
+  keys: (search: Search = {}) => `/api-keys${queryText(search)}`,
+  key: (id: string) => `/api-keys/${encodeURIComponent(id)}`,
   session: (id: string) => `/sessions/${encodeURIComponent(id)}`,
   summary: () => '/summary',
   trends: () => '/summary/trends',
