@@ -110,14 +110,13 @@ impl Accounts {
         let now = now.filter(|now| SecretHash::from_bytes(now.secret_hash) == key.secret_hash());
         let now = now.ok_or(KeyRefused::Unknown)?;
         let now_ms = self.clock.now_ms();
-        if now.is_revoked {
-            return Err(KeyRefused::Revoked.into());
-        }
-        if now.expires_at_ms <= now_ms {
-            return Err(KeyRefused::Expired.into());
-        }
-        let roles = now.roles.ok_or(KeyRefused::NoOwner)?;
-        self.key_uses.note(&self.store, id, now_ms, ip);
+        let roles = match now.roles {
+            _ if now.is_revoked => Err(KeyRefused::Revoked),
+            _ if now.expires_at_ms <= now_ms => Err(KeyRefused::Expired),
+            roles => roles.ok_or(KeyRefused::NoOwner),
+        };
+        let roles = roles.inspect_err(|_| self.key_uses.forget(key))?;
+        self.key_uses.note(&self.store, key, now_ms, ip);
         Ok(KeyHolder {
             id: id.to_owned(),
             user_id: now.user_id,
@@ -130,7 +129,7 @@ impl Accounts {
 
     /// Whether this key was good here a short time ago.
     pub fn was_good(&self, key: &ApiKey) -> bool {
-        self.key_uses.has_noted(key.id().as_str())
+        self.key_uses.has_noted(key)
     }
 }
 

@@ -1,6 +1,8 @@
 //! When keys were used, noted beside the requests: once a minute for each, and all that wait at once, at most every second.
-//! What does not fit is not noted: a use that is missing harms nobody.
+//! What does not fit is not noted: a use that is missing harms nobody. That a key was good a moment ago is known from it, too;
+//! what a key may do is never taken from here.
 
+use dgon_control_plane_model::api_key::{ApiKey, SecretHash};
 use dgon_control_plane_store::api_keys::{KeyUse, USE_NOTED_MS};
 use dgon_control_plane_store::{Store, System};
 use std::collections::HashMap;
@@ -19,29 +21,36 @@ pub(super) struct KeyUses(Arc<Mutex<Uses>>);
 
 #[derive(Debug, Default)]
 struct Uses {
-    /// When each key's use was noted last, unix ms.
-    noted: HashMap<String, i64>,
+    noted: HashMap<String, Noted>,
     waiting: Vec<KeyUse>,
     is_writing: bool,
 }
 
+#[derive(Debug, Clone, Copy)]
+struct Noted {
+    /// When its use was noted last, unix ms.
+    at_ms: i64,
+    secret_hash: SecretHash,
+}
+
 impl Uses {
     /// Whether this use is to be written: it is remembered, then, that it was.
-    fn take(&mut self, id: &str, at_ms: i64) -> bool {
-        let noted_ms = self.noted.get(id);
-        if noted_ms.is_some_and(|noted_ms| at_ms - noted_ms < USE_NOTED_MS) {
+    fn take(&mut self, id: &str, secret_hash: SecretHash, at_ms: i64) -> bool {
+        let is_fresh = |noted: &Noted| at_ms - noted.at_ms < USE_NOTED_MS;
+        let noted = self.noted.get(id);
+        if noted.is_some_and(is_fresh) {
             return false;
         }
-        let is_known = noted_ms.is_some();
+        let is_known = noted.is_some();
         if !is_known && self.noted.len() >= KEYS_MAX {
-            self.noted
-                .retain(|_, noted_ms| at_ms - *noted_ms < USE_NOTED_MS);
+            self.noted.retain(|_, noted| is_fresh(noted));
         }
         let has_room = is_known || self.noted.len() < KEYS_MAX;
         if !has_room || self.waiting.len() >= WAITING_MAX {
             return false;
         }
-        self.noted.insert(id.to_owned(), at_ms);
+        let noted = Noted { at_ms, secret_hash };
+        self.noted.insert(id.to_owned(), noted);
         true
     }
 }
@@ -52,12 +61,12 @@ impl KeyUses {
     }
 
     /// Notes a use, if the last one of this key was noted a minute ago or longer.
-    pub(super) fn note(&self, store: &Store, id: &str, at_ms: i64, ip: Option<String>) {
+    pub(super) fn note(&self, store: &Store, key: &ApiKey, at_ms: i64, ip: Option<String>) {
         let mut uses = self.lock();
-        if !uses.take(id, at_ms) {
+        if !uses.take(key.id().as_str(), key.secret_hash(), at_ms) {
             return;
         }
-        let id = id.to_owned();
+        let id = key.id().to_string();
         uses.waiting.push(KeyUse { id, at_ms, ip });
         if !uses.is_writing {
             uses.is_writing = true;
@@ -65,9 +74,16 @@ impl KeyUses {
         }
     }
 
-    /// Whether a use of this key is remembered.
-    pub(super) fn has_noted(&self, id: &str) -> bool {
-        self.lock().noted.contains_key(id)
+    /// Whether a use of this key, with this secret, is remembered.
+    pub(super) fn has_noted(&self, key: &ApiKey) -> bool {
+        let uses = self.lock();
+        let noted = uses.noted.get(key.id().as_str());
+        noted.is_some_and(|noted| noted.secret_hash == key.secret_hash())
+    }
+
+    /// One that is good no more is not remembered.
+    pub(super) fn forget(&self, key: &ApiKey) {
+        self.lock().noted.remove(key.id().as_str());
     }
 
     /// Writes until nothing waits.
@@ -94,24 +110,30 @@ impl KeyUses {
 mod tests {
     use super::*;
 
+    impl Uses {
+        fn takes(&mut self, id: &str, at_ms: i64) -> bool {
+            self.take(id, SecretHash::from_bytes([1; 32]), at_ms)
+        }
+    }
+
     #[test]
     fn a_use_is_noted_once_a_minute() {
         let mut uses = Uses::default();
-        assert!(uses.take("a", 1_000) && uses.take("b", 1_000));
-        assert!(!uses.take("a", 1_000) && !uses.take("a", 60_999) && !uses.take("a", 500));
-        assert!(uses.take("a", 61_000));
+        assert!(uses.takes("a", 1_000) && uses.takes("b", 1_000));
+        assert!(!uses.takes("a", 1_000) && !uses.takes("a", 60_999) && !uses.takes("a", 500));
+        assert!(uses.takes("a", 61_000));
     }
 
     #[test]
     fn what_is_remembered_and_what_waits_is_bounded() {
         let mut uses = Uses::default();
         for n in 0..2 * KEYS_MAX {
-            uses.take(&n.to_string(), 1_000);
+            uses.takes(&n.to_string(), 1_000);
         }
         assert_eq!(uses.noted.len(), KEYS_MAX);
-        assert!(!uses.take("late", 1_000));
+        assert!(!uses.takes("late", 1_000));
         // Those that are old make room.
-        assert!(uses.take("late", 61_000));
+        assert!(uses.takes("late", 61_000));
         assert_eq!(uses.noted.len(), 1);
         let wait = KeyUse {
             id: "x".into(),
@@ -119,6 +141,6 @@ mod tests {
             ip: None,
         };
         uses.waiting = vec![wait; WAITING_MAX];
-        assert!(!uses.take("more", 61_000));
+        assert!(!uses.takes("more", 61_000));
     }
 }

@@ -16,9 +16,6 @@ use std::time::Duration;
 /// Live sockets of one asker: the browsers of an office, and not all that this server holds.
 const SOCKETS_EACH: usize = 256;
 
-/// API keys that do not work which one network may send in a minute: each is a question to the database.
-const KEY_FAILURES: u32 = 60;
-
 /// Settings of the HTTP server, beside those of [`App`].
 #[derive(Debug, Clone)]
 pub struct HttpSettings {
@@ -26,6 +23,8 @@ pub struct HttpSettings {
     pub trusted_proxies: Vec<IpBlock>,
     /// Failed sign-ins per minute and address.
     pub sign_ins_per_minute: u32,
+    /// API keys that do not work per minute and network: each is a question to the database.
+    pub key_failures_per_minute: u32,
     /// Reads per minute and address of callers who are not signed in.
     pub anonymous_reads_per_minute: u32,
     /// How long what one of them was told is good for the others.
@@ -47,6 +46,7 @@ impl Default for HttpSettings {
         Self {
             trusted_proxies: Vec::new(),
             sign_ins_per_minute: 10,
+            key_failures_per_minute: 60,
             anonymous_reads_per_minute: 1_200,
             anonymous_fresh: Duration::from_secs(1),
             writes_per_minute: 300,
@@ -94,7 +94,7 @@ impl HttpState {
         Self {
             accounts: Accounts::new(&app, PasswordHasher::default()),
             sign_ins: RateLimit::new(settings.sign_ins_per_minute),
-            key_failures: RateLimit::new(KEY_FAILURES),
+            key_failures: RateLimit::new(settings.key_failures_per_minute),
             writes: RateLimit::new(settings.writes_per_minute),
             anonymous: Anonymous::new(
                 settings.anonymous_reads_per_minute,

@@ -104,7 +104,7 @@ export function RemoveMembership({ user, membership, onClose }: OneProps) {
       <ActionForm button="Take out" tone="danger" reason="none" act={() => removeMembership(user.user_id, membership.org_id)} onDone={done} onClose={onClose}>
         <OwnAccount user={user} />
         <p>
-          {user.email} can no longer act for {membership.org_name}, at once. Their API keys for it end, and enrolment tokens that they made there stop to work. Nodes that are enrolled stay.
+          {user.email} can no longer act for {membership.org_name}, at once. Their API keys for it end. Enrolment tokens that they made there stop to work. Nodes that are enrolled stay.
         </p>
         {isLast && !user.disabled_at && <p>They are in no other open organisation: they can still sign in, and see what strangers see.</p>}
       </ActionForm>

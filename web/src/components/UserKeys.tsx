@@ -25,7 +25,7 @@ export function UserKeys({ userId }: { userId: string }) {
         {(page) =>
           page.items.length > 0 ? (
             <>
-              <DataTable label="API keys" columns={keyColumns(setRevoking)} rows={page.items} rowKey={(row) => row.id} />
+              <DataTable label="API keys of this user" columns={keyColumns(setRevoking)} rows={page.items} rowKey={(row) => row.id} />
               {page.next_cursor && <p className="list-note muted small">These are the newest {AT_ONCE}.</p>}
             </>
           ) : (

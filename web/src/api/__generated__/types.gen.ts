@@ -2301,7 +2301,7 @@ export type AuditListData = {
     path?: never;
     query?: {
         /**
-         * Who: `user:ID`, `node:ID`, `token:ID`, `anonymous`, `cli` or `system`.
+         * Who: `user:ID`, `key:ID` (an API key), `node:ID`, `token:ID`, `anonymous`, `cli` or `system`.
          */
         actor?: string;
         /**
@@ -2367,7 +2367,7 @@ export type AuditCsvData = {
     path?: never;
     query?: {
         /**
-         * Who: `user:ID`, `node:ID`, `token:ID`, `anonymous`, `cli` or `system`.
+         * Who: `user:ID`, `key:ID` (an API key), `node:ID`, `token:ID`, `anonymous`, `cli` or `system`.
          */
         actor?: string;
         /**
