@@ -1,8 +1,8 @@
 //! Keys with which programs act for a person in one organisation.
 
 use crate::audit::{AuditEntry, audit_on};
-use crate::memberships::roles_from;
 use crate::enrolment_tokens::open_org_on;
+use crate::memberships::roles_from;
 use crate::orgs::MAIN_ORG;
 use crate::users::lock_user_on;
 use crate::{Dialect, Scope, Store, StoreError, System};

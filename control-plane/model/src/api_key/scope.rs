@@ -213,10 +213,17 @@ mod tests {
             assert_eq!(scope.roles().join(", "), told, "{scope}");
             let open = |roles: &[&'static str]| scope.is_open_to(roles.iter().copied());
             for role in ["consumer", "operator"] {
-                assert_eq!(open(&["viewer", role]), told.contains(role), "{scope} {role}");
+                assert_eq!(
+                    open(&["viewer", role]),
+                    told.contains(role),
+                    "{scope} {role}"
+                );
             }
             assert!(open(&["admin"]), "{scope}");
-            assert!(!open(&[]) && !open(&["viewer"]) && !open(&["", "Admin"]), "{scope}");
+            assert!(
+                !open(&[]) && !open(&["viewer"]) && !open(&["", "Admin"]),
+                "{scope}"
+            );
         }
     }
 

@@ -59,7 +59,10 @@ async fn list(store: &Store, scope: &Scope, user_id: &str) -> Vec<ApiKeyRow> {
 }
 
 async fn audited(store: &Store) -> usize {
-    let rows = store.inspect().audit_latest(Some("test:members"), 100).await;
+    let rows = store
+        .inspect()
+        .audit_latest(Some("test:members"), 100)
+        .await;
     rows.expect("audit").len()
 }
 
@@ -90,14 +93,26 @@ async fn a_key_is_kept_for_who_may_do_what_it_may() {
             let made = make(&store, by, ("a", "main"), "nodes.read").await;
             assert_eq!(made, ApiKeyMade::NoUser, "{by:?}");
         }
-        assert_eq!((now(&store, "a").await, audited(&store).await), (None, before));
-        let made = make(&store, ("u1", "1"), ("a", "main"), "receipts.read nodes.read").await;
+        assert_eq!(
+            (now(&store, "a").await, audited(&store).await),
+            (None, before)
+        );
+        let made = make(
+            &store,
+            ("u1", "1"),
+            ("a", "main"),
+            "receipts.read nodes.read",
+        )
+        .await;
         let ApiKeyMade::Made(row) = made else {
             panic!("{made:?}");
         };
         assert_eq!(list(&store, &own("u1"), "u1").await, [row.clone()]);
         assert_eq!(row.scopes, "receipts.read nodes.read");
-        assert_eq!((row.created_at_ms, row.budget_nano_usd), (5, Some(i64::MAX)));
+        assert_eq!(
+            (row.created_at_ms, row.budget_nano_usd),
+            (5, Some(i64::MAX))
+        );
         let known = now(&store, "a").await.expect("a key");
         assert_eq!(known.roles, Some(vec!["operator".to_owned()]));
         assert_eq!((known.secret_hash, known.expires_at_ms), ([7; 32], 1_000));
@@ -129,7 +144,9 @@ async fn a_person_has_so_many_keys_that_work() {
         let gone = store.api_key_revoke(&own("u1"), "k01", &entry(6)).await;
         assert!(gone.expect("revoke"));
         let (one, two) = tokio::join!(one_more("m1"), one_more("m2"));
-        let made = [&one, &two].into_iter().filter(|made| matches!(made, ApiKeyMade::Made(_)));
+        let made = [&one, &two]
+            .into_iter()
+            .filter(|made| matches!(made, ApiKeyMade::Made(_)));
         assert_eq!(made.count(), 1, "{one:?} {two:?}");
     })
     .await;
@@ -145,7 +162,11 @@ async fn keys_are_seen_and_revoked_in_scope() {
             let made = make(&store, by, (user_id, "main"), "nodes.read").await;
             assert!(matches!(made, ApiKeyMade::Made(_)));
         }
-        let strangers = [own("u2"), Scope::Organisation("main".to_owned()), Scope::Stranger];
+        let strangers = [
+            own("u2"),
+            Scope::Organisation("main".to_owned()),
+            Scope::Stranger,
+        ];
         let before = audited(&store).await;
         for scope in &strangers {
             assert_eq!(list(&store, scope, "u1").await, [], "{scope:?}");
@@ -187,17 +208,24 @@ async fn keys_end_with_what_they_need_and_the_log_says_how_many() {
             let facts = rows.expect("audit")[0].read_facts().expect("facts");
             facts.and_then(|facts| facts.after).expect("after")["ended"]["api_keys"].clone()
         };
-        let gone = store.membership_remove(&ALL, "out", "main", &entry(20)).await;
+        let gone = store
+            .membership_remove(&ALL, "out", "main", &entry(20))
+            .await;
         assert_eq!(gone.expect("remove"), AccessChanged::Changed);
         assert_eq!(ended().await, 3);
         let consumer = membership("main", &["consumer"]);
-        let less = store.membership_set(&ALL, "less", &consumer, &entry(21)).await;
+        let less = store
+            .membership_set(&ALL, "less", &consumer, &entry(21))
+            .await;
         assert_eq!(less.expect("set"), AccessChanged::Changed);
         assert_eq!(ended().await, 1);
         let shut = store.user_disable(&ALL, "shut", true, &entry(22)).await;
         assert_eq!(shut.expect("disable"), AccessChanged::Changed);
         assert_eq!(ended().await, 3);
-        store.org_close(&ALL, "org-1", &entry(9)).await.expect("close");
+        store
+            .org_close(&ALL, "org-1", &entry(9))
+            .await
+            .expect("close");
         // What comes back to a person does not come back to a key that ended.
         set(&store, "out", "main", &["consumer", "operator"]).await;
         let open = store.user_disable(&ALL, "shut", false, &entry(10)).await;
@@ -222,22 +250,30 @@ async fn keys_end_with_what_they_need_and_the_log_says_how_many() {
 #[tokio::test]
 async fn a_key_that_is_made_or_used_while_its_owner_goes_is_dead() {
     on_both(|store| async move {
+        // Another than that of the network, whose row every change of what somebody may do takes.
+        org(&store, "org-1").await;
         user(&store, "u0", "main", &["admin"]).await;
         for n in 10..26_u8 {
             let (user_id, family_id) = (format!("u{n}"), n.to_string());
-            user(&store, &user_id, "main", &["operator"]).await;
+            user(&store, &user_id, "org-1", &["operator"]).await;
             sign_in(&store, &user_id, n).await.expect("session");
             let (first, second) = (format!("a{n}"), format!("b{n}"));
             let by = (user_id.as_str(), family_id.as_str());
-            make(&store, by, (&first, "main"), "nodes.read").await;
+            make(&store, by, (&first, "org-1"), "nodes.read").await;
             let gone_at = entry(6);
             let gone = async {
                 match n % 4 {
                     0 => store.user_disable(&ALL, &user_id, true, &gone_at).await,
-                    1 => store.membership_remove(&ALL, &user_id, "main", &gone_at).await,
+                    1 => {
+                        store
+                            .membership_remove(&ALL, &user_id, "org-1", &gone_at)
+                            .await
+                    }
                     2 => {
-                        let viewer = membership("main", &["viewer"]);
-                        store.membership_set(&ALL, &user_id, &viewer, &gone_at).await
+                        let viewer = membership("org-1", &["viewer"]);
+                        store
+                            .membership_set(&ALL, &user_id, &viewer, &gone_at)
+                            .await
                     }
                     _ => {
                         let revoked = store.api_key_revoke(&ALL, &first, &gone_at).await;
@@ -253,7 +289,7 @@ async fn a_key_that_is_made_or_used_while_its_owner_goes_is_dead() {
                 })
                 .into();
             let (_, gone, used) = tokio::join!(
-                make(&store, by, (&second, "main"), "nodes.read"),
+                make(&store, by, (&second, "org-1"), "nodes.read"),
                 gone,
                 store.api_keys_used(SERVER, &uses),
             );
@@ -334,7 +370,10 @@ async fn a_use_is_noted_once_a_minute() {
         };
         let ip = |ip: &str| Some(ip.to_owned());
         assert_eq!(used("a", 100, "1").await, (Some(100), ip("1")));
-        assert_eq!(used("a", 99 + USE_NOTED_MS, "2").await, (Some(100), ip("1")));
+        assert_eq!(
+            used("a", 99 + USE_NOTED_MS, "2").await,
+            (Some(100), ip("1"))
+        );
         let later = 100 + USE_NOTED_MS;
         assert_eq!(used("a", later, "3").await, (Some(later), ip("3")));
         // One that comes late takes nothing back.
