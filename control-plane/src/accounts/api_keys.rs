@@ -131,7 +131,7 @@ impl Accounts {
         {
             ApiKeyMade::Made(row) => Ok(IssuedKey {
                 key: key.reveal(),
-                row,
+                row: *row,
             }),
             ApiKeyMade::TooMany => Err(AccountError::TooManyKeys),
             ApiKeyMade::NotAllowed => Err(AccountError::KeyNotAllowed),

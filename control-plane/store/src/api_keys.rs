@@ -74,7 +74,7 @@ pub struct NewApiKey<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ApiKeyMade {
     /// It works from now on.
-    Made(ApiKeyRow),
+    Made(Box<ApiKeyRow>),
     /// Its person has [`LIVE_KEYS`] already.
     TooMany,
     /// What its person may do in the organisation does not cover a scope, or the organisation is closed.
@@ -284,7 +284,7 @@ impl Store {
                 .fetch_one(&mut *tx)
                 .await
                 .map_err(StoreError::query("api_key.create"))?;
-            ApiKeyMade::Made(row)
+            ApiKeyMade::Made(Box::new(row))
         }))
     }
 

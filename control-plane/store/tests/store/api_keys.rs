@@ -107,7 +107,7 @@ async fn a_key_is_kept_for_who_may_do_what_it_may() {
         let ApiKeyMade::Made(row) = made else {
             panic!("{made:?}");
         };
-        assert_eq!(list(&store, &own("u1"), "u1").await, [row.clone()]);
+        assert_eq!(list(&store, &own("u1"), "u1").await, [(*row).clone()]);
         assert_eq!(row.scopes, "receipts.read nodes.read");
         assert_eq!(
             (row.created_at_ms, row.budget_nano_usd),
