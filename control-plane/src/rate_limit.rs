@@ -55,9 +55,28 @@ impl<K: Eq + Hash + Clone> RateLimit<K> {
             bucket.tokens -= 1.0;
             Ok(())
         } else {
-            let wait_s = ((1.0 - bucket.tokens) * self.while_s / self.tries).ceil();
-            Err((wait_s as u32).max(1))
+            Err(self.wait_s(*bucket))
         }
+    }
+
+    /// Whether there is a try, without taking it.
+    ///
+    /// # Errors
+    /// The seconds to wait.
+    pub fn has_room(&self, caller: &K, now: Instant) -> Result<(), u32> {
+        let buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let bucket = buckets
+            .get(caller)
+            .map(|bucket| self.refilled(*bucket, now));
+        match bucket {
+            Some(bucket) if bucket.tokens < 1.0 => Err(self.wait_s(bucket)),
+            _ => Ok(()),
+        }
+    }
+
+    fn wait_s(&self, bucket: Bucket) -> u32 {
+        let wait_s = ((1.0 - bucket.tokens) * self.while_s / self.tries).ceil();
+        (wait_s as u32).max(1)
     }
 
     /// Gives a try back.
@@ -101,6 +120,8 @@ mod tests {
         assert_eq!(limit.take(&"a", start), Ok(()));
         assert_eq!(limit.take(&"a", start), Ok(()));
         assert_eq!(limit.take(&"a", start), Err(30));
+        assert_eq!(limit.has_room(&"a", start), Err(30));
+        assert_eq!(limit.has_room(&"b", start), Ok(()));
         assert_eq!(limit.take(&"b", start), Ok(()));
         assert_eq!(limit.take(&"a", start + Duration::from_secs(30)), Ok(()));
         limit.give_back(&"a");

@@ -244,6 +244,7 @@ async fn enrol(
         created_at_ms: at_ms,
         expires_at_ms: at_ms + 1,
         uses: 1,
+        key_id: None,
     };
     let (by, audit) = (System::of_the_server().into(), AuditEntry::default());
     if let Some(org_id) = &token.org_id {

@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Plugin } from 'vite'
 import { answerOwn, authState, isOwn, own } from './account.ts'
+import { answerKeys, isOfKeys } from './keys.ts'
 import { change, isRefusal, me, orgs, users } from './people.ts'
 import { addReceipt, detail, endSessions, nodes, receipts, sessions, summary, trends } from './data.ts'
 
@@ -63,6 +64,7 @@ async function respond(request: IncomingMessage, response: ServerResponse): Prom
   }
   if (mode === 'error' && !/users\/me|auth/.test(url.pathname)) return send(500, { error: { type: 'internal', message: 'The store did not answer.', request_id: 'req_8f3a51', details: {} } })
   if (request.method === 'DELETE' && url.pathname.startsWith('/sessions')) return send(200, { ended: endSessions(url.pathname.split('/')[2]) })
+  if (isOfKeys(url.pathname)) return void answerKeys(request, url.pathname, mode === 'empty').then((body) => send(200, body))
   const changed = isOwn(url.pathname) ? await answerOwn(request, url.pathname, mode === 'empty') : change(request.method ?? 'GET', url.pathname, await bodyOf(request))
   if (isRefusal(changed)) {
     if (changed.status === 429) response.setHeader('retry-after', '312')

@@ -1,7 +1,7 @@
 //! Enrolment tokens: made here, shown once, used up by nodes.
 
 use super::page::{self, TimePage};
-use super::{AccountError, Accounts, Origin, Person, secret};
+use super::{AccountError, Accounts, KeyHolder, Origin, Person, secret};
 use crate::app::Regions;
 use dgon_control_plane_store::Scope;
 use dgon_control_plane_store::enrolment_tokens::{EnrolmentTokenRow, NewEnrolmentToken};
@@ -24,6 +24,42 @@ pub struct TokenWish {
     pub uses: Option<u32>,
     /// How long it works, s; an hour by default.
     pub ttl_s: Option<u32>,
+}
+
+/// Who makes a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenMaker<'a> {
+    /// Whoever may read the data directory.
+    Cli,
+    /// A person.
+    Person(&'a Person),
+    /// A program, for the owner of its key: what ends their tokens ends this one, and so does whoever revokes the key.
+    Key(&'a KeyHolder),
+}
+
+impl TokenMaker<'_> {
+    /// In whose name it is.
+    fn owner(&self) -> String {
+        match self {
+            Self::Cli => "cli".to_owned(),
+            Self::Person(person) => person.audit_name(),
+            Self::Key(key) => key.owner(),
+        }
+    }
+
+    fn audit_name(&self) -> String {
+        match self {
+            Self::Key(key) => key.audit_name(),
+            Self::Cli | Self::Person(_) => self.owner(),
+        }
+    }
+
+    fn key_id(&self) -> Option<String> {
+        match self {
+            Self::Key(key) => Some(key.id().to_owned()),
+            Self::Cli | Self::Person(_) => None,
+        }
+    }
 }
 
 /// A token just made: the only time that its secret is known.
@@ -107,7 +143,7 @@ impl Accounts {
         scope: &Scope,
         wish: &TokenWish,
         org_id: &str,
-        actor: &str,
+        maker: TokenMaker<'_>,
         origin: &Origin,
     ) -> Result<IssuedToken, AccountError> {
         let (label, region, uses, ttl_s) = wish.checked(&self.regions)?;
@@ -120,19 +156,21 @@ impl Accounts {
             label,
             region,
             org_id: Some(org_id.to_owned()),
-            created_by: actor.to_owned(),
+            created_by: maker.owner(),
             created_at_ms: now_ms,
             expires_at_ms: now_ms + i64::from(ttl_s) * 1_000,
             uses: i64::from(uses),
+            key_id: maker.key_id(),
         };
         let mut audit = self.audit(
-            actor,
+            &maker.audit_name(),
             "enrolment_token.create",
             format!("enrolment_token:{id}"),
             origin,
         );
         audit.facts.after = Some(json!({
             "org_id": new.org_id, "region": new.region, "uses": new.uses, "ttl_s": ttl_s, "label": new.label,
+            "created_by": new.created_by,
         }));
         if !self
             .store

@@ -1,12 +1,14 @@
 //! What can go wrong with accounts.
 
 use super::orgs::NAME_MAX;
-use super::{PASSWORD_MAX, PASSWORD_MIN, PendingSignIn};
+use super::{KeyRefused, PASSWORD_MAX, PASSWORD_MIN, PendingSignIn};
 use crate::app::UnlistedRegion;
 use crate::oidc::{IssuerError, OidcError, TokenError};
+use dgon_control_plane_model::api_key::{LimitError, Scope as KeyScope, ScopeError};
 use dgon_control_plane_model::identity::{RequestError, SignInError, UnknownChain};
 use dgon_control_plane_model::totp::{LabelError, TotpError};
 use dgon_control_plane_store::StoreError;
+use dgon_control_plane_store::api_keys::LIVE_KEYS;
 use dgon_control_plane_store::identities::IDENTITIES;
 use dgon_control_plane_store::wallets::WALLETS;
 
@@ -190,6 +192,48 @@ pub enum AccountError {
     /// More identities than one account may have.
     #[error("an account has at most {IDENTITIES} accounts elsewhere; take another one away first")]
     TooManyIdentities,
+    /// What an API key cannot be called.
+    #[error("the name of an API key has 1 to {NAME_MAX} characters, all of which can be seen")]
+    KeyName,
+    /// These are no scopes.
+    #[error(transparent)]
+    KeyScopes(#[from] ScopeError),
+    /// This is no budget, or no list of models.
+    #[error(transparent)]
+    KeyLimit(#[from] LimitError),
+    /// A key would last too long, or not at all.
+    #[error("an API key lasts 1 to 366 days")]
+    KeyDays,
+    /// A key could do what its owner may not.
+    #[error(
+        "the scope {0} needs the role {roles} in the organisation that you act for; leave it out, or ask an admin for the role",
+        roles = .0.roles().join(" or ")
+    )]
+    KeyScope(KeyScope),
+    /// The rights of who makes a key were taken away meanwhile.
+    #[error(
+        "you may not make this API key for the organisation that you act for any more; load the page again"
+    )]
+    KeyNotAllowed,
+    /// More keys than one person may have.
+    #[error(
+        "you have {LIVE_KEYS} API keys that have neither expired nor been revoked, and that is the most; revoke one first"
+    )]
+    TooManyKeys,
+    /// A key that is not believed.
+    #[error(transparent)]
+    Key(#[from] KeyRefused),
+    /// A key that was not made for this.
+    #[error(
+        "this needs an API key with the scope {0}, and this one has it not; make one that has in the console"
+    )]
+    KeyLacks(KeyScope),
+    /// A key whose owner may not do this any more.
+    #[error(
+        "the owner of this API key has no role any more that the scope {0} needs; it needs {roles}",
+        roles = .0.roles().join(" or ")
+    )]
+    KeyOwnerLacks(KeyScope),
     /// No such object for this person.
     #[error("there is no {0} with this id")]
     NotFound(&'static str),

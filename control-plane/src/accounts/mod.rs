@@ -1,14 +1,18 @@
-//! People: sign-in, sessions, passwords, wallets, accounts at issuers, organisations, one-time links, enrolment tokens, flags.
+//! People: sign-in, sessions, passwords, wallets, accounts at issuers, API keys, organisations, one-time links, enrolment tokens,
+//! flags.
 //!
 //! Knows no HTTP. Every change writes its audit row in the same transaction. Secrets leave this module once,
 //! when they are made; the database has their SHA-256. A session's tokens are derived from their parent with a
 //! key of the data directory, so that a refresh repeated within the grace gives the same child again without
 //! any plain token being kept.
 
+mod api_keys;
 mod email;
 mod enrolment;
 mod error;
 mod flags;
+mod key_holder;
+mod key_uses;
 mod links;
 mod members;
 mod oidc;
@@ -28,10 +32,12 @@ mod session_limits;
 mod sessions;
 mod wallets;
 
+pub use api_keys::{IssuedKey, KeyWish};
 pub use email::Email;
-pub use enrolment::{IssuedToken, ListedToken, TokenPage, TokenWish};
+pub use enrolment::{IssuedToken, ListedToken, TokenMaker, TokenPage, TokenWish};
 pub use error::AccountError;
 pub use flags::{FLAGS, Flag, Flags, PUBLIC_RECEIPTS};
+pub use key_holder::{KeyHolder, KeyRefused};
 pub use links::Link;
 pub use members::NewAccount;
 pub use oidc::{OidcAnswer, OidcPurpose, OidcRequest, OidcStart, OwnIdentity};
@@ -88,6 +94,7 @@ pub struct Accounts {
     wallets: Arc<WalletSite>,
     issuers: Issuers,
     runtime: Handle,
+    key_uses: key_uses::KeyUses,
 }
 
 impl Accounts {
@@ -107,6 +114,7 @@ impl Accounts {
             wallets: Arc::clone(&app.settings.wallets),
             issuers: Issuers::new(&app.settings.oidc),
             runtime: app.runtime.clone(),
+            key_uses: key_uses::KeyUses::default(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::{AccountError, Accounts, Origin, OwnIdentity, Person};
 use crate::app::{AccessChange, ERASED};
+use dgon_control_plane_store::api_keys::ApiKeyRow;
 use dgon_control_plane_store::audit::AuditRow;
 use dgon_control_plane_store::own_data::{AccountDeleted, PastSession};
 use dgon_control_plane_store::users::Member;
@@ -19,6 +20,8 @@ pub struct OwnData {
     pub member: Member,
     /// Their wallets.
     pub wallets: Vec<Wallet>,
+    /// Their API keys, the newest first.
+    pub keys: Vec<ApiKeyRow>,
     /// Their accounts at issuers.
     pub identities: Vec<OwnIdentity>,
     /// Their sign-ins, the newest first.
@@ -41,7 +44,10 @@ impl Accounts {
         let limit = EXPORTED_ROWS as i64 + 1;
         let mut sessions = self.store.session_history(&own, limit).await?;
         let [mut done, mut done_to] = self.store.audit_of_person(&own, limit).await?;
-        let lengths = [sessions.len(), done.len(), done_to.len()];
+        let keys = self.store.api_key_list(&own, &person.user_id, None, limit);
+        let mut keys = keys.await?;
+        let lengths = [sessions.len(), done.len(), done_to.len(), keys.len()];
+        keys.truncate(EXPORTED_ROWS);
         sessions.truncate(EXPORTED_ROWS);
         done.truncate(EXPORTED_ROWS);
         done_to.truncate(EXPORTED_ROWS);
@@ -50,6 +56,7 @@ impl Accounts {
             member: self.me(person).await?,
             wallets: self.store.wallet_list(&own).await?,
             identities: self.identity_list(person).await?,
+            keys,
             sessions,
             done,
             done_to,

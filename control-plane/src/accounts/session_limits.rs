@@ -14,6 +14,9 @@ const CODES: u32 = 10;
 /// Accounts that people may make themselves in an hour: each is rows for ever.
 const REGISTRATIONS: u32 = 120;
 
+/// API keys that one account may make in an hour: each is a row for as long as it lasts, and a while.
+const KEYS: u32 = 20;
+
 /// How often tokens are written: each time is rows for a month, and a commit that others wait for. A session depends on
 /// its own times alone. What an account may write is bounded by how many begin, and by how many are open at once
 /// ([`OPEN_SESSIONS`](dgon_control_plane_store::sessions::OPEN_SESSIONS)).
@@ -27,6 +30,8 @@ pub(super) struct SessionLimits {
     passwords: RateLimit<String>,
     /// Codes of an authenticator app, by who has proven the first factor.
     codes: RateLimit<String>,
+    /// API keys that one account makes.
+    keys: RateLimit<String>,
     /// Accounts that people make themselves, all together.
     registrations: RateLimit<()>,
 }
@@ -39,6 +44,7 @@ impl Default for SessionLimits {
             sign_ins: RateLimit::over(SIGN_INS, WHILE),
             passwords: RateLimit::over(PASSWORDS, WHILE),
             codes: RateLimit::over(CODES, WHILE),
+            keys: RateLimit::over(KEYS, WHILE),
             registrations: RateLimit::over(REGISTRATIONS, WHILE),
         }
     }
@@ -73,6 +79,11 @@ impl Accounts {
     /// Uses one of an account's times to try its password from within.
     pub(super) fn take_password(&self, user_id: &str) -> Result<(), AccountError> {
         take(&self.limits.passwords, &user_id.to_owned())
+    }
+
+    /// Uses one of an account's times to make an API key.
+    pub(super) fn take_key(&self, user_id: &str) -> Result<(), AccountError> {
+        take(&self.limits.keys, &user_id.to_owned())
     }
 
     /// Uses one of an account's times to enter a code of an authenticator app.

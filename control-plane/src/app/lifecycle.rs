@@ -42,8 +42,10 @@ impl NodeLife {
 /// Who made something happen, and why.
 #[derive(Debug, Clone, Copy)]
 pub struct Cause<'a> {
-    /// `system`, `node:ID` or `user:ID`.
+    /// `system`, `node:ID`, `user:ID` or `key:ID`.
     pub actor: &'a str,
+    /// Of a key, whose it is: `user:ID`.
+    pub owner: Option<&'a str>,
     /// A sentence for people.
     pub detail: Option<&'a str>,
     /// Address of the caller.
@@ -57,6 +59,7 @@ impl<'a> Cause<'a> {
     pub fn system(detail: Option<&'a str>) -> Self {
         Self {
             actor: "system",
+            owner: None,
             detail,
             ip: None,
             request_id: None,
@@ -91,6 +94,9 @@ impl<'a> Cause<'a> {
         AuditFacts {
             ip: self.ip.map(str::to_owned),
             reason: self.detail.map(str::to_owned),
+            after: self
+                .owner
+                .map(|owner| serde_json::json!({ "owner": owner })),
             ..AuditFacts::default()
         }
     }

@@ -1,6 +1,6 @@
 //! Turns: so many at once per asker, so that one who asks for much waits for themselves alone.
 //!
-//! An asker is a person, wherever they sit, or the network of who is not signed in.
+//! An asker is a person, wherever they sit, all programs of a person, or the network of who is not signed in.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -12,6 +12,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub enum Asker {
     /// A person, by the id of the account.
     Person(String),
+    /// The programs with a key of a person, by the id of the account.
+    Keys(String),
     /// Who is not signed in, by network; `None` where that is not known.
     Network(Option<IpAddr>),
 }

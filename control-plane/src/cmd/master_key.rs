@@ -95,6 +95,7 @@ mod tests {
             created_at_ms: 1,
             expires_at_ms: 1_000,
             uses: 1,
+            key_id: None,
         };
         store
             .enrolment_token_create(

@@ -2,12 +2,10 @@
 
 use super::failure::Failure;
 use super::{Common, open};
-use crate::accounts::{Accounts, Origin, PasswordHasher, TokenWish};
+use crate::accounts::{Accounts, Origin, PasswordHasher, TokenMaker, TokenWish};
 use crate::http::account::tokens::EnrolmentTokenCreated;
 use dgon_control_plane_store::System;
 use dgon_control_plane_store::orgs::MAIN_ORG;
-
-const ACTOR: &str = "cli";
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -57,7 +55,7 @@ pub(super) async fn run(common: &Common, command: Command) -> Result<(), Failure
             &System::of_the_server().into(),
             &wish,
             &org,
-            ACTOR,
+            TokenMaker::Cli,
             &Origin::default(),
         )
         .await?;

@@ -3,8 +3,9 @@
 use super::client_ip::ClientIp;
 use super::error::ApiError;
 use super::request_id::RequestId;
-use crate::accounts::{Origin, Person, Role};
+use crate::accounts::{KeyHolder, Origin, Person, Role};
 use axum::extract::FromRequestParts;
+use dgon_control_plane_store::Scope;
 use http::HeaderMap;
 use http::header::USER_AGENT;
 use http::request::Parts;
@@ -21,6 +22,8 @@ pub(super) enum Acting {
     Ended,
     /// A live session.
     Person(Person),
+    /// A program with a key that may be used for what is asked.
+    Key(KeyHolder),
 }
 
 /// Who acts.
@@ -30,21 +33,48 @@ pub enum Actor {
     Anonymous,
     /// A person in a live session.
     Person(Person),
+    /// A program with a key, on a route that takes it.
+    Key(KeyHolder),
 }
 
 impl Actor {
-    /// The person, or 401.
+    /// The person, or 401; 403 for a key.
     ///
     /// # Errors
-    /// [`ApiError`] of type `unauthorized`.
+    /// [`ApiError`] of type `unauthorized` or `forbidden`.
     pub fn person(&self) -> Result<&Person, ApiError> {
         match self {
             Self::Person(person) => Ok(person),
+            Self::Key(_) => Err(ApiError::takes_a_person()),
             Self::Anonymous => Err(ApiError::unauthorized()),
         }
     }
 
-    /// The person, if one of `roles` is held; 401 without a session, 403 without a role.
+    /// Whose rows this one may see: a person, or a key where one may be used.
+    ///
+    /// # Errors
+    /// [`ApiError`] of type `unauthorized`.
+    pub fn scope(&self) -> Result<Scope, ApiError> {
+        match self {
+            Self::Person(person) => Ok(person.scope()),
+            Self::Key(key) => Ok(key.scope()),
+            Self::Anonymous => Err(ApiError::unauthorized()),
+        }
+    }
+
+    /// The organisation that this one acts for; `None` where a person is in none.
+    ///
+    /// # Errors
+    /// [`ApiError`] of type `unauthorized`.
+    pub fn org_id(&self) -> Result<Option<&str>, ApiError> {
+        match self {
+            Self::Person(person) => Ok(person.org_id.as_deref()),
+            Self::Key(key) => Ok(Some(key.org_id())),
+            Self::Anonymous => Err(ApiError::unauthorized()),
+        }
+    }
+
+    /// The person, if one of `roles` is held; 401 without a session, 403 without a role and for a key.
     ///
     /// # Errors
     /// [`ApiError`] of type `unauthorized` or `forbidden`.
@@ -72,6 +102,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Actor {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
         match parts.extensions.get::<Acting>() {
             Some(Acting::Person(person)) => Ok(Self::Person(person.clone())),
+            Some(Acting::Key(key)) => Ok(Self::Key(key.clone())),
             Some(Acting::Ended) => Err(ApiError::new(
                 dgon_protocol::error::ErrorType::Unauthorized,
                 "the session has ended; refresh it or sign in again",

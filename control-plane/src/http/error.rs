@@ -7,6 +7,7 @@ use crate::accounts::AccountError;
 use crate::app::UnlistedRegion;
 use crate::socket::NoHandshake;
 use axum::response::{IntoResponse, Response};
+use dgon_control_plane_model::api_key::LimitError;
 use dgon_control_plane_store::StoreError;
 use dgon_protocol::error::{ErrorBody, ErrorDetail, ErrorType};
 use http::{HeaderValue, StatusCode, header};
@@ -49,6 +50,12 @@ impl ApiError {
     /// Somebody is signed in who may not do this.
     pub fn forbidden(message: impl Into<String>) -> Self {
         Self::new(ErrorType::Forbidden, message)
+    }
+
+    /// A program with a key calls what only people may do.
+    pub fn takes_a_person() -> Self {
+        Self::forbidden("this takes a person who is signed in; no API key can do it")
+            .with("takes", "person")
     }
 
     /// Adds a fact for a program.
@@ -228,9 +235,9 @@ impl From<AccountError> for ApiError {
             AccountError::NotFresh => {
                 Self::new(ErrorType::Forbidden, outside).with("sign_in", "again")
             }
-            AccountError::WalletUnknown | AccountError::IdentityUnknown => {
-                Self::new(ErrorType::Unauthorized, outside)
-            }
+            AccountError::WalletUnknown
+            | AccountError::IdentityUnknown
+            | AccountError::Key(_) => Self::new(ErrorType::Unauthorized, outside),
             AccountError::WalletProof(_) | AccountError::OidcProof(_) => {
                 Self::new(ErrorType::InvalidSignature, outside)
             }
@@ -238,6 +245,19 @@ impl From<AccountError> for ApiError {
                 Self::new(ErrorType::Forbidden, outside)
             }
             AccountError::Issuer(_) => Self::new(ErrorType::Unavailable, outside).retry_after(10),
+            AccountError::KeyLacks(scope) | AccountError::KeyOwnerLacks(scope) => {
+                Self::forbidden(outside).with("scope", scope.as_str())
+            }
+            AccountError::KeyScope(scope) => Self::forbidden(outside)
+                .with("field", "scopes")
+                .with("scope", scope.as_str()),
+            AccountError::KeyNotAllowed => Self::forbidden(outside),
+            AccountError::KeyScopes(_) => Self::invalid(outside).with("field", "scopes"),
+            AccountError::KeyLimit(LimitError::Budget) => {
+                Self::invalid(outside).with("field", "budget_nano_usd")
+            }
+            AccountError::KeyLimit(_) => Self::invalid(outside).with("field", "models"),
+            AccountError::KeyDays => Self::invalid(outside).with("field", "days"),
             AccountError::WalletChain(_) => Self::invalid(outside).with("field", "chain_id"),
             AccountError::WalletRequest(_) => Self::invalid(outside).with("field", "address"),
             AccountError::WrongPassword => Self::invalid(outside).with("field", "current"),
@@ -250,6 +270,7 @@ impl From<AccountError> for ApiError {
             | AccountError::TooManyWallets
             | AccountError::IdentityTaken
             | AccountError::TooManyIdentities
+            | AccountError::TooManyKeys
             | AccountError::LastWayIn
             | AccountError::FactorExists
             | AccountError::NoFactor
@@ -264,7 +285,9 @@ impl From<AccountError> for ApiError {
                 Self::new(ErrorType::Conflict, outside).with("nodes", nodes)
             }
             AccountError::Roles(_) => Self::invalid(outside).with("field", "roles"),
-            AccountError::OrgName => Self::invalid(outside).with("field", "name"),
+            AccountError::OrgName | AccountError::KeyName => {
+                Self::invalid(outside).with("field", "name")
+            }
             AccountError::Email => Self::invalid(outside).with("field", "email"),
             AccountError::Password => Self::invalid(outside).with("field", "password"),
             AccountError::TokenWish(_) => Self::invalid(outside),

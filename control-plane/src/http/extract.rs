@@ -22,7 +22,10 @@ impl<T: DeserializeOwned> FromRequest<HttpState> for Json<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &HttpState) -> Result<Self, ApiError> {
-        let is_signed_in = matches!(request.extensions().get(), Some(Acting::Person(_)));
+        let is_signed_in = matches!(
+            request.extensions().get(),
+            Some(Acting::Person(_) | Acting::Key(_))
+        );
         // Held until the value is made.
         let mut _room = None;
         let request = match is_signed_in {

@@ -15,6 +15,7 @@ pub mod downloads;
 pub mod error;
 pub mod extract;
 pub mod health;
+mod keys;
 pub mod metrics;
 pub mod node;
 mod nowhere;

@@ -3,13 +3,16 @@
 //! It is served, printed by `dgon-control-plane openapi`, and committed as `control-plane/openapi.json`; tests
 //! compare the three and call every route in it.
 
-use super::{account, admin, downloads, health, metrics, node, query};
+use super::{account, admin, downloads, health, keys, metrics, node, query};
 use axum::Json;
 use dgon_protocol::error::ErrorType;
+use http::Method;
 use serde::Serialize;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::schema::{ObjectBuilder, Schema};
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
 use utoipa::openapi::{Content, RefOr, ResponseBuilder, Type};
 use utoipa::{Modify, OpenApi, PartialSchema, ToSchema};
 
@@ -60,6 +63,9 @@ use utoipa::{Modify, OpenApi, PartialSchema, ToSchema};
         account::sessions::session_list,
         account::sessions::session_revoke,
         account::sessions::session_revoke_others,
+        account::api_keys::api_key_list,
+        account::api_keys::api_key_create,
+        account::api_keys::api_key_revoke,
         account::flags::flag_list,
         account::flags::flag_set,
         account::tokens::enrolment_token_create,
@@ -88,10 +94,11 @@ use utoipa::{Modify, OpenApi, PartialSchema, ToSchema};
         metrics::metrics_text,
         openapi_json,
     ),
-    components(schemas(ErrorBody)),
+    components(schemas(ErrorBody, account::api_keys::ApiKeyScope)),
     security(("session" = [])),
     tags(
         (name = "people", description = "Sign-in, sessions, one's own password, wallets and accounts at issuers."),
+        (name = "keys", description = "Keys with which programs act for a person."),
         (name = "network", description = "The network in numbers."),
         (name = "nodes", description = "Nodes as people see them."),
         (name = "receipts", description = "Receipts and their proofs."),
@@ -167,10 +174,28 @@ impl Modify for Finish {
                 "HMAC of a node, with x-node-id, x-node-ts and x-node-nonce.",
             ),
         );
+        components.add_security_scheme(
+            "key",
+            SecurityScheme::Http(
+                HttpBuilder::new()
+                    .scheme(HttpAuthScheme::Bearer)
+                    .description(Some(
+                        "API key of a program, in the header authorization: Bearer dgon_sk_live_…. An operation that takes one \
+                         names the scope that it needs; all others take a person.",
+                    ))
+                    .build(),
+            ),
+        );
         for (path, item) in &mut api.paths.paths {
-            for operation in operations(item) {
+            for (method, operation) in operations(item) {
                 if path.starts_with("/api/") {
                     add_limits(operation);
+                }
+                if let Some(scope) = keys::scope_of(&method, path) {
+                    operation.security = Some(vec![
+                        SecurityRequirement::new("session", [] as [&str; 0]),
+                        SecurityRequirement::new("key", [scope.as_str()]),
+                    ]);
                 }
                 let error = utoipa::openapi::Ref::from_schema_name("ErrorBody");
                 let response = ResponseBuilder::new()
@@ -221,7 +246,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
             true => SecurityRequirement::default(),
             false => SecurityRequirement::new("node", [] as [&str; 0]),
         };
-        for operation in operations(item) {
+        for (_, operation) in operations(item) {
             operation.security = Some(vec![needed.clone()]);
             operation.tags = Some(vec!["node".to_owned()]);
         }
@@ -233,15 +258,16 @@ pub fn document() -> utoipa::openapi::OpenApi {
 }
 
 /// The operations of a path.
-fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
     let all = [
-        &mut item.get,
-        &mut item.put,
-        &mut item.post,
-        &mut item.delete,
-        &mut item.patch,
+        (Method::GET, &mut item.get),
+        (Method::PUT, &mut item.put),
+        (Method::POST, &mut item.post),
+        (Method::DELETE, &mut item.delete),
+        (Method::PATCH, &mut item.patch),
     ];
-    all.into_iter().flatten()
+    all.into_iter()
+        .filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
 /// The document as it is committed: pretty JSON with a newline at its end.

@@ -1,18 +1,19 @@
 //! Finds out who acts, once per request, and refuses changes that another site could have caused.
 //!
-//! A session cookie that no longer works is not the same as none: the console must refresh it instead of being
+//! A program has a key instead of a session ([`super::keys`]). A session cookie that no longer works is not the same as none: the console must refresh it instead of being
 //! shown what strangers see.
 
 use super::auth::Acting;
 use super::client_ip::ClientIp;
 use super::csrf;
 use super::error::ApiError;
+use super::keys::{self, Asked};
 use super::state::HttpState;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use dgon_protocol::error::ErrorType;
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderMap, HeaderName};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -39,12 +40,14 @@ pub(super) async fn layer(
     if !request.uri().path().starts_with("/api/") {
         return next.run(request).await;
     }
-    let resolved = resolve(
-        &state,
-        request.method(),
-        request.uri().path(),
-        request.headers(),
-    );
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let asked = Asked {
+        method: request.method(),
+        route: route.as_ref().map(MatchedPath::as_str),
+        headers: request.headers(),
+        client: request.extensions().get().copied(),
+    };
+    let resolved = resolve(&state, request.uri().path(), asked);
     let allowed = match resolved.await {
         Ok(acting) => may_change(&state, &request, &acting).map(|()| acting),
         Err(error) => Err(error),
@@ -60,8 +63,11 @@ pub(super) async fn layer(
 
 /// What one person changes in a minute is limited: every change is rows, and holds others up.
 fn may_change(state: &HttpState, request: &Request, acting: &Acting) -> Result<(), ApiError> {
-    let Acting::Person(person) = acting else {
-        return Ok(());
+    // Programs have room of their own: what they use up, their owner can still stop.
+    let whose = match acting {
+        Acting::Person(person) => person.user_id.clone(),
+        Acting::Key(key) => format!("key:{}", key.user_id()),
+        Acting::Nobody | Acting::Ended => return Ok(()),
     };
     let path = request.uri().path();
     // Signing in has a limit of its own, and whoever uses an account up, its owner can sign out.
@@ -69,21 +75,20 @@ fn may_change(state: &HttpState, request: &Request, acting: &Acting) -> Result<(
     if is_free || !csrf::changes(request.method()) {
         return Ok(());
     }
-    let taken = state.writes.take(&person.user_id, Instant::now());
+    let taken = state.writes.take(&whose, Instant::now());
     taken.map_err(|wait_s| {
         metrics::counter!("http_changes_limited_total").increment(1);
-        let message = "your account changes too much in a minute; wait as Retry-After says";
+        let message = "you change too much in a minute; wait as Retry-After says";
         ApiError::new(ErrorType::RateLimited, message).retry_after(wait_s)
     })
 }
 
-async fn resolve(
-    state: &HttpState,
-    method: &Method,
-    path: &str,
-    headers: &HeaderMap,
-) -> Result<Acting, ApiError> {
-    let acting = acting(state, headers).await?;
+async fn resolve(state: &HttpState, path: &str, asked: Asked<'_>) -> Result<Acting, ApiError> {
+    let (method, headers) = (asked.method, asked.headers);
+    let acting = match keys::sent(headers)? {
+        Some(key) => keys::acting(state, asked, &key).await?,
+        None => acting(state, headers).await?,
+    };
     if csrf::changes(method) {
         let public_url = state.app.settings.public_url.as_deref();
         if !csrf::is_same_site(headers, public_url) {

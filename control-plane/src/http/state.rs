@@ -25,6 +25,8 @@ pub struct HttpSettings {
     pub trusted_proxies: Vec<IpBlock>,
     /// Failed sign-ins per minute and address.
     pub sign_ins_per_minute: u32,
+    /// API keys that do not work per minute and network: each is a question to the database.
+    pub key_failures_per_minute: u32,
     /// Reads per minute and address of callers who are not signed in.
     pub anonymous_reads_per_minute: u32,
     /// How long what one of them was told is good for the others.
@@ -46,6 +48,7 @@ impl Default for HttpSettings {
         Self {
             trusted_proxies: Vec::new(),
             sign_ins_per_minute: 10,
+            key_failures_per_minute: 60,
             anonymous_reads_per_minute: 1_200,
             anonymous_fresh: Duration::from_secs(1),
             writes_per_minute: 300,
@@ -68,6 +71,8 @@ pub struct HttpState {
     pub sign_ins: RateLimit<IpAddr>,
     /// Accounts that people try to make themselves.
     pub registrations: RateLimit<IpAddr>,
+    /// API keys that do not work, by network.
+    pub key_failures: RateLimit<IpAddr>,
     /// Changes that people make, by account.
     pub writes: RateLimit<String>,
     /// Reads of callers who are not signed in.
@@ -94,6 +99,7 @@ impl HttpState {
             accounts: Accounts::new(&app, PasswordHasher::default()),
             sign_ins: RateLimit::new(settings.sign_ins_per_minute),
             registrations: RateLimit::over(REGISTRATIONS, Duration::from_secs(3_600)),
+            key_failures: RateLimit::new(settings.key_failures_per_minute),
             writes: RateLimit::new(settings.writes_per_minute),
             anonymous: Anonymous::new(
                 settings.anonymous_reads_per_minute,

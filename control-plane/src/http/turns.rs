@@ -14,6 +14,7 @@ use http::Extensions;
 pub(super) fn asker(extensions: &Extensions) -> Asker {
     match extensions.get() {
         Some(Acting::Person(person)) => Asker::Person(person.user_id.clone()),
+        Some(Acting::Key(key)) => Asker::Keys(key.user_id().to_owned()),
         _ => Asker::Network(extensions.get::<ClientIp>().copied().map(network)),
     }
 }

@@ -18,7 +18,7 @@ pub const EXPIRED: &str = "audit.expire";
 pub struct AuditEntry {
     /// When, unix ms.
     pub at_ms: i64,
-    /// Who: `user:ID`, `node:ID`, `token:ID`, `anonymous`, `cli` or `system`.
+    /// Who: `user:ID`, `key:ID` (an API key), `node:ID`, `token:ID`, `anonymous`, `cli` or `system`.
     pub actor: String,
     /// What, as `resource.verb`.
     pub action: String,

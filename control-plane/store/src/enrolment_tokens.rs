@@ -27,6 +27,8 @@ pub struct NewEnrolmentToken {
     pub expires_at_ms: i64,
     /// How many nodes it may enrol.
     pub uses: i64,
+    /// The API key that made it, for `created_by`, and ends with it.
+    pub key_id: Option<String>,
 }
 
 /// A token as listed, without its secret.
@@ -64,6 +66,27 @@ macro_rules! open_org_on {
             .map_err(StoreError::query($op))?
             .rows_affected()
             == 1
+    };
+}
+pub(crate) use open_org_on;
+
+/// Whether the key that makes a token works still, with the account of its owner taken; what is no key does.
+macro_rules! key_lasts_on {
+    ($tx:expr, $key_id:expr, $at_ms:expr, $op:literal) => {
+        match $key_id {
+            None => true,
+            Some(key_id) => {
+                let (live,): (i64,) = sqlx::query_as(
+                    "SELECT COUNT(*) FROM api_keys WHERE id = $1 AND revoked_at_ms IS NULL AND expires_at_ms > $2",
+                )
+                .bind(key_id)
+                .bind($at_ms)
+                .fetch_one(&mut **$tx)
+                .await
+                .map_err(StoreError::query($op))?;
+                live == 1
+            }
+        }
     };
 }
 
@@ -115,10 +138,13 @@ impl Store {
             if !open || !may_make_on!(&mut tx, maker, &token.org_id, "enrolment_token.create") {
                 return Ok(false);
             }
+            if !key_lasts_on!(&mut tx, &token.key_id, token.created_at_ms, "enrolment_token.create") {
+                return Ok(false);
+            }
             let kept = sqlx::query(
                 "INSERT INTO enrolment_tokens (id, token_hash, label, region, org_id, created_by, \
-                 created_at_ms, expires_at_ms, uses_total, uses_left) \
-                 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $9 \
+                 created_at_ms, expires_at_ms, uses_total, uses_left, key_id) \
+                 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $12 \
                  WHERE $10 OR $5 = $11",
             )
             .bind(&token.id)
@@ -132,6 +158,7 @@ impl Store {
             .bind(token.uses)
             .bind(scope.is_system())
             .bind(scope.org_id())
+            .bind(&token.key_id)
             .execute(&mut *tx)
             .await
             .map_err(StoreError::query("enrolment_token.create"))?

@@ -199,6 +199,11 @@ impl Store {
             if admin > 0 {
                 return Ok(AccountDeleted::Admin);
             }
+            let keys: Vec<(String,)> = sqlx::query_as("SELECT id FROM api_keys WHERE user_id = $1 ORDER BY id")
+                .bind(user_id)
+                .fetch_all(&mut *tx)
+                .await
+                .map_err(StoreError::query("account.delete"))?;
             // In the order in which one refers to the other.
             for statement in [
                 "DELETE FROM session_tokens WHERE family_id IN (SELECT family_id FROM session_families WHERE user_id = $1)",
@@ -207,6 +212,7 @@ impl Store {
                 "DELETE FROM memberships WHERE user_id = $1",
                 "DELETE FROM wallets WHERE user_id = $1",
                 "DELETE FROM oidc_identities WHERE user_id = $1",
+                "DELETE FROM api_keys WHERE user_id = $1",
                 "DELETE FROM recovery_codes WHERE user_id = $1",
                 "DELETE FROM second_factors WHERE user_id = $1",
                 "DELETE FROM users WHERE user_id = $1",
@@ -227,13 +233,21 @@ impl Store {
             .execute(&mut *tx)
             .await
             .map_err(StoreError::query("account.delete"))?;
-            sqlx::query("INSERT INTO erasures (subject, asked_at_ms) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-                .bind(&audit.object)
-                .bind(audit.at_ms)
-                .execute(&mut *tx)
-                .await
-                .map_err(StoreError::query("account.delete"))?;
-            audit_on!(&mut *tx, audit, "account.delete");
+            // What was done by their keys names them as well.
+            let subjects = keys.into_iter().map(|(id,)| format!("key:{id}"));
+            for subject in subjects.chain([audit.object.clone()]) {
+                sqlx::query("INSERT INTO erasures (subject, asked_at_ms) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+                    .bind(&subject)
+                    .bind(audit.at_ms)
+                    .execute(&mut *tx)
+                    .await
+                    .map_err(StoreError::query("account.delete"))?;
+                let entry = AuditEntry {
+                    object: subject,
+                    ..audit.clone()
+                };
+                audit_on!(&mut *tx, &entry, "account.delete");
+            }
             AccountDeleted::Deleted
         }))
     }

@@ -118,7 +118,7 @@ const fn until(
 }
 
 /// Every table, in the order in which old rows go: those that refer to others first.
-pub const RULES: [Rule; 32] = [
+pub const RULES: [Rule; 33] = [
     until("heartbeats", "heartbeats t", "at_ms", After::Raw),
     Rule {
         table: "probes",
@@ -178,6 +178,7 @@ pub const RULES: [Rule; 32] = [
         "expires_at_ms",
         After::Days(1),
     ),
+    until("api_keys", "api_keys t", "expires_at_ms", After::Days(90)),
     until(
         "enrolment_tokens",
         "enrolment_tokens t",

@@ -12,7 +12,7 @@
 //! | enrolment tokens | all | the org's | none | none |
 //! | people with what they may do | all | none | themselves | none |
 //! | organisations | all | itself | none | none |
-//! | sign-ins | all | none | their own | none |
+//! | sign-ins, API keys | all | none | their own | none |
 //! | flags | all | none | none | none |
 
 use crate::statement::Statement;

@@ -177,7 +177,7 @@ pub(crate) use user_insert_on;
 /// shut. Whether it is open.
 ///
 /// Whoever takes several rows takes them in this order: the organisation `main`, another organisation, the account, its
-/// sign-ins, links and enrolment tokens.
+/// sign-ins, links, API keys and enrolment tokens.
 macro_rules! lock_user_on {
     ($tx:expr, $user_id:expr, $op:literal) => {
         sqlx::query("UPDATE users SET email = email WHERE user_id = $1 AND disabled_at_ms IS NULL")
@@ -235,14 +235,15 @@ macro_rules! no_admin_on {
 }
 pub(crate) use no_admin_on;
 
-/// Ends all that a person holds in their name: sign-ins, links, and tokens that enrol nodes. How many of each.
+/// Ends all that a person holds in their name: sign-ins, links, API keys, and tokens that enrol nodes. How many of each.
 macro_rules! end_holdings_on {
     ($tx:expr, $user_id:expr, $at_ms:expr, $op:literal) => {{
-        let mut ended = [0; 3];
+        let mut ended = [0; 4];
         let statements = [
             "UPDATE session_families SET revoked_at_ms = $2, revoke_reason = 'disabled' \
              WHERE user_id = $1 AND revoked_at_ms IS NULL",
             "UPDATE one_time_links SET used_at_ms = $2 WHERE user_id = $1 AND used_at_ms IS NULL",
+            "UPDATE api_keys SET revoked_at_ms = $2 WHERE user_id = $1 AND revoked_at_ms IS NULL",
             "UPDATE enrolment_tokens SET revoked_at_ms = $2 \
              WHERE created_by = 'user:' || $1 AND revoked_at_ms IS NULL",
         ];
@@ -396,8 +397,8 @@ impl Store {
         Ok(members.collect())
     }
 
-    /// Shuts or opens an account in scope. One that is shut loses its sign-ins, links and enrolment tokens for good; the audit
-    /// row says how many.
+    /// Shuts or opens an account in scope. One that is shut loses its sign-ins, links, API keys and enrolment tokens for good;
+    /// the audit row says how many.
     ///
     /// # Errors
     /// [`StoreError::Query`].
@@ -435,11 +436,13 @@ impl Store {
                 if no_admin_on!(&mut tx, "user.disable") {
                     return Ok(AccessChanged::LastAdmin);
                 }
-                let [sessions, links, tokens] =
+                let [sessions, links, keys, tokens] =
                     end_holdings_on!(&mut tx, user_id, audit.at_ms, "user.disable");
                 audit.facts.after = Some(json!({
                     "is_disabled": true,
-                    "ended": { "sessions": sessions, "links": links, "enrolment_tokens": tokens },
+                    "ended": {
+                        "sessions": sessions, "links": links, "api_keys": keys, "enrolment_tokens": tokens,
+                    },
                 }));
             }
             audit_on!(&mut *tx, &audit, "user.disable");

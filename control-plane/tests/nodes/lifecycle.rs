@@ -177,6 +177,7 @@ async fn an_admin_stops_clears_and_retires() {
     let (mut agent, mut link) = server.active_agent("a").await;
     let cause = Cause {
         actor: "user:u1",
+        owner: None,
         detail: Some("looks odd"),
         ip: None,
         request_id: None,

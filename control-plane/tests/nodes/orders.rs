@@ -9,6 +9,7 @@ use dgon_testkit::fleet::{SimAgent, SimLink, unix_now};
 async fn refresh(server: &Server, agent: &SimAgent) -> OrderRow {
     let cause = Cause {
         actor: "user:u1",
+        owner: None,
         ..Cause::system(Some("look again"))
     };
     let ordered = server.app.order_refresh(&ALL, &agent.node_id, cause).await;

@@ -163,6 +163,7 @@ impl Server {
             created_at_ms: self.app.clock.now_ms(),
             expires_at_ms: self.app.clock.now_ms() + 3_600_000,
             uses,
+            key_id: None,
         };
         let (store, audit) = (&self.app.store, AuditEntry::default());
         if let Some(org_id) = org_id {

@@ -103,6 +103,7 @@ const USERS: Place = ("`GET /users`", "part");
 const ORGS: Place = ("`GET /orgs`", "part");
 const WALLETS: Place = ("`POST /auth/nonce`", "part");
 const ISSUERS: Place = ("`POST /auth/oidc/{issuer}/start`", "part");
+const API_KEYS: Place = ("`GET /api-keys`", "part");
 const RUN: Place = ("Run a node", "what");
 const FLAG: Place = ("Flags", "flag");
 
@@ -123,6 +124,8 @@ fn every_parameter_column_figure_and_flag_has_a_row_of_its_own_surface() {
         ("UserView", &[USERS]),
         ("OrgView", &[ORGS]),
         ("WalletView", &[WALLETS]),
+        ("ApiKeyView", &[API_KEYS]),
+        ("ApiKeyRequest", &[API_KEYS]),
         ("WalletRequestView", &[WALLETS]),
         ("IdentityView", &[ISSUERS]),
     ] {
@@ -136,6 +139,7 @@ fn every_parameter_column_figure_and_flag_has_a_row_of_its_own_surface() {
         ("/audit", &[AUDIT_FILTERS]),
         ("/users", &[USER_FILTERS]),
         ("/orgs", &[ORGS]),
+        ("/api-keys", &[API_KEYS]),
         ("/receipts/aggregate", &[RECEIPT_FILTERS]),
         ("/nodes/agent.yaml", &[RUN]),
     ] {

@@ -3,6 +3,7 @@
 mod addresses;
 mod administration;
 mod anonymous;
+mod api_keys;
 mod audit;
 mod commands;
 mod configuration;

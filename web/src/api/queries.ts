@@ -3,6 +3,7 @@ import { call, callBytes, callText } from '~/api/client'
 import { ApiError } from '~/api/errors'
 import { onNode, onNodes, onReceipts, onSummary, readLive } from '~/api/told'
 import type {
+  ApiKey,
   AuditPage,
   AuthState,
   DownloadList,
@@ -30,6 +31,8 @@ const RETRY_AFTER_MS = 700
 const RETRY_WAIT_MAX_S = 2
 const TRENDS_EVERY_MS = 60_000
 const SESSIONS_EVERY_MS = 60_000
+// Who tries a new key looks here whether it came.
+const KEYS_EVERY_MS = 4000
 const ORGS_AT_ONCE = '200'
 const ORG_PAGES_MAX = 10
 const RECEIPT_NEVER_CHANGES = Infinity
@@ -162,6 +165,13 @@ export const query = {
     }),
   wallets: () => queryOptions({ queryKey: ['wallets'], queryFn: ({ signal }) => call<Wallets>(apiPath.wallets(), { signal }) }),
   identities: () => queryOptions({ queryKey: ['identities'], queryFn: ({ signal }) => call<Identities>(apiPath.identities(), { signal }) }),
+  keys: (search: Search) =>
+    queryOptions({
+      queryKey: ['api-keys', search],
+      queryFn: ({ signal }) => call<Page<ApiKey>>(apiPath.keys(search), { signal }),
+      placeholderData: keepPreviousData,
+      refetchInterval: KEYS_EVERY_MS,
+    }),
   tokens: () =>
     queryOptions({
       queryKey: ['tokens'],

@@ -2,6 +2,11 @@
 import type { PageNodeRow } from '~/api/__generated__/types.gen'
 
 export type {
+  ApiKeyCreated,
+  ApiKeyRequest,
+  ApiKeyScope,
+  ApiKeyState,
+  ApiKeyView as ApiKey,
   AuditEntryView as AuditEntry,
   AuditPage,
   AuthState,

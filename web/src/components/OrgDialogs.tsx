@@ -81,7 +81,7 @@ export function CloseOrg({ org, onClose }: Props) {
   return (
     <Dialog title={`Close ${org.name}`} onClose={onClose}>
       <ActionForm button="Close for good" tone="danger" reason="required" act={(reason) => closeOrg(org.org_id, reason)} onDone={done} onClose={onClose}>
-        <p>Nobody can act for {org.name} any more, at once, and its enrolment tokens stop to work. It cannot be opened again.</p>
+        <p>Nobody can act for {org.name} any more, at once: API keys for it and its enrolment tokens stop to work. It cannot be opened again.</p>
         <p>Its people keep their accounts, and its receipts stay. It must have no nodes.</p>
       </ActionForm>
     </Dialog>

@@ -41,7 +41,7 @@ function Chip({ look }: { look: Look }) {
 }
 
 /** Open, or shut under the word for it. */
-export const OpenChip = ({ shut }: { shut: 'Disabled' | 'Closed' | null }) => <Chip look={shut ? { ...SHUT, word: shut } : OPEN} />
+export const OpenChip = ({ shut, word = OPEN.word }: { shut: string | null; word?: string }) => <Chip look={shut ? { ...SHUT, word: shut } : { ...OPEN, word }} />
 
 export const NodeStatusChip = ({ status }: { status: NodeStatus }) => <Chip look={NODE_STATUS[status]} />
 

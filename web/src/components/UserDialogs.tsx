@@ -53,7 +53,7 @@ export function DisableUser({ user, onClose }: Props) {
         <OwnAccount user={user} />
         <p>They are signed out everywhere at once, and cannot sign in.</p>
         <p>
-          Their sign-ins, sign-in links and enrolment tokens end for good: enabling the account later brings none of them back. Their roles stay, and so do nodes
+          Their sign-ins, sign-in links, API keys and enrolment tokens end for good: enabling the account later brings none of them back. Their roles stay, and so do nodes
           that are enrolled.
         </p>
       </ActionForm>
@@ -70,7 +70,7 @@ export function EnableUser({ user, onClose }: Props) {
     <Dialog title={`Enable ${user.email}`} onClose={onClose}>
       <ActionForm button="Enable the account" tone="primary" reason="optional" act={(reason) => enableUser(user.user_id, reason)} onDone={done} onClose={onClose}>
         <OwnAccount user={user} />
-        <p>They can sign in again, with the roles that they have. Sign-ins, links and enrolment tokens from before stay ended.</p>
+        <p>They can sign in again, with the roles that they have. Sign-ins, links, API keys and enrolment tokens from before stay ended.</p>
       </ActionForm>
     </Dialog>
   )

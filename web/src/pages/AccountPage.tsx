@@ -43,10 +43,16 @@ export function AccountPage() {
         <section className="panel" aria-labelledby="you">
           <header className="panel-head">
             <h2 id="you">You</h2>
-            <AppLink className="button button-plain" href={path.sessions()}>
-              Sign-ins
-              <Icon name="chevronRight" size={14} />
-            </AppLink>
+            <span className="panel-tools">
+              <AppLink className="button button-plain" href={path.keys()}>
+                API keys
+                <Icon name="chevronRight" size={14} />
+              </AppLink>
+              <AppLink className="button button-plain" href={path.sessions()}>
+                Sign-ins
+                <Icon name="chevronRight" size={14} />
+              </AppLink>
+            </span>
           </header>
           <Facts
             facts={[

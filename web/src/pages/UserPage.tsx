@@ -8,6 +8,7 @@ import { Facts } from '~/components/Facts'
 import { AddMembership, ChangeRoles, RemoveMembership } from '~/components/MembershipDialogs'
 import { OpenChip } from '~/components/StatusChip'
 import { DisableUser, EnableUser, NewLink, ResetSecondFactor } from '~/components/UserDialogs'
+import { UserKeys } from '~/components/UserKeys'
 import { useFocusAfter } from '~/hooks/use-focus-after'
 import { useMe } from '~/hooks/use-me'
 import { DataTable } from '~/table/DataTable'
@@ -46,6 +47,7 @@ function Account() {
           <>
             <AccountFacts user={one} />
             <Memberships user={one} />
+            <UserKeys userId={one.user_id} />
           </>
         )}
       </QueryStates>

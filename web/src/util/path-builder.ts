@@ -27,6 +27,7 @@ export const path = {
   organisations: (search: Search = {}) => `/organisations${queryText(search)}`,
   account: () => '/account',
   sessions: () => '/account/sessions',
+  keys: (search: Search = {}) => `/account/keys${queryText(search)}`,
   signIn: (next?: string) => `/sign-in${queryText({ next })}`,
   setup: () => '/setup',
 }
@@ -67,6 +68,8 @@ export const apiPath = {
   identities: () => '/identities',
   identity: (id: string) => `/identities/${encodeURIComponent(id)}`,
   sessions: () => '/sessions',
+  keys: (search: Search = {}) => `/api-keys${queryText(search)}`,
+  key: (id: string) => `/api-keys/${encodeURIComponent(id)}`,
   session: (id: string) => `/sessions/${encodeURIComponent(id)}`,
   summary: () => '/summary',
   trends: () => '/summary/trends',

@@ -1,7 +1,7 @@
 import { expect, expectAccessible, expectNoSidewaysScroll, rowIds, settled, test } from './fixtures'
 import { FLEET } from './place'
 
-const ROUTES = ['/', '/nodes', `/nodes/${FLEET}-00000`, `/nodes/${FLEET}-00000?tab=receipts`, `/nodes/${FLEET}-00000?tab=hardware`, `/nodes/${FLEET}-00000?tab=history`, '/receipts', '/run', '/account', '/no-such-page', '/nodes/no-such-node']
+const ROUTES = ['/', '/nodes', `/nodes/${FLEET}-00000`, `/nodes/${FLEET}-00000?tab=receipts`, `/nodes/${FLEET}-00000?tab=hardware`, `/nodes/${FLEET}-00000?tab=history`, '/receipts', '/run', '/account', '/account/keys', '/no-such-page', '/nodes/no-such-node']
 
 test.describe('every route', () => {
   for (const width of [1280, 360]) {

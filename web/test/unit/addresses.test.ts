@@ -17,6 +17,7 @@ test('every address of the console', () => {
     organisations: path.organisations(),
     account: path.account(),
     sessions: path.sessions(),
+    keys: path.keys({ cursor: '1.k' }),
     signIn: path.signIn('/nodes?status=active'),
   }).toEqual({
     overview: '/',
@@ -32,6 +33,7 @@ test('every address of the console', () => {
     organisations: '/organisations',
     account: '/account',
     sessions: '/account/sessions',
+    keys: '/account/keys?cursor=1.k',
     signIn: '/sign-in?next=%2Fnodes%3Fstatus%3Dactive',
   })
   expect(apiPath.receipt('a b', 'n')).toBe('/receipts/a%20b?node_id=n')

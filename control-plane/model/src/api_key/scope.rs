@@ -93,6 +93,23 @@ impl Scope {
             Self::JobsWrite => "jobs.write",
         }
     }
+
+    /// Roles of which its owner needs one, in the organisation that the key acts for.
+    pub const fn roles(self) -> &'static [&'static str] {
+        match self {
+            Self::Gateway | Self::UsageRead | Self::LeasesRead | Self::LeasesWrite => &["consumer"],
+            Self::NodesRead | Self::NodesControl | Self::EnrolmentWrite | Self::EarningsRead => {
+                &["operator"]
+            }
+            Self::ReceiptsRead | Self::JobsRead | Self::JobsWrite => &["consumer", "operator"],
+        }
+    }
+
+    /// Whether an owner with these roles may use it. An admin may do what those may whom it is for, for the one
+    /// organisation.
+    pub fn is_open_to<'a>(self, mut roles: impl Iterator<Item = &'a str>) -> bool {
+        roles.any(|role| role == "admin" || self.roles().contains(&role))
+    }
 }
 
 impl fmt::Display for Scope {
@@ -183,6 +200,31 @@ mod tests {
                 .iter()
                 .all(|scope| unknown.contains(scope.as_str()))
         );
+    }
+
+    #[test]
+    fn a_scope_is_open_to_who_has_a_role_of_its_row() {
+        let table = include_str!("scope.rs").lines();
+        let rows: Vec<&str> = table.filter(|line| line.starts_with("//! | `")).collect();
+        for scope in Scope::ALL {
+            let name = format!("`{scope}`");
+            let row = rows.iter().find(|row| row.contains(&name)).unwrap();
+            let told = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+            assert_eq!(scope.roles().join(", "), told, "{scope}");
+            let open = |roles: &[&'static str]| scope.is_open_to(roles.iter().copied());
+            for role in ["consumer", "operator"] {
+                assert_eq!(
+                    open(&["viewer", role]),
+                    told.contains(role),
+                    "{scope} {role}"
+                );
+            }
+            assert!(open(&["admin"]), "{scope}");
+            assert!(
+                !open(&[]) && !open(&["viewer"]) && !open(&["", "Admin"]),
+                "{scope}"
+            );
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! People: sign-in, sessions, organisations, enrolment tokens, flags.
+//! People: sign-in, sessions, API keys, organisations, enrolment tokens, flags.
 
+pub mod api_keys;
 pub mod flags;
 pub mod me;
 pub mod oidc;
@@ -26,6 +27,9 @@ pub fn routes(state: &HttpState) -> Router<HttpState> {
         .layer(page())
         .post(tokens::enrolment_token_create);
     let users = get(users::user_list).layer(page()).post(users::user_create);
+    let keys = get(api_keys::api_key_list)
+        .layer(page())
+        .post(api_keys::api_key_create);
     let orgs = get(orgs::org_list).layer(page()).post(orgs::org_create);
     sign_in_routes()
         .merge(own_routes())
@@ -36,6 +40,8 @@ pub fn routes(state: &HttpState) -> Router<HttpState> {
         )
         .route("/api/v1/users", users)
         .route("/api/v1/orgs", orgs)
+        .route("/api/v1/api-keys", keys)
+        .route("/api/v1/api-keys/{id}", delete(api_keys::api_key_revoke))
         .route("/api/v1/enrolment-tokens", tokens)
         .route(
             "/api/v1/enrolment-tokens/{id}",

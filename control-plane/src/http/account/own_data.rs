@@ -1,5 +1,6 @@
 //! All that is kept of you: in one file, and deleted.
 
+use super::api_keys::ApiKeyView;
 use super::me::SecondFactorView;
 use super::oidc::IdentityView;
 use super::users::MembershipView;
@@ -41,6 +42,8 @@ pub struct Export {
     pub wallets: Vec<WalletView>,
     /// Your accounts at issuers.
     pub identities: Vec<IdentityView>,
+    /// Your API keys, the newest first.
+    pub keys: Vec<ApiKeyView>,
     /// Your sign-ins, also those that have ended, the newest first.
     pub sessions: Vec<PastSessionView>,
     /// What the audit log has by you, the newest first.
@@ -103,6 +106,7 @@ fn by_others(row: &AuditRow) -> AuditEntryView {
 impl From<OwnData> for Export {
     fn from(data: OwnData) -> Self {
         let user = data.member.user;
+        let key = |row| ApiKeyView::of(row, data.at_ms);
         Self {
             exported_at: time(data.at_ms),
             user_id: user.user_id,
@@ -119,6 +123,7 @@ impl From<OwnData> for Export {
                 .collect(),
             wallets: data.wallets.into_iter().map(Into::into).collect(),
             identities: data.identities.into_iter().map(Into::into).collect(),
+            keys: data.keys.into_iter().map(key).collect(),
             sessions: data.sessions.into_iter().map(Into::into).collect(),
             done: data.done.iter().map(AuditEntryView::of).collect(),
             done_to: data.done_to.iter().map(by_others).collect(),

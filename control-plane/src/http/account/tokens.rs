@@ -1,6 +1,6 @@
 //! Enrolment tokens: made here, shown once, listed without their secret.
 
-use crate::accounts::{IssuedToken, ListedToken, Role, TokenWish};
+use crate::accounts::{IssuedToken, ListedToken, Role, TokenMaker, TokenWish};
 use crate::app::views::{Page, time};
 use crate::http::auth::{Actor, Caller};
 use crate::http::error::ApiError;
@@ -105,8 +105,11 @@ pub async fn enrolment_token_create(
     caller: Caller,
     Json(body): Json<EnrolmentTokenRequest>,
 ) -> Result<(StatusCode, axum::Json<EnrolmentTokenCreated>), ApiError> {
-    let person = actor.require(&MAKERS)?;
-    let org_id = person.org_id.as_deref().unwrap_or_default();
+    let maker = match &actor {
+        Actor::Key(key) => TokenMaker::Key(key),
+        Actor::Person(_) | Actor::Anonymous => TokenMaker::Person(actor.require(&MAKERS)?),
+    };
+    let org_id = actor.org_id()?.unwrap_or_default();
     let wish = TokenWish {
         label: body.label,
         region: body.region,
@@ -115,13 +118,7 @@ pub async fn enrolment_token_create(
     };
     let issued = state
         .accounts
-        .token_create(
-            &person.scope(),
-            &wish,
-            org_id,
-            &person.audit_name(),
-            &caller.origin,
-        )
+        .token_create(&actor.scope()?, &wish, org_id, maker, &caller.origin)
         .await?;
     Ok((StatusCode::CREATED, axum::Json(issued.into())))
 }

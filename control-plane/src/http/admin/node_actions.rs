@@ -1,6 +1,6 @@
 //! Quarantine, clear, retire and refresh: a decision with a reason, audited.
 
-use crate::accounts::{Person, Role};
+use crate::accounts::{KeyHolder, Person, Role};
 use crate::app::Cause;
 use crate::app::views::{NodeRow, time};
 use crate::http::auth::{Actor, Caller};
@@ -10,6 +10,7 @@ use crate::http::reason;
 use crate::http::state::HttpState;
 use axum::extract::State;
 use dgon_control_plane_model::lifecycle::Event;
+use dgon_control_plane_store::Scope;
 use dgon_control_plane_store::node_orders::OrderRow;
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::id::NodeId;
@@ -106,23 +107,24 @@ pub async fn node_action(
     Path(id): Path<String>,
     Json(body): Json<NodeActionRequest>,
 ) -> Result<axum::Json<NodeActed>, ApiError> {
-    let person = match body.action {
-        NodeAction::Refresh => actor.require(&[Role::Admin, Role::Operator])?,
-        NodeAction::Quarantine | NodeAction::Clear | NodeAction::Retire => {
-            actor.require(&[Role::Admin])?
+    let by = match (body.action, &actor) {
+        (NodeAction::Refresh, Actor::Key(key)) => By::key(key),
+        (NodeAction::Refresh, _) => By::person(actor.require(&[Role::Admin, Role::Operator])?),
+        (NodeAction::Quarantine | NodeAction::Clear | NodeAction::Retire, _) => {
+            By::person(actor.require(&[Role::Admin])?)
         }
     };
     let reason = reason::required(&body.reason)?;
     let node_id = NodeId::parse(id).map_err(|_| no_node())?;
-    row_of(&state, person, &node_id).await?;
+    row_of(&state, &by, &node_id).await?;
     let order = match body.action.event() {
         Some(event) => {
-            change(&state, person, &caller, &node_id, event, reason).await?;
+            change(&state, &by, &caller, &node_id, event, reason).await?;
             None
         }
-        None => Some(refresh(&state, person, &caller, &node_id, reason).await?),
+        None => Some(refresh(&state, &by, &caller, &node_id, reason).await?),
     };
-    let row = row_of(&state, person, &node_id).await?;
+    let row = row_of(&state, &by, &node_id).await?;
     Ok(axum::Json(NodeActed { row, order }))
 }
 
@@ -130,9 +132,37 @@ fn no_node() -> ApiError {
     ApiError::not_found("there is no such node, or it is not yours")
 }
 
-/// The node, if this person may see it.
-async fn row_of(state: &HttpState, person: &Person, node_id: &NodeId) -> Result<NodeRow, ApiError> {
-    match state.app.node_row_with_org(&person.scope(), node_id).await {
+/// Who does it.
+struct By {
+    /// Whose nodes.
+    scope: Scope,
+    /// For the audit log.
+    name: String,
+    /// Whose key it is.
+    owner: Option<String>,
+}
+
+impl By {
+    fn person(person: &Person) -> Self {
+        Self {
+            scope: person.scope(),
+            name: person.audit_name(),
+            owner: None,
+        }
+    }
+
+    fn key(key: &KeyHolder) -> Self {
+        Self {
+            scope: key.scope(),
+            name: key.audit_name(),
+            owner: Some(key.owner()),
+        }
+    }
+}
+
+/// The node, if whoever asks may see it.
+async fn row_of(state: &HttpState, by: &By, node_id: &NodeId) -> Result<NodeRow, ApiError> {
+    match state.app.node_row_with_org(&by.scope, node_id).await {
         Ok(Some((row, _))) => Ok(row),
         Ok(None) => Err(no_node()),
         Err(error) => Err(error.into()),
@@ -141,21 +171,22 @@ async fn row_of(state: &HttpState, person: &Person, node_id: &NodeId) -> Result<
 
 async fn change(
     state: &HttpState,
-    person: &Person,
+    by: &By,
     caller: &Caller,
     node_id: &NodeId,
     event: Event,
     reason: &str,
 ) -> Result<(), ApiError> {
     let cause = Cause {
-        actor: &person.audit_name(),
+        actor: &by.name,
+        owner: by.owner.as_deref(),
         detail: Some(reason),
         ip: caller.origin.ip.as_deref(),
         request_id: caller.origin.request_id.as_deref(),
     };
     match state
         .app
-        .node_event(&person.scope(), node_id, event, cause)
+        .node_event(&by.scope, node_id, event, cause)
         .await?
     {
         Some(_) => Ok(()),
@@ -168,7 +199,7 @@ async fn change(
 
 async fn refresh(
     state: &HttpState,
-    person: &Person,
+    by: &By,
     caller: &Caller,
     node_id: &NodeId,
     reason: &str,
@@ -180,12 +211,12 @@ async fn refresh(
         ));
     }
     let cause = Cause {
-        actor: &person.audit_name(),
+        actor: &by.name,
+        owner: by.owner.as_deref(),
         detail: Some(reason),
         ip: caller.origin.ip.as_deref(),
         request_id: caller.origin.request_id.as_deref(),
     };
-    let scope = person.scope();
-    let order = state.app.order_refresh(&scope, node_id, cause).await?;
+    let order = state.app.order_refresh(&by.scope, node_id, cause).await?;
     order.map(OrderView::of).ok_or_else(no_node)
 }

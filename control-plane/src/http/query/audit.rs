@@ -29,7 +29,7 @@ const CSV_ROWS: i64 = 500;
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct AuditFilterParams {
-    /// Who: `user:ID`, `node:ID`, `token:ID`, `anonymous`, `cli` or `system`.
+    /// Who: `user:ID`, `key:ID` (an API key), `node:ID`, `token:ID`, `anonymous`, `cli` or `system`.
     actor: Option<String>,
     /// What, such as `flag.set`.
     action: Option<String>,

@@ -62,7 +62,7 @@ impl NodeListParams {
         }
         let owner_org_id = match params::is_owner_self(self.owner)? {
             // Who is in no organisation has no nodes: nothing is called by no name.
-            true => Some(actor.person()?.org_id.clone().unwrap_or_default()),
+            true => Some(actor.org_id()?.unwrap_or_default().to_owned()),
             false => None,
         };
         let (order, falling) = params::order(self.sort)?;

@@ -10,7 +10,7 @@ use axum::extract::FromRequestParts;
 use dgon_control_plane_store::Scope;
 use http::request::Parts;
 
-/// Somebody who may see the overview: a person with a role, or anybody while the flag is on.
+/// Somebody who may see the overview: a person with a role, a key where one may be used, or anybody while the flag is on.
 #[derive(Debug, Clone)]
 pub struct Viewing(pub Scope);
 
@@ -20,7 +20,8 @@ impl FromRequestParts<HttpState> for Viewing {
     async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, ApiError> {
         match Actor::from_request_parts(parts, state).await? {
             Actor::Person(person) if person.is_member() => Ok(Self(person.scope())),
-            actor => {
+            Actor::Key(key) => Ok(Self(key.scope())),
+            actor @ (Actor::Person(_) | Actor::Anonymous) => {
                 if !state.accounts.flags().await?.is_on(ANONYMOUS_OVERVIEW) {
                     actor.person()?;
                     return Err(ApiError::forbidden(
@@ -33,7 +34,7 @@ impl FromRequestParts<HttpState> for Viewing {
     }
 }
 
-/// A person who is signed in; receipts are for nobody else.
+/// A person who is signed in, or a key where one may be used; receipts are for nobody else.
 #[derive(Debug, Clone)]
 pub struct SignedIn(pub Scope);
 
@@ -42,11 +43,11 @@ impl FromRequestParts<HttpState> for SignedIn {
 
     async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, ApiError> {
         let actor = Actor::from_request_parts(parts, state).await?;
-        Ok(Self(actor.person()?.scope()))
+        Ok(Self(actor.scope()?))
     }
 }
 
-/// Somebody who may read one receipt: a person, or anybody while the flag is on.
+/// Somebody who may read one receipt: a person, a key where one may be used, or anybody while the flag is on.
 #[derive(Debug, Clone)]
 pub struct Reading(pub Reader);
 
@@ -57,9 +58,8 @@ impl FromRequestParts<HttpState> for Reading {
         let actor = Actor::from_request_parts(parts, state).await?;
         let is_public = state.accounts.flags().await?.is_on(PUBLIC_RECEIPTS);
         let scope = match &actor {
-            Actor::Person(person) => person.scope(),
             Actor::Anonymous if is_public => Scope::Stranger,
-            Actor::Anonymous => actor.person()?.scope(),
+            actor => actor.scope()?,
         };
         Ok(Self(Reader { scope, is_public }))
     }

@@ -395,6 +395,7 @@ async fn enrolment_tokens_are_listed_by_organisation_and_revoked() {
                 created_at_ms: at,
                 expires_at_ms: 100,
                 uses: 2,
+                key_id: None,
             };
             let entry = audit(at, "enrolment_token.create");
             // One that is there already is as good.

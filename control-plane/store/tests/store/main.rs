@@ -1,6 +1,7 @@
 //! The store on SQLite and on PostgreSQL: one program, because each links both.
 
 mod accounts;
+mod api_keys;
 mod enrolment;
 mod indexes;
 mod ingest;

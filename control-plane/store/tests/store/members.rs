@@ -199,6 +199,7 @@ pub(super) fn token_by(user_id: &str, n: u8) -> NewEnrolmentToken {
         created_at_ms: 1,
         expires_at_ms: 1_000,
         uses: 1,
+        key_id: None,
     }
 }
 

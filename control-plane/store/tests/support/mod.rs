@@ -104,6 +104,7 @@ async fn stored_token(store: &Store, name: &str, uses: u32, org_id: Option<&str>
         created_at_ms: 1,
         expires_at_ms: 1_000,
         uses: i64::from(uses),
+        key_id: None,
     };
     let audit = AuditEntry::default();
     if let Some(org_id) = org_id {

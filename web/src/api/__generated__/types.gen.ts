@@ -5,6 +5,118 @@ export type ClientOptions = {
 };
 
 /**
+ * A key just made.
+ */
+export type ApiKeyCreated = ApiKeyView & {
+    /**
+     * The whole key: shown this once.
+     */
+    key: string;
+};
+
+/**
+ * What a new key shall be.
+ */
+export type ApiKeyRequest = {
+    /**
+     * What it may spend in all, billionths of a US dollar, as a decimal number in a string; no limit where absent.
+     */
+    budget_nano_usd?: string | null;
+    /**
+     * How long it lasts, days, 1 to 366; 30 where absent.
+     */
+    days?: number | null;
+    /**
+     * Ids of the models that it may use, at most 64; all where absent.
+     */
+    models?: Array<string> | null;
+    /**
+     * What you call it: 1 to 64 characters.
+     */
+    name: string;
+    /**
+     * What it may be used for. Of each you need the role yourself, in the organisation that you act for.
+     */
+    scopes: Array<ApiKeyScope>;
+};
+
+/**
+ * What an API key may be used for.
+ */
+export type ApiKeyScope = 'gateway' | 'usage.read' | 'receipts.read' | 'leases.read' | 'leases.write' | 'nodes.read' | 'nodes.control' | 'enrolment.write' | 'earnings.read' | 'jobs.read' | 'jobs.write';
+
+/**
+ * Whether a key works.
+ */
+export type ApiKeyState = 'active' | 'expired' | 'revoked' | 'closed';
+
+/**
+ * A key, without its secret.
+ */
+export type ApiKeyView = {
+    /**
+     * What it may spend in all, billionths of a US dollar; `null` for no limit.
+     */
+    budget_nano_usd?: string | null;
+    /**
+     * When it was made.
+     */
+    created_at: string;
+    /**
+     * First moment at which it works no more.
+     */
+    expires_at: string;
+    /**
+     * Identity: a part of the key that is no secret.
+     */
+    id: string;
+    /**
+     * When it was used last, to the minute; `null` if never.
+     */
+    last_used_at?: string | null;
+    /**
+     * From which address.
+     */
+    last_used_ip?: string | null;
+    /**
+     * The models that it may use; `null` for all.
+     */
+    models?: Array<string> | null;
+    /**
+     * What its owner calls it.
+     */
+    name: string;
+    /**
+     * The organisation that it acts for.
+     */
+    org_id: string;
+    /**
+     * What that is called.
+     */
+    org_name: string;
+    /**
+     * How the key begins, by which it is known again.
+     */
+    prefix: string;
+    /**
+     * When it was revoked.
+     */
+    revoked_at?: string | null;
+    /**
+     * What it may be used for.
+     */
+    scopes: Array<ApiKeyScope>;
+    /**
+     * Whether it works.
+     */
+    state: ApiKeyState;
+    /**
+     * Its owner.
+     */
+    user_id: string;
+};
+
+/**
  * Who did what to which object.
  */
 export type AuditEntryView = {
@@ -1084,6 +1196,85 @@ export type Package = {
 /**
  * A page of a list.
  */
+export type PageApiKeyView = {
+    /**
+     * The rows.
+     */
+    items: Array<{
+        /**
+         * What it may spend in all, billionths of a US dollar; `null` for no limit.
+         */
+        budget_nano_usd?: string | null;
+        /**
+         * When it was made.
+         */
+        created_at: string;
+        /**
+         * First moment at which it works no more.
+         */
+        expires_at: string;
+        /**
+         * Identity: a part of the key that is no secret.
+         */
+        id: string;
+        /**
+         * When it was used last, to the minute; `null` if never.
+         */
+        last_used_at?: string | null;
+        /**
+         * From which address.
+         */
+        last_used_ip?: string | null;
+        /**
+         * The models that it may use; `null` for all.
+         */
+        models?: Array<string> | null;
+        /**
+         * What its owner calls it.
+         */
+        name: string;
+        /**
+         * The organisation that it acts for.
+         */
+        org_id: string;
+        /**
+         * What that is called.
+         */
+        org_name: string;
+        /**
+         * How the key begins, by which it is known again.
+         */
+        prefix: string;
+        /**
+         * When it was revoked.
+         */
+        revoked_at?: string | null;
+        /**
+         * What it may be used for.
+         */
+        scopes: Array<ApiKeyScope>;
+        /**
+         * Whether it works.
+         */
+        state: ApiKeyState;
+        /**
+         * Its owner.
+         */
+        user_id: string;
+    }>;
+    /**
+     * Continues after the last row; `null` at the end.
+     */
+    next_cursor?: string | null;
+    /**
+     * Rows of all pages; `null` where counting would cost more than it tells.
+     */
+    total?: number | null;
+};
+
+/**
+ * A page of a list.
+ */
 export type PageEnrolmentToken = {
     /**
      * The rows.
@@ -2071,12 +2262,129 @@ export type Wallets = {
     items: Array<WalletView>;
 };
 
+export type ApiKeyListData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * For an admin: those of this person. Your own where absent.
+         */
+        user_id?: string;
+        /**
+         * Rows of a page, 1 to 200; 50 where absent.
+         */
+        limit?: number;
+        /**
+         * `next_cursor` of the page before, with the same filters and order.
+         */
+        cursor?: string;
+    };
+    url: '/api/v1/api-keys';
+};
+
+export type ApiKeyListErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type ApiKeyListError = ApiKeyListErrors[keyof ApiKeyListErrors];
+
+export type ApiKeyListResponses = {
+    /**
+     * A page of keys.
+     */
+    200: PageApiKeyView;
+};
+
+export type ApiKeyListResponse = ApiKeyListResponses[keyof ApiKeyListResponses];
+
+export type ApiKeyCreateData = {
+    body: ApiKeyRequest;
+    path?: never;
+    query?: never;
+    url: '/api/v1/api-keys';
+};
+
+export type ApiKeyCreateErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type ApiKeyCreateError = ApiKeyCreateErrors[keyof ApiKeyCreateErrors];
+
+export type ApiKeyCreateResponses = {
+    /**
+     * The key, shown this once.
+     */
+    201: ApiKeyCreated;
+};
+
+export type ApiKeyCreateResponse = ApiKeyCreateResponses[keyof ApiKeyCreateResponses];
+
+export type ApiKeyRevokeData = {
+    body?: never;
+    path: {
+        /**
+         * Identity of the key.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/v1/api-keys/{id}';
+};
+
+export type ApiKeyRevokeErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type ApiKeyRevokeError = ApiKeyRevokeErrors[keyof ApiKeyRevokeErrors];
+
+export type ApiKeyRevokeResponses = {
+    /**
+     * The key works no more.
+     */
+    204: void;
+};
+
+export type ApiKeyRevokeResponse = ApiKeyRevokeResponses[keyof ApiKeyRevokeResponses];
+
 export type AuditListData = {
     body?: never;
     path?: never;
     query?: {
         /**
-         * Who: `user:ID`, `node:ID`, `token:ID`, `anonymous`, `cli` or `system`.
+         * Who: `user:ID`, `key:ID` (an API key), `node:ID`, `token:ID`, `anonymous`, `cli` or `system`.
          */
         actor?: string;
         /**
@@ -2142,7 +2450,7 @@ export type AuditCsvData = {
     path?: never;
     query?: {
         /**
-         * Who: `user:ID`, `node:ID`, `token:ID`, `anonymous`, `cli` or `system`.
+         * Who: `user:ID`, `key:ID` (an API key), `node:ID`, `token:ID`, `anonymous`, `cli` or `system`.
          */
         actor?: string;
         /**

@@ -26,6 +26,7 @@ fn token(id: &str, org_id: &str, user_id: &str) -> NewEnrolmentToken {
         created_at_ms: 1,
         expires_at_ms: 100,
         uses: 1,
+        key_id: None,
     }
 }
 

@@ -28,7 +28,9 @@ const HEAD: &str = "\
 # N items   of a page or of a sum; a page of trimmed rows says so
 # -         nothing
 # Callers: anonymous has both public flags on, for everybody else they are off; shut is nobody known. Viewer, consumer,
-# own operator and admin belong to A, other operator and other node to B.
+# own operator and admin belong to A, other operator and other node to B. A key is a program's: the one of the same name has
+# that scope alone and is own operator's, rest has all scopes that no route needs and is admin's, those of consumer, other
+# and admin have every scope of a route that they can give.
 ";
 
 /// What the calls came to.
@@ -65,6 +67,7 @@ async fn sweep(network: super::Network, routes: &[Route]) -> Found {
         answers: routes.iter().map(|_| Vec::new()).collect(),
         broken: Vec::new(),
     };
+    world.assert_keys_see_one_organisation().await;
     let mut before = world.look().await;
     for caller in Caller::ALL {
         world.open_to_all(caller == Caller::Anonymous).await;
@@ -85,6 +88,18 @@ async fn sweep(network: super::Network, routes: &[Route]) -> Found {
     found
 }
 
+/// Programs, by name.
+const KEYS: [&str; 8] = [
+    "rest key",
+    "consumer key",
+    "other key",
+    "receipts key",
+    "nodes key",
+    "enrolment key",
+    "control key",
+    "admin key",
+];
+
 /// One line per route; callers with the same answer stand together.
 fn lines(routes: &[Route], answers: &[Vec<(Caller, String)>]) -> String {
     let mut text = String::new();
@@ -97,7 +112,11 @@ fn lines(routes: &[Route], answers: &[Vec<(Caller, String)>]) -> String {
             }
         }
         write!(text, "{route}").expect("text");
-        for (answer, callers) in groups {
+        for (answer, mut callers) in groups {
+            if KEYS.iter().all(|key| callers.contains(key)) {
+                callers.retain(|name| !KEYS.contains(name));
+                callers.push("all keys");
+            }
             write!(text, " | {}: {answer}", callers.join(", ")).expect("text");
         }
         text.push('\n');

@@ -92,6 +92,7 @@ pub(super) fn ask(world: &mut World, caller: Caller, route: &Route) -> Ask {
     let of_a = &world.network.agents[OWN].0;
     let copy = || SimAgent::restore(&of_a.save()).expect("a copy");
     let (mut node_id, mut token, mut node) = (NODE.to_owned(), world.token.clone(), None);
+    let mut key = world.own_keys[0].clone();
     // A person of A and their organisation; the admin's changes are of another's person, and of what is nobody's.
     let (user_id, org_id) = match caller {
         Caller::Admin if route.path.starts_with("/api/v1/orgs") => (String::new(), SPARE_ORG),
@@ -125,6 +126,15 @@ pub(super) fn ask(world: &mut World, caller: Caller, route: &Route) -> Ask {
         ("DELETE", "/api/v1/enrolment-tokens/{id}") => {
             if caller.may_revoke() {
                 token = world.spare_tokens.pop().expect("a spare token");
+            }
+            Value::Null
+        }
+        ("POST", "/api/v1/api-keys") => {
+            json!({ "name": "made by the sweep", "scopes": ["receipts.read"] })
+        }
+        ("DELETE", "/api/v1/api-keys/{id}") => {
+            if caller.may_revoke() {
+                key = world.own_keys.pop().expect("a spare key");
             }
             Value::Null
         }
@@ -184,6 +194,7 @@ pub(super) fn ask(world: &mut World, caller: Caller, route: &Route) -> Ask {
         "{address}" => WALLET,
         "{request_id}" => world.request_id.as_str(),
         "{id}" if route.path.starts_with("/api/v1/identities") => IDENTITY,
+        "{id}" if route.path.starts_with("/api/v1/api-keys") => key.as_str(),
         "{id}" => token.as_str(),
         "{issuer}" => ISSUER,
         "{name}" if route.path.starts_with("/downloads") => PACKAGE,

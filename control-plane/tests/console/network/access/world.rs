@@ -47,6 +47,17 @@ pub(super) enum Caller {
     Consumer,
     OtherOperator,
     OtherNode,
+    /// A program with all scopes that no route needs yet, of the admin.
+    RestKey,
+    /// With what a consumer can give it.
+    ConsumerKey,
+    /// With every scope that a route needs.
+    OtherKey,
+    ReceiptsKey,
+    NodesKey,
+    EnrolmentKey,
+    ControlKey,
+    AdminKey,
     OwnOperator,
     Admin,
     OwnNode,
@@ -54,13 +65,21 @@ pub(super) enum Caller {
 
 impl Caller {
     /// Strangers to A first.
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::Anonymous,
         Self::Shut,
         Self::Viewer,
         Self::Consumer,
         Self::OtherOperator,
         Self::OtherNode,
+        Self::RestKey,
+        Self::ConsumerKey,
+        Self::OtherKey,
+        Self::ReceiptsKey,
+        Self::NodesKey,
+        Self::EnrolmentKey,
+        Self::ControlKey,
+        Self::AdminKey,
         Self::OwnOperator,
         Self::Admin,
         Self::OwnNode,
@@ -74,6 +93,14 @@ impl Caller {
             Self::Consumer => "consumer",
             Self::OtherOperator => "other operator",
             Self::OtherNode => "other node",
+            Self::RestKey => "rest key",
+            Self::ConsumerKey => "consumer key",
+            Self::OtherKey => "other key",
+            Self::ReceiptsKey => "receipts key",
+            Self::NodesKey => "nodes key",
+            Self::EnrolmentKey => "enrolment key",
+            Self::ControlKey => "control key",
+            Self::AdminKey => "admin key",
             Self::OwnOperator => "own operator",
             Self::Admin => "admin",
             Self::OwnNode => "own node",
@@ -90,7 +117,14 @@ impl Caller {
 
     /// Whether nothing of A's is theirs to change.
     pub(super) fn owns_nothing(self) -> bool {
-        !matches!(self, Self::OwnOperator | Self::Admin | Self::OwnNode)
+        let owns = [
+            Self::ControlKey,
+            Self::AdminKey,
+            Self::OwnOperator,
+            Self::Admin,
+            Self::OwnNode,
+        ];
+        !owns.contains(&self)
     }
 
     pub(super) fn may_revoke(self) -> bool {
@@ -105,7 +139,37 @@ impl Caller {
             Self::OtherOperator => Some((Role::Operator, OTHER_ORG)),
             Self::OwnOperator => Some((Role::Operator, OWN_ORG)),
             Self::Admin => Some((Role::Admin, OWN_ORG)),
-            Self::Anonymous | Self::Shut | Self::OtherNode | Self::OwnNode => None,
+            _ => None,
+        }
+    }
+
+    /// Whose the key of a program is, and what it may be used for.
+    fn key(self) -> Option<(Self, &'static [&'static str])> {
+        const ROUTES: [&str; 4] = [
+            "receipts.read",
+            "nodes.read",
+            "nodes.control",
+            "enrolment.write",
+        ];
+        const REST: [&str; 7] = [
+            "gateway",
+            "usage.read",
+            "leases.read",
+            "leases.write",
+            "earnings.read",
+            "jobs.read",
+            "jobs.write",
+        ];
+        match self {
+            Self::RestKey => Some((Self::Admin, &REST)),
+            Self::ConsumerKey => Some((Self::Consumer, &["receipts.read", "gateway"])),
+            Self::OtherKey => Some((Self::OtherOperator, &ROUTES)),
+            Self::ReceiptsKey => Some((Self::OwnOperator, &["receipts.read"])),
+            Self::NodesKey => Some((Self::OwnOperator, &["nodes.read"])),
+            Self::EnrolmentKey => Some((Self::OwnOperator, &["enrolment.write"])),
+            Self::ControlKey => Some((Self::OwnOperator, &["nodes.control"])),
+            Self::AdminKey => Some((Self::Admin, &ROUTES)),
+            _ => None,
         }
     }
 
@@ -131,6 +195,8 @@ pub(super) struct World {
     accounts: Accounts,
     http: reqwest::Client,
     sessions: HashMap<Caller, Session>,
+    /// Keys of programs, whole.
+    keys: HashMap<Caller, String>,
     private: Private,
     /// A receipt of A's node.
     pub(super) request_id: String,
@@ -138,6 +204,8 @@ pub(super) struct World {
     pub(super) token: String,
     /// More of them, for those who may revoke one.
     pub(super) spare_tokens: Vec<String>,
+    /// Keys of A's operator by their ids: one that the sweep uses, and more for those who may revoke one.
+    pub(super) own_keys: Vec<String>,
     pub(super) network: Network,
     _downloads: tempfile::TempDir,
 }
@@ -158,10 +226,12 @@ impl World {
             console: Server::over_with(app, settings).await,
             http: network.server.http.clone(),
             sessions: HashMap::new(),
+            keys: HashMap::new(),
             private: Private(Vec::new()),
             request_id: network.sent[1].draft.request_id.to_string(),
             token: String::new(),
             spare_tokens: Vec::new(),
+            own_keys: Vec::new(),
             network,
             _downloads: downloads,
         };
@@ -190,6 +260,19 @@ impl World {
         assert_eq!(linked.expect("identity"), IdentityLinked::Linked);
         world.token = world.make_token().await;
         world.spare_tokens = vec![world.make_token().await, world.make_token().await];
+        for caller in Caller::ALL {
+            if let Some((owner, scopes)) = caller.key() {
+                let (id, key) = world.make_key(owner, scopes).await;
+                world.keys.insert(caller, key);
+                if owner == Caller::OwnOperator {
+                    world.own_keys.push(id);
+                }
+            }
+        }
+        for _ in 0..2 {
+            let (id, _) = world.make_key(Caller::OwnOperator, &["nodes.read"]).await;
+            world.own_keys.push(id);
+        }
         world.private = world.private();
         let who = Who(Some(world.sessions[&Caller::Admin].cookie.clone()));
         let told = |node: &Value| {
@@ -207,6 +290,7 @@ impl World {
         all.extend(["GPU-of-a", "cpu-of-a", "label-of-a"].map(str::to_owned));
         all.extend([Caller::OwnOperator.email(), WALLET.to_owned()]);
         all.extend([IDENTITY, "subject-of-a"].map(str::to_owned));
+        all.extend(self.own_keys.iter().cloned());
         Private(all)
     }
 
@@ -265,6 +349,34 @@ impl World {
         made["id"].as_str().expect("an id").to_owned()
     }
 
+    /// A key of a person, made as the console makes it: its id, and all of it.
+    async fn make_key(&self, owner: Caller, scopes: &[&str]) -> (String, String) {
+        let request = self.request(Method::POST, "/api/v1/api-keys");
+        let request = self.signed_in(request, &self.sessions[&owner]);
+        let wish = json!({ "name": "key-of-a", "scopes": scopes });
+        let made: Value = expect_ok(request.json(&wish)).await;
+        let text = |field: &str| made[field].as_str().expect("text").to_owned();
+        (text("id"), text("key"))
+    }
+
+    /// Who sees B's node, too, with a session, does not with a key for A.
+    pub(super) async fn assert_keys_see_one_organisation(&self) {
+        for (path, key) in [
+            ("nodes", Caller::AdminKey),
+            ("nodes", Caller::NodesKey),
+            ("receipts", Caller::AdminKey),
+            ("receipts", Caller::ReceiptsKey),
+        ] {
+            let all = self.read(Caller::Admin, path).await.to_string();
+            assert!(all.contains("rig-of-b") && all.contains(NODE), "{path}");
+            let request = self.request(Method::GET, &format!("/api/v1/{path}"));
+            let seen = expect_ok(request.bearer_auth(&self.keys[&key])).await;
+            let seen = seen.to_string();
+            let sees_own_alone = seen.contains(NODE) && !seen.contains("rig-of-b");
+            assert!(sees_own_alone, "{path} with {}: {seen}", key.name());
+        }
+    }
+
     /// What anybody may see: the overview and each receipt by its id, or nothing.
     pub(super) async fn open_to_all(&self, open: bool) {
         for flag in ["allow_anonymous_overview", "public_receipts"] {
@@ -302,6 +414,13 @@ impl World {
             }
             seen.insert(path.to_owned(), shown);
         }
+        let mut keys = self.read(Caller::OwnOperator, "api-keys").await;
+        for key in keys["items"].as_array_mut().expect("items") {
+            // The sweep uses them.
+            let key = key.as_object_mut().expect("an item");
+            key.retain(|field, _| !field.starts_with("last_used"));
+        }
+        seen.insert("api-keys".to_owned(), keys);
         let tokens = self.read(Caller::Admin, "enrolment-tokens").await;
         let tokens = tokens["items"].as_array().expect("tokens").iter();
         let of_a = tokens.filter(|token| token["label"] == "label-of-a");
@@ -339,6 +458,9 @@ impl World {
                 false => self.sessions[&caller].clone(),
             };
             request = self.signed_in(request, &session);
+        }
+        if let Some(key) = self.keys.get(&caller) {
+            request = request.bearer_auth(key);
         }
         if let Some(node) = caller.node() {
             request = self.as_node(request, ask.node.unwrap_or(node), &route.method, &ask);

@@ -1,0 +1,70 @@
+// What API keys may do and spend, in words and numbers.
+import type { ApiKeyScope, ApiKeyState } from '~/api/types'
+
+interface ScopeWords {
+  meaning: string
+  /** Roles of which one is needed. */
+  roles: readonly ('consumer' | 'operator')[]
+  /** Whether something takes it today. */
+  isInUse: boolean
+}
+
+const scope = (meaning: string, roles: ScopeWords['roles'], isInUse = false): ScopeWords => ({ meaning, roles, isInUse })
+
+/** In the order of the form: what is in use first. */
+export const SCOPES = {
+  'receipts.read': scope("Read the organisation's receipts, and what verifies them.", ['consumer', 'operator'], true),
+  'nodes.read': scope("Read the state of the organisation's nodes.", ['operator'], true),
+  'nodes.control': scope("Tell the organisation's nodes to look at their machine again.", ['operator'], true),
+  'enrolment.write': scope('Make enrolment tokens, for machines that set themselves up.', ['operator'], true),
+  gateway: scope('Send requests to models.', ['consumer']),
+  'usage.read': scope('Read what was used.', ['consumer']),
+  'leases.read': scope('Read leases.', ['consumer']),
+  'leases.write': scope('Rent and give back.', ['consumer']),
+  'earnings.read': scope('Read earnings.', ['operator']),
+  'jobs.read': scope('Read jobs.', ['consumer', 'operator']),
+  'jobs.write': scope('Submit and cancel jobs.', ['consumer', 'operator']),
+} as const satisfies Record<ApiKeyScope, ScopeWords>
+
+export const SCOPE_NAMES = Object.keys(SCOPES) as ApiKeyScope[]
+
+/** Why somebody with these roles cannot give a key this; null where they can. */
+export function whyNotGiven(name: ApiKeyScope, roles: readonly string[]): string | null {
+  const needed: readonly string[] = SCOPES[name].roles
+  if (roles.includes('admin') || needed.some((role) => roles.includes(role))) return null
+  return `Needs the role ${needed.join(' or ')} in the organisation that you act for.`
+}
+
+export const STATE_WORDS = { active: null, expired: 'Expired', revoked: 'Revoked', closed: 'Organisation closed' } as const satisfies Record<ApiKeyState, string | null>
+
+const NANO_DIGITS = 9
+const NANO = 10n ** BigInt(NANO_DIGITS)
+const MAX = 2n ** 63n - 1n
+const CENT_DIGITS = 2
+
+/** Dollars as somebody writes them, in billionths; null for what is no such number. */
+export function nanoUsd(text: string): string | null {
+  const found = /^\$?(\d{1,12})(?:\.(\d{1,9}))?$/.exec(text.trim())
+  if (!found) return null
+  const nano = BigInt(found[1] ?? 0) * NANO + BigInt((found[2] ?? '').padEnd(NANO_DIGITS, '0'))
+  return nano <= MAX ? String(nano) : null
+}
+
+/** Billionths of a dollar as dollars, exactly. */
+export function dollars(nano: string): string {
+  const all = BigInt(nano)
+  const cents = String(all % NANO).padStart(NANO_DIGITS, '0').replace(/0+$/, '').padEnd(CENT_DIGITS, '0')
+  return `$${(all / NANO).toLocaleString('en-US')}.${cents}`
+}
+
+/** Ids of models as somebody writes them: with commas or on lines of their own. */
+export function modelIds(text: string): string[] {
+  const ids = text.split(/[,\n]/).map((id) => id.trim())
+  return [...new Set(ids.filter(Boolean))]
+}
+
+/** What a program sends, with the key from its surroundings and never in the command itself. */
+export const curlExample = (origin: string, name: ApiKeyScope | undefined) => {
+  const path = name === 'receipts.read' ? '/receipts?limit=1' : '/nodes'
+  return `curl -H "Authorization: Bearer $DGON_API_KEY" ${origin}/api/v1${path}`
+}
