@@ -5,6 +5,7 @@ use super::{PASSWORD_MAX, PASSWORD_MIN};
 use crate::app::UnlistedRegion;
 use dgon_control_plane_model::identity::{RequestError, SignInError, UnknownChain};
 use dgon_control_plane_store::StoreError;
+use dgon_control_plane_store::assignments::ASSIGNEES;
 use dgon_control_plane_store::wallets::WALLETS;
 
 /// Why something about an account was refused or failed.
@@ -106,6 +107,18 @@ pub enum AccountError {
         "this wallet is all that you can sign in with; set a password or link another wallet first"
     )]
     LastWayIn,
+    /// Somebody who cannot take care of a node.
+    #[error(
+        "only an open account that is an operator or an admin in the organisation that owns this node can be assigned to it; \
+         give the person that role there first"
+    )]
+    CannotCare,
+    /// A node that nobody takes care of any more.
+    #[error("this node was retired; nobody is assigned to it any more")]
+    NodeRetired,
+    /// More people than one node may have.
+    #[error("a node has at most {ASSIGNEES} people; take another one away first")]
+    TooManyAssignees,
     /// No such object for this person.
     #[error("there is no {0} with this id")]
     NotFound(&'static str),

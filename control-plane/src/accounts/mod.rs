@@ -5,6 +5,7 @@
 //! key of the data directory, so that a refresh repeated within the grace gives the same child again without
 //! any plain token being kept.
 
+mod assignments;
 mod email;
 mod enrolment;
 mod error;
@@ -22,6 +23,7 @@ mod session;
 mod sessions;
 mod wallets;
 
+pub use assignments::{CaredNode, CaredNodes};
 pub use email::Email;
 pub use enrolment::{IssuedToken, ListedToken, TokenPage, TokenWish};
 pub use error::AccountError;

@@ -233,7 +233,12 @@ impl From<AccountError> for ApiError {
             | AccountError::WalletTaken
             | AccountError::TooManyWallets
             | AccountError::LastWayIn
+            | AccountError::NodeRetired
+            | AccountError::TooManyAssignees
             | AccountError::MainOrg => Self::new(ErrorType::Conflict, outside),
+            AccountError::CannotCare => {
+                Self::new(ErrorType::Conflict, outside).with("field", "user_id")
+            }
             AccountError::OrgHasNodes { nodes } => {
                 Self::new(ErrorType::Conflict, outside).with("nodes", nodes)
             }

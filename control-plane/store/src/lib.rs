@@ -4,6 +4,7 @@
 //! resource, each with its rows as plain structs. Not found is `None`; times are unix ms; nothing in here
 //! decides anything: rules live in the model crate. Every method says first whose rows it is about: [`Scope`].
 
+pub mod assignments;
 pub mod audit;
 mod audit_sealing;
 mod chunks;

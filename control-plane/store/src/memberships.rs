@@ -1,5 +1,6 @@
 //! Where a person may do what: memberships, one for each organisation that they are in.
 
+use crate::assignments::{MAY_CARE, end_assignments_on};
 use crate::audit::{AuditEntry, audit_on};
 use crate::orgs::MAIN_ORG;
 use crate::statement::Statement;
@@ -140,10 +141,10 @@ pub(crate) async fn memberships_of(
 /// Roles that may make enrolment tokens; who has none of them has no token that works.
 pub const MAKE_TOKENS: [&str; 2] = ["admin", "operator"];
 
-/// Ends the enrolment tokens that a person made in an organisation: what the audit log says of it, where there were any.
+/// Ends the enrolment tokens that a person made in an organisation: how many.
 macro_rules! end_tokens_on {
     ($tx:expr, $user_id:expr, $org_id:expr, $at_ms:expr, $op:literal) => {
-        match sqlx::query(
+        sqlx::query(
             "UPDATE enrolment_tokens SET revoked_at_ms = $3 \
              WHERE created_by = 'user:' || $1 AND org_id = $2 AND revoked_at_ms IS NULL",
         )
@@ -154,16 +155,23 @@ macro_rules! end_tokens_on {
         .await
         .map_err(StoreError::query($op))?
         .rows_affected()
-        {
-            0 => None,
-            ended => Some(json!({ "enrolment_tokens": ended })),
-        }
     };
+}
+
+/// What the audit log says of what ended with a role, where anything did.
+fn ended(tokens: u64, assignments: u64) -> Option<Value> {
+    let counts = [("enrolment_tokens", tokens), ("assignments", assignments)];
+    let some = counts.into_iter().filter(|(_, count)| *count > 0);
+    let ended: serde_json::Map<String, Value> = some
+        .map(|(what, count)| (what.to_owned(), json!(count)))
+        .collect();
+    (!ended.is_empty()).then_some(Value::Object(ended))
 }
 
 impl Store {
     /// Gives a person these roles in an organisation, in place of those that they had there. Where none of them may make
-    /// enrolment tokens, those that they made there enrol no more nodes. The audit row says which roles they had.
+    /// enrolment tokens, those that they made there enrol no more nodes; where none lets them take care of nodes, they take care of none there. The
+    /// audit row says which roles they had.
     ///
     /// # Errors
     /// [`StoreError::Query`].
@@ -212,14 +220,19 @@ impl Store {
             if new.org_id == MAIN_ORG && no_admin_on!(&mut tx, "membership.set") {
                 return Ok(AccessChanged::LastAdmin);
             }
-            let ended = match new.roles.iter().any(|role| MAKE_TOKENS.contains(&role.as_str())) {
-                true => None,
+            let has_one_of = |roles: &[&str]| new.roles.iter().any(|role| roles.contains(&role.as_str()));
+            let tokens = match has_one_of(&MAKE_TOKENS) {
+                true => 0,
                 false => end_tokens_on!(&mut tx, user_id, &new.org_id, audit.at_ms, "membership.set"),
+            };
+            let assignments = match has_one_of(&MAY_CARE) {
+                true => 0,
+                false => end_assignments_on!(&mut tx, user_id, &new.org_id, "membership.set"),
             };
             let mut audit = audit.clone();
             audit.facts.before = before.map(|roles| facts(&new.org_id, &roles));
             let mut after = facts(&new.org_id, &new.roles);
-            if let Some(ended) = ended {
+            if let Some(ended) = ended(tokens, assignments) {
                 after["ended"] = ended;
             }
             audit.facts.after = Some(after);
@@ -228,8 +241,8 @@ impl Store {
         }))
     }
 
-    /// Takes a person out of an organisation. Tokens that they made there enrol no more nodes. The audit row says what
-    /// they could do.
+    /// Takes a person out of an organisation. Tokens that they made there enrol no more nodes, and they take care of none of
+    /// its nodes any more. The audit row says what they could do.
     ///
     /// # Errors
     /// [`StoreError::Query`].
@@ -258,10 +271,11 @@ impl Store {
             if org_id == MAIN_ORG && no_admin_on!(&mut tx, "membership.remove") {
                 return Ok(AccessChanged::LastAdmin);
             }
-            let ended = end_tokens_on!(&mut tx, user_id, org_id, audit.at_ms, "membership.remove");
+            let tokens = end_tokens_on!(&mut tx, user_id, org_id, audit.at_ms, "membership.remove");
+            let assignments = end_assignments_on!(&mut tx, user_id, org_id, "membership.remove");
             let mut audit = audit.clone();
             audit.facts.before = Some(facts(org_id, &before));
-            audit.facts.after = ended.map(|ended| json!({ "ended": ended }));
+            audit.facts.after = ended(tokens, assignments).map(|ended| json!({ "ended": ended }));
             audit_on!(&mut *tx, &audit, "membership.remove");
             AccessChanged::Changed
         }))

@@ -118,7 +118,7 @@ const fn until(
 }
 
 /// Every table, in the order in which old rows go: those that refer to others first.
-pub const RULES: [Rule; 28] = [
+pub const RULES: [Rule; 29] = [
     until("heartbeats", "heartbeats t", "at_ms", After::Raw),
     Rule {
         table: "probes",
@@ -218,6 +218,10 @@ pub const RULES: [Rule; 28] = [
     for_ever(
         "memberships",
         "they go when a person is taken out of the organisation",
+    ),
+    for_ever(
+        "node_assignments",
+        "they go when somebody ends them, and with their person and node",
     ),
     for_ever("orgs", "others refer to it"),
     for_ever("users", "others refer to it; accounts are shut by a person"),

@@ -77,8 +77,8 @@ async fn every_address_refuses_the_parameters_that_it_does_not_take() {
             }
         }
     }
-    let lists = "nodes, receipts, enrolment tokens, audit, users, orgs";
-    assert_eq!(with_a_limit, 6, "{lists}");
+    let lists = "nodes, receipts, enrolment tokens, audit, users, orgs, assignments";
+    assert_eq!(with_a_limit, 7, "{lists}");
 }
 
 #[tokio::test]

@@ -100,6 +100,7 @@ const AUDIT_COLUMNS: Place = ("`GET /audit`", "column");
 const SESSIONS: Place = ("`GET /sessions`", "part");
 const USER_FILTERS: Place = ("`GET /users`", "filter");
 const USERS: Place = ("`GET /users`", "part");
+const ASSIGNMENTS: Place = ("`POST /nodes/{node_id}/assign`", "part");
 const ORGS: Place = ("`GET /orgs`", "part");
 const WALLETS: Place = ("`POST /auth/nonce`", "part");
 const RUN: Place = ("Run a node", "what");
@@ -121,6 +122,8 @@ fn every_parameter_column_figure_and_flag_has_a_row_of_its_own_surface() {
         ("SessionView", &[SESSIONS]),
         ("UserView", &[USERS]),
         ("OrgView", &[ORGS]),
+        ("AssignedNodeView", &[ASSIGNMENTS]),
+        ("AssignRequest", &[ASSIGNMENTS]),
         ("WalletView", &[WALLETS]),
         ("WalletRequestView", &[WALLETS]),
     ] {
@@ -134,6 +137,7 @@ fn every_parameter_column_figure_and_flag_has_a_row_of_its_own_surface() {
         ("/audit", &[AUDIT_FILTERS]),
         ("/users", &[USER_FILTERS]),
         ("/orgs", &[ORGS]),
+        ("/assignments", &[ASSIGNMENTS]),
         ("/receipts/aggregate", &[RECEIPT_FILTERS]),
         ("/nodes/agent.yaml", &[RUN]),
     ] {

@@ -3,6 +3,7 @@
 mod addresses;
 mod administration;
 mod anonymous;
+mod assignments;
 mod audit;
 mod commands;
 mod configuration;

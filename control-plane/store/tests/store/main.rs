@@ -1,6 +1,7 @@
 //! The store on SQLite and on PostgreSQL: one program, because each links both.
 
 mod accounts;
+mod assignments;
 mod enrolment;
 mod indexes;
 mod ingest;

@@ -7,7 +7,8 @@
 )]
 
 use super::members::{act_for, entry, org, session, set, sign_in, token_by, user};
-use crate::support::{ALL, SERVER, enrol, membership, on_both};
+use crate::support::{ALL, SERVER, enrol, membership, on_both, token_of};
+use dgon_control_plane_store::assignments::Assignment;
 use dgon_control_plane_store::links::NewLink;
 use dgon_control_plane_store::sessions::{NewSession, SessionProof, TokenPair};
 use dgon_control_plane_store::users::AccessChanged;
@@ -50,6 +51,50 @@ async fn a_token_that_is_made_while_its_maker_goes_works_not() {
             assert_eq!(gone.expect("gone"), AccessChanged::Changed);
             let enrolled = enrol(&store, &[n; 32], &format!("node-{n}"), n).await;
             assert_eq!(enrolled, Enrolment::InvalidToken, "{n}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whoever_goes_while_they_are_assigned_takes_care_of_nothing() {
+    on_both(|store| async move {
+        user(&store, "u0", "main", &["admin"]).await;
+        let token = token_of(&store, "node", Some("main")).await;
+        assert!(matches!(
+            enrol(&store, &token, "node", 1).await,
+            Enrolment::Enrolled { .. }
+        ));
+        for n in 10..26 {
+            let user_id = format!("u{n}");
+            user(&store, &user_id, "main", &["operator"]).await;
+            let (assigned_at, gone_at) = (entry(1), entry(5));
+            let assign = store.node_assign(&ALL, ("node", &user_id), &assigned_at);
+            let gone = async {
+                match n % 3 {
+                    0 => store.user_disable(&ALL, &user_id, true, &gone_at).await,
+                    1 => {
+                        store
+                            .membership_remove(&ALL, &user_id, "main", &gone_at)
+                            .await
+                    }
+                    _ => {
+                        let viewer = membership("main", &["viewer"]);
+                        store
+                            .membership_set(&ALL, &user_id, &viewer, &gone_at)
+                            .await
+                    }
+                }
+            };
+            let (assigned, gone) = at_once(assign, gone).await;
+            let assigned = assigned.expect("assign");
+            assert!(matches!(
+                assigned,
+                Assignment::Changed | Assignment::NoMember
+            ));
+            assert_eq!(gone.expect("gone"), AccessChanged::Changed);
+            let left = store.node_assignees(&ALL, &["node"]).await;
+            assert_eq!(left.expect("people"), [], "{n}");
         }
     })
     .await;

@@ -5,6 +5,90 @@ export type ClientOptions = {
 };
 
 /**
+ * Whether somebody takes care of a node.
+ */
+export type AssignRequest = {
+    /**
+     * Whether they do.
+     */
+    assigned: boolean;
+    /**
+     * Why, up to 500 characters.
+     */
+    reason?: string | null;
+    /**
+     * Who: an open account that is an operator, or an admin, in the organisation that owns the node.
+     */
+    user_id: string;
+};
+
+/**
+ * A node and its people.
+ */
+export type AssignedNodeView = {
+    /**
+     * Its people, in the order in which they came; at most 32.
+     */
+    assignees: Array<AssigneeView>;
+    /**
+     * The node.
+     */
+    node_id: string;
+    /**
+     * The organisation that owns it; `null` for a node of none, which nobody can be assigned to.
+     */
+    org_id?: string | null;
+    /**
+     * What that is called.
+     */
+    org_name?: string | null;
+    /**
+     * Where it is.
+     */
+    region: string;
+    /**
+     * Its status.
+     */
+    status: NodeStatus;
+};
+
+/**
+ * Somebody who takes care of a node.
+ */
+export type AssigneeView = {
+    /**
+     * Since when.
+     */
+    assigned_at: string;
+    /**
+     * Who says so: `user:ID`.
+     */
+    assigned_by: string;
+    /**
+     * Their address, for admins; `null` where it is not told, or they are not known any more.
+     */
+    assigned_by_email?: string | null;
+    /**
+     * Their address.
+     */
+    email: string;
+    /**
+     * Who.
+     */
+    user_id: string;
+};
+
+/**
+ * Who takes care of a node.
+ */
+export type Assignees = {
+    /**
+     * Its people, in the order in which they came; at most 32.
+     */
+    assignees: Array<AssigneeView>;
+};
+
+/**
  * Who did what to which object.
  */
 export type AuditEntryView = {
@@ -687,6 +771,10 @@ export type NodeDetail = NodeRow & {
      */
     arch?: string | null;
     /**
+     * Who takes care of it, in the order in which they came. It gives them no rights.
+     */
+    assignees: Array<AssigneeView>;
+    /**
      * Its chain of receipts.
      */
     chain: ChainView;
@@ -717,6 +805,14 @@ export type NodeDetail = NodeRow & {
      */
     models_detail: Array<ModelView>;
     /**
+     * The organisation that owns it.
+     */
+    org_id?: string | null;
+    /**
+     * What that is called.
+     */
+    org_name?: string | null;
+    /**
      * Operating system.
      */
     os?: string | null;
@@ -729,7 +825,8 @@ export type NodeDetail = NodeRow & {
      */
     receipts: Array<ReceiptRow>;
     /**
-     * Whether something is left out that only its operator is shown: version, machine, receipts, probes, who changed its state.
+     * Whether something is left out that only its operator is shown: version, machine, organisation, people, receipts, probes, who changed
+     * its state.
      * What is missing then may well exist.
      */
     withheld: boolean;
@@ -996,6 +1093,49 @@ export type Package = {
      * Version of the agent.
      */
     version: string;
+};
+
+/**
+ * A page of a list.
+ */
+export type PageAssignedNodeView = {
+    /**
+     * The rows.
+     */
+    items: Array<{
+        /**
+         * Its people, in the order in which they came; at most 32.
+         */
+        assignees: Array<AssigneeView>;
+        /**
+         * The node.
+         */
+        node_id: string;
+        /**
+         * The organisation that owns it; `null` for a node of none, which nobody can be assigned to.
+         */
+        org_id?: string | null;
+        /**
+         * What that is called.
+         */
+        org_name?: string | null;
+        /**
+         * Where it is.
+         */
+        region: string;
+        /**
+         * Its status.
+         */
+        status: NodeStatus;
+    }>;
+    /**
+     * Continues after the last row; `null` at the end.
+     */
+    next_cursor?: string | null;
+    /**
+     * Rows of all pages; `null` where counting would cost more than it tells.
+     */
+    total?: number | null;
 };
 
 /**
@@ -1988,6 +2128,56 @@ export type Wallets = {
     items: Array<WalletView>;
 };
 
+export type AssignmentListData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Whose: `me`, a person's id, or `nobody` for the nodes that nobody takes care of.
+         */
+        assignee?: string;
+        /**
+         * A part of the node id.
+         */
+        q?: string;
+        /**
+         * Rows of a page, 1 to 200; 50 where absent.
+         */
+        limit?: number;
+        /**
+         * `next_cursor` of the page before, with the same filters and order.
+         */
+        cursor?: string;
+    };
+    url: '/api/v1/assignments';
+};
+
+export type AssignmentListErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type AssignmentListError = AssignmentListErrors[keyof AssignmentListErrors];
+
+export type AssignmentListResponses = {
+    /**
+     * A page of nodes.
+     */
+    200: PageAssignedNodeView;
+};
+
+export type AssignmentListResponse = AssignmentListResponses[keyof AssignmentListResponses];
+
 export type AuditListData = {
     body?: never;
     path?: never;
@@ -2700,6 +2890,10 @@ export type NodeListData = {
          */
         owner?: string;
         /**
+         * Whose: `me`, a person's id, or `nobody` for the nodes that nobody takes care of.
+         */
+        assignee?: string;
+        /**
          * Refused: the network does not know a node's reputation yet.
          */
         reputation_min?: string;
@@ -3136,6 +3330,44 @@ export type NodeActionResponses = {
 };
 
 export type NodeActionResponse = NodeActionResponses[keyof NodeActionResponses];
+
+export type NodeAssignData = {
+    body: AssignRequest;
+    path: {
+        /**
+         * The node.
+         */
+        node_id: string;
+    };
+    query?: never;
+    url: '/api/v1/nodes/{node_id}/assign';
+};
+
+export type NodeAssignErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type NodeAssignError = NodeAssignErrors[keyof NodeAssignErrors];
+
+export type NodeAssignResponses = {
+    /**
+     * Who takes care of it now.
+     */
+    200: Assignees;
+};
+
+export type NodeAssignResponse = NodeAssignResponses[keyof NodeAssignResponses];
 
 export type NodeKeysData = {
     body?: never;

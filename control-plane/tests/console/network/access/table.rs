@@ -138,6 +138,12 @@ pub(super) fn ask(world: &mut World, caller: Caller, route: &Route) -> Ask {
             }
             json!({ "action": route.action, "reason": "the sweep" })
         }
+        ("POST", "/api/v1/nodes/{node_id}/assign") => {
+            if caller == Caller::Admin {
+                node_id = world.network.agents[SPARE_KEY].0.node_id.to_string();
+            }
+            json!({ "user_id": Caller::OwnOperator.user_id(), "assigned": true })
+        }
         ("POST", "/api/v1/nodes/heartbeat") => {
             let metrics = json!({ "uptime_s": 1, "gpu_util": 0.5 });
             json!({ "node_id": NODE, "metrics": metrics, "ts": unix_now().as_secs() })

@@ -9,6 +9,7 @@ use crate::server::{Server, Who};
 use dgon_control_plane::accounts::{Accounts, Email, PasswordHasher, Role};
 use dgon_control_plane::http::HttpSettings;
 use dgon_control_plane_store::Scope;
+use dgon_control_plane_store::assignments::Assignment;
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::memberships::NewMembership;
 use dgon_control_plane_store::users::{NewUser, UserCreated};
@@ -175,6 +176,9 @@ impl World {
         let operator = Scope::Person(Caller::OwnOperator.user_id());
         let linked = store.wallet_link(&operator, ("evm", WALLET), &audit).await;
         assert_eq!(linked.expect("wallet"), WalletLinked::Linked);
+        let cares = (NODE, &*Caller::OwnOperator.user_id());
+        let assigned = store.node_assign(&SERVER.into(), cares, &audit).await;
+        assert_eq!(assigned.expect("assignment"), Assignment::Changed);
         world.token = world.make_token().await;
         world.spare_tokens = vec![world.make_token().await, world.make_token().await];
         world.private = world.private();
