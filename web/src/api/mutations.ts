@@ -1,7 +1,7 @@
 import { call } from '~/api/client'
 import { ApiError } from '~/api/errors'
 import { query, queryClient } from '~/api/queries'
-import type { EnrolmentTokenCreated, Me, NodeAction, NodeRow, OpenSession, SessionsEnded } from '~/api/types'
+import type { Assignees, EnrolmentTokenCreated, Me, NodeAction, NodeRow, OpenSession, SessionsEnded } from '~/api/types'
 import { patchNode } from '~/api/live-patches'
 import { isChanging, signedIn, signedOut } from '~/stores/session'
 import { apiPath } from '~/util/path-builder'
@@ -74,4 +74,13 @@ export async function actOnNode(nodeId: string, action: NodeAction, reason: stri
   patchNode(queryClient, row)
   void queryClient.invalidateQueries({ queryKey: query.node(nodeId).queryKey })
   return row
+}
+
+/** Says whether somebody takes care of a node. */
+export async function assign(nodeId: string, userId: string, assigned: boolean, reason: string): Promise<Assignees> {
+  const now = await call<Assignees>(apiPath.nodeAssign(nodeId), { method: 'POST', body: { user_id: userId, assigned, ...(reason && { reason }) } })
+  const { queryKey } = query.node(nodeId)
+  queryClient.setQueryData(queryKey, (detail) => detail && { ...detail, ...now })
+  for (const key of [queryKey, ['assignments'], ['nodes']]) void queryClient.invalidateQueries({ queryKey: key })
+  return now
 }

@@ -2,6 +2,9 @@
 import type { PageNodeRow } from '~/api/__generated__/types.gen'
 
 export type {
+  AssignedNodeView as AssignedNode,
+  AssigneeView as Assignee,
+  Assignees,
   AuditEntryView as AuditEntry,
   AuditPage,
   AuthState,
