@@ -174,6 +174,7 @@ export function detail(row: NodeRow): NodeDetail {
     heartbeat: row.last_heartbeat_at ? { at: row.last_heartbeat_at, uptime_s: 412_332, cpu_pct: 12.4, in_flight: 3, queue: 0, spool_depth: 0, paused: false } : null,
     org_id: 'main',
     org_name: 'main',
+    handover: null,
     assignees: row === nodes[0] ? [{ user_id: 'u_2', email: 'ben@example.org', assigned_at: iso(Date.now() - 86_400_000 * 3), assigned_by: 'user:u_1', assigned_by_email: 'ana@example.org' }] : [],
     receipts: row === nodes[0] ? receipts.slice(-10).toReversed().map(({ receipt }) => receipt) : [],
     history: [

@@ -116,6 +116,12 @@ pub enum AccountError {
     /// A node that nobody takes care of any more.
     #[error("this node was retired; nobody is assigned to it any more")]
     NodeRetired,
+    /// A node that goes nowhere any more.
+    #[error("this node was retired; it stays where it is")]
+    NodeGone,
+    /// The node is there already.
+    #[error("the node belongs to this organisation already")]
+    SameOrganisation,
     /// More people than one node may have.
     #[error("a node has at most {ASSIGNEES} people; take another one away first")]
     TooManyAssignees,

@@ -21,6 +21,7 @@ mod scope;
 mod secret;
 mod session;
 mod sessions;
+mod transfers;
 mod wallets;
 
 pub use assignments::{CaredNode, CaredNodes};

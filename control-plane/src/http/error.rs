@@ -234,6 +234,8 @@ impl From<AccountError> for ApiError {
             | AccountError::TooManyWallets
             | AccountError::LastWayIn
             | AccountError::NodeRetired
+            | AccountError::NodeGone
+            | AccountError::SameOrganisation
             | AccountError::TooManyAssignees
             | AccountError::MainOrg => Self::new(ErrorType::Conflict, outside),
             AccountError::CannotCare => {

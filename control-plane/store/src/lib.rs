@@ -23,6 +23,7 @@ pub mod node_keys;
 mod node_offers;
 pub mod node_orders;
 pub mod node_queries;
+pub mod node_transfers;
 pub mod node_windows;
 mod nodes;
 pub mod orgs;

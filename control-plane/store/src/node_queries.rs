@@ -148,6 +148,8 @@ pub struct NodeMoreRow {
     pub head_seq: i64,
     /// What the organisation that owns it is called.
     pub org_name: Option<String>,
+    /// What is still to be done where it was passed on to this organisation: `enrolment` or `key`.
+    pub handover: Option<String>,
 }
 
 /// A missing part of a chain.
@@ -363,7 +365,9 @@ impl Store {
         on_read!(self, conn => {
             let more: Option<NodeMoreRow> = sqlx::query_as(
                 "SELECT n.enrolled_at_ms, n.os, n.arch, n.last_heartbeat, k.public_key, k.key_id, h.seq AS head_seq, \
-                 o.name AS org_name \
+                 o.name AS org_name, \
+                 CASE WHEN NOT EXISTS (SELECT 1 FROM node_secrets s WHERE s.node_id = n.node_id) THEN 'enrolment' \
+                 WHEN COALESCE(k.org_id, '') <> COALESCE(n.org_id, '') THEN 'key' END AS handover \
                  FROM nodes n JOIN node_keys k ON k.node_id = n.node_id AND k.valid_to_ms IS NULL \
                  JOIN chain_heads h ON h.node_key_id = k.id LEFT JOIN orgs o ON o.org_id = n.org_id \
                  WHERE n.node_id = $1 ORDER BY k.valid_from_ms DESC LIMIT 1",
@@ -374,10 +378,12 @@ impl Store {
             .map_err(StoreError::query(OP_DETAIL))?;
             let history = sqlx::query_as(
                 "SELECT at_ms, from_state, to_state, reason, actor, detail FROM lifecycle_events \
-                 WHERE node_id = $1 ORDER BY id DESC LIMIT $2",
+                 WHERE node_id = $1 AND ($3 OR org_id = $4) ORDER BY id DESC LIMIT $2",
             )
             .bind(node_id)
             .bind(PARTS_SHOWN)
+            .bind(scope.sees_all_public())
+            .bind(scope.org_id())
             .fetch_all(&mut *conn)
             .await
             .map_err(StoreError::query(OP_DETAIL))?;
@@ -398,9 +404,11 @@ impl Store {
             .map_err(StoreError::query(OP_DETAIL))?;
             let last_probe = sqlx::query_as(
                 "SELECT finished_at_ms, outcome, message, ttft_ms FROM probes WHERE node_id = $1 \
-                 AND finished_at_ms IS NOT NULL AND outcome IS NOT NULL ORDER BY started_at_ms DESC LIMIT 1",
+                 AND finished_at_ms IS NOT NULL AND outcome IS NOT NULL AND ($2 OR org_id = $3) ORDER BY started_at_ms DESC LIMIT 1",
             )
             .bind(node_id)
+            .bind(scope.sees_all_public())
+            .bind(scope.org_id())
             .fetch_optional(&mut *conn)
             .await
             .map_err(StoreError::query(OP_DETAIL))?;

@@ -384,8 +384,9 @@ impl Store {
         let Backend::Sqlite { writer, .. } = &self.backend else {
             return Ok(Step::default());
         };
-        let mut delete = Statement::new("DELETE FROM rollups WHERE (node_id, minute, region) IN (");
-        delete.append(expiry.find("t.node_id, t.minute, t.region", before, rows));
+        let mut delete =
+            Statement::new("DELETE FROM rollups WHERE (node_id, minute, region, org_id) IN (");
+        delete.append(expiry.find("t.node_id, t.minute, t.region, t.org_id", before, rows));
         delete.sql(")");
         let tx = writer.begin_with("BEGIN IMMEDIATE").await;
         let tx = tx.map_err(StoreError::query(OP))?;

@@ -18,6 +18,7 @@ export type {
   Me,
   MembershipView as Membership,
   NodeAction,
+  NodeActionRequest,
   NodeDetail,
   NodeRow,
   NodeStatus,

@@ -116,6 +116,9 @@ pub struct NodeDetail {
     pub org_id: Option<String>,
     /// What that is called.
     pub org_name: Option<String>,
+    /// What is still to be done where it was passed on to this organisation: `enrolment` with a token of it, then `key`, a change
+    /// of its key. Until then it opens no session.
+    pub handover: Option<String>,
     /// Who takes care of it, in the order in which they came. It gives them no rights.
     pub assignees: Vec<AssigneeView>,
     /// Its last ten receipts.
@@ -513,6 +516,7 @@ impl NodeDetail {
             heartbeat: beat.map(|(at_ms, beat)| HeartbeatView::of(at_ms, &beat)),
             org_id: row.org_id,
             org_name: more.org_name,
+            handover: more.handover,
             assignees: assignees.into_iter().map(AssigneeView::of).collect(),
             receipts,
             history: history
@@ -554,6 +558,7 @@ impl NodeDetail {
         self.host = HostView::default();
         self.org_id = None;
         self.org_name = None;
+        self.handover = None;
         self.assignees.clear();
         self.receipts.clear();
         self.last_probe = None;

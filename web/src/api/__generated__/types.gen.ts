@@ -724,7 +724,7 @@ export type NodeActed = NodeRow & {
 /**
  * What to do to a node.
  */
-export type NodeAction = 'quarantine' | 'clear' | 'retire' | 'refresh';
+export type NodeAction = 'quarantine' | 'clear' | 'retire' | 'refresh' | 'transfer';
 
 /**
  * What to do to a node, and why.
@@ -734,6 +734,10 @@ export type NodeActionRequest = {
      * What.
      */
     action: NodeAction;
+    /**
+     * For `transfer` alone, which needs it: the organisation that the node is passed on to.
+     */
+    org_id?: string | null;
     /**
      * Why, for the node's history and the audit log: 1 to 500 characters.
      */
@@ -786,6 +790,11 @@ export type NodeDetail = NodeRow & {
      * Its GPUs, with their load.
      */
     gpu_details: Array<GpuView>;
+    /**
+     * What is still to be done where it was passed on to this organisation: `enrolment` with a token of it, then `key`, a change
+     * of its key. Until then it opens no session.
+     */
+    handover?: string | null;
     heartbeat?: HeartbeatView | null;
     /**
      * Changes of state, the newest first.
