@@ -39,7 +39,7 @@ pub struct CommittedReceipt {
     pub fields: Fields,
     /// The region that the network has its node in.
     pub region: String,
-    /// The organisation of its node.
+    /// The organisation whose it is.
     pub org_id: Option<String>,
     /// When it was committed, unix ms.
     pub received_at_ms: i64,

@@ -172,6 +172,10 @@ export function detail(row: NodeRow): NodeDetail {
     })),
     models_detail: row.models.map((id) => ({ runtime: row.runtimes[0]?.kind ?? 'vllm', id, digest: null, size_bytes: 4_920_000_000, loaded: true })),
     heartbeat: row.last_heartbeat_at ? { at: row.last_heartbeat_at, uptime_s: 412_332, cpu_pct: 12.4, in_flight: 3, queue: 0, spool_depth: 0, paused: false } : null,
+    org_id: 'main',
+    org_name: 'main',
+    handover: null,
+    assignees: row === nodes[0] ? [{ user_id: 'u_2', email: 'ben@example.org', assigned_at: iso(Date.now() - 86_400_000 * 3), assigned_by: 'user:u_1', assigned_by_email: 'ana@example.org' }] : [],
     receipts: row === nodes[0] ? receipts.slice(-10).toReversed().map(({ receipt }) => receipt) : [],
     history: [
       { at: row.status_since, from: 'pending', to: row.status, reason: row.status_reason ?? 'probe answered', actor: 'control plane', detail: null },

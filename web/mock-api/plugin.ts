@@ -39,6 +39,7 @@ function answer(path: string, query: URLSearchParams, mode: string | null): unkn
     return paged(isEmpty ? [] : receipts.map(({ receipt }) => receipt).filter((row) => row.request_id.includes(q) || row.model_id.includes(q)).toReversed(), query)
   }
   if (path === '/receipts/aggregate') return { count: receipts.length, tokens_input: 284_113, tokens_output: 81_904, tokens_not_counted: 30, cache_hit_share: 0.3333, failures: 7, p50_ms: 410, p95_ms: 1180, indexed_to: new Date().toISOString(), complete: true }
+  if (path === '/assignments') return paged(isEmpty ? [] : nodes.map(detail), query)
   if (path === '/users') return paged(isEmpty ? [] : users.filter((user) => user.email.includes(query.get('q') ?? '') && (!query.get('org_id') || user.memberships.some((one) => one.org_id === query.get('org_id')))), query)
   if (path === '/orgs') return paged(isEmpty ? [] : orgs, query)
   const id = decodeURIComponent(parts[1] ?? '')

@@ -5,7 +5,7 @@ import { NotFoundPage } from '~/pages/NotFoundPage'
 import { PageCrash } from '~/pages/PageCrash'
 import { currentMe, hasRole, seesReceipts, session } from '~/stores/session'
 import { chunk } from '~/util/chunk'
-import { auditFilters, nodeFilters, orgFilters, receiptFilters, userFilters } from '~/util/filters'
+import { assignmentFilters, auditFilters, nodeFilters, orgFilters, receiptFilters, userFilters } from '~/util/filters'
 import { type Search, queryText } from '~/util/path-builder'
 
 const mayRead = () => session.get().kind === 'signed-in'
@@ -103,6 +103,16 @@ const organisations = createRoute({
   },
 })
 
+const assignments = createRoute({
+  getParentRoute: () => root,
+  path: '/assignments',
+  component: lazyRouteComponent(() => chunk(() => import('~/pages/AssignmentsPage')), 'AssignmentsPage'),
+  loaderDeps: ({ search }) => search as Search,
+  loader: ({ deps }) => {
+    if (mayAdminister()) void queryClient.prefetchQuery(query.assignments(assignmentFilters(deps).request))
+  },
+})
+
 const account = createRoute({
   getParentRoute: () => root,
   path: '/account',
@@ -138,7 +148,7 @@ const signIn = createRoute({ getParentRoute: () => root, path: '/sign-in', compo
 const setup = createRoute({ getParentRoute: () => root, path: '/setup', component: lazyRouteComponent(() => chunk(() => import('~/pages/SetupPage')), 'SetupPage') })
 
 export const router = createRouter({
-  routeTree: root.addChildren([overview, nodes.addChildren([node]), receipts, receipt, audit, users, user, organisations, account, sessions, keys, run, signIn, setup]),
+  routeTree: root.addChildren([overview, nodes.addChildren([node]), receipts, receipt, audit, users, user, organisations, assignments, account, sessions, keys, run, signIn, setup]),
   // Values of the query are text: 123 stays "123", lists stay a,b.
   parseSearch: (text): Search => Object.fromEntries(new URLSearchParams(text)),
   stringifySearch: (search) => queryText(search as Search),

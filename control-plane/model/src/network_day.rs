@@ -65,6 +65,7 @@ mod tests {
             node_id: String::new(),
             minute,
             region: region.to_owned(),
+            org_id: String::new(),
         };
         let sums = Sums {
             requests,

@@ -18,6 +18,9 @@ struct Row {
     is_written: bool,
 }
 
+/// What a node adds up to in a region, by the organisation whose receipts they are; empty for none.
+type Orgs = BTreeMap<String, Row>;
+
 /// Sums by region.
 type Regions = BTreeMap<String, Sums>;
 
@@ -36,7 +39,7 @@ fn count_in(regions: &mut Regions, facts: &ReceiptFacts) {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Minute {
     /// By node, then by region.
-    nodes: BTreeMap<String, BTreeMap<String, Row>>,
+    nodes: BTreeMap<String, BTreeMap<String, Orgs>>,
     /// The sums over all nodes, by region. Counted along: who reads them must not wait for all nodes to be added up.
     network: Regions,
     /// The same of each organisation.
@@ -53,11 +56,16 @@ impl Minute {
         let Some(regions) = self.nodes.get_mut(&facts.node_id) else {
             return;
         };
-        let row = match regions.get_mut(&facts.region) {
+        let orgs = match regions.get_mut(&facts.region) {
+            Some(orgs) => orgs,
+            None => regions.entry(facts.region.clone()).or_default(),
+        };
+        let org_id = facts.org_id.as_deref().unwrap_or_default();
+        let row = match orgs.get_mut(org_id) {
             Some(row) => row,
             None => {
                 self.unwritten += 1;
-                regions.entry(facts.region.clone()).or_default()
+                orgs.entry(org_id.to_owned()).or_default()
             }
         };
         self.unwritten += usize::from(row.is_written);
@@ -71,16 +79,15 @@ impl Minute {
         }
     }
 
-    fn rows(&self) -> impl Iterator<Item = (&str, &str, &Row)> {
-        self.nodes.iter().flat_map(|(node, regions)| {
-            let of_node = regions.iter();
-            of_node.map(move |(region, row)| (node.as_str(), region.as_str(), row))
-        })
+    fn rows(&self, minute: i64) -> impl Iterator<Item = (RowKey, &Row)> {
+        let nodes = self.nodes.iter();
+        nodes.flat_map(move |(node, regions)| of_regions(node, minute, regions))
     }
 
     fn written(&mut self, key: &RowKey) {
         let regions = self.nodes.get_mut(&key.node_id);
-        let Some(row) = regions.and_then(|regions| regions.get_mut(&key.region)) else {
+        let orgs = regions.and_then(|regions| regions.get_mut(&key.region));
+        let Some(row) = orgs.and_then(|orgs| orgs.get_mut(&key.org_id)) else {
             return;
         };
         self.unwritten -= usize::from(!row.is_written);
@@ -110,6 +117,18 @@ impl Minute {
             .map(|(region, sums)| (RowKey::of_network(minute, region), sums.clone()))
             .collect()
     }
+}
+
+/// A node's rows of a minute.
+fn of_regions<'r>(
+    node: &'r str,
+    minute: i64,
+    regions: &'r BTreeMap<String, Orgs>,
+) -> impl Iterator<Item = (RowKey, &'r Row)> {
+    regions.iter().flat_map(move |(region, orgs)| {
+        let rows = orgs.iter();
+        rows.map(move |(org_id, row)| (RowKey::of_node(node, minute, region, Some(org_id)), row))
+    })
 }
 
 /// Sums that are durable as receipts alone.
@@ -184,14 +203,12 @@ impl OpenSums {
             true => minute.closed_rows(*first),
             false => Vec::new(),
         };
-        let unwritten = minute.rows().filter(|(.., row)| !row.is_written);
+        let unwritten = minute.rows(*first).filter(|(_, row)| !row.is_written);
         Some(Piece {
             minute: *first,
             rows: unwritten
                 .take(rows)
-                .map(|(node, region, row)| {
-                    (RowKey::of_node(node, *first, region), row.sums.clone())
-                })
+                .map(|(key, row)| (key, row.sums.clone()))
                 .collect(),
             network,
             closed,
@@ -217,9 +234,9 @@ impl OpenSums {
     pub fn of_node(&self, node_id: &str, from: i64, to: i64) -> Vec<(RowKey, Sums)> {
         let minutes = self.minutes.range(from..to.max(from));
         let rows = minutes.flat_map(|(minute, of_minute)| {
-            let regions = of_minute.nodes.get(node_id).into_iter().flatten();
-            regions
-                .map(|(region, row)| (RowKey::of_node(node_id, *minute, region), row.sums.clone()))
+            let regions = of_minute.nodes.get(node_id).into_iter();
+            let rows = regions.flat_map(|regions| of_regions(node_id, *minute, regions));
+            rows.map(|(key, row)| (key, row.sums.clone()))
         });
         rows.collect()
     }
@@ -254,6 +271,8 @@ mod tests {
     enum Step {
         /// A receipt of a node and region, so many minutes later; a clock may go back.
         Receipt(u8, u8, i8),
+        /// The next receipts of all nodes are for other organisations.
+        Transfer,
         /// At most so many rows are written, and whether the program ends before it hears that they are durable.
         Write(usize, bool),
         /// The program ends.
@@ -265,14 +284,15 @@ mod tests {
             6 => (0_u8..4, 0_u8..2, -2_i8..3).prop_map(|(node, region, later)| Step::Receipt(node, region, later)),
             3 => (1_usize..4, any::<bool>()).prop_map(|(rows, ends)| Step::Write(rows, ends)),
             1 => Just(Step::End),
+            1 => Just(Step::Transfer),
         ];
         prop::collection::vec(step, 0..80)
     }
 
-    fn facts(node: u8, region: u8, at_ms: i64) -> ReceiptFacts {
+    fn facts(node: u8, region: u8, at_ms: i64, transfers: u8) -> ReceiptFacts {
         ReceiptFacts {
             node_id: format!("n{node}"),
-            org_id: (node > 0).then(|| format!("o{}", node % 2)),
+            org_id: (node > 0).then(|| format!("o{}", (node + transfers) % 2)),
             region: format!("r{region}"),
             received_at_ms: at_ms,
             ending: Ending::Whole,
@@ -343,12 +363,12 @@ mod tests {
         #[test]
         fn rows_and_open_minutes_count_each_receipt_once(steps in steps()) {
             let (mut stored, mut now) = (Stored::default(), 1_000_000_i64);
-            let mut open = stored.start();
+            let (mut open, mut transfers) = (stored.start(), 0_u8);
             for step in steps {
                 match step {
                     Step::Receipt(node, region, later) => {
                         now += i64::from(later);
-                        let facts = facts(node, region, now * MINUTE_MS + 7);
+                        let facts = facts(node, region, now * MINUTE_MS + 7, transfers);
                         stored.receipts.push(facts.clone());
                         if !open.count(&facts) {
                             prop_assert!(now <= stored.sealed);
@@ -366,6 +386,7 @@ mod tests {
                         }
                     }
                     Step::End => open = stored.start(),
+                    Step::Transfer => transfers += 1,
                 }
                 prop_assert_eq!(stored.together(&open), sum_up(&stored.receipts));
                 for org in ["o0", "o1"] {
@@ -392,8 +413,8 @@ mod tests {
     #[test]
     fn what_is_of_a_sealed_minute_is_not_counted_here() {
         let mut open = OpenSums::after(10);
-        assert!(!open.count(&facts(0, 0, 10 * MINUTE_MS)));
-        assert!(open.count(&facts(0, 0, 11 * MINUTE_MS)));
+        assert!(!open.count(&facts(0, 0, 10 * MINUTE_MS, 0)));
+        assert!(open.count(&facts(0, 0, 11 * MINUTE_MS, 0)));
         assert!(!open.is_due(11) && open.is_due(12));
         assert_eq!(open.due(11, 8), None);
     }

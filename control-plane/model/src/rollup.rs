@@ -109,35 +109,35 @@ pub struct RowKey {
     pub minute: i64,
     /// The region; empty where unknown.
     pub region: String,
+    /// The organisation whose receipts they are: a node may pass from one to another. Empty where there is none, and in the
+    /// rows over nodes.
+    pub org_id: String,
 }
 
 impl RowKey {
-    /// The row of a node and a minute.
-    pub fn of_node(node_id: &str, minute: i64, region: &str) -> Self {
+    /// The row of a node and a minute, of what it did for an organisation.
+    pub fn of_node(node_id: &str, minute: i64, region: &str, org_id: Option<&str>) -> Self {
         Self {
             node_id: node_id.to_owned(),
             minute,
             region: region.to_owned(),
+            org_id: org_id.unwrap_or_default().to_owned(),
         }
     }
 
     /// The row over all nodes that a minute belongs to.
     pub fn of_network(minute: i64, region: &str) -> Self {
-        Self::of_node("", quarter_of(minute), region)
+        Self::of_node("", quarter_of(minute), region, None)
     }
 
     /// The row over all nodes of one minute.
     pub fn of_network_minute(minute: i64, region: &str) -> Self {
-        Self::of_node(NETWORK_MINUTES, minute, region)
+        Self::of_node(NETWORK_MINUTES, minute, region, None)
     }
 
     /// The row over all nodes of an organisation that a minute belongs to.
     pub fn of_organisation(org_id: &str, minute: i64, region: &str) -> Self {
-        Self {
-            node_id: organisation_rows(org_id),
-            minute: quarter_of(minute),
-            region: region.to_owned(),
-        }
+        Self::of_node(&organisation_rows(org_id), quarter_of(minute), region, None)
     }
 }
 
@@ -218,7 +218,8 @@ pub fn sum_up(receipts: &[ReceiptFacts]) -> Batch {
     let mut rows = Batch::new();
     for facts in receipts {
         let minute = minute_of(facts.received_at_ms);
-        let key = RowKey::of_node(&facts.node_id, minute, &facts.region);
+        let org_id = facts.org_id.as_deref();
+        let key = RowKey::of_node(&facts.node_id, minute, &facts.region, org_id);
         rows.entry(key).or_default().count(facts);
     }
     let mut all_nodes = Batch::new();
@@ -231,9 +232,10 @@ pub fn sum_up(receipts: &[ReceiptFacts]) -> Batch {
 }
 
 /// Adds what a node's minute comes to, to the rows that there are of what is closed.
-pub fn add_closed(rows: &mut Batch, minute: &RowKey, org_id: Option<&str>, sums: &Sums) {
+pub fn add_closed(rows: &mut Batch, minute: &RowKey, sums: &Sums) {
     let network = RowKey::of_network_minute(minute.minute, &minute.region);
-    let org = org_id.map(|org| RowKey::of_organisation(org, minute.minute, &minute.region));
+    let org = Some(&minute.org_id).filter(|org_id| !org_id.is_empty());
+    let org = org.map(|org| RowKey::of_organisation(org, minute.minute, &minute.region));
     for key in std::iter::once(network).chain(org) {
         rows.entry(key).or_default().merge(sums);
     }
@@ -248,8 +250,9 @@ pub fn sum_up_closed(receipts: &[ReceiptFacts], closed: i64) -> Batch {
         if minute < closed {
             let mut one = Sums::default();
             one.count(facts);
-            let key = RowKey::of_node(&facts.node_id, minute, &facts.region);
-            add_closed(&mut rows, &key, facts.org_id.as_deref(), &one);
+            let org_id = facts.org_id.as_deref();
+            let key = RowKey::of_node(&facts.node_id, minute, &facts.region, org_id);
+            add_closed(&mut rows, &key, &one);
         }
     }
     rows
@@ -279,7 +282,15 @@ mod tests {
         )
             .prop_map(
                 |(node_id, region, at, ending, hit, tokens, ttft, latency)| ReceiptFacts {
-                    org_id: (node_id != "a").then(|| "o".to_owned()),
+                    // One node is nobody's, and one has passed from one to another.
+                    org_id: (node_id != "a").then(|| {
+                        if node_id == "b" && tokens > 500 {
+                            "p"
+                        } else {
+                            "o"
+                        }
+                        .to_owned()
+                    }),
                     node_id,
                     region,
                     received_at_ms: at,
@@ -324,7 +335,7 @@ mod tests {
             let mut of_minutes = Batch::new();
             for (key, sums) in sum_up(&all) {
                 if !key.node_id.is_empty() && key.minute < closed {
-                    add_closed(&mut of_minutes, &key, (key.node_id != "a").then_some("o"), &sums);
+                    add_closed(&mut of_minutes, &key, &sums);
                 }
             }
             prop_assert_eq!(&closed_rows, &of_minutes);

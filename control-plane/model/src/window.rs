@@ -119,6 +119,7 @@ mod tests {
                 node_id: "n".to_owned(),
                 minute,
                 region: String::new(),
+                org_id: String::new(),
             };
             rows.push((key, sums));
         }

@@ -9,6 +9,7 @@ use dgon_control_plane_model::identity::{RequestError, SignInError, UnknownChain
 use dgon_control_plane_model::totp::{LabelError, TotpError};
 use dgon_control_plane_store::StoreError;
 use dgon_control_plane_store::api_keys::LIVE_KEYS;
+use dgon_control_plane_store::assignments::ASSIGNEES;
 use dgon_control_plane_store::identities::IDENTITIES;
 use dgon_control_plane_store::wallets::WALLETS;
 
@@ -234,6 +235,24 @@ pub enum AccountError {
         roles = .0.roles().join(" or ")
     )]
     KeyOwnerLacks(KeyScope),
+    /// Somebody who cannot take care of a node.
+    #[error(
+        "only an open account that is an operator or an admin in the organisation that owns this node can be assigned to it; \
+         give the person that role there first"
+    )]
+    CannotCare,
+    /// A node that nobody takes care of any more.
+    #[error("this node was retired; nobody is assigned to it any more")]
+    NodeRetired,
+    /// A node that goes nowhere any more.
+    #[error("this node was retired; it stays where it is")]
+    NodeGone,
+    /// The node is there already.
+    #[error("the node belongs to this organisation already")]
+    SameOrganisation,
+    /// More people than one node may have.
+    #[error("a node has at most {ASSIGNEES} people; take another one away first")]
+    TooManyAssignees,
     /// No such object for this person.
     #[error("there is no {0} with this id")]
     NotFound(&'static str),

@@ -7,6 +7,7 @@
 //! any plain token being kept.
 
 mod api_keys;
+mod assignments;
 mod email;
 mod enrolment;
 mod error;
@@ -30,9 +31,11 @@ mod secret;
 mod session;
 mod session_limits;
 mod sessions;
+mod transfers;
 mod wallets;
 
 pub use api_keys::{IssuedKey, KeyWish};
+pub use assignments::{CaredNode, CaredNodes};
 pub use email::Email;
 pub use enrolment::{IssuedToken, ListedToken, TokenMaker, TokenPage, TokenWish};
 pub use error::AccountError;

@@ -15,8 +15,11 @@ pub struct NodeSession {
     pub node_id: NodeId,
     /// The region that the network has it in.
     pub region: String,
-    /// The organisation that it belongs to.
+    /// The organisation that it belongs to now.
     pub org_id: Option<String>,
+    /// The organisation whose receipts the key in use signs: the one before, where the node was passed on and its key is not
+    /// changed yet.
+    pub key_org_id: Option<String>,
     /// Row of the key in use.
     pub node_key_id: i64,
     /// The key in use: what new receipts verify under.
@@ -30,6 +33,15 @@ pub struct NodeSession {
 }
 
 impl NodeSession {
+    /// Whose receipts a key signs.
+    pub fn org_of(&self, key: i64) -> Option<&str> {
+        if key == self.node_key_id {
+            return self.key_org_id.as_deref();
+        }
+        let former = self.former.iter().find(|former| former.id == key)?;
+        former.org_id.as_deref()
+    }
+
     /// Whether both know the same keys.
     pub fn has_keys_of(&self, other: &Self) -> bool {
         (self.node_key_id, &self.former) == (other.node_key_id, &other.former)
@@ -49,6 +61,8 @@ pub struct FormerKey {
     pub valid_to_ms: i64,
     /// The last `seq` of its chain, where its holder has said so.
     pub closed_seq: Option<i64>,
+    /// The organisation whose receipts it signed.
+    pub org_id: Option<String>,
 }
 
 /// What was read of nodes and is kept, so that a request costs no query. Bounded by the enrolled nodes.
@@ -199,6 +213,7 @@ impl App {
                     public_key: key.public_key,
                     valid_to_ms,
                     closed_seq: key.closed_seq,
+                    org_id: key.org_id,
                 }),
             }
         }
@@ -212,6 +227,7 @@ impl App {
             node_id: node_id.clone(),
             region: row.region,
             org_id: row.org_id,
+            key_org_id: key.org_id,
             node_key_id: key.id,
             public_key: key.public_key,
             former,

@@ -329,7 +329,9 @@ impl OpenMinutes {
     fn of_organisation(&self, org_id: &str, from: i64, to: i64) -> Vec<(i64, RowKey, Sums)> {
         let rows = self.lock().of_organisation(org_id, from, to);
         rows.into_iter()
-            .map(|(minute, region, sums)| (minute, RowKey::of_node(org_id, minute, &region), sums))
+            .map(|(minute, region, sums)| {
+                (minute, RowKey::of_node(org_id, minute, &region, None), sums)
+            })
             .collect()
     }
 
@@ -394,8 +396,11 @@ impl App {
     ) -> Result<Option<Sums>, StoreError> {
         let (from, to) = (range.from_minute, range.to_minute);
         let mut open = match &range.of {
-            SumsOf::Node(node_id) if self.is_in_scope(scope, node_id).await? => {
-                self.open_minutes.of_node(node_id, from, to)
+            SumsOf::Node(node_id) => {
+                let mut rows = self.open_minutes.of_node(node_id, from, to);
+                let org_of = |key: &RowKey| Some(key.org_id.clone()).filter(|org| !org.is_empty());
+                rows.retain(|(_, key, _)| scope.owns(org_of(key).as_deref()));
+                rows
             }
             // Closed, too: by a clock that is another now, something may have come since.
             SumsOf::OrganisationsNodes(org_id) | SumsOf::Organisation(org_id)
@@ -405,7 +410,7 @@ impl App {
             }
             SumsOf::Network => self.open_minutes.of_network(),
             SumsOf::NetworkMinutes => self.open_minutes.of_network_minutes(),
-            SumsOf::Node(_) | SumsOf::OrganisationsNodes(_) | SumsOf::Organisation(_) => Vec::new(),
+            SumsOf::OrganisationsNodes(_) | SumsOf::Organisation(_) => Vec::new(),
         };
         let total = self.store.rollups_total(scope, range).await?;
         let Total::Whole { mut sums, sealed } = total else {
@@ -432,13 +437,6 @@ impl App {
     /// [`StoreError`].
     pub(super) async fn closed_minute(&self) -> Result<i64, StoreError> {
         self.store.rollups_closed(System::of_the_server()).await
-    }
-
-    async fn is_in_scope(&self, scope: &Scope, node_id: &str) -> Result<bool, StoreError> {
-        let Ok(node_id) = NodeId::parse(node_id) else {
-            return Ok(false);
-        };
-        Ok(self.store.node_get(scope, &node_id).await?.is_some())
     }
 
     /// The network's sums from a minute on, and up to which minute they are those of rows alone.

@@ -24,6 +24,8 @@ pub enum SessionEnd {
     Replaced,
     /// The node was retired.
     Retired,
+    /// The node was passed on to another organisation.
+    PassedOn,
     /// The control plane stops.
     Draining,
     /// The node does not read what it is told.
@@ -179,6 +181,13 @@ impl App {
         if self.lifecycles.get(node_id).is_none() {
             self.sessions.end(node_id, SessionEnd::Retired);
         }
+        self.session_changed(node_id);
+    }
+
+    /// A node belongs to another organisation now: whoever spoke for it until then does no longer.
+    pub fn node_passed_on(&self, node_id: &NodeId) {
+        self.forget_node(node_id);
+        self.sessions.end(node_id, SessionEnd::PassedOn);
         self.session_changed(node_id);
     }
 

@@ -274,7 +274,14 @@ impl From<AccountError> for ApiError {
             | AccountError::LastWayIn
             | AccountError::FactorExists
             | AccountError::NoFactor
+            | AccountError::NodeRetired
+            | AccountError::NodeGone
+            | AccountError::SameOrganisation
+            | AccountError::TooManyAssignees
             | AccountError::MainOrg => Self::new(ErrorType::Conflict, outside),
+            AccountError::CannotCare => {
+                Self::new(ErrorType::Conflict, outside).with("field", "user_id")
+            }
             AccountError::RegistrationClosed => Self::forbidden(outside),
             AccountError::NotThisEmail => Self::invalid(outside).with("field", "email"),
             AccountError::AdminStays => Self::new(ErrorType::Conflict, outside),

@@ -86,6 +86,8 @@ use utoipa::{Modify, OpenApi, PartialSchema, ToSchema};
         query::live::live,
         admin::agent_yaml::agent_yaml,
         admin::node_actions::node_action,
+        admin::assignments::node_assign,
+        admin::assignments::assignment_list,
         downloads::files::download_list,
         downloads::files::download,
         downloads::script::install_script,

@@ -27,7 +27,7 @@ pub fn router(state: &HttpState) -> Router {
     Router::new()
         .merge(account::routes(state))
         .merge(query::routes(state))
-        .merge(admin::routes())
+        .merge(admin::routes(state))
         .merge(downloads::routes())
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))

@@ -78,6 +78,7 @@ pub(super) mod tests {
                 node_id: NodeId::parse(node).expect("id"),
                 region: String::new(),
                 org_id: None,
+                key_org_id: None,
                 node_key_id: 1,
                 public_key: NodeKey::from_seed(&[1; 32]).public(),
                 former: Vec::new(),

@@ -8,7 +8,6 @@ use crate::app::{DayFact, NodeSession};
 use crate::bus::{CommittedReceipt, Event};
 use dgon_protocol::frame::{Ack, ToAgent};
 use dgon_protocol::id::NodeId;
-use dgon_protocol::receipt::Fields;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -38,13 +37,14 @@ impl News {
         *self.verdicts.entry(verdict).or_default() += 1;
     }
 
-    fn accepted(&mut self, fields: Fields, node: &NodeSession) {
+    fn accepted(&mut self, receipt: Verified, node: &NodeSession) {
+        let (org_id, fields) = (node.org_of(receipt.key), receipt.fields);
         self.facts.push(DayFact::of(&fields));
         if self.wanted {
             self.committed.push(CommittedReceipt {
                 fields,
                 region: node.region.clone(),
-                org_id: node.org_id.clone(),
+                org_id: org_id.map(str::to_owned),
                 received_at_ms: self.now_ms,
             });
         }
@@ -91,7 +91,7 @@ impl Committer {
             for (seq, receipt) in self.held.reached(*key, head.seq, now_ms) {
                 if written.held_stored.contains(&(*key, seq)) {
                     self.stored(&receipt);
-                    news.accepted(receipt.fields, &node);
+                    news.accepted(*receipt, &node);
                 }
             }
         }
@@ -136,7 +136,7 @@ impl Committer {
                     self.stored(&receipt);
                 }
                 if fate == Fate::Accepted {
-                    news.accepted(receipt.fields, &node);
+                    news.accepted(*receipt, &node);
                 } else if let Some(seq) = hold.get(&(index, position)) {
                     self.held.keep(&node, *seq, receipt, now_ms);
                 }

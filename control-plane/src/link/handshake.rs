@@ -5,7 +5,7 @@
 //! is the server's choice, so an impostor could otherwise play a recorded challenge and its welcome again.
 
 use super::wire::{End, Reader, Writer};
-use crate::app::{App, NodeSession, SessionEnd};
+use crate::app::{App, NodeSession, Secret, SessionEnd};
 use crate::presence::{AgentInfo, Report};
 use dgon_control_plane_store::System;
 use dgon_protocol::auth;
@@ -29,6 +29,8 @@ pub(super) struct Proven {
     pub(super) node: Arc<NodeSession>,
     pub(super) report: Report,
     pub(super) welcome: SealedWelcome,
+    /// The secret that this control plane proves itself by.
+    pub(super) secret: Arc<Secret>,
 }
 
 /// Runs the handshake up to the moment before `welcome`. `host` is what the agent asked for.
@@ -80,13 +82,19 @@ pub(super) async fn prove(
         };
         return Err(End::error(ErrorType::InvalidKey, message));
     }
+    if node.key_org_id != node.org_id {
+        let message = "the node was passed on to another organisation and has the key of the one before; change it with \
+             `dgon-agent key rotate`";
+        return Err(End::error(ErrorType::InvalidKey, message));
+    }
     check_proof(&hello, &nonce, host, app.settings.public_url.as_deref())?;
     if !hello.agent_nonce.as_deref().is_none_or(auth::is_nonce) {
         let message = "hello's agent_nonce must be 22 to 128 of A-Z a-z 0-9 _ -";
         return Err(End::error(ErrorType::InvalidFrame, message));
     }
-    let welcome = sealed(app, &node, &hello, &nonce).await?;
+    let (welcome, secret) = sealed(app, &node, &hello, &nonce).await?;
     Ok(Proven {
+        secret,
         node: Arc::new(node),
         report: report(*hello)?,
         welcome,
@@ -164,7 +172,7 @@ async fn sealed(
     node: &NodeSession,
     hello: &Hello,
     nonce: &str,
-) -> Result<SealedWelcome, End> {
+) -> Result<(SealedWelcome, Arc<Secret>), End> {
     let secret = app.node_secret(&node.node_id).await;
     let secret = secret
         .map_err(|error| End::store(&error))?
@@ -180,13 +188,14 @@ async fn sealed(
         flags: serde_json::Map::new(),
         agent_nonce: hello.agent_nonce.clone(),
     };
-    welcome.seal(&secret, nonce).map_err(|error| {
+    let sealed = welcome.seal(&secret, nonce).map_err(|error| {
         tracing::error!(
             error = &error as &dyn std::error::Error,
             "a welcome was not sealed"
         );
         End::unavailable("the control plane cannot prove itself now")
-    })
+    })?;
+    Ok((sealed, secret))
 }
 
 /// The newest stored receipt of the chain, for an agent that speaks of fewer: it believes nothing less.

@@ -8,7 +8,7 @@
 use super::handshake::{self, Proven};
 use super::orders::{self, Order};
 use super::wire::{End, Reader, Writer, split};
-use crate::app::{App, Mailbox, NodeSession, Queue, SENT_AWAY, SessionHandle};
+use crate::app::{App, Mailbox, NodeSession, Queue, SENT_AWAY, SessionEnd, SessionHandle};
 use crate::bus::Event;
 use crate::ingest::verify::{Checked, check_all};
 use crate::ingest::{Cut, IngestError, Outcome, Pending, ReceiptVerdict};
@@ -69,6 +69,7 @@ async fn open(
         node,
         report,
         welcome,
+        secret,
     } = proven
         .await
         // Whose fault that is is not known here.
@@ -80,6 +81,11 @@ async fn open(
     let session_id = node.session_id.clone().unwrap_or_default();
     let (handle, mailbox) = SessionHandle::new(session_id);
     app.session_opened(node_id, handle, report);
+    // Whoever passes a node on takes its secret away and then ends its session: one of the two sees the other.
+    let is_known = app.node_secret(node_id).await;
+    if !is_known.is_ok_and(|now| now.is_some_and(|now| *now == *secret)) {
+        mailbox.ended.set(SessionEnd::PassedOn);
+    }
     Ok(Opened {
         node,
         mailbox,

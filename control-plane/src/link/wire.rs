@@ -90,6 +90,10 @@ impl From<SessionEnd> for End {
                 "a newer session of this node took over",
             ),
             SessionEnd::Retired => Self::error(ErrorType::Forbidden, "the node was retired"),
+            SessionEnd::PassedOn => Self::error(
+                ErrorType::Unauthorized,
+                "the node was passed on to another organisation; enrol it again with a token of that one",
+            ),
             SessionEnd::Draining => Self::unavailable("the control plane is stopping"),
             SessionEnd::Behind => Self::unavailable("the node does not read what it is told"),
         }

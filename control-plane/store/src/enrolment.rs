@@ -134,13 +134,14 @@ impl Store {
                 return Ok(Enrolment::NameTaken);
             }
             let keyed = sqlx::query(
-                    "INSERT INTO node_keys (node_id, key_id, public_key, valid_from_ms, head_seq, head_hash) \
-                     VALUES ($1, $2, $3, $4, 0, $5) ON CONFLICT DO NOTHING")
+                    "INSERT INTO node_keys (node_id, key_id, public_key, valid_from_ms, head_seq, head_hash, org_id) \
+                     VALUES ($1, $2, $3, $4, 0, $5, $6) ON CONFLICT DO NOTHING")
                 .bind(node.node_id.as_str())
                 .bind(node.public_key.key_id())
                 .bind(node.public_key.as_bytes().as_slice())
                 .bind(node.at_ms)
                 .bind(Sha256Hash::ZERO.0.as_slice())
+                .bind(&org_id)
                 .execute(&mut *tx)
                 .await
                 .map_err(&failed)?;
@@ -175,7 +176,8 @@ impl Store {
     }
 
     /// Consumes one use of the token and gives a node that is known by its key a new secret, in one transaction.
-    /// State, history and chain stay.
+    /// State, history and chain stay. So does the key: where it is the one of an organisation before, the node is to change it
+    /// before it may open a session (`node_transfers`).
     ///
     /// # Errors
     /// [`StoreError`].
@@ -201,6 +203,12 @@ impl Store {
             let Some((token_id, org_id)) = token else {
                 return Ok(Enrolment::InvalidToken);
             };
+            // Whoever passes the node on waits, or this sees that they did.
+            sqlx::query("UPDATE nodes SET state = state WHERE node_id = $1")
+                .bind(node.node_id.as_str())
+                .execute(&mut *tx)
+                .await
+                .map_err(&failed)?;
             let known: Option<(String, Option<String>, i64)> = sqlx::query_as(
                     "SELECT n.region, n.org_id, k.id FROM node_keys k JOIN nodes n ON n.node_id = k.node_id \
                      WHERE k.public_key = $1 AND k.node_id = $2 AND k.valid_to_ms IS NULL AND n.state <> 'retired'")
@@ -215,7 +223,9 @@ impl Store {
             if owner != org_id {
                 return Ok(Enrolment::OtherOrg);
             }
-            sqlx::query("UPDATE node_secrets SET sealed = $2, created_at_ms = $3 WHERE node_id = $1")
+            sqlx::query(
+                    "INSERT INTO node_secrets (node_id, sealed, created_at_ms) VALUES ($1, $2, $3) \
+                     ON CONFLICT (node_id) DO UPDATE SET sealed = excluded.sealed, created_at_ms = excluded.created_at_ms")
                 .bind(node.node_id.as_str())
                 .bind(node.sealed_secret)
                 .bind(node.at_ms)

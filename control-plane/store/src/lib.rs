@@ -5,6 +5,7 @@
 //! decides anything: rules live in the model crate. Every method says first whose rows it is about: [`Scope`].
 
 pub mod api_keys;
+pub mod assignments;
 pub mod audit;
 mod audit_sealing;
 mod chunks;
@@ -24,6 +25,7 @@ pub mod node_keys;
 mod node_offers;
 pub mod node_orders;
 pub mod node_queries;
+pub mod node_transfers;
 pub mod node_windows;
 mod nodes;
 pub mod orgs;

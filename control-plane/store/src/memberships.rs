@@ -1,6 +1,7 @@
 //! Where a person may do what: memberships, one for each organisation that they are in.
 
 use crate::api_keys::end_keys_on;
+use crate::assignments::{MAY_CARE, end_assignments_on};
 use crate::audit::{AuditEntry, audit_on};
 use crate::orgs::MAIN_ORG;
 use crate::statement::Statement;
@@ -158,21 +159,24 @@ macro_rules! end_tokens_on {
     };
 }
 
-/// What the audit log says of what ended; `None` where nothing did.
-fn ended(keys: u64, tokens: u64) -> Option<Value> {
-    let mut ended = serde_json::Map::new();
-    for (what, count) in [("api_keys", keys), ("enrolment_tokens", tokens)] {
-        if count > 0 {
-            ended.insert(what.to_owned(), count.into());
-        }
-    }
+/// What the audit log says of what ended with a role; `None` where nothing did.
+fn ended(keys: u64, tokens: u64, assignments: u64) -> Option<Value> {
+    let counts = [
+        ("api_keys", keys),
+        ("enrolment_tokens", tokens),
+        ("assignments", assignments),
+    ];
+    let some = counts.into_iter().filter(|(_, count)| *count > 0);
+    let ended: serde_json::Map<String, Value> = some
+        .map(|(what, count)| (what.to_owned(), json!(count)))
+        .collect();
     (!ended.is_empty()).then_some(Value::Object(ended))
 }
 
 impl Store {
     /// Gives a person these roles in an organisation, in place of those that they had there. Where none of them may make
-    /// enrolment tokens, those that they made there enrol no more nodes; keys of which they open no scope end. The audit row
-    /// says which roles they had.
+    /// enrolment tokens, those that they made there enrol no more nodes; keys of which they open no scope end; where none lets
+    /// them take care of nodes, they take care of none there. The audit row says which roles they had.
     ///
     /// # Errors
     /// [`StoreError::Query`].
@@ -222,14 +226,19 @@ impl Store {
                 return Ok(AccessChanged::LastAdmin);
             }
             let keys = end_keys_on!(&mut tx, user_id, &new.org_id, &new.roles, audit.at_ms, "membership.set");
-            let tokens = match new.roles.iter().any(|role| MAKE_TOKENS.contains(&role.as_str())) {
+            let has_one_of = |roles: &[&str]| new.roles.iter().any(|role| roles.contains(&role.as_str()));
+            let tokens = match has_one_of(&MAKE_TOKENS) {
                 true => 0,
                 false => end_tokens_on!(&mut tx, user_id, &new.org_id, audit.at_ms, "membership.set"),
+            };
+            let assignments = match has_one_of(&MAY_CARE) {
+                true => 0,
+                false => end_assignments_on!(&mut tx, user_id, &new.org_id, "membership.set"),
             };
             let mut audit = audit.clone();
             audit.facts.before = before.map(|roles| facts(&new.org_id, &roles));
             let mut after = facts(&new.org_id, &new.roles);
-            if let Some(ended) = ended(keys, tokens) {
+            if let Some(ended) = ended(keys, tokens, assignments) {
                 after["ended"] = ended;
             }
             audit.facts.after = Some(after);
@@ -238,8 +247,8 @@ impl Store {
         }))
     }
 
-    /// Takes a person out of an organisation. Keys that act for it end, and tokens that they made there enrol no more nodes.
-    /// The audit row says what they could do.
+    /// Takes a person out of an organisation. Keys that act for it end, tokens that they made there enrol no more nodes, and they
+    /// take care of none of its nodes any more. The audit row says what they could do.
     ///
     /// # Errors
     /// [`StoreError::Query`].
@@ -270,9 +279,10 @@ impl Store {
             }
             let keys = end_keys_on!(&mut tx, user_id, org_id, &[], audit.at_ms, "membership.remove");
             let tokens = end_tokens_on!(&mut tx, user_id, org_id, audit.at_ms, "membership.remove");
+            let assignments = end_assignments_on!(&mut tx, user_id, org_id, "membership.remove");
             let mut audit = audit.clone();
             audit.facts.before = Some(facts(org_id, &before));
-            audit.facts.after = ended(keys, tokens).map(|ended| json!({ "ended": ended }));
+            audit.facts.after = ended(keys, tokens, assignments).map(|ended| json!({ "ended": ended }));
             audit_on!(&mut *tx, &audit, "membership.remove");
             AccessChanged::Changed
         }))

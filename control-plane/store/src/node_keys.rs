@@ -1,7 +1,8 @@
 //! The keys of a node: every one it ever had, how it came to it, and where the chain of an old one ends.
 //!
 //! A key is never removed, so an old receipt can always be verified. One key of a node is in use; the database
-//! holds this with an index.
+//! holds this with an index. A key belongs to one organisation for ever, and whose a receipt is, its key says: where a node
+//! passes from one organisation to another, the next one begins with a key of its own (`node_transfers`).
 
 use crate::audit::{AuditEntry, audit_on};
 use crate::nodes::bytes32;
@@ -31,6 +32,8 @@ pub struct NodeKey {
     pub rotation: Option<String>,
     /// The statement that ended its chain, JSON.
     pub closing: Option<String>,
+    /// The organisation whose receipts it signs.
+    pub org_id: Option<String>,
 }
 
 /// Whose key it is.
@@ -40,7 +43,7 @@ pub struct KeyOwner {
     pub node_id: String,
     /// Whether the key is the one in use, of a node that is not retired.
     pub in_use: bool,
-    /// The org of the node.
+    /// The organisation of the node, whosever the key is.
     pub org_id: Option<String>,
 }
 
@@ -54,6 +57,8 @@ pub enum Rotating {
     },
     /// The old key is not the one in use.
     NotInUse,
+    /// The node has no secret that was its when it asked: it was passed on to another organisation meanwhile.
+    NoSecret,
     /// Some node has or had the new key.
     KnownKey,
     /// The node has changed its key [`ROTATIONS_PER_DAY`] times within a day.
@@ -89,10 +94,12 @@ type Row = (
     Option<i64>,
     Option<String>,
     Option<String>,
+    Option<String>,
 );
 
 fn read(op: &'static str, row: Row) -> Result<NodeKey, StoreError> {
-    let (id, key, valid_from_ms, valid_to_ms, seq, hash, closed_seq, rotation, closing) = row;
+    let (id, key, valid_from_ms, valid_to_ms, seq, hash, closed_seq, rotation, closing, org_id) =
+        row;
     Ok(NodeKey {
         id,
         public_key: PublicKey::from_bytes(bytes32(op, "public key", &key)?),
@@ -105,6 +112,7 @@ fn read(op: &'static str, row: Row) -> Result<NodeKey, StoreError> {
         closed_seq,
         rotation,
         closing,
+        org_id,
     })
 }
 
@@ -121,7 +129,7 @@ impl Store {
         const OP: &str = "node_key.list";
         let rows: Vec<Row> = on_read!(self, conn => sqlx::query_as(
                 "SELECT k.id, k.public_key, k.valid_from_ms, k.valid_to_ms, h.seq, h.entry_hash, k.closed_seq, k.rotation, \
-                 k.closing FROM node_keys k JOIN chain_heads h ON h.node_key_id = k.id WHERE k.node_id = $1 \
+                 k.closing, k.org_id FROM node_keys k JOIN chain_heads h ON h.node_key_id = k.id WHERE k.node_id = $1 \
                  AND ($2 OR EXISTS (SELECT 1 FROM nodes n WHERE n.node_id = $1 AND n.org_id = $3)) \
                  ORDER BY k.valid_from_ms DESC, k.id DESC")
             .bind(node_id.as_str())
@@ -210,7 +218,18 @@ impl Store {
             if ended.rows_affected() == 0 {
                 return Ok(Rotating::NotInUse);
             }
-            // The row of the key in use is locked by now, so that no other change of this node is counted at once.
+            // The row of the key in use is locked by now, so that no other change of this node is counted at once, and nobody
+            // passes it on. Who proved the secret of the organisation before brings no key for the one after.
+            let secret: Option<(i64,)> = sqlx::query_as(
+                    "SELECT created_at_ms FROM node_secrets WHERE node_id = $1 AND created_at_ms <= $2")
+                .bind(rotation.node_id.as_str())
+                .bind(at_ms)
+                .fetch_optional(&mut *tx)
+                .await
+                .map_err(&failed)?;
+            if secret.is_none() {
+                return Ok(Rotating::NoSecret);
+            }
             let first_counted: Option<i64> = sqlx::query_scalar(
                     "SELECT valid_from_ms FROM node_keys WHERE node_id = $1 AND rotation IS NOT NULL \
                      ORDER BY valid_from_ms DESC LIMIT 1 OFFSET $2")
@@ -224,8 +243,8 @@ impl Store {
                 return Ok(Rotating::TooOften { next_at_ms });
             }
             let begun = sqlx::query(
-                    "INSERT INTO node_keys (node_id, key_id, public_key, valid_from_ms, head_seq, head_hash, rotation) \
-                     VALUES ($1, $2, $3, $4, 0, $5, $6) ON CONFLICT DO NOTHING")
+                    "INSERT INTO node_keys (node_id, key_id, public_key, valid_from_ms, head_seq, head_hash, rotation, org_id) \
+                     VALUES ($1, $2, $3, $4, 0, $5, $6, (SELECT org_id FROM nodes WHERE node_id = $1)) ON CONFLICT DO NOTHING")
                 .bind(rotation.node_id.as_str())
                 .bind(rotation.new_key.key_id())
                 .bind(rotation.new_key.as_bytes().as_slice())

@@ -3,6 +3,7 @@
 //! The list has an index per order, each ending in the node id, so that a page is found and not counted off.
 //! Retired nodes are kept and not listed.
 
+use crate::assignments::Assigned;
 use crate::nodes::LifecycleEventRow;
 use crate::probes::ProbeRow;
 use crate::scope::Scope;
@@ -13,7 +14,7 @@ use dgon_protocol::frame::LifecycleStatus;
 const OP_LIST: &str = "node.list";
 const OP_DETAIL: &str = "node.detail";
 
-const AND_ORG: &str = " AND n.org_id = ";
+pub(crate) const AND_ORG: &str = " AND n.org_id = ";
 
 /// Lines of history, gaps and the like that one answer has.
 const PARTS_SHOWN: i64 = 50;
@@ -33,6 +34,8 @@ pub struct NodeFilter {
     pub model_id: Option<String>,
     /// A part of the node id, any case.
     pub id_part: Option<String>,
+    /// Whom it is assigned to; who may not see that finds none.
+    pub assigned: Option<Assigned>,
 }
 
 /// What the list is ordered by; ties by node id in the same direction.
@@ -143,6 +146,10 @@ pub struct NodeMoreRow {
     pub key_id: String,
     /// The last `seq` of its chain.
     pub head_seq: i64,
+    /// What the organisation that owns it is called.
+    pub org_name: Option<String>,
+    /// What is still to be done where it was passed on to this organisation: `enrolment` or `key`.
+    pub handover: Option<String>,
 }
 
 /// A missing part of a chain.
@@ -199,7 +206,7 @@ impl NodePage {
     }
 }
 
-fn push_filter(statement: &mut Statement, scope: &Scope, filter: &NodeFilter) {
+pub(crate) fn push_filter(statement: &mut Statement, scope: &Scope, filter: &NodeFilter) {
     statement.sql(" WHERE n.state <> 'retired'");
     scope.push_public(statement, AND_ORG);
     if let Some(org_id) = &filter.org_id {
@@ -237,6 +244,19 @@ fn push_filter(statement: &mut Statement, scope: &Scope, filter: &NodeFilter) {
         statement
             .sql(" AND LOWER(n.node_id)")
             .contains(&part.to_ascii_lowercase());
+    }
+    if let Some(assigned) = &filter.assigned {
+        // Who takes care of a node is not public, and neither is which nodes are theirs.
+        scope.push(statement, AND_ORG);
+        match assigned {
+            Assigned::To(user_id) => statement
+                .sql(" AND n.node_id IN (SELECT a.node_id FROM node_assignments a WHERE a.user_id = ")
+                .text(user_id.as_str())
+                .sql(")"),
+            Assigned::ToNobody => statement.sql(
+                " AND NOT EXISTS (SELECT 1 FROM node_assignments a WHERE a.node_id = n.node_id)",
+            ),
+        };
     }
 }
 
@@ -344,9 +364,12 @@ impl Store {
         };
         on_read!(self, conn => {
             let more: Option<NodeMoreRow> = sqlx::query_as(
-                "SELECT n.enrolled_at_ms, n.os, n.arch, n.last_heartbeat, k.public_key, k.key_id, h.seq AS head_seq \
+                "SELECT n.enrolled_at_ms, n.os, n.arch, n.last_heartbeat, k.public_key, k.key_id, h.seq AS head_seq, \
+                 o.name AS org_name, \
+                 CASE WHEN NOT EXISTS (SELECT 1 FROM node_secrets s WHERE s.node_id = n.node_id) THEN 'enrolment' \
+                 WHEN COALESCE(k.org_id, '') <> COALESCE(n.org_id, '') THEN 'key' END AS handover \
                  FROM nodes n JOIN node_keys k ON k.node_id = n.node_id AND k.valid_to_ms IS NULL \
-                 JOIN chain_heads h ON h.node_key_id = k.id \
+                 JOIN chain_heads h ON h.node_key_id = k.id LEFT JOIN orgs o ON o.org_id = n.org_id \
                  WHERE n.node_id = $1 ORDER BY k.valid_from_ms DESC LIMIT 1",
             )
             .bind(node_id)
@@ -355,10 +378,12 @@ impl Store {
             .map_err(StoreError::query(OP_DETAIL))?;
             let history = sqlx::query_as(
                 "SELECT at_ms, from_state, to_state, reason, actor, detail FROM lifecycle_events \
-                 WHERE node_id = $1 ORDER BY id DESC LIMIT $2",
+                 WHERE node_id = $1 AND ($3 OR org_id = $4) ORDER BY id DESC LIMIT $2",
             )
             .bind(node_id)
             .bind(PARTS_SHOWN)
+            .bind(scope.sees_all_public())
+            .bind(scope.org_id())
             .fetch_all(&mut *conn)
             .await
             .map_err(StoreError::query(OP_DETAIL))?;
@@ -379,9 +404,11 @@ impl Store {
             .map_err(StoreError::query(OP_DETAIL))?;
             let last_probe = sqlx::query_as(
                 "SELECT finished_at_ms, outcome, message, ttft_ms FROM probes WHERE node_id = $1 \
-                 AND finished_at_ms IS NOT NULL AND outcome IS NOT NULL ORDER BY started_at_ms DESC LIMIT 1",
+                 AND finished_at_ms IS NOT NULL AND outcome IS NOT NULL AND ($2 OR org_id = $3) ORDER BY started_at_ms DESC LIMIT 1",
             )
             .bind(node_id)
+            .bind(scope.sees_all_public())
+            .bind(scope.org_id())
             .fetch_optional(&mut *conn)
             .await
             .map_err(StoreError::query(OP_DETAIL))?;

@@ -209,6 +209,7 @@ impl Store {
                 "DELETE FROM session_tokens WHERE family_id IN (SELECT family_id FROM session_families WHERE user_id = $1)",
                 "DELETE FROM session_families WHERE user_id = $1",
                 "DELETE FROM one_time_links WHERE user_id = $1",
+                "DELETE FROM node_assignments WHERE user_id = $1",
                 "DELETE FROM memberships WHERE user_id = $1",
                 "DELETE FROM wallets WHERE user_id = $1",
                 "DELETE FROM oidc_identities WHERE user_id = $1",

@@ -96,9 +96,11 @@ impl Store {
         Ok(Some(bounds))
     }
 
-    /// Whether there is a node of this name in scope. It stays in its organisation, and so do its receipts.
+    /// Whether a node of this name has or had a key of the scope, and so may have receipts in it: those of a node that was passed on
+    /// stay where they are.
     async fn is_node(&self, scope: &Scope, name: &str) -> Result<bool, StoreError> {
-        const TEXT: &str = "SELECT 1 FROM nodes WHERE node_id = $1 AND ($2 OR org_id = $3)";
+        const TEXT: &str =
+            "SELECT 1 FROM node_keys WHERE node_id = $1 AND ($2 OR org_id = $3) LIMIT 1";
         let found: Option<i32> = on_read!(self, conn => sqlx::query_scalar(TEXT)
             .bind(name)
             .bind(scope.is_system())
@@ -109,7 +111,7 @@ impl Store {
         Ok(found.is_some())
     }
 
-    /// Whether the node of a filter is in scope, and whether one's own nodes, which stay where they were enrolled, are in its region
+    /// Whether the node of a filter is in scope, and whether one's own nodes, those among them that were passed on, are in its region
     /// at all: where none is, all receipts would be looked through for nothing.
     async fn could_be_in(&self, scope: &Scope, filter: &ReceiptFilter) -> Result<bool, StoreError> {
         if let Some(node_id) = &filter.node_id
@@ -120,7 +122,8 @@ impl Store {
         let (Some(org_id), Some(region)) = (scope.org_id(), &filter.region) else {
             return Ok(true);
         };
-        const TEXT: &str = "SELECT 1 FROM nodes WHERE org_id = $1 AND region = $2 LIMIT 1";
+        const TEXT: &str = "SELECT 1 FROM nodes WHERE org_id = $1 AND region = $2 UNION ALL \
+             SELECT 1 FROM node_keys k JOIN nodes n ON n.node_id = k.node_id WHERE k.org_id = $1 AND n.region = $2 LIMIT 1";
         let found: Option<i32> = on_read!(self, conn => sqlx::query_scalar(TEXT)
             .bind(org_id)
             .bind(region.as_str())

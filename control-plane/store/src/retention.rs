@@ -118,7 +118,7 @@ const fn until(
 }
 
 /// Every table, in the order in which old rows go: those that refer to others first.
-pub const RULES: [Rule; 33] = [
+pub const RULES: [Rule; 34] = [
     until("heartbeats", "heartbeats t", "at_ms", After::Raw),
     Rule {
         table: "probes",
@@ -219,6 +219,10 @@ pub const RULES: [Rule; 33] = [
     for_ever(
         "memberships",
         "they go when a person is taken out of the organisation",
+    ),
+    for_ever(
+        "node_assignments",
+        "they go when somebody ends them, and with their person and node",
     ),
     for_ever("orgs", "others refer to it"),
     for_ever("users", "others refer to it; accounts are shut by a person"),
@@ -391,8 +395,9 @@ impl Store {
         let Backend::Sqlite { writer, .. } = &self.backend else {
             return Ok(Step::default());
         };
-        let mut delete = Statement::new("DELETE FROM rollups WHERE (node_id, minute, region) IN (");
-        delete.append(expiry.find("t.node_id, t.minute, t.region", before, rows));
+        let mut delete =
+            Statement::new("DELETE FROM rollups WHERE (node_id, minute, region, org_id) IN (");
+        delete.append(expiry.find("t.node_id, t.minute, t.region, t.org_id", before, rows));
         delete.sql(")");
         let tx = writer.begin_with("BEGIN IMMEDIATE").await;
         let tx = tx.map_err(StoreError::query(OP))?;

@@ -47,6 +47,7 @@ pub(crate) struct RollupRow {
     tokens_not_counted: i64,
     ttft: Vec<u8>,
     latency: Vec<u8>,
+    org_id: String,
 }
 
 fn sketch(op: &'static str, bytes: &[u8]) -> Result<Sketch, StoreError> {
@@ -73,6 +74,7 @@ pub(crate) fn convert(op: &'static str, row: RollupRow) -> Result<(RowKey, Sums)
         node_id: row.node_id,
         minute: row.minute,
         region: row.region,
+        org_id: row.org_id,
     };
     Ok((key, sums))
 }
@@ -84,16 +86,18 @@ macro_rules! on_database {
             let mut stored: Vec<RollupRow> = Vec::new();
             for (_, rows) in chunks(rows) {
                 let mut query =
-                    QueryBuilder::<$database>::new("WITH wanted (node_id, minute, region) AS (");
+                    QueryBuilder::<$database>::new("WITH wanted (node_id, minute, region, org_id) AS (");
                 query.push_values(rows, |mut values, (key, _)| {
                     values
                         .push_bind(key.node_id.clone())
                         .push_bind(key.minute)
-                        .push_bind(key.region.clone());
+                        .push_bind(key.region.clone())
+                        .push_bind(key.org_id.clone());
                 });
                 query.push(
                     ") SELECT r.* FROM wanted w CROSS JOIN rollups r \
-                     WHERE r.node_id = w.node_id AND r.minute = w.minute AND r.region = w.region",
+                     WHERE r.node_id = w.node_id AND r.minute = w.minute AND r.region = w.region \
+                     AND r.org_id = w.org_id",
                 );
                 stored.extend(
                     query
@@ -132,12 +136,10 @@ macro_rules! on_database {
                         .push_bind(sums.tokens_not_counted)
                         .push_bind(sums.ttft.encode())
                         .push_bind(sums.latency.encode())
-                        .push("(SELECT org_id FROM nodes WHERE node_id = ")
-                        .push_bind_unseparated(key.node_id.clone())
-                        .push_unseparated(")");
+                        .push_bind(key.org_id.clone());
                 });
                 query.push(
-                    " ON CONFLICT (node_id, minute, region) DO UPDATE SET requests = excluded.requests, \
+                    " ON CONFLICT (node_id, minute, region, org_id) DO UPDATE SET requests = excluded.requests, \
                      errors = excluded.errors, cache_hits = excluded.cache_hits, \
                      cache_known = excluded.cache_known, tokens_input = excluded.tokens_input, tokens_output = excluded.tokens_output, \
                      tokens_not_counted = excluded.tokens_not_counted, \

@@ -174,7 +174,7 @@ impl Store {
                 continue;
             }
             for row in found.into_iter().flatten() {
-                add_closed(&mut rows, &row.key, row.org_id.as_deref(), &row.sums);
+                add_closed(&mut rows, &row.key, &row.sums);
             }
         }
         Ok(rows)

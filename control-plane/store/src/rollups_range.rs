@@ -40,26 +40,17 @@ struct FoundRow {
     sealed: i64,
 }
 
-/// A node's row, and whose the node is.
-#[derive(Debug, sqlx::FromRow)]
-struct NodeRow {
-    #[sqlx(flatten)]
-    row: RollupRow,
-    org_id: Option<String>,
-}
-
-/// A row of a node, and whose the node is.
+/// A row of a node.
 #[derive(Debug)]
 pub(crate) struct NodeMinute {
     pub(crate) key: RowKey,
     pub(crate) sums: Sums,
-    pub(crate) org_id: Option<String>,
 }
 
 /// What rows are the sums of. Rows of what is closed are there up to [`Store::rollups_closed`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SumsOf {
-    /// A node's receipts, by minute.
+    /// A node's receipts, by minute; of those the organisation's that asks.
     Node(String),
     /// All receipts, by quarter of an hour.
     Network,
@@ -219,15 +210,15 @@ impl Store {
         minute: i64,
     ) -> Result<Vec<Result<NodeMinute, String>>, StoreError> {
         const TEXT: &str = "SELECT * FROM rollups WHERE minute = $1 AND node_id <> '' AND SUBSTR(node_id, 1, 1) <> '@'";
-        let rows: Vec<NodeRow> = on_read!(self, conn => sqlx::query_as(TEXT)
+        let rows: Vec<RollupRow> = on_read!(self, conn => sqlx::query_as(TEXT)
             .bind(minute)
             .fetch_all(conn)
             .await)
         .map_err(StoreError::query(OP_NODES))?;
         let minutes = rows.into_iter().map(|row| {
-            let (node_id, org_id) = (row.row.node_id.clone(), row.org_id);
-            let (key, sums) = convert(OP_NODES, row.row).map_err(|_| node_id)?;
-            Ok(NodeMinute { key, sums, org_id })
+            let node_id = row.node_id.clone();
+            let (key, sums) = convert(OP_NODES, row).map_err(|_| node_id)?;
+            Ok(NodeMinute { key, sums })
         });
         Ok(minutes.collect())
     }
@@ -252,7 +243,8 @@ fn range_statement(scope: &Scope, range: &RollupRange) -> Statement {
         }
         SumsOf::Node(node_id) => {
             statement.sql(" AND node_id = ").text(node_id.as_str());
-            push_node(&mut statement, scope, node_id);
+            // Of a node that passed from one organisation to another each has its own.
+            scope.push(&mut statement, " AND org_id = ");
             true
         }
         // The network's own sums are everybody's.
@@ -278,17 +270,4 @@ fn range_statement(scope: &Scope, range: &RollupRange) -> Statement {
     }
     statement.sql(" ORDER BY minute");
     statement
-}
-
-/// Appends that the node is in scope.
-fn push_node(statement: &mut Statement, scope: &Scope, node_id: &str) {
-    if scope.is_system() {
-        return;
-    }
-    statement
-        .sql(" AND EXISTS (SELECT 1 FROM nodes n WHERE n.node_id = ")
-        .text(node_id)
-        .sql(" AND n.org_id = ")
-        .text(scope.org_id().unwrap_or_default())
-        .sql(")");
 }

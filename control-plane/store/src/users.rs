@@ -235,10 +235,11 @@ macro_rules! no_admin_on {
 }
 pub(crate) use no_admin_on;
 
-/// Ends all that a person holds in their name: sign-ins, links, API keys, and tokens that enrol nodes. How many of each.
+/// Ends all that a person holds in their name: sign-ins, links, API keys, tokens that enrol nodes, and the nodes that they take care
+/// of. How many of each.
 macro_rules! end_holdings_on {
     ($tx:expr, $user_id:expr, $at_ms:expr, $op:literal) => {{
-        let mut ended = [0; 4];
+        let mut ended = [0; 5];
         let statements = [
             "UPDATE session_families SET revoked_at_ms = $2, revoke_reason = 'disabled' \
              WHERE user_id = $1 AND revoked_at_ms IS NULL",
@@ -246,6 +247,8 @@ macro_rules! end_holdings_on {
             "UPDATE api_keys SET revoked_at_ms = $2 WHERE user_id = $1 AND revoked_at_ms IS NULL",
             "UPDATE enrolment_tokens SET revoked_at_ms = $2 \
              WHERE created_by = 'user:' || $1 AND revoked_at_ms IS NULL",
+            // A time is bound to each of them; this one needs none.
+            "DELETE FROM node_assignments WHERE user_id = $1 AND $2 = $2",
         ];
         for (ended, statement) in ended.iter_mut().zip(statements) {
             let done = sqlx::query(statement)
@@ -397,8 +400,8 @@ impl Store {
         Ok(members.collect())
     }
 
-    /// Shuts or opens an account in scope. One that is shut loses its sign-ins, links, API keys and enrolment tokens for good;
-    /// the audit row says how many.
+    /// Shuts or opens an account in scope. One that is shut loses its sign-ins, links, API keys, enrolment tokens and the nodes that
+    /// it takes care of for good; the audit row says how many.
     ///
     /// # Errors
     /// [`StoreError::Query`].
@@ -436,12 +439,13 @@ impl Store {
                 if no_admin_on!(&mut tx, "user.disable") {
                     return Ok(AccessChanged::LastAdmin);
                 }
-                let [sessions, links, keys, tokens] =
+                let [sessions, links, keys, tokens, assignments] =
                     end_holdings_on!(&mut tx, user_id, audit.at_ms, "user.disable");
                 audit.facts.after = Some(json!({
                     "is_disabled": true,
                     "ended": {
                         "sessions": sessions, "links": links, "api_keys": keys, "enrolment_tokens": tokens,
+                        "assignments": assignments,
                     },
                 }));
             }

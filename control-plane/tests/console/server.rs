@@ -136,6 +136,12 @@ impl Server {
 
     /// The same with another method.
     pub(crate) async fn change(&self, method: Method, who: &Who, path: &str, body: &Value) {
+        let answer = self.ask(method, who, path, body).await;
+        assert!(answer.status.is_success(), "{path}: {}", answer.json());
+    }
+
+    /// The same, whatever is answered.
+    pub(crate) async fn ask(&self, method: Method, who: &Who, path: &str, body: &Value) -> Answer {
         let me = self.read(who, "/users/me").await;
         let csrf = me["csrf_token"].as_str().expect("a token");
         let request = client()
@@ -143,22 +149,31 @@ impl Server {
             .header("x-csrf-token", csrf)
             .header(COOKIE, who.0.as_deref().expect("a session"));
         let response = request.json(body).send().await.expect("an answer");
-        assert!(response.status().is_success(), "{path}: {response:?}");
+        Answer {
+            status: response.status(),
+            headers: response.headers().clone(),
+            bytes: response.bytes().await.expect("a body").to_vec(),
+        }
     }
 
     /// Makes a person with this role and signs in.
     pub(crate) async fn sign_in(&self, role: Role) -> Who {
-        let email = format!("{}@example.org", role.as_str());
+        self.sign_in_to("main", role.as_str(), role).await
+    }
+
+    /// Makes a person of an organisation and signs in.
+    pub(crate) async fn sign_in_to(&self, org_id: &str, name: &str, role: Role) -> Who {
+        let email = format!("{name}@example.org");
         let new = NewAccount {
             email: Email::parse(&email).expect("email"),
             password: Some(PASSWORD.into()),
-            org_id: "main".to_owned(),
+            org_id: org_id.to_owned(),
             roles: [role].into_iter().collect(),
         };
         let (scope, origin) = (Scope::from(System::of_the_server()), Origin::default());
         let made = self.state.accounts.user_create(&scope, new, "cli", &origin);
         made.await.expect("user");
-        self.sign_in_again(role).await
+        self.log_in(name).await
     }
 
     pub(crate) fn advance_days(&self, days: i64) {
@@ -167,7 +182,12 @@ impl Server {
 
     /// Signs a person in who was made by [`Server::sign_in`].
     pub(crate) async fn sign_in_again(&self, role: Role) -> Who {
-        let email = format!("{}@example.org", role.as_str());
+        self.log_in(role.as_str()).await
+    }
+
+    /// Signs a person in who was made by [`Server::sign_in_to`].
+    pub(crate) async fn log_in(&self, name: &str) -> Who {
+        let email = format!("{name}@example.org");
         let response = client()
             .post(format!("http://{}/api/v1/auth/login", self.address))
             .json(&json!({ "email": email, "password": PASSWORD }))

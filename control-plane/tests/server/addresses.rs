@@ -81,8 +81,8 @@ async fn every_address_refuses_the_parameters_that_it_does_not_take() {
             }
         }
     }
-    let lists = "nodes, receipts, enrolment tokens, audit, users, orgs, API keys";
-    assert_eq!(with_a_limit, 7, "{lists}");
+    let lists = "nodes, receipts, enrolment tokens, audit, users, orgs, API keys, assignments";
+    assert_eq!(with_a_limit, 8, "{lists}");
 }
 
 #[tokio::test]

@@ -100,6 +100,7 @@ const AUDIT_COLUMNS: Place = ("`GET /audit`", "column");
 const SESSIONS: Place = ("`GET /sessions`", "part");
 const USER_FILTERS: Place = ("`GET /users`", "filter");
 const USERS: Place = ("`GET /users`", "part");
+const ASSIGNMENTS: Place = ("`POST /nodes/{node_id}/assign`", "part");
 const ORGS: Place = ("`GET /orgs`", "part");
 const WALLETS: Place = ("`POST /auth/nonce`", "part");
 const ISSUERS: Place = ("`POST /auth/oidc/{issuer}/start`", "part");
@@ -123,6 +124,8 @@ fn every_parameter_column_figure_and_flag_has_a_row_of_its_own_surface() {
         ("SessionView", &[SESSIONS]),
         ("UserView", &[USERS]),
         ("OrgView", &[ORGS]),
+        ("AssignedNodeView", &[ASSIGNMENTS]),
+        ("AssignRequest", &[ASSIGNMENTS]),
         ("WalletView", &[WALLETS]),
         ("ApiKeyView", &[API_KEYS]),
         ("ApiKeyRequest", &[API_KEYS]),
@@ -140,6 +143,7 @@ fn every_parameter_column_figure_and_flag_has_a_row_of_its_own_surface() {
         ("/users", &[USER_FILTERS]),
         ("/orgs", &[ORGS]),
         ("/api-keys", &[API_KEYS]),
+        ("/assignments", &[ASSIGNMENTS]),
         ("/receipts/aggregate", &[RECEIPT_FILTERS]),
         ("/nodes/agent.yaml", &[RUN]),
     ] {

@@ -4,6 +4,7 @@ mod addresses;
 mod administration;
 mod anonymous;
 mod api_keys;
+mod assignments;
 mod audit;
 mod commands;
 mod configuration;

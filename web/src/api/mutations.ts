@@ -1,7 +1,7 @@
 import { call } from '~/api/client'
 import { ApiError } from '~/api/errors'
 import { query, queryClient } from '~/api/queries'
-import type { EnrolmentTokenCreated, Me, NodeAction, NodeRow, OpenSession, SessionsEnded } from '~/api/types'
+import type { Assignees, EnrolmentTokenCreated, Me, NodeAction, NodeActionRequest, NodeRow, OpenSession, SessionsEnded } from '~/api/types'
 import { patchNode } from '~/api/live-patches'
 import { isChanging, signedIn, signedOut } from '~/stores/session'
 import { apiPath } from '~/util/path-builder'
@@ -57,4 +57,21 @@ export async function actOnNode(nodeId: string, action: NodeAction, reason: stri
   patchNode(queryClient, row)
   void queryClient.invalidateQueries({ queryKey: query.node(nodeId).queryKey })
   return row
+}
+
+/** Passes a node on to another organisation. */
+export async function transferNode(nodeId: string, orgId: string, reason: string): Promise<NodeRow> {
+  const row = await call<NodeRow>(apiPath.nodeActions(nodeId), { method: 'POST', body: { action: 'transfer', org_id: orgId, reason } satisfies NodeActionRequest })
+  patchNode(queryClient, row)
+  for (const key of [query.node(nodeId).queryKey, ['assignments'], ['nodes'], ['orgs']]) void queryClient.invalidateQueries({ queryKey: key })
+  return row
+}
+
+/** Says whether somebody takes care of a node. */
+export async function assign(nodeId: string, userId: string, assigned: boolean, reason: string): Promise<Assignees> {
+  const now = await call<Assignees>(apiPath.nodeAssign(nodeId), { method: 'POST', body: { user_id: userId, assigned, ...(reason && { reason }) } })
+  const { queryKey } = query.node(nodeId)
+  queryClient.setQueryData(queryKey, (detail) => detail && { ...detail, ...now })
+  for (const key of [queryKey, ['assignments'], ['nodes']]) void queryClient.invalidateQueries({ queryKey: key })
+  return now
 }

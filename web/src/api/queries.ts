@@ -4,6 +4,7 @@ import { ApiError } from '~/api/errors'
 import { onNode, onNodes, onReceipts, onSummary, readLive } from '~/api/told'
 import type {
   ApiKey,
+  AssignedNode,
   AuditPage,
   AuthState,
   DownloadList,
@@ -33,8 +34,9 @@ const TRENDS_EVERY_MS = 60_000
 const SESSIONS_EVERY_MS = 60_000
 // Who tries a new key looks here whether it came.
 const KEYS_EVERY_MS = 4000
-const ORGS_AT_ONCE = '200'
+const ROWS_AT_ONCE = '200'
 const ORG_PAGES_MAX = 10
+const MEMBER_PAGES_MAX = 10
 const RECEIPT_NEVER_CHANGES = Infinity
 
 /** Only what may pass by itself is tried again; a 4xx is an answer. */
@@ -74,7 +76,22 @@ async function readAllOrgs(signal: AbortSignal): Promise<Organisation[]> {
   for (let page = 0; page < ORG_PAGES_MAX; page += 1) {
     // Each page begins where the one before it ends.
     // oxlint-disable-next-line no-await-in-loop
-    const { items, next_cursor: next } = await call<Page<Organisation>>(apiPath.orgs({ limit: ORGS_AT_ONCE, cursor }), { signal })
+    const { items, next_cursor: next } = await call<Page<Organisation>>(apiPath.orgs({ limit: ROWS_AT_ONCE, cursor }), { signal })
+    all.push(...items)
+    if (!next) break
+    cursor = next
+  }
+  return all
+}
+
+/** Everybody in an organisation, for whoever chooses one of them. */
+async function readMembers(orgId: string, signal: AbortSignal): Promise<User[]> {
+  const all: User[] = []
+  let cursor: string | undefined
+  for (let page = 0; page < MEMBER_PAGES_MAX; page += 1) {
+    // Each page begins where the one before it ends.
+    // oxlint-disable-next-line no-await-in-loop
+    const { items, next_cursor: next } = await call<Page<User>>(apiPath.users({ org_id: orgId, limit: ROWS_AT_ONCE, cursor }), { signal })
     all.push(...items)
     if (!next) break
     cursor = next
@@ -139,6 +156,13 @@ export const query = {
     queryOptions({
       queryKey: ['users', search],
       queryFn: ({ signal }) => call<Page<User>>(apiPath.users(search), { signal }),
+      placeholderData: keepPreviousData,
+    }),
+  membersOf: (orgId: string) => queryOptions({ queryKey: ['users', 'of', orgId], queryFn: ({ signal }) => readMembers(orgId, signal) }),
+  assignments: (search: Search) =>
+    queryOptions({
+      queryKey: ['assignments', search],
+      queryFn: ({ signal }) => call<Page<AssignedNode>>(apiPath.assignments(search), { signal }),
       placeholderData: keepPreviousData,
     }),
   user: (userId: string) =>

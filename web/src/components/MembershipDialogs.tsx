@@ -84,7 +84,7 @@ export function ChangeRoles({ user, membership, onClose }: OneProps) {
           <>
             <OwnAccount user={user} />
             <p>What {user.email} may do changes at once, also on pages that they have open.</p>
-            {makesTokens(membership.roles) && roles.length > 0 && !makesTokens(roles) && <p>Enrolment tokens that they made there stop to work, for good, and so do API keys that need this role.</p>}
+            {makesTokens(membership.roles) && roles.length > 0 && !makesTokens(roles) && <p>Enrolment tokens that they made there and API keys that need this role stop to work, and they take care of none of its nodes any more, for good.</p>}
             <RolesField orgId={membership.org_id} roles={roles} onChange={setRoles} error={isOfRoles(error) ? messageOf(error) : null} />
           </>
         )}
@@ -104,7 +104,8 @@ export function RemoveMembership({ user, membership, onClose }: OneProps) {
       <ActionForm button="Take out" tone="danger" reason="none" act={() => removeMembership(user.user_id, membership.org_id)} onDone={done} onClose={onClose}>
         <OwnAccount user={user} />
         <p>
-          {user.email} can no longer act for {membership.org_name}, at once. Their API keys for it end. Enrolment tokens that they made there stop to work. Nodes that are enrolled stay.
+          {user.email} can no longer act for {membership.org_name}, at once. Their API keys for it end, enrolment tokens that they made there stop to work, and they take
+          care of none of its nodes any more. Nodes that are enrolled stay.
         </p>
         {isLast && !user.disabled_at && <p>They are in no other open organisation: they can still sign in, and see what strangers see.</p>}
       </ActionForm>

@@ -1,5 +1,6 @@
 import { useState } from 'react'
-import type { NodeAction, NodeRow, NodeStatus } from '~/api/types'
+import type { NodeAction, NodeDetail, NodeStatus } from '~/api/types'
+import { TransferNode } from '~/components/TransferNode'
 import { NodeActionForm } from '~/forms/NodeActionForm'
 import { Button } from '~/ui/Button'
 import { Dialog } from '~/ui/Dialog'
@@ -32,8 +33,9 @@ export const NODE_ACTIONS = {
 
 type Offered = keyof typeof NODE_ACTIONS
 
-export function NodeActions({ node }: { node: NodeRow }) {
+export function NodeActions({ node }: { node: NodeDetail }) {
   const [open, setOpen] = useState<Offered | null>(null)
+  const [isPassing, setPassing] = useState(false)
   const offered: Offered = node.status === 'quarantine' ? 'clear' : 'quarantine'
   const action = NODE_ACTIONS[offered]
   return (
@@ -41,6 +43,10 @@ export function NodeActions({ node }: { node: NodeRow }) {
       <Button tone="plain" icon={offered === 'clear' ? 'check' : 'shield'} disabledReason={action.whyNot(node.status)} onClick={() => setOpen(offered)}>
         {action.button}…
       </Button>
+      <Button tone="plain" icon="organisation" onClick={() => setPassing(true)}>
+        Pass on…
+      </Button>
+      {isPassing && <TransferNode node={node} onClose={() => setPassing(false)} />}
       {open && (
         <Dialog title={`${NODE_ACTIONS[open].title} ${node.node_id}`} onClose={() => setOpen(null)}>
           <NodeActionForm nodeId={node.node_id} action={open} text={NODE_ACTIONS[open]} onDone={() => setOpen(null)} />

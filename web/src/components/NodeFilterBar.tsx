@@ -1,8 +1,9 @@
 import { useQuery } from '@tanstack/react-query'
 import { query } from '~/api/queries'
 import { NODE_STATUS } from '~/components/StatusChip'
+import { AssigneeField } from '~/forms/AssigneeField'
 import { useMe } from '~/hooks/use-me'
-import { seesOwnAlone } from '~/stores/session'
+import { hasRole, seesOwnAlone } from '~/stores/session'
 import { SearchBox } from '~/table/SearchBox'
 import { SelectField } from '~/ui/Field'
 import { count } from '~/util/format'
@@ -17,7 +18,8 @@ interface Props {
 export function NodeFilterBar({ active, onChange }: Props) {
   const summary = useQuery(query.summary())
   // The summary counts the network's nodes: for an operator, whose list is of their organisation's, it says nothing.
-  const isOwn = seesOwnAlone(useMe())
+  const me = useMe()
+  const isOwn = seesOwnAlone(me)
   const chosen = active.status?.split(',') ?? []
   const toggle = (status: string) => {
     const next = NODE_STATUSES.filter((each) => chosen.includes(each) !== (each === status))
@@ -50,6 +52,7 @@ export function NodeFilterBar({ active, onChange }: Props) {
         onChange={(runtime) => onChange({ runtime: runtime || undefined, cursor: undefined })}
         options={[['', 'All runtimes'], ...RUNTIMES.map((kind) => [kind, kind] as const)]}
       />
+      {hasRole(me, 'admin', 'operator') && <AssigneeField value={active.assignee} onChange={(to) => onChange({ assignee: to, cursor: undefined })} />}
     </div>
   )
 }

@@ -1,5 +1,6 @@
 import type { NodeDetail } from '~/api/types'
 import { type Fact, Facts } from '~/components/Facts'
+import { NodePeople } from '~/components/NodePeople'
 import { sentence } from '~/components/NodeView'
 import { Time } from '~/ui/Time'
 import { Unknown } from '~/ui/Unknown'
@@ -86,6 +87,7 @@ export function NodeOverview({ node }: { node: NodeDetail }) {
     ['Last probe', <LastProbe key="probe" node={node} />],
   ]
   const records: Fact[] = [
+    ...(node.withheld ? [] : [['Organisation', node.org_name ?? node.org_id, 'It belongs to none'] satisfies Fact]),
     ['Receipt chain', chain.head_seq > 0 ? `${plural(chain.head_seq, 'receipt')}, head #${count(chain.head_seq)}` : 'No receipt yet'],
     ['Gaps', chain.gaps.length === 0 ? 'None' : chain.gaps.map(({ from, to }) => (from === to ? `#${from}` : `#${from} to #${to}`)).join(', ')],
     ['Forks', chain.forks === 0 ? 'None' : plural(chain.forks, 'fork')],
@@ -106,6 +108,7 @@ export function NodeOverview({ node }: { node: NodeDetail }) {
         <h3>Record</h3>
         <Facts facts={records} />
       </section>
+      {!node.withheld && <NodePeople node={node} />}
     </div>
   )
 }

@@ -48,6 +48,7 @@ export function NodeView({ node }: { node: NodeDetail }) {
           <Truncate text={node.public_key} max={28} />
         </span>
       </p>
+      <Handover node={node} />
       {isAdmin && <NodeActions node={node} />}
       <Tabs label="Node" tabs={TABS} selected={tab} onSelect={(id) => change({ tab: id === DEFAULT_TAB ? undefined : id }, 'replace')}>
         {tab === 'overview' && <NodeOverview node={node} />}
@@ -56,6 +57,25 @@ export function NodeView({ node }: { node: NodeDetail }) {
         {tab === 'history' && <NodeTimeline node={node} />}
       </Tabs>
     </div>
+  )
+}
+
+/** What is still to be done where the node was passed on. */
+function Handover({ node: { handover, org_name: org } }: { node: NodeDetail }) {
+  if (!handover) return null
+  return (
+    <p className="notice notice-amber">
+      The node was passed on to {org ?? 'this organisation'} and does not connect yet:{' '}
+      {handover === 'enrolment' ? (
+        <>
+          stop its agent and enrol it again with a token of that organisation, <code>dgon-agent enroll --force</code>, then <code>dgon-agent key rotate</code>.
+        </>
+      ) : (
+        <>
+          change its key with <code>dgon-agent key rotate</code>.
+        </>
+      )}
+    </p>
   )
 }
 

@@ -29,6 +29,7 @@ const ITEMS: Item[] = [
   { title: 'Run a node', icon: 'run', href: path.run(), isShownTo: isOperator },
   { title: 'Users', icon: 'users', href: path.users(), isShownTo: (who) => who === 'admin' },
   { title: 'Organisations', icon: 'organisation', href: path.organisations(), isShownTo: (who) => who === 'admin' },
+  { title: 'Assignments', icon: 'assigned', href: path.assignments(), isShownTo: (who) => who === 'admin' },
   { title: 'Audit', icon: 'audit', href: path.audit(), isShownTo: (who) => who === 'admin' },
 ]
 

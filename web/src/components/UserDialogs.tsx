@@ -53,8 +53,8 @@ export function DisableUser({ user, onClose }: Props) {
         <OwnAccount user={user} />
         <p>They are signed out everywhere at once, and cannot sign in.</p>
         <p>
-          Their sign-ins, sign-in links, API keys and enrolment tokens end for good: enabling the account later brings none of them back. Their roles stay, and so do nodes
-          that are enrolled.
+          Their sign-ins, sign-in links, API keys and enrolment tokens end for good, and they take care of no nodes any more: enabling the account later brings none of it
+          back. Their roles stay, and so do nodes that are enrolled.
         </p>
       </ActionForm>
     </Dialog>

@@ -40,6 +40,7 @@ export const NODE_FILTERS: Record<string, Check> = {
   runtime: oneOf(...RUNTIMES, 'openai'),
   model: anyText,
   owner: oneOf('self'),
+  assignee: anyText,
 }
 
 export const RECEIPT_FILTERS: Record<string, Check> = {
@@ -70,6 +71,11 @@ export const USER_FILTERS: Record<string, Check> = {
   org_id: anyText,
 }
 
+export const ASSIGNMENT_FILTERS: Record<string, Check> = {
+  q: anyText,
+  assignee: anyText,
+}
+
 /** Keys that belong to the page, not to the list's filter. */
 const PAGE_KEYS = new Set(['cursor', 'sort', 'tab'])
 
@@ -93,6 +99,7 @@ export const RECEIPTS_PER_PAGE = 50
 const AUDIT_ROWS_PER_PAGE = 50
 const USERS_PER_PAGE = 50
 const ORGS_PER_PAGE = 50
+const ASSIGNMENTS_PER_PAGE = 50
 
 const isNodeSort: Check = (value) => (NODE_SORTS as readonly string[]).includes(value.replace(/^-/, ''))
 
@@ -100,6 +107,7 @@ export const nodeFilters = (search: Search) => read(search, NODE_FILTERS, NODES_
 export const auditFilters = (search: Search) => read(search, AUDIT_FILTERS, AUDIT_ROWS_PER_PAGE, () => false)
 export const userFilters = (search: Search) => read(search, USER_FILTERS, USERS_PER_PAGE, () => false)
 export const orgFilters = (search: Search) => read(search, {}, ORGS_PER_PAGE, () => false)
+export const assignmentFilters = (search: Search) => read(search, ASSIGNMENT_FILTERS, ASSIGNMENTS_PER_PAGE, () => false)
 export const receiptFilters = (search: Search) => read(search, RECEIPT_FILTERS, RECEIPTS_PER_PAGE, () => false)
 
 const FILTER_WORDS: Record<string, string> = {
@@ -112,6 +120,7 @@ const FILTER_WORDS: Record<string, string> = {
   node_id: 'Node',
   request_id: 'Request',
   owner: 'Owner',
+  assignee: 'Taken care of by',
   actor: 'Actor',
   action: 'Action',
   object: 'Object',

@@ -1,5 +1,5 @@
 // What people may do, in words.
-import type { Membership, Organisation, Role } from '~/api/types'
+import type { Assignee, Membership, Organisation, Role, User } from '~/api/types'
 
 /** The organisation of the network itself: admins are in it, and it is never closed. */
 export const MAIN_ORG = 'main'
@@ -28,4 +28,14 @@ export function joinable(orgs: readonly Organisation[], isIn: readonly Membershi
   const taken = new Set(isIn.map((one) => one.org_id))
   const rank = ({ org_id: id }: Organisation) => (id === MAIN_ORG ? 0 : 1)
   return orgs.filter((org) => !org.closed_at && !taken.has(org.org_id)).toSorted((a, b) => rank(a) - rank(b) || a.name.localeCompare(b.name))
+}
+
+/** Roles of those who can be assigned to a node of the organisation in which they have them. */
+const MAY_CARE: ReadonlySet<Role> = new Set(['admin', 'operator'])
+
+/** Who can be assigned to a node of this organisation and is not, by address. */
+export function assignable(people: readonly User[], orgId: string, are: readonly Assignee[]): User[] {
+  const taken = new Set(are.map((one) => one.user_id))
+  const mayCare = (user: User) => user.memberships.some((one) => one.org_id === orgId && one.roles.some((role) => MAY_CARE.has(role)))
+  return people.filter((user) => !user.disabled_at && !taken.has(user.user_id) && mayCare(user)).toSorted((a, b) => a.email.localeCompare(b.email))
 }

@@ -1,11 +1,12 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { ApiError, fieldOf } from '~/api/errors'
+import { assign } from '~/api/mutations'
 import { closeOrg, disableUser, enableUser, inviteUser, removeMembership, resetSecondFactor, setMembership } from '~/api/people'
 import { query, queryClient } from '~/api/queries'
-import type { Membership, Organisation, User } from '~/api/types'
-import { userFilters } from '~/util/filters'
+import type { Assignee, Membership, NodeDetail, Organisation, User } from '~/api/types'
+import { assignmentFilters, userFilters } from '~/util/filters'
 import { listOf } from '~/util/path-builder'
-import { joinable, rolesText, whyNotThere } from '~/util/people'
+import { assignable, joinable, rolesText, whyNotThere } from '~/util/people'
 
 const org = (org_id: string, name: string, closed_at: string | null = null): Organisation => ({ org_id, name, created_at: '', closed_at, members: 0, nodes: 0 })
 const user = (change: Partial<User> = {}): User => ({ user_id: 'u/1', email: 'a@example.org', created_at: '', last_sign_in_at: null, disabled_at: null, memberships: [], ...change })
@@ -98,4 +99,48 @@ test('what is refused names its field', async () => {
   const refused = await inviteUser({ email: 'x', org_id: 'main', roles: ['viewer'] }).catch((error: unknown) => error)
   expect(fieldOf(refused)).toBe('email')
   expect(fieldOf(new ApiError('conflict', '', 409, null))).toBeNull()
+})
+
+test('open accounts with a fitting role there, and not yet assigned, can be assigned', () => {
+  const of = (email: string, org_id: string, roles: string[], change: Partial<User> = {}) => user({ user_id: email, email, memberships: [{ org_id, roles } as unknown as Membership], ...change })
+  const people = [
+    of('z@', 'o_1', ['operator']),
+    of('a@', 'o_1', ['admin', 'viewer']),
+    of('viewer@', 'o_1', ['viewer', 'consumer']),
+    of('other@', 'o_2', ['operator']),
+    of('shut@', 'o_1', ['operator'], { disabled_at: '2026-11-01' }),
+    of('is@', 'o_1', ['operator']),
+  ]
+  expect(assignable(people, 'o_1', [{ user_id: 'is@' } as Assignee]).map((one) => one.email)).toEqual(['a@', 'z@'])
+})
+
+test('who is assigned is on the page of the node at once, and the lists are read again', async () => {
+  const { queryKey } = query.node('rig/1')
+  queryClient.setQueryData(queryKey, { node_id: 'rig/1', assignees: [] } as unknown as NodeDetail)
+  queryClient.setQueryData(query.assignments({}).queryKey, { items: [], next_cursor: null })
+  const now = [{ user_id: 'u_1', email: 'a@example.org' }]
+  answer = () => Response.json({ assignees: now })
+  await assign('rig/1', 'u_1', true, '')
+  await assign('rig/1', 'u_1', true, 'the rota')
+  expect(queryClient.getQueryData(queryKey)?.assignees).toEqual(now)
+  expect(queryClient.getQueryState(query.assignments({}).queryKey)?.isInvalidated).toBe(true)
+  expect(asked).toEqual([
+    { method: 'POST', path: '/api/v1/nodes/rig%2F1/assign', body: { user_id: 'u_1', assigned: true } },
+    { method: 'POST', path: '/api/v1/nodes/rig%2F1/assign', body: { user_id: 'u_1', assigned: true, reason: 'the rota' } },
+  ])
+})
+
+test('the address of the assignments has the search and whose they are', () => {
+  expect(assignmentFilters({ q: 'rig', assignee: 'nobody', cursor: 'rig-1', role: 'x' })).toEqual({
+    request: { q: 'rig', assignee: 'nobody', limit: '50', cursor: 'rig-1' },
+    active: { q: 'rig', assignee: 'nobody' },
+    ignored: ['role=x'],
+  })
+})
+
+test('all people of an organisation are read, however many pages they have', async () => {
+  answer = (path) => Response.json(path.includes('cursor=2') ? { items: [user({ user_id: 'b' })], next_cursor: null } : { items: [user({ user_id: 'a' })], next_cursor: '2.a' })
+  const all = await queryClient.fetchQuery(query.membersOf('o_1'))
+  expect(all.map((one) => one.user_id)).toEqual(['a', 'b'])
+  expect(asked.every(({ path }) => path.includes('org_id=o_1'))).toBe(true)
 })

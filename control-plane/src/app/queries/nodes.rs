@@ -7,6 +7,7 @@ use crate::presence::NodePresence;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use dgon_control_plane_store::Scope;
+use dgon_control_plane_store::assignments::Assigned;
 use dgon_control_plane_store::node_queries::{
     NodeCursor, NodeFilter, NodeListRow, NodeOrder, NodePage, SortKey,
 };
@@ -22,6 +23,8 @@ const RECEIPTS_SHOWN: i64 = 10;
 pub struct NodeQuery {
     /// Of this org alone.
     pub owner_org_id: Option<String>,
+    /// Whom they are assigned to.
+    pub assigned: Option<Assigned>,
     /// Statuses as shown; none for all.
     pub statuses: Vec<LifecycleStatus>,
     /// Region.
@@ -110,6 +113,7 @@ impl App {
             runtime: query.runtime,
             model_id: query.model,
             id_part: query.q,
+            assigned: query.assigned,
         };
         let limit = query.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
         let page = NodePage {
@@ -174,9 +178,10 @@ impl App {
             .store
             .receipts_list(scope, &filter, None, RECEIPTS_SHOWN)
             .await?;
+        let assignees = self.store.node_assignees(scope, &[node_id]).await?;
         let presence = self.presence_of(node_id);
         let receipts = receipts.into_iter().map(ReceiptRow::of_row).collect();
-        let detail = NodeDetail::of(stored, receipts, self.now(presence.as_ref()));
+        let detail = NodeDetail::of(stored, receipts, assignees, self.now(presence.as_ref()));
         Ok(Some(if scope.is_stranger() {
             detail.trimmed()
         } else {

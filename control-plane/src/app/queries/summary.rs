@@ -162,6 +162,7 @@ mod tests {
             node_id: String::new(),
             minute: day.first_minute(),
             region: "eu".into(),
+            org_id: String::new(),
         };
         let sums = Sums {
             requests: 3,

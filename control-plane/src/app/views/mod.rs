@@ -11,8 +11,8 @@ mod summary;
 pub use audit::{AuditEntryView, AuditHead, AuditPage};
 pub use keys::{NodeKeyView, NodeKeys};
 pub use node::{
-    ChainView, GapView, GpuLoadView, GpuView, HeartbeatEvent, HeartbeatView, HistoryView, HostView,
-    ModelView, NodeDetail, NodeRow, NodeStatus, Now, ProbeView, RuntimeView,
+    AssigneeView, ChainView, GapView, GpuLoadView, GpuView, HeartbeatEvent, HeartbeatView,
+    HistoryView, HostView, ModelView, NodeDetail, NodeRow, NodeStatus, Now, ProbeView, RuntimeView,
 };
 pub use receipt::{
     ReceiptAggregate, ReceiptChainView, ReceiptDetail, ReceiptRow, VerificationView,

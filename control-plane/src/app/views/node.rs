@@ -2,6 +2,7 @@
 
 use super::{ReceiptRow, time};
 use crate::presence::NodePresence;
+use dgon_control_plane_store::assignments::Assignee;
 use dgon_control_plane_store::node_queries::{NodeDetailRow, NodeListRow};
 use dgon_protocol::frame::{GpuLoad, GpusNotRead, Heartbeat, Inventory};
 use dgon_protocol::key::PublicKey;
@@ -89,7 +90,8 @@ pub struct NodeDetail {
     /// The row of the list.
     #[serde(flatten)]
     pub row: NodeRow,
-    /// Whether something is left out that only its operator is shown: version, machine, receipts, probes, who changed its state.
+    /// Whether something is left out that only its operator is shown: version, machine, organisation, people, receipts, probes, who changed
+    /// its state.
     /// What is missing then may well exist.
     pub withheld: bool,
     /// The receipt key in use: `ed25519:` and base64.
@@ -110,6 +112,15 @@ pub struct NodeDetail {
     pub models_detail: Vec<ModelView>,
     /// Its last heartbeat.
     pub heartbeat: Option<HeartbeatView>,
+    /// The organisation that owns it.
+    pub org_id: Option<String>,
+    /// What that is called.
+    pub org_name: Option<String>,
+    /// What is still to be done where it was passed on to this organisation: `enrolment` with a token of it, then `key`, a change
+    /// of its key. Until then it opens no session.
+    pub handover: Option<String>,
+    /// Who takes care of it, in the order in which they came. It gives them no rights.
+    pub assignees: Vec<AssigneeView>,
     /// Its last ten receipts.
     pub receipts: Vec<ReceiptRow>,
     /// Changes of state, the newest first.
@@ -118,6 +129,34 @@ pub struct NodeDetail {
     pub chain: ChainView,
     /// The last probe that ended.
     pub last_probe: Option<ProbeView>,
+}
+
+/// Somebody who takes care of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct AssigneeView {
+    /// Who.
+    pub user_id: String,
+    /// Their address.
+    pub email: String,
+    /// Since when.
+    pub assigned_at: String,
+    /// Who says so: `user:ID`.
+    pub assigned_by: String,
+    /// Their address, for admins; `null` where it is not told, or they are not known any more.
+    pub assigned_by_email: Option<String>,
+}
+
+impl AssigneeView {
+    /// From a row.
+    pub fn of(row: Assignee) -> Self {
+        Self {
+            user_id: row.user_id,
+            email: row.email,
+            assigned_at: time(row.assigned_at_ms),
+            assigned_by: row.assigned_by,
+            assigned_by_email: row.assigned_by_email,
+        }
+    }
 }
 
 /// A machine.
@@ -429,7 +468,12 @@ fn gpu_details(inventory: &Inventory, beat: Option<&Heartbeat>) -> Vec<GpuView> 
 
 impl NodeDetail {
     /// Lays what is known now over what is stored.
-    pub fn of(stored: NodeDetailRow, receipts: Vec<ReceiptRow>, now: Now<'_>) -> Self {
+    pub fn of(
+        stored: NodeDetailRow,
+        receipts: Vec<ReceiptRow>,
+        assignees: Vec<Assignee>,
+        now: Now<'_>,
+    ) -> Self {
         let NodeDetailRow {
             row,
             more,
@@ -470,6 +514,10 @@ impl NodeDetail {
                 memory_mib: inventory.host.memory_mib,
             },
             heartbeat: beat.map(|(at_ms, beat)| HeartbeatView::of(at_ms, &beat)),
+            org_id: row.org_id,
+            org_name: more.org_name,
+            handover: more.handover,
+            assignees: assignees.into_iter().map(AssigneeView::of).collect(),
             receipts,
             history: history
                 .into_iter()
@@ -508,6 +556,10 @@ impl NodeDetail {
         self.row = self.row.trimmed();
         self.withheld = true;
         self.host = HostView::default();
+        self.org_id = None;
+        self.org_name = None;
+        self.handover = None;
+        self.assignees.clear();
         self.receipts.clear();
         self.last_probe = None;
         for gpu in &mut self.gpu_details {

@@ -244,7 +244,8 @@ pub async fn user_link(
     link(&state, person, user_id, &caller).await
 }
 
-/// Disables an account, or enables it again. Disabling ends its sign-ins, links and enrolment tokens for good.
+/// Disables an account, or enables it again. Disabling ends its sign-ins, links, enrolment tokens and assignments to
+/// nodes for good.
 ///
 /// # Errors
 /// `unauthorized`, `forbidden`, `not_found`, `invalid_request` without a reason, `conflict` for the last admin.
@@ -273,7 +274,7 @@ pub async fn user_change(
 }
 
 /// Gives somebody these roles in an organisation, in place of those that they had there. Where none of them may make enrolment
-/// tokens, those that they made there stop to work.
+/// tokens, those that they made there stop to work; and without the role operator or admin they take care of none of its nodes.
 ///
 /// # Errors
 /// `unauthorized`, `forbidden`, `not_found`, `invalid_request`, `conflict` for the last admin.
@@ -299,7 +300,8 @@ pub async fn membership_set(
     user(&state, person, &user_id).await
 }
 
-/// Takes somebody out of an organisation. Enrolment tokens that they made there stop to work.
+/// Takes somebody out of an organisation. Enrolment tokens that they made there stop to work, and they take care of none of its
+/// nodes any more.
 ///
 /// # Errors
 /// `unauthorized`, `forbidden`, `not_found`, `conflict` for the last admin.

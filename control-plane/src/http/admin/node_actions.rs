@@ -1,6 +1,6 @@
-//! Quarantine, clear, retire and refresh: a decision with a reason, audited.
+//! Quarantine, clear, retire, transfer and refresh: a decision with a reason, audited.
 
-use crate::accounts::{KeyHolder, Person, Role};
+use crate::accounts::{AccountError, KeyHolder, Person, Role};
 use crate::app::Cause;
 use crate::app::views::{NodeRow, time};
 use crate::http::auth::{Actor, Caller};
@@ -15,6 +15,7 @@ use dgon_control_plane_store::node_orders::OrderRow;
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::id::NodeId;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// What to do to a node.
@@ -29,6 +30,8 @@ pub enum NodeAction {
     Retire,
     /// Let it look again at its GPUs, runtimes and models.
     Refresh,
+    /// Pass it on to another organisation.
+    Transfer,
 }
 
 /// What to do to a node, and why.
@@ -39,16 +42,19 @@ pub struct NodeActionRequest {
     pub action: NodeAction,
     /// Why, for the node's history and the audit log: 1 to 500 characters.
     pub reason: String,
+    /// For `transfer` alone, which needs it: the organisation that the node is passed on to.
+    #[serde(default)]
+    pub org_id: Option<String>,
 }
 
 impl NodeAction {
-    /// What the lifecycle makes of it; a refresh does not touch the lifecycle.
+    /// What the lifecycle makes of it; a refresh and a transfer do not touch the lifecycle.
     fn event(self) -> Option<Event> {
         match self {
             Self::Quarantine => Some(Event::AdminQuarantine),
             Self::Clear => Some(Event::AdminClear),
             Self::Retire => Some(Event::Retire),
-            Self::Refresh => None,
+            Self::Refresh | Self::Transfer => None,
         }
     }
 }
@@ -95,6 +101,11 @@ impl OrderView {
 /// Does something to a node. Refreshing is for its operator too; the rest is an admin's. A node that is away is told to
 /// refresh when it comes back within ten minutes; while that order waits, another one is the same.
 ///
+/// A node that is passed on by `transfer` is the other organisation's at once, and nobody takes care of it any more. Its secret is
+/// gone, so that whoever had it can no longer speak for it. Receipts stay the organisation's whose key signed them, also those that
+/// come later. The other organisation enrols the machine again with a token of its own (`dgon-agent enroll --force`) and changes its key
+/// (`dgon-agent key rotate`); until both are done the node opens no session. What the new key signs is theirs.
+///
 /// # Errors
 /// `unauthorized`, `forbidden`, `not_found`, `invalid_request`; `conflict` when the node's state does not allow it.
 #[utoipa::path(post, path = "/api/v1/nodes/{node_id}/actions", tag = "nodes", request_body = NodeActionRequest,
@@ -110,22 +121,42 @@ pub async fn node_action(
     let by = match (body.action, &actor) {
         (NodeAction::Refresh, Actor::Key(key)) => By::key(key),
         (NodeAction::Refresh, _) => By::person(actor.require(&[Role::Admin, Role::Operator])?),
-        (NodeAction::Quarantine | NodeAction::Clear | NodeAction::Retire, _) => {
+        (
+            NodeAction::Quarantine | NodeAction::Clear | NodeAction::Retire | NodeAction::Transfer,
+            _,
+        ) => {
             By::person(actor.require(&[Role::Admin])?)
         }
     };
     let reason = reason::required(&body.reason)?;
     let node_id = NodeId::parse(id).map_err(|_| no_node())?;
+    let org_id = whither(&body)?;
     row_of(&state, &by, &node_id).await?;
-    let order = match body.action.event() {
-        Some(event) => {
+    let order = match (body.action.event(), org_id) {
+        (Some(event), _) => {
             change(&state, &by, &caller, &node_id, event, reason).await?;
             None
         }
-        None => Some(refresh(&state, &by, &caller, &node_id, reason).await?),
+        (None, Some(org_id)) => {
+            let person = actor.require(&[Role::Admin])?;
+            transfer(&state, person, &caller, &node_id, (org_id, reason)).await?;
+            None
+        }
+        (None, None) => Some(refresh(&state, &by, &caller, &node_id, reason).await?),
     };
     let row = row_of(&state, &by, &node_id).await?;
     Ok(axum::Json(NodeActed { row, order }))
+}
+
+/// Where a transfer goes; `None` for everything else.
+fn whither(body: &NodeActionRequest) -> Result<Option<&str>, ApiError> {
+    let wrong = |message: &str| Err(ApiError::invalid(message).with("field", "org_id"));
+    match (body.action, body.org_id.as_deref()) {
+        (NodeAction::Transfer, None) => wrong("say which organisation the node is passed on to"),
+        (NodeAction::Transfer, org_id) => Ok(org_id),
+        (_, None) => Ok(None),
+        (_, Some(_)) => wrong("only a transfer goes to an organisation"),
+    }
 }
 
 fn no_node() -> ApiError {
@@ -195,6 +226,30 @@ async fn change(
             "the node's state does not allow this, or it is so already; look at the node again",
         )),
     }
+}
+
+async fn transfer(
+    state: &HttpState,
+    person: &Person,
+    caller: &Caller,
+    node_id: &NodeId,
+    (org_id, reason): (&str, &str),
+) -> Result<(), ApiError> {
+    let (app, accounts) = (Arc::clone(&state.app), state.accounts.clone());
+    let (person, origin, node_id) = (person.clone(), caller.origin.clone(), node_id.clone());
+    let (org_id, reason) = (org_id.to_owned(), reason.to_owned());
+    // To its end, whether or not anybody waits for it: what memory has of the node must follow the commit.
+    let done = tokio::spawn(async move {
+        let passed = accounts.node_transfer(&person, &node_id, &org_id, &reason, &origin);
+        let passed = passed.await;
+        // Also where nobody knows whether it was done; not where it was refused.
+        if matches!(passed, Ok(()) | Err(AccountError::Store(_))) {
+            app.node_passed_on(&node_id);
+        }
+        passed
+    });
+    done.await.map_err(|error| ApiError::internal(&error))??;
+    Ok(())
 }
 
 async fn refresh(

@@ -186,6 +186,10 @@ pub(in crate::http) async fn authenticate_body(
     let secret = known_secret(app, &claim.node_id).await?;
     let network = outside(&parts.extensions, &parts.headers);
     let body = body::read(app, network, body, limit).await?;
+    // The body may have been long in coming, and the secret another since.
+    if *known_secret(app, &claim.node_id).await? != *secret {
+        return Err(unauthorized());
+    }
     let node = check(app, parts, &body.bytes, claim, &secret, share)?;
     Ok((node, body))
 }

@@ -69,6 +69,10 @@ pub(super) async fn rotate(
             ErrorType::Conflict,
             "the old key is not the one that this node uses now; look at the node's keys",
         )),
+        Rotating::NoSecret => Err(ApiError::new(
+            ErrorType::Unauthorized,
+            "the node was passed on to another organisation meanwhile; enrol it again with a token of that one",
+        )),
         Rotating::KnownKey => Err(ApiError::new(
             ErrorType::InvalidKey,
             "the new key was used in this network before; make another one",

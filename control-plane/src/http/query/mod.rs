@@ -5,7 +5,7 @@
 pub mod audit;
 pub mod live;
 pub mod nodes;
-mod params;
+pub(super) mod params;
 pub mod receipts;
 pub mod regions;
 pub mod summary;

@@ -32,6 +32,8 @@ pub struct NodeListParams {
     q: Option<String>,
     /// `self`: the nodes of the own organisation.
     owner: Option<String>,
+    /// Whose: `me`, a person's id, or `nobody` for the nodes that nobody takes care of.
+    assignee: Option<String>,
     /// Refused: the network does not know a node's reputation yet.
     reputation_min: Option<String>,
     /// Refused: the network does not know a node's reputation yet.
@@ -68,6 +70,7 @@ impl NodeListParams {
         let (order, falling) = params::order(self.sort)?;
         Ok(NodeQuery {
             owner_org_id,
+            assigned: params::assigned(self.assignee, actor)?,
             statuses: params::statuses(self.status)?,
             region: params::text("region", self.region)?,
             runtime: params::text("runtime", self.runtime)?,

@@ -1,6 +1,8 @@
 //! Reading the query of list addresses: closed lists, times, and empty values that mean "all".
 
+use crate::http::auth::Actor;
 use crate::http::error::ApiError;
+use dgon_control_plane_store::assignments::Assigned;
 use dgon_control_plane_store::node_queries::NodeOrder;
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::LifecycleStatus;
@@ -94,7 +96,7 @@ pub(super) fn flag(name: &str, value: Option<String>) -> Result<Option<bool>, Ap
 }
 
 /// What a search box takes: no id and no name begins or ends with blanks, and what is pasted often does.
-pub(super) fn search(value: Option<String>) -> Result<Option<String>, ApiError> {
+pub(in crate::http) fn search(value: Option<String>) -> Result<Option<String>, ApiError> {
     text("q", value.map(|value| value.trim().to_owned()))
 }
 
@@ -116,6 +118,22 @@ pub(super) fn receipt_search(value: Option<String>) -> Result<Option<String>, Ap
 /// Whether the own organisation's are asked for.
 pub(super) fn is_owner_self(value: Option<String>) -> Result<bool, ApiError> {
     Ok(closed("owner", value, &[("self", true)])?.unwrap_or(false))
+}
+
+/// Whose nodes: `me`, `nobody`, or a person's id. For whoever is signed in: who takes care of a node is not public.
+pub(in crate::http) fn assigned(
+    value: Option<String>,
+    actor: &Actor,
+) -> Result<Option<Assigned>, ApiError> {
+    let Some(value) = text("assignee", value)? else {
+        return Ok(None);
+    };
+    let person = actor.person()?;
+    Ok(Some(match value.as_str() {
+        "me" => Assigned::To(person.user_id.clone()),
+        "nobody" => Assigned::ToNobody,
+        _ => Assigned::To(value),
+    }))
 }
 
 /// Refuses a filter by something that the network has no knowledge of: an answer without it would be a wrong one.

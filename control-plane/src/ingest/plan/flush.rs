@@ -163,7 +163,7 @@ fn row<'a>(insert: &Insert<'a>, now_ms: i64) -> NewReceipt<'a> {
         node_key_id: insert.receipt.key,
         seq: insert.link.map(|link| seq_column(link.seq)),
         region: &insert.node.region,
-        org_id: insert.node.org_id.as_deref(),
+        org_id: insert.node.org_of(insert.receipt.key),
         fields: &insert.receipt.fields,
         entry_hash: insert.receipt.entry_hash,
         entry: &insert.receipt.entry,

@@ -106,6 +106,7 @@ mod tests {
             node_id: NodeId::parse("n").expect("id"),
             region: String::new(),
             org_id: None,
+            key_org_id: None,
             node_key_id: 7,
             public_key: NodeKey::from_seed(&[1; 32]).public(),
             former: Vec::new(),

@@ -13,6 +13,7 @@ fn node(name: &str, org_id: Option<&str>) -> NodeSession {
         node_id: NodeId::parse(name).expect("id"),
         region: String::new(),
         org_id: org_id.map(str::to_owned),
+        key_org_id: org_id.map(str::to_owned),
         node_key_id: 1,
         public_key: NodeKey::from_seed(&[1; 32]).public(),
         former: Vec::new(),

@@ -393,7 +393,7 @@ impl IngestTx {
         const OP: &str = "receipt.gap";
         const CHANGE: &str = "UPDATE chain_gaps SET from_seq = $2, to_seq = $3, reason = $4, detected_at_ms = $5 WHERE id = $1";
         const ADD: &str = "INSERT INTO chain_gaps (node_id, node_key_id, from_seq, to_seq, reason, detected_at_ms, org_id) \
-             VALUES ($1, $2, $3, $4, $5, $6, (SELECT org_id FROM nodes WHERE node_id = $1))";
+             VALUES ($1, $2, $3, $4, $5, $6, (SELECT org_id FROM node_keys WHERE id = $2))";
         let (node_id, node_key_id) = node;
         on_tx!(self, tx => match gap.id {
             Some(id) => sqlx::query(CHANGE)

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod api_keys;
+mod assignments;
 mod enrolment;
 mod indexes;
 mod ingest;

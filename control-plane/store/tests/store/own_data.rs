@@ -15,9 +15,10 @@ use dgon_control_plane_store::registration::{NewOrg, UserRegistered};
 use dgon_control_plane_store::{Dialect, Scope, Store};
 
 /// Tables with rows of a person. Of each of them an export tells, and a deletion leaves nothing.
-const OF_PEOPLE: [&str; 9] = [
+const OF_PEOPLE: [&str; 10] = [
     "api_keys",
     "memberships",
+    "node_assignments",
     "oidc_identities",
     "one_time_links",
     "recovery_codes",

@@ -7,13 +7,20 @@
 )]
 
 use super::members::{act_for, entry, org, session, set, sign_in, token_by, user};
-use crate::support::{ALL, SERVER, enrol, membership, on_both};
+use crate::support::{ALL, SERVER, enrol, membership, on_both, token_of};
+use dgon_control_plane_store::assignments::Assignment;
 use dgon_control_plane_store::identities::{Identity, IdentityLinked, IdentityUnlinked};
 use dgon_control_plane_store::links::NewLink;
+use dgon_control_plane_store::node_keys::Rotating;
+use dgon_control_plane_store::node_transfers::Transfer;
+use dgon_control_plane_store::orgs::OrgChanged;
 use dgon_control_plane_store::sessions::{NewSession, SessionProof, TokenPair};
 use dgon_control_plane_store::users::AccessChanged;
 use dgon_control_plane_store::wallets::WalletUnlinked;
-use dgon_control_plane_store::{Enrolment, Scope, Store};
+use dgon_control_plane_store::{Enrolment, NewNode, Scope, Store};
+use dgon_protocol::id::NodeId;
+use dgon_protocol::key::NodeKey;
+use dgon_protocol::rotate::Rotation;
 
 /// A browser's tries to hold on to something, while it is taken away.
 async fn at_once<T, U>(one: impl Future<Output = T>, two: impl Future<Output = U>) -> (T, U) {
@@ -51,6 +58,143 @@ async fn a_token_that_is_made_while_its_maker_goes_works_not() {
             assert_eq!(gone.expect("gone"), AccessChanged::Changed);
             let enrolled = enrol(&store, &[n; 32], &format!("node-{n}"), n).await;
             assert_eq!(enrolled, Enrolment::InvalidToken, "{n}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whoever_goes_while_they_are_assigned_takes_care_of_nothing() {
+    on_both(|store| async move {
+        user(&store, "u0", "main", &["admin"]).await;
+        let token = token_of(&store, "node", Some("main")).await;
+        assert!(matches!(
+            enrol(&store, &token, "node", 1).await,
+            Enrolment::Enrolled { .. }
+        ));
+        for n in 10..26 {
+            let user_id = format!("u{n}");
+            user(&store, &user_id, "main", &["operator"]).await;
+            let (assigned_at, gone_at) = (entry(1), entry(5));
+            let assign = store.node_assign(&ALL, ("node", &user_id), &assigned_at);
+            let gone = async {
+                match n % 3 {
+                    0 => store.user_disable(&ALL, &user_id, true, &gone_at).await,
+                    1 => {
+                        store
+                            .membership_remove(&ALL, &user_id, "main", &gone_at)
+                            .await
+                    }
+                    _ => {
+                        let viewer = membership("main", &["viewer"]);
+                        store
+                            .membership_set(&ALL, &user_id, &viewer, &gone_at)
+                            .await
+                    }
+                }
+            };
+            let (assigned, gone) = at_once(assign, gone).await;
+            let assigned = assigned.expect("assign");
+            assert!(matches!(
+                assigned,
+                Assignment::Changed | Assignment::NoMember
+            ));
+            assert_eq!(gone.expect("gone"), AccessChanged::Changed);
+            let left = store.node_assignees(&ALL, &["node"]).await;
+            assert_eq!(left.expect("people"), [], "{n}");
+        }
+    })
+    .await;
+}
+
+/// Whoever had the secret of a node that is passed on has none afterwards, whatever they did at that moment, and no key of theirs
+/// is the first one of those who have the node now.
+#[tokio::test]
+async fn a_node_that_is_passed_on_leaves_nothing_with_those_who_had_it() {
+    on_both(|store| async move {
+        org(&store, "o2").await;
+        for n in 10..26_u8 {
+            let name = format!("node-{n}");
+            let first = token_of(&store, &name, Some("o1")).await;
+            assert!(matches!(
+                enrol(&store, &first, &name, n).await,
+                Enrolment::Enrolled { .. }
+            ));
+            let node_id = NodeId::parse(&name).expect("id");
+            let (old, new) = (
+                NodeKey::from_seed(&[n; 32]),
+                NodeKey::from_seed(&[n + 100; 32]),
+            );
+            let (passed_at, rotated_at) = (entry(20), entry(20));
+            let pass = store.node_transfer(&ALL, (&name, "o2"), &passed_at);
+            if n % 2 == 0 {
+                let token = token_of(&store, &format!("again-{n}"), Some("o1")).await;
+                let public_key = old.public();
+                let again = NewNode {
+                    node_id: &node_id,
+                    region: None,
+                    public_key: &public_key,
+                    sealed_secret: b"another",
+                    agent_version: "1",
+                    os: "linux",
+                    arch: "x86_64",
+                    hardware_hash: None,
+                    at_ms: 20,
+                    ip: None,
+                    request_id: None,
+                };
+                let enrol = store.enrol_again(SERVER, &token, &again);
+                let (passed, enrolled) = at_once(pass, enrol).await;
+                assert_eq!(passed.expect("transfer"), Transfer::Done);
+                let enrolled = enrolled.expect("no circle of locks");
+                assert!(matches!(
+                    enrolled,
+                    Enrolment::Enrolled { .. } | Enrolment::OtherOrg
+                ));
+            } else {
+                let rotation = Rotation::sign(&node_id, &old, &new, 1);
+                let rotate = store.node_key_rotate(SERVER, &rotation, 20, &rotated_at);
+                let (passed, rotated) = at_once(pass, rotate).await;
+                assert_eq!(passed.expect("transfer"), Transfer::Done);
+                let rotated = rotated.expect("no circle of locks");
+                assert!(matches!(
+                    rotated,
+                    Rotating::Done { .. } | Rotating::NoSecret
+                ));
+            }
+            let secret = store.node_secret(SERVER, &node_id).await;
+            assert_eq!(secret.expect("secret"), None, "{n}");
+            let keys = store.node_keys(&ALL, &node_id).await.expect("keys");
+            let theirs = keys.iter().all(|key| key.org_id.as_deref() == Some("o1"));
+            assert!(theirs, "{n}: {keys:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_organisation_that_closes_is_passed_no_node() {
+    on_both(|store| async move {
+        for n in 10..18_u8 {
+            let (name, org_id) = (format!("node-{n}"), format!("closing-{n}"));
+            org(&store, &org_id).await;
+            let token = token_of(&store, &name, Some("o1")).await;
+            enrol(&store, &token, &name, n).await;
+            let (passed_at, closed_at) = (entry(20), entry(20));
+            let (passed, closed) = at_once(
+                store.node_transfer(&ALL, (&name, &org_id), &passed_at),
+                store.org_close(&ALL, &org_id, &closed_at),
+            )
+            .await;
+            let both = (passed.expect("transfer"), closed.expect("close"));
+            assert!(
+                matches!(
+                    both,
+                    (Transfer::Done, OrgChanged::HasNodes { nodes: 1 })
+                        | (Transfer::NoOrganisation, OrgChanged::Changed)
+                ),
+                "{both:?}"
+            );
         }
     })
     .await;

@@ -6,6 +6,7 @@ mod figures;
 mod nodes;
 mod receipts;
 mod sums;
+mod transfers;
 
 use crate::agents::{self, SOON, answer_probe, probe, quick, status};
 use crate::server::{Server, Who};

@@ -66,7 +66,7 @@ pub(super) fn routes() -> Vec<Route> {
         .iter()
         .flat_map(|at| match at.0.as_str() {
             // In this order one spare node goes through all of them.
-            ACTIONS => ["refresh", "quarantine", "clear", "retire"]
+            ACTIONS => ["refresh", "quarantine", "clear", "transfer", "retire"]
                 .map(|action| of(at, action))
                 .into(),
             _ => vec![of(at, "")],
@@ -163,7 +163,18 @@ pub(super) fn ask(world: &mut World, caller: Caller, route: &Route) -> Ask {
             if caller == Caller::Admin && route.action != "refresh" {
                 node_id = world.network.agents[SPARE].0.node_id.to_string();
             }
-            json!({ "action": route.action, "reason": "the sweep" })
+            match route.action {
+                "transfer" => {
+                    json!({ "action": "transfer", "reason": "the sweep", "org_id": OTHER_ORG })
+                }
+                action => json!({ "action": action, "reason": "the sweep" }),
+            }
+        }
+        ("POST", "/api/v1/nodes/{node_id}/assign") => {
+            if caller == Caller::Admin {
+                node_id = world.network.agents[SPARE_KEY].0.node_id.to_string();
+            }
+            json!({ "user_id": Caller::OwnOperator.user_id(), "assigned": true })
         }
         ("POST", "/api/v1/nodes/heartbeat") => {
             let metrics = json!({ "uptime_s": 1, "gpu_util": 0.5 });

@@ -9,6 +9,7 @@ use crate::server::{Server, Who};
 use dgon_control_plane::accounts::{Accounts, Email, PasswordHasher, Role};
 use dgon_control_plane::http::HttpSettings;
 use dgon_control_plane_store::Scope;
+use dgon_control_plane_store::assignments::Assignment;
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::identities::{Identity, IdentityLinked};
 use dgon_control_plane_store::memberships::NewMembership;
@@ -258,6 +259,9 @@ impl World {
         };
         let linked = store.identity_link(&operator, &identity, &audit).await;
         assert_eq!(linked.expect("identity"), IdentityLinked::Linked);
+        let cares = (NODE, &*Caller::OwnOperator.user_id());
+        let assigned = store.node_assign(&SERVER.into(), cares, &audit).await;
+        assert_eq!(assigned.expect("assignment"), Assignment::Changed);
         world.token = world.make_token().await;
         world.spare_tokens = vec![world.make_token().await, world.make_token().await];
         for caller in Caller::ALL {
