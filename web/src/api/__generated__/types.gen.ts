@@ -117,6 +117,90 @@ export type ApiKeyView = {
 };
 
 /**
+ * Whether somebody takes care of a node.
+ */
+export type AssignRequest = {
+    /**
+     * Whether they do.
+     */
+    assigned: boolean;
+    /**
+     * Why, up to 500 characters.
+     */
+    reason?: string | null;
+    /**
+     * Who: an open account that is an operator, or an admin, in the organisation that owns the node.
+     */
+    user_id: string;
+};
+
+/**
+ * A node and its people.
+ */
+export type AssignedNodeView = {
+    /**
+     * Its people, in the order in which they came; at most 32.
+     */
+    assignees: Array<AssigneeView>;
+    /**
+     * The node.
+     */
+    node_id: string;
+    /**
+     * The organisation that owns it; `null` for a node of none, which nobody can be assigned to.
+     */
+    org_id?: string | null;
+    /**
+     * What that is called.
+     */
+    org_name?: string | null;
+    /**
+     * Where it is.
+     */
+    region: string;
+    /**
+     * Its status.
+     */
+    status: NodeStatus;
+};
+
+/**
+ * Somebody who takes care of a node.
+ */
+export type AssigneeView = {
+    /**
+     * Since when.
+     */
+    assigned_at: string;
+    /**
+     * Who says so: `user:ID`.
+     */
+    assigned_by: string;
+    /**
+     * Their address, for admins; `null` where it is not told, or they are not known any more.
+     */
+    assigned_by_email?: string | null;
+    /**
+     * Their address.
+     */
+    email: string;
+    /**
+     * Who.
+     */
+    user_id: string;
+};
+
+/**
+ * Who takes care of a node.
+ */
+export type Assignees = {
+    /**
+     * Its people, in the order in which they came; at most 32.
+     */
+    assignees: Array<AssigneeView>;
+};
+
+/**
  * Who did what to which object.
  */
 export type AuditEntryView = {
@@ -231,6 +315,10 @@ export type AuthState = {
      */
     issuers: Array<IssuerView>;
     /**
+     * Whether anybody can make an account.
+     */
+    open_registration: boolean;
+    /**
      * Nobody has an account yet: the server's log has a link for the first admin.
      */
     setup_needed: boolean;
@@ -260,6 +348,26 @@ export type ChainView = {
      * The last position.
      */
     head_seq: number;
+};
+
+/**
+ * A code.
+ */
+export type CodeRequest = {
+    /**
+     * The six digits that the authenticator app shows now, or a recovery code.
+     */
+    code: string;
+};
+
+/**
+ * That you mean it.
+ */
+export type DeleteRequest = {
+    /**
+     * Your address, as it stands in your account.
+     */
+    email: string;
 };
 
 /**
@@ -387,7 +495,70 @@ export type ErrorDetail = {
 /**
  * The closed list of error types.
  */
-export type ErrorType = 'invalid_request' | 'invalid_receipt' | 'invalid_signature' | 'conflicting_receipt' | 'forked_chain' | 'receipt_expired' | 'wrong_node' | 'unauthorized' | 'forbidden' | 'invalid_csrf' | 'stale_timestamp' | 'replayed_request' | 'invalid_token' | 'invalid_key' | 'not_found' | 'method_not_allowed' | 'conflict' | 'too_large' | 'rate_limited' | 'replaced' | 'invalid_frame' | 'unavailable' | 'internal';
+export type ErrorType = 'invalid_request' | 'invalid_receipt' | 'invalid_signature' | 'conflicting_receipt' | 'forked_chain' | 'receipt_expired' | 'wrong_node' | 'unauthorized' | 'second_factor_needed' | 'forbidden' | 'invalid_csrf' | 'stale_timestamp' | 'replayed_request' | 'invalid_token' | 'invalid_key' | 'not_found' | 'method_not_allowed' | 'conflict' | 'too_large' | 'rate_limited' | 'replaced' | 'invalid_frame' | 'unavailable' | 'internal';
+
+/**
+ * All that is kept of you.
+ */
+export type Export = {
+    /**
+     * When the account was made.
+     */
+    created_at: string;
+    /**
+     * What the audit log has by you, the newest first.
+     */
+    done: Array<AuditEntryView>;
+    /**
+     * What it has about your account by others, the newest first, without their addresses.
+     */
+    done_to: Array<AuditEntryView>;
+    /**
+     * Your address.
+     */
+    email: string;
+    /**
+     * When it was so.
+     */
+    exported_at: string;
+    /**
+     * Whether you can sign in with a password. Of it there is a hash, which is not told.
+     */
+    has_password: boolean;
+    /**
+     * Your accounts at issuers.
+     */
+    identities: Array<IdentityView>;
+    /**
+     * Whether a list was cut: each has the newest 5,000.
+     */
+    is_cut: boolean;
+    /**
+     * Your API keys, the newest first.
+     */
+    keys: Array<ApiKeyView>;
+    /**
+     * When you signed in last.
+     */
+    last_sign_in_at?: string | null;
+    /**
+     * What you may do, and for whom.
+     */
+    memberships: Array<MembershipView>;
+    second_factor?: SecondFactorView | null;
+    /**
+     * Your sign-ins, also those that have ended, the newest first.
+     */
+    sessions: Array<PastSessionView>;
+    /**
+     * Your identity.
+     */
+    user_id: string;
+    /**
+     * Your wallets.
+     */
+    wallets: Array<WalletView>;
+};
 
 /**
  * All feature flags.
@@ -724,6 +895,7 @@ export type Me = {
      * What this person may do in the organisation that this sign-in acts for, sorted.
      */
     roles: Array<Role>;
+    second_factor?: SecondFactorView | null;
     /**
      * Identity.
      */
@@ -810,7 +982,7 @@ export type NodeActed = NodeRow & {
 /**
  * What to do to a node.
  */
-export type NodeAction = 'quarantine' | 'clear' | 'retire' | 'refresh';
+export type NodeAction = 'quarantine' | 'clear' | 'retire' | 'refresh' | 'transfer';
 
 /**
  * What to do to a node, and why.
@@ -820,6 +992,10 @@ export type NodeActionRequest = {
      * What.
      */
     action: NodeAction;
+    /**
+     * For `transfer` alone, which needs it: the organisation that the node is passed on to.
+     */
+    org_id?: string | null;
     /**
      * Why, for the node's history and the audit log: 1 to 500 characters.
      */
@@ -857,6 +1033,10 @@ export type NodeDetail = NodeRow & {
      */
     arch?: string | null;
     /**
+     * Who takes care of it, in the order in which they came. It gives them no rights.
+     */
+    assignees: Array<AssigneeView>;
+    /**
      * Its chain of receipts.
      */
     chain: ChainView;
@@ -868,6 +1048,11 @@ export type NodeDetail = NodeRow & {
      * Its GPUs, with their load.
      */
     gpu_details: Array<GpuView>;
+    /**
+     * What is still to be done where it was passed on to this organisation: `enrolment` with a token of it, then `key`, a change
+     * of its key. Until then it opens no session.
+     */
+    handover?: string | null;
     heartbeat?: HeartbeatView | null;
     /**
      * Changes of state, the newest first.
@@ -887,6 +1072,14 @@ export type NodeDetail = NodeRow & {
      */
     models_detail: Array<ModelView>;
     /**
+     * The organisation that owns it.
+     */
+    org_id?: string | null;
+    /**
+     * What that is called.
+     */
+    org_name?: string | null;
+    /**
      * Operating system.
      */
     os?: string | null;
@@ -899,7 +1092,8 @@ export type NodeDetail = NodeRow & {
      */
     receipts: Array<ReceiptRow>;
     /**
-     * Whether something is left out that only its operator is shown: version, machine, receipts, probes, who changed its state.
+     * Whether something is left out that only its operator is shown: version, machine, organisation, people, receipts, probes, who changed
+     * its state.
      * What is missing then may well exist.
      */
     withheld: boolean;
@@ -1275,6 +1469,49 @@ export type PageApiKeyView = {
 /**
  * A page of a list.
  */
+export type PageAssignedNodeView = {
+    /**
+     * The rows.
+     */
+    items: Array<{
+        /**
+         * Its people, in the order in which they came; at most 32.
+         */
+        assignees: Array<AssigneeView>;
+        /**
+         * The node.
+         */
+        node_id: string;
+        /**
+         * The organisation that owns it; `null` for a node of none, which nobody can be assigned to.
+         */
+        org_id?: string | null;
+        /**
+         * What that is called.
+         */
+        org_name?: string | null;
+        /**
+         * Where it is.
+         */
+        region: string;
+        /**
+         * Its status.
+         */
+        status: NodeStatus;
+    }>;
+    /**
+     * Continues after the last row; `null` at the end.
+     */
+    next_cursor?: string | null;
+    /**
+     * Rows of all pages; `null` where counting would cost more than it tells.
+     */
+    total?: number | null;
+};
+
+/**
+ * A page of a list.
+ */
 export type PageEnrolmentToken = {
     /**
      * The rows.
@@ -1589,6 +1826,10 @@ export type PageUserView = {
          */
         memberships: Array<MembershipView>;
         /**
+         * Since when they are asked for a second factor; `null` where they are asked for none.
+         */
+        second_factor_since?: string | null;
+        /**
          * Identity.
          */
         user_id: string;
@@ -1615,6 +1856,40 @@ export type PasswordRequest = {
      * The new one, 8 to 256 characters.
      */
     password: string;
+};
+
+/**
+ * A sign-in.
+ */
+export type PastSessionView = {
+    /**
+     * When it began.
+     */
+    created_at: string;
+    /**
+     * When it was ended.
+     */
+    ended_at?: string | null;
+    /**
+     * When it ends or ended by itself.
+     */
+    expires_at: string;
+    /**
+     * Its name.
+     */
+    id: string;
+    /**
+     * Address of the browser.
+     */
+    ip?: string | null;
+    /**
+     * How it was proved that it is you.
+     */
+    method: string;
+    /**
+     * What the browser called itself.
+     */
+    user_agent?: string | null;
 };
 
 /**
@@ -1834,6 +2109,16 @@ export type ReceiptRow = {
 };
 
 /**
+ * Codes for when the app is gone, each good once. Shown this once.
+ */
+export type RecoveryCodes = {
+    /**
+     * Ten of them.
+     */
+    recovery_codes: Array<string>;
+};
+
+/**
  * Sign-in with a one-time link.
  */
 export type RedeemRequest = {
@@ -1890,6 +2175,34 @@ export type Regions = {
 };
 
 /**
+ * An account to make.
+ */
+export type RegisterRequest = {
+    /**
+     * Address, the name to sign in with. Nothing is sent to it.
+     */
+    email: string;
+    /**
+     * What its organisation is called, 1 to 64 characters.
+     */
+    organisation: string;
+    /**
+     * Password, 8 to 256 characters.
+     */
+    password: string;
+};
+
+/**
+ * Why somebody's second factor is taken away.
+ */
+export type ResetRequest = {
+    /**
+     * 1 to 500 characters.
+     */
+    reason: string;
+};
+
+/**
  * What a person may do.
  */
 export type Role = 'admin' | 'operator' | 'consumer' | 'viewer';
@@ -1910,6 +2223,56 @@ export type RuntimeView = {
      * Where it tells.
      */
     version?: string | null;
+};
+
+/**
+ * A secret to add to an authenticator app. Nothing is kept of it before its first code comes.
+ */
+export type SecondFactorOffer = {
+    /**
+     * Until when.
+     */
+    expires_at: string;
+    /**
+     * To be sent back with the first code.
+     */
+    sealed: string;
+    /**
+     * To type into an app that cannot scan: base32.
+     */
+    secret: string;
+    /**
+     * What an app reads from a picture: `otpauth://totp/…`.
+     */
+    uri: string;
+};
+
+/**
+ * The first code of an app that has the secret.
+ */
+export type SecondFactorRequest = {
+    /**
+     * The six digits that the app shows now.
+     */
+    code: string;
+    /**
+     * As it came with the secret.
+     */
+    sealed: string;
+};
+
+/**
+ * Your second factor.
+ */
+export type SecondFactorView = {
+    /**
+     * Recovery codes that were not used, of ten.
+     */
+    recovery_codes_left: number;
+    /**
+     * Since when you are asked for it.
+     */
+    since: string;
 };
 
 /**
@@ -2167,6 +2530,10 @@ export type UserView = {
      */
     memberships: Array<MembershipView>;
     /**
+     * Since when they are asked for a second factor; `null` where they are asked for none.
+     */
+    second_factor_since?: string | null;
+    /**
      * Identity.
      */
     user_id: string;
@@ -2378,6 +2745,56 @@ export type ApiKeyRevokeResponses = {
 };
 
 export type ApiKeyRevokeResponse = ApiKeyRevokeResponses[keyof ApiKeyRevokeResponses];
+
+export type AssignmentListData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Whose: `me`, a person's id, or `nobody` for the nodes that nobody takes care of.
+         */
+        assignee?: string;
+        /**
+         * A part of the node id.
+         */
+        q?: string;
+        /**
+         * Rows of a page, 1 to 200; 50 where absent.
+         */
+        limit?: number;
+        /**
+         * `next_cursor` of the page before, with the same filters and order.
+         */
+        cursor?: string;
+    };
+    url: '/api/v1/assignments';
+};
+
+export type AssignmentListErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type AssignmentListError = AssignmentListErrors[keyof AssignmentListErrors];
+
+export type AssignmentListResponses = {
+    /**
+     * A page of nodes.
+     */
+    200: PageAssignedNodeView;
+};
+
+export type AssignmentListResponse = AssignmentListResponses[keyof AssignmentListResponses];
 
 export type AuditListData = {
     body?: never;
@@ -2793,6 +3210,72 @@ export type AuthRefreshResponses = {
 };
 
 export type AuthRefreshResponse = AuthRefreshResponses[keyof AuthRefreshResponses];
+
+export type AuthRegisterData = {
+    body: RegisterRequest;
+    path?: never;
+    query?: never;
+    url: '/api/v1/auth/register';
+};
+
+export type AuthRegisterErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type AuthRegisterError = AuthRegisterErrors[keyof AuthRegisterErrors];
+
+export type AuthRegisterResponses = {
+    /**
+     * Signed in; the session is in cookies.
+     */
+    200: Me;
+};
+
+export type AuthRegisterResponse = AuthRegisterResponses[keyof AuthRegisterResponses];
+
+export type AuthSecondFactorData = {
+    body: CodeRequest;
+    path?: never;
+    query?: never;
+    url: '/api/v1/auth/second-factor';
+};
+
+export type AuthSecondFactorErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type AuthSecondFactorError = AuthSecondFactorErrors[keyof AuthSecondFactorErrors];
+
+export type AuthSecondFactorResponses = {
+    /**
+     * Signed in; the session is in cookies.
+     */
+    200: Me;
+};
+
+export type AuthSecondFactorResponse = AuthSecondFactorResponses[keyof AuthSecondFactorResponses];
 
 export type AuthSetupData = {
     body: SetupRequest;
@@ -3255,6 +3738,10 @@ export type NodeListData = {
          */
         owner?: string;
         /**
+         * Whose: `me`, a person's id, or `nobody` for the nodes that nobody takes care of.
+         */
+        assignee?: string;
+        /**
          * Refused: the network does not know a node's reputation yet.
          */
         reputation_min?: string;
@@ -3691,6 +4178,44 @@ export type NodeActionResponses = {
 };
 
 export type NodeActionResponse = NodeActionResponses[keyof NodeActionResponses];
+
+export type NodeAssignData = {
+    body: AssignRequest;
+    path: {
+        /**
+         * The node.
+         */
+        node_id: string;
+    };
+    query?: never;
+    url: '/api/v1/nodes/{node_id}/assign';
+};
+
+export type NodeAssignErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type NodeAssignError = NodeAssignErrors[keyof NodeAssignErrors];
+
+export type NodeAssignResponses = {
+    /**
+     * Who takes care of it now.
+     */
+    200: Assignees;
+};
+
+export type NodeAssignResponse = NodeAssignResponses[keyof NodeAssignResponses];
 
 export type NodeKeysData = {
     body?: never;
@@ -4498,6 +5023,39 @@ export type UserCreateResponses = {
 
 export type UserCreateResponse = UserCreateResponses[keyof UserCreateResponses];
 
+export type UserDeleteData = {
+    body: DeleteRequest;
+    path?: never;
+    query?: never;
+    url: '/api/v1/users/me';
+};
+
+export type UserDeleteErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type UserDeleteError = UserDeleteErrors[keyof UserDeleteErrors];
+
+export type UserDeleteResponses = {
+    /**
+     * It is gone, and you are signed out.
+     */
+    204: void;
+};
+
+export type UserDeleteResponse = UserDeleteResponses[keyof UserDeleteResponses];
+
 export type UserMeData = {
     body?: never;
     path?: never;
@@ -4531,6 +5089,39 @@ export type UserMeResponses = {
 
 export type UserMeResponse = UserMeResponses[keyof UserMeResponses];
 
+export type UserExportData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/v1/users/me/export';
+};
+
+export type UserExportErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type UserExportError = UserExportErrors[keyof UserExportErrors];
+
+export type UserExportResponses = {
+    /**
+     * All that is kept of you.
+     */
+    200: Export;
+};
+
+export type UserExportResponse = UserExportResponses[keyof UserExportResponses];
+
 export type PasswordSetData = {
     body: PasswordRequest;
     path?: never;
@@ -4563,6 +5154,138 @@ export type PasswordSetResponses = {
 };
 
 export type PasswordSetResponse = PasswordSetResponses[keyof PasswordSetResponses];
+
+export type SecondFactorSetData = {
+    body: SecondFactorRequest;
+    path?: never;
+    query?: never;
+    url: '/api/v1/users/me/second-factor';
+};
+
+export type SecondFactorSetErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type SecondFactorSetError = SecondFactorSetErrors[keyof SecondFactorSetErrors];
+
+export type SecondFactorSetResponses = {
+    /**
+     * Your recovery codes, shown this once.
+     */
+    200: RecoveryCodes;
+};
+
+export type SecondFactorSetResponse = SecondFactorSetResponses[keyof SecondFactorSetResponses];
+
+export type SecondFactorOfferData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/v1/users/me/second-factor/offer';
+};
+
+export type SecondFactorOfferErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type SecondFactorOfferError = SecondFactorOfferErrors[keyof SecondFactorOfferErrors];
+
+export type SecondFactorOfferResponses = {
+    /**
+     * The secret, shown this once.
+     */
+    200: SecondFactorOffer;
+};
+
+export type SecondFactorOfferResponse = SecondFactorOfferResponses[keyof SecondFactorOfferResponses];
+
+export type RecoveryCodesRenewData = {
+    body: CodeRequest;
+    path?: never;
+    query?: never;
+    url: '/api/v1/users/me/second-factor/recovery-codes';
+};
+
+export type RecoveryCodesRenewErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type RecoveryCodesRenewError = RecoveryCodesRenewErrors[keyof RecoveryCodesRenewErrors];
+
+export type RecoveryCodesRenewResponses = {
+    /**
+     * Your recovery codes, shown this once.
+     */
+    200: RecoveryCodes;
+};
+
+export type RecoveryCodesRenewResponse = RecoveryCodesRenewResponses[keyof RecoveryCodesRenewResponses];
+
+export type SecondFactorRemoveData = {
+    body: CodeRequest;
+    path?: never;
+    query?: never;
+    url: '/api/v1/users/me/second-factor/remove';
+};
+
+export type SecondFactorRemoveErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type SecondFactorRemoveError = SecondFactorRemoveErrors[keyof SecondFactorRemoveErrors];
+
+export type SecondFactorRemoveResponses = {
+    /**
+     * No code is asked for.
+     */
+    204: void;
+};
+
+export type SecondFactorRemoveResponse = SecondFactorRemoveResponses[keyof SecondFactorRemoveResponses];
 
 export type UserDetailData = {
     body?: never;
@@ -4723,6 +5446,44 @@ export type MembershipSetResponses = {
 };
 
 export type MembershipSetResponse = MembershipSetResponses[keyof MembershipSetResponses];
+
+export type SecondFactorResetData = {
+    body: ResetRequest;
+    path: {
+        /**
+         * Identity of the person.
+         */
+        user_id: string;
+    };
+    query?: never;
+    url: '/api/v1/users/{user_id}/reset-second-factor';
+};
+
+export type SecondFactorResetErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type SecondFactorResetError = SecondFactorResetErrors[keyof SecondFactorResetErrors];
+
+export type SecondFactorResetResponses = {
+    /**
+     * The person.
+     */
+    200: UserView;
+};
+
+export type SecondFactorResetResponse = SecondFactorResetResponses[keyof SecondFactorResetResponses];
 
 export type UserLinkData = {
     body?: never;
