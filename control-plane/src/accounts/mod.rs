@@ -11,7 +11,6 @@ mod enrolment;
 mod error;
 mod flags;
 mod key_holder;
-mod key_uses;
 mod links;
 mod members;
 mod orgs;
@@ -40,7 +39,7 @@ use session::SessionLimits;
 pub use session::{Lifetimes, Person, SignedIn, Tokens};
 pub use wallets::{WalletAccount, WalletAnswer, WalletPurpose, WalletRequest};
 
-use crate::app::{Access, App, Clock, Regions, Switches};
+use crate::app::{Access, App, Clock, KeyUses, Regions, Switches};
 use dgon_control_plane_model::identity::WalletSite;
 use dgon_control_plane_store::audit::{AuditEntry, AuditFacts};
 use dgon_control_plane_store::users::NewUser;
@@ -77,7 +76,7 @@ pub struct Accounts {
     limits: SessionLimits,
     access: Access,
     wallets: Arc<WalletSite>,
-    key_uses: key_uses::KeyUses,
+    key_uses: Arc<KeyUses>,
 }
 
 impl Accounts {
@@ -94,7 +93,7 @@ impl Accounts {
             limits: SessionLimits::default(),
             access: app.access.clone(),
             wallets: Arc::clone(&app.settings.wallets),
-            key_uses: key_uses::KeyUses::default(),
+            key_uses: Arc::clone(&app.key_uses),
         }
     }
 
