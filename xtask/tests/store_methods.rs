@@ -27,7 +27,7 @@ const NOBODY: [(&str, &str); 7] = [
 
 /// Where the server may ask for itself, and why nobody's request gets there unchecked. Handlers (`http`) and what browsers
 /// hear (`live`) are not among them, nor are `app/queries`, which answer people: they ask with the scope of who asks.
-const OF_THE_SERVER: [(&str, &str); 13] = [
+const OF_THE_SERVER: [(&str, &str); 14] = [
     ("tasks/", "what the server does by its clock"),
     ("ingest/", "receipts, after their signature was judged"),
     ("link/", "sessions of nodes, after the handshake"),
@@ -37,6 +37,10 @@ const OF_THE_SERVER: [(&str, &str); 13] = [
     ),
     ("app/audit.rs", "the chain of the log, in which nobody is"),
     ("app/enrolment.rs", "nodes, whose token or key was judged"),
+    (
+        "app/key_uses.rs",
+        "when API keys were used, each after it was judged",
+    ),
     (
         "app/lifecycle.rs",
         "what the server itself decides of nodes",

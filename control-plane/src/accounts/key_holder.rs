@@ -116,7 +116,7 @@ impl Accounts {
             roles => roles.ok_or(KeyRefused::NoOwner),
         };
         let roles = roles.inspect_err(|_| self.key_uses.forget(key))?;
-        self.key_uses.note(&self.store, key, now_ms, ip);
+        self.key_uses.note(key, now_ms, ip);
         Ok(KeyHolder {
             id: id.to_owned(),
             user_id: now.user_id,

@@ -13,7 +13,6 @@ mod enrolment;
 mod error;
 mod flags;
 mod key_holder;
-mod key_uses;
 mod links;
 mod members;
 mod oidc;
@@ -55,7 +54,7 @@ pub use session::{Lifetimes, Person, SignedIn, Tokens};
 use session_limits::SessionLimits;
 pub use wallets::{WalletAccount, WalletAnswer, WalletPurpose, WalletRequest};
 
-use crate::app::{Access, App, Clock, MasterKey, Regions, Switches};
+use crate::app::{Access, App, Clock, KeyUses, MasterKey, Regions, Switches};
 use crate::oidc::Issuers;
 use dgon_control_plane_model::identity::WalletSite;
 use dgon_control_plane_store::audit::{AuditEntry, AuditFacts};
@@ -97,7 +96,7 @@ pub struct Accounts {
     wallets: Arc<WalletSite>,
     issuers: Issuers,
     runtime: Handle,
-    key_uses: key_uses::KeyUses,
+    key_uses: Arc<KeyUses>,
 }
 
 impl Accounts {
@@ -117,7 +116,7 @@ impl Accounts {
             wallets: Arc::clone(&app.settings.wallets),
             issuers: Issuers::new(&app.settings.oidc),
             runtime: app.runtime.clone(),
-            key_uses: key_uses::KeyUses::default(),
+            key_uses: Arc::clone(&app.key_uses),
         }
     }
 

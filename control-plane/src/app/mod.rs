@@ -9,6 +9,7 @@ mod bodies;
 mod clock;
 mod enrolment;
 mod guard;
+mod key_uses;
 mod lifecycle;
 mod master_key;
 mod nodes;
@@ -32,6 +33,7 @@ pub use audit::{AuditCheck, AuditFault, ERASED, SealError, audit_check};
 pub use bodies::{Bodies, BodyShare, NoRoom};
 pub use clock::Clock;
 pub use guard::{Conduct, Limits, NodeGuard, NonceState, Nonces, SENT_AWAY, Share};
+pub use key_uses::KeyUses;
 pub use lifecycle::{Cause, Lifecycles, NodeLife};
 pub use master_key::{MasterKey, MasterKeyError};
 pub use nodes::{FormerKey, Known, NodeSession, Posting, Secret};
@@ -88,6 +90,8 @@ pub struct App {
     pub posting: Known<Posting>,
     /// What node HTTP remembers between requests.
     pub guard: NodeGuard,
+    /// When API keys were used.
+    pub key_uses: Arc<KeyUses>,
     /// What the lifecycle task should look at.
     pub attention: Attention,
     /// Probes under way.
@@ -136,6 +140,7 @@ impl App {
             secrets: Known::default(),
             posting: Known::default(),
             guard,
+            key_uses: Arc::default(),
             attention: Attention::default(),
             probes: Probes::default(),
             windows: Windows::default(),

@@ -1,4 +1,4 @@
-//! What runs by itself: committing receipts, writing heartbeats, lifecycle and probes, retention.
+//! What runs by itself: committing receipts, writing heartbeats and uses of API keys, lifecycle and probes, retention.
 //!
 //! Each task is idempotent and bounded per run; it wakes by timer and, where waiting would show, by signal. None may
 //! end by itself: [`crate::supervisor`] watches each.
@@ -6,6 +6,7 @@
 mod closing;
 pub mod database_lock;
 mod heartbeats;
+mod key_uses;
 mod lifecycle;
 mod log;
 mod retention;
@@ -37,6 +38,10 @@ pub fn spawn(app: &Arc<App>, stop: &CancellationToken) -> TaskTracker {
     start(
         "windows",
         Box::pin(windows::run(Arc::clone(app), stop.clone())),
+    );
+    start(
+        "API keys",
+        Box::pin(key_uses::run(Arc::clone(app), stop.clone())),
     );
     start("drain", Box::pin(drain(Arc::clone(app), stop.clone())));
     start(

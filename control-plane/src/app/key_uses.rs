@@ -1,29 +1,27 @@
-//! When keys were used, noted beside the requests: once a minute for each, and all that wait at once, at most every second.
+//! When keys were used, noted beside the requests: once a minute for each, and all that wait at once, by a task.
 //! What does not fit is not noted: a use that is missing harms nobody. That a key was good a moment ago is known from it, too;
 //! what a key may do is never taken from here.
 
+use super::App;
 use dgon_control_plane_model::api_key::{ApiKey, SecretHash};
 use dgon_control_plane_store::api_keys::{KeyUse, USE_NOTED_MS};
-use dgon_control_plane_store::{Store, System};
+use dgon_control_plane_store::{StoreError, System};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Keys that are remembered.
 const KEYS_MAX: usize = 10_000;
 /// Uses that wait to be written.
 const WAITING_MAX: usize = 1_000;
-const PAUSE: Duration = Duration::from_secs(1);
 
-/// The uses. Cheap to clone.
-#[derive(Debug, Clone, Default)]
-pub(super) struct KeyUses(Arc<Mutex<Uses>>);
+/// The uses.
+#[derive(Debug, Default)]
+pub struct KeyUses(Mutex<Uses>);
 
 #[derive(Debug, Default)]
 struct Uses {
     noted: HashMap<String, Noted>,
     waiting: Vec<KeyUse>,
-    is_writing: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -61,48 +59,44 @@ impl KeyUses {
     }
 
     /// Notes a use, if the last one of this key was noted a minute ago or longer.
-    pub(super) fn note(&self, store: &Store, key: &ApiKey, at_ms: i64, ip: Option<String>) {
+    pub fn note(&self, key: &ApiKey, at_ms: i64, ip: Option<String>) {
         let mut uses = self.lock();
         if !uses.take(key.id().as_str(), key.secret_hash(), at_ms) {
             return;
         }
         let id = key.id().to_string();
         uses.waiting.push(KeyUse { id, at_ms, ip });
-        if !uses.is_writing {
-            uses.is_writing = true;
-            tokio::spawn(self.clone().write(store.clone()));
-        }
     }
 
     /// Whether a use of this key, with this secret, is remembered.
-    pub(super) fn has_noted(&self, key: &ApiKey) -> bool {
+    pub fn has_noted(&self, key: &ApiKey) -> bool {
         let uses = self.lock();
         let noted = uses.noted.get(key.id().as_str());
         noted.is_some_and(|noted| noted.secret_hash == key.secret_hash())
     }
 
     /// One that is good no more is not remembered.
-    pub(super) fn forget(&self, key: &ApiKey) {
+    pub fn forget(&self, key: &ApiKey) {
         self.lock().noted.remove(key.id().as_str());
     }
 
-    /// Writes until nothing waits.
-    async fn write(self, store: Store) {
-        loop {
-            let waiting = {
-                let mut uses = self.lock();
-                uses.is_writing = !uses.waiting.is_empty();
-                if !uses.is_writing {
-                    return;
-                }
-                std::mem::take(&mut uses.waiting)
-            };
-            if let Err(error) = store.api_keys_used(System::of_the_server(), &waiting).await {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "when API keys were used was not noted");
-            }
-            tokio::time::sleep(PAUSE).await;
+    fn take_waiting(&self) -> Vec<KeyUse> {
+        std::mem::take(&mut self.lock().waiting)
+    }
+}
+
+impl App {
+    /// Writes down the uses that wait. Those that cannot be written are let go of.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn key_uses_write(&self) -> Result<(), StoreError> {
+        let waiting = self.key_uses.take_waiting();
+        if waiting.is_empty() {
+            return Ok(());
         }
+        let by = System::of_the_server();
+        self.store.api_keys_used(by, &waiting).await
     }
 }
 
