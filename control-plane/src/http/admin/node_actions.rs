@@ -239,7 +239,7 @@ async fn transfer(
     let (person, origin, node_id) = (person.clone(), caller.origin.clone(), node_id.clone());
     let (org_id, reason) = (org_id.to_owned(), reason.to_owned());
     // To its end, whether or not anybody waits for it: what memory has of the node must follow the commit.
-    let done = tokio::spawn(async move {
+    let done = state.app.runtime.spawn(async move {
         let passed = accounts.node_transfer(&person, &node_id, &org_id, &reason, &origin);
         let passed = passed.await;
         // Also where nobody knows whether it was done; not where it was refused.

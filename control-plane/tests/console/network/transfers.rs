@@ -1,5 +1,10 @@
 //! A node passes from one organisation to another while it works: what each of the two has of it, from what its agent sent.
 
+#![allow(
+    clippy::large_futures,
+    reason = "a test holds all of its story at once, and runs alone"
+)]
+
 use super::{Network, OWN_ORG, on_both, vary};
 use crate::agents::{self, SOON, error_type};
 use crate::server::Who;
