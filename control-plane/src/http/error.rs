@@ -235,9 +235,9 @@ impl From<AccountError> for ApiError {
             AccountError::NotFresh => {
                 Self::new(ErrorType::Forbidden, outside).with("sign_in", "again")
             }
-            AccountError::WalletUnknown
-            | AccountError::IdentityUnknown
-            | AccountError::Key(_) => Self::new(ErrorType::Unauthorized, outside),
+            AccountError::WalletUnknown | AccountError::IdentityUnknown | AccountError::Key(_) => {
+                Self::new(ErrorType::Unauthorized, outside)
+            }
             AccountError::WalletProof(_) | AccountError::OidcProof(_) => {
                 Self::new(ErrorType::InvalidSignature, outside)
             }

@@ -32,6 +32,7 @@ async fn node(server: &Server, org_id: &str, name: &str, seed: u8) {
         created_at_ms: NOW_MS,
         expires_at_ms: NOW_MS + 1_000,
         uses: 1,
+        key_id: None,
     };
     let entry = dgon_control_plane_store::audit::AuditEntry::default();
     let made = store.enrolment_token_create(&ALL, &token, &entry).await;

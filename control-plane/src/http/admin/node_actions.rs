@@ -124,9 +124,7 @@ pub async fn node_action(
         (
             NodeAction::Quarantine | NodeAction::Clear | NodeAction::Retire | NodeAction::Transfer,
             _,
-        ) => {
-            By::person(actor.require(&[Role::Admin])?)
-        }
+        ) => By::person(actor.require(&[Role::Admin])?),
     };
     let reason = reason::required(&body.reason)?;
     let node_id = NodeId::parse(id).map_err(|_| no_node())?;
