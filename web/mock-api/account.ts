@@ -1,11 +1,11 @@
-// One's own password, second factor and wallets. What is changed lasts as long as the development server.
+// Making an account, and what is one's own: password, second factor, wallets, all one's data. What is changed lasts as long as the development server.
 import type { IncomingMessage } from 'node:http'
-import type { AuthState, OwnIdentity, OwnWallet, RecoveryCodes, SecondFactor, SecondFactorOffer, WalletRequest } from '../src/api/types.ts'
-import { type Refusal, me, refuse } from './people.ts'
+import type { AuthState, Export, OwnIdentity, OwnWallet, RecoveryCodes, SecondFactor, SecondFactorOffer, WalletRequest } from '../src/api/types.ts'
+import { type Refusal, me, orgs, refuse, users } from './people.ts'
 
 const iso = (days: number) => new Date(Date.now() - 86_400_000 * days).toISOString()
 
-export const authState: AuthState = { setup_needed: false, anonymous_overview: false, open_registration: false, version: '0.1.0', wallets: true, cosmos_chains: ['cosmoshub-4'], issuers: [{ id: 'mock', name: 'Mock' }] }
+export const authState: AuthState = { setup_needed: false, anonymous_overview: false, open_registration: true, version: '0.1.0', wallets: true, cosmos_chains: ['cosmoshub-4'], issuers: [{ id: 'mock', name: 'Mock' }] }
 export const own: { has_password: boolean; second_factor: SecondFactor | null } = { has_password: true, second_factor: null }
 
 let wallets: OwnWallet[] = [
@@ -75,13 +75,45 @@ function answerFactor(method: string, path: string, { code = '' }: Record<string
   return isOff ? {} : newCodes()
 }
 
-export const isOwn = (path: string) => /^\/(?:wallets|identities|auth\/(?:nonce|oidc|login|redeem|wallet|second-factor)|users\/me\/(?:password|second-factor))(?:\/|$)/.test(path)
+/** An account is made where neither its address nor its organisation is somebody else's. */
+function register({ email = '', organisation = '' }: Record<string, string>): unknown {
+  if (!email.includes('.')) return refuse(400, 'invalid_request', 'this is not an email address', { field: 'email' })
+  if (!organisation.trim()) return refuse(400, 'invalid_request', 'the name of an organisation has 1 to 64 characters, all of which can be seen', { field: 'name' })
+  if (users.some((user) => user.email === email)) return refuse(409, 'conflict', 'there is a user with this email already')
+  if (orgs.some(({ name }) => name === organisation)) return refuse(409, 'conflict', 'there is an organisation of this name already')
+  return { ...me(), ...own, email }
+}
+
+/** Whoever acts for the organisation in which they are an admin sees the refusal, and as a viewer the end of the account. */
+function deleteMe({ email = '' }: Record<string, string>): unknown {
+  const { email: theirs, roles } = me()
+  if (email.trim().toLowerCase() !== theirs) return refuse(400, 'invalid_request', 'this is not the address of your account; type it as it stands there', { field: 'email' })
+  return roles.includes('admin') ? refuse(409, 'conflict', 'you administer this network; ask another admin to take that role from you first') : {}
+}
+
+function exported(isEmpty: boolean): Export {
+  const { user_id, email, memberships } = me()
+  return { exported_at: iso(0), user_id, email, created_at: iso(200), last_sign_in_at: iso(0.1), ...own, memberships, wallets: isEmpty ? [] : wallets, identities: isEmpty ? [] : identities, keys: [], sessions: [], done: [], done_to: [], is_cut: false }
+}
+
+/** Making an account, and all that is kept of one; nothing where it is neither. */
+function answerData(name: string, body: Record<string, string>, isEmpty: boolean): unknown {
+  if (name === 'POST /auth/register') return register(body)
+  if (name === 'GET /users/me') return { ...me(), ...own }
+  if (name === 'DELETE /users/me') return deleteMe(body)
+  if (name === 'GET /users/me/export') return exported(isEmpty)
+  return undefined
+}
+
+export const isOwn = (path: string) => /^\/(?:wallets|identities|auth\/(?:nonce|oidc|login|redeem|register|wallet|second-factor)|users\/me)(?:\/|$)/.test(path)
 
 /** Answers what is the person's own, and believes every signature. */
 export async function answerOwn(request: IncomingMessage, path: string, isEmpty: boolean): Promise<unknown> {
   const body = request.method === 'GET' ? {} : await bodyOf(request)
   const factor = answerFactor(request.method ?? 'GET', path, body)
   if (factor !== undefined) return factor
+  const data = answerData(`${request.method} ${path}`, body, isEmpty)
+  if (data !== undefined) return data
   if (path === '/auth/nonce') {
     asked = { kind: body.kind ?? 'evm', address: body.address ?? '' }
     return toSign(asked.address)

@@ -145,10 +145,11 @@ const keys = createRoute({
 
 const run = createRoute({ getParentRoute: () => root, path: '/run', component: lazyRouteComponent(() => chunk(() => import('~/pages/RunPage')), 'RunPage') })
 const signIn = createRoute({ getParentRoute: () => root, path: '/sign-in', component: lazyRouteComponent(() => chunk(() => import('~/pages/SignInPage')), 'SignInPage') })
+const register = createRoute({ getParentRoute: () => root, path: '/register', component: lazyRouteComponent(() => chunk(() => import('~/pages/RegisterPage')), 'RegisterPage') })
 const setup = createRoute({ getParentRoute: () => root, path: '/setup', component: lazyRouteComponent(() => chunk(() => import('~/pages/SetupPage')), 'SetupPage') })
 
 export const router = createRouter({
-  routeTree: root.addChildren([overview, nodes.addChildren([node]), receipts, receipt, audit, users, user, organisations, assignments, account, sessions, keys, run, signIn, setup]),
+  routeTree: root.addChildren([overview, nodes.addChildren([node]), receipts, receipt, audit, users, user, organisations, assignments, account, sessions, keys, run, signIn, register, setup]),
   // Values of the query are text: 123 stays "123", lists stay a,b.
   parseSearch: (text): Search => Object.fromEntries(new URLSearchParams(text)),
   stringifySearch: (search) => queryText(search as Search),

@@ -276,6 +276,9 @@ pub enum AccountError {
         /// How long to wait, s.
         wait_s: u32,
     },
+    /// An access token could not be signed.
+    #[error("an access token could not be signed")]
+    AccessToken(#[source] jsonwebtoken::errors::Error),
     /// The system gave no randomness.
     #[error("the system gave no randomness")]
     Randomness,

@@ -6,6 +6,7 @@
 //! key of the data directory, so that a refresh repeated within the grace gives the same child again without
 //! any plain token being kept.
 
+mod access_token;
 mod api_keys;
 mod assignments;
 mod email;
@@ -87,6 +88,7 @@ pub struct Accounts {
     clock: Clock,
     hasher: PasswordHasher,
     key: secret::DerivationKey,
+    access_tokens: access_token::AccessTokens,
     factors: MasterKey,
     lifetimes: Lifetimes,
     switches: Arc<Switches>,
@@ -107,6 +109,10 @@ impl Accounts {
             clock: app.clock.clone(),
             hasher,
             key: secret::DerivationKey::new(app.master_key.derive("dgon session tokens v1")),
+            access_tokens: access_token::AccessTokens::new(
+                app.master_key.clone(),
+                app.settings.public_url.as_deref(),
+            ),
             factors: MasterKey::from_bytes(app.master_key.derive("dgon second factors v1")),
             lifetimes: Lifetimes::default(),
             switches: Arc::clone(&app.switches),

@@ -214,7 +214,7 @@ impl Accounts {
     ) -> Result<Begun, AccountError> {
         let family_id = secret::public_id("s")?;
         let refresh = secret::random_text("")?;
-        let (pair, access) = self.pair(&refresh);
+        let (pair, name) = self.pair(&refresh);
         let expires_at_ms = pair.issued_at_ms + self.lifetimes.session_ms;
         let actor = format!("user:{user_id}");
         let object = format!("session:{family_id}");
@@ -237,29 +237,35 @@ impl Accounts {
             .session_create(System::of_the_server(), &new, &audit)
             .await?;
         Ok(match created {
-            SessionCreated::Session(session) => Begun::SignedIn(Box::new(SignedIn {
-                person: Person::from(session),
-                tokens: self.tokens(access, refresh, self.lifetimes.access_ms),
-            })),
+            SessionCreated::Session(session) => {
+                let end_ms = pair.access_expires_at_ms;
+                Begun::SignedIn(Box::new(self.signed_in(
+                    session,
+                    (&name, refresh),
+                    end_ms,
+                )?))
+            }
             SessionCreated::NoProof => Begun::NoProof,
             SessionCreated::FactorNeeded => Begun::FactorNeeded,
             SessionCreated::FactorUsed => Begun::FactorUsed,
         })
     }
 
-    /// The person behind an access token; `None` when it is unknown or its session has ended.
+    /// The person behind an access token; `None` when it is none of this server's or its session has ended.
     ///
     /// # Errors
     /// A fault of the store.
     pub async fn person(&self, access: &str) -> Result<Option<Person>, AccountError> {
-        let session = self
-            .store
-            .session_by_access(
-                System::of_the_server(),
-                &secret::hash(access),
-                self.clock.now_ms(),
-            )
-            .await?;
+        let now_ms = self.clock.now_ms();
+        let Some(claims) = self.access_tokens.open(access, now_ms) else {
+            return Ok(None);
+        };
+        let (by, name) = (System::of_the_server(), secret::hash(&claims.jti));
+        let session = self.store.session_by_access(by, &name, now_ms).await?;
+        // What was signed of the row is what the row says.
+        let session = session.filter(|session| {
+            session.family_id == claims.sid && session.user.user_id == claims.sub
+        });
         Ok(session.map(Person::from))
     }
 
@@ -279,7 +285,7 @@ impl Accounts {
             self.take_renewal(&known.family_id)?;
         }
         let child = self.key.derive(REFRESH, refresh);
-        let (pair, access) = self.pair(&child);
+        let (pair, name) = self.pair(&child);
         let mut audit = self.audit("system", "session.reuse", String::new(), origin);
         audit.facts.reason = Some("a refresh token was used twice".to_owned());
         let rotation = self
@@ -290,13 +296,7 @@ impl Accounts {
             Rotation::Child {
                 session,
                 access_expires_at_ms,
-            } => {
-                let left_ms = access_expires_at_ms - pair.issued_at_ms;
-                Ok(SignedIn {
-                    person: Person::from(session),
-                    tokens: self.tokens(access, child, left_ms),
-                })
-            }
+            } => self.signed_in(session, (&name, child), access_expires_at_ms),
             Rotation::Reused => {
                 tracing::warn!("a refresh token was used twice; its session has been ended");
                 self.access.tell(AccessChange::Session(known.family_id));
@@ -365,25 +365,36 @@ impl Accounts {
             .into()
     }
 
+    /// The rows of a refresh token, and the name of its access token.
     fn pair(&self, refresh: &str) -> (TokenPair, String) {
         let now_ms = self.clock.now_ms();
-        let access = self.key.derive(ACCESS, refresh);
+        let name = self.key.derive(ACCESS, refresh);
         let pair = TokenPair {
             refresh_hash: secret::hash(refresh),
-            access_hash: secret::hash(&access),
+            access_hash: secret::hash(&name),
             issued_at_ms: now_ms,
             access_expires_at_ms: now_ms + self.lifetimes.access_ms,
             refresh_expires_at_ms: now_ms + self.lifetimes.idle_ms,
         };
-        (pair, access)
+        (pair, name)
     }
 
-    fn tokens(&self, access: String, refresh: String, access_ms: i64) -> Tokens {
-        Tokens {
-            access,
+    fn signed_in(
+        &self,
+        session: Session,
+        (name, refresh): (&str, String),
+        access_end_ms: i64,
+    ) -> Result<SignedIn, AccountError> {
+        let person = Person::from(session);
+        let whose = (person.user_id.as_str(), person.family_id.as_str());
+        let span = (access_end_ms - self.lifetimes.access_ms, access_end_ms);
+        let access = self.access_tokens.sign(whose, name, span);
+        let tokens = Tokens {
+            access: access.map_err(AccountError::AccessToken)?,
             refresh,
-            access_s: access_ms / 1_000,
+            access_s: (access_end_ms - self.clock.now_ms()) / 1_000,
             refresh_s: self.lifetimes.idle_ms / 1_000,
-        }
+        };
+        Ok(SignedIn { person, tokens })
     }
 }

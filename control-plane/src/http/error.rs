@@ -305,6 +305,7 @@ impl From<AccountError> for ApiError {
             }
             AccountError::Busy => Self::new(ErrorType::Unavailable, outside).retry_after(2),
             AccountError::Randomness
+            | AccountError::AccessToken(_)
             | AccountError::FactorSealed
             | AccountError::Hash(_)
             | AccountError::StoredHash

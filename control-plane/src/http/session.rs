@@ -18,11 +18,13 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 /// These make or renew a session, so they cannot ask for its CSRF token.
-const BEFORE_SESSION: [&str; 5] = [
+const BEFORE_SESSION: [&str; 7] = [
     "/api/v1/auth/setup",
     "/api/v1/auth/redeem",
     "/api/v1/auth/login",
     "/api/v1/auth/wallet",
+    "/api/v1/auth/register",
+    "/api/v1/auth/second-factor",
     "/api/v1/auth/refresh",
 ];
 

@@ -11,13 +11,17 @@ interface Options {
   signal?: AbortSignal
   /** A 401 here is an answer, not an ended session. */
   isAuthRoute?: boolean
+  /** It does the same whichever organisation the person acts for, and whatever they may do there. */
+  isOfPerson?: boolean
 }
+
+const changes = ({ method = 'GET' }: Options) => method !== 'GET'
 
 async function send(path: string, { method = 'GET', body, signal }: Options): Promise<Response> {
   const headers = new Headers({ accept: 'application/json' })
   if (body !== undefined) headers.set('content-type', 'application/json')
   const me = currentMe(session.get())
-  if (method !== 'GET' && me) headers.set('x-csrf-token', me.csrf_token)
+  if (changes({ method }) && me) headers.set('x-csrf-token', me.csrf_token)
   try {
     return await fetch(apiUrl(path), {
       method,
@@ -66,21 +70,35 @@ export async function readMe(): Promise<void> {
   else await readMe()
 }
 
-const rightsNow = () => rightsOf(currentMe(session.get()))
+/** For whom a request is meant. */
+function meantFor({ isOfPerson = false }: Options): string | null {
+  const me = currentMe(session.get())
+  return isOfPerson ? (me?.user_id ?? null) : rightsOf(me)
+}
 
 const changedMeanwhile = () =>
   new ApiError('changed', 'Nothing was done: what you may do, or the organisation that you act for, changed at this moment. Look again, then repeat it.', 0, null)
 
+/** Whether a request may be sent once more: who is signed in, and with which token, is known anew. */
+async function isKnownAnew(error: ApiError, options: Options): Promise<boolean> {
+  // The token is that of the organisation: another page of this browser may have changed it, and this one not have heard yet.
+  if (error.type === 'invalid_csrf' && changes(options)) {
+    await readMe()
+    return true
+  }
+  // Of a signature or a link that does not hold the session is no cause.
+  const hasEnded = error.status === 401 && error.type === 'unauthorized'
+  return hasEnded && !options.isAuthRoute && refreshSession()
+}
+
 export async function request(path: string, options: Options = {}): Promise<Response> {
-  const rights = rightsNow()
+  const before = meantFor(options)
   const response = await send(path, options)
   if (response.ok) return response
   const error = await errorOfResponse(response)
-  // Of a signature or a link that does not hold the session is no cause.
-  const hasEnded = response.status === 401 && error.type === 'unauthorized'
-  if (!hasEnded || options.isAuthRoute || !(await refreshSession())) throw error
+  if (!(await isKnownAnew(error, options))) throw error
   // What was meant for one organisation is not done in another.
-  if (options.method !== undefined && options.method !== 'GET' && rightsNow() !== rights) throw changedMeanwhile()
+  if (changes(options) && meantFor(options) !== before) throw changedMeanwhile()
   const again = await send(path, options)
   if (!again.ok) throw await errorOfResponse(again)
   return again

@@ -7,7 +7,7 @@ import { isChanging, signedIn, signedOut } from '~/stores/session'
 import { apiPath } from '~/util/path-builder'
 
 export async function logout(): Promise<void> {
-  await call<void>(apiPath.logout(), { method: 'POST', isAuthRoute: true })
+  await call<void>(apiPath.logout(), { method: 'POST', isAuthRoute: true, isOfPerson: true })
   signedOut()
 }
 

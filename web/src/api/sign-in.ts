@@ -2,7 +2,7 @@
 import { call } from '~/api/client'
 import { ApiError } from '~/api/errors'
 import { query, queryClient } from '~/api/queries'
-import type { Me } from '~/api/types'
+import type { Me, RegisterRequest } from '~/api/types'
 import { signedIn } from '~/stores/session'
 import { apiPath } from '~/util/path-builder'
 
@@ -41,6 +41,9 @@ export const login = (email: string, password: string) => signInBy(apiPath.login
 export const redeemLink = (token: string, finish?: Pending['finish']) => signInBy(apiPath.redeem(), { token }, finish)
 
 export const setUpFirstAdmin = (token: string, email: string, password: string) => ask(apiPath.setup(), { token, email, password }).then(enter)
+
+/** Makes an account with an organisation of its own, and is in. */
+export const register = (account: RegisterRequest) => ask(apiPath.register(), account).then(enter)
 
 /** Why a code cannot be entered any more: there is nothing to be done about that but to begin again. */
 const OVER: Record<string, string> = {

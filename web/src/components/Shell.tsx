@@ -16,7 +16,7 @@ import { Skeleton } from '~/ui/states'
 import { Redirect } from '~/ui/Redirect'
 import { path } from '~/util/path-builder'
 
-const BARE = new Set([path.signIn(), path.setup()])
+const BARE = new Set([path.signIn(), path.register(), path.setup()])
 
 /** Everything around a page: navigation, live region, dialogs over it. */
 export function Shell() {

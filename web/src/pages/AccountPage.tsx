@@ -2,6 +2,7 @@ import { useQuery } from '@tanstack/react-query'
 import { useRef, useState } from 'react'
 import { query } from '~/api/queries'
 import { Facts } from '~/components/Facts'
+import { OwnData } from '~/components/OwnData'
 import { OwnIdentities } from '~/components/OwnIdentities'
 import { OwnSecondFactor } from '~/components/OwnSecondFactor'
 import { OwnWallets } from '~/components/OwnWallets'
@@ -72,6 +73,7 @@ export function AccountPage() {
         <OwnSecondFactor me={me} />
         <OwnWallets />
         <OwnIdentities />
+        <OwnData me={me} />
       </div>
     </>
   )

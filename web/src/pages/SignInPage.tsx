@@ -5,15 +5,17 @@ import { query } from '~/api/queries'
 import { type Pending, redeemLink } from '~/api/sign-in'
 import { BareCard } from '~/components/BareCard'
 import { SignInSteps } from '~/components/SignInSteps'
+import { useOnce } from '~/hooks/use-once'
 import { useProblem } from '~/hooks/use-problem'
 import { useSearchParams } from '~/hooks/use-search'
 import { session } from '~/stores/session'
 import { useStore } from '~/stores/store'
 import { endedBecause } from '~/stores/wallet-session'
+import { AppLink } from '~/ui/AppLink'
 import { Redirect } from '~/ui/Redirect'
 import { takeFragmentToken } from '~/util/fragment-token'
 import { path } from '~/util/path-builder'
-import { FROM_ISSUER, LINK, nextStep, waysIn } from '~/util/sign-in-steps'
+import { firstStep, nextStep, waysIn } from '~/util/sign-in-steps'
 
 let redeeming: { token: string; result: Promise<Pending | null> } | null = null
 
@@ -34,7 +36,9 @@ const safeNext = (next: string | undefined) => (next && /^\/(?!\/|\\)/.test(next
 export function SignInPage() {
   const [search] = useSearchParams()
   const [token] = useState(takeFragmentToken)
-  const [at, move] = useReducer(nextStep, token ? LINK : search.step === 'code' ? FROM_ISSUER : waysIn())
+  // Whoever is in by the code finds it said no more when the page is drawn anew for them.
+  const word = useOnce('step')
+  const [at, move] = useReducer(nextStep, firstStep(token !== null, word))
   const state = useQuery(query.authState())
   const why = useStore(endedBecause)
   const problem = useProblem()
@@ -79,6 +83,11 @@ export function SignInPage() {
           move(event)
         }}
       />
+      {step.kind === 'ways' && state.data?.open_registration && (
+        <p className="muted small">
+          No account yet? <AppLink href={path.register()}>Make an account</AppLink>
+        </p>
+      )}
       {!globalThis.isSecureContext && !isCode && (
         <p className="muted small">
           This page came over plain http. Your password crosses the network unencrypted; checks run by the JavaScript fallback.

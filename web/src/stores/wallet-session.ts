@@ -14,7 +14,7 @@ export interface WalletSession {
 
 const KEY = 'dgon.wallet'
 
-/** Why the last session of this page ended by itself; shown where one signs in. */
+/** Why the last session of this page ended, where nobody signed out; shown where one signs in. */
 export const endedBecause = createStore<string | null>(null)
 
 export function rememberWallet(session: WalletSession): void {

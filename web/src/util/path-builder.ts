@@ -30,6 +30,7 @@ export const path = {
   sessions: () => '/account/sessions',
   keys: (search: Search = {}) => `/account/keys${queryText(search)}`,
   signIn: (next?: string) => `/sign-in${queryText({ next })}`,
+  register: () => '/register',
   setup: () => '/setup',
 }
 
@@ -41,11 +42,13 @@ export function listOf(pathname: string): string {
 
 export const apiPath = {
   me: () => '/users/me',
+  ownData: () => '/users/me/export',
   authState: () => '/auth/state',
   login: () => '/auth/login',
   logout: () => '/auth/logout',
   setup: () => '/auth/setup',
   redeem: () => '/auth/redeem',
+  register: () => '/auth/register',
   codeSignIn: () => '/auth/second-factor',
   organisation: () => '/auth/organisation',
   users: (search: Search = {}) => `/users${queryText(search)}`,

@@ -23,6 +23,8 @@ export const LINK: SignInStep = { kind: 'link' }
 /** An issuer has sent the browser back, and the account asks for a code. */
 export const FROM_ISSUER: SignInStep = { kind: 'code', way: 'issuer', email: '', pending: { finish: () => {} } }
 export const waysIn = (email = ''): SignInStep => ({ kind: 'ways', email, again: null, isBack: false })
+/** Where the page begins: with the link that it was opened with, or with what its address says. */
+export const firstStep = (hasToken: boolean, word: string | undefined): SignInStep => (hasToken ? LINK : word === 'code' ? FROM_ISSUER : waysIn())
 
 const LINK_IS_GOOD = 'Your sign-in link was not used up: open it again, or sign in another way.'
 

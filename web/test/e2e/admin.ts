@@ -15,8 +15,8 @@ export const nav = (page: Page) => page.getByRole('navigation', { name: 'Main' }
 export const dialogOf = (page: Page, name: string) => page.getByRole('dialog', { name })
 export const rowOf = (page: Page, text: string) => page.locator('tbody tr', { hasText: text })
 
-/** Asks the API as the admin whose page it is. */
-export async function ask<T>(page: Page, method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, data?: object): Promise<T> {
+/** Asks the API as the admin whose page it is, or whose requests. */
+export async function ask<T>(page: Pick<Page, 'request'>, method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, data?: object): Promise<T> {
   const me = (await (await page.request.get('/api/v1/users/me')).json()) as { csrf_token: string }
   const answer = await page.request.fetch(`/api/v1${path}`, { method, headers: { 'x-csrf-token': me.csrf_token }, ...(data && { data }) })
   expect(answer.ok(), `${method} ${path}: ${await answer.text()}`).toBe(true)

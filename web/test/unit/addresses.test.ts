@@ -19,6 +19,7 @@ test('every address of the console', () => {
     sessions: path.sessions(),
     keys: path.keys({ cursor: '1.k' }),
     signIn: path.signIn('/nodes?status=active'),
+    register: path.register(),
   }).toEqual({
     overview: '/',
     nodes: '/nodes',
@@ -35,6 +36,7 @@ test('every address of the console', () => {
     sessions: '/account/sessions',
     keys: '/account/keys?cursor=1.k',
     signIn: '/sign-in?next=%2Fnodes%3Fstatus%3Dactive',
+    register: '/register',
   })
   expect(apiPath.receipt('a b', 'n')).toBe('/receipts/a%20b?node_id=n')
   expect(apiPath.receiptRaw('a b', 'n')).toBe('/receipts/a%20b/raw?node_id=n')

@@ -30,6 +30,8 @@ class Socket extends EventTarget {
 const live = () => Socket.opened.filter((socket) => !socket.isClosed)
 
 const asked: string[] = []
+/** The tokens of what changes something. */
+const tokens: (string | null)[] = []
 let answer: (path: string) => Response | Promise<Response>
 const refused = (status: number, type: string) => Response.json({ error: { type, message: 'No.', request_id: 'r', details: {} } }, { status })
 /** Whether what was read is there, at the moment in which the page hears of the session. */
@@ -47,8 +49,9 @@ beforeAll(() => {
   const storage = { getItem: (key: string) => kept.get(key) ?? null, setItem: (key: string, value: string) => void kept.set(key, value), removeItem: (key: string) => void kept.delete(key) }
   vi.stubGlobal('localStorage', storage)
   vi.stubGlobal('sessionStorage', storage)
-  vi.stubGlobal('fetch', async (path: string, { method }: RequestInit) => {
+  vi.stubGlobal('fetch', async (path: string, { method, headers }: RequestInit) => {
     asked.push(`${method} ${path}`)
+    if (method !== 'GET') tokens.push(new Headers(headers).get('x-csrf-token'))
     return answer(path)
   })
   answer = () => refused(503, 'unavailable')
@@ -71,6 +74,7 @@ beforeEach(async () => {
   toasts.set([])
   seen.length = 0
   asked.length = 0
+  tokens.length = 0
 })
 
 test.each([
@@ -206,4 +210,52 @@ test('a refusal that somebody who signs in overtakes ends nothing', async () => 
   late(refused(401, 'unauthorized'))
   expect(await asking).toBe('refused')
   expect(session.get().kind).toBe('signed-in')
+})
+
+/** Another page of this browser changed what the token is of: it is refused until it is read again. */
+function tokenOf(next: Me): void {
+  answer = (path) => {
+    if (path.endsWith('/users/me')) return Response.json(next)
+    return tokens.at(-1) === next.csrf_token ? new Response(null, { status: 204 }) : refused(403, 'invalid_csrf')
+  }
+}
+const shown = () => {
+  const now = session.get()
+  return now.kind === 'signed-in' ? now.me.org_id : now.kind
+}
+
+test('a page that has not heard of the other organisation does nothing there, and shows it then', async () => {
+  tokenOf({ ...SOUTH, csrf_token: 'of the south' })
+  await expect(call('/enrolment-tokens', { method: 'POST', body: {} })).rejects.toThrow('Nothing was done')
+  expect(asked.slice(0, 2)).toEqual(['POST /api/v1/enrolment-tokens', 'GET /api/v1/users/me'])
+  expect([tokens, shown(), isRead()]).toEqual([['c'], 'south', false])
+})
+
+test('with the same rights and another token it is sent once more', async () => {
+  tokenOf({ ...NORTH, csrf_token: 'of later' })
+  await call('/enrolment-tokens', { method: 'POST', body: {} })
+  expect([tokens, isRead()]).toEqual([['c', 'of later'], true])
+})
+
+test('refused once more, it is not sent a third time', async () => {
+  answer = (path) => (path.endsWith('/users/me') ? Response.json(NORTH) : refused(403, 'invalid_csrf'))
+  await expect(call('/enrolment-tokens', { method: 'POST', body: {} })).rejects.toMatchObject({ type: 'invalid_csrf' })
+  expect(asked).toEqual(['POST /api/v1/enrolment-tokens', 'GET /api/v1/users/me', 'POST /api/v1/enrolment-tokens'])
+})
+
+test('without an answer who one is, that is said, and nothing is sent again', async () => {
+  answer = (path) => (path.endsWith('/users/me') ? refused(503, 'unavailable') : refused(403, 'invalid_csrf'))
+  await expect(call('/enrolment-tokens', { method: 'POST', body: {} })).rejects.toMatchObject({ type: 'unavailable' })
+  expect(tokens).toEqual(['c'])
+})
+
+test('whoever signs out does so for whichever organisation they act, but nobody signs out somebody else', async () => {
+  tokenOf({ ...SOUTH, csrf_token: 'of the south' })
+  await logout()
+  expect([tokens, shown()]).toEqual([['c', 'of the south'], 'anonymous'])
+  signedIn(NORTH)
+  tokens.length = 0
+  tokenOf({ ...me('north', ['operator'], 'u_2'), csrf_token: 'of another' })
+  await expect(logout()).rejects.toThrow('Nothing was done')
+  expect([tokens, shown()]).toEqual([['c'], 'north'])
 })

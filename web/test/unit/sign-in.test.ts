@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { enterCode, login, redeemLink } from '~/api/sign-in'
 import type { Me } from '~/api/types'
 import { session, signedOut } from '~/stores/session'
-import { LINK, type SignInEvent, type SignInStep, nextStep, waysIn } from '~/util/sign-in-steps'
+import { FROM_ISSUER, LINK, type SignInEvent, type SignInStep, firstStep, nextStep, waysIn } from '~/util/sign-in-steps'
 
 const pending = { finish: () => {} }
 const after = (start: SignInStep, ...events: SignInEvent[]) => events.reduce(nextStep, start)
@@ -30,6 +30,17 @@ describe('the steps of a sign-in', () => {
 
   test('whoever came by a link is told that it is still good', () => {
     expect(after(LINK, { kind: 'proven', way: 'link', pending }, { kind: 'again' })).toMatchObject({ kind: 'ways', again: expect.stringContaining('open it again') })
+  })
+
+  test('a page begins with its link, with the code where an issuer sent the browser back, and else with the ways', () => {
+    expect([firstStep(true, 'code'), firstStep(false, 'code'), firstStep(false, undefined), firstStep(false, 'x')]).toEqual([LINK, FROM_ISSUER, waysIn(), waysIn()])
+  })
+
+  test('whoever comes from an issuer is in by the code, or is back at the ways: at will, or because it took too long', () => {
+    expect(nextStep(FROM_ISSUER, { kind: 'entered' })).toEqual({ kind: 'in', way: 'issuer' })
+    expect(nextStep(FROM_ISSUER, { kind: 'again' })).toEqual({ kind: 'ways', email: '', again: null, isBack: true })
+    expect(nextStep(FROM_ISSUER, { kind: 'over', why: 'late' })).toEqual({ kind: 'ways', email: '', again: 'late', isBack: true })
+    expect(after(FROM_ISSUER, { kind: 'again' }, { kind: 'proven', way: 'password', pending, email: 'a' })).toMatchObject({ kind: 'code', way: 'password' })
   })
 
   test('what came to nothing says why', () => {
@@ -88,6 +99,15 @@ describe('what is asked', () => {
     expect(await enterCode(wait, ' 8f3k2-m9qt0 ')).toEqual({ isIn: true, me: ANA })
     expect(done).toEqual(['u_1'])
     expect(asked.at(-1)).toEqual({ path: '/api/v1/auth/second-factor', body: { code: '8f3k2-m9qt0' } })
+  })
+
+  test('whoever comes from an issuer too late is back at the ways, with the reason', async () => {
+    answer = () => refused(401, 'invalid_token')
+    const { pending: begun } = FROM_ISSUER as Extract<SignInStep, { kind: 'code' }>
+    const entered = await enterCode(begun, '123456')
+    expect(nextStep(FROM_ISSUER, { kind: 'over', why: entered.isIn ? '' : entered.why })).toMatchObject({ kind: 'ways', again: expect.stringContaining('took too long') })
+    // It is no end of a session.
+    expect(asked.map(({ path }) => path)).toEqual(['/api/v1/auth/second-factor'])
   })
 
   test.each([

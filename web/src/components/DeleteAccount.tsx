@@ -1,0 +1,52 @@
+import { useRouter } from '@tanstack/react-router'
+import { useState } from 'react'
+import { fieldOf, messageOf } from '~/api/errors'
+import { deleteAccount } from '~/api/own-data'
+import type { Me } from '~/api/types'
+import { ActionForm } from '~/forms/ActionForm'
+import { Dialog } from '~/ui/Dialog'
+import { TextField } from '~/ui/Field'
+import { path } from '~/util/path-builder'
+
+const isOfEmail = (error: unknown) => fieldOf(error) === 'email'
+
+/** Deletes one's own account, once its address is typed. */
+export function DeleteAccount({ me, onClose }: { me: Me; onClose: () => void }) {
+  const router = useRouter()
+  const [email, setEmail] = useState('')
+  const leave = () => router.navigate({ href: path.signIn(), replace: true })
+  return (
+    <Dialog title="Delete your account" onClose={onClose}>
+      <ActionForm
+        button="Delete for good"
+        tone="danger"
+        keep="Keep my account"
+        reason="none"
+        whyNot={email.trim() ? null : 'Type your e-mail address first'}
+        isDirty={email !== ''}
+        act={() => deleteAccount(email, leave)}
+        isAtField={isOfEmail}
+        // Where it led to, this dialog is no more.
+        onDone={() => {}}
+        onClose={onClose}
+      >
+        {(error) => (
+          <>
+            <p>At once, and for good: your sign-ins, wallets, accounts elsewhere, API keys and memberships are gone, and enrolment tokens that you made stop to work. Organisations in which nobody else is are closed.</p>
+            <p>The audit log keeps that an account did something, without your address and the details. Nodes and receipts are the organisations', and stay.</p>
+            <TextField
+              label="Your e-mail address"
+              type="email"
+              autoComplete="off"
+              required
+              hint={`Type ${me.email} to show that you mean it.`}
+              value={email}
+              error={isOfEmail(error) ? messageOf(error) : null}
+              onChange={(event) => setEmail(event.target.value)}
+            />
+          </>
+        )}
+      </ActionForm>
+    </Dialog>
+  )
+}
