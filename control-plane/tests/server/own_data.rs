@@ -173,7 +173,7 @@ async fn an_account_that_is_deleted_is_in_no_file_and_the_chain_is_whole() {
 }
 
 #[tokio::test]
-async fn who_is_needed_stays() {
+async fn whoever_is_needed_here_stays() {
     let server = Server::start().await;
     let mut admin = open_registration(&server).await;
     assert_eq!(
