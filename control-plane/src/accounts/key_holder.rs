@@ -107,6 +107,10 @@ impl Accounts {
     ) -> Result<KeyHolder, AccountError> {
         let id = key.id().as_str();
         let now = self.store.api_key_now(System::of_the_server(), id).await?;
+        if now.is_none() {
+            // Its account was deleted: it is no neighbour of bad keys any more.
+            self.key_uses.forget(key);
+        }
         let now = now.filter(|now| SecretHash::from_bytes(now.secret_hash) == key.secret_hash());
         let now = now.ok_or(KeyRefused::Unknown)?;
         let now_ms = self.clock.now_ms();

@@ -83,13 +83,15 @@ impl Accounts {
     /// Makes a link that signs somebody in, for an admin to pass on.
     ///
     /// # Errors
-    /// [`AccountError::NotFound`], [`AccountError::Disabled`] or a fault of the store.
+    /// [`AccountError::NotFresh`], [`AccountError::NotFound`], [`AccountError::Disabled`] or a fault of the store.
     pub async fn invitation(
         &self,
         person: &Person,
         user_id: &str,
         origin: &Origin,
     ) -> Result<Link, AccountError> {
+        // It is as good as a password: not by a browser that was left signed in.
+        self.must_be_fresh(person).await?;
         let member = self.member(person, user_id).await?;
         if member.user.disabled_at_ms.is_some() {
             return Err(AccountError::Disabled);

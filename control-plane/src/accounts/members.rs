@@ -165,7 +165,8 @@ impl Accounts {
     /// Gives somebody these roles in an organisation, in place of those that they had there.
     ///
     /// # Errors
-    /// [`AccountError::Roles`], [`AccountError::NotFound`], [`AccountError::LastAdmin`] or a fault of the store.
+    /// [`AccountError::Roles`], [`AccountError::NotFresh`], [`AccountError::NotFound`], [`AccountError::LastAdmin`] or a fault of the
+    /// store.
     pub async fn membership_set(
         &self,
         person: &Person,
@@ -175,6 +176,10 @@ impl Accounts {
         origin: &Origin,
     ) -> Result<(), AccountError> {
         check_roles(org_id, roles)?;
+        if roles.has(Role::Admin) {
+            // Whoever administers the network opens every account of it.
+            self.must_be_fresh(person).await?;
+        }
         let actor = person.audit_name();
         let object = format!("user:{user_id}");
         let mut audit = self.audit(&actor, "membership.set", object, origin);

@@ -227,16 +227,12 @@ impl Accounts {
         if acting.is_some_and(|person| person.user_id != linker.user_id) {
             return Err(AccountError::OidcSpent);
         }
-        // Whoever is away longer than an access token lives is still signed in.
-        let own = Scope::Person(linker.user_id.clone());
-        let now_ms = self.clock.now_ms();
-        let session = self.store.session_now(&own, &linker.family_id, now_ms);
-        let person = session.await?.map(Person::from);
-        let person = person.ok_or(AccountError::SessionEnded)?;
-        // An issuer is a way in of its own, which outlasts the sign-in that linked it.
-        self.must_be_fresh(&person).await?;
+        self.linking(linker).await?;
         let (issuer, account) = self.proven_account(request, answer).await?;
         self.spend_oidc(request).await?;
+        // The issuer may have taken its time, and the sign-in ended meanwhile.
+        let person = self.linking(linker).await?;
+        let own = person.own();
         let new = Identity {
             identity_id: secret::public_id("i")?,
             issuer: issuer.settings().url.as_str().to_owned(),
@@ -294,6 +290,18 @@ impl Accounts {
             IdentityUnlinked::NoIdentity => Err(AccountError::NotFound("identity")),
             IdentityUnlinked::LastWayIn => Err(AccountError::LastWayIn),
         }
+    }
+
+    /// Who links, where the sign-in goes on and is new. Whoever is away longer than an access token lives is still signed in.
+    async fn linking(&self, linker: &Linker) -> Result<Person, AccountError> {
+        let own = Scope::Person(linker.user_id.clone());
+        let now_ms = self.clock.now_ms();
+        let session = self.store.session_now(&own, &linker.family_id, now_ms);
+        let person = session.await?.map(Person::from);
+        let person = person.ok_or(AccountError::SessionEnded)?;
+        // An issuer is a way in of its own, which outlasts the sign-in that linked it.
+        self.must_be_fresh(&person).await?;
+        Ok(person)
     }
 
     fn issuer(&self, id: &str) -> Result<&Arc<Issuer>, AccountError> {

@@ -179,7 +179,7 @@ impl Accounts {
     /// The same for an admin, about somebody else: what an app has to prove, a session alone does not.
     ///
     /// # Errors
-    /// [`AccountError::OwnFactor`], and as [`Accounts::second_factor_reset`].
+    /// [`AccountError::OwnFactor`], [`AccountError::NotFresh`], and as [`Accounts::second_factor_reset`].
     pub async fn second_factor_reset_of(
         &self,
         person: &Person,
@@ -190,6 +190,7 @@ impl Accounts {
         if person.user_id == user_id {
             return Err(AccountError::OwnFactor);
         }
+        self.must_be_fresh(person).await?;
         let by = (person.audit_name(), Some(reason));
         let scope = person.scope();
         self.second_factor_reset(&scope, user_id, (&by.0, by.1), origin)

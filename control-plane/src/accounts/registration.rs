@@ -37,7 +37,6 @@ impl Accounts {
         }
         let email = Email::parse(email)?;
         let name = orgs::name(organisation)?;
-        self.take_registration()?;
         let password_hash = self.hasher.hash(password).await?;
         let org_id = secret::public_id("o")?;
         let roles: Roles = [Role::Operator, Role::Consumer].into_iter().collect();
@@ -51,7 +50,13 @@ impl Accounts {
             name,
         };
         let by = System::of_the_server();
-        match self.store.user_register(by, &user, &org, &audit).await? {
+        // An account that was not made is no row: whoever tries in vain shuts nobody out.
+        self.take_registration()?;
+        let made = self.store.user_register(by, &user, &org, &audit).await;
+        if !matches!(made, Ok(UserRegistered::Registered)) {
+            self.give_back_registration();
+        }
+        match made? {
             UserRegistered::Registered => {}
             UserRegistered::EmailTaken => return Err(AccountError::EmailTaken),
             UserRegistered::OrgNameTaken => return Err(AccountError::OrgNameTaken),

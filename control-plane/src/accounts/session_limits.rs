@@ -66,6 +66,11 @@ impl Accounts {
         taken.map_err(|wait_s| AccountError::RegistrationsFull { wait_s })
     }
 
+    /// Gives one back: no account was made.
+    pub(super) fn give_back_registration(&self) {
+        self.limits.registrations.give_back(&());
+    }
+
     /// Uses one of a session's times to be renewed.
     pub(super) fn take_renewal(&self, family_id: &str) -> Result<(), AccountError> {
         take(&self.limits.renewals, &family_id.to_owned())

@@ -48,15 +48,10 @@ pub enum AccountDeleted {
     },
 }
 
-/// Closes an organisation in which nobody else is, in a transaction, and takes its name away. How many nodes keep it from that.
+/// Closes an organisation in which nobody else is, in a transaction that has its row, and takes its name away. How many nodes keep it from that.
 macro_rules! close_if_alone_on {
     ($tx:expr, $org_id:expr, $user_id:expr, $audit:expr, $op:literal) => {{
         let (org_id, at_ms) = ($org_id, $audit.at_ms);
-        sqlx::query("UPDATE orgs SET name = name WHERE org_id = $1")
-            .bind(org_id)
-            .execute(&mut **$tx)
-            .await
-            .map_err(StoreError::query($op))?;
         let (others,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM memberships WHERE org_id = $1 AND user_id <> $2")
             .bind(org_id)
             .bind($user_id)
@@ -157,8 +152,7 @@ impl Store {
     }
 
     /// Deletes a person's own account with all that belongs to it, and closes organisations in which nobody else is: their
-    /// names go, too. What the audit log says of the person is erased a moment later, by [`Store::audit_erase`]; that
-    /// something was done, and by which account, stays.
+    /// names go, too. What the audit log says of the person is erased a moment later, by [`Store::audit_erase`].
     ///
     /// # Errors
     /// [`StoreError::Query`].
@@ -180,12 +174,19 @@ impl Store {
             .await
             .map_err(StoreError::query("account.delete"))?;
             for (org_id,) in &alone {
-                if let Some(nodes) = close_if_alone_on!(&mut tx, org_id, user_id, audit, "account.delete") {
-                    return Ok(AccountDeleted::HasNodes { org_id: org_id.clone(), nodes });
-                }
+                sqlx::query("UPDATE orgs SET name = name WHERE org_id = $1")
+                    .bind(org_id)
+                    .execute(&mut *tx)
+                    .await
+                    .map_err(StoreError::query("account.delete"))?;
             }
             if !lock_user_on!(&mut tx, user_id, "account.delete") {
                 return Ok(AccountDeleted::NoUser);
+            }
+            for (org_id,) in &alone {
+                if let Some(nodes) = close_if_alone_on!(&mut tx, org_id, user_id, audit, "account.delete") {
+                    return Ok(AccountDeleted::HasNodes { org_id: org_id.clone(), nodes });
+                }
             }
             let (admin,): (i64,) = sqlx::query_as(concat!(
                 "SELECT COUNT(*) FROM users u JOIN memberships m ON ",
@@ -199,11 +200,6 @@ impl Store {
             if admin > 0 {
                 return Ok(AccountDeleted::Admin);
             }
-            let keys: Vec<(String,)> = sqlx::query_as("SELECT id FROM api_keys WHERE user_id = $1 ORDER BY id")
-                .bind(user_id)
-                .fetch_all(&mut *tx)
-                .await
-                .map_err(StoreError::query("account.delete"))?;
             // In the order in which one refers to the other.
             for statement in [
                 "DELETE FROM session_tokens WHERE family_id IN (SELECT family_id FROM session_families WHERE user_id = $1)",
@@ -234,45 +230,41 @@ impl Store {
             .execute(&mut *tx)
             .await
             .map_err(StoreError::query("account.delete"))?;
-            // What was done by their keys names them as well.
-            let subjects = keys.into_iter().map(|(id,)| format!("key:{id}"));
-            for subject in subjects.chain([audit.object.clone()]) {
-                sqlx::query("INSERT INTO erasures (subject, asked_at_ms) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-                    .bind(&subject)
-                    .bind(audit.at_ms)
-                    .execute(&mut *tx)
-                    .await
-                    .map_err(StoreError::query("account.delete"))?;
-                let entry = AuditEntry {
-                    object: subject,
-                    ..audit.clone()
-                };
-                audit_on!(&mut *tx, &entry, "account.delete");
-            }
+            sqlx::query("INSERT INTO erasures (subject, asked_at_ms) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+                .bind(&audit.object)
+                .bind(audit.at_ms)
+                .execute(&mut *tx)
+                .await
+                .map_err(StoreError::query("account.delete"))?;
+            audit_on!(&mut *tx, audit, "account.delete");
             AccountDeleted::Deleted
         }))
     }
 
-    /// Erases what the audit log says of who deleted their account, as far as it is sealed; how many rows that were. An account
-    /// is done with when its last rows must have come and are sealed.
+    /// Erases what the audit log says of who deleted their account, as far as it is sealed; how many rows that were. What they did
+    /// to nodes, flags, organisations and other people stays as it was written: who decides something answers for it.
     ///
     /// # Errors
     /// [`StoreError::Query`].
     pub async fn audit_erase(&self, _by: System, now_ms: i64) -> Result<u64, StoreError> {
+        let before_ms = now_ms - UNDER_WAY_MS;
+        // Those that only wait for their last rows keep nobody from their turn.
         let asked: Vec<(String, i64)> = crate::on_read!(self, conn => sqlx::query_as(
-                "SELECT subject, asked_at_ms FROM erasures ORDER BY asked_at_ms, subject LIMIT $1")
+                "SELECT subject, asked_at_ms FROM erasures WHERE NOT is_swept OR asked_at_ms < $1 \
+                 ORDER BY is_swept, asked_at_ms, subject LIMIT $2")
+            .bind(before_ms)
             .bind(ERASED_AT_ONCE)
             .fetch_all(conn)
             .await
             .map_err(StoreError::query(OP_ERASE))?);
         let mut erased = 0;
         for (subject, asked_at_ms) in asked {
-            let is_last = now_ms - asked_at_ms > UNDER_WAY_MS;
             erased += crate::in_tx!(self, "audit.erase", tx => {
                 let mut rows = 0;
                 for statement in [
-                    "UPDATE audit SET facts = NULL, salt = NULL WHERE actor = $1 AND seq IS NOT NULL AND facts IS NOT NULL",
                     "UPDATE audit SET facts = NULL, salt = NULL WHERE object = $1 AND seq IS NOT NULL AND facts IS NOT NULL",
+                    "UPDATE audit SET facts = NULL, salt = NULL WHERE actor = $1 AND seq IS NOT NULL AND facts IS NOT NULL \
+                     AND (object LIKE 'session:%' OR object LIKE 'key:%' OR object LIKE 'enrolment_token:%')",
                 ] {
                     let done = sqlx::query(statement)
                         .bind(&subject)
@@ -281,16 +273,16 @@ impl Store {
                         .map_err(StoreError::query(OP_ERASE))?;
                     rows += done.rows_affected();
                 }
-                if is_last {
-                    sqlx::query(
-                        "DELETE FROM erasures WHERE subject = $1 AND NOT EXISTS \
+                let last = match asked_at_ms < before_ms {
+                    true => "DELETE FROM erasures WHERE subject = $1 AND NOT EXISTS \
                          (SELECT 1 FROM audit a WHERE a.seq IS NULL AND (a.actor = $1 OR a.object = $1))",
-                    )
+                    false => "UPDATE erasures SET is_swept = TRUE WHERE subject = $1",
+                };
+                sqlx::query(last)
                     .bind(&subject)
                     .execute(&mut *tx)
                     .await
                     .map_err(StoreError::query(OP_ERASE))?;
-                }
                 rows
             });
         }

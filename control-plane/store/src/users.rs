@@ -1,6 +1,7 @@
 //! People. Emails come in lower case. What a person may do is in their memberships.
 
 use crate::audit::{AuditEntry, audit_on};
+use crate::enrolment_tokens::open_org_on;
 use crate::memberships::{Membership, NewMembership, memberships_of};
 use crate::statement::Statement;
 use crate::{Scope, Store, StoreError, System};
@@ -290,6 +291,10 @@ impl Store {
             return Ok(UserCreated::NoOrganisation);
         }
         Ok(crate::in_tx!(self, "user.create", tx => {
+            // Nobody comes to an organisation that is just being closed.
+            if !open_org_on!(&mut tx, &user.membership.org_id, "user.create") {
+                return Ok(UserCreated::NoOrganisation);
+            }
             let made = user_insert_on!(&mut tx, user, "user.create");
             if made != UserCreated::Created {
                 return Ok(made);

@@ -291,3 +291,90 @@ async fn one_network_tries_few_accounts_in_an_hour() {
     assert_eq!(last.error(), "rate_limited", "{}", last.text);
     assert!(!last.header("retry-after").is_empty());
 }
+
+#[tokio::test]
+async fn what_somebody_decided_for_others_outlives_their_account() {
+    let server = Server::start().await;
+    let mut admin = server.signed_in("admin@example.com", &[Role::Admin]).await;
+    let mut rogue = server.signed_in("rogue@example.com", &[Role::Admin]).await;
+    let path = "/api/v1/flags/public_receipts";
+    let set = rogue.put(path, json!({ "enabled": true })).await;
+    assert!(set.status.is_success(), "{}", set.text);
+    let user_id = rogue.get(ME).await.json["user_id"]
+        .as_str()
+        .expect("id")
+        .to_owned();
+    let membership = format!("/api/v1/users/{user_id}/memberships/main");
+    let taken = admin.put(&membership, json!({ "roles": ["viewer"] })).await;
+    assert_eq!(taken.status, StatusCode::OK, "{}", taken.text);
+    rogue.csrf = rogue.get(ME).await.json["csrf_token"]
+        .as_str()
+        .map(str::to_owned);
+    let gone = delete(&mut rogue, "rogue@example.com").await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT, "{}", gone.text);
+    seal(&server).await;
+    server.clock.advance(61_000);
+    seal(&server).await;
+    let log = admin.get("/api/v1/audit?action=flag.set").await;
+    let row = &log.json["items"][0];
+    assert_eq!(row["actor"], json!(format!("user:{user_id}")));
+    assert_eq!(
+        (&row["is_erased"], &row["after"]),
+        (&json!(false), &json!({ "enabled": true }))
+    );
+    let own = admin.get("/api/v1/audit?action=session.sign_in").await;
+    let rows = own.json["items"].as_array().expect("rows").iter();
+    let theirs: Vec<&Value> = rows
+        .filter(|row| row["actor"] == json!(format!("user:{user_id}")))
+        .collect();
+    assert!(
+        !theirs.is_empty() && theirs.iter().all(|row| row["is_erased"] == true),
+        "{theirs:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_browser_that_was_left_signed_in_opens_no_account_for_others() {
+    let server = Server::start().await;
+    let mut admin = server.signed_in("admin@example.com", &[Role::Admin]).await;
+    let user_id = server
+        .user_of("main", "a@example.com", &[Role::Viewer])
+        .await;
+    server.clock.advance(9 * 60_000);
+    admin.post("/api/v1/auth/refresh", Value::Null).await;
+    server.clock.advance(7 * 60_000);
+    admin.post("/api/v1/auth/refresh", Value::Null).await;
+    let user = format!("/api/v1/users/{user_id}");
+    let invite = json!({ "email": "b@example.com", "roles": ["admin"] });
+    let reset = json!({ "reason": "lost" });
+    let refused = [
+        admin.post("/api/v1/users", invite).await,
+        admin
+            .post(&format!("{user}/sign-in-link"), Value::Null)
+            .await,
+        admin
+            .post(&format!("{user}/reset-second-factor"), reset)
+            .await,
+        admin
+            .put(
+                &format!("{user}/memberships/main"),
+                json!({ "roles": ["admin"] }),
+            )
+            .await,
+    ];
+    for answer in refused {
+        assert_eq!(answer.error(), "forbidden", "{}", answer.text);
+        assert_eq!(
+            answer.json["error"]["details"]["sign_in"], "again",
+            "{}",
+            answer.text
+        );
+    }
+    let allowed = admin
+        .put(
+            &format!("{user}/memberships/main"),
+            json!({ "roles": ["operator"] }),
+        )
+        .await;
+    assert_eq!(allowed.status, StatusCode::OK, "{}", allowed.text);
+}

@@ -221,6 +221,8 @@ pub async fn user_create(
         org_id: body.org_id.unwrap_or_else(|| MAIN_ORG.to_owned()),
         roles: body.roles.into_iter().collect(),
     };
+    // Before there is an account that nobody gets a link to.
+    state.accounts.must_be_fresh(person).await?;
     let (scope, by) = (person.scope(), person.audit_name());
     let made = state.accounts.user_create(&scope, new, &by, &caller.origin);
     let user_id = made.await?;
