@@ -105,7 +105,7 @@ test('an admin ends the key of somebody else', async ({ browser, page }) => {
 
 test('a list that cannot be read says so, and who may give nothing makes no key', async ({ browser, page, watch }) => {
   watch.allow(/500/)
-  const viewer = await arrive(browser, await userLink('vic@example.org', BASE_URL, {}, 'viewer'))
+  const viewer = await arrive(browser, await userLink('vik@example.org', BASE_URL, {}, 'viewer'))
   await viewer.goto('/account/keys')
   await settled(viewer)
   await expect(viewer.getByRole('button', { name: 'Make a key…' })).toHaveAttribute('aria-disabled', 'true')

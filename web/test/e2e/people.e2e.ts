@@ -152,7 +152,7 @@ test('somebody is added, taken out, and an organisation with nodes stays open', 
   await expect(rowOf(page, 'North hall')).toContainText('Viewer')
   await page.getByRole('button', { name: 'Take out of North hall' }).click()
   const out = dialogOf(page, 'Take out of North hall')
-  await expect(out).toContainText('Enrolment tokens that they made there stop to work')
+  await expect(out).toContainText('enrolment tokens that they made there stop to work')
   await out.getByRole('button', { name: 'Take out' }).click()
   await expect(rowOf(page, 'North hall')).toHaveCount(0)
   await expect(page.getByRole('button', { name: 'Add to an organisation' })).toBeFocused()

@@ -182,7 +182,7 @@ test('a wallet is taken away, unless it is all that signs in', async ({ page, co
   await expect(page.getByRole('button', { name: 'Take away Solana' })).toBeFocused()
   await page.keyboard.press('Enter')
   await taking.getByRole('button', { name: 'Take away' }).click()
-  await expect(taking.getByRole('alert')).toContainText('all that you can sign in with')
+  await expect(taking.getByRole('alert')).toContainText('neither a password nor a wallet')
   await page.keyboard.press('Escape')
   await expect(page.getByTitle(solana.address)).toBeVisible()
 })
