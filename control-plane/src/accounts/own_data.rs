@@ -67,15 +67,16 @@ impl Accounts {
     /// Deletes a person's account, for good. `email` is their address, which they typed to show that they mean it.
     ///
     /// # Errors
-    /// [`AccountError::NotFresh`], [`AccountError::NotThisEmail`], [`AccountError::AdminStays`],
+    /// [`AccountError::NotFresh`], [`AccountError::WrongPassword`], [`AccountError::NotThisEmail`], [`AccountError::AdminStays`],
     /// [`AccountError::OwnNodes`], [`AccountError::SessionEnded`] or a fault of the store.
     pub async fn account_delete(
         &self,
         person: &Person,
         email: &str,
+        current: Option<String>,
         origin: &Origin,
     ) -> Result<(), AccountError> {
-        self.must_be_fresh(person).await?;
+        self.must_be_they(person, current, origin).await?;
         if email.trim().to_lowercase() != person.email {
             return Err(AccountError::NotThisEmail);
         }

@@ -32,14 +32,7 @@ impl Accounts {
             (None, _) if is_fresh => {}
             (None, _) => return Err(AccountError::NotFresh),
             (stored @ Some(_), Some(current)) => {
-                if !self.hasher.verify(current, stored).await? {
-                    let whose = person.audit_name();
-                    let entry = self.audit(&whose, "user.password_failed", whose.clone(), origin);
-                    self.store
-                        .audit_write(System::of_the_server(), &entry)
-                        .await?;
-                    return Err(AccountError::WrongPassword);
-                }
+                self.must_be_right(person, current, stored, origin).await?;
             }
         }
         let hash = self.hasher.hash(password).await?;
@@ -55,6 +48,46 @@ impl Accounts {
         self.access
             .tell(AccessChange::Person(person.user_id.clone()));
         Ok(())
+    }
+
+    /// For what cannot be undone: whoever only holds a browser knows no password. Who has none has just signed in.
+    ///
+    /// # Errors
+    /// [`AccountError::NotFresh`], [`AccountError::WrongPassword`], [`AccountError::TooOften`], [`AccountError::Busy`] or a fault of
+    /// the store.
+    pub(super) async fn must_be_they(
+        &self,
+        person: &Person,
+        current: Option<String>,
+        origin: &Origin,
+    ) -> Result<(), AccountError> {
+        self.must_be_fresh(person).await?;
+        let stored = self.me(person).await?.user.password_hash;
+        if stored.is_none() {
+            return Ok(());
+        }
+        self.take_password(&person.user_id)?;
+        let current = current.ok_or(AccountError::WrongPassword)?;
+        self.must_be_right(person, current, stored, origin).await?;
+        self.give_back_password(&person.user_id);
+        Ok(())
+    }
+
+    async fn must_be_right(
+        &self,
+        person: &Person,
+        current: String,
+        stored: Option<String>,
+        origin: &Origin,
+    ) -> Result<(), AccountError> {
+        if self.hasher.verify(current, stored).await? {
+            return Ok(());
+        }
+        let whose = person.audit_name();
+        let entry = self.audit(&whose, "user.password_failed", whose.clone(), origin);
+        let by = System::of_the_server();
+        self.store.audit_write(by, &entry).await?;
+        Err(AccountError::WrongPassword)
     }
 
     /// For what opens another way in.

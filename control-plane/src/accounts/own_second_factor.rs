@@ -67,16 +67,16 @@ impl Accounts {
     /// Asks a person for a second factor from now on: their app has shown that it has the secret. Their other sign-ins end.
     ///
     /// # Errors
-    /// [`AccountError::NotFresh`], [`AccountError::PendingGone`], [`AccountError::Totp`], [`AccountError::RecoveryCode`], [`AccountError::FactorExists`],
+    /// [`AccountError::NotFresh`], [`AccountError::WrongPassword`], [`AccountError::PendingGone`], [`AccountError::Totp`], [`AccountError::RecoveryCode`], [`AccountError::FactorExists`],
     /// [`AccountError::SessionEnded`], [`AccountError::TooOften`] or a fault of the store.
     pub async fn second_factor_set_up(
         &self,
         person: &Person,
-        sealed: &str,
-        code: &str,
+        (sealed, code): (&str, &str),
+        current: Option<String>,
         origin: &Origin,
     ) -> Result<ShownCodes, AccountError> {
-        self.must_be_fresh(person).await?;
+        self.must_be_they(person, current, origin).await?;
         let offered: Offered = self.open_again(&person.audit_name(), sealed)?;
         if offered.expires_at_ms < self.clock.now_ms() {
             return Err(AccountError::PendingGone);

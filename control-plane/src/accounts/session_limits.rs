@@ -86,6 +86,11 @@ impl Accounts {
         take(&self.limits.passwords, &user_id.to_owned())
     }
 
+    /// Gives one back: it was right.
+    pub(super) fn give_back_password(&self, user_id: &str) {
+        self.limits.passwords.give_back(&user_id.to_owned());
+    }
+
     /// Uses one of an account's times to make an API key.
     pub(super) fn take_key(&self, user_id: &str) -> Result<(), AccountError> {
         take(&self.limits.keys, &user_id.to_owned())

@@ -15,7 +15,8 @@ const TOKENS: &str = "/api/v1/enrolment-tokens";
 
 async fn delete(browser: &mut Browser, email: &str) -> Answer {
     let request = browser.request(Method::DELETE, ME);
-    browser.send(request.json(&json!({ "email": email }))).await
+    let body = json!({ "email": email, "current": PASSWORD });
+    browser.send(request.json(&body)).await
 }
 
 async fn seal(server: &Server) {

@@ -88,7 +88,8 @@ async fn with_factor(roles: &[Role]) -> World {
     let offer = browser.post(OFFER, Value::Null).await;
     assert_eq!(offer.status, StatusCode::OK, "{}", offer.text);
     let app = Authenticator::scan(&offer);
-    let body = json!({ "sealed": offer.json["sealed"], "code": app.code(&server) });
+    let body =
+        json!({ "sealed": offer.json["sealed"], "code": app.code(&server), "current": PASSWORD });
     let set = browser.put(FACTOR, body).await;
     assert_eq!(set.status, StatusCode::OK, "{}", set.text);
     World {
@@ -241,7 +242,8 @@ async fn what_was_proven_first_is_good_for_five_minutes_in_its_browser_and_while
     mixed.cookies = vec![("dgon_pending".to_owned(), sealed)];
     let refused = enter(&mut mixed, &app.code(&server)).await;
     assert_eq!(refused.error(), "invalid_token");
-    let body = json!({ "sealed": offer.json["sealed"], "code": app.code(&server) });
+    let body =
+        json!({ "sealed": offer.json["sealed"], "code": app.code(&server), "current": PASSWORD });
     assert_eq!(owner.put(FACTOR, body).await.status, StatusCode::OK);
 
     // A password that is another meanwhile.
@@ -299,11 +301,21 @@ async fn it_is_set_up_soon_after_signing_in_and_ends_other_sign_ins() {
     let mut other = server.sign_in("a@example.com").await;
     let offer = browser.post(OFFER, Value::Null).await;
     let app = Authenticator::scan(&offer);
-    let wrong = json!({ "sealed": offer.json["sealed"], "code": "12345" });
+    for (code, current, field) in [
+        ("12345", PASSWORD, "code"),
+        (&*app.code(&server), "not the password", "current"),
+    ] {
+        let wrong = json!({ "sealed": offer.json["sealed"], "code": code, "current": current });
+        let refused = browser.put(FACTOR, wrong).await;
+        assert_eq!(refused.error(), "invalid_request", "{}", refused.text);
+        assert_eq!(refused.json["error"]["details"]["field"], field);
+    }
+    let wrong = json!({ "sealed": offer.json["sealed"], "code": app.code(&server) });
     assert_eq!(browser.put(FACTOR, wrong).await.error(), "invalid_request");
     // What was offered to one is nobody else's.
     let mut stranger = server.signed_in("b@example.com", &[Role::Viewer]).await;
-    let body = json!({ "sealed": offer.json["sealed"], "code": app.code(&server) });
+    let body =
+        json!({ "sealed": offer.json["sealed"], "code": app.code(&server), "current": PASSWORD });
     assert_eq!(
         stranger.put(FACTOR, body.clone()).await.error(),
         "invalid_token"
@@ -357,7 +369,8 @@ async fn it_is_taken_away_with_a_code_or_by_an_admin_who_says_why() {
 
     let offer = browser.post(OFFER, Value::Null).await;
     let app = Authenticator::scan(&offer);
-    let body = json!({ "sealed": offer.json["sealed"], "code": app.code(&server) });
+    let body =
+        json!({ "sealed": offer.json["sealed"], "code": app.code(&server), "current": PASSWORD });
     assert_eq!(browser.put(FACTOR, body).await.status, StatusCode::OK);
     let mut admin = server.signed_in("admin@example.com", &[Role::Admin]).await;
     let user_id = browser.get(ME).await.json["user_id"]

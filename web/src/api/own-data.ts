@@ -17,8 +17,8 @@ export async function downloadOwnData(): Promise<void> {
  * Deletes the account for good. No page is shown until `goOn` has led to one for strangers: from the one that it was done
  * on, whoever signs in next would be led back there.
  */
-export async function deleteAccount(email: string, goOn: () => Promise<unknown>): Promise<void> {
-  await call<void>(apiPath.me(), { method: 'DELETE', body: { email } satisfies DeleteRequest })
+export async function deleteAccount(email: string, current: string, goOn: () => Promise<unknown>): Promise<void> {
+  await call<void>(apiPath.me(), { method: 'DELETE', body: { email, ...(current && { current }) } satisfies DeleteRequest })
   isChanging.set(true)
   try {
     endedBecause.set(DELETED)

@@ -30,9 +30,9 @@ async function change<T>(path: string, method: 'POST' | 'PUT', body?: object): P
 export const offerSecondFactor = () => change<SecondFactorOffer>(apiPath.secondFactorOffer(), 'POST')
 
 /** Shows that the app has the secret. All other sign-ins end. No codes where the secret was offered too long ago. */
-export async function setSecondFactor(sealed: string, code: string): Promise<string[] | null> {
+export async function setSecondFactor(sealed: string, code: string, current: string): Promise<string[] | null> {
   try {
-    const { recovery_codes: codes } = await change<RecoveryCodes>(apiPath.secondFactor(), 'PUT', { sealed, code: code.trim() })
+    const { recovery_codes: codes } = await change<RecoveryCodes>(apiPath.secondFactor(), 'PUT', { sealed, code: code.trim(), ...(current && { current }) })
     keep({ since: new Date().toISOString(), recovery_codes_left: codes.length })
     void queryClient.invalidateQueries({ queryKey: query.sessions().queryKey })
     return codes

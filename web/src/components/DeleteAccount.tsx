@@ -4,6 +4,7 @@ import { fieldOf, messageOf } from '~/api/errors'
 import { deleteAccount } from '~/api/own-data'
 import type { Me } from '~/api/types'
 import { ActionForm } from '~/forms/ActionForm'
+import { OwnPasswordField, isOfPassword } from '~/forms/OwnPasswordField'
 import { Dialog } from '~/ui/Dialog'
 import { TextField } from '~/ui/Field'
 import { path } from '~/util/path-builder'
@@ -14,6 +15,7 @@ const isOfEmail = (error: unknown) => fieldOf(error) === 'email'
 export function DeleteAccount({ me, onClose }: { me: Me; onClose: () => void }) {
   const router = useRouter()
   const [email, setEmail] = useState('')
+  const [password, setPassword] = useState('')
   const leave = () => router.navigate({ href: path.signIn(), replace: true })
   return (
     <Dialog title="Delete your account" onClose={onClose}>
@@ -22,10 +24,10 @@ export function DeleteAccount({ me, onClose }: { me: Me; onClose: () => void }) 
         tone="danger"
         keep="Keep my account"
         reason="none"
-        whyNot={email.trim() ? null : 'Type your e-mail address first'}
-        isDirty={email !== ''}
-        act={() => deleteAccount(email, leave)}
-        isAtField={isOfEmail}
+        whyNot={!email.trim() ? 'Type your e-mail address first' : me.has_password && !password ? 'Enter your password first' : null}
+        isDirty={email !== '' || password !== ''}
+        act={() => deleteAccount(email, password, leave)}
+        isAtField={(error) => isOfEmail(error) || isOfPassword(error)}
         // Where it led to, this dialog is no more.
         onDone={() => {}}
         onClose={onClose}
@@ -44,6 +46,7 @@ export function DeleteAccount({ me, onClose }: { me: Me; onClose: () => void }) 
               error={isOfEmail(error) ? messageOf(error) : null}
               onChange={(event) => setEmail(event.target.value)}
             />
+            {me.has_password && <OwnPasswordField value={password} onChange={setPassword} error={error} />}
           </>
         )}
       </ActionForm>

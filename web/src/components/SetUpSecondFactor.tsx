@@ -5,6 +5,8 @@ import type { SecondFactorOffer } from '~/api/types'
 import { RecoveryCodes } from '~/components/RecoveryCodes'
 import { ActionForm } from '~/forms/ActionForm'
 import { CodeField } from '~/forms/CodeField'
+import { OwnPasswordField, isOfPassword } from '~/forms/OwnPasswordField'
+import { useMe } from '~/hooks/use-me'
 import { useSubmit } from '~/hooks/use-submit'
 import { CopyButton } from '~/ui/CopyButton'
 import { Dialog } from '~/ui/Dialog'
@@ -75,16 +77,18 @@ function Offer({ isAgain, onSet, onClose }: OfferProps) {
 
 function FirstCode({ offer, onSet, onClose }: { offer: SecondFactorOffer } & Omit<OfferProps, 'isAgain'>) {
   const [code, setCode] = useState('')
+  const [password, setPassword] = useState('')
+  const hasPassword = useMe()?.has_password ?? false
   return (
     <ActionForm
       button="Turn on"
       tone="primary"
       keep="Cancel"
       reason="none"
-      whyNot={code.trim() ? null : 'Enter the code that the app shows first'}
+      whyNot={!code.trim() ? 'Enter the code that the app shows first' : hasPassword && !password ? 'Enter your password first' : null}
       isDirty
-      act={() => setSecondFactor(offer.sealed, code)}
-      isAtField={(error) => codeRefusal(error) !== null}
+      act={() => setSecondFactor(offer.sealed, code, password)}
+      isAtField={(error) => codeRefusal(error) !== null || isOfPassword(error)}
       onDone={onSet}
       onClose={onClose}
     >
@@ -103,6 +107,7 @@ function FirstCode({ offer, onSet, onClose }: { offer: SecondFactorOffer } & Omi
             </div>
           </div>
           <CodeField isOfApp value={code} onChange={setCode} error={codeRefusal(error)} />
+          {hasPassword && <OwnPasswordField value={password} onChange={setPassword} error={error} />}
         </>
       )}
     </ActionForm>

@@ -107,6 +107,8 @@ test('somebody makes an account, takes their data along, and deletes it', async 
   await page.keyboard.press('Enter')
   const typed = dialog.getByRole('textbox', { name: 'Your e-mail address' })
   await typed.fill(ADMIN.email)
+  await expect(dialog.getByRole('button', { name: 'Delete for good' })).toHaveAccessibleDescription('Enter your password first')
+  await dialog.getByLabel('Your password').fill(PASSWORD)
   await page.keyboard.press('Enter')
   await expect(typed).toHaveAccessibleDescription(/not the address of your account/)
   await expectAccessible(page)

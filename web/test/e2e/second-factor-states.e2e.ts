@@ -1,7 +1,7 @@
 // The second factor where the server says no: each in its place, with what to do about it.
 import { authenticator } from './authenticator'
 import { expect, expectAccessible, settled, test } from './fixtures'
-import { WRONG, account, begin, code, join, panel, press, setUp, shownCodes, signOut } from './second-factor'
+import { PASSWORD, WRONG, account, begin, code, join, ownPassword, panel, press, setUp, shownCodes, signOut } from './second-factor'
 
 test.use({ storageState: { cookies: [], origins: [] } })
 
@@ -26,11 +26,16 @@ test('what the server refuses is said in its place', async ({ page, watch }) => 
   const before = await setUp(page).getByLabel('Secret', { exact: true }).innerText()
   await page.route('**/api/v1/users/me/second-factor', (route) => route.fulfill(refuse(401, 'invalid_token', 'this took too long')), { times: 1 })
   await code(setUp(page)).fill(WRONG)
+  await ownPassword(setUp(page)).fill(PASSWORD)
   await page.keyboard.press('Enter')
   await expect(setUp(page).getByRole('alert')).toContainText('here is another secret')
   await expect(setUp(page).getByLabel('Secret', { exact: true })).not.toHaveText(before)
   const app = authenticator(await setUp(page).getByLabel('Secret', { exact: true }).innerText())
   await code(setUp(page)).fill(app.next())
+  await ownPassword(setUp(page)).fill('not the password')
+  await page.keyboard.press('Enter')
+  await expect(ownPassword(setUp(page))).toHaveAccessibleDescription(/not your present password/)
+  await ownPassword(setUp(page)).fill(PASSWORD)
   await page.keyboard.press('Enter')
   await press(shownCodes(page), 'I have kept them')
 

@@ -5,7 +5,7 @@ import { authenticator } from './authenticator'
 import { expect, expectAccessible, expectNoSidewaysScroll, settled, test } from './fixtures'
 import { ADMIN, BASE_URL } from './place'
 import { signInLink, userLink } from './programs'
-import { PASSWORD, WRONG, account, addApp, begin, code, codeHeading, join, panel, press, readCodes, setUp, shownCodes, signInHeading, signOut, withApp } from './second-factor'
+import { PASSWORD, WRONG, account, addApp, begin, code, codeHeading, join, ownPassword, panel, press, readCodes, setUp, shownCodes, signInHeading, signOut, withApp } from './second-factor'
 import { addEvmWallet } from './wallets'
 
 test.describe('one’s own', () => {
@@ -33,6 +33,8 @@ test.describe('one’s own', () => {
     await page.keyboard.press('Enter')
     const app = authenticator(await setUp(page).getByLabel('Secret', { exact: true }).innerText())
     await code(setUp(page)).fill(WRONG)
+    await expect(setUp(page).getByRole('button', { name: 'Turn on' })).toHaveAccessibleDescription('Enter your password first')
+    await ownPassword(setUp(page)).fill(PASSWORD)
     await page.keyboard.press('Enter')
     await expect(code(setUp(page))).toHaveAccessibleDescription(/that code is not right/)
     await code(setUp(page)).fill(app.next())

@@ -15,6 +15,8 @@ export const codeHeading = (page: Page) => page.getByRole('heading', { level: 1,
 export const code = (within: Page | Locator) => within.getByRole('textbox', { name: 'Code', exact: true })
 export const panel = (page: Page) => page.getByRole('region', { name: 'Authenticator app' })
 export const setUp = (page: Page) => dialogOf(page, 'Set up an authenticator app')
+/** One's own password, which the dialog asks who has one for. */
+export const ownPassword = (within: Page | Locator) => within.getByLabel('Your password', { exact: true })
 export const shownCodes = (page: Page) => dialogOf(page, 'Your recovery codes')
 export const press = (within: Page | Locator, name: string) => within.getByRole('button', { name, exact: true }).click()
 
@@ -52,6 +54,7 @@ export async function addApp(page: Page): Promise<{ app: Authenticator; codes: s
   await press(panel(page), 'Set up…')
   const app = authenticator(await setUp(page).getByLabel('Secret', { exact: true }).innerText())
   await code(setUp(page)).fill(app.next())
+  if (await ownPassword(setUp(page)).isVisible()) await ownPassword(setUp(page)).fill(PASSWORD)
   await press(setUp(page), 'Turn on')
   const codes = await readCodes(page)
   await press(shownCodes(page), 'I have kept them')

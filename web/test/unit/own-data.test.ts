@@ -65,10 +65,10 @@ test('all that is kept is saved as it came, and nothing where it did not come', 
 test('whoever deletes their account is out, is told so, and sees no page on the way', async () => {
   signedIn(ZOE)
   answer = () => new Response(null, { status: 204 })
-  await deleteAccount(ZOE.email, async () => {
+  await deleteAccount(ZOE.email, 'secret', async () => {
     expect([session.get().kind, isChanging.get(), endedBecause.get()]).toEqual(['anonymous', true, expect.stringContaining('Your account is deleted')])
   })
-  expect(asked).toEqual([{ name: 'DELETE /api/v1/users/me', body: { email: ZOE.email }, token: 'c' }])
+  expect(asked).toEqual([{ name: 'DELETE /api/v1/users/me', body: { email: ZOE.email, current: 'secret' }, token: 'c' }])
   expect(isChanging.get()).toBe(false)
 })
 
@@ -80,7 +80,7 @@ test.each([
   signedIn(ZOE)
   answer = () => refused(status, type, details)
   const leave = vi.fn<() => Promise<void>>()
-  await expect(deleteAccount('x', leave)).rejects.toMatchObject({ type, details, message: 'No.' })
+  await expect(deleteAccount('x', '', leave)).rejects.toMatchObject({ type, details, message: 'No.' })
   expect(leave).not.toHaveBeenCalled()
   expect([session.get().kind, isChanging.get(), endedBecause.get()]).toEqual(['signed-in', false, null])
 })

@@ -62,8 +62,8 @@ test('set up, it is on the page at once, also where the server does not answer a
   signedIn(me(null))
   queryClient.setQueryData(query.sessions().queryKey, { items: [] })
   does({ recovery_codes: CODES })
-  expect(await setSecondFactor('s', ' 123 456 ')).toEqual(CODES)
-  expect(asked[0]).toEqual({ name: 'PUT /users/me/second-factor', body: { sealed: 's', code: '123 456' } })
+  expect(await setSecondFactor('s', ' 123 456 ', 'secret')).toEqual(CODES)
+  expect(asked[0]).toEqual({ name: 'PUT /users/me/second-factor', body: { sealed: 's', code: '123 456', current: 'secret' } })
   expect(factor()?.recovery_codes_left).toBe(10)
   // The other sign-ins have ended.
   expect(queryClient.getQueryState(query.sessions().queryKey)?.isInvalidated).toBe(true)
@@ -72,16 +72,16 @@ test('set up, it is on the page at once, also where the server does not answer a
 test('what the server has of it is shown once it answers', async () => {
   signedIn(me(null))
   answer = (name) => Response.json(name === 'GET /users/me' ? me({ since: SINCE, recovery_codes_left: 9 }) : { recovery_codes: CODES })
-  await setSecondFactor('s', '123456')
+  await setSecondFactor('s', '123456', '')
   await vi.waitFor(() => expect(factor()).toEqual({ since: SINCE, recovery_codes_left: 9 }))
 })
 
 test('a secret that was offered too long ago gives no codes; what else is refused is told', async () => {
   signedIn(me(null))
   answer = () => refused(401, 'invalid_token')
-  expect(await setSecondFactor('s', '123456')).toBeNull()
+  expect(await setSecondFactor('s', '123456', '')).toBeNull()
   answer = () => refused(400, 'invalid_request', { field: 'code' })
-  await expect(setSecondFactor('s', '123456')).rejects.toThrow('No.')
+  await expect(setSecondFactor('s', '123456', '')).rejects.toThrow('No.')
   expect(factor()).toBeNull()
 })
 

@@ -74,11 +74,14 @@ pub struct PastSessionView {
 }
 
 /// That you mean it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeleteRequest {
     /// Your address, as it stands in your account.
     pub email: String,
+    /// Your present password, where you have one.
+    #[serde(default)]
+    pub current: Option<String>,
 }
 
 impl From<PastSession> for PastSessionView {
@@ -154,7 +157,7 @@ pub async fn user_export(
 /// that an account did something. Organisations in which nobody else is are closed.
 ///
 /// # Errors
-/// `unauthorized`, `forbidden` more than 15 minutes after signing in, `invalid_request` for another address, `conflict` for an
+/// `unauthorized`, `forbidden` more than 15 minutes after signing in, `invalid_request` for another address or password, `conflict` for an
 /// admin, and where an organisation in which nobody else is has nodes that are not retired.
 #[utoipa::path(delete, path = "/api/v1/users/me", tag = "people", request_body = DeleteRequest,
     responses((status = 204, description = "It is gone, and you are signed out.")))]
@@ -165,9 +168,8 @@ pub async fn user_delete(
     Json(body): Json<DeleteRequest>,
 ) -> Result<Response, ApiError> {
     let person = actor.person()?;
-    let deleted = state
-        .accounts
-        .account_delete(person, &body.email, &caller.origin);
+    let (accounts, DeleteRequest { email, current }) = (&state.accounts, body);
+    let deleted = accounts.account_delete(person, &email, current, &caller.origin);
     deleted.await?;
     Ok((StatusCode::NO_CONTENT, AppendHeaders(state.cookies.clear())).into_response())
 }

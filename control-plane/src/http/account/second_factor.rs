@@ -44,6 +44,9 @@ pub struct SecondFactorRequest {
     pub sealed: String,
     /// The six digits that the app shows now.
     pub code: String,
+    /// Your present password, where you have one.
+    #[serde(default)]
+    pub current: Option<String>,
 }
 
 /// Codes for when the app is gone, each good once. Shown this once.
@@ -116,8 +119,8 @@ pub async fn second_factor_offer(
 /// Asks you for a code at every sign-in from now on. Your other sign-ins end.
 ///
 /// # Errors
-/// `unauthorized`, `forbidden` more than 15 minutes after signing in, `invalid_request` for a wrong code, `invalid_token` for a
-/// secret that was offered too long ago, `conflict` where there is one already.
+/// `unauthorized`, `forbidden` more than 15 minutes after signing in, `invalid_request` for a wrong code or password, `invalid_token`
+/// for a secret that was offered too long ago, `conflict` where there is one already.
 #[utoipa::path(put, path = "/api/v1/users/me/second-factor", tag = "people", request_body = SecondFactorRequest,
     responses((status = 200, description = "Your recovery codes, shown this once.", body = RecoveryCodes)))]
 pub async fn second_factor_set(
@@ -127,10 +130,8 @@ pub async fn second_factor_set(
     Json(body): Json<SecondFactorRequest>,
 ) -> Result<axum::Json<RecoveryCodes>, ApiError> {
     let person = actor.person()?;
-    let codes =
-        state
-            .accounts
-            .second_factor_set_up(person, &body.sealed, &body.code, &caller.origin);
+    let (accounts, shown) = (&state.accounts, (body.sealed.as_str(), body.code.as_str()));
+    let codes = accounts.second_factor_set_up(person, shown, body.current, &caller.origin);
     Ok(axum::Json(codes.await?.into()))
 }
 

@@ -2,6 +2,7 @@
 
 use super::{World, is_signed_in, link, sign_in, start};
 use crate::second_factor::Authenticator;
+use crate::support::PASSWORD;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -15,7 +16,7 @@ async fn who_comes_from_an_issuer_is_asked_for_the_code() {
     assert_eq!(link(&world, &mut owner, "anna").await, "/account");
     let offer = owner.post(&format!("{FACTOR}/offer"), Value::Null).await;
     let app = Authenticator::scan(&offer);
-    let body = json!({ "sealed": offer.json["sealed"], "code": app.code(&world.server) });
+    let body = json!({ "sealed": offer.json["sealed"], "code": app.code(&world.server), "current": PASSWORD });
     let set = owner.put(FACTOR, body).await;
     assert_eq!(set.status, StatusCode::OK, "{}", set.text);
 

@@ -365,6 +365,10 @@ export type CodeRequest = {
  */
 export type DeleteRequest = {
     /**
+     * Your present password, where you have one.
+     */
+    current?: string | null;
+    /**
      * Your address, as it stands in your account.
      */
     email: string;
@@ -2255,6 +2259,10 @@ export type SecondFactorRequest = {
      * The six digits that the app shows now.
      */
     code: string;
+    /**
+     * Your present password, where you have one.
+     */
+    current?: string | null;
     /**
      * As it came with the secret.
      */
