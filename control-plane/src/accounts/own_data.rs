@@ -4,7 +4,7 @@ use super::{AccountError, Accounts, Origin, OwnIdentity, Person};
 use crate::app::{AccessChange, ERASED};
 use dgon_control_plane_store::api_keys::ApiKeyRow;
 use dgon_control_plane_store::audit::AuditRow;
-use dgon_control_plane_store::own_data::{AccountDeleted, PastSession};
+use dgon_control_plane_store::own_data::{AccountDeleted, OwnAssignment, PastSession};
 use dgon_control_plane_store::users::Member;
 use dgon_control_plane_store::wallets::Wallet;
 
@@ -24,6 +24,8 @@ pub struct OwnData {
     pub keys: Vec<ApiKeyRow>,
     /// Their accounts at issuers.
     pub identities: Vec<OwnIdentity>,
+    /// Nodes that they take care of.
+    pub assignments: Vec<OwnAssignment>,
     /// Their sign-ins, the newest first.
     pub sessions: Vec<PastSession>,
     /// What they did, the newest first.
@@ -46,7 +48,15 @@ impl Accounts {
         let [mut done, mut done_to] = self.store.audit_of_person(&own, limit).await?;
         let keys = self.store.api_key_list(&own, &person.user_id, None, limit);
         let mut keys = keys.await?;
-        let lengths = [sessions.len(), done.len(), done_to.len(), keys.len()];
+        let mut assignments = self.store.assignments_of_person(&own, limit).await?;
+        let lengths = [
+            sessions.len(),
+            done.len(),
+            done_to.len(),
+            keys.len(),
+            assignments.len(),
+        ];
+        assignments.truncate(EXPORTED_ROWS);
         keys.truncate(EXPORTED_ROWS);
         sessions.truncate(EXPORTED_ROWS);
         done.truncate(EXPORTED_ROWS);
@@ -57,6 +67,7 @@ impl Accounts {
             wallets: self.store.wallet_list(&own).await?,
             identities: self.identity_list(person).await?,
             keys,
+            assignments,
             sessions,
             done,
             done_to,

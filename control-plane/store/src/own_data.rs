@@ -30,6 +30,15 @@ pub struct PastSession {
     pub user_agent: Option<String>,
 }
 
+/// A node that a person takes care of.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct OwnAssignment {
+    /// Which.
+    pub node_id: String,
+    /// Since when, unix ms.
+    pub assigned_at_ms: i64,
+}
+
 /// What became of an account to delete.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccountDeleted {
@@ -117,6 +126,26 @@ impl Store {
             .fetch_all(pool)
             .await
             .map_err(StoreError::query("session.history")))
+    }
+
+    /// The nodes that a person takes care of, in the order in which they came, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError::Query`].
+    pub async fn assignments_of_person(
+        &self,
+        scope: &Scope,
+        limit: i64,
+    ) -> Result<Vec<OwnAssignment>, StoreError> {
+        crate::on_page!(self, pool => sqlx::query_as(
+                "SELECT node_id, assigned_at_ms FROM node_assignments WHERE user_id = $1 \
+                 ORDER BY assigned_at_ms, node_id LIMIT $2",
+            )
+            .bind(scope.user_id())
+            .bind(limit)
+            .fetch_all(pool)
+            .await
+            .map_err(StoreError::query("assignment.of_person")))
     }
 
     /// What the audit log has by a person, and about them by others, each the newest first and at most `limit`.

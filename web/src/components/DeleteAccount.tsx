@@ -35,7 +35,7 @@ export function DeleteAccount({ me, onClose }: { me: Me; onClose: () => void }) 
         {(error) => (
           <>
             <p>At once, and for good: your sign-ins, wallets, accounts elsewhere, API keys and memberships are gone, and enrolment tokens that you made stop to work. Organisations in which nobody else is are closed.</p>
-            <p>The audit log keeps that an account did something, without your address and the details. Nodes and receipts are the organisations', and stay.</p>
+            <p>The audit log keeps what you decided for nodes, organisations and other people; of the rest it forgets your address and the details. Nodes and receipts are the organisations', and stay.</p>
             <TextField
               label="Your e-mail address"
               type="email"

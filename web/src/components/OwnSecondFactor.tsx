@@ -35,7 +35,7 @@ export function OwnSecondFactor({ me }: { me: Me }) {
       {factor ? (
         <On factor={factor} />
       ) : (
-        <p>With an app on your phone, signing in takes a code from it, too, after your password, a link or a wallet. Whoever gets hold of one of those alone does not get in.</p>
+        <p>With an app on your phone, signing in takes a code from it, too, after your password, a link, a wallet or an account elsewhere. Whoever gets hold of one of those alone does not get in.</p>
       )}
       {doing === 'set-up' && <SetUpSecondFactor email={me.email} onDone={() => done('Your authenticator app is set up. All your other sign-ins ended.')} onClose={close} />}
       {doing === 'codes' && <NewRecoveryCodes email={me.email} onDone={() => done('Your new recovery codes count from now on')} onClose={close} />}

@@ -98,7 +98,7 @@ test('somebody makes an account, takes their data along, and deletes it', async 
   const button = data.getByRole('button', { name: 'Delete my account…' })
   const dialog = dialogOf(page, 'Delete your account')
   await button.press('Enter')
-  await expect(dialog).toContainText('The audit log keeps that an account did something')
+  await expect(dialog).toContainText('The audit log keeps what you decided for nodes')
   await expect(dialog.getByRole('button', { name: 'Delete for good' })).toHaveAccessibleDescription('Type your e-mail address first')
   await expectAccessible(page)
   await page.keyboard.press('Escape')

@@ -14,7 +14,7 @@ use crate::http::state::HttpState;
 use axum::extract::State;
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use dgon_control_plane_store::audit::AuditRow;
-use dgon_control_plane_store::own_data::PastSession;
+use dgon_control_plane_store::own_data::{OwnAssignment, PastSession};
 use http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -44,6 +44,8 @@ pub struct Export {
     pub identities: Vec<IdentityView>,
     /// Your API keys, the newest first.
     pub keys: Vec<ApiKeyView>,
+    /// Nodes that you take care of, in the order in which they came.
+    pub assignments: Vec<AssignmentView>,
     /// Your sign-ins, also those that have ended, the newest first.
     pub sessions: Vec<PastSessionView>,
     /// What the audit log has by you, the newest first.
@@ -52,6 +54,15 @@ pub struct Export {
     pub done_to: Vec<AuditEntryView>,
     /// Whether a list was cut: each has the newest 5,000.
     pub is_cut: bool,
+}
+
+/// A node that you take care of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct AssignmentView {
+    /// Which.
+    pub node_id: String,
+    /// Since when.
+    pub assigned_at: String,
 }
 
 /// A sign-in.
@@ -82,6 +93,15 @@ pub struct DeleteRequest {
     /// Your present password, where you have one.
     #[serde(default)]
     pub current: Option<String>,
+}
+
+impl From<OwnAssignment> for AssignmentView {
+    fn from(row: OwnAssignment) -> Self {
+        Self {
+            node_id: row.node_id,
+            assigned_at: time(row.assigned_at_ms),
+        }
+    }
 }
 
 impl From<PastSession> for PastSessionView {
@@ -127,6 +147,7 @@ impl From<OwnData> for Export {
             wallets: data.wallets.into_iter().map(Into::into).collect(),
             identities: data.identities.into_iter().map(Into::into).collect(),
             keys: data.keys.into_iter().map(key).collect(),
+            assignments: data.assignments.into_iter().map(Into::into).collect(),
             sessions: data.sessions.into_iter().map(Into::into).collect(),
             done: data.done.iter().map(AuditEntryView::of).collect(),
             done_to: data.done_to.iter().map(by_others).collect(),

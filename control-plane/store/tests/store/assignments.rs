@@ -120,6 +120,11 @@ async fn only_an_operator_of_the_nodes_own_organisation_is_assigned() {
         assert_eq!(who.assigned_by_email.as_deref(), Some("u0@example.com"));
         let own = store.node_assignees(&of_org("o1"), &["n1"]).await;
         assert_eq!(own.expect("people")[0].assigned_by_email, None);
+        for (whose, nodes) in [("u1", 1), ("u0", 0)] {
+            let own = Scope::Person(whose.to_owned());
+            let own = store.assignments_of_person(&own, 10).await;
+            assert_eq!(own.expect("own").len(), nodes, "{whose}");
+        }
         let theirs = unassign(&store, &of_org("o2"), "n1", "u1").await;
         assert_eq!(theirs, Assignment::NoNode);
         assert_eq!(

@@ -201,6 +201,20 @@ export type Assignees = {
 };
 
 /**
+ * A node that you take care of.
+ */
+export type AssignmentView = {
+    /**
+     * Since when.
+     */
+    assigned_at: string;
+    /**
+     * Which.
+     */
+    node_id: string;
+};
+
+/**
  * Who did what to which object.
  */
 export type AuditEntryView = {
@@ -505,6 +519,10 @@ export type ErrorType = 'invalid_request' | 'invalid_receipt' | 'invalid_signatu
  * All that is kept of you.
  */
 export type Export = {
+    /**
+     * Nodes that you take care of, in the order in which they came.
+     */
+    assignments: Array<AssignmentView>;
     /**
      * When the account was made.
      */
