@@ -93,7 +93,7 @@ function deleteMe({ email = '' }: Record<string, string>): unknown {
 
 function exported(isEmpty: boolean): Export {
   const { user_id, email, memberships } = me()
-  return { exported_at: iso(0), user_id, email, created_at: iso(200), last_sign_in_at: iso(0.1), ...own, memberships, wallets: isEmpty ? [] : wallets, identities: isEmpty ? [] : identities, keys: [], sessions: [], done: [], done_to: [], is_cut: false }
+  return { exported_at: iso(0), user_id, email, created_at: iso(200), last_sign_in_at: iso(0.1), ...own, memberships, wallets: isEmpty ? [] : wallets, identities: isEmpty ? [] : identities, keys: [], assignments: [], sessions: [], done: [], done_to: [], is_cut: false }
 }
 
 /** Making an account, and all that is kept of one; nothing where it is neither. */
