@@ -179,7 +179,7 @@ impl Accounts {
     /// The same for an admin, about somebody else: what an app has to prove, a session alone does not.
     ///
     /// # Errors
-    /// [`AccountError::OwnFactor`], [`AccountError::NotFresh`], and as [`Accounts::second_factor_reset`].
+    /// [`AccountError::OwnFactor`], [`AccountError::NotFresh`], [`AccountError::NotFound`], [`AccountError::NoFactor`] or a fault of the store.
     pub async fn second_factor_reset_of(
         &self,
         person: &Person,
@@ -200,7 +200,7 @@ impl Accounts {
     /// The same for whoever runs the server.
     ///
     /// # Errors
-    /// [`AccountError::NoUser`], and as [`Accounts::second_factor_reset`].
+    /// [`AccountError::NoUser`], [`AccountError::NotFound`], [`AccountError::NoFactor`] or a fault of the store.
     pub async fn second_factor_reset_by_email(
         &self,
         email: &Email,

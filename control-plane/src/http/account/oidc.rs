@@ -1,7 +1,7 @@
 //! Signing in by an issuer of OpenID Connect, and a person's own accounts there.
 //!
 //! A browser goes to the issuer and comes back by itself, so what went wrong is told in the address of a page: by one of the
-//! words of [`Problem`], and never in words of the issuer.
+//! words of `Problem`, and never in words of the issuer.
 
 use super::sign_in::Attempt;
 use crate::accounts::{AccountError, OidcAnswer, OidcPurpose, OwnIdentity, SignedIn};

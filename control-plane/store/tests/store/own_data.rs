@@ -14,7 +14,7 @@ use dgon_control_plane_store::own_data::AccountDeleted;
 use dgon_control_plane_store::registration::{NewOrg, UserRegistered};
 use dgon_control_plane_store::{Dialect, Scope, Store};
 
-/// Tables with rows of a person. Of each of them an export tells, and a deletion leaves nothing.
+/// Tables with rows of a person: a new one is one more for the export and the deletion.
 const OF_PEOPLE: [&str; 10] = [
     "api_keys",
     "memberships",
@@ -26,6 +26,31 @@ const OF_PEOPLE: [&str; 10] = [
     "session_families",
     "users",
     "wallets",
+];
+
+/// What is of `u1` in each of them.
+const OF_U1: [&str; 10] = [
+    "SELECT user_id FROM api_keys WHERE user_id = 'u1'",
+    "SELECT user_id FROM memberships WHERE user_id = 'u1'",
+    "SELECT user_id FROM node_assignments WHERE user_id = 'u1'",
+    "SELECT user_id FROM oidc_identities WHERE user_id = 'u1'",
+    "SELECT user_id FROM one_time_links WHERE user_id = 'u1'",
+    "SELECT user_id FROM recovery_codes WHERE user_id = 'u1'",
+    "SELECT user_id FROM second_factors WHERE user_id = 'u1'",
+    "SELECT user_id FROM session_families WHERE user_id = 'u1'",
+    "SELECT user_id FROM users WHERE user_id = 'u1'",
+    "SELECT user_id FROM wallets WHERE user_id = 'u1'",
+];
+
+/// Rows whose own tests are elsewhere; the bytes of one are those of another, which both databases write alike.
+const OTHER_ROWS: [&str; 4] = [
+    "INSERT INTO api_keys (id, secret_hash, user_id, org_id, name, scopes, created_at_ms, expires_at_ms) \
+     SELECT 'k1', token_hash, 'u1', 'org-1', 'mine', 'nodes.read', 1, 900 FROM one_time_links",
+    "INSERT INTO oidc_identities (identity_id, issuer, subject, user_id, linked_at_ms) VALUES ('i1', 'x', 'y', 'u1', 1)",
+    "INSERT INTO nodes (node_id, region, state, state_reason, state_since_ms, enrolled_at_ms, org_id, agent_version, os, arch) \
+     VALUES ('n1', 'eu', 'active', 'x', 1, 1, 'main', '1', 'linux', 'x86_64')",
+    "INSERT INTO node_assignments (node_id, user_id, org_id, assigned_at_ms, assigned_by) \
+     VALUES ('n1', 'u1', 'main', 1, 'user:u0')",
 ];
 
 async fn of_people(store: &Store) -> Vec<String> {
@@ -96,8 +121,21 @@ async fn an_account_goes_with_all_that_is_its_own() {
             .await;
         made.expect("token");
 
+        for row in OTHER_ROWS {
+            store.inspect().execute(row).await.expect(row);
+        }
+        for rows in OF_U1 {
+            assert!(
+                !store.inspect().texts(rows).await.expect(rows).is_empty(),
+                "{rows}"
+            );
+        }
+
         assert_eq!(delete(&store, "u0").await, AccountDeleted::Admin);
         assert_eq!(delete(&store, "u1").await, AccountDeleted::Deleted);
+        for rows in OF_U1 {
+            assert_eq!(store.inspect().texts(rows).await.expect(rows), [], "{rows}");
+        }
         assert_eq!(delete(&store, "u1").await, AccountDeleted::NoUser);
         assert!(session(&store, 1).await.is_none());
         assert!(store.member_get(&ALL, "u1").await.expect("read").is_none());
