@@ -242,7 +242,10 @@ impl Accounts {
         };
         let mut audit = self.oidc_audit("oidc.link", &person, origin);
         audit.facts.after = Some(json!({ "issuer": new.issuer, "subject": new.subject }));
-        match self.store.identity_link(&own, &new, &audit).await? {
+        let linked = self
+            .store
+            .identity_link(&own, &new, &person.family_id, &audit);
+        match linked.await? {
             IdentityLinked::Linked | IdentityLinked::Unchanged => Ok(()),
             IdentityLinked::Taken => Err(AccountError::IdentityTaken),
             IdentityLinked::TooMany => Err(AccountError::TooManyIdentities),

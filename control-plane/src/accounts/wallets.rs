@@ -186,7 +186,8 @@ impl Accounts {
         let mut audit = self.wallet_audit("wallet.link", person, origin);
         audit.facts.after = Some(json!({ "kind": kind, "address": address }));
         let own = person.own();
-        let linked = self.store.wallet_link(&own, (kind, &address), &audit);
+        let (wallet, family_id) = ((kind, address.as_str()), &person.family_id);
+        let linked = self.store.wallet_link(&own, wallet, family_id, &audit);
         match linked.await? {
             WalletLinked::Linked | WalletLinked::Unchanged => Ok(()),
             WalletLinked::Taken => Err(AccountError::WalletTaken),

@@ -4,7 +4,7 @@ use crate::audit::{AuditEntry, audit_on};
 use crate::enrolment_tokens::open_org_on;
 use crate::memberships::roles_from;
 use crate::orgs::MAIN_ORG;
-use crate::users::lock_user_on;
+use crate::users::{lock_user_on, sign_in_lasts_on};
 use crate::{Dialect, Scope, Store, StoreError, System};
 use dgon_control_plane_model::api_key::Scopes;
 use serde_json::json;
@@ -223,20 +223,9 @@ impl Store {
             if !open_org_on!(&mut tx, new.org_id, "api_key.create") {
                 return Ok(ApiKeyMade::NotAllowed);
             }
-            if !lock_user_on!(&mut tx, user_id, "api_key.create") {
-                return Ok(ApiKeyMade::NoUser);
-            }
-            let (sign_ins,): (i64,) = sqlx::query_as(
-                "SELECT COUNT(*) FROM session_families WHERE family_id = $1 AND user_id = $2 AND revoked_at_ms IS NULL \
-                 AND expires_at_ms > $3",
-            )
-            .bind(new.family_id)
-            .bind(user_id)
-            .bind(audit.at_ms)
-            .fetch_one(&mut *tx)
-            .await
-            .map_err(StoreError::query("api_key.create"))?;
-            if sign_ins == 0 {
+            if !lock_user_on!(&mut tx, user_id, "api_key.create")
+                || !sign_in_lasts_on!(&mut tx, user_id, new.family_id, audit.at_ms, "api_key.create")
+            {
                 return Ok(ApiKeyMade::NoUser);
             }
             let roles: Option<(String,)> =

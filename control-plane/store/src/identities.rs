@@ -1,7 +1,7 @@
 //! Accounts at issuers of OpenID Connect that are a person's.
 
 use crate::audit::{AuditEntry, audit_on};
-use crate::users::lock_user_on;
+use crate::users::{lock_user_on, sign_in_lasts_on};
 use crate::{Scope, Store, StoreError, System};
 use serde_json::json;
 
@@ -34,7 +34,7 @@ pub enum IdentityLinked {
     Taken,
     /// They have [`IDENTITIES`] already.
     TooMany,
-    /// Their account is shut.
+    /// Their account is shut, or the sign-in that links has ended.
     NoUser,
 }
 
@@ -88,7 +88,7 @@ impl Store {
             .map_err(StoreError::query("identity.list")))
     }
 
-    /// Makes an identity the own one of a person who has proven it.
+    /// Makes an identity the own one of a person who has proven it, while their sign-in `family_id` lasts.
     ///
     /// # Errors
     /// [`StoreError::Query`].
@@ -96,10 +96,13 @@ impl Store {
         &self,
         scope: &Scope,
         new: &Identity,
+        family_id: &str,
         audit: &AuditEntry,
     ) -> Result<IdentityLinked, StoreError> {
         Ok(crate::in_tx!(self, "identity.link", tx => {
-            if !lock_user_on!(&mut tx, scope.user_id(), "identity.link") {
+            if !lock_user_on!(&mut tx, scope.user_id(), "identity.link")
+                || !sign_in_lasts_on!(&mut tx, scope.user_id(), family_id, audit.at_ms, "identity.link")
+            {
                 return Ok(IdentityLinked::NoUser);
             }
             let (count,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM oidc_identities WHERE user_id = $1")

@@ -1,7 +1,7 @@
 //! What an account is asked for beside what it signs in with: a code of an authenticator app, or one for recovery.
 
 use crate::audit::{AuditEntry, audit_on};
-use crate::users::{AccessChanged, lock_user_on};
+use crate::users::{AccessChanged, lock_user_on, sign_in_lasts_on};
 use crate::{Scope, Store, StoreError};
 
 /// The second factor of an account.
@@ -150,20 +150,9 @@ impl Store {
         audit: &AuditEntry,
     ) -> Result<FactorSet, StoreError> {
         Ok(crate::in_tx!(self, "second_factor.set", tx => {
-            if !lock_user_on!(&mut tx, scope.user_id(), "second_factor.set") {
-                return Ok(FactorSet::Ended);
-            }
-            let (open,): (i64,) = sqlx::query_as(
-                "SELECT COUNT(*) FROM session_families WHERE family_id = $2 AND user_id = $1 \
-                 AND revoked_at_ms IS NULL AND expires_at_ms > $3",
-            )
-            .bind(scope.user_id())
-            .bind(family_id)
-            .bind(audit.at_ms)
-            .fetch_one(&mut *tx)
-            .await
-            .map_err(StoreError::query("second_factor.set"))?;
-            if open == 0 {
+            if !lock_user_on!(&mut tx, scope.user_id(), "second_factor.set")
+                || !sign_in_lasts_on!(&mut tx, scope.user_id(), family_id, audit.at_ms, "second_factor.set")
+            {
                 return Ok(FactorSet::Ended);
             }
             let made = sqlx::query(

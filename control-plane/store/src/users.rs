@@ -192,6 +192,25 @@ macro_rules! lock_user_on {
 }
 pub(crate) use lock_user_on;
 
+/// Whether a sign-in of a person lasts, in a transaction that has their account: what it opens outlasts it, so one that was ended
+/// meanwhile opens nothing.
+macro_rules! sign_in_lasts_on {
+    ($tx:expr, $user_id:expr, $family_id:expr, $at_ms:expr, $op:literal) => {{
+        let (open,): (i64,) = sqlx::query_as(
+            "SELECT COUNT(*) FROM session_families WHERE family_id = $2 AND user_id = $1 \
+             AND revoked_at_ms IS NULL AND expires_at_ms > $3",
+        )
+        .bind($user_id)
+        .bind($family_id)
+        .bind($at_ms)
+        .fetch_one(&mut **$tx)
+        .await
+        .map_err($crate::StoreError::query($op))?;
+        open == 1
+    }};
+}
+pub(crate) use sign_in_lasts_on;
+
 /// Of two that change who may administer the network, the second waits for the first: both databases lock the row.
 macro_rules! lock_admins_on {
     ($tx:expr, $op:literal) => {

@@ -1,7 +1,7 @@
 //! Accounts of chains that are a person's, and which requests to sign were answered.
 
 use crate::audit::{AuditEntry, audit_on};
-use crate::users::lock_user_on;
+use crate::users::{lock_user_on, sign_in_lasts_on};
 use crate::{Scope, Store, StoreError, System};
 use serde_json::json;
 
@@ -30,7 +30,7 @@ pub enum WalletLinked {
     Taken,
     /// They have [`WALLETS`] already.
     TooMany,
-    /// Their account is shut.
+    /// Their account is shut, or the sign-in that links has ended.
     NoUser,
 }
 
@@ -114,7 +114,7 @@ impl Store {
             .map_err(StoreError::query("wallet.list")))
     }
 
-    /// Makes a wallet the own one of a person who has proven it.
+    /// Makes a wallet the own one of a person who has proven it, while their sign-in `family_id` lasts.
     ///
     /// # Errors
     /// [`StoreError::Query`].
@@ -122,10 +122,13 @@ impl Store {
         &self,
         scope: &Scope,
         (kind, address): (&str, &str),
+        family_id: &str,
         audit: &AuditEntry,
     ) -> Result<WalletLinked, StoreError> {
         Ok(crate::in_tx!(self, "wallet.link", tx => {
-            if !lock_user_on!(&mut tx, scope.user_id(), "wallet.link") {
+            if !lock_user_on!(&mut tx, scope.user_id(), "wallet.link")
+                || !sign_in_lasts_on!(&mut tx, scope.user_id(), family_id, audit.at_ms, "wallet.link")
+            {
                 return Ok(WalletLinked::NoUser);
             }
             let (count,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM wallets WHERE user_id = $1")

@@ -247,8 +247,9 @@ async fn what_proved_somebody_and_was_taken_away_signs_nobody_in() {
         user(&store, "u2", "main", &["admin"]).await;
         let own = Scope::Person("u1".to_owned());
         let wallet = ("evm", "0xA");
+        sign_in(&store, "u1", 60).await.expect("session");
         store
-            .wallet_link(&own, wallet, &entry(1))
+            .wallet_link(&own, wallet, "60", &entry(1))
             .await
             .expect("wallet");
         let by = async |n: u8, proof: SessionProof<'_>| {
@@ -341,7 +342,10 @@ async fn what_proved_somebody_and_was_taken_away_signs_nobody_in() {
             subject: "s1",
         };
         assert!(!by(10, by_issuer).await, "before it is linked");
-        let linked = store.identity_link(&own, &identity, &entry(1)).await;
+        // The sign-in that was to link it was ended meanwhile.
+        let linked = store.identity_link(&own, &identity, "60", &entry(1)).await;
+        assert_eq!(linked.expect("link"), IdentityLinked::NoUser);
+        let linked = store.identity_link(&own, &identity, "6", &entry(1)).await;
         assert_eq!(linked.expect("link"), IdentityLinked::Linked);
         assert!(by(11, by_issuer).await);
         let elsewhere = SessionProof::Oidc {

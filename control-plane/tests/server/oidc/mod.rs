@@ -536,7 +536,13 @@ async fn an_identity_of_an_issuer_that_was_removed_says_so_and_can_go() {
         facts: AuditFacts::default(),
     };
     let store = &world.server.state.app.store;
-    let linked = store.identity_link(&own, &identity, &entry).await;
+    let sign_in = store
+        .session_list(&own, NOW_MS)
+        .await
+        .expect("sign-ins")
+        .remove(0);
+    let linked = store.identity_link(&own, &identity, &sign_in.family_id, &entry);
+    let linked = linked.await;
     assert_eq!(linked.expect("link"), IdentityLinked::Linked);
     let listed = browser.get(IDENTITIES).await;
     assert_eq!(

@@ -275,6 +275,14 @@ async fn people_and_organisations_are_the_systems() {
     .await;
 }
 
+/// Each one's sign-in is called as its person.
+fn sign_in_of(scope: &Scope) -> &str {
+    match scope {
+        Scope::Person(user_id) => user_id,
+        _ => "u1",
+    }
+}
+
 #[tokio::test]
 async fn wallets_and_passwords_are_their_persons_own() {
     on_both(|store| async move {
@@ -284,13 +292,16 @@ async fn wallets_and_passwords_are_their_persons_own() {
         let wallet = ("evm", "0xA");
         let (own_of, not_theirs) = (of_person("u1"), [of_person("u2"), ALL, own()]);
         let link = async |scope: &Scope| {
-            let linked = store.wallet_link(scope, wallet, &entry).await;
+            let sign_in = sign_in_of(scope);
+            let linked = store.wallet_link(scope, wallet, sign_in, &entry).await;
             linked.expect("link")
         };
         for scope in [ALL, own(), Scope::Stranger] {
             assert_eq!(link(&scope).await, WalletLinked::NoUser, "{scope:?}");
         }
         assert_eq!(audited(&store).await, 0);
+        let by_anothers = store.wallet_link(&own_of, wallet, "u2", &entry).await;
+        assert_eq!(by_anothers.expect("link"), WalletLinked::NoUser);
         assert_eq!(link(&own_of).await, WalletLinked::Linked);
         assert_eq!(link(&own_of).await, WalletLinked::Unchanged);
         assert_eq!(link(&of_person("u2")).await, WalletLinked::Taken);
@@ -345,7 +356,8 @@ async fn identities_are_their_persons_own_and_are_no_last_way_in() {
         };
         let (own_of, not_theirs) = (of_person("u1"), [of_person("u2"), ALL, own()]);
         let link = async |scope: &Scope, new: Identity| {
-            let linked = store.identity_link(scope, &new, &entry).await;
+            let sign_in = sign_in_of(scope);
+            let linked = store.identity_link(scope, &new, sign_in, &entry).await;
             linked.expect("link")
         };
         for scope in [ALL, own(), Scope::Stranger] {

@@ -248,8 +248,10 @@ impl World {
             world.make_person(caller).await;
         }
         let operator = Scope::Person(Caller::OwnOperator.user_id());
-        let linked = store.wallet_link(&operator, ("evm", WALLET), &audit).await;
-        assert_eq!(linked.expect("wallet"), WalletLinked::Linked);
+        let sign_ins = store.session_list(&operator, audit.at_ms).await;
+        let sign_in = sign_ins.expect("sign-ins").remove(0).family_id;
+        let linked = store.wallet_link(&operator, ("evm", WALLET), &sign_in, &audit);
+        assert_eq!(linked.await.expect("wallet"), WalletLinked::Linked);
         let identity = Identity {
             identity_id: IDENTITY.to_owned(),
             issuer: "https://issuer.example".to_owned(),
@@ -257,8 +259,8 @@ impl World {
             email: None,
             linked_at_ms: audit.at_ms,
         };
-        let linked = store.identity_link(&operator, &identity, &audit).await;
-        assert_eq!(linked.expect("identity"), IdentityLinked::Linked);
+        let linked = store.identity_link(&operator, &identity, &sign_in, &audit);
+        assert_eq!(linked.await.expect("identity"), IdentityLinked::Linked);
         let cares = (NODE, &*Caller::OwnOperator.user_id());
         let assigned = store.node_assign(&SERVER.into(), cares, &audit).await;
         assert_eq!(assigned.expect("assignment"), Assignment::Changed);
