@@ -128,7 +128,7 @@ impl Store {
             .map_err(StoreError::query("session.history")))
     }
 
-    /// The nodes that a person takes care of, in the order in which they came, at most `limit`.
+    /// The nodes that a person takes care of, those of late first, at most `limit`.
     ///
     /// # Errors
     /// [`StoreError::Query`].
@@ -139,7 +139,7 @@ impl Store {
     ) -> Result<Vec<OwnAssignment>, StoreError> {
         crate::on_page!(self, pool => sqlx::query_as(
                 "SELECT node_id, assigned_at_ms FROM node_assignments WHERE user_id = $1 \
-                 ORDER BY assigned_at_ms, node_id LIMIT $2",
+                 ORDER BY assigned_at_ms DESC, node_id LIMIT $2",
             )
             .bind(scope.user_id())
             .bind(limit)
@@ -148,7 +148,7 @@ impl Store {
             .map_err(StoreError::query("assignment.of_person")))
     }
 
-    /// What the audit log has by a person, and about them by others, each the newest first and at most `limit`.
+    /// What the audit log has by a person or their API keys, and about them by others, each the newest first and at most `limit`.
     ///
     /// # Errors
     /// [`StoreError::Query`].
@@ -157,8 +157,10 @@ impl Store {
         scope: &Scope,
         limit: i64,
     ) -> Result<[Vec<AuditRow>; 2], StoreError> {
-        let subject = scope.user_id().map(|user_id| format!("user:{user_id}"));
-        let mut found = [Vec::new(), Vec::new()];
+        let user_id = scope.user_id();
+        let subject = user_id.map(|user_id| format!("user:{user_id}"));
+        let whose = [subject.as_deref(), user_id, subject.as_deref()];
+        let mut found = [Vec::new(), Vec::new(), Vec::new()];
         let statements = [
             concat!(
                 audit_columns!(),
@@ -166,18 +168,27 @@ impl Store {
             ),
             concat!(
                 audit_columns!(),
+                " WHERE actor IN (SELECT 'key:' || k.id FROM api_keys k WHERE k.user_id = $1) \
+                 ORDER BY at_ms DESC, id DESC LIMIT $2"
+            ),
+            concat!(
+                audit_columns!(),
                 " WHERE object = $1 AND actor <> $1 ORDER BY at_ms DESC, id DESC LIMIT $2"
             ),
         ];
-        for (found, statement) in found.iter_mut().zip(statements) {
+        for ((found, statement), whose) in found.iter_mut().zip(statements).zip(whose) {
             *found = crate::on_page!(self, pool => sqlx::query_as(statement)
-                .bind(&subject)
+                .bind(whose)
                 .bind(limit)
                 .fetch_all(pool)
                 .await
                 .map_err(StoreError::query("audit.of_person"))?);
         }
-        Ok(found)
+        let [mut done, by_keys, done_to] = found;
+        done.extend(by_keys);
+        done.sort_by_key(|row: &AuditRow| std::cmp::Reverse((row.at_ms, row.id)));
+        done.truncate(usize::try_from(limit).unwrap_or_default());
+        Ok([done, done_to])
     }
 
     /// Deletes a person's own account with all that belongs to it, and closes organisations in which nobody else is: their

@@ -2,7 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "helpers of tests fail like tests do")]
 
-use crate::support::{ALL, Answer, Browser, PASSWORD, SERVER, Server};
+use crate::support::{ALL, Answer, Browser, PASSWORD, SERVER, Server, client};
 use dgon_control_plane::accounts::Role;
 use dgon_control_plane::app::audit_check;
 use reqwest::{Method, StatusCode};
@@ -67,6 +67,14 @@ async fn an_export_has_what_is_kept_and_nobody_elses_address() {
         admin.post(&link, Value::Null).await.status,
         StatusCode::CREATED
     );
+    let key = json!({ "name": "mine", "scopes": ["enrolment.write"] });
+    let key = browser.post("/api/v1/api-keys", key).await;
+    let key = format!("Bearer {}", key.json["key"].as_str().expect("a key"));
+    let made = client()
+        .post(format!("{}{TOKENS}", server.base))
+        .header("authorization", key);
+    let made = made.json(&json!({ "label": "by a program" })).send().await;
+    assert_eq!(made.expect("an answer").status(), StatusCode::CREATED);
     let export = browser.get(EXPORT).await;
     assert_eq!(export.status, StatusCode::OK, "{}", export.text);
     assert!(
@@ -94,6 +102,14 @@ async fn an_export_has_what_is_kept_and_nobody_elses_address() {
         actions("done_to").contains(&"link.create".to_owned()),
         "{data}"
     );
+    let by_programs = data["done"].as_array().expect("rows").iter();
+    let by_programs = by_programs.filter(|row| {
+        row["actor"]
+            .as_str()
+            .is_some_and(|by| by.starts_with("key:"))
+    });
+    assert_eq!(by_programs.count(), 1, "{data}");
+    assert_eq!(data["keys"][0]["name"], "mine");
     let by_others = data["done_to"].as_array().expect("rows");
     assert!(by_others.iter().all(|row| row["ip"].is_null()), "{data}");
     assert!(!export.text.contains("argon2") && !export.text.contains("admin@example.com"));

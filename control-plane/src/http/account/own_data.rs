@@ -44,11 +44,11 @@ pub struct Export {
     pub identities: Vec<IdentityView>,
     /// Your API keys, the newest first.
     pub keys: Vec<ApiKeyView>,
-    /// Nodes that you take care of, in the order in which they came.
+    /// Nodes that you take care of, those of late first.
     pub assignments: Vec<AssignmentView>,
     /// Your sign-ins, also those that have ended, the newest first.
     pub sessions: Vec<PastSessionView>,
-    /// What the audit log has by you, the newest first.
+    /// What the audit log has by you and your API keys, the newest first.
     pub done: Vec<AuditEntryView>,
     /// What it has about your account by others, the newest first, without their addresses.
     pub done_to: Vec<AuditEntryView>,

@@ -100,7 +100,7 @@ async fn an_account_goes_with_all_that_is_its_own() {
         set_up(&store, "u1", "1").await;
         let own = Scope::Person("u1".to_owned());
         store
-            .wallet_link(&own, ("evm", "0xA"), &entry(2))
+            .wallet_link(&own, ("evm", "0xA"), "1", &entry(2))
             .await
             .expect("wallet");
         let link = NewLink {
