@@ -61,7 +61,7 @@ impl Accounts {
             UserRegistered::EmailTaken => return Err(AccountError::EmailTaken),
             UserRegistered::OrgNameTaken => return Err(AccountError::OrgNameTaken),
         }
-        let started = self.start(&user.user_id, SessionProof::Setup, origin);
+        let started = self.start(&user.user_id, SessionProof::Registration, origin);
         started.await?.ok_or(AccountError::WrongCredentials)
     }
 }

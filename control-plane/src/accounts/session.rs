@@ -97,6 +97,7 @@ const fn told(proof: SessionProof<'_>) -> (&'static str, &'static str) {
         SessionProof::Wallet { .. } => ("wallet", "session.wallet"),
         SessionProof::Oidc { .. } => ("oidc", "session.oidc"),
         SessionProof::Setup => ("setup", "session.setup"),
+        SessionProof::Registration => ("registration", "session.registration"),
     }
 }
 

@@ -52,8 +52,10 @@ pub enum SessionProof<'a> {
         /// The account there.
         subject: &'a str,
     },
-    /// The account was just made by who signs in.
+    /// The first account was just made by who signs in.
     Setup,
+    /// An account was just made by who signs in, where anybody may.
+    Registration,
 }
 
 /// A sign-in that begins.
@@ -63,7 +65,7 @@ pub struct NewSession<'a> {
     pub family_id: &'a str,
     /// Whose it is.
     pub user_id: &'a str,
-    /// How it was proved who that is: `password`, `link`, `wallet`, `oidc` or `setup`.
+    /// How it was proved who that is: `password`, `link`, `wallet`, `oidc`, `setup` or `registration`.
     pub method: &'a str,
     /// With what.
     pub proof: SessionProof<'a>,
@@ -258,7 +260,7 @@ macro_rules! proof_holds_on {
     ($tx:expr, $new:expr, $op:literal) => {{
         let new: &NewSession<'_> = $new;
         match new.proof {
-            SessionProof::Setup => true,
+            SessionProof::Setup | SessionProof::Registration => true,
             SessionProof::Password(hash) => {
                 let (same,): (i64,) = sqlx::query_as(
                     "SELECT COUNT(*) FROM users WHERE user_id = $1 AND password_hash = $2",

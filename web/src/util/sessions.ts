@@ -1,6 +1,6 @@
 import type { OpenSession } from '~/api/types'
 
-const METHODS: Record<string, string> = { password: 'Password', link: 'Sign-in link', setup: 'Set-up link', wallet: 'Wallet', oidc: 'Account elsewhere' }
+const METHODS: Record<string, string> = { password: 'Password', link: 'Sign-in link', setup: 'Set-up link', registration: 'New account', wallet: 'Wallet', oidc: 'Account elsewhere' }
 
 /** How somebody proved who they were. Nothing where the version of then did not note it; a newer word is shown as it is. */
 export const methodWord = (method: string): string | null => (method === 'unknown' ? null : (METHODS[method] ?? method))

@@ -44,7 +44,7 @@ test('this browser is first, the others by when they signed in, whatever was ren
 })
 
 test('a method that is known has words, one that nobody noted has none, a newer one is shown', () => {
-  expect(['password', 'link', 'setup', 'wallet', 'unknown', 'passkey'].map(methodWord)).toEqual(['Password', 'Sign-in link', 'Set-up link', 'Wallet', null, 'passkey'])
+  expect(['password', 'link', 'setup', 'registration', 'wallet', 'unknown', 'passkey'].map(methodWord)).toEqual(['Password', 'Sign-in link', 'Set-up link', 'New account', 'Wallet', null, 'passkey'])
 })
 
 test('one that is ended leaves the list, which is to be read again', async () => {

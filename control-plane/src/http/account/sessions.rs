@@ -25,7 +25,7 @@ pub struct SessionView {
     pub id: String,
     /// Whether it is the one that asks.
     pub is_current: bool,
-    /// How it was proved whose it is: `password`, `link`, `wallet`, `oidc`, `setup`, or `unknown` for one of an older version.
+    /// How it was proved whose it is: `password`, `link`, `wallet`, `oidc`, `setup`, `registration`, or `unknown` for one of an older version.
     pub method: String,
     /// Address of the browser when it began.
     pub ip: Option<String>,

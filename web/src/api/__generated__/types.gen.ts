@@ -520,7 +520,7 @@ export type ErrorType = 'invalid_request' | 'invalid_receipt' | 'invalid_signatu
  */
 export type Export = {
     /**
-     * Nodes that you take care of, in the order in which they came.
+     * Nodes that you take care of, those of late first.
      */
     assignments: Array<AssignmentView>;
     /**
@@ -528,7 +528,7 @@ export type Export = {
      */
     created_at: string;
     /**
-     * What the audit log has by you, the newest first.
+     * What the audit log has by you and your API keys, the newest first.
      */
     done: Array<AuditEntryView>;
     /**
@@ -2326,7 +2326,7 @@ export type SessionView = {
      */
     is_current: boolean;
     /**
-     * How it was proved whose it is: `password`, `link`, `wallet`, `oidc`, `setup`, or `unknown` for one of an older version.
+     * How it was proved whose it is: `password`, `link`, `wallet`, `oidc`, `setup`, `registration`, or `unknown` for one of an older version.
      */
     method: string;
     /**
@@ -4572,6 +4572,10 @@ export type ReceiptsErrors = {
      * the node did not prove who it is; nothing was looked at
      */
     401: unknown;
+    /**
+     * invalid_key: the node was passed on to another organisation, and has not changed its key
+     */
+    422: unknown;
     /**
      * rate_limited: the node posts too often, its receipts wait for their commit already, or too many of them were refused
      */
