@@ -1,6 +1,5 @@
 //! A person's own second factor: set up, its recovery codes, and taken away.
 
-use super::second_factor::used;
 use super::{AccountError, Accounts, Email, Origin, Person};
 use crate::app::AccessChange;
 use dgon_control_plane_model::recovery_code::{self, RecoveryCode};
@@ -128,7 +127,7 @@ impl Accounts {
             .await?
         {
             true => Ok(shown),
-            false => Err(used(proof)),
+            false => Err(self.factor_refused(&person.user_id, proof, origin).await?),
         }
     }
 
@@ -147,7 +146,7 @@ impl Accounts {
         let audit = self.factor_audit("second_factor.remove", person, origin);
         match self.store.second_factor_remove(&own, proof, &audit).await? {
             true => Ok(()),
-            false => Err(used(proof)),
+            false => Err(self.factor_refused(&person.user_id, proof, origin).await?),
         }
     }
 

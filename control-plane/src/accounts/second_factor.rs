@@ -72,7 +72,7 @@ impl Accounts {
         proof: SessionProof<'_>,
     ) -> Result<Option<PendingSignIn>, AccountError> {
         let first = match proof {
-            SessionProof::Setup => return Ok(None),
+            SessionProof::Setup | SessionProof::Registration => return Ok(None),
             SessionProof::Password(hash) => FirstProof::Password(secret::hash(hash)),
             SessionProof::Link(hash) => FirstProof::Link(*hash),
             SessionProof::Wallet { kind, address } => FirstProof::Wallet {
@@ -127,20 +127,15 @@ impl Accounts {
         match self.begin(user_id, proof, Some(factor), origin).await? {
             Begun::SignedIn(signed_in) => Ok(*signed_in),
             Begun::NoProof | Begun::FactorNeeded => Err(AccountError::PendingGone),
-            Begun::FactorUsed => {
-                // Codes for recovery have tries without end, their rows have not.
-                if self.take_code(user_id).is_ok() {
-                    self.code_failed(user_id, origin).await?;
-                }
-                Err(used(factor))
-            }
+            Begun::FactorUsed => Err(self.factor_refused(user_id, factor, origin).await?),
         }
     }
 
-    /// What a code proves of an account's second factor. Wrong ones are counted, and each leaves a row.
+    /// What a code proves of an account's second factor. Wrong ones of the app are counted, and each leaves a row; whether a
+    /// recovery code is one, the store knows when it is to be used.
     ///
     /// Whoever has somebody's password may use up the tries of the app's codes and keep them out: their recovery codes still
-    /// work, whose 50 bits need no limit but that of the caller's address.
+    /// work, whose 50 bits nobody guesses.
     pub(super) async fn factor_proof(
         &self,
         scope: &Scope,
@@ -166,6 +161,25 @@ impl Accounts {
             Err(_) => self.code_failed(user_id, origin).await?,
         }
         Ok(FactorProof::Step(verified?.cast_signed()))
+    }
+
+    /// What is told of a proof that was good for nothing when it was to be used. Wrong recovery codes use up nothing, but the rows
+    /// that they leave.
+    pub(super) async fn factor_refused(
+        &self,
+        user_id: &str,
+        proof: FactorProof,
+        origin: &Origin,
+    ) -> Result<AccountError, AccountError> {
+        match proof {
+            FactorProof::Step(_) => Ok(TotpError::Used.into()),
+            FactorProof::Recovery(_) => {
+                if self.may_note_recovery(user_id) {
+                    self.code_failed(user_id, origin).await?;
+                }
+                Ok(AccountError::RecoveryCode)
+            }
+        }
     }
 
     async fn code_failed(&self, user_id: &str, origin: &Origin) -> Result<(), AccountError> {
@@ -206,13 +220,5 @@ impl Accounts {
 
     pub(super) fn now_s(&self) -> u64 {
         u64::try_from(self.clock.now_ms() / 1_000).unwrap_or_default()
-    }
-}
-
-/// What was good when it was looked at, and is not any more.
-pub(super) fn used(proof: FactorProof) -> AccountError {
-    match proof {
-        FactorProof::Step(_) => TotpError::Used.into(),
-        FactorProof::Recovery(_) => AccountError::RecoveryCode,
     }
 }

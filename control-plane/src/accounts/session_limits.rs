@@ -30,6 +30,8 @@ pub(super) struct SessionLimits {
     passwords: RateLimit<String>,
     /// Codes of an authenticator app, by who has proven the first factor.
     codes: RateLimit<String>,
+    /// Wrong recovery codes of one account that leave a row.
+    recovery: RateLimit<String>,
     /// API keys that one account makes.
     keys: RateLimit<String>,
     /// Accounts that people make themselves, all together.
@@ -44,6 +46,7 @@ impl Default for SessionLimits {
             sign_ins: RateLimit::over(SIGN_INS, WHILE),
             passwords: RateLimit::over(PASSWORDS, WHILE),
             codes: RateLimit::over(CODES, WHILE),
+            recovery: RateLimit::over(CODES, WHILE),
             keys: RateLimit::over(KEYS, WHILE),
             registrations: RateLimit::over(REGISTRATIONS, WHILE),
         }
@@ -99,6 +102,15 @@ impl Accounts {
     /// Uses one of an account's times to enter a code of an authenticator app.
     pub(super) fn take_code(&self, user_id: &str) -> Result<(), AccountError> {
         take(&self.limits.codes, &user_id.to_owned())
+    }
+
+    /// Whether a wrong recovery code of an account leaves a row still: none is refused for the others.
+    pub(super) fn may_note_recovery(&self, user_id: &str) -> bool {
+        let taken = self
+            .limits
+            .recovery
+            .take(&user_id.to_owned(), Instant::now());
+        taken.is_ok()
     }
 
     /// Gives one back: it was right.
