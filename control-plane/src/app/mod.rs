@@ -36,7 +36,7 @@ pub use guard::{Conduct, Limits, NodeGuard, NonceState, Nonces, SENT_AWAY, Share
 pub use key_uses::KeyUses;
 pub use lifecycle::{Cause, Lifecycles, NodeLife};
 pub use master_key::{MasterKey, MasterKeyError};
-pub use nodes::{FormerKey, Known, NodeSession, Posting, Secret};
+pub use nodes::{FormerKey, KEY_OF_BEFORE, Known, NodeSession, Posting, Secret};
 pub use open_minutes::{Counting, OpenMinutes};
 pub use probes::{OpenProbe, Probes};
 pub use queues::Queue;

@@ -32,7 +32,16 @@ pub struct NodeSession {
     pub session_id: Option<String>,
 }
 
+/// What a node is told that was passed on and has not changed its key: until it has, it can speak for nobody.
+pub const KEY_OF_BEFORE: &str = "the node was passed on to another organisation and has the key of the one before; change it with \
+     `dgon-agent key rotate`";
+
 impl NodeSession {
+    /// Whether it was passed on, and what its key signs would be the organisation's before.
+    pub fn has_key_of_before(&self) -> bool {
+        self.key_org_id != self.org_id
+    }
+
     /// Whose receipts a key signs.
     pub fn org_of(&self, key: i64) -> Option<&str> {
         if key == self.node_key_id {

@@ -5,7 +5,7 @@
 //! is the server's choice, so an impostor could otherwise play a recorded challenge and its welcome again.
 
 use super::wire::{End, Reader, Writer};
-use crate::app::{App, NodeSession, Secret, SessionEnd};
+use crate::app::{App, KEY_OF_BEFORE, NodeSession, Secret, SessionEnd};
 use crate::presence::{AgentInfo, Report};
 use dgon_control_plane_store::System;
 use dgon_protocol::auth;
@@ -82,10 +82,8 @@ pub(super) async fn prove(
         };
         return Err(End::error(ErrorType::InvalidKey, message));
     }
-    if node.key_org_id != node.org_id {
-        let message = "the node was passed on to another organisation and has the key of the one before; change it with \
-             `dgon-agent key rotate`";
-        return Err(End::error(ErrorType::InvalidKey, message));
+    if node.has_key_of_before() {
+        return Err(End::error(ErrorType::InvalidKey, KEY_OF_BEFORE));
     }
     check_proof(&hello, &nonce, host, app.settings.public_url.as_deref())?;
     if !hello.agent_nonce.as_deref().is_none_or(auth::is_nonce) {

@@ -2,7 +2,7 @@
 
 use super::RECEIPTS_BODY_BYTES;
 use super::auth::authenticate_body;
-use crate::app::{App, SENT_AWAY, Share};
+use crate::app::{App, KEY_OF_BEFORE, SENT_AWAY, Share};
 use crate::http::error::ApiError;
 use crate::ingest::verify::{Checked, check_all};
 use crate::ingest::{Cut, Fate, IngestError, ReceiptVerdict};
@@ -58,6 +58,7 @@ impl From<ReceiptVerdict> for Verdict {
     responses(
         (status = 201, description = "`{verdicts: [{request_id, verdict, type?, message?}]}`", body = Object),
         (status = 401, description = "the node did not prove who it is; nothing was looked at"),
+        (status = 422, description = "invalid_key: the node was passed on to another organisation, and has not changed its key"),
         (status = 429, description = "rate_limited: the node posts too often, its receipts wait for their commit already, or too many of them were refused"),
         (status = 503, description = "unavailable: receipts are not taken now; send them again after Retry-After"),
     )
@@ -72,7 +73,15 @@ pub(super) async fn receipts(
     if let Some(wait_s) = app.guard.conduct.away_s(&node.node_id) {
         return Err(ApiError::new(ErrorType::RateLimited, SENT_AWAY).retry_after(wait_s));
     }
-    let session = app.posting_node(&node.node_id).await?.ok_or_else(no_key)?;
+    let mut session = app.posting_node(&node.node_id).await?.ok_or_else(no_key)?;
+    if session.has_key_of_before() {
+        // It may have changed its key a moment ago.
+        let now = app.posting_node_now(&node.node_id).await?;
+        session = now.ok_or_else(no_key)?;
+    }
+    if session.has_key_of_before() {
+        return Err(ApiError::new(ErrorType::InvalidKey, KEY_OF_BEFORE));
+    }
     let reserved = app
         .ingest
         .reserve_or_refuse(&session, body.bytes.len(), app.settings.body_room_within)

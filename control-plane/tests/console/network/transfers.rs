@@ -172,6 +172,13 @@ async fn receipts_and_sums_stay_whose_key_signed_them() {
         assert_eq!(detail["handover"], "key", "{detail}");
         let told = agent.connect().await.err().expect("refused").to_string();
         assert!(told.contains("key rotate"), "{told}");
+        // Nor by HTTP: what the old key signs now would be receipts of who had the node before.
+        let mut copy = SimAgent::restore(&agent.save()).expect("copy");
+        let forged = copy.next_receipt().expect("receipt");
+        let path = "/api/v1/receipts";
+        let answer = network.server.post(&agent, path, forged.text().as_bytes());
+        assert_eq!(answer.await.status(), StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(has(&network, &own).await, [3; 3]);
         assert_eq!(rotate(&network, &mut agent).await, StatusCode::OK);
         let link = agent.connect().await.expect("connect with the new key");
         let detail = network.console.read(&theirs, &node).await;
