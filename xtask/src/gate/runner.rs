@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 /// How long the output of a step that has ended may take to be read. Something that outlived it may hold it open.
 const OUTPUT_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How many lines of a failed step are said again at the end: a browser test tells its failure in about thirty.
+const LAST_LINES: usize = 40;
+
 /// How a step went.
 struct Ended {
     name: &'static str,
@@ -93,8 +96,9 @@ fn run_step(step: &'static Step) -> Ended {
             Some(0) => Ok(()),
             Some(code) if code == i32::from(SKIPPED_CODE) => Ok(()),
             _ => bail!(
-                "the step \"{0}\" failed ({status}); run it alone with: cargo xtask ci --only \"{0}\"",
-                step.name
+                "the step \"{0}\" failed ({status}); run it alone with: cargo xtask ci --only \"{0}\"; its last lines were:\n{1}",
+                step.name,
+                end_of(&lines)
             ),
         }
     });
@@ -116,6 +120,13 @@ fn run_step(step: &'static Step) -> Ended {
         skipped: with(SKIPPED),
         outcome,
     }
+}
+
+/// The last lines of what a step said, by which it tells what failed: beside it others went on, and what they said came after.
+fn end_of(lines: &[String]) -> String {
+    let said = lines.iter().filter(|line| !line.trim().is_empty());
+    let said: Vec<&str> = said.map(String::as_str).collect();
+    said[said.len().saturating_sub(LAST_LINES)..].join("\n")
 }
 
 /// This very program. Building everything may replace its file with another build of it, and Linux still has this one.
