@@ -26,7 +26,7 @@ test('each filter of the receipts asks for what it says and shows what comes', a
   await settled(page)
   const probes = await api<ListPage<ReceiptRow>>(page, '/receipts?source=probe')
   expect(probes.items.length).toBeGreaterThanOrEqual(FLEET_NODES)
-  expect(await rowIds(page)).toEqual(probes.items.map((row) => row.request_id))
+  await expect.poll(() => rowIds(page)).toEqual(probes.items.map((row) => row.request_id))
   const sums = await api<ReceiptAggregate>(page, '/receipts/aggregate?source=probe')
   const figure = (name: string) => page.locator('.strip div', { has: page.locator('dt', { hasText: name }) }).locator('dd')
   await expect(figure('Receipts')).toHaveText(String(sums.count))
@@ -54,7 +54,7 @@ test('each filter of the receipts asks for what it says and shows what comes', a
   ] as const) {
     await page.goto(`/receipts?${address}`)
     await settled(page)
-    expect(await rowIds(page), address).toEqual(wanted.map((row) => row?.request_id))
+    await expect.poll(() => rowIds(page), address).toEqual(wanted.map((row) => row?.request_id))
   }
   await page.goto('/receipts?hedged=true')
   await expect(page.getByText('No receipts match Hedged: yes.')).toBeVisible()
@@ -134,7 +134,7 @@ test('each filter of the nodes asks for what it says, and the counts are those o
   await settled(page)
   await expect(page.getByRole('button', { name: /Owner: self/ })).toBeVisible()
   const own = await api<ListPage<NodeRow>>(page, '/nodes?owner=self&limit=25')
-  expect(await rowIds(page)).toEqual(own.items.map((row) => row.node_id))
+  await expect.poll(() => rowIds(page)).toEqual(own.items.map((row) => row.node_id))
 })
 
 test('each order of the nodes asks for what it says and shows what comes', async ({ page }) => {
@@ -150,7 +150,7 @@ test('each order of the nodes asks for what it says and shows what comes', async
     const { items } = (await (await asked).json()) as ListPage<NodeRow>
     await settled(page)
     const ids = items.map((row) => row.node_id)
-    expect(await rowIds(page), sort).toEqual(ids)
+    await expect.poll(() => rowIds(page), sort).toEqual(ids)
     expect(ids, `${sort} would prove nothing`).not.toEqual(ids.toSorted())
   }
 })

@@ -102,7 +102,7 @@ test('an admin changes what somebody may do and shuts them out, and their page f
   await expect(rowOf(page, 'East hall')).toContainText('Viewer')
   await expect(page.getByRole('button', { name: 'Change roles in East hall' })).toBeFocused()
   // Nobody touches the other page.
-  await expect(theirs.getByText('Your account may not enrol nodes')).toBeVisible({ timeout: 5000 })
+  await expect(theirs.getByText('Your account may not enrol nodes')).toBeVisible()
   await expect(nav(theirs)).toHaveText(['Overview', 'Nodes'])
   await expect(theirs.getByText('Your roles changed: Viewer')).toBeVisible()
   await theirs.goto('/users')
@@ -116,7 +116,7 @@ test('an admin changes what somebody may do and shuts them out, and their page f
   await expect(disable.getByRole('button', { name: 'Disable the account' })).toHaveAccessibleDescription('Write a reason first')
   await disable.getByLabel('Reason').fill('left the company')
   await page.keyboard.press('Enter')
-  await expect(dialogOf(theirs, 'Sign in again')).toBeVisible({ timeout: 5000 })
+  await expect(dialogOf(theirs, 'Sign in again')).toBeVisible()
   await expect(dialogOf(theirs, 'Sign in again')).toContainText('whether your account is still open')
   await expect(page.getByRole('button', { name: 'Enable…' })).toBeFocused()
   await expect(page.getByRole('button', { name: 'New sign-in link' })).toHaveAccessibleDescription('The account is disabled: enable it first')

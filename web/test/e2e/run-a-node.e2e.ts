@@ -54,7 +54,7 @@ test('from the command on the page to the first receipt, live', async ({ page, c
   })
   expect(answer.status).toBe(200)
   await answer.text()
-  await expect.poll(async () => (await rowIds(list)).some((id) => !known.has(id)), { timeout: 2000, intervals: [50] }).toBe(true)
+  await expect.poll(async () => (await rowIds(list)).some((id) => !known.has(id)), { intervals: [50] }).toBe(true)
   await list.close()
 
   await expect(step('receipt')).toHaveAttribute('data-state', 'ok')

@@ -64,7 +64,7 @@ test('who is in two organisations changes between them, and nothing of the first
   await theirs.unroute(/api\/v1\/nodes\?/)
 
   // The other page of this browser follows by itself.
-  await expect(acting(other)).toHaveText(/South hall/, { timeout: 5000 })
+  await expect(acting(other)).toHaveText(/South hall/)
   await expect(other.getByRole('alert')).toContainText("Couldn't load node west-00000")
   await expect(other.getByText('Live', { exact: true })).toBeVisible()
 
@@ -75,7 +75,7 @@ test('who is in two organisations changes between them, and nothing of the first
   }
   await ask(page, 'DELETE', `/users/${user}/memberships/${south}`)
   for (const which of [theirs, other]) {
-    await expect(which.getByText('You act for no organisation: you are not')).toBeVisible({ timeout: 5000 })
+    await expect(which.getByText('You act for no organisation: you are not')).toBeVisible()
     await expect(nav(which)).toHaveText(['Overview', 'Nodes'])
   }
   await expectAccessible(theirs)
@@ -87,7 +87,7 @@ test('who is in two organisations changes between them, and nothing of the first
   // There is no choice any more, and no button for it.
   await expect(acting(theirs)).toHaveCount(0)
   await ask(page, 'DELETE', `/users/${user}/memberships/${west}`)
-  await expect(theirs.getByText('You are in no open organisation')).toBeVisible({ timeout: 5000 })
+  await expect(theirs.getByText('You are in no open organisation')).toBeVisible()
   await expect(theirs.getByRole('button', { name: 'Choose another one' })).toHaveCount(0)
   await theirs.context().close()
 })
