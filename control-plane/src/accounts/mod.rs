@@ -9,6 +9,7 @@
 mod access_token;
 mod api_keys;
 mod assignments;
+mod browser_seal;
 mod email;
 mod enrolment;
 mod error;
@@ -90,6 +91,7 @@ pub struct Accounts {
     key: secret::DerivationKey,
     access_tokens: access_token::AccessTokens,
     factors: MasterKey,
+    browser_seal: browser_seal::BrowserSeal,
     lifetimes: Lifetimes,
     switches: Arc<Switches>,
     regions: Regions,
@@ -114,6 +116,7 @@ impl Accounts {
                 app.settings.public_url.as_deref(),
             ),
             factors: MasterKey::from_bytes(app.master_key.derive("dgon second factors v1")),
+            browser_seal: browser_seal::BrowserSeal::new(&app.master_key),
             lifetimes: Lifetimes::default(),
             switches: Arc::clone(&app.switches),
             regions: app.settings.regions.clone(),

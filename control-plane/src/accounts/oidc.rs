@@ -1,8 +1,7 @@
 //! Accounts at issuers of OpenID Connect, which sign in once they are linked to a person.
 //!
-//! As with wallets, nothing is kept of a sign-in that has begun: it goes to the browser that began it, sealed with a key of the
-//! data directory, and comes back beside the issuer's answer. What is kept is which were used, and only of those by which
-//! somebody was proven. An identity makes no account, and none is found by an address: an issuer's word about addresses is
+//! As with wallets, nothing is kept of a sign-in that has begun: it goes sealed to the browser that began it, and comes back
+//! beside the issuer's answer. What is kept is which were used, and only of those by which somebody was proven. An identity makes no account, and none is found by an address: an issuer's word about addresses is
 //! not this server's.
 
 use super::{AccountError, Accounts, Origin, Person, SignedIn, secret};
@@ -20,11 +19,9 @@ use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use subtle::ConstantTimeEq as _;
 
-const SEAL: &str = "oidc request";
+const PURPOSE: &str = "oidc request";
 /// How long a person may take at the issuer, ms.
 const AWAY_MS: i64 = 600_000;
-/// Most characters of a sealed request: a cookie has 4,096.
-const SEALED_MAX: usize = 3_000;
 
 /// What somebody wants to prove with an issuer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +66,7 @@ impl std::fmt::Debug for OidcAnswer {
 
 /// What a browser asked for, found again by its seal.
 #[derive(Clone, PartialEq, Eq)]
-pub struct OidcRequest(Sealed);
+pub struct OidcRequest(Kept);
 
 impl OidcRequest {
     /// Whether an account is to be linked; else it is to sign in.
@@ -85,7 +82,7 @@ impl std::fmt::Debug for OidcRequest {
 }
 
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Sealed {
+struct Kept {
     issuer: String,
     state: String,
     nonce: String,
@@ -139,7 +136,7 @@ impl Accounts {
                 })
             }
         };
-        let sealed = Sealed {
+        let kept = Kept {
             issuer: issuer.settings().id.as_str().to_owned(),
             state: secret::random_text("")?,
             nonce: secret::random_text("")?,
@@ -147,13 +144,11 @@ impl Accounts {
             begun_ms: self.clock.now_ms(),
             link,
         };
-        let url = self.authorize(issuer, sealed.clone()).await?;
-        // Our own types always serialise.
-        let text = serde_json::to_vec(&sealed).unwrap_or_default();
-        let text = URL_SAFE_NO_PAD.encode(text);
+        let url = self.authorize(issuer, kept.clone()).await?;
+        let expires_at_ms = kept.begun_ms + AWAY_MS;
         Ok(OidcStart {
             url,
-            sealed: format!("{text}.{}", self.key.derive(SEAL, &text)),
+            sealed: self.browser_seal.seal(PURPOSE, expires_at_ms, &kept)?,
             lifetime_s: AWAY_MS / 1_000,
         })
     }
@@ -167,15 +162,15 @@ impl Accounts {
         issuer: &str,
         answer: &OidcAnswer,
     ) -> Result<OidcRequest, AccountError> {
-        let sealed = self.unseal_oidc(&answer.sealed);
-        let sealed = sealed.ok_or(AccountError::OidcSpent)?;
+        let now_ms = self.clock.now_ms();
+        let kept = self.browser_seal.open(PURPOSE, &answer.sealed, now_ms);
+        let kept: Kept = kept.ok_or(AccountError::OidcSpent)?;
         let state = answer.state.as_deref().unwrap_or_default();
-        let is_its: bool = sealed.state.as_bytes().ct_eq(state.as_bytes()).into();
+        let is_its: bool = kept.state.as_bytes().ct_eq(state.as_bytes()).into();
         // Each issuer has an address of its own: an answer of one is none of another.
-        let is_here = sealed.issuer == issuer;
-        let is_in_time = self.clock.now_ms() - sealed.begun_ms < AWAY_MS;
-        match is_its && is_here && is_in_time {
-            true => Ok(OidcRequest(sealed)),
+        let is_here = kept.issuer == issuer;
+        match is_its && is_here {
+            true => Ok(OidcRequest(kept)),
             false => Err(AccountError::OidcSpent),
         }
     }
@@ -313,17 +308,13 @@ impl Accounts {
             .ok_or(AccountError::NotFound("issuer"))
     }
 
-    async fn authorize(
-        &self,
-        issuer: &Arc<Issuer>,
-        sealed: Sealed,
-    ) -> Result<String, AccountError> {
+    async fn authorize(&self, issuer: &Arc<Issuer>, kept: Kept) -> Result<String, AccountError> {
         let (issuer, now_ms) = (Arc::clone(issuer), self.clock.now_ms());
         let asking = self.runtime.spawn(async move {
-            let challenge = Sha256::digest(sealed.verifier.as_bytes());
+            let challenge = Sha256::digest(kept.verifier.as_bytes());
             let asked = Asked {
-                state: &sealed.state,
-                nonce: &sealed.nonce,
+                state: &kept.state,
+                nonce: &kept.nonce,
                 challenge: &URL_SAFE_NO_PAD.encode(challenge),
             };
             issuer.authorize(now_ms, asked).await
@@ -371,16 +362,6 @@ impl Accounts {
             true => Ok(()),
             false => Err(AccountError::OidcSpent),
         }
-    }
-
-    fn unseal_oidc(&self, sealed: &str) -> Option<Sealed> {
-        let (text, seal) = sealed
-            .split_once('.')
-            .filter(|_| sealed.len() <= SEALED_MAX)?;
-        let ours = self.key.derive(SEAL, text);
-        let is_ours: bool = ours.as_bytes().ct_eq(seal.as_bytes()).into();
-        let bytes = URL_SAFE_NO_PAD.decode(text).ok().filter(|_| is_ours)?;
-        serde_json::from_slice(&bytes).ok()
     }
 
     fn oidc_audit(&self, action: &str, person: &Person, origin: &Origin) -> AuditEntry {

@@ -34,7 +34,11 @@ pub type ShownCodes = Vec<Zeroizing<String>>;
 #[derive(Serialize, Deserialize)]
 struct Offered {
     secret: [u8; totp::SECRET_BYTES],
-    expires_at_ms: i64,
+}
+
+/// What an offer is sealed for: this person's app.
+fn purpose(person: &Person) -> String {
+    format!("second factor of {}", person.user_id)
 }
 
 impl Accounts {
@@ -50,15 +54,13 @@ impl Accounts {
         let mut bytes = [0; totp::SECRET_BYTES];
         getrandom::fill(&mut bytes).map_err(|_| AccountError::Randomness)?;
         let expires_at_ms = self.clock.now_ms() + SET_UP_MS;
-        let offered = Offered {
-            secret: bytes,
-            expires_at_ms,
-        };
+        let offered = Offered { secret: bytes };
+        let (seal, whose) = (&self.browser_seal, purpose(person));
         let secret = TotpSecret::from_bytes(bytes);
         Ok(FactorOffer {
             uri: secret.uri(ISSUER, &app_label(&person.email))?,
             secret: secret.base32(),
-            sealed: self.seal_for_browser(&person.audit_name(), &offered)?,
+            sealed: seal.seal(&whose, expires_at_ms, &offered)?,
             expires_at_ms,
         })
     }
@@ -76,10 +78,9 @@ impl Accounts {
         origin: &Origin,
     ) -> Result<ShownCodes, AccountError> {
         self.must_be_they(person, current, origin).await?;
-        let offered: Offered = self.open_again(&person.audit_name(), sealed)?;
-        if offered.expires_at_ms < self.clock.now_ms() {
-            return Err(AccountError::PendingGone);
-        }
+        let (seal, now_ms) = (&self.browser_seal, self.clock.now_ms());
+        let offered = seal.open(&purpose(person), sealed, now_ms);
+        let offered: Offered = offered.ok_or(AccountError::PendingGone)?;
         let step = TotpSecret::from_bytes(offered.secret).verify(code, self.now_s(), None)?;
         let sealed_secret = self
             .factors

@@ -6,14 +6,11 @@
 
 use super::session::Begun;
 use super::{AccountError, Accounts, Origin, SignedIn, secret};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use dgon_control_plane_model::recovery_code::RecoveryCode;
 use dgon_control_plane_model::totp::{TotpError, TotpSecret};
 use dgon_control_plane_store::second_factors::FactorProof;
 use dgon_control_plane_store::sessions::SessionProof;
 use dgon_control_plane_store::{Scope, System};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -21,8 +18,6 @@ use zeroize::Zeroizing;
 const SIGN_IN_MS: i64 = 300_000;
 const PENDING: &str = "pending sign-in";
 const RECOVERY: &str = "recovery";
-/// Most characters of what a browser brings back: a cookie has 4,096.
-const SEALED_MAX: usize = 3_000;
 
 /// A sign-in that lacks its second factor.
 #[derive(Clone, PartialEq, Eq)]
@@ -44,7 +39,6 @@ impl std::fmt::Debug for PendingSignIn {
 struct Pending {
     user_id: String,
     first: FirstProof,
-    expires_at_ms: i64,
 }
 
 /// A [`SessionProof`] that can leave the process.
@@ -87,10 +81,10 @@ impl Accounts {
         let pending = Pending {
             user_id: user_id.to_owned(),
             first,
-            expires_at_ms: self.clock.now_ms() + SIGN_IN_MS,
         };
+        let expires_at_ms = self.clock.now_ms() + SIGN_IN_MS;
         Ok(Some(PendingSignIn {
-            sealed: self.seal_for_browser(PENDING, &pending)?,
+            sealed: self.browser_seal.seal(PENDING, expires_at_ms, &pending)?,
             lifetime_s: SIGN_IN_MS / 1_000,
         }))
     }
@@ -105,10 +99,8 @@ impl Accounts {
         code: &str,
         origin: &Origin,
     ) -> Result<SignedIn, AccountError> {
-        let pending: Pending = self.open_again(PENDING, sealed)?;
-        if pending.expires_at_ms < self.clock.now_ms() {
-            return Err(AccountError::PendingGone);
-        }
+        let pending = self.browser_seal.open(PENDING, sealed, self.clock.now_ms());
+        let pending: Pending = pending.ok_or(AccountError::PendingGone)?;
         let by = Scope::from(System::of_the_server());
         let user_id = pending.user_id.as_str();
         let user = self.store.member_get(&by, user_id).await?;
@@ -192,30 +184,6 @@ impl Accounts {
     pub(super) fn recovery_mac(&self, user_id: &str, code: &RecoveryCode) -> [u8; 32] {
         let of = Zeroizing::new(format!("{user_id} {}", code.as_str()));
         secret::hash(&self.key.derive(RECOVERY, &of))
-    }
-
-    /// Seals what a browser keeps for us and cannot read: for what it is good is part of the seal.
-    pub(super) fn seal_for_browser(
-        &self,
-        what: &str,
-        value: &impl Serialize,
-    ) -> Result<String, AccountError> {
-        // Our own types always serialise.
-        let text = Zeroizing::new(serde_json::to_vec(value).unwrap_or_default());
-        let sealed = self.factors.seal(what, &text);
-        Ok(URL_SAFE_NO_PAD.encode(sealed.map_err(|_| AccountError::Randomness)?))
-    }
-
-    pub(super) fn open_again<T: DeserializeOwned>(
-        &self,
-        what: &str,
-        sealed: &str,
-    ) -> Result<T, AccountError> {
-        let sealed = Some(sealed).filter(|sealed| sealed.len() <= SEALED_MAX);
-        let bytes = sealed.and_then(|sealed| URL_SAFE_NO_PAD.decode(sealed).ok());
-        let text = bytes.and_then(|bytes| self.factors.open(what, &bytes).ok());
-        text.and_then(|text| serde_json::from_slice(&text).ok())
-            .ok_or(AccountError::PendingGone)
     }
 
     pub(super) fn now_s(&self) -> u64 {

@@ -1,12 +1,10 @@
 //! Wallets: accounts of chains whose keys sign in, once they are linked to a person.
 //!
-//! Nothing is kept of a request to sign: it goes to the browser that asked, sealed with a key of the data directory, and
-//! comes back with the answer. So whoever asks for thousands fills no table; what is kept is which were answered.
+//! Nothing is kept of a request to sign: it goes sealed to the browser that asked and comes back with the answer. What is kept
+//! is which were answered.
 
 use super::{AccountError, Accounts, Origin, Person, SignedIn, secret};
 use crate::app::AccessChange;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use dgon_control_plane_model::identity::{
     ChainKind, Nonce, Proof, ProvenAccount, SignInFields, SignInRequest, Statement,
 };
@@ -15,15 +13,12 @@ use dgon_control_plane_store::sessions::SessionProof;
 use dgon_control_plane_store::wallets::{Wallet, WalletLinked, WalletUnlinked};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use subtle::ConstantTimeEq as _;
 
-const SEAL: &str = "wallet request";
+const PURPOSE: &str = "wallet request";
 /// How long a person may take to sign, ms.
 const SIGN_MS: i64 = 300_000;
 const TO_SIGN_IN: &str = "Sign in to the DGON console.";
 const TO_LINK: &str = "Link this wallet to your account in the DGON console.";
-/// Most characters of a sealed request: a cookie has 4,096.
-const SEALED_MAX: usize = 3_000;
 
 /// What somebody wants to prove with a wallet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +65,7 @@ pub struct WalletAnswer {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Sealed {
+struct Kept {
     /// Whose the wallet is to be; nobody's where it is to sign in.
     #[serde(default)]
     user_id: Option<String>,
@@ -131,13 +126,11 @@ impl Accounts {
             issued_at_ms: now_ms,
             expires_at_ms: now_ms + SIGN_MS,
         })?;
-        let sealed = Sealed { user_id, request };
-        // Our own types always serialise.
-        let text = serde_json::to_vec(&sealed).unwrap_or_default();
-        let text = URL_SAFE_NO_PAD.encode(text);
+        let kept = Kept { user_id, request };
+        let sealed = self.browser_seal.seal(PURPOSE, now_ms + SIGN_MS, &kept)?;
         Ok(WalletRequest {
-            request: sealed.request,
-            sealed: format!("{text}.{}", self.key.derive(SEAL, &text)),
+            request: kept.request,
+            sealed,
             lifetime_s: SIGN_MS / 1_000,
         })
     }
@@ -236,10 +229,10 @@ impl Accounts {
         answer: &WalletAnswer,
         person: Option<&Person>,
     ) -> Result<Proven, AccountError> {
-        let sealed = self
-            .unseal(&answer.sealed)
-            .ok_or(AccountError::WalletSpent)?;
-        if sealed.user_id.as_ref() != person.map(|person| &person.user_id) {
+        let now_ms = self.clock.now_ms();
+        let kept = self.browser_seal.open(PURPOSE, &answer.sealed, now_ms);
+        let kept: Kept = kept.ok_or(AccountError::WalletSpent)?;
+        if kept.user_id.as_ref() != person.map(|person| &person.user_id) {
             return Err(AccountError::WalletSpent);
         }
         let proof = Proof {
@@ -247,10 +240,10 @@ impl Accounts {
             public_key: answer.public_key.as_deref(),
             message: answer.message.as_deref().map(str::as_bytes),
         };
-        let account = sealed.request.verify(&proof, self.clock.now_ms())?;
+        let account = kept.request.verify(&proof, now_ms)?;
         Ok(Proven {
             account,
-            request: sealed.request,
+            request: kept.request,
         })
     }
 
@@ -266,16 +259,6 @@ impl Accounts {
             true => Ok(()),
             false => Err(AccountError::WalletSpent),
         }
-    }
-
-    fn unseal(&self, sealed: &str) -> Option<Sealed> {
-        let (text, seal) = sealed
-            .split_once('.')
-            .filter(|_| sealed.len() <= SEALED_MAX)?;
-        let ours = self.key.derive(SEAL, text);
-        let is_ours: bool = ours.as_bytes().ct_eq(seal.as_bytes()).into();
-        let bytes = URL_SAFE_NO_PAD.decode(text).ok().filter(|_| is_ours)?;
-        serde_json::from_slice(&bytes).ok()
     }
 
     fn wallet_audit(
