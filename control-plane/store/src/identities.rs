@@ -1,7 +1,8 @@
 //! Accounts at issuers of OpenID Connect that are a person's.
 
 use crate::audit::{AuditEntry, audit_on};
-use crate::users::{lock_user_on, sign_in_lasts_on};
+use crate::users::lock_user_on;
+use crate::ways_in::{end_sign_ins_by_on, sign_in_lasts_on, way_in_is_left_on};
 use crate::{Scope, Store, StoreError, System};
 use serde_json::json;
 
@@ -173,28 +174,10 @@ impl Store {
             let Some((issuer, subject)) = gone else {
                 return Ok(IdentityUnlinked::NoIdentity);
             };
-            let (ways,): (i64,) = sqlx::query_as(concat!(
-                "SELECT COUNT(*) FROM users u WHERE u.user_id = $1 AND ",
-                crate::users::can_sign_in!("u")
-            ))
-            .bind(scope.user_id())
-            .fetch_one(&mut *tx)
-            .await
-            .map_err(StoreError::query("identity.unlink"))?;
-            if ways == 0 {
+            if !way_in_is_left_on!(&mut tx, scope.user_id(), "identity.unlink") {
                 return Ok(IdentityUnlinked::LastWayIn);
             }
-            // Which of them a sign-in was by is not kept: whoever it is signs in anew.
-            sqlx::query(
-                "UPDATE session_families SET revoked_at_ms = $2, revoke_reason = 'oidc' \
-                 WHERE user_id = $1 AND method = 'oidc' AND family_id <> $3 AND revoked_at_ms IS NULL",
-            )
-            .bind(scope.user_id())
-            .bind(audit.at_ms)
-            .bind(family_id)
-            .execute(&mut *tx)
-            .await
-            .map_err(StoreError::query("identity.unlink"))?;
+            end_sign_ins_by_on!(&mut tx, scope.user_id(), "oidc", family_id, audit.at_ms, "identity.unlink");
             let mut audit = audit.clone();
             audit.facts.before = Some(json!({ "issuer": issuer, "subject": subject }));
             audit_on!(&mut *tx, &audit, "identity.unlink");

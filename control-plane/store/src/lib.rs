@@ -53,6 +53,7 @@ mod statement;
 pub mod summary;
 pub mod users;
 pub mod wallets;
+mod ways_in;
 mod write_ahead_log;
 
 pub use audit_sealing::{AuditChain, Seal};

@@ -1,7 +1,8 @@
 //! What an account is asked for beside what it signs in with: a code of an authenticator app, or one for recovery.
 
 use crate::audit::{AuditEntry, audit_on};
-use crate::users::{AccessChanged, lock_user_on, sign_in_lasts_on};
+use crate::users::{AccessChanged, lock_user_on};
+use crate::ways_in::sign_in_lasts_on;
 use crate::{Scope, Store, StoreError};
 
 /// The second factor of an account.

@@ -192,25 +192,6 @@ macro_rules! lock_user_on {
 }
 pub(crate) use lock_user_on;
 
-/// Whether a sign-in of a person lasts, in a transaction that has their account: what it opens outlasts it, so one that was ended
-/// meanwhile opens nothing.
-macro_rules! sign_in_lasts_on {
-    ($tx:expr, $user_id:expr, $family_id:expr, $at_ms:expr, $op:literal) => {{
-        let (open,): (i64,) = sqlx::query_as(
-            "SELECT COUNT(*) FROM session_families WHERE family_id = $2 AND user_id = $1 \
-             AND revoked_at_ms IS NULL AND expires_at_ms > $3",
-        )
-        .bind($user_id)
-        .bind($family_id)
-        .bind($at_ms)
-        .fetch_one(&mut **$tx)
-        .await
-        .map_err($crate::StoreError::query($op))?;
-        open == 1
-    }};
-}
-pub(crate) use sign_in_lasts_on;
-
 /// Of two that change who may administer the network, the second waits for the first: both databases lock the row.
 macro_rules! lock_admins_on {
     ($tx:expr, $op:literal) => {
@@ -223,21 +204,6 @@ macro_rules! lock_admins_on {
 }
 pub(crate) use lock_admins_on;
 
-/// Whether somebody has a way in that is theirs and counts: a password or a wallet. An account at an issuer of OpenID Connect
-/// signs in, but does not count: who runs the issuer, or takes it from the settings, would shut its people out.
-macro_rules! can_sign_in {
-    ($user:literal) => {
-        concat!(
-            "(",
-            $user,
-            ".password_hash IS NOT NULL OR EXISTS (SELECT 1 FROM wallets w WHERE w.user_id = ",
-            $user,
-            ".user_id))"
-        )
-    };
-}
-pub(crate) use can_sign_in;
-
 /// Whether nobody is left who can sign in and administer the network: an invitation that nobody came by is no admin.
 macro_rules! no_admin_on {
     ($tx:expr, $op:literal) => {{
@@ -245,7 +211,7 @@ macro_rules! no_admin_on {
             "SELECT COUNT(*) FROM users u JOIN memberships m ON ",
             $crate::orgs::administers!("u", "m"),
             " WHERE ",
-            $crate::users::can_sign_in!("u")
+            $crate::ways_in::can_sign_in!("u")
         ))
         .fetch_one(&mut **$tx)
         .await

@@ -1,7 +1,8 @@
 //! Accounts of chains that are a person's, and which requests to sign were answered.
 
 use crate::audit::{AuditEntry, audit_on};
-use crate::users::{lock_user_on, sign_in_lasts_on};
+use crate::users::lock_user_on;
+use crate::ways_in::{end_sign_ins_by_on, sign_in_lasts_on, way_in_is_left_on};
 use crate::{Scope, Store, StoreError, System};
 use serde_json::json;
 
@@ -196,28 +197,10 @@ impl Store {
             if gone == 0 {
                 return Ok(WalletUnlinked::NoWallet);
             }
-            let (ways,): (i64,) = sqlx::query_as(concat!(
-                "SELECT COUNT(*) FROM users u WHERE u.user_id = $1 AND ",
-                crate::users::can_sign_in!("u")
-            ))
-            .bind(scope.user_id())
-            .fetch_one(&mut *tx)
-            .await
-            .map_err(StoreError::query("wallet.unlink"))?;
-            if ways == 0 {
+            if !way_in_is_left_on!(&mut tx, scope.user_id(), "wallet.unlink") {
                 return Ok(WalletUnlinked::LastWayIn);
             }
-            // Which of them a sign-in was by is not kept: whoever it is signs in anew.
-            sqlx::query(
-                "UPDATE session_families SET revoked_at_ms = $2, revoke_reason = 'wallet' \
-                 WHERE user_id = $1 AND method = 'wallet' AND family_id <> $3 AND revoked_at_ms IS NULL",
-            )
-            .bind(scope.user_id())
-            .bind(audit.at_ms)
-            .bind(family_id)
-            .execute(&mut *tx)
-            .await
-            .map_err(StoreError::query("wallet.unlink"))?;
+            end_sign_ins_by_on!(&mut tx, scope.user_id(), "wallet", family_id, audit.at_ms, "wallet.unlink");
             let mut audit = audit.clone();
             audit.facts.before = Some(json!({ "kind": kind, "address": address }));
             audit_on!(&mut *tx, &audit, "wallet.unlink");
