@@ -1,8 +1,8 @@
 import { useMutation } from '@tanstack/react-query'
 import type { ReactNode } from 'react'
-import { messageOf } from '~/api/errors'
 import { goToIssuer } from '~/api/issuers'
 import type { Issuer, OidcWish } from '~/api/types'
+import { Refusal } from '~/components/Refusal'
 import { Button } from '~/ui/Button'
 
 interface Props {
@@ -19,11 +19,7 @@ export function IssuerButton({ issuer, purpose, children }: Props) {
       <Button data-issuer={issuer.id} isBusy={leaving.isPending} onClick={() => leaving.mutate()}>
         {children}
       </Button>
-      {leaving.error && (
-        <p className="field-error" role="alert">
-          {messageOf(leaving.error)}
-        </p>
-      )}
+      {leaving.error && <Refusal error={leaving.error} />}
     </>
   )
 }

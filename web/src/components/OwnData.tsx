@@ -1,9 +1,9 @@
 import { useMutation } from '@tanstack/react-query'
 import { useState } from 'react'
-import { messageOf } from '~/api/errors'
 import { downloadOwnData } from '~/api/own-data'
 import type { Me } from '~/api/types'
 import { DeleteAccount } from '~/components/DeleteAccount'
+import { Refusal } from '~/components/Refusal'
 import { Button } from '~/ui/Button'
 
 /** All that is kept of oneself: taken along, and deleted with the account. */
@@ -27,11 +27,7 @@ export function OwnData({ me }: { me: Me }) {
         One file has all that is kept of you: your account, sign-ins, wallets and keys, and what the audit log has of you. Of long lists it has the newest 5,000 entries. Nodes and
         receipts are your organisations', and are not in it.
       </p>
-      {saving.error && (
-        <p className="field-error" role="alert">
-          {messageOf(saving.error)}
-        </p>
-      )}
+      {saving.error && <Refusal error={saving.error} />}
       {isDeleting && <DeleteAccount me={me} onClose={() => setDeleting(false)} />}
     </section>
   )

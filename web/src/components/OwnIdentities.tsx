@@ -1,9 +1,10 @@
 import { useQuery } from '@tanstack/react-query'
 import { useEffect, useRef, useState } from 'react'
+import { unlinkIdentity } from '~/api/issuers'
 import { query } from '~/api/queries'
 import type { OwnIdentity } from '~/api/types'
 import { IssuerButton } from '~/components/IssuerButton'
-import { TakeAwayIdentity } from '~/components/TakeAwayIdentity'
+import { TakeAway } from '~/components/TakeAway'
 import { Button } from '~/ui/Button'
 import { EmptyState, QueryStates, RefreshFailed, Skeleton } from '~/ui/states'
 import { Time } from '~/ui/Time'
@@ -79,7 +80,22 @@ export function OwnIdentities() {
           ))}
         </div>
       )}
-      {open && <TakeAwayIdentity identity={open} onTaken={() => setOpen(null)} onClose={() => setOpen(null)} />}
+      {open && (
+        <TakeAway
+          title="Take this account away"
+          name={accountName(open)}
+          facts={[
+            ['At', issuerName(open)],
+            ['Account', <span key="account" className="break">{accountName(open)}</span>],
+            ['Its name there', <span key="subject" className="mono break">{open.subject}</span>],
+            ['Linked', <Time key="at" at={open.linked_at} form="full" />],
+          ]}
+          act={() => unlinkIdentity(open.id)}
+          onClose={() => setOpen(null)}
+        >
+          It signs you in here no more. Your other sign-ins by accounts elsewhere end, whichever account it was; this browser stays signed in. The account itself stays as it is.
+        </TakeAway>
+      )}
     </section>
   )
 }

@@ -2,8 +2,8 @@ import { useQuery } from '@tanstack/react-query'
 import { useEffect, useRef, useState } from 'react'
 import { query } from '~/api/queries'
 import type { OwnWallet } from '~/api/types'
-import { linkWallet } from '~/api/wallets'
-import { TakeAwayWallet } from '~/components/TakeAwayWallet'
+import { linkWallet, unlinkWallet } from '~/api/wallets'
+import { TakeAway } from '~/components/TakeAway'
 import { WalletDialog } from '~/components/WalletDialog'
 import { showToast } from '~/stores/toasts'
 import { Button } from '~/ui/Button'
@@ -85,7 +85,21 @@ export function OwnWallets() {
           Your wallet asks you to sign a text with the name of this site. That costs nothing and moves nothing. From then on whoever has the wallet can sign in as you.
         </WalletDialog>
       )}
-      {open !== null && open !== LINK && <TakeAwayWallet wallet={open} onTaken={() => setOpen(null)} onClose={() => setOpen(null)} />}
+      {open !== null && open !== LINK && (
+        <TakeAway
+          title="Take this wallet away"
+          name={shortAddress(open.address)}
+          facts={[
+            ['Kind', kindWord(open.kind)],
+            ['Address', <span key="address" className="mono break">{open.address}</span>],
+            ['Linked', <Time key="at" at={open.linked_at} form="full" />],
+          ]}
+          act={() => unlinkWallet(open.kind, open.address)}
+          onClose={() => setOpen(null)}
+        >
+          It signs you in no more. Your other sign-ins by a wallet end, whichever wallet it was; this browser stays signed in.
+        </TakeAway>
+      )}
     </section>
   )
 }

@@ -3,6 +3,7 @@ import { asksToSignInAgain } from '~/api/errors'
 import { codeRefusal, offerSecondFactor, setSecondFactor } from '~/api/second-factor'
 import type { SecondFactorOffer } from '~/api/types'
 import { RecoveryCodes } from '~/components/RecoveryCodes'
+import { SignInAgain } from '~/components/Refusal'
 import { ActionForm } from '~/forms/ActionForm'
 import { CodeField } from '~/forms/CodeField'
 import { OwnPasswordField, isOfPassword } from '~/forms/OwnPasswordField'
@@ -54,7 +55,12 @@ function Offer({ isAgain, onSet, onClose }: OfferProps) {
   const [offer, setOffer] = useState<SecondFactorOffer | null>(null)
   const { submit: ask, error, isPending } = useSubmit({ mutationFn: offerSecondFactor, onSuccess: setOffer })
   const notice = useRef<HTMLParagraphElement>(null)
-  useEffect(() => ask(), [ask])
+  const isTooOld = asksToSignInAgain(error)
+  const me = useMe()
+  // Once more for whoever signed in over the page, as this asked for.
+  useEffect(() => {
+    if (me) ask()
+  }, [ask, me])
   // The button that was pressed is gone with the secret before.
   useEffect(() => notice.current?.focus(), [])
   return (
@@ -67,7 +73,10 @@ function Offer({ isAgain, onSet, onClose }: OfferProps) {
       {offer ? (
         <FirstCode offer={offer} onSet={onSet} onClose={onClose} />
       ) : error && !isPending ? (
-        <ErrorCard what="a secret for your app" error={error} {...(!asksToSignInAgain(error) && { onRetry: ask })} />
+        <>
+          <ErrorCard what="a secret for your app" error={error} {...(!isTooOld && { onRetry: ask })} />
+          {isTooOld && <SignInAgain />}
+        </>
       ) : (
         <Skeleton lines={SKELETON_LINES} className="factor-skeleton" />
       )}

@@ -4,13 +4,13 @@ import { query, queryClient } from '~/api/queries'
 import { AwayBar } from '~/components/AwayBar'
 import { HelpDialog } from '~/components/HelpDialog'
 import { NoOrganisationBar } from '~/components/NoOrganisationBar'
-import { SessionDialog } from '~/components/SessionDialog'
+import { NewerSignIn, SessionDialog } from '~/components/SessionDialog'
 import { Sidebar } from '~/components/Sidebar'
 import { ToastRegion } from '~/components/ToastRegion'
 import { UpdateBar } from '~/components/UpdateBar'
 import { useHotkeys } from '~/hooks/use-hotkeys'
 import { announcement } from '~/stores/announcer'
-import { isChanging, session, view } from '~/stores/session'
+import { isChanging, session, signInAsked, view } from '~/stores/session'
 import { useStore } from '~/stores/store'
 import { Skeleton } from '~/ui/states'
 import { Redirect } from '~/ui/Redirect'
@@ -28,6 +28,7 @@ export function Shell() {
   const seenAs = useStore(view)
   const [isHelpOpen, setHelpOpen] = useState(false)
   const main = useRef<HTMLElement>(null)
+  const isNewerAsked = useStore(signInAsked)
   const openHelp = useCallback(() => setHelpOpen(true), [])
   useHotkeys(openHelp)
 
@@ -56,6 +57,7 @@ export function Shell() {
       </div>
       {isHelpOpen && <HelpDialog onClose={() => setHelpOpen(false)} />}
       {now.kind === 'expired' && <SessionDialog email={now.me.email} />}
+      {now.kind === 'signed-in' && isNewerAsked && <NewerSignIn email={now.me.email} />}
       <ToastRegion />
       <Announcer />
     </>

@@ -1,9 +1,9 @@
 // What ends sign-ins, each with what it ends and what that does.
 import type { FormEvent, ReactNode } from 'react'
-import { messageOf } from '~/api/errors'
 import { endOtherSessions, endSession, logout } from '~/api/mutations'
 import type { OpenSession } from '~/api/types'
 import { Facts } from '~/components/Facts'
+import { Refusal } from '~/components/Refusal'
 import { useSubmit } from '~/hooks/use-submit'
 import { showToast } from '~/stores/toasts'
 import { NO_ADDRESS, NO_METHOD } from '~/table/session-columns'
@@ -33,11 +33,7 @@ function SignOutDialog<T>({ title, button, act, onDone, onClose, children }: Pro
     <Dialog title={title} onClose={onClose}>
       <form className="form" onSubmit={submit}>
         {children}
-        {ending.error && (
-          <p className="field-error" role="alert">
-            {messageOf(ending.error)}
-          </p>
-        )}
+        {ending.error && <Refusal error={ending.error} />}
         <div className="form-buttons">
           <Button onClick={onClose}>Keep as it is</Button>
           <Button tone="danger" type="submit" isBusy={ending.isPending}>

@@ -1,6 +1,6 @@
 import { type ReactNode, useEffect, useRef, useState } from 'react'
-import { messageOf } from '~/api/errors'
 import type { Step } from '~/api/wallets'
+import { Refusal } from '~/components/Refusal'
 import { useWallets } from '~/hooks/use-wallets'
 import { Button } from '~/ui/Button'
 import { Dialog } from '~/ui/Dialog'
@@ -8,7 +8,7 @@ import { EmptyState } from '~/ui/states'
 import { kindWord } from '~/util/wallets'
 import type { Wallet } from '~/wallet/wallet'
 
-type State = { kind: 'choosing' } | { kind: 'busy'; id: string; name: string; step: Step } | { kind: 'failed'; message: string }
+type State = { kind: 'choosing' } | { kind: 'busy'; id: string; name: string; step: Step } | { kind: 'failed'; error: unknown }
 
 const WAITS: Record<Step, (name: string) => string> = {
   connect: (name) => `Choose the account in ${name}…`,
@@ -39,7 +39,7 @@ export function WalletDialog<T>({ title, cosmosChains, act, onDone, onClose, chi
       const result = await act(wallet, { tell, signal })
       if (!signal.aborted) onDone(result, wallet)
     } catch (error) {
-      if (!signal.aborted) setState({ kind: 'failed', message: messageOf(error) })
+      if (!signal.aborted) setState({ kind: 'failed', error })
     }
   }
   return (
@@ -66,11 +66,7 @@ export function WalletDialog<T>({ title, cosmosChains, act, onDone, onClose, chi
           </ul>
           <div className="wallet-state">
             <p role="status">{state.kind === 'busy' ? WAITS[state.step](state.name) : ''}</p>
-            {state.kind === 'failed' && (
-              <p className="field-error" role="alert">
-                {state.message}
-              </p>
-            )}
+            {state.kind === 'failed' && <Refusal error={state.error} />}
           </div>
         </>
       ) : (

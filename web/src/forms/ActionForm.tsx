@@ -1,5 +1,6 @@
 import { type FormEvent, type ReactNode, useState } from 'react'
 import { fieldOf, messageOf } from '~/api/errors'
+import { Refusal } from '~/components/Refusal'
 import { useSubmit } from '~/hooks/use-submit'
 import { Button } from '~/ui/Button'
 import { TextField } from '~/ui/Field'
@@ -49,11 +50,7 @@ export function ActionForm<T>({ button, tone, keep = 'Keep as it is', reason: as
           error={isOfReason ? messageOf(acting.error) : null}
         />
       )}
-      {acting.error && !isOfReason && !isAtField(acting.error) && (
-        <p className="field-error" role="alert">
-          {messageOf(acting.error)}
-        </p>
-      )}
+      {acting.error && !isOfReason && !isAtField(acting.error) && <Refusal error={acting.error} />}
       <div className="form-buttons">
         <Button onClick={onClose}>{keep}</Button>
         <Button tone={tone} type="submit" isBusy={acting.isPending} disabledReason={lacks}>

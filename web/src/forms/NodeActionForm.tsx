@@ -1,7 +1,7 @@
 import { type FormEvent, useState } from 'react'
-import { messageOf } from '~/api/errors'
 import { actOnNode } from '~/api/mutations'
 import type { NodeAction } from '~/api/types'
+import { Refusal } from '~/components/Refusal'
 import { showToast } from '~/stores/toasts'
 import { useSubmit } from '~/hooks/use-submit'
 import { Button } from '~/ui/Button'
@@ -38,11 +38,7 @@ export function NodeActionForm({ nodeId, action, text, onDone }: Props) {
         onChange={(event) => setReason(event.target.value)}
         hint="Goes to the audit log and to the node's history. The operator reads it too."
       />
-      {act.error && (
-        <p className="field-error" role="alert">
-          {messageOf(act.error)}
-        </p>
-      )}
+      {act.error && <Refusal error={act.error} />}
       <div className="form-buttons">
         <Button onClick={onDone}>Keep as it is</Button>
         <Button tone={text.tone} type="submit" isBusy={act.isPending} disabledReason={reason.trim() ? null : 'Write a reason first'}>

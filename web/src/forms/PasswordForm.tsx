@@ -2,6 +2,7 @@ import { type FormEvent, useState } from 'react'
 import { fieldOf, messageOf } from '~/api/errors'
 import { setPassword } from '~/api/password'
 import type { Me } from '~/api/types'
+import { Refusal } from '~/components/Refusal'
 import { useSubmit } from '~/hooks/use-submit'
 import { Button } from '~/ui/Button'
 import { TextField } from '~/ui/Field'
@@ -47,12 +48,8 @@ export function PasswordForm({ me, onDone }: { me: Me; onDone: () => void }) {
         error={errorAt('password')}
         onChange={(event) => setFields((now) => ({ ...now, password: event.target.value }))}
       />
-      {setting.error && refused !== 'current' && refused !== 'password' && (
-        <p className="field-error" role="alert">
-          {messageOf(setting.error)}
-        </p>
-      )}
-      <p className="muted small">All your other sign-ins end, and so do sign-in links that were made for you. This browser stays signed in.</p>
+      {setting.error && refused !== 'current' && refused !== 'password' && <Refusal error={setting.error} />}
+      <p className="muted small">All your other sign-ins end, and so do sign-in links that were made for you. This browser stays signed in. Wallets, accounts elsewhere and API keys go on working: look through them if somebody else may have been in your account.</p>
       <Button tone="primary" type="submit" isBusy={setting.isPending}>
         {hasOne ? 'Change the password' : 'Set the password'}
       </Button>

@@ -13,6 +13,9 @@ export const session = createStore<Session>({ kind: 'unknown' })
 /** Counts the times that the page became somebody else's to see: what is drawn belongs to one of them alone. */
 export const view = createStore(0)
 
+/** Somebody is asked to sign in over the page, though their session lasts: for what they want it is too old. */
+export const signInAsked = createStore(false)
+
 /** This sign-in is on its way to another organisation: until it is there, no page is shown. */
 export const isChanging = createStore(false)
 

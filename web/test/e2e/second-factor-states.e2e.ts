@@ -1,4 +1,5 @@
 // The second factor where the server says no: each in its place, with what to do about it.
+import { dialogOf } from './admin'
 import { authenticator } from './authenticator'
 import { expect, expectAccessible, settled, test } from './fixtures'
 import { PASSWORD, WRONG, account, begin, code, join, ownPassword, panel, press, setUp, shownCodes, signOut } from './second-factor'
@@ -17,8 +18,21 @@ test('what the server refuses is said in its place', async ({ page, watch }) => 
   await expect(setUp(page).getByRole('alert')).not.toContainText('Your role')
   await expect(setUp(page).getByRole('button', { name: 'Retry' })).toHaveCount(0)
   await expectAccessible(page)
-  await page.keyboard.press('Escape')
   await page.unroute(offers)
+  // The way to a newer sign-in is over the page: whoever goes it is where they were, and whoever does not, too.
+  const newer = dialogOf(page, 'Sign in again')
+  await press(setUp(page), 'Sign in again…')
+  await expectAccessible(page)
+  await page.keyboard.press('Escape')
+  await expect(newer).toHaveCount(0)
+  await expect(setUp(page).getByRole('button', { name: 'Sign in again…' })).toBeFocused()
+  await page.keyboard.press('Enter')
+  await expect(newer.getByLabel('E-mail')).toHaveValue(email)
+  await newer.getByLabel('Password').fill(PASSWORD)
+  await page.keyboard.press('Enter')
+  await expect(newer).toHaveCount(0)
+  await expect(setUp(page).getByLabel('Secret', { exact: true })).toBeVisible()
+  await page.keyboard.press('Escape')
   await page.route(offers, (route) => route.fulfill(refuse(500, 'internal', 'The store did not answer.')), { times: 1 })
   await press(panel(page), 'Set up…')
   await expect(setUp(page).getByRole('alert')).toContainText('req-2f41')
