@@ -246,9 +246,8 @@ impl Store {
              LEFT JOIN orgs o ON o.org_id = n.org_id",
         );
         push_filter(&mut statement, scope, filter);
-        if scope.is_stranger() {
-            statement.sql(" AND FALSE");
-        }
+        // Who takes care of a node is for its own people.
+        scope.push(&mut statement, AND_ORG);
         if let Some(after) = after {
             statement.sql(" AND n.node_id > ").text(after);
         }

@@ -150,7 +150,7 @@ impl Inspect<'_> {
         limit: u32,
     ) -> Result<Vec<LifecycleEventRow>, StoreError> {
         on_read!(self.0, conn => sqlx::query_as(
-                "SELECT at_ms, from_state, to_state, reason, actor, detail FROM lifecycle_events \
+                "SELECT at_ms, from_state, to_state, reason, actor, detail, org_id FROM lifecycle_events \
                  WHERE node_id = $1 ORDER BY id DESC LIMIT $2")
             .bind(node_id.as_str())
             .bind(i64::from(limit))

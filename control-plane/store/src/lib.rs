@@ -25,6 +25,7 @@ pub mod node_keys;
 mod node_offers;
 pub mod node_orders;
 pub mod node_queries;
+mod node_sight;
 pub mod node_transfers;
 pub mod node_windows;
 mod nodes;

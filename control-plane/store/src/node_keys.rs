@@ -6,6 +6,7 @@
 
 use crate::audit::{AuditEntry, audit_on};
 use crate::nodes::bytes32;
+use crate::statement::Statement;
 use crate::{Dialect, Scope, Store, StoreError, System, in_tx, on_read};
 use dgon_protocol::chain::Head;
 use dgon_protocol::id::NodeId;
@@ -117,7 +118,7 @@ fn read(op: &'static str, row: Row) -> Result<NodeKey, StoreError> {
 }
 
 impl Store {
-    /// All keys of a node in scope, the one in use first, then the latest. Keys are public: a stranger sees every node's.
+    /// All keys of a node in sight, the one in use first, then the latest. Nothing of a key is private.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -127,17 +128,17 @@ impl Store {
         node_id: &NodeId,
     ) -> Result<Vec<NodeKey>, StoreError> {
         const OP: &str = "node_key.list";
-        let rows: Vec<Row> = on_read!(self, conn => sqlx::query_as(
-                "SELECT k.id, k.public_key, k.valid_from_ms, k.valid_to_ms, h.seq, h.entry_hash, k.closed_seq, k.rotation, \
-                 k.closing, k.org_id FROM node_keys k JOIN chain_heads h ON h.node_key_id = k.id WHERE k.node_id = $1 \
-                 AND ($2 OR EXISTS (SELECT 1 FROM nodes n WHERE n.node_id = $1 AND n.org_id = $3)) \
-                 ORDER BY k.valid_from_ms DESC, k.id DESC")
-            .bind(node_id.as_str())
-            .bind(scope.sees_all_public())
-            .bind(scope.org_id())
-            .fetch_all(conn)
-            .await
-            .map_err(StoreError::query(OP)))?;
+        let mut statement = Statement::new(
+            "SELECT k.id, k.public_key, k.valid_from_ms, k.valid_to_ms, h.seq, h.entry_hash, k.closed_seq, k.rotation, \
+             k.closing, k.org_id FROM node_keys k JOIN chain_heads h ON h.node_key_id = k.id \
+             JOIN nodes n ON n.node_id = k.node_id WHERE k.node_id = ",
+        );
+        statement.text(node_id.as_str());
+        scope.push_in_sight(&mut statement);
+        statement.sql(" ORDER BY k.valid_from_ms DESC, k.id DESC");
+        let rows: Vec<Row> =
+            on_read!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
+                .map_err(StoreError::query(OP))?;
         rows.into_iter().map(|row| read(OP, row)).collect()
     }
 

@@ -2,6 +2,9 @@
 //!
 //! The list has an index per order, each ending in the node id, so that a page is found and not counted off.
 //! Retired nodes are kept and not listed.
+//!
+//! Whoever is not everybody has rows of others among their own, which are shown trimmed (`node_sight`). So an order is by what
+//! a trimmed row shows too, and a filter as well; one by what is private finds one's own alone.
 
 use crate::assignments::Assigned;
 use crate::nodes::LifecycleEventRow;
@@ -22,7 +25,8 @@ const PARTS_SHOWN: i64 = 50;
 /// Which nodes.
 #[derive(Debug, Clone, Default)]
 pub struct NodeFilter {
-    /// Of this organisation alone; who asks may see less of it.
+    /// Of this organisation alone; another's name finds an organisation nothing. Whoever asks for somebody who is a stranger to
+    /// the store names their own.
     pub org_id: Option<String>,
     /// Statuses as shown; none for all.
     pub statuses: Vec<LifecycleStatus>,
@@ -207,12 +211,20 @@ impl NodePage {
 }
 
 pub(crate) fn push_filter(statement: &mut Statement, scope: &Scope, filter: &NodeFilter) {
+    // Each field by its name: who adds one says below whether everybody is shown what it finds by.
+    let NodeFilter {
+        org_id,
+        statuses,
+        region,
+        runtime,
+        model_id,
+        id_part,
+        assigned,
+    } = filter;
     statement.sql(" WHERE n.state <> 'retired'");
-    scope.push_public(statement, AND_ORG);
-    if let Some(org_id) = &filter.org_id {
-        statement.sql(AND_ORG).text(org_id.as_str());
-    }
-    for (position, status) in filter.statuses.iter().enumerate() {
+    scope.push_in_sight(statement);
+    // What a trimmed row shows as well.
+    for (position, status) in statuses.iter().enumerate() {
         statement
             .sql(if position == 0 { " AND (" } else { " OR " })
             .sql(match status {
@@ -222,16 +234,13 @@ pub(crate) fn push_filter(statement: &mut Statement, scope: &Scope, filter: &Nod
                 LifecycleStatus::Pending => "n.state IN ('registered', 'pending_probe')",
             });
     }
-    if !filter.statuses.is_empty() {
+    if !statuses.is_empty() {
         statement.sql(")");
     }
-    if let Some(region) = &filter.region {
+    if let Some(region) = region {
         statement.sql(" AND n.region = ").text(region.as_str());
     }
-    for (column, value) in [
-        ("runtime = ", &filter.runtime),
-        ("model_id = ", &filter.model_id),
-    ] {
+    for (column, value) in [("runtime = ", runtime), ("model_id = ", model_id)] {
         if let Some(value) = value {
             statement
                 .sql(" AND n.node_id IN (SELECT node_id FROM node_models WHERE ")
@@ -240,13 +249,19 @@ pub(crate) fn push_filter(statement: &mut Statement, scope: &Scope, filter: &Nod
                 .sql(")");
         }
     }
-    if let Some(part) = &filter.id_part {
+    if let Some(part) = id_part {
         statement
             .sql(" AND LOWER(n.node_id)")
             .contains(&part.to_ascii_lowercase());
     }
-    if let Some(assigned) = &filter.assigned {
-        // Who takes care of a node is not public, and neither is which nodes are theirs.
+    // What it does not show: whose a node is, and who takes care of it.
+    if let Some(org_id) = org_id {
+        statement.sql(AND_ORG).text(org_id.as_str());
+        if !scope.is_stranger() {
+            scope.push(statement, AND_ORG);
+        }
+    }
+    if let Some(assigned) = assigned {
         scope.push(statement, AND_ORG);
         match assigned {
             Assigned::To(user_id) => statement
@@ -305,7 +320,7 @@ pub(crate) fn list_statement(scope: &Scope, filter: &NodeFilter, page: &NodePage
 }
 
 impl Store {
-    /// A page of nodes in scope; a stranger sees all, and whoever shows them leaves out what tells whose they are.
+    /// A page of nodes in sight; whoever shows them trims those that are not in scope.
     ///
     /// # Errors
     /// [`StoreError`] of the statement.
@@ -320,7 +335,7 @@ impl Store {
             .map_err(StoreError::query(OP_LIST))
     }
 
-    /// How many nodes in scope a filter matches.
+    /// How many nodes in sight a filter matches.
     ///
     /// # Errors
     /// [`StoreError`] of the statement.
@@ -331,7 +346,7 @@ impl Store {
             .map_err(StoreError::query("node.count"))
     }
 
-    /// One row of the list, retired or not, if it is in scope.
+    /// One row of the list, retired or not, if it is in sight; trimmed by whoever shows it.
     ///
     /// # Errors
     /// [`StoreError`] of the statement.
@@ -345,12 +360,13 @@ impl Store {
             .sql(COLUMNS)
             .sql(" FROM nodes n WHERE n.node_id = ")
             .text(node_id);
-        scope.push_public(&mut statement, AND_ORG);
+        scope.push_in_sight(&mut statement);
         on_read!(self, conn => statement.build().build_query_as().fetch_optional(conn).await)
             .map_err(StoreError::query(OP_DETAIL))
     }
 
-    /// One node with all that is stored about it, if it is in scope.
+    /// One node with all that is stored about it, if it is in sight; trimmed by whoever shows it. Of its history all is there,
+    /// each change with the organisation whose it was then.
     ///
     /// # Errors
     /// [`StoreError`] of a statement.
@@ -377,13 +393,11 @@ impl Store {
             .await
             .map_err(StoreError::query(OP_DETAIL))?;
             let history = sqlx::query_as(
-                "SELECT at_ms, from_state, to_state, reason, actor, detail FROM lifecycle_events \
-                 WHERE node_id = $1 AND ($3 OR org_id = $4) ORDER BY id DESC LIMIT $2",
+                "SELECT at_ms, from_state, to_state, reason, actor, detail, org_id FROM lifecycle_events \
+                 WHERE node_id = $1 ORDER BY id DESC LIMIT $2",
             )
             .bind(node_id)
             .bind(PARTS_SHOWN)
-            .bind(scope.sees_all_public())
-            .bind(scope.org_id())
             .fetch_all(&mut *conn)
             .await
             .map_err(StoreError::query(OP_DETAIL))?;
@@ -407,7 +421,7 @@ impl Store {
                  AND finished_at_ms IS NOT NULL AND outcome IS NOT NULL AND ($2 OR org_id = $3) ORDER BY started_at_ms DESC LIMIT 1",
             )
             .bind(node_id)
-            .bind(scope.sees_all_public())
+            .bind(scope.is_system())
             .bind(scope.org_id())
             .fetch_optional(&mut *conn)
             .await

@@ -402,6 +402,8 @@ pub struct LifecycleEventRow {
     pub actor: String,
     /// A sentence for people.
     pub detail: Option<String>,
+    /// Whose the node was then.
+    pub org_id: Option<String>,
 }
 
 pub(crate) fn bytes32(

@@ -6,9 +6,10 @@
 //!
 //! | rows | `System` | `Organisation` | `Person` | `Stranger` |
 //! |---|---|---|---|---|
-//! | nodes in lists, keys, figures of the network | all | those of the org's nodes; the network's sums | as a stranger | all: they are public, trimmed by the view |
-//! | receipts, sums of one node | all | those of the org's nodes | as a stranger | none; with `receipt_public` one by its exact id |
-//! | a node's lifecycle | all | that of the org's nodes | none | none |
+//! | nodes in lists and by their id, their keys and history, figures of the network | all | all, others' trimmed by the view ([`node_sight`](crate::node_sight)) | as a stranger | all, trimmed by the view |
+//! | whose a node is, who takes care of it, its probes | all | of the org's nodes | none | none |
+//! | receipts, sums of one node | all | those of the org's nodes; with `receipt_public` one by its exact id | as a stranger | none; with `receipt_public` one by its exact id |
+//! | changes of a node | all | of the org's nodes | none | none |
 //! | enrolment tokens | all | the org's | none | none |
 //! | people with what they may do | all | none | themselves | none |
 //! | organisations | all | itself | none | none |
@@ -59,15 +60,9 @@ impl Scope {
         matches!(self, Self::System(_))
     }
 
-    /// Whether nothing of the network is its own, so that of what is public all is in it, and what tells whose a row is must
-    /// be left out.
+    /// Whether nothing of the network is its own.
     pub fn is_stranger(&self) -> bool {
         matches!(self, Self::Stranger | Self::Person(_))
-    }
-
-    /// Whether every public row is in it. With [`Scope::org_id`] for the condition `($1 OR org_id = $2)`.
-    pub(crate) fn sees_all_public(&self) -> bool {
-        self.is_system() || self.is_stranger()
     }
 
     /// The organisation whose rows are in it; `None` is no row's in SQL, where nothing equals NULL.
@@ -86,19 +81,12 @@ impl Scope {
         }
     }
 
-    /// Appends the condition on rows that are not public; `and_org_id` is such as ` AND r.org_id = `.
+    /// Appends the condition on rows that are one's own; `and_org_id` is such as ` AND r.org_id = `.
     pub(crate) fn push(&self, statement: &mut Statement, and_org_id: &'static str) {
         match self.org_id() {
             Some(org_id) => statement.sql(and_org_id).text(org_id),
             None if self.is_system() => statement,
             None => statement.sql(" AND FALSE"),
         };
-    }
-
-    /// Appends the condition on rows that strangers see, too.
-    pub(crate) fn push_public(&self, statement: &mut Statement, and_org_id: &'static str) {
-        if !self.is_stranger() {
-            self.push(statement, and_org_id);
-        }
     }
 }

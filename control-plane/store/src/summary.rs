@@ -3,8 +3,6 @@
 use crate::statement::Statement;
 use crate::{Scope, Store, StoreError, on_read};
 
-const AND_ORG: &str = " AND n.org_id = ";
-
 /// Nodes per state, and what they offer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NetworkCounts {
@@ -15,7 +13,7 @@ pub struct NetworkCounts {
 }
 
 impl Store {
-    /// Counts the nodes in scope and their models; a stranger's are all, because the network's figures are public.
+    /// Counts the nodes in sight and their models: the network's figures are public.
     ///
     /// # Errors
     /// [`StoreError`] of a statement.
@@ -30,14 +28,14 @@ impl Store {
         })
     }
 
-    /// How many nodes in scope are in each region, without retired ones; a stranger's are all.
+    /// How many nodes in sight are in each region, without retired ones.
     ///
     /// # Errors
     /// [`StoreError`] of the statement.
     pub async fn nodes_by_region(&self, scope: &Scope) -> Result<Vec<(String, i64)>, StoreError> {
         let mut statement =
             Statement::new("SELECT n.region, COUNT(*) FROM nodes n WHERE n.state <> 'retired'");
-        scope.push_public(&mut statement, AND_ORG);
+        scope.push_in_sight(&mut statement);
         statement.sql(" GROUP BY n.region ORDER BY n.region");
         on_read!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
             .map_err(StoreError::query("summary.regions"))
@@ -48,7 +46,7 @@ impl Store {
 fn states(scope: &Scope) -> Statement {
     let mut statement =
         Statement::new("SELECT n.state, COUNT(*) FROM nodes n WHERE n.state <> 'retired'");
-    scope.push_public(&mut statement, AND_ORG);
+    scope.push_in_sight(&mut statement);
     statement.sql(" GROUP BY n.state ORDER BY n.state");
     statement
 }
@@ -65,7 +63,7 @@ fn models(scope: &Scope) -> Statement {
          SELECT 1 FROM node_models m JOIN nodes n ON n.node_id = m.node_id \
          WHERE m.model_id = models.model_id AND n.state = 'active'",
     );
-    scope.push_public(&mut statement, AND_ORG);
+    scope.push_in_sight(&mut statement);
     statement.sql(" LIMIT 1)");
     statement
 }

@@ -10,7 +10,7 @@ use dgon_protocol::key::PublicKey;
 use dgon_protocol::receipt::{Receipt, Sha256Hash, Status, Verdict};
 use dgon_testkit::seed::Seeded;
 use reqwest::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const NOBODY: Who = Who(None);
 
@@ -68,7 +68,7 @@ async fn each_sees_what_is_theirs_and_nothing_else_exists() {
                 [ok, ok, ok, denied, denied],
                 [ok, denied, ok, denied],
             ),
-            (&operator, [ok; 5], [ok, ok, hidden, hidden]),
+            (&operator, [ok; 5], [ok, ok, ok, hidden]),
             (
                 &viewer,
                 [ok, ok, ok, denied, denied],
@@ -80,10 +80,23 @@ async fn each_sees_what_is_theirs_and_nothing_else_exists() {
                 assert_eq!(server.get(who, path).await.status, status, "{path} {who:?}");
             }
         }
+        // Of others' nodes an operator sees what strangers see.
         let nodes = server.read(&operator, "/nodes?sort=id").await;
+        let strangers = server.read(&NOBODY, "/nodes?sort=id").await;
+        let rows = nodes["items"].as_array().expect("rows").iter();
+        for (at, row) in rows.enumerate() {
+            assert_eq!(row["withheld"], at % 2 == 1, "{row}");
+            if at % 2 == 1 {
+                assert_eq!(*row, strangers["items"][at]);
+            }
+        }
         assert_eq!(
-            ids(&nodes, "node_id"),
-            ["node-00000", "node-00002", "node-00004"]
+            (&nodes["total"], &strangers["total"]),
+            (&json!(6), &json!(6))
+        );
+        assert_eq!(
+            server.read(&operator, foreign).await,
+            server.read(&NOBODY, foreign).await
         );
         assert_eq!(
             server.read(&operator, "/receipts/aggregate").await["count"],

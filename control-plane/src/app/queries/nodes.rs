@@ -88,12 +88,12 @@ impl App {
         }
     }
 
-    fn node_row(&self, row: &NodeListRow) -> NodeRow {
+    fn node_row(&self, scope: &Scope, row: &NodeListRow) -> NodeRow {
         let presence = self.presence_of(&row.node_id);
-        NodeRow::of_row(row, self.now(presence.as_ref()))
+        NodeRow::of_row(scope, row, self.now(presence.as_ref()))
     }
 
-    /// A page of nodes in scope; a stranger's are all, without what tells whose they are.
+    /// A page of nodes in sight: those in scope whole, and others' trimmed.
     ///
     /// # Errors
     /// [`QueryError::Cursor`] or [`QueryError::Store`].
@@ -130,22 +130,14 @@ impl App {
         rows.truncate(limit);
         let last = rows.last().filter(|_| more);
         let next_cursor = last.map(|row| encode_cursor(&page.cursor_after(row)));
-        let items = rows.iter().map(|row| {
-            let row = self.node_row(row);
-            if scope.is_stranger() {
-                row.trimmed()
-            } else {
-                row
-            }
-        });
         Ok(Page {
-            items: items.collect(),
+            items: rows.iter().map(|row| self.node_row(scope, row)).collect(),
             next_cursor,
             total: Some(total),
         })
     }
 
-    /// One row of the list with the org that it belongs to, if it is in scope.
+    /// One row of the list with the org that it belongs to, if it is in sight; trimmed where it is not in scope.
     ///
     /// # Errors
     /// [`QueryError::Store`].
@@ -155,10 +147,10 @@ impl App {
         node_id: &NodeId,
     ) -> Result<Option<(NodeRow, Option<String>)>, QueryError> {
         let row = self.store.node_list_row(scope, node_id.as_str()).await?;
-        Ok(row.map(|row| (self.node_row(&row), row.org_id)))
+        Ok(row.map(|row| (self.node_row(scope, &row), row.org_id)))
     }
 
-    /// One node; `None` when there is none or it is another org's.
+    /// One node, trimmed where it is not in scope; `None` when there is none in sight.
     ///
     /// # Errors
     /// [`QueryError::Store`].
@@ -181,21 +173,22 @@ impl App {
         let assignees = self.store.node_assignees(scope, &[node_id]).await?;
         let presence = self.presence_of(node_id);
         let receipts = receipts.into_iter().map(ReceiptRow::of_row).collect();
-        let detail = NodeDetail::of(stored, receipts, assignees, self.now(presence.as_ref()));
-        Ok(Some(if scope.is_stranger() {
-            detail.trimmed()
-        } else {
-            detail
-        }))
+        let now = self.now(presence.as_ref());
+        Ok(Some(NodeDetail::of(
+            scope, stored, receipts, assignees, now,
+        )))
     }
 
-    /// Every key that a node ever had; `None` when there is no such node. Public keys are everybody's to see.
+    /// Every key that a node in sight ever had; `None` when there is no such node. Whoever has a receipt can verify it.
     ///
     /// # Errors
     /// [`QueryError::Store`].
-    pub async fn node_keys(&self, node_id: &NodeId) -> Result<Option<NodeKeys>, QueryError> {
-        // Asked as a stranger asks: whoever has a receipt can verify it.
-        let keys = self.store.node_keys(&Scope::Stranger, node_id).await?;
+    pub async fn node_keys(
+        &self,
+        scope: &Scope,
+        node_id: &NodeId,
+    ) -> Result<Option<NodeKeys>, QueryError> {
+        let keys = self.store.node_keys(scope, node_id).await?;
         Ok((!keys.is_empty()).then(|| NodeKeys {
             node_id: node_id.to_string(),
             items: keys.iter().map(NodeKeyView::of).collect(),

@@ -2,6 +2,8 @@
 
 use super::{ReceiptRow, time};
 use crate::presence::NodePresence;
+use dgon_control_plane_store::LifecycleEventRow;
+use dgon_control_plane_store::Scope;
 use dgon_control_plane_store::assignments::Assignee;
 use dgon_control_plane_store::node_queries::{NodeDetailRow, NodeListRow};
 use dgon_protocol::frame::{GpuLoad, GpusNotRead, Heartbeat, Inventory};
@@ -71,6 +73,10 @@ pub struct NodeRow {
     pub connected: bool,
     /// Version of its agent.
     pub agent_version: Option<String>,
+    /// Whether something is left out that only its own organisation and admins are shown. In a list that is the version of
+    /// its agent; of one node also its machine, organisation, people, receipts and probes, and who changed its state. What is
+    /// missing then may well exist.
+    pub withheld: bool,
 }
 
 /// A runtime in short.
@@ -90,10 +96,6 @@ pub struct NodeDetail {
     /// The row of the list.
     #[serde(flatten)]
     pub row: NodeRow,
-    /// Whether something is left out that only its operator is shown: version, machine, organisation, people, receipts, probes, who changed
-    /// its state.
-    /// What is missing then may well exist.
-    pub withheld: bool,
     /// The receipt key in use: `ed25519:` and base64.
     pub public_key: String,
     /// Its short name.
@@ -123,7 +125,7 @@ pub struct NodeDetail {
     pub assignees: Vec<AssigneeView>,
     /// Its last ten receipts.
     pub receipts: Vec<ReceiptRow>,
-    /// Changes of state, the newest first.
+    /// Changes of state, the newest first. Who made one, and why in words, is told to the organisation whose node it was then.
     pub history: Vec<HistoryView>,
     /// Its chain of receipts.
     pub chain: ChainView,
@@ -270,10 +272,24 @@ pub struct HistoryView {
     pub to: String,
     /// Why, from a closed list.
     pub reason: String,
-    /// Who.
+    /// Who; empty where it is withheld.
     pub actor: String,
     /// A sentence for people.
     pub detail: Option<String>,
+}
+
+impl HistoryView {
+    fn of(scope: &Scope, event: LifecycleEventRow) -> Self {
+        let is_own = scope.owns(event.org_id.as_deref());
+        Self {
+            at: time(event.at_ms),
+            from: event.from_state,
+            to: event.to_state,
+            reason: event.reason,
+            actor: Some(event.actor).filter(|_| is_own).unwrap_or_default(),
+            detail: event.detail.filter(|_| is_own),
+        }
+    }
 }
 
 /// A chain of receipts.
@@ -334,9 +350,13 @@ fn inventory(row: &NodeListRow, now: Now<'_>) -> Inventory {
 }
 
 impl NodeRow {
-    /// Lays what is known now over a stored row.
-    pub fn of_row(row: &NodeListRow, now: Now<'_>) -> Self {
-        Self::with_inventory(row, now, &inventory(row, now))
+    /// Lays what is known now over a stored row; trimmed where it is not in scope.
+    pub fn of_row(scope: &Scope, row: &NodeListRow, now: Now<'_>) -> Self {
+        let all = Self::with_inventory(row, now, &inventory(row, now));
+        match scope.owns(row.org_id.as_deref()) {
+            true => all,
+            false => all.trimmed(),
+        }
     }
 
     fn with_inventory(row: &NodeListRow, now: Now<'_>, inventory: &Inventory) -> Self {
@@ -377,13 +397,14 @@ impl NodeRow {
                 && seen_ms.is_some_and(|at| now.now_ms.saturating_sub(at) > now.late_after_ms),
             connected: now.presence.is_some_and(NodePresence::is_connected),
             agent_version: Some(row.agent_version.clone()).filter(|version| !version.is_empty()),
+            withheld: false,
         }
     }
 
-    /// What anybody may see.
-    #[must_use]
-    pub fn trimmed(mut self) -> Self {
+    /// What others may see. No order and no filter of the list is by what is left out here (`node_queries` of the store).
+    fn trimmed(mut self) -> Self {
         self.agent_version = None;
+        self.withheld = true;
         self
     }
 }
@@ -467,8 +488,9 @@ fn gpu_details(inventory: &Inventory, beat: Option<&Heartbeat>) -> Vec<GpuView> 
 }
 
 impl NodeDetail {
-    /// Lays what is known now over what is stored.
+    /// Lays what is known now over what is stored; trimmed where it is not in scope.
     pub fn of(
+        scope: &Scope,
         stored: NodeDetailRow,
         receipts: Vec<ReceiptRow>,
         assignees: Vec<Assignee>,
@@ -497,9 +519,9 @@ impl NodeDetail {
         let key = <[u8; 32]>::try_from(more.public_key.as_slice())
             .ok()
             .map(PublicKey::from_bytes);
-        Self {
+        let is_own = scope.owns(row.org_id.as_deref());
+        let all = Self {
             row: NodeRow::with_inventory(&row, now, &inventory),
-            withheld: false,
             public_key: key.map(|key| key.to_string()).unwrap_or_default(),
             key_id: more.key_id,
             enrolled_at: time(more.enrolled_at_ms),
@@ -521,14 +543,7 @@ impl NodeDetail {
             receipts,
             history: history
                 .into_iter()
-                .map(|event| HistoryView {
-                    at: time(event.at_ms),
-                    from: event.from_state,
-                    to: event.to_state,
-                    reason: event.reason,
-                    actor: event.actor,
-                    detail: event.detail,
-                })
+                .map(|event| HistoryView::of(scope, event))
                 .collect(),
             chain: ChainView {
                 head_seq: more.head_seq,
@@ -547,14 +562,16 @@ impl NodeDetail {
                 message: probe.message,
                 ttft_ms: probe.ttft_ms,
             }),
+        };
+        match is_own {
+            true => all,
+            false => all.trimmed(),
         }
     }
 
-    /// What anybody may see: how the node does, and nothing about whose machine it is.
-    #[must_use]
-    pub fn trimmed(mut self) -> Self {
+    /// What others may see: how the node does, and nothing about whose machine it is.
+    fn trimmed(mut self) -> Self {
         self.row = self.row.trimmed();
-        self.withheld = true;
         self.host = HostView::default();
         self.org_id = None;
         self.org_name = None;
@@ -564,10 +581,6 @@ impl NodeDetail {
         self.last_probe = None;
         for gpu in &mut self.gpu_details {
             gpu.uuid = None;
-        }
-        for event in &mut self.history {
-            event.actor.clear();
-            event.detail = None;
         }
         self
     }

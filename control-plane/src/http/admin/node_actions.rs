@@ -189,13 +189,11 @@ impl By {
     }
 }
 
-/// The node, if whoever asks may see it.
+/// The node, if it is in the scope of whoever asks: to others' they can do nothing, though they see them.
 async fn row_of(state: &HttpState, by: &By, node_id: &NodeId) -> Result<NodeRow, ApiError> {
-    match state.app.node_row_with_org(&by.scope, node_id).await {
-        Ok(Some((row, _))) => Ok(row),
-        Ok(None) => Err(no_node()),
-        Err(error) => Err(error.into()),
-    }
+    let found = state.app.node_row_with_org(&by.scope, node_id).await?;
+    let own = found.filter(|(_, org_id)| by.scope.owns(org_id.as_deref()));
+    own.map(|(row, _)| row).ok_or_else(no_node)
 }
 
 async fn change(

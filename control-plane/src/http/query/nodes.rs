@@ -30,9 +30,10 @@ pub struct NodeListParams {
     model: Option<String>,
     /// A part of the node id.
     q: Option<String>,
-    /// `self`: the nodes of the own organisation.
+    /// `self`: the nodes of the own organisation alone.
     owner: Option<String>,
-    /// Whose: `me`, a person's id, or `nobody` for the nodes that nobody takes care of.
+    /// Whose: `me`, a person's id, or `nobody` for the nodes that nobody takes care of; of the own organisation's alone, for an
+    /// admin of all.
     assignee: Option<String>,
     /// Refused: the network does not know a node's reputation yet.
     reputation_min: Option<String>,
@@ -84,7 +85,8 @@ impl NodeListParams {
     }
 }
 
-/// Nodes: an operator's own, an admin's all, a stranger's without what tells whose they are.
+/// Nodes of the network: of one's own organisation, and for an admin of every one, with everything; of all others what strangers
+/// are shown, which `withheld` says. Whoever is signed in sees them, also while strangers see nothing.
 ///
 /// # Errors
 /// `unauthorized` for strangers while the overview is shut, and who asks for their own; `invalid_request` for a
@@ -102,10 +104,11 @@ pub async fn node_list(
     Ok(Json(state.app.nodes_page(&scope, query).await?))
 }
 
-/// One node.
+/// One node: with everything where it is of one's own organisation, or for an admin; else what strangers are shown, which
+/// `withheld` says.
 ///
 /// # Errors
-/// `not_found` when there is none with this id, or it is another organisation's.
+/// `not_found` when there is none with this id, `unauthorized` for strangers while the overview is shut.
 #[utoipa::path(get, path = "/api/v1/nodes/{node_id}", tag = "nodes",
     params(("node_id" = String, Path, description = "Id of the node.")),
     responses((status = 200, description = "The node.", body = NodeDetail)))]
@@ -129,11 +132,11 @@ pub async fn node_detail(
     responses((status = 200, description = "Its keys, the one in use first.", body = NodeKeys)))]
 pub async fn node_keys(
     State(state): State<HttpState>,
-    _viewer: Viewing,
+    Viewing(scope): Viewing,
     Path(node_id): Path<String>,
 ) -> Result<Json<NodeKeys>, ApiError> {
     let missing = || ApiError::new(ErrorType::NotFound, "there is no node with this id");
     let node_id = NodeId::parse(node_id).map_err(|_| missing())?;
-    let keys = state.app.node_keys(&node_id).await?;
+    let keys = state.app.node_keys(&scope, &node_id).await?;
     keys.map(Json).ok_or_else(missing)
 }

@@ -246,8 +246,13 @@ async fn plans(store: &Store) -> Vec<(String, &'static str)> {
         limit: 4,
         ..NodePage::default()
     };
+    // Their own of the list of all.
+    let own = NodeFilter {
+        org_id: Some("rare".to_owned()),
+        ..NodeFilter::default()
+    };
     let plan = inspect
-        .nodes_list_plan(&of_rare, &NodeFilter::default(), &page)
+        .nodes_list_plan(&of_rare, &own, &page)
         .await
         .expect("plan");
     plans.push((plan.join("\n"), "nodes_by_org"));

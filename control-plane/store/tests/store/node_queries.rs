@@ -234,7 +234,7 @@ async fn a_window_equals_the_receipts_of_a_day() {
 }
 
 #[tokio::test]
-async fn a_detail_is_whole_in_scope_and_nothing_outside() {
+async fn a_detail_says_whose_each_change_was() {
     crate::support::on_both(|store| async move {
         seeded(&store, 3).await;
         let org = Scope::Organisation("org-1".into());
@@ -249,13 +249,13 @@ async fn a_detail_is_whole_in_scope_and_nothing_outside() {
             detail.history.first().map(|event| event.to_state.as_str()),
             Some("active")
         );
-        assert!(
-            store
-                .node_detail(&org, "node-00001")
-                .await
-                .expect("get")
-                .is_none()
-        );
+        let of_then = detail.history.first().and_then(|event| event.org_id.as_deref());
+        assert_eq!(of_then, Some("org-1"));
+        let others = store.node_detail(&org, "node-00001").await;
+        let others = others.expect("get").expect("some");
+        assert_eq!(others.row.org_id, None);
+        assert!(!others.history.is_empty());
+        assert!(others.last_probe.is_none());
         assert!(
             store
                 .node_detail(&ALL, "nobody")
@@ -296,7 +296,9 @@ async fn the_network_counts_models_of_active_nodes() {
 async fn each_order_has_an_index() {
     crate::support::on_both(|store| async move {
         seeded(&store, 25).await;
-        for order in ORDERS {
+        // Others' rows among one's own cost nothing that everybody's do not.
+        let scopes = [ALL, Scope::Organisation("org-1".into()), Scope::Stranger];
+        for (scope, order) in scopes.iter().flat_map(|scope| ORDERS.map(|order| (scope, order))) {
             for falling in [false, true] {
                 let mut page = NodePage {
                     order,
@@ -305,14 +307,15 @@ async fn each_order_has_an_index() {
                     limit: 4,
                 };
                 let rows = store
-                    .nodes_list(&ALL, &NodeFilter::default(), &page)
+                    .nodes_list(scope, &NodeFilter::default(), &page)
                     .await
                     .expect("page");
+                assert_eq!(rows.len(), 4, "{scope:?} {page:?}");
                 for after in [None, rows.last().map(|row| page.cursor_after(row))] {
                     page.after = after;
                     let plan = store
                         .inspect()
-                        .nodes_list_plan(&ALL, &NodeFilter::default(), &page)
+                        .nodes_list_plan(scope, &NodeFilter::default(), &page)
                         .await
                         .expect("plan")
                         .join("\n");

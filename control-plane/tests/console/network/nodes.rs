@@ -88,7 +88,22 @@ async fn filters_orders_and_counts_follow_what_nodes_do() {
         ] {
             assert_nodes(&network, &admin, query, wanted).await;
         }
-        assert_nodes(&network, &operator, "", &["a-active", "c-pending"]).await;
+        // Others' nodes are among those that an operator finds, by whatever a row of them shows.
+        for (query, wanted) in [
+            ("", &all[..]),
+            (
+                "status=offline,quarantine",
+                &["b-offline", "d-quarantine"][..],
+            ),
+            ("sort=-id&owner=self", &["c-pending", "a-active"][..]),
+            (
+                "sort=status",
+                &["d-quarantine", "b-offline", "c-pending", "a-active"][..],
+            ),
+            ("assignee=nobody", &["a-active", "c-pending"][..]),
+        ] {
+            assert_nodes(&network, &operator, query, wanted).await;
+        }
         network.clock.advance(1_000);
         let summary = network.console.read(&Who(None), "/summary").await;
         assert_eq!(summary["active_nodes"], 1);

@@ -143,22 +143,38 @@ async fn receipts_and_sums_stay_whose_key_signed_them() {
         assert!(told.contains("passed on"), "{told}");
         assert!(agent.connect().await.is_err());
         assert_eq!(rotate(&network, &mut agent).await, StatusCode::UNAUTHORIZED);
-        let detail = network.console.get(&own, &format!("/nodes/{NODE}")).await;
-        assert_eq!(detail.status, StatusCode::NOT_FOUND);
         let node = format!("/nodes/{NODE}");
+        // To whom it was passed on is not told to whoever had it; of what they did with it nothing is lost.
+        let detail = network.console.read(&own, &node).await;
+        assert_eq!(
+            (&detail["withheld"], &detail["org_id"], &detail["org_name"]),
+            (&json!(true), &Value::Null, &Value::Null)
+        );
+        let told = |history: &Value| -> Vec<(String, bool)> {
+            let history = history.as_array().expect("history").iter();
+            let reason = |event: &Value| event["reason"].as_str().expect("a reason").to_owned();
+            history
+                .map(|event| (reason(event), event["actor"] != ""))
+                .collect()
+        };
+        let all = ["transferred", "probe_passed", "runtime_ready", "enrolled"];
+        let told_of = |own: [bool; 4]| -> Vec<(String, bool)> {
+            all.into_iter().map(str::to_owned).zip(own).collect()
+        };
+        assert_eq!(told(&detail["history"]), told_of([false, true, true, true]));
         let detail = network.console.read(&theirs, &node).await;
         assert_eq!(detail["handover"], "enrolment", "{detail}");
         assert_eq!(
             (&detail["org_id"], &detail["receipts"]),
             (&json!(OTHERS), &json!([]))
         );
-        // Of what was before they are told that it was passed on, and why.
-        let history = detail["history"].as_array().expect("history");
-        assert_eq!(history.len(), 1, "{history:?}");
+        // That it was passed on, and why; of what was before what strangers see, too.
         assert_eq!(
-            (&history[0]["reason"], &history[0]["detail"]),
-            (&json!("transferred"), &json!("sold to them"))
+            told(&detail["history"]),
+            told_of([true, false, false, false])
         );
+        assert_eq!(detail["history"][0]["detail"], "sold to them");
+        assert_eq!(detail["history"][1]["detail"], Value::Null);
         assert_eq!(has(&network, &theirs).await, [0; 3]);
 
         // The machine comes back with a token of the organisation that has it, and with no other.

@@ -774,7 +774,7 @@ export type HeartbeatView = {
  */
 export type HistoryView = {
     /**
-     * Who.
+     * Who; empty where it is withheld.
      */
     actor: string;
     /**
@@ -1077,7 +1077,7 @@ export type NodeDetail = NodeRow & {
     handover?: string | null;
     heartbeat?: HeartbeatView | null;
     /**
-     * Changes of state, the newest first.
+     * Changes of state, the newest first. Who made one, and why in words, is told to the organisation whose node it was then.
      */
     history: Array<HistoryView>;
     /**
@@ -1113,12 +1113,6 @@ export type NodeDetail = NodeRow & {
      * Its last ten receipts.
      */
     receipts: Array<ReceiptRow>;
-    /**
-     * Whether something is left out that only its operator is shown: version, machine, organisation, people, receipts, probes, who changed
-     * its state.
-     * What is missing then may well exist.
-     */
-    withheld: boolean;
 };
 
 /**
@@ -1236,6 +1230,12 @@ export type NodeRow = {
      * Since when.
      */
     status_since: string;
+    /**
+     * Whether something is left out that only its own organisation and admins are shown. In a list that is the version of
+     * its agent; of one node also its machine, organisation, people, receipts and probes, and who changed its state. What is
+     * missing then may well exist.
+     */
+    withheld: boolean;
 };
 
 /**
@@ -1660,6 +1660,12 @@ export type PageNodeRow = {
          * Since when.
          */
         status_since: string;
+        /**
+         * Whether something is left out that only its own organisation and admins are shown. In a list that is the version of
+         * its agent; of one node also its machine, organisation, people, receipts and probes, and who changed its state. What is
+         * missing then may well exist.
+         */
+        withheld: boolean;
     }>;
     /**
      * Continues after the last row; `null` at the end.
@@ -3760,11 +3766,12 @@ export type NodeListData = {
          */
         q?: string;
         /**
-         * `self`: the nodes of the own organisation.
+         * `self`: the nodes of the own organisation alone.
          */
         owner?: string;
         /**
-         * Whose: `me`, a person's id, or `nobody` for the nodes that nobody takes care of.
+         * Whose: `me`, a person's id, or `nobody` for the nodes that nobody takes care of; of the own organisation's alone, for an
+         * admin of all.
          */
         assignee?: string;
         /**

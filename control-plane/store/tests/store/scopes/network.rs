@@ -1,10 +1,11 @@
 //! Nodes, what is done to them, receipts and figures.
 
-use super::{END_MS, OWN, audit, audited, network, others, own};
+use super::{END_MS, OWN, audit, audited, network, of_person, others, own};
 use crate::support::{ALL, SERVER, of_org, on_both};
 use dgon_control_plane_model::lifecycle::{Reason, State};
 use dgon_control_plane_model::rollup::minute_of;
 use dgon_control_plane_store::Ends;
+use dgon_control_plane_store::assignments::Assigned;
 use dgon_control_plane_store::node_orders::NewOrder;
 use dgon_control_plane_store::node_queries::{NodeFilter, NodePage};
 use dgon_control_plane_store::receipt_queries::{ReceiptDetail, ReceiptFilter, ReceiptFound};
@@ -257,22 +258,62 @@ async fn seen(store: &Store, scope: &Scope) -> (i64, i64, i64, usize) {
 }
 
 #[tokio::test]
-async fn strangers_see_every_node_and_an_organisation_its_own() {
+async fn every_node_is_in_everybodys_sight() {
     on_both(|store| async move {
         network(&store).await;
-        for scope in [ALL, Scope::Stranger] {
+        for scope in [ALL, own()].into_iter().chain(others()) {
             assert_eq!(seen(&store, &scope).await, (2, 2, 2, 1), "{scope:?}");
+            let detail = store.node_detail(&scope, OWN).await.expect("get");
+            assert!(detail.is_some(), "{scope:?}");
         }
-        assert_eq!(seen(&store, &own()).await, (1, 1, 1, 1));
-        assert_eq!(seen(&store, &of_org("org-2")).await, (1, 1, 1, 0));
-        assert_eq!(seen(&store, &of_org("nobody")).await, (0, 0, 0, 0));
-        // A filter never widens what the scope allows.
-        let of_others = NodeFilter {
-            org_id: Some("org-1".to_owned()),
-            ..NodeFilter::default()
+    })
+    .await;
+}
+
+/// What a trimmed row does not show must not be found by it either.
+#[tokio::test]
+async fn nobody_finds_the_nodes_of_another_organisation_by_what_is_its_own() {
+    on_both(|store| async move {
+        network(&store).await;
+        let made = "INSERT INTO orgs (org_id, name, created_at_ms) VALUES ('org-2', 'org-2', 1); \
+                    INSERT INTO users (user_id, email, org_id, created_at_ms) VALUES ('u-2', 'u@example.org', 'org-2', 1); \
+                    INSERT INTO node_assignments (node_id, user_id, org_id, assigned_at_ms, assigned_by) \
+                    SELECT node_id, 'u-2', org_id, 1, 'cli' FROM nodes WHERE org_id = 'org-2'";
+        store.inspect().execute(made).await.expect("assignment");
+        let none = NodeFilter::default;
+        let of = |org_id: &str| NodeFilter {
+            org_id: Some(org_id.to_owned()),
+            ..none()
         };
-        let found = store.nodes_count(&of_org("org-2"), &of_others).await;
-        assert_eq!(found.expect("nodes"), 0);
+        let assigned = |assigned| NodeFilter {
+            assigned: Some(assigned),
+            ..none()
+        };
+        let cared_for = || assigned(Assigned::To("u-2".to_owned()));
+        let by_nobody = || assigned(Assigned::ToNobody);
+        for (scope, found) in [
+            (ALL, [1, 1, 1, 1]),
+            (own(), [1, 0, 0, 1]),
+            (of_org("org-2"), [0, 1, 1, 0]),
+            (of_org("nobody"), [0; 4]),
+        ] {
+            let filters = [of("org-1"), of("org-2"), cared_for(), by_nobody()];
+            for (filter, found) in filters.iter().zip(found) {
+                let counted = store.nodes_count(&scope, filter).await;
+                assert_eq!(counted.expect("nodes"), found, "{scope:?} {filter:?}");
+            }
+        }
+        for scope in [Scope::Stranger, of_person("u-2")] {
+            for filter in [cared_for(), by_nobody()] {
+                let counted = store.nodes_count(&scope, &filter).await;
+                assert_eq!(counted.expect("nodes"), 0, "{scope:?} {filter:?}");
+            }
+        }
+        // The map of nodes and people has one's own alone, as their names are in it.
+        for (scope, found) in [(ALL, 2), (own(), 1), (of_org("nobody"), 0), (Scope::Stranger, 0)] {
+            let listed = store.assignment_list(&scope, &none(), None, 10).await;
+            assert_eq!(listed.expect("nodes").len(), found, "{scope:?}");
+        }
     })
     .await;
 }

@@ -31,12 +31,16 @@ const HEAD: &str = "\
 # own operator and admin belong to A, other operator and other node to B. A key is a program's: the one of the same name has
 # that scope alone and is own operator's, rest has all scopes that no route needs and is admin's, those of consumer, other
 # and admin have every scope of a route that they can give.
+# A line with (public) is of a route that a flag opens: who is signed in and answered otherwise while both flags are on.
+# Nobody who is signed in sees less than anonymous then, nor does a key where it may be used.
 ";
 
 /// What the calls came to.
 struct Found {
     /// What each caller was answered, for each route.
     answers: Vec<Vec<(Caller, String)>>,
+    /// The same of who is signed in, for what is read, with both public flags on.
+    open: Vec<Vec<(Caller, String)>>,
     /// What was changed by callers who may change nothing.
     broken: Vec<String>,
 }
@@ -50,7 +54,15 @@ async fn every_route_answers_each_caller_as_agreed() {
     }
     on_both(|network| async {
         let found = Box::pin(sweep(network, &routes)).await;
-        let text = HEAD.to_owned() + &lines(&routes, &found.answers);
+        found.assert_nobody_sees_less_than_strangers(&routes);
+        let names: Vec<String> = routes.iter().map(Route::to_string).collect();
+        let public: Vec<String> = names
+            .iter()
+            .map(|name| format!("{name} (public)"))
+            .collect();
+        let text = HEAD.to_owned()
+            + &lines(&names, &found.answers)
+            + &lines(&public, &found.otherwise_while_open());
         let agreed = if is_writing { text.clone() } else { golden() };
         assert_as_agreed(&agreed, &text, &found.broken);
         if is_writing {
@@ -65,11 +77,21 @@ async fn sweep(network: super::Network, routes: &[Route]) -> Found {
     let mut world = Box::pin(World::of(network)).await;
     let mut found = Found {
         answers: routes.iter().map(|_| Vec::new()).collect(),
+        open: routes.iter().map(|_| Vec::new()).collect(),
         broken: Vec::new(),
     };
     world.assert_keys_see_one_organisation().await;
     let mut before = world.look().await;
     for caller in Caller::ALL {
+        // Before they change anything.
+        if caller.is_signed_in() {
+            world.open_to_all(true).await;
+            for (route, of_route) in routes.iter().zip(&mut found.open) {
+                if route.method == "GET" {
+                    of_route.push((caller, world.call(caller, route).await));
+                }
+            }
+        }
         world.open_to_all(caller == Caller::Anonymous).await;
         for (route, of_route) in routes.iter().zip(&mut found.answers) {
             of_route.push((caller, world.call(caller, route).await));
@@ -88,6 +110,44 @@ async fn sweep(network: super::Network, routes: &[Route]) -> Found {
     found
 }
 
+impl Found {
+    /// Who is signed in is shown what a stranger is shown, if not more; a program where its key may be used.
+    fn assert_nobody_sees_less_than_strangers(&self, routes: &[Route]) {
+        for ((route, answers), open) in routes.iter().zip(&self.answers).zip(&self.open) {
+            let (_, strangers) = answers
+                .iter()
+                .find(|(caller, _)| *caller == Caller::Anonymous)
+                .expect("a stranger's answer");
+            for (caller, theirs) in open {
+                let is_refused = theirs.starts_with("403") && KEYS.contains(&caller.name());
+                assert!(
+                    is_refused || seen::is_no_less(theirs, strangers),
+                    "{route}: a stranger has `{strangers}` and {} `{theirs}`",
+                    caller.name()
+                );
+            }
+        }
+    }
+
+    /// For each route that a flag opens, who is answered otherwise while both are on.
+    fn otherwise_while_open(&self) -> Vec<Vec<(Caller, String)>> {
+        let routes = self.open.iter().zip(&self.answers);
+        let others = routes.map(|(open, shut)| {
+            let of = |caller| {
+                shut.iter()
+                    .find(|(one, _)| *one == caller)
+                    .map(|one| &one.1)
+            };
+            let is_opened = of(Caller::Anonymous) != of(Caller::Shut);
+            let others = open
+                .iter()
+                .filter(|answer| is_opened && !shut.contains(answer));
+            others.cloned().collect()
+        });
+        others.collect()
+    }
+}
+
 /// Programs, by name.
 const KEYS: [&str; 8] = [
     "rest key",
@@ -100,10 +160,13 @@ const KEYS: [&str; 8] = [
     "admin key",
 ];
 
-/// One line per route; callers with the same answer stand together.
-fn lines(routes: &[Route], answers: &[Vec<(Caller, String)>]) -> String {
+/// One line per route that somebody called; callers with the same answer stand together.
+fn lines(routes: &[String], answers: &[Vec<(Caller, String)>]) -> String {
     let mut text = String::new();
     for (route, answers) in routes.iter().zip(answers) {
+        if answers.is_empty() {
+            continue;
+        }
         let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
         for (caller, answer) in answers {
             match groups.iter_mut().find(|(same, _)| same == answer) {

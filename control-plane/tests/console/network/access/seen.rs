@@ -89,3 +89,23 @@ fn items(count: u64, how: &str) -> String {
         _ => format!("{count} items{how}"),
     }
 }
+
+/// Whether somebody who was answered `theirs` is shown all that somebody with `others` is: as well answered, as many items,
+/// and none of them with less.
+pub(super) fn is_no_less(theirs: &str, others: &str) -> bool {
+    let rank = |answer: &str| {
+        let (status, seen) = answer.split_once(' ').unwrap_or((answer, "-"));
+        let count = seen
+            .split(' ')
+            .next()
+            .and_then(|word| word.parse::<u64>().ok());
+        let how = match seen {
+            "-" => Seen::Nothing,
+            seen if seen.ends_with("trimmed") => Seen::Trimmed,
+            _ => Seen::Whole,
+        };
+        (!status.starts_with('4'), how, count.unwrap_or(0))
+    };
+    let (theirs, others) = (rank(theirs), rank(others));
+    theirs.0 >= others.0 && theirs.1 >= others.1 && theirs.2 >= others.2
+}

@@ -116,6 +116,11 @@ impl Caller {
         format!("{}@example.org", self.name().replace(' ', "."))
     }
 
+    /// Whether it is a person or a program.
+    pub(super) fn is_signed_in(self) -> bool {
+        self.person().is_some() || self.key().is_some()
+    }
+
     /// Whether nothing of A's is theirs to change.
     pub(super) fn owns_nothing(self) -> bool {
         let owns = [
@@ -365,22 +370,40 @@ impl World {
         (text("id"), text("key"))
     }
 
-    /// Who sees B's node, too, with a session, does not with a key for A.
+    /// Who sees all of B's, too, with a session, does not with a key for A.
     pub(super) async fn assert_keys_see_one_organisation(&self) {
         for (path, key) in [
-            ("nodes", Caller::AdminKey),
-            ("nodes", Caller::NodesKey),
+            ("nodes?owner=self", Caller::AdminKey),
+            ("nodes?owner=self", Caller::NodesKey),
             ("receipts", Caller::AdminKey),
             ("receipts", Caller::ReceiptsKey),
         ] {
-            let all = self.read(Caller::Admin, path).await.to_string();
+            let all = path.split('?').next().unwrap_or(path);
+            let all = self.read(Caller::Admin, all).await.to_string();
             assert!(all.contains("rig-of-b") && all.contains(NODE), "{path}");
-            let request = self.request(Method::GET, &format!("/api/v1/{path}"));
-            let seen = expect_ok(request.bearer_auth(&self.keys[&key])).await;
-            let seen = seen.to_string();
+            let seen = self.read_with(key, path).await.to_string();
             let sees_own_alone = seen.contains(NODE) && !seen.contains("rig-of-b");
             assert!(sees_own_alone, "{path} with {}: {seen}", key.name());
         }
+        for key in [Caller::AdminKey, Caller::NodesKey] {
+            let all = self.read_with(key, "nodes").await;
+            let rows = all["items"].as_array().expect("rows");
+            assert_eq!(rows.len(), 4, "{all}");
+            for row in rows {
+                let is_others = row["node_id"] == "rig-of-b";
+                assert_eq!(row["withheld"], is_others, "{row}");
+                assert_eq!(row["agent_version"].is_null(), is_others, "{row}");
+            }
+            // What a trimmed row does not show finds nothing in a key's hands either.
+            let whose = self.request(Method::GET, "/api/v1/nodes?assignee=nobody");
+            let whose = whose.bearer_auth(&self.keys[&key]).send().await;
+            assert_eq!(whose.expect("an answer").status(), StatusCode::FORBIDDEN);
+        }
+    }
+
+    async fn read_with(&self, key: Caller, path: &str) -> Value {
+        let request = self.request(Method::GET, &format!("/api/v1/{path}"));
+        expect_ok(request.bearer_auth(&self.keys[&key])).await
     }
 
     /// What anybody may see: the overview and each receipt by its id, or nothing.
