@@ -34,9 +34,13 @@ function node(i: number): NodeRow {
     last_heartbeat_at: status === 'pending' ? null : iso(Date.now() - (status === 'offline' ? 5_400_000 : 1000 * (i % 10))),
     late: status === 'offline',
     connected: status === 'active' || status === 'quarantine',
-    agent_version: '0.1.0',
+    agent_version: isOthers(i) ? null : '0.1.0',
+    withheld: isOthers(i),
   }
 }
+
+/** Some are another organisation's. */
+const isOthers = (i: number) => i % 5 === 4
 
 export const nodes: NodeRow[] = Array.from({ length: 64 }, (_, i) => node(i))
 export const receipts: ReceiptDetail[] = []
@@ -159,11 +163,11 @@ export function detail(row: NodeRow): NodeDetail {
     enrolled_at: iso(Date.now() - 86_400_000 * 20),
     os: isMac ? 'macos' : 'linux',
     arch: isMac ? 'aarch64' : 'x86_64',
-    host: { os_version: isMac ? 'macOS 15.2' : 'Debian GNU/Linux 12', cpu: isMac ? 'Apple M3 Max' : 'AMD EPYC 9354', cores: isMac ? 16 : 64, memory_mib: isMac ? 131_072 : 524_288 },
+    host: row.withheld ? {} : { os_version: isMac ? 'macOS 15.2' : 'Debian GNU/Linux 12', cpu: isMac ? 'Apple M3 Max' : 'AMD EPYC 9354', cores: isMac ? 16 : 64, memory_mib: isMac ? 131_072 : 524_288 },
     gpu_details: row.gpus.map((name, index) => ({
       index,
       name,
-      uuid: isMac ? null : `GPU-5f0c${index}a1e-77c2-4f6e-9a83-1c2d3e4f5a6b`,
+      uuid: isMac || row.withheld ? null : `GPU-5f0c${index}a1e-77c2-4f6e-9a83-1c2d3e4f5a6b`,
       vram_mib: isMac ? null : 81_559,
       driver: isMac ? null : '570.124.06',
       cuda: isMac ? null : '12.8',
@@ -172,17 +176,16 @@ export function detail(row: NodeRow): NodeDetail {
     })),
     models_detail: row.models.map((id) => ({ runtime: row.runtimes[0]?.kind ?? 'vllm', id, digest: null, size_bytes: 4_920_000_000, loaded: true })),
     heartbeat: row.last_heartbeat_at ? { at: row.last_heartbeat_at, uptime_s: 412_332, cpu_pct: 12.4, in_flight: 3, queue: 0, spool_depth: 0, paused: false } : null,
-    org_id: 'main',
-    org_name: 'main',
+    org_id: row.withheld ? null : 'main',
+    org_name: row.withheld ? null : 'main',
     handover: null,
     assignees: row === nodes[0] ? [{ user_id: 'u_2', email: 'ben@example.org', assigned_at: iso(Date.now() - 86_400_000 * 3), assigned_by: 'user:u_1', assigned_by_email: 'ana@example.org' }] : [],
     receipts: row === nodes[0] ? receipts.slice(-10).toReversed().map(({ receipt }) => receipt) : [],
     history: [
-      { at: row.status_since, from: 'pending', to: row.status, reason: row.status_reason ?? 'probe answered', actor: 'control plane', detail: null },
-      { at: iso(Date.now() - 86_400_000 * 20), from: 'pending', to: 'pending', reason: 'enrolled', actor: 'ana@example.org', detail: null },
+      { at: row.status_since, from: 'pending', to: row.status, reason: row.status_reason ?? 'probe answered', actor: row.withheld ? '' : 'control plane', detail: null },
+      { at: iso(Date.now() - 86_400_000 * 20), from: 'pending', to: 'pending', reason: 'enrolled', actor: row.withheld ? '' : 'ana@example.org', detail: null },
     ],
     chain: { head_seq: receipts.length, gaps: [], forks: 0 },
-    withheld: false,
-    last_probe: { at: iso(Date.now() - 240_000), outcome: 'ok', message: null, ttft_ms: 214 },
+    last_probe: row.withheld ? null : { at: iso(Date.now() - 240_000), outcome: 'ok', message: null, ttft_ms: 214 },
   }
 }

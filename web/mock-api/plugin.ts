@@ -31,7 +31,7 @@ function answer(path: string, query: URLSearchParams, mode: string | null): unkn
   if (path === '/nodes/agent.yaml') return 'control_plane:\n  api: http://127.0.0.1:8080\n'
   if (path === '/nodes') {
     const wanted = (row: (typeof nodes)[number]) =>
-      (!query.get('status') || query.get('status')?.split(',').includes(row.status)) && (!query.get('region') || query.get('region') === row.region) && (!query.get('q') || row.node_id.includes(query.get('q') ?? ''))
+      (!query.get('status') || query.get('status')?.split(',').includes(row.status)) && (query.get('owner') !== 'self' || !row.withheld) && (!query.get('region') || query.get('region') === row.region) && (!query.get('q') || row.node_id.includes(query.get('q') ?? ''))
     return paged(isEmpty ? [] : nodes.filter(wanted), query)
   }
   if (path === '/receipts') {

@@ -3,7 +3,7 @@ import { query } from '~/api/queries'
 import { NODE_STATUS } from '~/components/StatusChip'
 import { AssigneeField } from '~/forms/AssigneeField'
 import { useMe } from '~/hooks/use-me'
-import { hasRole, seesOwnAlone } from '~/stores/session'
+import { hasRole } from '~/stores/session'
 import { SearchBox } from '~/table/SearchBox'
 import { SelectField } from '~/ui/Field'
 import { count } from '~/util/format'
@@ -17,9 +17,9 @@ interface Props {
 
 export function NodeFilterBar({ active, onChange }: Props) {
   const summary = useQuery(query.summary())
-  // The summary counts the network's nodes: for an operator, whose list is of their organisation's, it says nothing.
-  const me = useMe()
-  const isOwn = seesOwnAlone(me)
+  const canOwn = hasRole(useMe(), 'admin', 'operator')
+  // The summary counts the network's nodes: of those of one organisation it says nothing.
+  const isOwn = active.owner === 'self'
   const chosen = active.status?.split(',') ?? []
   const toggle = (status: string) => {
     const next = NODE_STATUSES.filter((each) => chosen.includes(each) !== (each === status))
@@ -30,6 +30,13 @@ export function NodeFilterBar({ active, onChange }: Props) {
   return (
     <div className="filter-bar">
       <SearchBox label="Search nodes" placeholder="Search by node id" value={active.q ?? ''} onChange={(q) => onChange({ q, cursor: undefined }, 'replace')} />
+      {canOwn && (
+        <div className="toggles" role="group" aria-label="Owner">
+          <button type="button" aria-pressed={isOwn} title="The nodes of your organisation" onClick={() => onChange({ owner: isOwn ? undefined : 'self', cursor: undefined })}>
+            Mine
+          </button>
+        </div>
+      )}
       <div className="toggles" role="group" aria-label="Status">
         {NODE_STATUSES.map((status) => (
           <button key={status} type="button" aria-pressed={chosen.includes(status)} onClick={() => toggle(status)}>
@@ -52,7 +59,7 @@ export function NodeFilterBar({ active, onChange }: Props) {
         onChange={(runtime) => onChange({ runtime: runtime || undefined, cursor: undefined })}
         options={[['', 'All runtimes'], ...RUNTIMES.map((kind) => [kind, kind] as const)]}
       />
-      {hasRole(me, 'admin', 'operator') && <AssigneeField value={active.assignee} onChange={(to) => onChange({ assignee: to, cursor: undefined })} />}
+      {canOwn && <AssigneeField value={active.assignee} onChange={(to) => onChange({ assignee: to, cursor: undefined })} />}
     </div>
   )
 }

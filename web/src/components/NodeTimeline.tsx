@@ -15,11 +15,13 @@ function State({ name }: { name: string }) {
   return <span className="chip chip-grey">{ON_THE_WAY[name] ?? name}</span>
 }
 
-export function NodeTimeline({ node: { history: entries, withheld } }: { node: NodeDetail }) {
+export function NodeTimeline({ node: { history: entries } }: { node: NodeDetail }) {
+  // Also of one's own node: what was before it was passed on.
+  const isLess = entries.some(({ actor }) => !actor)
   if (entries.length === 0) return <EmptyState title="No history yet">Changes of status appear here, with who or what made them.</EmptyState>
   return (
     <>
-      {withheld && <p className="muted timeline-note">Who or what made a change, and its details, are shown to the node's operator.</p>}
+      {isLess && <p className="muted timeline-note">Who or what made a change, and its details, are shown to whoever operated the node then.</p>}
       <ol className="timeline">
       {entries.map((entry) => (
         <li key={`${entry.at} ${entry.to}`}>

@@ -8,7 +8,8 @@ import { openMemberships } from '~/stores/session'
 import { Button } from '~/ui/Button'
 import { Dialog } from '~/ui/Dialog'
 import { rolesText } from '~/util/people'
-import { listOf } from '~/util/path-builder'
+import { nodesStart } from '~/util/nodes-start'
+import { listOf, path } from '~/util/path-builder'
 
 /** For which of their organisations a person acts, and the way to another; shown where there is a choice. */
 export function OrgSwitch({ me }: { me: Me }) {
@@ -32,7 +33,11 @@ export function ChooseOrganisation({ me, onClose }: { me: Me; onClose: () => voi
   const router = useRouter()
   const [chosen, setChosen] = useState(me.org_id ?? '')
   // One node or receipt of the other organisation is none of this one: its list is.
-  const goOn = () => router.navigate({ href: listOf(router.state.location.pathname), replace: true })
+  const goOn = () => {
+    const list = listOf(router.state.location.pathname)
+    const roles = openMemberships(me).find((one) => one.org_id === chosen)?.roles ?? []
+    return router.navigate({ href: list === path.nodes() ? nodesStart({ roles }) : list, replace: true })
+  }
   // Neither the banner nor a message holds a dialog.
   return createPortal(
     <Dialog title="Act for an organisation" onClose={onClose}>

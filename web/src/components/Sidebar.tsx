@@ -1,6 +1,7 @@
 import { useRouterState } from '@tanstack/react-router'
 import { logout } from '~/api/mutations'
 import { messageOf } from '~/api/errors'
+import type { Me } from '~/api/types'
 import { LiveIndicator } from '~/components/LiveIndicator'
 import { OrgSwitch } from '~/components/OrgSwitch'
 import { useMe } from '~/hooks/use-me'
@@ -9,6 +10,7 @@ import { showToast } from '~/stores/toasts'
 import { AppLink } from '~/ui/AppLink'
 import { Button } from '~/ui/Button'
 import { Icon, type IconName } from '~/ui/Icon'
+import { nodesStart } from '~/util/nodes-start'
 import { path } from '~/util/path-builder'
 
 type Who = 'anyone' | 'member' | 'operator' | 'admin'
@@ -17,6 +19,8 @@ interface Item {
   title: string
   icon: IconName
   href: string
+  /** Where it leads somebody to, where that is not the page as it is. */
+  start?: (me: Me | null) => string
   isShownTo: (who: Who) => boolean
 }
 
@@ -24,7 +28,7 @@ const isOperator = (who: Who) => who === 'operator' || who === 'admin'
 
 const ITEMS: Item[] = [
   { title: 'Overview', icon: 'overview', href: path.overview(), isShownTo: () => true },
-  { title: 'Nodes', icon: 'nodes', href: path.nodes(), isShownTo: (who) => who !== 'anyone' },
+  { title: 'Nodes', icon: 'nodes', href: path.nodes(), start: nodesStart, isShownTo: (who) => who !== 'anyone' },
   { title: 'Receipts', icon: 'receipts', href: path.receipts(), isShownTo: isOperator },
   { title: 'Run a node', icon: 'run', href: path.run(), isShownTo: isOperator },
   { title: 'Users', icon: 'users', href: path.users(), isShownTo: (who) => who === 'admin' },
@@ -48,7 +52,7 @@ export function Sidebar({ openHelp }: { openHelp: () => void }) {
         <ul>
           {ITEMS.filter((item) => item.isShownTo(who)).map((item) => (
             <li key={item.href}>
-              <AppLink href={item.href} className="nav-link" aria-current={isCurrent(item.href) ? 'page' : undefined}>
+              <AppLink href={item.start?.(me) ?? item.href} className="nav-link" aria-current={isCurrent(item.href) ? 'page' : undefined}>
                 <Icon name={item.icon} />
                 {item.title}
               </AppLink>

@@ -3,15 +3,16 @@ import { useEffect } from 'react'
 import type { Me } from '~/api/types'
 import { prefs } from '~/stores/prefs'
 import { currentMe, hasRole, seesReceipts, session } from '~/stores/session'
+import { nodesStart } from '~/util/nodes-start'
 import { path } from '~/util/path-builder'
 
 const CHORD_MS = 1500
 
 const isAdmin = (me: Me | null) => hasRole(me, 'admin')
 
-const GO: Record<string, { href: string; isFor?: (me: Me | null) => boolean }> = {
+const GO: Record<string, { href: string | ((me: Me | null) => string); isFor?: (me: Me | null) => boolean }> = {
   o: { href: path.overview() },
-  n: { href: path.nodes() },
+  n: { href: nodesStart },
   r: { href: path.receipts(), isFor: seesReceipts },
   u: { href: path.run() },
   p: { href: path.users(), isFor: isAdmin },
@@ -44,7 +45,8 @@ export function useHotkeys(openHelp: () => void): void {
       const isChord = event.timeStamp < chordUntil
       chordUntil = 0
       const target = isChord ? GO[event.key] : undefined
-      const go = target && (target.isFor?.(currentMe(session.get())) ?? true) ? target : undefined
+      const me = currentMe(session.get())
+      const go = target && (target.isFor?.(me) ?? true) ? target.href : undefined
       const actions: Record<string, () => void> = {
         g: () => {
           chordUntil = event.timeStamp + CHORD_MS
@@ -54,7 +56,7 @@ export function useHotkeys(openHelp: () => void): void {
         j: () => moveRow(1),
         k: () => moveRow(-1),
       }
-      const action = go ? () => void router.navigate({ href: go.href }) : actions[event.key]
+      const action = go ? () => void router.navigate({ href: typeof go === 'string' ? go : go(me) }) : actions[event.key]
       if (!action) return
       event.preventDefault()
       action()
@@ -62,7 +64,7 @@ export function useHotkeys(openHelp: () => void): void {
     const focusSearch = () => {
       const box = document.querySelector<HTMLInputElement>('[data-search]')
       if (box) box.focus()
-      else void router.navigate({ href: seesReceipts(currentMe(session.get())) ? path.receipts() : path.nodes() })
+      else void router.navigate({ href: seesReceipts(currentMe(session.get())) ? path.receipts() : nodesStart(currentMe(session.get())) })
     }
     document.addEventListener('keydown', onKeyDown)
     return () => document.removeEventListener('keydown', onKeyDown)

@@ -5,12 +5,13 @@ import type { NodeRow } from '~/api/types'
 import { NodeFilterBar } from '~/components/NodeFilterBar'
 import { useMe } from '~/hooks/use-me'
 import { useSearchParams } from '~/hooks/use-search'
-import { hasRole, seesOwnAlone } from '~/stores/session'
+import { hasRole } from '~/stores/session'
 import { DataTable } from '~/table/DataTable'
 import { FilterChips, FilteredEmpty } from '~/table/FilterChips'
 import { Pager } from '~/table/Pager'
 import { nodeColumns } from '~/table/node-columns'
 import { AppLink } from '~/ui/AppLink'
+import { Button } from '~/ui/Button'
 import { PageHeading } from '~/ui/PageHeading'
 import { EmptyState, QueryStates, RefreshFailed, Skeleton } from '~/ui/states'
 import { nodeFilters } from '~/util/filters'
@@ -36,14 +37,15 @@ function NodeList({ selected }: { selected: string | undefined }) {
   const [search, change] = useSearchParams()
   const filters = nodeFilters(search)
   const nodes = useQuery(query.nodes(filters.request))
-  const me = useMe()
-  const canEnrol = hasRole(me, 'admin', 'operator')
+  const canEnrol = hasRole(useMe(), 'admin', 'operator')
+  const isOwn = filters.active.owner === 'self'
+  const isOwnAlone = isOwn && Object.keys(filters.active).length === 1
   const { tab: _, ...listSearch } = search
   const hrefOf = (row: NodeRow) => path.node(row.node_id, listSearch)
   const open = (row: NodeRow) => void router.navigate({ href: hrefOf(row), state: { drawer: true } as object, resetScroll: false })
   return (
     <>
-      <PageHeading title="Nodes" lead={seesOwnAlone(me) ? "Your organisation's machines, what they serve and how they are." : 'Every enrolled machine, what it serves and how it is.'}>
+      <PageHeading title="Nodes" lead={isOwn ? "Your organisation's machines, what they serve and how they are." : 'Every enrolled machine, what it serves and how it is.'}>
         {canEnrol && (
           <AppLink className="button button-primary" href={path.run()}>
             Run a node
@@ -71,6 +73,18 @@ function NodeList({ selected }: { selected: string | undefined }) {
                 />
                 <Pager shown={page.items.length} total={page.total} nextCursor={page.next_cursor} search={listSearch} noun="nodes" />
               </>
+            ) : isOwnAlone ? (
+              <EmptyState
+                title="Your organisation has no nodes yet"
+                action={
+                  <>
+                    {canEnrol && <AppLink className="button button-primary" href={path.run()}>Run the first one</AppLink>}
+                    <Button onClick={() => change({ owner: undefined, cursor: undefined })}>Show all nodes</Button>
+                  </>
+                }
+              >
+                A node is a machine with an LLM runtime and the DGON agent beside it.
+              </EmptyState>
             ) : Object.keys(filters.active).length > 0 ? (
               <FilteredEmpty noun="nodes" active={filters.active} onChange={change} />
             ) : (

@@ -47,11 +47,11 @@ export function seesReceipts(me: Me | null): boolean {
   return hasRole(me, 'admin', 'operator')
 }
 
-/** Whether lists are of this person's organisation and not of the whole network: an operator's are, an admin's are not. */
-export function seesOwnAlone(me: Me | null): boolean {
+/** Whether the nodes of an organisation are theirs to look after, and not those of the whole network: an operator's, not an admin's. */
+export function looksAfterOwn(me: Pick<Me, 'roles'> | null): boolean {
   return hasRole(me, 'operator') && !hasRole(me, 'admin')
 }
 
-export function hasRole(me: Me | null, ...roles: string[]): boolean {
+export function hasRole(me: Pick<Me, 'roles'> | null, ...roles: string[]): boolean {
   return me !== null && me.roles.some((role) => roles.includes(role))
 }

@@ -7,6 +7,7 @@ import { Truncate } from '~/ui/Truncate'
 import { Unknown, Value } from '~/ui/Unknown'
 import { count, ms } from '~/util/format'
 import { gpusNotRead } from '~/util/gpus'
+import { WITHHELD } from '~/util/withheld'
 
 /** The first of many by name, the rest by number. */
 function Several({ items, why }: { items: string[]; why: string }) {
@@ -64,5 +65,5 @@ export const nodeColumns = (hrefOf: (row: NodeRow) => string): Column<NodeRow>[]
       </span>
     ),
   },
-  { id: 'version', title: 'Agent', cell: (row) => <Value text={row.agent_version} />, className: 'col-wide' },
+  { id: 'version', title: 'Agent', cell: (row) => <Value text={row.agent_version} {...(row.withheld && { why: WITHHELD })} />, className: 'col-wide' },
 ]

@@ -65,6 +65,6 @@ export function modelIds(text: string): string[] {
 
 /** What a program sends, with the key from its surroundings and never in the command itself. */
 export const curlExample = (origin: string, name: ApiKeyScope | undefined) => {
-  const path = name === 'receipts.read' ? '/receipts?limit=1' : '/nodes'
+  const path = name === 'receipts.read' ? '/receipts?limit=1' : '/nodes?owner=self'
   return `curl -H "Authorization: Bearer $DGON_API_KEY" ${origin}/api/v1${path}`
 }

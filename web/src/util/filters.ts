@@ -134,6 +134,6 @@ const FILTER_WORDS: Record<string, string> = {
 
 /** `Status quarantine`, for chips and for the sentence of an empty list. */
 export function describeFilter(key: string, value: string): string {
-  const shown = value === 'true' ? 'yes' : value === 'false' ? 'no' : value.replaceAll(',', ' or ')
+  const shown = value === 'true' ? 'yes' : value === 'false' ? 'no' : key === 'owner' && value === 'self' ? 'your organisation' : value.replaceAll(',', ' or ')
   return `${FILTER_WORDS[key] ?? key}: ${shown}`
 }

@@ -55,6 +55,7 @@ test('an admin says who takes care of a node, who finds it among their own and m
 
   const theirs = await arrive(browser, `${BASE_URL}${path}`)
   await expect(nav(theirs)).toHaveText(['Overview', 'Nodes', 'Receipts', 'Run a node'])
+  // It is found among the nodes of all, of which those of others have nobody to tell of.
   await theirs.goto('/nodes')
   await settled(theirs)
   await theirs.getByRole('combobox', { name: 'Taken care of by' }).selectOption('I take care')

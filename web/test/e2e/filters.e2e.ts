@@ -132,7 +132,10 @@ test('each filter of the nodes asks for what it says, and the counts are those o
   // Whoever looks here belongs to the organisation that enrolled all of them.
   await page.goto('/nodes?owner=self')
   await settled(page)
-  await expect(page.getByRole('button', { name: /Owner: self/ })).toBeVisible()
+  await expect(page.getByRole('button', { name: /Owner: your organisation/ })).toBeVisible()
+  await expect(page.getByRole('button', { name: 'Mine' })).toHaveAttribute('aria-pressed', 'true')
+  // Those of the network are not those of the list.
+  await expect(active).toHaveText('Active')
   const own = await api<ListPage<NodeRow>>(page, '/nodes?owner=self&limit=25')
   await expect.poll(() => rowIds(page)).toEqual(own.items.map((row) => row.node_id))
 })

@@ -25,7 +25,8 @@ test('who is in two organisations changes between them, and nothing of the first
   const theirs = await arrive(browser, await signInLink('vi@example.org'))
   const acting = (which: Page) => which.getByRole('button', { name: /^You act for/ })
   await expect(acting(theirs)).toHaveText(/West hall/)
-  await theirs.goto('/nodes')
+  await nav(theirs).getByText('Nodes').press('Enter')
+  await expect(theirs).toHaveURL('/nodes?owner=self')
   await expect.poll(() => rowIds(theirs)).toEqual(['west-00000', 'west-00001'])
   await theirs.locator('[data-row-link="west-00001"]').press('Enter')
   await expect(dialogOf(theirs, 'west-00001')).toBeVisible()
@@ -58,14 +59,17 @@ test('who is in two organisations changes between them, and nothing of the first
   await expect(theirs.getByRole('heading', { level: 1, name: 'Nodes' })).toBeVisible()
   expect(await theirs.locator('main').innerText()).not.toContain('west-')
   release()
-  await expect(theirs.getByText('No nodes yet')).toBeVisible()
+  await expect(theirs.getByText('Your organisation has no nodes yet')).toBeVisible()
+  await expect(theirs).toHaveURL('/nodes?owner=self')
   await expect(acting(theirs)).toHaveText(/South hall/)
   await expect(acting(theirs)).toBeFocused()
   await theirs.unroute(/api\/v1\/nodes\?/)
 
-  // The other page of this browser follows by itself.
+  // The other page of this browser follows by itself: to the second organisation the node is somebody else's.
   await expect(acting(other)).toHaveText(/South hall/)
-  await expect(other.getByRole('alert')).toContainText("Couldn't load node west-00000")
+  await expect(other.getByText("Shown to the node's operator").first()).toBeAttached()
+  await expect(other.getByRole('region', { name: 'Taken care of by' })).toHaveCount(0)
+  expect(await other.locator('main').innerText()).not.toContain('West hall')
   await expect(other.getByText('Live', { exact: true })).toBeVisible()
 
   for (const width of [360, 768, 1280]) {
@@ -83,6 +87,7 @@ test('who is in two organisations changes between them, and nothing of the first
   await choice.getByRole('radio', { name: 'West hall' }).check()
   await choice.getByRole('button', { name: 'Act for it' }).click()
   await expect.poll(() => rowIds(theirs)).toEqual(['west-00000', 'west-00001'])
+  await expect(theirs).toHaveURL('/nodes?owner=self')
   await expect(other.getByText('You act for no organisation: you are not')).toHaveCount(0)
   // There is no choice any more, and no button for it.
   await expect(acting(theirs)).toHaveCount(0)
