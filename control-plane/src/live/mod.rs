@@ -12,6 +12,9 @@
 //! from the network's figures, which are a second old at most (quarters of an hour that are over a minute); what is committed
 //! later is told. A console reads once more when it gets it, and so has no hole at its start.
 //!
+//! Strangers are told the network's figures and nothing of nodes, though they may read them trimmed; so is everybody of the nodes
+//! of others, and reads them again while they are on screen. What all nodes do, told to every open page, would grow with both.
+//!
 //! Bounds: batches queued per session [`BATCHES_QUEUED`], sessions [`SESSIONS_MAX`], receipts per batch,
 //! heartbeats and nodes per batch (`pending`), bytes of what a browser sends ([`BOUNDS`]) and its rate (`session`).
 

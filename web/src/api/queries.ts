@@ -32,8 +32,6 @@ const RETRY_AFTER_MS = 700
 const RETRY_WAIT_MAX_S = 2
 const TRENDS_EVERY_MS = 60_000
 const SESSIONS_EVERY_MS = 60_000
-// The socket tells nothing of others' nodes.
-const OTHERS_EVERY_MS = 5000
 // Who tries a new key looks here whether it came.
 const KEYS_EVERY_MS = 4000
 const ROWS_AT_ONCE = '200'
@@ -121,14 +119,12 @@ export const query = {
     queryOptions({
       queryKey: ['nodes', search],
       queryFn: ({ signal }) => readLive(() => call<Page<NodeRow>>(apiPath.nodes(search), { signal }), onNodes),
-      refetchInterval: ({ state: { data } }) => (data?.items.some((row) => row.withheld) ? OTHERS_EVERY_MS : false),
       placeholderData: keepPreviousData,
     }),
   node: (nodeId: string) =>
     queryOptions({
       queryKey: ['node', nodeId],
       queryFn: ({ signal }) => readLive(() => call<NodeDetail>(apiPath.node(nodeId), { signal }), onNode),
-      refetchInterval: ({ state: { data } }) => (data?.withheld ? OTHERS_EVERY_MS : false),
     }),
   receipts: (search: Search) =>
     queryOptions({

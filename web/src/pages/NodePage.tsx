@@ -4,6 +4,7 @@ import { useCallback, useEffect } from 'react'
 import { query, queryClient } from '~/api/queries'
 import type { NodeRow, Page } from '~/api/types'
 import { NodeView } from '~/components/NodeView'
+import { useOthers } from '~/hooks/use-others'
 import { useSearchParams } from '~/hooks/use-search'
 import { AppLink } from '~/ui/AppLink'
 import { Button } from '~/ui/Button'
@@ -24,6 +25,7 @@ export function NodePage() {
 
 function NodeContent({ nodeId }: { nodeId: string }) {
   const node = useQuery(query.node(nodeId))
+  useOthers(node, node.data?.withheld ?? false)
   return (
     <>
       <RefreshFailed query={node} what="this node" />

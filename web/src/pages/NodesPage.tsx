@@ -4,6 +4,7 @@ import { query } from '~/api/queries'
 import type { NodeRow } from '~/api/types'
 import { NodeFilterBar } from '~/components/NodeFilterBar'
 import { useMe } from '~/hooks/use-me'
+import { useOthers } from '~/hooks/use-others'
 import { useSearchParams } from '~/hooks/use-search'
 import { hasRole } from '~/stores/session'
 import { DataTable } from '~/table/DataTable'
@@ -37,6 +38,7 @@ function NodeList({ selected }: { selected: string | undefined }) {
   const [search, change] = useSearchParams()
   const filters = nodeFilters(search)
   const nodes = useQuery(query.nodes(filters.request))
+  useOthers(nodes, nodes.data?.items.some((row) => row.withheld) ?? false)
   const canEnrol = hasRole(useMe(), 'admin', 'operator')
   const isOwn = filters.active.owner === 'self'
   const isOwnAlone = isOwn && Object.keys(filters.active).length === 1

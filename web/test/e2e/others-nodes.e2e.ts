@@ -9,7 +9,7 @@ test.afterAll(async () => {
   for (const program of running.toReversed()) await program.stop()
 })
 
-test("an operator begins with their own nodes, and sees of others' what strangers see", async ({ page, browser }) => {
+test('an operator begins with their own nodes, and of others sees what strangers see', async ({ page, browser }) => {
   const org = await makeOrg(page, 'Olive hall')
   const { path } = await ask<{ path: string }>(page, 'POST', '/users', { email: 'oli@example.org', org_id: org, roles: ['operator'] })
   running.push(

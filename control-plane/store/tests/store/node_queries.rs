@@ -249,7 +249,10 @@ async fn a_detail_says_whose_each_change_was() {
             detail.history.first().map(|event| event.to_state.as_str()),
             Some("active")
         );
-        let of_then = detail.history.first().and_then(|event| event.org_id.as_deref());
+        let of_then = detail
+            .history
+            .first()
+            .and_then(|event| event.org_id.as_deref());
         assert_eq!(of_then, Some("org-1"));
         let others = store.node_detail(&org, "node-00001").await;
         let others = others.expect("get").expect("some");
@@ -298,7 +301,10 @@ async fn each_order_has_an_index() {
         seeded(&store, 25).await;
         // Others' rows among one's own cost nothing that everybody's do not.
         let scopes = [ALL, Scope::Organisation("org-1".into()), Scope::Stranger];
-        for (scope, order) in scopes.iter().flat_map(|scope| ORDERS.map(|order| (scope, order))) {
+        for (scope, order) in scopes
+            .iter()
+            .flat_map(|scope| ORDERS.map(|order| (scope, order)))
+        {
             for falling in [false, true] {
                 let mut page = NodePage {
                     order,

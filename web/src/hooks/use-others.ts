@@ -1,0 +1,18 @@
+import type { UseQueryResult } from '@tanstack/react-query'
+import { useEffect } from 'react'
+
+const READ_EVERY_MS = 5000
+
+/**
+ * Reads what is shown of others' nodes again every few seconds: the socket tells of one's own alone. The interval of the
+ * query itself would begin anew with each frame of one's own, and never end.
+ */
+export function useOthers({ refetch }: UseQueryResult, isOthers: boolean): void {
+  useEffect(() => {
+    if (!isOthers) return
+    const timer = setInterval(() => {
+      if (!document.hidden) void refetch({ cancelRefetch: false })
+    }, READ_EVERY_MS)
+    return () => clearInterval(timer)
+  }, [isOthers, refetch])
+}
