@@ -240,6 +240,7 @@ async fn enrol(
         label: "seed".to_owned(),
         region: Some(region.to_owned()),
         org_id: seed.org_of(key),
+        pool_id: None,
         created_by: "seed".to_owned(),
         created_at_ms: at_ms,
         expires_at_ms: at_ms + 1,

@@ -6,6 +6,7 @@
 //! | [`audit_chain`] | what a row of the audit log hashes to |
 //! | [`identity`] | signing in with a wallet: what is asked, and whether the answer proves it |
 //! | [`lifecycle`] | which state of a node follows which, and why |
+//! | [`pool`] | private pools: what one is called, and what is said about it |
 //! | [`recovery_code`] | codes for when an authenticator app is gone |
 //! | [`totp`] | codes of an authenticator app |
 //! | [`sketch`] | quantiles that can be merged |
@@ -21,6 +22,7 @@ pub mod identity;
 pub mod lifecycle;
 pub mod network_day;
 pub mod open_sums;
+pub mod pool;
 pub mod recovery_code;
 pub mod rollup;
 pub mod sketch;

@@ -20,6 +20,8 @@ pub struct TokenWish {
     pub label: Option<String>,
     /// Region of the nodes that it enrols, one of this network's.
     pub region: Option<String>,
+    /// Pool of the nodes that it enrols: an open one of their organisation.
+    pub pool_id: Option<String>,
     /// How many nodes it enrols; one by default.
     pub uses: Option<u32>,
     /// How long it works, s; an hour by default.
@@ -136,7 +138,8 @@ impl Accounts {
     /// Makes a token for nodes of `org_id`, which must be in scope.
     ///
     /// # Errors
-    /// [`AccountError::TokenWish`], [`AccountError::Region`], [`AccountError::NotFound`] for an organisation out of scope,
+    /// [`AccountError::TokenWish`], [`AccountError::Region`], [`AccountError::PoolsOff`] and [`AccountError::TokenPool`] where a
+    /// pool is wished for, [`AccountError::NotFound`] for an organisation out of scope,
     /// or a fault of the store.
     pub async fn token_create(
         &self,
@@ -147,6 +150,10 @@ impl Accounts {
         origin: &Origin,
     ) -> Result<IssuedToken, AccountError> {
         let (label, region, uses, ttl_s) = wish.checked(&self.regions)?;
+        let pool = match wish.pool_id.as_deref().filter(|id| !id.is_empty()) {
+            Some(pool_id) => Some(self.token_pool(scope, org_id, pool_id).await?),
+            None => None,
+        };
         let id = secret::public_id("et")?;
         let token = secret::random_text("dgon_enrol_")?;
         let now_ms = self.clock.now_ms();
@@ -156,6 +163,7 @@ impl Accounts {
             label,
             region,
             org_id: Some(org_id.to_owned()),
+            pool_id: pool.as_ref().map(|pool| pool.pool_id.clone()),
             created_by: maker.owner(),
             created_at_ms: now_ms,
             expires_at_ms: now_ms + i64::from(ttl_s) * 1_000,
@@ -170,7 +178,7 @@ impl Accounts {
         );
         audit.facts.after = Some(json!({
             "org_id": new.org_id, "region": new.region, "uses": new.uses, "ttl_s": ttl_s, "label": new.label,
-            "created_by": new.created_by,
+            "created_by": new.created_by, "pool_id": new.pool_id,
         }));
         if !self
             .store
@@ -184,6 +192,8 @@ impl Accounts {
             label: new.label,
             region: new.region,
             org_id: new.org_id,
+            pool_id: new.pool_id,
+            pool_name: pool.map(|pool| pool.name),
             created_by: new.created_by,
             created_at_ms: new.created_at_ms,
             expires_at_ms: new.expires_at_ms,

@@ -6,11 +6,13 @@ use crate::app::UnlistedRegion;
 use crate::oidc::{IssuerError, OidcError, TokenError};
 use dgon_control_plane_model::api_key::{LimitError, Scope as KeyScope, ScopeError};
 use dgon_control_plane_model::identity::{RequestError, SignInError, UnknownChain};
+use dgon_control_plane_model::pool::PoolError;
 use dgon_control_plane_model::totp::{LabelError, TotpError};
 use dgon_control_plane_store::StoreError;
 use dgon_control_plane_store::api_keys::LIVE_KEYS;
 use dgon_control_plane_store::assignments::ASSIGNEES;
 use dgon_control_plane_store::identities::IDENTITIES;
+use dgon_control_plane_store::pools::{MEMBERS, POOLS};
 use dgon_control_plane_store::wallets::WALLETS;
 
 /// Why something about an account was refused or failed.
@@ -250,6 +252,46 @@ pub enum AccountError {
     /// The node is there already.
     #[error("the node belongs to this organisation already")]
     SameOrganisation,
+    /// The network has no private pools now.
+    #[error(
+        "private pools are off in this network; an admin turns them on with the flag enable_private_pools"
+    )]
+    PoolsOff,
+    /// What a pool cannot be.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// Something that is there, and whose contents are not for this one.
+    #[error("it exists; its contents are restricted to the members of its pool")]
+    Restricted,
+    /// Another open pool has this name.
+    #[error("the organisation has an open pool of this name already")]
+    PoolNameTaken,
+    /// More pools than one organisation may have.
+    #[error("an organisation has at most {POOLS} open pools; close one first")]
+    TooManyPools,
+    /// More organisations than a pool may admit.
+    #[error("a pool admits at most {MEMBERS} organisations; take another one away first")]
+    TooManyMembers,
+    /// The pool is theirs.
+    #[error("the organisation owns this pool: it needs no admission")]
+    OwnPool,
+    /// A pool has nodes of its own organisation alone.
+    #[error(
+        "the node belongs to another organisation than the pool; a pool has nodes of its own organisation alone"
+    )]
+    OtherPool,
+    /// It still has nodes.
+    #[error(
+        "nodes in this pool that are not retired: {nodes}; take them out first, after which everybody may see them, or put them \
+         into another pool"
+    )]
+    PoolHasNodes {
+        /// How many are not retired.
+        nodes: i64,
+    },
+    /// A token was wanted for a pool that is none of its organisation's.
+    #[error("the organisation of the token has no open pool with this id; take one of GET /pools")]
+    TokenPool,
     /// More people than one node may have.
     #[error("a node has at most {ASSIGNEES} people; take another one away first")]
     TooManyAssignees,

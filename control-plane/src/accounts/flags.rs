@@ -3,6 +3,7 @@
 use super::{AccountError, Accounts, OPEN_REGISTRATION, Origin, Person};
 use crate::app::{ANONYMOUS_OVERVIEW, SIGNATURE_VERIFY};
 use dgon_control_plane_store::System;
+use dgon_control_plane_store::pools::PRIVATE_POOLS;
 use std::collections::BTreeMap;
 
 /// One flag.
@@ -50,11 +51,10 @@ pub const FLAGS: [Flag; 6] = [
         true,
         "people without an account see the overview",
     ),
-    ahead(
-        "enable_private_pools",
+    flag(
+        PRIVATE_POOLS,
         false,
-        "nodes can be kept for one organisation",
-        "This version has no pools: every node is open to all, whatever the value.",
+        "nodes can be kept in private pools; off: nodes in a pool stay hidden, and their own organisation alone sees them",
     ),
     flag(
         SIGNATURE_VERIFY,

@@ -1,4 +1,4 @@
-//! People: sign-in, sessions, passwords, wallets, accounts at issuers, API keys, organisations, one-time links, enrolment tokens,
+//! People: sign-in, sessions, passwords, wallets, accounts at issuers, API keys, organisations, private pools, one-time links, enrolment tokens,
 //! flags.
 //!
 //! Knows no HTTP. Every change writes its audit row in the same transaction. Secrets leave this module once,
@@ -24,6 +24,7 @@ mod own_password;
 mod own_second_factor;
 mod page;
 mod password;
+mod pools;
 mod registration;
 mod role;
 mod scope;
@@ -49,6 +50,7 @@ pub use own_data::{EXPORTED_ROWS, OwnData};
 pub use own_second_factor::{FactorOffer, ShownCodes};
 pub use page::TimePage;
 pub use password::{PASSWORD_MAX, PASSWORD_MIN, PasswordHasher};
+pub use pools::{PoolChangeWish, PoolWish, PoolWithMembers};
 pub use registration::OPEN_REGISTRATION;
 pub use role::{Role, Roles};
 pub use second_factor::PendingSignIn;

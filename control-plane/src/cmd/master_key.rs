@@ -91,6 +91,7 @@ mod tests {
             label: String::new(),
             region: None,
             org_id: None,
+            pool_id: None,
             created_by: "test".to_owned(),
             created_at_ms: 1,
             expires_at_ms: 1_000,

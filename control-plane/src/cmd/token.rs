@@ -47,6 +47,7 @@ pub(super) async fn run(common: &Common, command: Command) -> Result<(), Failure
     let wish = TokenWish {
         label,
         region,
+        pool_id: None,
         uses: Some(uses),
         ttl_s: Some(ttl),
     };

@@ -8,7 +8,9 @@ use crate::app::UnlistedRegion;
 use crate::socket::NoHandshake;
 use axum::response::{IntoResponse, Response};
 use dgon_control_plane_model::api_key::LimitError;
+use dgon_control_plane_model::pool::PoolError;
 use dgon_control_plane_store::StoreError;
+use dgon_control_plane_store::pools::PRIVATE_POOLS;
 use dgon_protocol::error::{ErrorBody, ErrorDetail, ErrorType};
 use http::{HeaderValue, StatusCode, header};
 
@@ -50,6 +52,11 @@ impl ApiError {
     /// Somebody is signed in who may not do this.
     pub fn forbidden(message: impl Into<String>) -> Self {
         Self::new(ErrorType::Forbidden, message)
+    }
+
+    /// Something that is there, in a private pool that lets everybody know that, and is not this caller's to see.
+    pub fn restricted() -> Self {
+        Self::forbidden(AccountError::Restricted.to_string()).with("restricted_to", "pool members")
     }
 
     /// A program with a key calls what only people may do.
@@ -279,6 +286,27 @@ impl From<AccountError> for ApiError {
             | AccountError::SameOrganisation
             | AccountError::TooManyAssignees
             | AccountError::MainOrg => Self::new(ErrorType::Conflict, outside),
+            AccountError::PoolsOff => {
+                Self::new(ErrorType::Conflict, outside).with("flag", PRIVATE_POOLS)
+            }
+            AccountError::Restricted => Self::restricted(),
+            AccountError::Pool(error) => Self::invalid(outside).with(
+                "field",
+                match error {
+                    PoolError::Name => "name",
+                    PoolError::Existence => "existence",
+                    PoolError::Labels | PoolError::LabelKey | PoolError::LabelValue => "labels",
+                },
+            ),
+            AccountError::PoolNameTaken
+            | AccountError::TooManyPools
+            | AccountError::TooManyMembers
+            | AccountError::OwnPool
+            | AccountError::OtherPool => Self::new(ErrorType::Conflict, outside),
+            AccountError::PoolHasNodes { nodes } => {
+                Self::new(ErrorType::Conflict, outside).with("nodes", nodes)
+            }
+            AccountError::TokenPool => Self::invalid(outside).with("field", "pool_id"),
             AccountError::CannotCare => {
                 Self::new(ErrorType::Conflict, outside).with("field", "user_id")
             }

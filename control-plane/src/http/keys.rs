@@ -16,7 +16,7 @@ use http::{HeaderMap, Method};
 use std::time::Instant;
 
 /// Every route that takes a key, and the scope that it needs there.
-pub(super) const ROUTES: [(Method, &str, Scope); 9] = [
+pub(super) const ROUTES: [(Method, &str, Scope); 11] = [
     (Method::GET, "/api/v1/receipts", Scope::ReceiptsRead),
     (
         Method::GET,
@@ -41,6 +41,8 @@ pub(super) const ROUTES: [(Method, &str, Scope); 9] = [
     ),
     (Method::GET, "/api/v1/nodes", Scope::NodesRead),
     (Method::GET, "/api/v1/nodes/{node_id}", Scope::NodesRead),
+    (Method::GET, "/api/v1/pools", Scope::NodesRead),
+    (Method::GET, "/api/v1/pools/{pool_id}", Scope::NodesRead),
     (
         Method::POST,
         "/api/v1/nodes/{node_id}/actions",

@@ -98,24 +98,24 @@ impl Store {
         const OP: &str = "node.enrol";
         let failed = StoreError::query(OP);
         let region = in_tx!(self, "node.enrol", tx => {
-            let token: Option<(String, Option<String>, Option<String>)> = sqlx::query_as(
+            let token: Option<(String, Option<String>, Option<String>, Option<String>)> = sqlx::query_as(
                     "UPDATE enrolment_tokens SET uses_left = uses_left - 1 \
                      WHERE token_hash = $1 AND uses_left > 0 AND revoked_at_ms IS NULL AND expires_at_ms > $2 \
                      AND NOT EXISTS (SELECT 1 FROM orgs o WHERE o.org_id = enrolment_tokens.org_id \
-                     AND o.closed_at_ms IS NOT NULL) RETURNING id, region, org_id")
+                     AND o.closed_at_ms IS NOT NULL) RETURNING id, region, org_id, pool_id")
                 .bind(token_hash.as_slice())
                 .bind(node.at_ms)
                 .fetch_optional(&mut *tx)
                 .await
                 .map_err(&failed)?;
-            let Some((token_id, token_region, org_id)) = token else {
+            let Some((token_id, token_region, org_id, pool_id)) = token else {
                 return Ok(Enrolment::InvalidToken);
             };
             let region = node.region.map(str::to_owned).or(token_region).unwrap_or_else(|| UNKNOWN_REGION.to_owned());
             let made = sqlx::query(
                     "INSERT INTO nodes (node_id, region, state, state_reason, state_since_ms, enrolled_at_ms, org_id, \
-                     token_id, agent_version, os, arch, hardware_hash) \
-                     VALUES ($1, $2, $3, $4, $5, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING")
+                     token_id, agent_version, os, arch, hardware_hash, pool_id) \
+                     VALUES ($1, $2, $3, $4, $5, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING")
                 .bind(node.node_id.as_str())
                 .bind(&region)
                 .bind(State::Registered.as_str())
@@ -127,6 +127,7 @@ impl Store {
                 .bind(node.os)
                 .bind(node.arch)
                 .bind(node.hardware_hash)
+                .bind(&pool_id)
                 .execute(&mut *tx)
                 .await
                 .map_err(&failed)?;
@@ -166,9 +167,12 @@ impl Store {
                 .execute(&mut *tx)
                 .await
                 .map_err(&failed)?;
-            let after = json!({
+            let mut after = json!({
                 "region": region, "org_id": org_id, "key_id": node.public_key.key_id(), "agent_version": node.agent_version,
             });
+            if let Some(pool_id) = pool_id {
+                after["pool_id"] = json!(pool_id);
+            }
             audit_on!(&mut *tx, &node.audit("node.enrol", &token_id, after), "node.enrol");
             region
         });
@@ -176,7 +180,7 @@ impl Store {
     }
 
     /// Consumes one use of the token and gives a node that is known by its key a new secret, in one transaction.
-    /// State, history and chain stay. So does the key: where it is the one of an organisation before, the node is to change it
+    /// State, history and chain stay, and so does the pool where the token names none. So does the key: where it is the one of an organisation before, the node is to change it
     /// before it may open a session (`node_transfers`).
     ///
     /// # Errors
@@ -190,17 +194,17 @@ impl Store {
         const OP: &str = "node.enrol_again";
         let failed = StoreError::query(OP);
         let region = in_tx!(self, "node.enrol_again", tx => {
-            let token: Option<(String, Option<String>)> = sqlx::query_as(
+            let token: Option<(String, Option<String>, Option<String>)> = sqlx::query_as(
                     "UPDATE enrolment_tokens SET uses_left = uses_left - 1 \
                      WHERE token_hash = $1 AND uses_left > 0 AND revoked_at_ms IS NULL AND expires_at_ms > $2 \
                      AND NOT EXISTS (SELECT 1 FROM orgs o WHERE o.org_id = enrolment_tokens.org_id \
-                     AND o.closed_at_ms IS NOT NULL) RETURNING id, org_id")
+                     AND o.closed_at_ms IS NOT NULL) RETURNING id, org_id, pool_id")
                 .bind(token_hash.as_slice())
                 .bind(node.at_ms)
                 .fetch_optional(&mut *tx)
                 .await
                 .map_err(&failed)?;
-            let Some((token_id, org_id)) = token else {
+            let Some((token_id, org_id, pool_id)) = token else {
                 return Ok(Enrolment::InvalidToken);
             };
             // Whoever passes the node on waits, or this sees that they did.
@@ -232,7 +236,16 @@ impl Store {
                 .execute(&mut *tx)
                 .await
                 .map_err(&failed)?;
-            let after = json!({ "secret": "replaced" });
+            let mut after = json!({ "secret": "replaced" });
+            if let Some(pool_id) = pool_id {
+                sqlx::query("UPDATE nodes SET pool_id = $2 WHERE node_id = $1")
+                    .bind(node.node_id.as_str())
+                    .bind(&pool_id)
+                    .execute(&mut *tx)
+                    .await
+                    .map_err(&failed)?;
+                after["pool_id"] = json!(pool_id);
+            }
             audit_on!(&mut *tx, &node.audit("node.enrol_again", &token_id, after), "node.enrol_again");
             region
         });

@@ -3,6 +3,7 @@
 use crate::audit::{AuditEntry, audit_on};
 use crate::memberships::MAKE_TOKENS;
 use crate::orgs::MAIN_ORG;
+use crate::pools::open_pool_on;
 use crate::users::lock_user_on;
 use crate::{Scope, Store, StoreError};
 
@@ -19,6 +20,8 @@ pub struct NewEnrolmentToken {
     pub region: Option<String>,
     /// Organisation of the nodes that it enrols.
     pub org_id: Option<String>,
+    /// Pool of the nodes that it enrols.
+    pub pool_id: Option<String>,
     /// Who made it: `user:ID` or `cli`.
     pub created_by: String,
     /// Now, unix ms.
@@ -42,6 +45,10 @@ pub struct EnrolmentTokenRow {
     pub region: Option<String>,
     /// Organisation of the nodes that it enrols.
     pub org_id: Option<String>,
+    /// Pool of the nodes that it enrols.
+    pub pool_id: Option<String>,
+    /// What that is called.
+    pub pool_name: Option<String>,
     /// Who made it.
     pub created_by: String,
     /// When it was made, unix ms.
@@ -118,7 +125,8 @@ macro_rules! may_make_on {
 }
 
 impl Store {
-    /// Keeps a token, if it is one of the scope, its organisation is open, and who makes it may; whether that is so.
+    /// Keeps a token, if it is one of the scope, its organisation is open, its pool is an open one of that, and who makes it may;
+    /// whether that is so.
     ///
     /// # Errors
     /// [`StoreError::Query`].
@@ -141,10 +149,16 @@ impl Store {
             if !key_lasts_on!(&mut tx, &token.key_id, token.created_at_ms, "enrolment_token.create") {
                 return Ok(false);
             }
+            // Whoever closes the pool revokes this, or this finds it closed.
+            if let Some(pool_id) = &token.pool_id
+                && open_pool_on!(&mut tx, pool_id, "enrolment_token.create") != token.org_id
+            {
+                return Ok(false);
+            }
             let kept = sqlx::query(
                 "INSERT INTO enrolment_tokens (id, token_hash, label, region, org_id, created_by, \
-                 created_at_ms, expires_at_ms, uses_total, uses_left, key_id) \
-                 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $12 \
+                 created_at_ms, expires_at_ms, uses_total, uses_left, key_id, pool_id) \
+                 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $12, $13 \
                  WHERE $10 OR $5 = $11",
             )
             .bind(&token.id)
@@ -159,6 +173,7 @@ impl Store {
             .bind(scope.is_system())
             .bind(scope.org_id())
             .bind(&token.key_id)
+            .bind(&token.pool_id)
             .execute(&mut *tx)
             .await
             .map_err(StoreError::query("enrolment_token.create"))?
@@ -184,7 +199,9 @@ impl Store {
         let (before_ms, before_id) = before.unwrap_or((i64::MAX, ""));
         crate::on_page!(self, pool => sqlx::query_as(
                 "SELECT id, label, region, org_id, created_by, created_at_ms, expires_at_ms, uses_total, \
-                 uses_left, revoked_at_ms FROM enrolment_tokens \
+                 uses_left, revoked_at_ms, pool_id, \
+                 (SELECT p.name FROM pools p WHERE p.pool_id = enrolment_tokens.pool_id) AS pool_name \
+                 FROM enrolment_tokens \
                  WHERE ($1 OR org_id = $2) AND (created_at_ms < $3 OR (created_at_ms = $3 AND id < $4)) \
                  ORDER BY created_at_ms DESC, id DESC LIMIT $5",
             )

@@ -4,6 +4,7 @@ use crate::audit::{self, AuditFilter, AuditRow};
 use crate::db::{Backend, POSTGRES_MIGRATIONS, SQLITE_MIGRATIONS};
 use crate::node_queries::{self, NodeFilter, NodePage};
 use crate::nodes::LifecycleEventRow;
+use crate::pools::{self, PoolFilter};
 use crate::probes::ProbeRow;
 use crate::receipt_bounds::Ends;
 use crate::receipt_list::{self, Newest};
@@ -184,6 +185,26 @@ impl Inspect<'_> {
         page: &NodePage,
     ) -> Result<Vec<String>, StoreError> {
         node_queries::list_statement(scope, filter, page)
+            .plan(self.0)
+            .await
+    }
+
+    /// How the database would count all nodes that somebody finds.
+    ///
+    /// # Errors
+    /// [`StoreError`] of the statement.
+    pub async fn nodes_count_plan(&self, scope: &Scope) -> Result<Vec<String>, StoreError> {
+        node_queries::count_statement(scope, &NodeFilter::default())
+            .plan(self.0)
+            .await
+    }
+
+    /// How the database would run [`Store::pool_list`].
+    ///
+    /// # Errors
+    /// [`StoreError`] of the statement.
+    pub async fn pool_list_plan(&self, scope: &Scope) -> Result<Vec<String>, StoreError> {
+        pools::list_statement(scope, &PoolFilter::default(), Some((1, "p")), 10)
             .plan(self.0)
             .await
     }

@@ -32,6 +32,8 @@ mod nodes;
 pub mod orgs;
 pub mod own_data;
 pub mod own_sessions;
+mod pool_contents;
+pub mod pools;
 mod probes;
 mod reading;
 mod receipt_bounds;

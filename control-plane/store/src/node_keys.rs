@@ -118,7 +118,8 @@ fn read(op: &'static str, row: Row) -> Result<NodeKey, StoreError> {
 }
 
 impl Store {
-    /// All keys of a node in sight, the one in use first, then the latest. Nothing of a key is private.
+    /// All keys of a node in sight, the one in use first, then the latest. Nothing of a key is private. An organisation sees those
+    /// of its own time also on a node that another's pool hides now, for its receipts.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -134,8 +135,13 @@ impl Store {
              JOIN nodes n ON n.node_id = k.node_id WHERE k.node_id = ",
         );
         statement.text(node_id.as_str());
+        statement.sql(" AND (");
+        if let Some(org_id) = scope.org_id() {
+            statement.sql("k.org_id = ").text(org_id).sql(" OR ");
+        }
+        statement.sql("(TRUE");
         scope.push_in_sight(&mut statement);
-        statement.sql(" ORDER BY k.valid_from_ms DESC, k.id DESC");
+        statement.sql(")) ORDER BY k.valid_from_ms DESC, k.id DESC");
         let rows: Vec<Row> =
             on_read!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
                 .map_err(StoreError::query(OP))?;

@@ -40,6 +40,9 @@ pub struct NodeFilter {
     pub id_part: Option<String>,
     /// Whom it is assigned to; who may not see that finds none.
     pub assigned: Option<Assigned>,
+    /// In this pool; who may not see what is in it finds none. An organisation finds nodes of others here alone: those of
+    /// pools that admit it.
+    pub pool_id: Option<String>,
 }
 
 /// What the list is ordered by; ties by node id in the same direction.
@@ -104,6 +107,10 @@ pub struct NodeListRow {
     pub state_since_ms: i64,
     /// Whose.
     pub org_id: Option<String>,
+    /// The pool that it is in.
+    pub pool_id: Option<String>,
+    /// What that is called.
+    pub pool_name: Option<String>,
     /// Version of the agent.
     pub agent_version: String,
     /// The last inventory, JSON.
@@ -166,7 +173,8 @@ pub struct GapRow {
 }
 
 const COLUMNS: &str = "n.node_id, n.region, n.state, n.state_reason, n.state_since_ms, n.org_id, n.agent_version, \
-     n.inventory, n.last_heartbeat_at_ms, n.requests_24h, n.p95_ms";
+     n.inventory, n.last_heartbeat_at_ms, n.requests_24h, n.p95_ms, n.pool_id, \
+     (SELECT p.name FROM pools p WHERE p.pool_id = n.pool_id) AS pool_name";
 
 /// Where unknown latencies go when the list rises. It is written into an index too.
 const P95_UNKNOWN: i64 = 9_007_199_254_740_991;
@@ -220,6 +228,7 @@ pub(crate) fn push_filter(statement: &mut Statement, scope: &Scope, filter: &Nod
         model_id,
         id_part,
         assigned,
+        pool_id,
     } = filter;
     statement.sql(" WHERE n.state <> 'retired'");
     scope.push_in_sight(statement);
@@ -253,6 +262,9 @@ pub(crate) fn push_filter(statement: &mut Statement, scope: &Scope, filter: &Nod
         statement
             .sql(" AND LOWER(n.node_id)")
             .contains(&part.to_ascii_lowercase());
+    }
+    if let Some(pool_id) = pool_id {
+        statement.sql(" AND n.pool_id = ").text(pool_id.as_str());
     }
     // What it does not show: whose a node is, and who takes care of it.
     if let Some(org_id) = org_id {
@@ -319,6 +331,12 @@ pub(crate) fn list_statement(scope: &Scope, filter: &NodeFilter, page: &NodePage
     statement
 }
 
+pub(crate) fn count_statement(scope: &Scope, filter: &NodeFilter) -> Statement {
+    let mut statement = Statement::new("SELECT COUNT(*) FROM nodes n");
+    push_filter(&mut statement, scope, filter);
+    statement
+}
+
 impl Store {
     /// A page of nodes in sight; whoever shows them trims those that are not in scope.
     ///
@@ -340,8 +358,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] of the statement.
     pub async fn nodes_count(&self, scope: &Scope, filter: &NodeFilter) -> Result<i64, StoreError> {
-        let mut statement = Statement::new("SELECT COUNT(*) FROM nodes n");
-        push_filter(&mut statement, scope, filter);
+        let statement = count_statement(scope, filter);
         on_page!(self, conn => statement.build().build_query_scalar().fetch_one(conn).await)
             .map_err(StoreError::query("node.count"))
     }

@@ -29,8 +29,8 @@ pub enum Transfer {
 }
 
 impl Store {
-    /// Passes a node on to another organisation, with what that ends: its secret, orders that wait for it, and the
-    /// assignments of people. The audit row says whose it was.
+    /// Passes a node on to another organisation, with what that ends: its secret, orders that wait for it, the assignments of
+    /// people, and that it is in a pool. The audit row says whose it was.
     ///
     /// # Errors
     /// [`StoreError::Query`].
@@ -54,13 +54,13 @@ impl Store {
             // Whoever changes the key or enrols the machine again waits for this, or this for them.
             let keys = "UPDATE node_keys SET valid_to_ms = valid_to_ms WHERE node_id = $1 AND valid_to_ms IS NULL";
             sqlx::query(keys).bind(node_id).execute(&mut *tx).await.map_err(&failed)?;
-            let node: Option<(String, Option<String>)> =
-                sqlx::query_as("UPDATE nodes SET state = state WHERE node_id = $1 RETURNING state, org_id")
+            let node: Option<(String, Option<String>, Option<String>)> =
+                sqlx::query_as("UPDATE nodes SET state = state WHERE node_id = $1 RETURNING state, org_id, pool_id")
                     .bind(node_id)
                     .fetch_optional(&mut *tx)
                     .await
                     .map_err(&failed)?;
-            let Some((state, before)) = node else {
+            let Some((state, before, pool_id)) = node else {
                 return Ok(Transfer::NoNode);
             };
             if state == State::Retired.as_str() {
@@ -73,7 +73,7 @@ impl Store {
                 return Ok(Transfer::NoOrganisation);
             }
             // Leases: once there are any, a node with one that runs is refused here, in this transaction.
-            sqlx::query("UPDATE nodes SET org_id = $2 WHERE node_id = $1")
+            sqlx::query("UPDATE nodes SET org_id = $2, pool_id = NULL WHERE node_id = $1")
                 .bind(node_id)
                 .bind(org_id)
                 .execute(&mut *tx)
@@ -109,7 +109,10 @@ impl Store {
                 .await
                 .map_err(&failed)?;
             let mut audit = audit.clone();
-            audit.facts.before = Some(json!({ "org_id": before }));
+            audit.facts.before = Some(match &pool_id {
+                Some(pool_id) => json!({ "org_id": before, "pool_id": pool_id }),
+                None => json!({ "org_id": before }),
+            });
             audit.facts.after = Some(json!({ "org_id": org_id, "ended": { "assignments": assignments } }));
             audit_on!(&mut *tx, &audit, "node.transfer");
             Transfer::Done

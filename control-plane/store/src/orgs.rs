@@ -1,6 +1,7 @@
 //! Organisations: whose the nodes are, and for whom people act.
 
 use crate::audit::{AuditEntry, audit_on};
+use crate::pools::close_pools_on;
 use crate::{Scope, Store, StoreError};
 use serde_json::json;
 
@@ -194,8 +195,8 @@ impl Store {
         }))
     }
 
-    /// Closes an organisation for good: nobody can act for it any more, and its tokens enrol no nodes. One that still has
-    /// nodes is left as it is.
+    /// Closes an organisation for good: nobody can act for it any more, its tokens enrol no nodes, its pools are closed, and no
+    /// pool admits it. One that still has nodes is left as it is.
     ///
     /// # Errors
     /// [`StoreError::Query`].
@@ -221,6 +222,7 @@ impl Store {
             if closed == 0 {
                 return Ok(OrgChanged::NoOrganisation);
             }
+            close_pools_on!(&mut tx, org_id, audit.at_ms, "org.close");
             // Before nodes are counted: an enrolment that is under way has the row of its token, so that either its node
             // is counted below, or it finds the token revoked.
             sqlx::query(

@@ -2,6 +2,7 @@
 
 use crate::audit::{AuditEntry, AuditFacts, AuditRow, audit_columns, audit_on};
 use crate::orgs::{MAIN_ORG, administers};
+use crate::pools::close_pools_on;
 use crate::users::{lock_admins_on, lock_user_on};
 use crate::{Scope, Store, StoreError, System};
 
@@ -69,6 +70,13 @@ macro_rules! close_if_alone_on {
             .map_err(StoreError::query($op))?;
         let mut kept_by = None;
         if others == 0 {
+            close_pools_on!($tx, org_id, at_ms, $op);
+            // What pools are called, and what is said about them, are its people's own words.
+            sqlx::query("UPDATE pools SET name = pool_id, labels = '{}' WHERE org_id = $1")
+                .bind(org_id)
+                .execute(&mut **$tx)
+                .await
+                .map_err(StoreError::query($op))?;
             // Before nodes are counted, as where an admin closes it.
             sqlx::query("UPDATE enrolment_tokens SET revoked_at_ms = $2 WHERE org_id = $1 AND revoked_at_ms IS NULL")
                 .bind(org_id)

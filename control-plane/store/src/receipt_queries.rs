@@ -143,6 +143,15 @@ pub struct ReceiptDetail {
     pub next_request_id: Option<String>,
 }
 
+/// Appends that no pool hides the node of a receipt from a viewer.
+fn push_viewer(viewer: Option<&Scope>, statement: &mut Statement) {
+    if let Some(viewer) = viewer {
+        statement.sql(" AND EXISTS (SELECT 1 FROM nodes n WHERE n.node_id = r.node_id");
+        viewer.push_in_sight(statement);
+        statement.sql(")");
+    }
+}
+
 /// What a request id leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReceiptFound {
@@ -215,6 +224,17 @@ impl Store {
         request_id: &str,
         node_id: Option<&str>,
     ) -> Result<ReceiptFound, StoreError> {
+        self.receipt_find(scope, None, request_id, node_id).await
+    }
+
+    /// The receipt of a request id in scope; with `viewer` only where no pool hides its node from them.
+    async fn receipt_find(
+        &self,
+        scope: &Scope,
+        viewer: Option<&Scope>,
+        request_id: &str,
+        node_id: Option<&str>,
+    ) -> Result<ReceiptFound, StoreError> {
         let filter = ReceiptFilter {
             request_id: Some(request_id.to_owned()),
             node_id: node_id.map(str::to_owned),
@@ -237,6 +257,7 @@ impl Store {
             None,
             IdBounds::default(),
         );
+        push_viewer(viewer, &mut statement);
         // A second one tells that there are several; which, another question tells.
         statement.sql(" LIMIT 2");
         let mut found: Vec<ReceiptDetail> =
@@ -246,13 +267,14 @@ impl Store {
             (None, _) => Ok(ReceiptFound::Nothing),
             (Some(one), true) => Ok(ReceiptFound::One(Box::new(one))),
             (Some(_), false) => Ok(ReceiptFound::Several(
-                self.receipt_nodes(scope, &filter).await?,
+                self.receipt_nodes(scope, viewer, &filter).await?,
             )),
         }
     }
 
     /// The receipt of an exact request id, whoever's it is, for a network that shows its receipts to everybody. What is
-    /// in scope comes first: what strangers call theirs makes no id of one's own ambiguous. Of a receipt out of scope the
+    /// in scope comes first: what strangers call theirs makes no id of one's own ambiguous. Receipts of nodes in private pools are
+    /// nobody's but those who see the node. Of a receipt out of scope the
     /// neighbours in its chain are left out: who knows one id must not find the others by it.
     ///
     /// # Errors
@@ -268,7 +290,9 @@ impl Store {
             return Ok(own);
         }
         let everybodys = Scope::from(System::of_the_server());
-        let mut found = self.receipt_get(&everybodys, request_id, node_id).await?;
+        let mut found = self
+            .receipt_find(&everybodys, Some(scope), request_id, node_id)
+            .await?;
         if let ReceiptFound::One(found) = &mut found {
             (found.prev_request_id, found.next_request_id) = (None, None);
         }
@@ -279,6 +303,7 @@ impl Store {
     async fn receipt_nodes(
         &self,
         scope: &Scope,
+        viewer: Option<&Scope>,
         filter: &ReceiptFilter,
     ) -> Result<Vec<String>, StoreError> {
         let mut statement = Statement::new("SELECT r.node_id FROM receipts r WHERE TRUE");
@@ -290,6 +315,7 @@ impl Store {
             None,
             IdBounds::default(),
         );
+        push_viewer(viewer, &mut statement);
         statement.sql(" ORDER BY r.node_id LIMIT ").int(NODES_NAMED);
         on_page!(self, conn => statement.build().build_query_scalar().fetch_all(conn).await)
             .map_err(StoreError::query(OP_GET))

@@ -118,7 +118,7 @@ const fn until(
 }
 
 /// Every table, in the order in which old rows go: those that refer to others first.
-pub const RULES: [Rule; 34] = [
+pub const RULES: [Rule; 36] = [
     until("heartbeats", "heartbeats t", "at_ms", After::Raw),
     Rule {
         table: "probes",
@@ -223,6 +223,11 @@ pub const RULES: [Rule; 34] = [
     for_ever(
         "node_assignments",
         "they go when somebody ends them, and with their person and node",
+    ),
+    for_ever("pools", "nodes refer to it, retired ones for ever"),
+    for_ever(
+        "pool_members",
+        "they go when an admin ends them, and with their pool and organisation",
     ),
     for_ever("orgs", "others refer to it"),
     for_ever("users", "others refer to it; accounts are shut by a person"),

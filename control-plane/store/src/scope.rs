@@ -6,13 +6,15 @@
 //!
 //! | rows | `System` | `Organisation` | `Person` | `Stranger` |
 //! |---|---|---|---|---|
-//! | nodes in lists and by their id, their keys and history, figures of the network | all | all, others' trimmed by the view ([`node_sight`](crate::node_sight)) | as a stranger | all, trimmed by the view |
+//! | nodes in lists and by their id, their keys and history | all | all, others' trimmed by the view, but for what another's private pool hides ([`node_sight`](crate::node_sight)) | as a stranger | all that are in no pool, trimmed by the view |
+//! | figures of the network | all | all | all | all |
 //! | whose a node is, who takes care of it, its probes | all | of the org's nodes | none | none |
 //! | receipts, sums of one node | all | those of the org's nodes; with `receipt_public` one by its exact id | as a stranger | none; with `receipt_public` one by its exact id |
 //! | changes of a node | all | of the org's nodes | none | none |
 //! | enrolment tokens | all | the org's | none | none |
 //! | people with what they may do | all | none | themselves | none |
 //! | organisations | all | itself | none | none |
+//! | private pools | all | the org's, and those that admit it | none | none |
 //! | sign-ins, API keys | all | none | their own | none |
 //! | flags | all | none | none | none |
 
@@ -65,7 +67,8 @@ impl Scope {
         matches!(self, Self::Stranger | Self::Person(_))
     }
 
-    /// The organisation whose rows are in it; `None` is no row's in SQL, where nothing equals NULL.
+    /// The organisation whose rows are in it; `None` is no row's in SQL, where nothing equals NULL. With [`Scope::is_system`] for
+    /// the condition `($1 OR org_id = $2)`.
     pub(crate) fn org_id(&self) -> Option<&str> {
         match self {
             Self::Organisation(org_id) => Some(org_id),

@@ -13,12 +13,12 @@ pub struct NetworkCounts {
 }
 
 impl Store {
-    /// Counts the nodes in sight and their models: the network's figures are public.
+    /// Counts all nodes and their models: what the network adds up to is everybody's, so no scope narrows it.
     ///
     /// # Errors
     /// [`StoreError`] of a statement.
-    pub async fn network_counts(&self, scope: &Scope) -> Result<NetworkCounts, StoreError> {
-        let (by_state, models) = (states(scope), models(scope));
+    pub async fn network_counts(&self, _scope: &Scope) -> Result<NetworkCounts, StoreError> {
+        let (by_state, models) = (states(), models());
         on_read!(self, conn => {
             let by_state = by_state.build().build_query_as().fetch_all(&mut *conn).await;
             let by_state = by_state.map_err(StoreError::query("summary.nodes"))?;
@@ -28,14 +28,13 @@ impl Store {
         })
     }
 
-    /// How many nodes in sight are in each region, without retired ones.
+    /// How many nodes are in each region, without retired ones; everybody's too.
     ///
     /// # Errors
     /// [`StoreError`] of the statement.
-    pub async fn nodes_by_region(&self, scope: &Scope) -> Result<Vec<(String, i64)>, StoreError> {
+    pub async fn nodes_by_region(&self, _scope: &Scope) -> Result<Vec<(String, i64)>, StoreError> {
         let mut statement =
             Statement::new("SELECT n.region, COUNT(*) FROM nodes n WHERE n.state <> 'retired'");
-        scope.push_in_sight(&mut statement);
         statement.sql(" GROUP BY n.region ORDER BY n.region");
         on_read!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
             .map_err(StoreError::query("summary.regions"))
@@ -43,17 +42,16 @@ impl Store {
 }
 
 /// Counts nodes by state. Where all are counted it reads an index alone.
-fn states(scope: &Scope) -> Statement {
+fn states() -> Statement {
     let mut statement =
         Statement::new("SELECT n.state, COUNT(*) FROM nodes n WHERE n.state <> 'retired'");
-    scope.push_in_sight(&mut statement);
     statement.sql(" GROUP BY n.state ORDER BY n.state");
     statement
 }
 
 /// Counts models, going from each in the index to the next: many nodes have the same few, and one that is active is enough.
 /// It is asked for as a value: of an `EXISTS` PostgreSQL makes a join over all nodes.
-fn models(scope: &Scope) -> Statement {
+fn models() -> Statement {
     let mut statement = Statement::new(
         "WITH RECURSIVE models (model_id) AS (\
          SELECT MIN(model_id) FROM node_models WHERE model_id > '' UNION ALL \
@@ -63,7 +61,6 @@ fn models(scope: &Scope) -> Statement {
          SELECT 1 FROM node_models m JOIN nodes n ON n.node_id = m.node_id \
          WHERE m.model_id = models.model_id AND n.state = 'active'",
     );
-    scope.push_in_sight(&mut statement);
     statement.sql(" LIMIT 1)");
     statement
 }

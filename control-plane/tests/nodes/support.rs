@@ -159,6 +159,7 @@ impl Server {
             label: "test".to_owned(),
             region: region.map(str::to_owned),
             org_id: org_id.map(str::to_owned),
+            pool_id: None,
             created_by: "test".to_owned(),
             created_at_ms: self.app.clock.now_ms(),
             expires_at_ms: self.app.clock.now_ms() + 3_600_000,

@@ -28,6 +28,7 @@ async fn node(server: &Server, org_id: &str, name: &str, seed: u8) {
         label: String::new(),
         region: None,
         org_id: Some(org_id.to_owned()),
+        pool_id: None,
         created_by: "cli".to_owned(),
         created_at_ms: NOW_MS,
         expires_at_ms: NOW_MS + 1_000,

@@ -33,6 +33,9 @@ pub enum QueryError {
     /// Nobody is signed in who may see this.
     #[error("receipts are shown to their operators; sign in as one")]
     NotShown,
+    /// Something that is there, and whose contents are not for this one.
+    #[error("it exists; its contents are restricted to the members of its pool")]
+    Restricted,
     /// A request id that several nodes used.
     #[error("several nodes used this request id, so it names more than one receipt; add ?node_id=NODE_ID, one of: {}", .0.join(", "))]
     SeveralNodes(Vec<String>),

@@ -11,6 +11,7 @@ use dgon_control_plane_store::assignments::Assigned;
 use dgon_control_plane_store::node_queries::{
     NodeCursor, NodeFilter, NodeListRow, NodeOrder, NodePage, SortKey,
 };
+use dgon_control_plane_store::pools::InPool;
 use dgon_control_plane_store::receipt_queries::ReceiptFilter;
 use dgon_protocol::frame::LifecycleStatus;
 use dgon_protocol::id::NodeId;
@@ -25,6 +26,8 @@ pub struct NodeQuery {
     pub owner_org_id: Option<String>,
     /// Whom they are assigned to.
     pub assigned: Option<Assigned>,
+    /// In this private pool.
+    pub pool_id: Option<String>,
     /// Statuses as shown; none for all.
     pub statuses: Vec<LifecycleStatus>,
     /// Region.
@@ -114,6 +117,7 @@ impl App {
             model_id: query.model,
             id_part: query.q,
             assigned: query.assigned,
+            pool_id: query.pool_id,
         };
         let limit = query.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
         let page = NodePage {
@@ -177,6 +181,19 @@ impl App {
         Ok(Some(NodeDetail::of(
             scope, stored, receipts, assignees, now,
         )))
+    }
+
+    /// Whether a node exists that is not in sight, in a private pool that lets everybody know that.
+    ///
+    /// # Errors
+    /// [`QueryError::Store`].
+    pub async fn node_is_restricted(
+        &self,
+        scope: &Scope,
+        node_id: &str,
+    ) -> Result<bool, QueryError> {
+        let what = InPool::Node(node_id);
+        Ok(self.store.pool_restricts(scope, what).await?)
     }
 
     /// Every key that a node in sight ever had; `None` when there is no such node. Whoever has a receipt can verify it.

@@ -7,6 +7,7 @@ use crate::app::views::{
     Page, ReceiptAggregate, ReceiptChainView, ReceiptDetail, ReceiptRow, VerificationView, time,
 };
 use dgon_control_plane_model::rollup::{DAY_MINUTES, MINUTE_MS, Sums};
+use dgon_control_plane_store::pools::InPool;
 use dgon_control_plane_store::receipt_queries::{
     ReceiptDetail as StoredDetail, ReceiptFilter, ReceiptFound,
 };
@@ -271,6 +272,13 @@ impl App {
             }
         };
         match found {
+            ReceiptFound::Nothing if reader.is_public => {
+                let what = InPool::Receipt(request_id, node_id);
+                match self.store.pool_restricts(&reader.scope, what).await? {
+                    true => Err(QueryError::Restricted),
+                    false => Ok(None),
+                }
+            }
             ReceiptFound::Nothing => Ok(None),
             ReceiptFound::One(one) => Ok(Some(*one)),
             ReceiptFound::Several(nodes) => Err(QueryError::SeveralNodes(nodes)),

@@ -12,7 +12,8 @@ pub use audit::{AuditEntryView, AuditHead, AuditPage};
 pub use keys::{NodeKeyView, NodeKeys};
 pub use node::{
     AssigneeView, ChainView, GapView, GpuLoadView, GpuView, HeartbeatEvent, HeartbeatView,
-    HistoryView, HostView, ModelView, NodeDetail, NodeRow, NodeStatus, Now, ProbeView, RuntimeView,
+    HistoryView, HostView, ModelView, NodeDetail, NodeRow, NodeStatus, Now, PoolRef, ProbeView,
+    RuntimeView,
 };
 pub use receipt::{
     ReceiptAggregate, ReceiptChainView, ReceiptDetail, ReceiptRow, VerificationView,

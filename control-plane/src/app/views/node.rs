@@ -77,6 +77,26 @@ pub struct NodeRow {
     /// its agent; of one node also its machine, organisation, people, receipts and probes, and who changed its state. What is
     /// missing then may well exist.
     pub withheld: bool,
+    /// The private pool that it is in; `null` for a node that everybody may see.
+    pub pool: Option<PoolRef>,
+}
+
+/// A private pool by its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PoolRef {
+    /// Identity.
+    pub pool_id: String,
+    /// What it is called.
+    pub name: String,
+}
+
+impl PoolRef {
+    /// From columns.
+    pub fn of(pool_id: Option<String>, name: Option<String>) -> Option<Self> {
+        let pool_id = pool_id?;
+        let name = name.unwrap_or_default();
+        Some(Self { pool_id, name })
+    }
 }
 
 /// A runtime in short.
@@ -398,6 +418,7 @@ impl NodeRow {
             connected: now.presence.is_some_and(NodePresence::is_connected),
             agent_version: Some(row.agent_version.clone()).filter(|version| !version.is_empty()),
             withheld: false,
+            pool: PoolRef::of(row.pool_id.clone(), row.pool_name.clone()),
         }
     }
 

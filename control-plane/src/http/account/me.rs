@@ -9,6 +9,7 @@ use crate::http::extract;
 use crate::http::state::HttpState;
 use axum::Json;
 use axum::extract::State;
+use dgon_control_plane_store::pools::PRIVATE_POOLS;
 use dgon_control_plane_store::users::SecondFactorState;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,8 @@ pub struct Me {
     pub second_factor: Option<SecondFactorView>,
     /// All that they are in, in the order in which they joined.
     pub memberships: Vec<MembershipView>,
+    /// Whether this network has private pools now.
+    pub private_pools: bool,
     /// To be sent in `x-csrf-token` with every request that changes something.
     pub csrf_token: String,
 }
@@ -64,6 +67,7 @@ impl Me {
             has_password: member.user.password_hash.is_some(),
             second_factor: member.second_factor.map(Into::into),
             memberships: member.memberships.into_iter().map(Into::into).collect(),
+            private_pools: state.accounts.flags().await?.is_on(PRIVATE_POOLS),
             csrf_token: state.accounts.csrf_token(person),
         })
     }

@@ -1,7 +1,7 @@
 //! Enrolment tokens: made here, shown once, listed without their secret.
 
 use crate::accounts::{IssuedToken, ListedToken, Role, TokenMaker, TokenWish};
-use crate::app::views::{Page, time};
+use crate::app::views::{Page, PoolRef, time};
 use crate::http::auth::{Actor, Caller};
 use crate::http::error::ApiError;
 use crate::http::extract::{Json, Path, Query};
@@ -24,6 +24,9 @@ pub struct EnrolmentTokenRequest {
     /// Region of the nodes that it enrols: one of `GET /regions`.
     #[serde(default)]
     pub region: Option<String>,
+    /// Private pool of the nodes that it enrols: an open one of your organisation. A node that is enrolled again goes into it, too.
+    #[serde(default)]
+    pub pool_id: Option<String>,
     /// How many nodes it enrols, 1 to 1000; 1 where absent.
     #[serde(default)]
     pub uses: Option<u32>,
@@ -41,6 +44,8 @@ pub struct EnrolmentToken {
     pub label: String,
     /// Region of the nodes that it enrols.
     pub region: Option<String>,
+    /// Private pool of the nodes that it enrols.
+    pub pool: Option<PoolRef>,
     /// Who made it: `user:ID` or `cli`.
     pub created_by: String,
     /// When it was made.
@@ -73,6 +78,7 @@ impl From<ListedToken> for EnrolmentToken {
             id: row.id,
             label: row.label,
             region: row.region,
+            pool: PoolRef::of(row.pool_id, row.pool_name),
             created_by: row.created_by,
             created_at: time(row.created_at_ms),
             expires_at: time(row.expires_at_ms),
@@ -96,7 +102,7 @@ impl From<IssuedToken> for EnrolmentTokenCreated {
 /// Makes an enrolment token. Its secret is in this answer alone.
 ///
 /// # Errors
-/// `unauthorized`, `forbidden`, `invalid_request`.
+/// `unauthorized`, `forbidden`, `invalid_request`; `conflict` for a pool while private pools are off.
 #[utoipa::path(post, path = "/api/v1/enrolment-tokens", tag = "enrolment", request_body = EnrolmentTokenRequest,
     responses((status = 201, description = "The token, shown this once.", body = EnrolmentTokenCreated)))]
 pub async fn enrolment_token_create(
@@ -113,6 +119,7 @@ pub async fn enrolment_token_create(
     let wish = TokenWish {
         label: body.label,
         region: body.region,
+        pool_id: body.pool_id,
         uses: body.uses,
         ttl_s: body.ttl_s,
     };

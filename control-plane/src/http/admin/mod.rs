@@ -3,6 +3,7 @@
 pub mod agent_yaml;
 pub mod assignments;
 pub mod node_actions;
+pub mod pools;
 
 use super::state::HttpState;
 use super::turns;
@@ -12,7 +13,8 @@ use axum::routing::{get, post};
 
 /// The routes of this module, with full paths.
 pub fn routes(state: &HttpState) -> Router<HttpState> {
-    let page = middleware::from_fn_with_state(state.clone(), turns::layer);
+    let page = || middleware::from_fn_with_state(state.clone(), turns::layer);
+    let pools = get(pools::pool_list).layer(page()).post(pools::pool_create);
     Router::new()
         .route("/api/v1/nodes/agent.yaml", get(agent_yaml::agent_yaml))
         .route(
@@ -25,6 +27,13 @@ pub fn routes(state: &HttpState) -> Router<HttpState> {
         )
         .route(
             "/api/v1/assignments",
-            get(assignments::assignment_list).layer(page),
+            get(assignments::assignment_list).layer(page()),
         )
+        .route("/api/v1/pools", pools)
+        .route(
+            "/api/v1/pools/{pool_id}",
+            get(pools::pool_detail).patch(pools::pool_change),
+        )
+        .route("/api/v1/pools/{pool_id}/nodes", post(pools::pool_node))
+        .route("/api/v1/pools/{pool_id}/members", post(pools::pool_member))
 }

@@ -58,6 +58,7 @@ impl From<QueryError> for ApiError {
             QueryError::Store(error) => Self::from(error),
             QueryError::NotNow => Self::new(ErrorType::Unavailable, outside).retry_after(1),
             QueryError::Cursor => Self::new(ErrorType::InvalidRequest, outside),
+            QueryError::Restricted => Self::restricted(),
             QueryError::NotShown => Self::new(ErrorType::Forbidden, outside),
             QueryError::SeveralNodes(nodes) => {
                 Self::new(ErrorType::Conflict, outside).with("nodes", nodes)

@@ -11,7 +11,7 @@ use crate::http::paging::PageParams;
 use crate::http::state::HttpState;
 use axum::Json;
 use axum::extract::State;
-use dgon_protocol::error::ErrorType;
+use dgon_control_plane_store::Scope;
 use dgon_protocol::id::NodeId;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -35,6 +35,8 @@ pub struct NodeListParams {
     /// Whose: `me`, a person's id, or `nobody` for the nodes that nobody takes care of; of the own organisation's alone, for an
     /// admin of all.
     assignee: Option<String>,
+    /// In this private pool: an id of `GET /pools`. Who may not see what is in it finds none.
+    pool: Option<String>,
     /// Refused: the network does not know a node's reputation yet.
     reputation_min: Option<String>,
     /// Refused: the network does not know a node's reputation yet.
@@ -72,6 +74,7 @@ impl NodeListParams {
         Ok(NodeQuery {
             owner_org_id,
             assigned: params::assigned(self.assignee, actor)?,
+            pool_id: params::text("pool", self.pool)?,
             statuses: params::statuses(self.status)?,
             region: params::text("region", self.region)?,
             runtime: params::text("runtime", self.runtime)?,
@@ -86,7 +89,8 @@ impl NodeListParams {
 }
 
 /// Nodes of the network: of one's own organisation, and for an admin of every one, with everything; of all others what strangers
-/// are shown, which `withheld` says. Whoever is signed in sees them, also while strangers see nothing.
+/// are shown, which `withheld` says. Whoever is signed in sees them, also while strangers see nothing. Nodes in private pools are
+/// shown to their own organisation, to those that the pool admits, and to admins.
 ///
 /// # Errors
 /// `unauthorized` for strangers while the overview is shut, and who asks for their own; `invalid_request` for a
@@ -108,7 +112,8 @@ pub async fn node_list(
 /// `withheld` says.
 ///
 /// # Errors
-/// `not_found` when there is none with this id, `unauthorized` for strangers while the overview is shut.
+/// `not_found` when there is none with this id, `forbidden` for one in a private pool that lets everybody know that it exists,
+/// `unauthorized` for strangers while the overview is shut.
 #[utoipa::path(get, path = "/api/v1/nodes/{node_id}", tag = "nodes",
     params(("node_id" = String, Path, description = "Id of the node.")),
     responses((status = 200, description = "The node.", body = NodeDetail)))]
@@ -117,16 +122,25 @@ pub async fn node_detail(
     Viewing(scope): Viewing,
     Path(node_id): Path<String>,
 ) -> Result<Json<NodeDetail>, ApiError> {
-    let detail = state.app.node_detail(&scope, &node_id).await?;
-    detail
-        .map(Json)
-        .ok_or_else(|| ApiError::new(ErrorType::NotFound, "there is no node with this id"))
+    match state.app.node_detail(&scope, &node_id).await? {
+        Some(detail) => Ok(Json(detail)),
+        None => Err(no_node(&state, &scope, &node_id).await?),
+    }
+}
+
+/// Why a node is not shown: there is none, or nobody may know, or its pool says that it exists.
+async fn no_node(state: &HttpState, scope: &Scope, node_id: &str) -> Result<ApiError, ApiError> {
+    Ok(match state.app.node_is_restricted(scope, node_id).await? {
+        true => ApiError::restricted(),
+        false => ApiError::not_found("there is no node with this id"),
+    })
 }
 
 /// The keys that a node signs and signed with, with the time of each: enough to verify its receipts offline.
 ///
 /// # Errors
-/// `not_found` when there is no node with this id, `unauthorized` for strangers while the overview is shut.
+/// `not_found` when there is no node with this id, or a private pool hides it, `forbidden` where that pool lets everybody know
+/// that it exists, `unauthorized` for strangers while the overview is shut.
 #[utoipa::path(get, path = "/api/v1/nodes/{node_id}/keys", tag = "nodes",
     params(("node_id" = String, Path, description = "Id of the node.")),
     responses((status = 200, description = "Its keys, the one in use first.", body = NodeKeys)))]
@@ -135,8 +149,10 @@ pub async fn node_keys(
     Viewing(scope): Viewing,
     Path(node_id): Path<String>,
 ) -> Result<Json<NodeKeys>, ApiError> {
-    let missing = || ApiError::new(ErrorType::NotFound, "there is no node with this id");
-    let node_id = NodeId::parse(node_id).map_err(|_| missing())?;
-    let keys = state.app.node_keys(&scope, &node_id).await?;
-    keys.map(Json).ok_or_else(missing)
+    let missing = |_| ApiError::not_found("there is no node with this id");
+    let node_id = NodeId::parse(node_id).map_err(missing)?;
+    match state.app.node_keys(&scope, &node_id).await? {
+        Some(keys) => Ok(Json(keys)),
+        None => Err(no_node(&state, &scope, node_id.as_str()).await?),
+    }
 }

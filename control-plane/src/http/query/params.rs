@@ -23,7 +23,7 @@ fn wrong(name: &str, rule: &str) -> ApiError {
 }
 
 /// A text filter; empty is none.
-pub(super) fn text(name: &str, value: Option<String>) -> Result<Option<String>, ApiError> {
+pub(in crate::http) fn text(name: &str, value: Option<String>) -> Result<Option<String>, ApiError> {
     match value {
         Some(value) if value.len() > TEXT_MAX => Err(wrong(name, "at most 256 bytes")),
         // PostgreSQL has no NUL in texts, so nothing can match it.
@@ -91,7 +91,7 @@ pub(super) fn source(value: Option<String>) -> Result<Option<Source>, ApiError> 
 }
 
 /// Yes or no.
-pub(super) fn flag(name: &str, value: Option<String>) -> Result<Option<bool>, ApiError> {
+pub(in crate::http) fn flag(name: &str, value: Option<String>) -> Result<Option<bool>, ApiError> {
     closed(name, value, &[("true", true), ("false", false)])
 }
 

@@ -391,6 +391,7 @@ async fn enrolment_tokens_are_listed_by_organisation_and_revoked() {
                 label: String::new(),
                 region: None,
                 org_id: Some(org.into()),
+                pool_id: None,
                 created_by: "cli".into(),
                 created_at_ms: at,
                 expires_at_ms: 100,

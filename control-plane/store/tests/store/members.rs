@@ -195,6 +195,7 @@ pub(super) fn token_by(user_id: &str, n: u8) -> NewEnrolmentToken {
         label: String::new(),
         region: None,
         org_id: Some("main".to_owned()),
+        pool_id: None,
         created_by: format!("user:{user_id}"),
         created_at_ms: 1,
         expires_at_ms: 1_000,

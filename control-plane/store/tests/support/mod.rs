@@ -100,6 +100,7 @@ async fn stored_token(store: &Store, name: &str, uses: u32, org_id: Option<&str>
         label: name.to_owned(),
         region: Some("eu".to_owned()),
         org_id: org_id.map(str::to_owned),
+        pool_id: None,
         created_by: "test".to_owned(),
         created_at_ms: 1,
         expires_at_ms: 1_000,

@@ -22,6 +22,7 @@ fn token(id: &str, org_id: &str, user_id: &str) -> NewEnrolmentToken {
         label: String::new(),
         region: None,
         org_id: Some(org_id.to_owned()),
+        pool_id: None,
         created_by: format!("user:{user_id}"),
         created_at_ms: 1,
         expires_at_ms: 100,
