@@ -81,8 +81,9 @@ async fn every_address_refuses_the_parameters_that_it_does_not_take() {
             }
         }
     }
-    let lists = "nodes, receipts, enrolment tokens, audit, users, orgs, API keys, assignments";
-    assert_eq!(with_a_limit, 8, "{lists}");
+    let lists =
+        "nodes, receipts, enrolment tokens, audit, users, orgs, API keys, assignments, pools";
+    assert_eq!(with_a_limit, 9, "{lists}");
 }
 
 #[tokio::test]

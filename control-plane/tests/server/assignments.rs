@@ -12,14 +12,14 @@ use dgon_protocol::receipt::Sha256Hash;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-async fn org(admin: &mut Browser, name: &str) -> String {
+pub(super) async fn org(admin: &mut Browser, name: &str) -> String {
     let made = admin.post("/api/v1/orgs", json!({ "name": name })).await;
     assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
     made.json["org_id"].as_str().expect("an id").to_owned()
 }
 
 /// A node of an organisation.
-async fn node(server: &Server, org_id: &str, name: &str, seed: u8) {
+pub(super) async fn node(server: &Server, org_id: &str, name: &str, seed: u8) {
     let store = &server.state.app.store;
     let token_hash = Sha256Hash::of(name.as_bytes()).0;
     let token = NewEnrolmentToken {
@@ -99,7 +99,7 @@ impl World {
 }
 
 /// Ids of the nodes on a page.
-fn ids(page: &Value) -> Vec<&str> {
+pub(super) fn ids(page: &Value) -> Vec<&str> {
     let items = page["items"].as_array().expect("items").iter();
     items
         .map(|row| row["node_id"].as_str().expect("an id"))

@@ -101,6 +101,7 @@ const SESSIONS: Place = ("`GET /sessions`", "part");
 const USER_FILTERS: Place = ("`GET /users`", "filter");
 const USERS: Place = ("`GET /users`", "part");
 const ASSIGNMENTS: Place = ("`POST /nodes/{node_id}/assign`", "part");
+const POOLS: Place = ("`GET /pools`", "part");
 const ORGS: Place = ("`GET /orgs`", "part");
 const WALLETS: Place = ("`POST /auth/nonce`", "part");
 const ISSUERS: Place = ("`POST /auth/oidc/{issuer}/start`", "part");
@@ -124,6 +125,10 @@ fn every_parameter_column_figure_and_flag_has_a_row_of_its_own_surface() {
         ("SessionView", &[SESSIONS]),
         ("UserView", &[USERS]),
         ("OrgView", &[ORGS]),
+        ("PoolView", &[POOLS]),
+        ("PoolRequest", &[POOLS]),
+        ("PoolChangeRequest", &[POOLS]),
+        ("PoolNodeRequest", &[POOLS]),
         ("AssignedNodeView", &[ASSIGNMENTS]),
         ("AssignRequest", &[ASSIGNMENTS]),
         ("WalletView", &[WALLETS]),
@@ -142,6 +147,7 @@ fn every_parameter_column_figure_and_flag_has_a_row_of_its_own_surface() {
         ("/audit", &[AUDIT_FILTERS]),
         ("/users", &[USER_FILTERS]),
         ("/orgs", &[ORGS]),
+        ("/pools", &[POOLS]),
         ("/api-keys", &[API_KEYS]),
         ("/assignments", &[ASSIGNMENTS]),
         ("/receipts/aggregate", &[RECEIPT_FILTERS]),

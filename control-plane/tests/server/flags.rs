@@ -219,6 +219,7 @@ async fn a_flag_without_effect_says_so() {
     }
     let expected = [
         "allow_anonymous_overview",
+        "enable_private_pools",
         "enable_signature_verify",
         "open_registration",
         "public_receipts",

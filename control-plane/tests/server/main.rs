@@ -19,6 +19,7 @@ mod one_server;
 mod openapi;
 mod own_data;
 mod passwords;
+mod pools;
 mod readiness;
 mod second_factor;
 mod sign_in;

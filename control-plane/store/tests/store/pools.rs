@@ -15,7 +15,7 @@ use dgon_control_plane_store::own_data::AccountDeleted;
 use dgon_control_plane_store::pools::{
     InPool, MEMBERS, NewPool, POOLS, PRIVATE_POOLS, PoolChange, PoolChanged, PoolFilter,
 };
-use dgon_control_plane_store::{Enrolment, LifecycleChange, NewNode, Scope, Store};
+use dgon_control_plane_store::{Dialect, Enrolment, LifecycleChange, NewNode, Scope, Store};
 use dgon_protocol::id::NodeId;
 use dgon_protocol::key::NodeKey;
 use dgon_protocol::receipt::Sha256Hash;
@@ -615,6 +615,9 @@ async fn what_strangers_and_pools_are_asked_is_served_by_indexes() {
         seed(&store, &Seed::day(40, 1, 1_800_000_000_000), |_| {})
             .await
             .expect("seed");
+        if store.inspect().dialect() == Dialect::Postgres {
+            store.inspect().execute("ANALYZE").await.expect("analyze");
+        }
         let plan = async |scope: &Scope, order, pool: Option<&str>| {
             let filter = NodeFilter {
                 pool_id: pool.map(str::to_owned),

@@ -4,6 +4,7 @@
 mod access;
 mod figures;
 mod nodes;
+mod pools;
 mod receipts;
 mod sums;
 mod transfers;
@@ -62,11 +63,16 @@ impl Network {
     /// Enrols an agent of an organisation, which connects.
     async fn join(&mut self, name: &str, region: &str, org_id: Option<&str>) -> usize {
         let token = self.server.token_of(org_id, 1).await;
+        self.join_with(name, Some(region), &token).await
+    }
+
+    /// Enrols an agent with a token, which connects.
+    async fn join_with(&mut self, name: &str, region: Option<&str>, token: &str) -> usize {
         let options = Enrol {
             node_id: Some(NodeId::parse(name).expect("name")),
-            region: Some(region.to_owned()),
+            region: region.map(str::to_owned),
         };
-        let agent = SimAgent::enrol(&self.server.http, &self.server.url, &token, options)
+        let agent = SimAgent::enrol(&self.server.http, &self.server.url, token, options)
             .await
             .expect("enrol");
         let link = agent.connect().await.expect("connect");

@@ -422,6 +422,7 @@ export type EnrolmentToken = {
      * What its maker calls it.
      */
     label: string;
+    pool?: PoolRef | null;
     /**
      * Region of the nodes that it enrols.
      */
@@ -462,6 +463,10 @@ export type EnrolmentTokenRequest = {
      * What you call it.
      */
     label?: string | null;
+    /**
+     * Private pool of the nodes that it enrols: an open one of your organisation. A node that is enrolled again goes into it, too.
+     */
+    pool_id?: string | null;
     /**
      * Region of the nodes that it enrols: one of `GET /regions`.
      */
@@ -914,6 +919,10 @@ export type Me = {
      */
     org_id?: string | null;
     /**
+     * Whether this network has private pools now.
+     */
+    private_pools: boolean;
+    /**
      * What this person may do in the organisation that this sign-in acts for, sorted.
      */
     roles: Array<Role>;
@@ -1206,6 +1215,7 @@ export type NodeRow = {
      * 95th percentile of the time to first token over 24 h, ms.
      */
     p95_ms?: number | null;
+    pool?: PoolRef | null;
     /**
      * Where.
      */
@@ -1559,6 +1569,7 @@ export type PageEnrolmentToken = {
          * What its maker calls it.
          */
         label: string;
+        pool?: PoolRef | null;
         /**
          * Region of the nodes that it enrols.
          */
@@ -1636,6 +1647,7 @@ export type PageNodeRow = {
          * 95th percentile of the time to first token over 24 h, ms.
          */
         p95_ms?: number | null;
+        pool?: PoolRef | null;
         /**
          * Where.
          */
@@ -1709,6 +1721,67 @@ export type PageOrgView = {
          * Identity.
          */
         org_id: string;
+    }>;
+    /**
+     * Continues after the last row; `null` at the end.
+     */
+    next_cursor?: string | null;
+    /**
+     * Rows of all pages; `null` where counting would cost more than it tells.
+     */
+    total?: number | null;
+};
+
+/**
+ * A page of a list.
+ */
+export type PagePoolView = {
+    /**
+     * The rows.
+     */
+    items: Array<{
+        /**
+         * When it was closed; `null` while it is open.
+         */
+        closed_at?: string | null;
+        /**
+         * When it was made.
+         */
+        created_at: string;
+        /**
+         * `hidden`: to others nothing of it exists. `listed`: who asks for something of it by name is told that it exists.
+         */
+        existence: string;
+        /**
+         * What is said about it.
+         */
+        labels: {
+            [key: string]: string;
+        };
+        /**
+         * Organisations that it admits; `null` for one of these, which is not told of the others.
+         */
+        members?: number | null;
+        /**
+         * What it is called: a DNS label, that no other open pool of the organisation has.
+         */
+        name: string;
+        /**
+         * Its nodes that are not retired.
+         */
+        nodes: number;
+        /**
+         * The organisation that owns it.
+         */
+        org_id: string;
+        /**
+         * What that is called.
+         */
+        org_name: string;
+        /**
+         * Identity.
+         */
+        pool_id: string;
     }>;
     /**
      * Continues after the last row; `null` at the end.
@@ -1918,6 +1991,197 @@ export type PastSessionView = {
      * What the browser called itself.
      */
     user_agent?: string | null;
+};
+
+/**
+ * What is to be another of a pool; what is absent stays.
+ */
+export type PoolChangeRequest = {
+    /**
+     * `true` closes it for good; nothing else can be changed with it.
+     */
+    closed?: boolean | null;
+    /**
+     * `hidden` or `listed`.
+     */
+    existence?: string | null;
+    /**
+     * As of a new pool; in place of all that it has.
+     */
+    labels?: {
+        [key: string]: string;
+    } | null;
+    /**
+     * As of a new pool.
+     */
+    name?: string | null;
+    /**
+     * Why, up to 500 characters; needed where it is closed.
+     */
+    reason?: string | null;
+};
+
+/**
+ * A private pool with the organisations that it admits.
+ */
+export type PoolDetail = PoolView & {
+    /**
+     * Organisations beside its own that see and may use its nodes, in the order in which they came; at most 256. One of them is
+     * shown itself alone.
+     */
+    admitted: Array<PoolMemberView>;
+};
+
+/**
+ * Whether an organisation is admitted to a pool.
+ */
+export type PoolMemberRequest = {
+    /**
+     * Whether it is admitted.
+     */
+    admitted: boolean;
+    /**
+     * Which.
+     */
+    org_id: string;
+    /**
+     * Why, up to 500 characters.
+     */
+    reason?: string | null;
+};
+
+/**
+ * An organisation that a pool admits.
+ */
+export type PoolMemberView = {
+    /**
+     * Since when.
+     */
+    admitted_at: string;
+    /**
+     * Who says so: `user:ID`.
+     */
+    admitted_by: string;
+    /**
+     * Their address, for admins; `null` where it is not told, or they are not known any more.
+     */
+    admitted_by_email?: string | null;
+    /**
+     * Which.
+     */
+    org_id: string;
+    /**
+     * What it is called.
+     */
+    org_name: string;
+};
+
+/**
+ * Whether a node is in a pool.
+ */
+export type PoolNodeRequest = {
+    /**
+     * Whether it is in it.
+     */
+    in_pool: boolean;
+    /**
+     * Which: a node of the organisation that owns the pool.
+     */
+    node_id: string;
+    /**
+     * Why, up to 500 characters; needed where it is taken out, for then everybody may see it.
+     */
+    reason?: string | null;
+};
+
+/**
+ * A private pool by its name.
+ */
+export type PoolRef = {
+    /**
+     * What it is called.
+     */
+    name: string;
+    /**
+     * Identity.
+     */
+    pool_id: string;
+};
+
+/**
+ * A new pool.
+ */
+export type PoolRequest = {
+    /**
+     * `hidden` or `listed`; hidden where absent.
+     */
+    existence?: string | null;
+    /**
+     * At most 16 pairs. Keys have 1 to 63 small letters, digits, dots, hyphens and slashes, values at most 63 characters.
+     */
+    labels?: {
+        [key: string]: string;
+    };
+    /**
+     * 1 to 63 small letters, digits and hyphens, none of these at either end.
+     */
+    name: string;
+    /**
+     * The organisation that owns it.
+     */
+    org_id: string;
+    /**
+     * Why, up to 500 characters.
+     */
+    reason?: string | null;
+};
+
+/**
+ * A private pool.
+ */
+export type PoolView = {
+    /**
+     * When it was closed; `null` while it is open.
+     */
+    closed_at?: string | null;
+    /**
+     * When it was made.
+     */
+    created_at: string;
+    /**
+     * `hidden`: to others nothing of it exists. `listed`: who asks for something of it by name is told that it exists.
+     */
+    existence: string;
+    /**
+     * What is said about it.
+     */
+    labels: {
+        [key: string]: string;
+    };
+    /**
+     * Organisations that it admits; `null` for one of these, which is not told of the others.
+     */
+    members?: number | null;
+    /**
+     * What it is called: a DNS label, that no other open pool of the organisation has.
+     */
+    name: string;
+    /**
+     * Its nodes that are not retired.
+     */
+    nodes: number;
+    /**
+     * The organisation that owns it.
+     */
+    org_id: string;
+    /**
+     * What that is called.
+     */
+    org_name: string;
+    /**
+     * Identity.
+     */
+    pool_id: string;
 };
 
 /**
@@ -3775,6 +4039,10 @@ export type NodeListData = {
          */
         assignee?: string;
         /**
+         * In this private pool: an id of `GET /pools`. Who may not see what is in it finds none.
+         */
+        pool?: string;
+        /**
          * Refused: the network does not know a node's reputation yet.
          */
         reputation_min?: string;
@@ -4473,6 +4741,245 @@ export type OrgCloseResponses = {
 };
 
 export type OrgCloseResponse = OrgCloseResponses[keyof OrgCloseResponses];
+
+export type PoolListData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * A part of the name.
+         */
+        q?: string;
+        /**
+         * Of this organisation alone.
+         */
+        org?: string;
+        /**
+         * `true` for those that were closed, and not those that are open.
+         */
+        closed?: string;
+        /**
+         * Rows of a page, 1 to 200; 50 where absent.
+         */
+        limit?: number;
+        /**
+         * `next_cursor` of the page before, with the same filters and order.
+         */
+        cursor?: string;
+    };
+    url: '/api/v1/pools';
+};
+
+export type PoolListErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type PoolListError = PoolListErrors[keyof PoolListErrors];
+
+export type PoolListResponses = {
+    /**
+     * A page of pools.
+     */
+    200: PagePoolView;
+};
+
+export type PoolListResponse = PoolListResponses[keyof PoolListResponses];
+
+export type PoolCreateData = {
+    body: PoolRequest;
+    path?: never;
+    query?: never;
+    url: '/api/v1/pools';
+};
+
+export type PoolCreateErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type PoolCreateError = PoolCreateErrors[keyof PoolCreateErrors];
+
+export type PoolCreateResponses = {
+    /**
+     * The pool.
+     */
+    201: PoolDetail;
+};
+
+export type PoolCreateResponse = PoolCreateResponses[keyof PoolCreateResponses];
+
+export type PoolDetailData = {
+    body?: never;
+    path: {
+        /**
+         * Identity of the pool.
+         */
+        pool_id: string;
+    };
+    query?: never;
+    url: '/api/v1/pools/{pool_id}';
+};
+
+export type PoolDetailErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type PoolDetailError = PoolDetailErrors[keyof PoolDetailErrors];
+
+export type PoolDetailResponses = {
+    /**
+     * The pool.
+     */
+    200: PoolDetail;
+};
+
+export type PoolDetailResponse = PoolDetailResponses[keyof PoolDetailResponses];
+
+export type PoolChangeData = {
+    body: PoolChangeRequest;
+    path: {
+        /**
+         * Identity of the pool.
+         */
+        pool_id: string;
+    };
+    query?: never;
+    url: '/api/v1/pools/{pool_id}';
+};
+
+export type PoolChangeErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type PoolChangeError = PoolChangeErrors[keyof PoolChangeErrors];
+
+export type PoolChangeResponses = {
+    /**
+     * The pool.
+     */
+    200: PoolDetail;
+};
+
+export type PoolChangeResponse = PoolChangeResponses[keyof PoolChangeResponses];
+
+export type PoolMemberData = {
+    body: PoolMemberRequest;
+    path: {
+        /**
+         * Identity of the pool.
+         */
+        pool_id: string;
+    };
+    query?: never;
+    url: '/api/v1/pools/{pool_id}/members';
+};
+
+export type PoolMemberErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type PoolMemberError = PoolMemberErrors[keyof PoolMemberErrors];
+
+export type PoolMemberResponses = {
+    /**
+     * The pool.
+     */
+    200: PoolDetail;
+};
+
+export type PoolMemberResponse = PoolMemberResponses[keyof PoolMemberResponses];
+
+export type PoolNodeData = {
+    body: PoolNodeRequest;
+    path: {
+        /**
+         * Identity of the pool.
+         */
+        pool_id: string;
+    };
+    query?: never;
+    url: '/api/v1/pools/{pool_id}/nodes';
+};
+
+export type PoolNodeErrors = {
+    /**
+     * rate_limited: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * unavailable: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+    /**
+     * The request was refused or failed.
+     */
+    default: ErrorBody;
+};
+
+export type PoolNodeError = PoolNodeErrors[keyof PoolNodeErrors];
+
+export type PoolNodeResponses = {
+    /**
+     * The pool.
+     */
+    200: PoolDetail;
+};
+
+export type PoolNodeResponse = PoolNodeResponses[keyof PoolNodeResponses];
 
 export type ReceiptListData = {
     body?: never;

@@ -14,7 +14,7 @@ use std::fmt;
 /// A package that the server offers.
 pub(super) const PACKAGE: &str = "dgon-agent_1.2.3_amd64.deb";
 /// A flag that changes nothing, so that setting it does not disturb the sweep.
-const FLAG: &str = "enable_private_pools";
+const FLAG: &str = "show_jtvo_estimates";
 
 /// Addresses that the document leaves out.
 const BESIDE: [(&str, &str); 3] = [
@@ -176,6 +176,19 @@ pub(super) fn ask(world: &mut World, caller: Caller, route: &Route) -> Ask {
             }
             json!({ "user_id": Caller::OwnOperator.user_id(), "assigned": true })
         }
+        ("POST", "/api/v1/pools") => {
+            json!({ "org_id": OTHER_ORG, "name": "made-by-the-sweep" })
+        }
+        ("PATCH", "/api/v1/pools/{pool_id}") => json!({ "existence": "hidden" }),
+        ("POST", "/api/v1/pools/{pool_id}/nodes") => {
+            if caller == Caller::Admin {
+                node_id = world.network.agents[SPARE_KEY].0.node_id.to_string();
+            }
+            json!({ "node_id": node_id, "in_pool": true })
+        }
+        ("POST", "/api/v1/pools/{pool_id}/members") => {
+            json!({ "org_id": OTHER_ORG, "admitted": true })
+        }
         ("POST", "/api/v1/nodes/heartbeat") => {
             let metrics = json!({ "uptime_s": 1, "gpu_util": 0.5 });
             json!({ "node_id": NODE, "metrics": metrics, "ts": unix_now().as_secs() })
@@ -201,6 +214,7 @@ pub(super) fn ask(world: &mut World, caller: Caller, route: &Route) -> Ask {
         "{node_id}" => node_id.as_str(),
         "{user_id}" => user_id.as_str(),
         "{org_id}" => org_id,
+        "{pool_id}" => world.pool.as_str(),
         "{kind}" => "evm",
         "{address}" => WALLET,
         "{request_id}" => world.request_id.as_str(),

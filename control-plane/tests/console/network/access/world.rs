@@ -36,6 +36,8 @@ pub(super) const SPARE_KEY: usize = 3;
 /// Of A's operator, at an issuer that is not set here any more.
 pub(super) const IDENTITY: &str = "identity-of-a";
 pub(super) const ISSUER: &str = "issuer";
+/// What A's private pool is called.
+const POOL: &str = "pool-of-a";
 /// Of A's operator.
 pub(super) const WALLET: &str = "0x00000000000000000000000000000000000000A0";
 
@@ -206,6 +208,8 @@ pub(super) struct World {
     private: Private,
     /// A receipt of A's node.
     pub(super) request_id: String,
+    /// A private pool of A's, without nodes.
+    pub(super) pool: String,
     /// A token that A's operator made.
     pub(super) token: String,
     /// More of them, for those who may revoke one.
@@ -235,6 +239,7 @@ impl World {
             keys: HashMap::new(),
             private: Private(Vec::new()),
             request_id: network.sent[1].draft.request_id.to_string(),
+            pool: String::new(),
             token: String::new(),
             spare_tokens: Vec::new(),
             own_keys: Vec::new(),
@@ -269,6 +274,7 @@ impl World {
         let cares = (NODE, &*Caller::OwnOperator.user_id());
         let assigned = store.node_assign(&SERVER.into(), cares, &audit).await;
         assert_eq!(assigned.expect("assignment"), Assignment::Changed);
+        world.pool = world.make_pool().await;
         world.token = world.make_token().await;
         world.spare_tokens = vec![world.make_token().await, world.make_token().await];
         for caller in Caller::ALL {
@@ -301,6 +307,7 @@ impl World {
         all.extend(["GPU-of-a", "cpu-of-a", "label-of-a"].map(str::to_owned));
         all.extend([Caller::OwnOperator.email(), WALLET.to_owned()]);
         all.extend([IDENTITY, "subject-of-a"].map(str::to_owned));
+        all.push(POOL.to_owned());
         all.extend(self.own_keys.iter().cloned());
         Private(all)
     }
@@ -358,6 +365,18 @@ impl World {
         let request = request.json(&json!({ "label": "label-of-a" }));
         let made: Value = expect_ok(request).await;
         made["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// A private pool of A's, made as the console makes it, in a network that has such pools.
+    async fn make_pool(&self) -> String {
+        let admin = &self.sessions[&Caller::Admin];
+        let flag = self.request(Method::PUT, "/api/v1/flags/enable_private_pools");
+        let flag = flag.json(&json!({ "enabled": true }));
+        expect_ok(self.signed_in(flag, admin)).await;
+        let request = self.request(Method::POST, "/api/v1/pools");
+        let wish = json!({ "org_id": OWN_ORG, "name": POOL });
+        let made = expect_ok(self.signed_in(request, admin).json(&wish)).await;
+        made["pool_id"].as_str().expect("an id").to_owned()
     }
 
     /// A key of a person, made as the console makes it: its id, and all of it.
