@@ -28,7 +28,7 @@ let actsFor = 'main'
 export function me() {
   const memberships = users.find((user) => user.user_id === 'u_1')?.memberships ?? []
   const now = memberships.find((one) => one.org_id === actsFor)
-  return { user_id: 'u_1', email: 'ana@example.org', roles: now?.roles ?? [], org_id: now?.org_id ?? null, memberships, csrf_token: 'mock', has_password: true }
+  return { user_id: 'u_1', email: 'ana@example.org', roles: now?.roles ?? [], org_id: now?.org_id ?? null, memberships, csrf_token: 'mock', has_password: true, private_pools: true }
 }
 
 const link = (userId: string) => ({ user_id: userId, path: '/sign-in#token=dgon_link_9Yp3vQxK2mT7cR5wZs8LbN4hJ6fDgA1e', expires_at: new Date(Date.now() + 86_400_000).toISOString() })

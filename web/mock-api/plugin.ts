@@ -6,6 +6,7 @@ import type { Plugin } from 'vite'
 import { answerOwn, authState, isOwn, own } from './account.ts'
 import { answerKeys, isOfKeys } from './keys.ts'
 import { change, isRefusal, me, orgs, users } from './people.ts'
+import { changePools, pools } from './pools.ts'
 import { addReceipt, detail, endSessions, nodes, receipts, sessions, summary, trends } from './data.ts'
 
 const TOKEN = { id: 't_1', token: 'dgon_enrol_9Yp3vQxK2mT7cR5wZs8LbN4h', uses_left: 1, label: null, region: null, created_at: '', used_by: [] as string[] }
@@ -42,7 +43,9 @@ function answer(path: string, query: URLSearchParams, mode: string | null): unkn
   if (path === '/assignments') return paged(isEmpty ? [] : nodes.map(detail), query)
   if (path === '/users') return paged(isEmpty ? [] : users.filter((user) => user.email.includes(query.get('q') ?? '') && (!query.get('org_id') || user.memberships.some((one) => one.org_id === query.get('org_id')))), query)
   if (path === '/orgs') return paged(isEmpty ? [] : orgs, query)
+  if (path === '/pools') return paged(isEmpty ? [] : pools.filter((pool) => pool.name.includes(query.get('q') ?? '') && (!query.get('org') || pool.org_id === query.get('org')) && Boolean(pool.closed_at) === (query.get('closed') === 'true')), query)
   const id = decodeURIComponent(parts[1] ?? '')
+  if (parts[0] === 'pools') return pools.find((pool) => pool.pool_id === id) ?? null
   if (parts[0] === 'users') return users.find((user) => user.user_id === id) ?? null
   const node = parts[0] === 'nodes' && nodes.find(({ node_id: name }) => name === id)
   if (node) return detail(node)
@@ -56,6 +59,11 @@ async function bodyOf(request: IncomingMessage): Promise<object> {
   return text ? (JSON.parse(text) as object) : {}
 }
 
+async function changed(request: IncomingMessage, path: string): Promise<unknown> {
+  const [method, body] = [request.method ?? 'GET', await bodyOf(request)]
+  return changePools(method, path, body) ?? change(method, path, body)
+}
+
 async function respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
   const url = new URL(request.url ?? '/', 'http://mock')
   const mode = new URL(request.headers.referer ?? 'http://mock').searchParams.get('mock')
@@ -66,12 +74,12 @@ async function respond(request: IncomingMessage, response: ServerResponse): Prom
   if (mode === 'error' && !/users\/me|auth/.test(url.pathname)) return send(500, { error: { type: 'internal', message: 'The store did not answer.', request_id: 'req_8f3a51', details: {} } })
   if (request.method === 'DELETE' && url.pathname.startsWith('/sessions')) return send(200, { ended: endSessions(url.pathname.split('/')[2]) })
   if (isOfKeys(url.pathname)) return void answerKeys(request, url.pathname, mode === 'empty').then((body) => send(200, body))
-  const changed = isOwn(url.pathname) ? await answerOwn(request, url.pathname, mode === 'empty') : change(request.method ?? 'GET', url.pathname, await bodyOf(request))
-  if (isRefusal(changed)) {
-    if (changed.status === 429) response.setHeader('retry-after', '312')
-    return send(changed.status, { error: { ...changed, request_id: 'req_8f3a51' } })
+  const done = isOwn(url.pathname) ? await answerOwn(request, url.pathname, mode === 'empty') : await changed(request, url.pathname)
+  if (isRefusal(done)) {
+    if (done.status === 429) response.setHeader('retry-after', '312')
+    return send(done.status, { error: { ...done, request_id: 'req_8f3a51' } })
   }
-  const body = changed ?? answer(url.pathname, url.searchParams, mode)
+  const body = done ?? answer(url.pathname, url.searchParams, mode)
   if (body === null) send(404, { error: { type: 'not_found', message: 'No such object, or not yours to see.', request_id: 'req_8f3a51', details: {} } })
   else send(200, body)
 }

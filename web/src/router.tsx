@@ -5,11 +5,12 @@ import { NotFoundPage } from '~/pages/NotFoundPage'
 import { PageCrash } from '~/pages/PageCrash'
 import { currentMe, hasRole, seesReceipts, session } from '~/stores/session'
 import { chunk } from '~/util/chunk'
-import { assignmentFilters, auditFilters, nodeFilters, orgFilters, receiptFilters, userFilters } from '~/util/filters'
+import { assignmentFilters, auditFilters, nodeFilters, orgFilters, poolFilters, receiptFilters, userFilters } from '~/util/filters'
 import { type Search, queryText } from '~/util/path-builder'
 
 const mayRead = () => session.get().kind === 'signed-in'
 const mayAdminister = () => mayRead() && hasRole(currentMe(session.get()), 'admin')
+const mayReadPools = () => mayRead() && currentMe(session.get())?.private_pools === true
 const mayReadReceipts = () => mayRead() && seesReceipts(currentMe(session.get()))
 
 const root = createRootRoute({ component: Shell, notFoundComponent: NotFoundPage, errorComponent: PageCrash })
@@ -113,6 +114,25 @@ const assignments = createRoute({
   },
 })
 
+const pools = createRoute({
+  getParentRoute: () => root,
+  path: '/pools',
+  component: lazyRouteComponent(() => chunk(() => import('~/pages/PoolsPage')), 'PoolsPage'),
+  loaderDeps: ({ search }) => search as Search,
+  loader: ({ deps }) => {
+    if (mayReadPools()) void queryClient.prefetchQuery(query.pools(poolFilters(deps).request))
+  },
+})
+
+const pool = createRoute({
+  getParentRoute: () => root,
+  path: '/pools/$poolId',
+  component: lazyRouteComponent(() => chunk(() => import('~/pages/PoolPage')), 'PoolPage'),
+  loader: ({ params }) => {
+    if (mayReadPools()) void queryClient.prefetchQuery(query.pool(params.poolId))
+  },
+})
+
 const account = createRoute({
   getParentRoute: () => root,
   path: '/account',
@@ -149,7 +169,7 @@ const register = createRoute({ getParentRoute: () => root, path: '/register', co
 const setup = createRoute({ getParentRoute: () => root, path: '/setup', component: lazyRouteComponent(() => chunk(() => import('~/pages/SetupPage')), 'SetupPage') })
 
 export const router = createRouter({
-  routeTree: root.addChildren([overview, nodes.addChildren([node]), receipts, receipt, audit, users, user, organisations, assignments, account, sessions, keys, run, signIn, register, setup]),
+  routeTree: root.addChildren([overview, nodes.addChildren([node]), receipts, receipt, audit, users, user, organisations, assignments, pools, pool, account, sessions, keys, run, signIn, register, setup]),
   // Values of the query are text: 123 stays "123", lists stay a,b.
   parseSearch: (text): Search => Object.fromEntries(new URLSearchParams(text)),
   stringifySearch: (search) => queryText(search as Search),

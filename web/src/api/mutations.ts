@@ -49,7 +49,7 @@ export async function endOtherSessions(): Promise<number> {
   return ended
 }
 
-export const createToken = (body: { label?: string; region?: string; uses: number; ttl_s: number }) =>
+export const createToken = (body: { label?: string; region?: string; pool_id?: string; uses: number; ttl_s: number }) =>
   call<EnrolmentTokenCreated>(apiPath.tokens(), { method: 'POST', body })
 
 export async function actOnNode(nodeId: string, action: NodeAction, reason: string): Promise<NodeRow> {

@@ -15,6 +15,8 @@ import type {
   NodeRow,
   Organisation,
   Page,
+  Pool,
+  PoolDetail,
   ReceiptAggregate,
   ReceiptDetail,
   ReceiptRow,
@@ -165,6 +167,15 @@ export const query = {
       queryFn: ({ signal }) => call<Page<AssignedNode>>(apiPath.assignments(search), { signal }),
       placeholderData: keepPreviousData,
     }),
+  pools: (search: Search) =>
+    queryOptions({
+      queryKey: ['pools', search],
+      queryFn: ({ signal }) => call<Page<Pool>>(apiPath.pools(search), { signal }),
+      placeholderData: keepPreviousData,
+    }),
+  // An organisation has at most 64 that are open.
+  poolsOf: (orgId: string) => queryOptions({ queryKey: ['pools', 'of', orgId], queryFn: ({ signal }) => call<Page<Pool>>(apiPath.pools({ org: orgId, limit: ROWS_AT_ONCE }), { signal }) }),
+  pool: (poolId: string) => queryOptions({ queryKey: ['pool', poolId], queryFn: ({ signal }) => call<PoolDetail>(apiPath.pool(poolId), { signal }) }),
   user: (userId: string) =>
     queryOptions<User>({
       queryKey: ['user', userId],

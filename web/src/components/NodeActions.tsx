@@ -1,7 +1,9 @@
 import { useState } from 'react'
 import type { NodeAction, NodeDetail, NodeStatus } from '~/api/types'
+import { ChoosePool, TakeNodeOut } from '~/components/PoolNodeDialogs'
 import { TransferNode } from '~/components/TransferNode'
 import { NodeActionForm } from '~/forms/NodeActionForm'
+import { useMe } from '~/hooks/use-me'
 import { Button } from '~/ui/Button'
 import { Dialog } from '~/ui/Dialog'
 
@@ -36,6 +38,8 @@ type Offered = keyof typeof NODE_ACTIONS
 export function NodeActions({ node }: { node: NodeDetail }) {
   const [open, setOpen] = useState<Offered | null>(null)
   const [isPassing, setPassing] = useState(false)
+  const [pooling, setPooling] = useState<'in' | 'out' | null>(null)
+  const hasPools = useMe()?.private_pools === true
   const offered: Offered = node.status === 'quarantine' ? 'clear' : 'quarantine'
   const action = NODE_ACTIONS[offered]
   return (
@@ -46,6 +50,18 @@ export function NodeActions({ node }: { node: NodeDetail }) {
       <Button tone="plain" icon="organisation" onClick={() => setPassing(true)}>
         Pass on…
       </Button>
+      {hasPools && (
+        <Button tone="plain" icon="shield" onClick={() => setPooling('in')}>
+          {node.pool ? 'Into another pool…' : 'Into a pool…'}
+        </Button>
+      )}
+      {hasPools && node.pool && (
+        <Button tone="plain" onClick={() => setPooling('out')}>
+          Out of {node.pool.name}…
+        </Button>
+      )}
+      {pooling === 'in' && <ChoosePool node={node} onClose={() => setPooling(null)} />}
+      {pooling === 'out' && node.pool && <TakeNodeOut pool={node.pool} nodeId={node.node_id} onClose={() => setPooling(null)} />}
       {isPassing && <TransferNode node={node} onClose={() => setPassing(false)} />}
       {open && (
         <Dialog title={`${NODE_ACTIONS[open].title} ${node.node_id}`} onClose={() => setOpen(null)}>

@@ -2,10 +2,12 @@ import type { NodeDetail } from '~/api/types'
 import { type Fact, Facts } from '~/components/Facts'
 import { NodePeople } from '~/components/NodePeople'
 import { sentence } from '~/components/NodeView'
+import { AppLink } from '~/ui/AppLink'
 import { Time } from '~/ui/Time'
 import { Unknown } from '~/ui/Unknown'
 import { count, duration, ms, plural, withUnit, yesNo } from '~/util/format'
 import { gpusNotRead } from '~/util/gpus'
+import { path } from '~/util/path-builder'
 import { WITHHELD } from '~/util/withheld'
 
 function Models({ models }: { models: string[] }) {
@@ -88,6 +90,7 @@ export function NodeOverview({ node }: { node: NodeDetail }) {
   ]
   const records: Fact[] = [
     ...(node.withheld ? [] : [['Organisation', node.org_name ?? node.org_id, 'It belongs to none'] satisfies Fact]),
+    ...(node.pool ? [['Private pool', <AppLink key="pool" href={path.pool(node.pool.pool_id)}>{node.pool.name}</AppLink>] satisfies Fact] : []),
     ['Receipt chain', chain.head_seq > 0 ? `${plural(chain.head_seq, 'receipt')}, head #${count(chain.head_seq)}` : 'No receipt yet'],
     ['Gaps', chain.gaps.length === 0 ? 'None' : chain.gaps.map(({ from, to }) => (from === to ? `#${from}` : `#${from} to #${to}`)).join(', ')],
     ['Forks', chain.forks === 0 ? 'None' : plural(chain.forks, 'fork')],

@@ -21,7 +21,7 @@ interface Item {
   href: string
   /** Where it leads somebody to, where that is not the page as it is. */
   start?: (me: Me | null) => string
-  isShownTo: (who: Who) => boolean
+  isShownTo: (who: Who, me: Me | null) => boolean
 }
 
 const isOperator = (who: Who) => who === 'operator' || who === 'admin'
@@ -31,6 +31,7 @@ const ITEMS: Item[] = [
   { title: 'Nodes', icon: 'nodes', href: path.nodes(), start: nodesStart, isShownTo: (who) => who !== 'anyone' },
   { title: 'Receipts', icon: 'receipts', href: path.receipts(), isShownTo: isOperator },
   { title: 'Run a node', icon: 'run', href: path.run(), isShownTo: isOperator },
+  { title: 'Private pools', icon: 'shield', href: path.pools(), isShownTo: (_, me) => me?.private_pools === true },
   { title: 'Users', icon: 'users', href: path.users(), isShownTo: (who) => who === 'admin' },
   { title: 'Organisations', icon: 'organisation', href: path.organisations(), isShownTo: (who) => who === 'admin' },
   { title: 'Assignments', icon: 'assigned', href: path.assignments(), isShownTo: (who) => who === 'admin' },
@@ -50,7 +51,7 @@ export function Sidebar({ openHelp }: { openHelp: () => void }) {
       </AppLink>
       <nav aria-label="Main">
         <ul>
-          {ITEMS.filter((item) => item.isShownTo(who)).map((item) => (
+          {ITEMS.filter((item) => item.isShownTo(who, me)).map((item) => (
             <li key={item.href}>
               <AppLink href={item.start?.(me) ?? item.href} className="nav-link" aria-current={isCurrent(item.href) ? 'page' : undefined}>
                 <Icon name={item.icon} />

@@ -4,6 +4,7 @@ import { messageOf } from '~/api/errors'
 import { createToken } from '~/api/mutations'
 import { query } from '~/api/queries'
 import type { EnrolmentTokenCreated } from '~/api/types'
+import { useMe } from '~/hooks/use-me'
 import { useSubmit } from '~/hooks/use-submit'
 import { Button } from '~/ui/Button'
 import { SelectField, TextField } from '~/ui/Field'
@@ -15,16 +16,21 @@ const NODE_ID = '[A-Za-z0-9][A-Za-z0-9._\\-]{0,63}'
 export interface TokenChoice {
   system: System
   region: string
+  poolId?: string
   nodeId: string
 }
 
 export function TokenForm({ onMade }: { onMade: (made: EnrolmentTokenCreated, choice: TokenChoice) => void }) {
   const [choice, setChoice] = useState<TokenChoice>(() => ({ system: systemOf(navigator.userAgent), region: '', nodeId: '' }))
   const regions = useQuery(query.regions())
+  const me = useMe()
+  const orgId = me?.org_id ?? ''
+  const pools = useQuery({ ...query.poolsOf(orgId), enabled: me?.private_pools === true && orgId !== '' })
+  const offered = pools.data?.items ?? []
   const make = useSubmit({
     mutationFn: () => {
-      const { region } = choice
-      return createToken({ ...(region && { region }), ...(choice.nodeId && { label: choice.nodeId }), uses: 1, ttl_s: TOKEN_TTL_S })
+      const { region, poolId } = choice
+      return createToken({ ...(region && { region }), ...(poolId && { pool_id: poolId }), ...(choice.nodeId && { label: choice.nodeId }), uses: 1, ttl_s: TOKEN_TTL_S })
     },
     onSuccess: (made) => onMade(made, choice),
   })
@@ -33,7 +39,7 @@ export function TokenForm({ onMade }: { onMade: (made: EnrolmentTokenCreated, ch
     make.submit()
   }
   return (
-    <form className="form" onSubmit={submit} data-dirty={choice.region || choice.nodeId ? '' : undefined}>
+    <form className="form" onSubmit={submit} data-dirty={choice.region || choice.nodeId || choice.poolId ? '' : undefined}>
       <fieldset className="segmented">
         <legend>Operating system</legend>
         <div>
@@ -62,6 +68,15 @@ export function TokenForm({ onMade }: { onMade: (made: EnrolmentTokenCreated, ch
           hint="Letters, digits, dot, dash. Left empty, one is made."
         />
       </div>
+      {(offered.length > 0 || pools.isError) && (
+        <SelectField
+          label="Private pool"
+          value={choice.poolId ?? ''}
+          options={[['', 'None: everybody may see the node'], ...offered.map((pool) => [pool.pool_id, pool.name] as const)]}
+          onChange={(poolId) => setChoice((now) => ({ ...now, poolId }))}
+          hint={pools.isError ? `The pools could not be read: ${messageOf(pools.error)}` : 'In a pool it is hidden from its first moment.'}
+        />
+      )}
       {make.error && (
         <p className="field-error" role="alert">
           No token was made, so there is nothing to copy: {messageOf(make.error)}

@@ -41,6 +41,7 @@ export const NODE_FILTERS: Record<string, Check> = {
   model: anyText,
   owner: oneOf('self'),
   assignee: anyText,
+  pool: anyText,
 }
 
 export const RECEIPT_FILTERS: Record<string, Check> = {
@@ -76,6 +77,12 @@ export const ASSIGNMENT_FILTERS: Record<string, Check> = {
   assignee: anyText,
 }
 
+export const POOL_FILTERS: Record<string, Check> = {
+  q: anyText,
+  org: anyText,
+  closed: oneOf('true', 'false'),
+}
+
 /** Keys that belong to the page, not to the list's filter. */
 const PAGE_KEYS = new Set(['cursor', 'sort', 'tab'])
 
@@ -100,6 +107,7 @@ const AUDIT_ROWS_PER_PAGE = 50
 const USERS_PER_PAGE = 50
 const ORGS_PER_PAGE = 50
 const ASSIGNMENTS_PER_PAGE = 50
+const POOLS_PER_PAGE = 50
 
 const isNodeSort: Check = (value) => (NODE_SORTS as readonly string[]).includes(value.replace(/^-/, ''))
 
@@ -108,6 +116,7 @@ export const auditFilters = (search: Search) => read(search, AUDIT_FILTERS, AUDI
 export const userFilters = (search: Search) => read(search, USER_FILTERS, USERS_PER_PAGE, () => false)
 export const orgFilters = (search: Search) => read(search, {}, ORGS_PER_PAGE, () => false)
 export const assignmentFilters = (search: Search) => read(search, ASSIGNMENT_FILTERS, ASSIGNMENTS_PER_PAGE, () => false)
+export const poolFilters = (search: Search) => read(search, POOL_FILTERS, POOLS_PER_PAGE, () => false)
 export const receiptFilters = (search: Search) => read(search, RECEIPT_FILTERS, RECEIPTS_PER_PAGE, () => false)
 
 const FILTER_WORDS: Record<string, string> = {
@@ -121,6 +130,9 @@ const FILTER_WORDS: Record<string, string> = {
   request_id: 'Request',
   owner: 'Owner',
   assignee: 'Taken care of by',
+  pool: 'Private pool',
+  org: 'Organisation',
+  closed: 'Closed',
   actor: 'Actor',
   action: 'Action',
   object: 'Object',

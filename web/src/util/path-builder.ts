@@ -26,6 +26,8 @@ export const path = {
   user: (userId: string) => `/users/${encodeURIComponent(userId)}`,
   organisations: (search: Search = {}) => `/organisations${queryText(search)}`,
   assignments: (search: Search = {}) => `/assignments${queryText(search)}`,
+  pools: (search: Search = {}) => `/pools${queryText(search)}`,
+  pool: (poolId: string) => `/pools/${encodeURIComponent(poolId)}`,
   account: () => '/account',
   sessions: () => '/account/sessions',
   keys: (search: Search = {}) => `/account/keys${queryText(search)}`,
@@ -36,7 +38,7 @@ export const path = {
 
 /** The list that has the object of a page; the page itself where it is none of one object. */
 export function listOf(pathname: string): string {
-  const list = [path.nodes(), path.receipts(), path.users()].find((one) => pathname.startsWith(`${one}/`))
+  const list = [path.nodes(), path.receipts(), path.users(), path.pools()].find((one) => pathname.startsWith(`${one}/`))
   return list ?? pathname
 }
 
@@ -83,6 +85,10 @@ export const apiPath = {
   nodeActions: (nodeId: string) => `/nodes/${encodeURIComponent(nodeId)}/actions`,
   nodeAssign: (nodeId: string) => `/nodes/${encodeURIComponent(nodeId)}/assign`,
   assignments: (search: Search) => `/assignments${queryText(search)}`,
+  pools: (search: Search = {}) => `/pools${queryText(search)}`,
+  pool: (poolId: string) => `/pools/${encodeURIComponent(poolId)}`,
+  poolNodes: (poolId: string) => `/pools/${encodeURIComponent(poolId)}/nodes`,
+  poolMembers: (poolId: string) => `/pools/${encodeURIComponent(poolId)}/members`,
   receipts: (search: Search) => `/receipts${queryText(search)}`,
   receiptAggregate: (search: Search) => `/receipts/aggregate${queryText(search)}`,
   receipt: (requestId: string, nodeId?: string) => `/receipts/${encodeURIComponent(requestId)}${queryText({ node_id: nodeId })}`,

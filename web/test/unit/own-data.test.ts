@@ -8,7 +8,7 @@ import { isChanging, session, signedIn, signedOut } from '~/stores/session'
 import { endedBecause } from '~/stores/wallet-session'
 import * as clipboard from '~/util/clipboard'
 
-const ZOE: Me = { user_id: 'u_9', email: 'zoe@example.org', org_id: 'o_9', roles: ['operator', 'consumer'], memberships: [], csrf_token: 'c', has_password: true }
+const ZOE: Me = { user_id: 'u_9', email: 'zoe@example.org', org_id: 'o_9', roles: ['operator', 'consumer'], memberships: [], csrf_token: 'c', has_password: true, private_pools: false }
 const ACCOUNT = { email: 'zoe@example.org', password: 'nine loud blue whales', organisation: 'Rigs of Zoe' }
 
 const asked: { name: string; body: unknown; token: string | null }[] = []

@@ -11,7 +11,7 @@ import { toasts } from '~/stores/toasts'
 const membership = (org_id: string, roles: Role[], is_closed = false): Membership => ({ org_id, org_name: `The ${org_id}`, roles, is_closed, since: '', by: 'cli' })
 const MEMBERSHIPS = [membership('north', ['operator']), membership('south', ['viewer'])]
 
-const me = (org_id: string | null, roles: Role[], user_id = 'u_1'): Me => ({ user_id, email: 'a@example.org', org_id, roles, memberships: MEMBERSHIPS, csrf_token: 'c', has_password: true })
+const me = (org_id: string | null, roles: Role[], user_id = 'u_1'): Me => ({ user_id, email: 'a@example.org', org_id, roles, memberships: MEMBERSHIPS, csrf_token: 'c', has_password: true, private_pools: false })
 const NORTH = me('north', ['operator'])
 const SOUTH = me('south', ['viewer'])
 

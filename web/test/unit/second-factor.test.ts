@@ -9,7 +9,7 @@ import { codesLeft, codesText, codesTone, grouped, isAppCode } from '~/util/seco
 const CODES = Array.from({ length: 10 }, (_, i) => `8f3k2-m9qt${i}`)
 const SINCE = '2026-11-20T10:00:00.000Z'
 
-const me = (second_factor: SecondFactor | null): Me => ({ user_id: 'u_1', email: 'a@example.org', org_id: 'main', roles: ['viewer'], memberships: [], csrf_token: 'c', has_password: true, second_factor })
+const me = (second_factor: SecondFactor | null): Me => ({ user_id: 'u_1', email: 'a@example.org', org_id: 'main', roles: ['viewer'], memberships: [], csrf_token: 'c', has_password: true, private_pools: false, second_factor })
 const factor = () => currentMe(session.get())?.second_factor
 
 const asked: { name: string; body: unknown }[] = []
