@@ -123,7 +123,7 @@ test('a pool hides a node from everybody but those whom it admits', async ({ pag
   await own.goto('/run')
   await own.getByRole('combobox', { name: 'Private pool' }).selectOption('night')
   await own.getByRole('button', { name: 'Make the command' }).click()
-  const command = (await own.getByLabel('Command').textContent()) ?? ''
+  const command = (await own.getByLabel('Command', { exact: true }).textContent()) ?? ''
   const token = /dgon_enrol_[\w-]+/.exec(command)?.[0] ?? ''
   running.push(fleet('darker', 1, token))
   await own.goto(pool)
