@@ -8,7 +8,7 @@ use dgon_control_plane_model::sketch::Sketch;
 use dgon_control_plane_model::window::DayWindow;
 use dgon_control_plane_store::node_queries::{NodeFilter, NodeListRow, NodeOrder, NodePage};
 use dgon_control_plane_store::node_windows::NodeWindow;
-use dgon_control_plane_store::{Connected, Scope, Store};
+use dgon_control_plane_store::{Connected, Dialect, Scope, Store};
 use dgon_protocol::frame::{Inventory, LifecycleStatus};
 use dgon_protocol::id::NodeId;
 use dgon_protocol::receipt::Status;
@@ -299,6 +299,9 @@ async fn the_network_counts_models_of_active_nodes() {
 async fn each_order_has_an_index() {
     crate::support::on_both(|store| async move {
         seeded(&store, 25).await;
+        if store.inspect().dialect() == Dialect::Postgres {
+            store.inspect().execute("ANALYZE").await.expect("analyze");
+        }
         // Others' rows among one's own cost nothing that everybody's do not.
         let scopes = [ALL, Scope::Organisation("org-1".into()), Scope::Stranger];
         for (scope, order) in scopes

@@ -188,7 +188,7 @@ async fn a_node_in_a_pool_is_found_by_its_own_people_and_those_who_are_admitted(
             assert!(pools_of(&store, &stranger).await.is_empty());
         }
         let (own, other) = (of_org("o1"), of_org("o2"));
-        assert_eq!(found(&store, &own, None).await, ["n1", "n2"]);
+        assert_eq!(found(&store, &own, None).await, ["n1", "n2", "n3"]);
         assert_eq!(found(&store, &own, Some("p1")).await, ["n1"]);
         assert_eq!(found(&store, &ALL, None).await, ["n1", "n2", "n3"]);
         assert!(sees(&store, &own, "n1").await && sees(&store, &ALL, "n1").await);
@@ -199,6 +199,7 @@ async fn a_node_in_a_pool_is_found_by_its_own_people_and_those_who_are_admitted(
             .expect("n1");
         assert_eq!(row.pool_name.as_deref(), Some("p1"));
         for org_id in ["o2", "o3"] {
+            assert_eq!(found(&store, &of_org(org_id), None).await, ["n2", "n3"]);
             assert!(!sees(&store, &of_org(org_id), "n1").await);
             assert!(found(&store, &of_org(org_id), Some("p1")).await.is_empty());
         }
@@ -206,8 +207,7 @@ async fn a_node_in_a_pool_is_found_by_its_own_people_and_those_who_are_admitted(
         assert_eq!(admit(&store, "p1", "o2").await, PoolChanged::Unchanged);
         assert!(sees(&store, &other, "n1").await);
         assert_eq!(found(&store, &other, Some("p1")).await, ["n1"]);
-        // Its own list is its own still.
-        assert_eq!(found(&store, &other, None).await, ["n3"]);
+        assert_eq!(found(&store, &other, None).await, ["n1", "n2", "n3"]);
         assert!(!sees(&store, &of_org("o3"), "n1").await);
         assert_eq!(pools_of(&store, &other).await, ["p1"]);
         assert!(pools_of(&store, &of_org("o3")).await.is_empty());
