@@ -1,12 +1,15 @@
 //! Nodes: every filter, order, count and column, from what agents said and did.
 
 use super::{ENROLLED_MS, Network, OWN_ORG, beat, busy, machine, on_both, time};
-use crate::agents::{SOON, ack, answer_probe, probe, quarantined, status};
+use crate::agents::{self, SOON, ack, answer_probe, probe, quarantined, status};
 use crate::server::Who;
 use dgon_control_plane::accounts::Role;
+use dgon_control_plane::app::ANONYMOUS_OVERVIEW;
+use dgon_control_plane_store::audit::AuditEntry;
 use dgon_protocol::frame::{
     Heartbeat, LifecycleStatus, Need, ProbeOutcome, ToAgent, ToControlPlane,
 };
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 /// One node per status: `a-active`, `b-offline`, `c-pending`, `d-quarantine`.
@@ -314,6 +317,74 @@ async fn silence_shows_as_late_and_a_closed_link_as_not_connected() {
         network
             .until(&admin, "/nodes/rig-own", |node| node["connected"] == false)
             .await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_operator_sees_of_others_what_strangers_see_also_while_they_see_nothing() {
+    on_both(|mut network| async move {
+        busy(&mut network).await;
+        let operator = network.console.sign_in(Role::Operator).await;
+        let viewer = network.console.sign_in(Role::Viewer).await;
+        let stranger = Who(None);
+        for at in 0..2 {
+            network.say(at, ToControlPlane::Inventory(machine())).await;
+            network.say(at, ToControlPlane::Heartbeat(beat())).await;
+        }
+        // Its day is written a moment after its receipts.
+        let told = |node: &Value| {
+            node["gpu_details"][0]["load"]["temp_c"] == 71.0
+                && node["heartbeat"]["uptime_s"] == 77
+                && [5, 9].map(Value::from).contains(&node["requests_24h"])
+        };
+        let detail = network.until(&operator, "/nodes/rig-foreign", told).await;
+        for (place, wanted) in [
+            ("/withheld", json!(true)),
+            ("/agent_version", Value::Null),
+            ("/host/cpu", Value::Null),
+            ("/gpu_details/0/uuid", Value::Null),
+            ("/org_id", Value::Null),
+            ("/assignees", json!([])),
+            ("/receipts", json!([])),
+            ("/last_probe", Value::Null),
+            ("/history/0/actor", json!("")),
+            ("/models", json!(["llama3.1:8b", "phi4"])),
+        ] {
+            assert_eq!(
+                detail.pointer(place),
+                Some(&wanted),
+                "{place} of {detail:#}"
+            );
+        }
+        let own = network.until(&operator, "/nodes/rig-own", told).await;
+        assert_eq!(
+            (&own["withheld"], &own["host"]["cpu"]),
+            (&json!(false), &json!("Ryzen 9"))
+        );
+        let paths = [
+            "/nodes/rig-foreign",
+            "/nodes?q=foreign",
+            "/nodes/rig-foreign/keys",
+        ];
+        let console = &network.console;
+        let mut open = Vec::new();
+        for path in paths {
+            let seen = console.read(&stranger, path).await;
+            assert_eq!(console.read(&operator, path).await, seen, "{path}");
+            open.push(seen);
+        }
+        let store = &network.server.app.store;
+        let audit = AuditEntry::default();
+        let shut = store.flag_set(&agents::ALL, ANONYMOUS_OVERVIEW, false, &audit);
+        shut.await.expect("flag");
+        for (path, open) in paths.iter().zip(&open) {
+            let refused = console.get(&stranger, path).await;
+            assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{path}");
+            for who in [&operator, &viewer] {
+                assert_eq!(console.read(who, path).await, *open, "{path}");
+            }
+        }
     })
     .await;
 }
