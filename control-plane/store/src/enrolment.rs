@@ -66,6 +66,9 @@ impl NewNode<'_> {
     }
 }
 
+/// The id, region, organisation and pool of a token of which a use was consumed.
+type SpentToken = (String, Option<String>, Option<String>, Option<String>);
+
 /// How an enrolment went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Enrolment {
@@ -98,7 +101,7 @@ impl Store {
         const OP: &str = "node.enrol";
         let failed = StoreError::query(OP);
         let region = in_tx!(self, "node.enrol", tx => {
-            let token: Option<(String, Option<String>, Option<String>, Option<String>)> = sqlx::query_as(
+            let token: Option<SpentToken> = sqlx::query_as(
                     "UPDATE enrolment_tokens SET uses_left = uses_left - 1 \
                      WHERE token_hash = $1 AND uses_left > 0 AND revoked_at_ms IS NULL AND expires_at_ms > $2 \
                      AND NOT EXISTS (SELECT 1 FROM orgs o WHERE o.org_id = enrolment_tokens.org_id \
