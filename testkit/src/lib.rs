@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`runtime`] | simulated LLM servers, byte-shaped like Ollama, vLLM, TGI, TensorRT-LLM and llama.cpp |
 //! | [`fleet`] | simulated agents: one to step by hand, many as a load generator |
+//! | [`kept`] | logs and secrets of a run of tests, for the gate to search |
 //! | [`programs`] | the real programs: built, started, frozen, killed |
 //! | [`fault`] | a TCP proxy that delays, throttles, swallows and cuts |
 //! | [`link_server`] | a control plane's side of the agent link, to step by hand |
@@ -13,6 +14,7 @@
 
 pub mod fault;
 pub mod fleet;
+pub mod kept;
 pub mod link_server;
 pub mod odd;
 pub mod postgres;

@@ -90,6 +90,7 @@ impl Server {
     }
 
     pub(crate) async fn over_with(app: Arc<App>, settings: HttpSettings) -> Self {
+        dgon_testkit::kept::log_here();
         let state = HttpState::new(Arc::clone(&app), settings);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let address = listener.local_addr().expect("address").to_string();

@@ -108,6 +108,7 @@ impl Server {
         app.load().await.expect("load");
         let stop = CancellationToken::new();
         let tasks = tasks::spawn(&app, &stop);
+        dgon_testkit::kept::log_here();
         let state = HttpState::new(Arc::clone(&app), HttpSettings::default());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await

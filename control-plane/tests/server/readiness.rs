@@ -49,6 +49,7 @@ impl Server {
             MasterKey::from_bytes([7; 32]),
             Clock::system(),
         );
+        dgon_testkit::kept::log_here();
         let state = HttpState::new(Arc::clone(&app), HttpSettings::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let address = listener.local_addr().expect("address").to_string();

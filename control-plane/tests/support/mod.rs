@@ -3,12 +3,16 @@
 #![allow(dead_code, reason = "each test file uses a part of this")]
 #![allow(clippy::expect_used, reason = "helpers of tests fail like tests do")]
 
+mod secrets;
+
 use dgon_control_plane::accounts::{Email, NewAccount, Origin, Role};
 use dgon_control_plane::app::{App, Clock, MasterKey, Settings};
 use dgon_control_plane::http::server::{self, ServerLimits};
 use dgon_control_plane::http::{HttpSettings, HttpState, metrics, router};
 use dgon_control_plane_store::{ReadLimits, Scope, System};
+use dgon_testkit::kept;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use secrets::Secrets;
 use serde_json::Value;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -57,6 +61,7 @@ impl Server {
         http: HttpSettings,
         clock: Clock,
     ) -> Self {
+        kept::log_here();
         let dir = tempfile::tempdir().expect("temporary directory");
         let url = format!("sqlite:{}", dir.path().join("dgon.db").display());
         let store = limits.open(&url).await.expect("open");
@@ -216,7 +221,12 @@ impl Browser {
     }
 
     pub(crate) async fn send(&mut self, request: RequestBuilder) -> Answer {
-        let answer = Answer::of(request.send().await.expect("response")).await;
+        let request = request.build().expect("a request");
+        let secrets = Secrets::of(&request);
+        let response = self.client.execute(request).await;
+        let answer = Answer::of(response.expect("response")).await;
+        secrets.are_not_told(&answer);
+        secrets::note(&answer);
         for (name, value) in answer.cookies() {
             self.cookies.retain(|(known, _)| *known != name);
             if !value.is_empty() {

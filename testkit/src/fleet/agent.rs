@@ -2,6 +2,7 @@
 
 use super::SimError;
 use super::link::SimLink;
+use crate::kept;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use dgon_protocol::auth::{self, HEADER_AUTH, HEADER_NODE_ID, HEADER_NONCE, HEADER_TIMESTAMP};
@@ -99,7 +100,10 @@ impl SimAgent {
         token: &str,
         options: Enrol,
     ) -> Result<Self, SimError> {
-        let key = NodeKey::from_seed(&random()?);
+        let seed: [u8; 32] = random()?;
+        kept::secret("node key", &STANDARD.encode(seed));
+        kept::secret("enrolment token", token);
+        let key = NodeKey::from_seed(&seed);
         let api = api.trim_end_matches('/');
         let nonce: RegisterNonce =
             post(http, &format!("{api}/api/v1/nodes/register/nonce"), &()).await?;
@@ -117,6 +121,7 @@ impl SimAgent {
         };
         let answer: RegisterResponse =
             post(http, &format!("{api}/api/v1/nodes/register"), &request).await?;
+        kept::secret("node secret", &answer.node_secret);
         Ok(Self {
             node_id: answer.node_id,
             region: answer.region,

@@ -3,6 +3,7 @@
 use super::control_plane::ControlPlaneProcess;
 use super::process::{Process, free_port, output};
 use super::{ProgramError, agent_bin, io};
+use crate::kept;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
@@ -83,6 +84,10 @@ impl AgentProcess {
             .args(["enroll", "--api", &plane.url()])
             .env("DGON_ENROL_TOKEN", plane.token(1).await?);
         output("dgon-agent enroll", command).await?;
+        for file in ["node.key", "node.secret"] {
+            let text = std::fs::read_to_string(agent.state.join(file));
+            kept::secret(file, text.unwrap_or_default().trim());
+        }
         Ok(agent)
     }
 
@@ -163,6 +168,9 @@ impl AgentProcess {
     pub fn launch(&mut self) -> Result<(), ProgramError> {
         let mut command = self.command();
         command.arg("run");
+        if kept::folder().is_some() {
+            command.args(["--log-level", "debug"]);
+        }
         self.process = Some(Process::start("dgon-agent run", &mut command, &self.log)?);
         Ok(())
     }

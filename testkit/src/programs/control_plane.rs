@@ -3,6 +3,7 @@
 use super::process::{Process, free_port, output};
 use super::session::Session;
 use super::{ProgramError, control_plane_bin, http_client, io};
+use crate::kept;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -130,6 +131,9 @@ impl ControlPlaneProcess {
         let printed = output("dgon-control-plane token create", command).await?;
         let token = serde_json::from_str::<serde_json::Value>(&printed).ok();
         let token = token.and_then(|token| token["token"].as_str().map(str::to_owned));
+        if let Some(token) = &token {
+            kept::secret("enrolment token", token);
+        }
         token.ok_or(ProgramError::Answer {
             what: "token create --json".to_owned(),
             answer: printed,
@@ -153,6 +157,7 @@ impl ControlPlaneProcess {
                 answer: printed,
             });
         };
+        kept::secret("sign-in link", token);
         Session::open(
             self.http.clone(),
             self.url(),

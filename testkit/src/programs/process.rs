@@ -1,6 +1,7 @@
 //! A child process with a log file that is killed when its handle goes.
 
 use super::{PATIENCE, ProgramError, io};
+use crate::kept;
 use std::future::Future;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -43,6 +44,7 @@ impl Process {
         };
         let file = open().map_err(io(format!("the log {} cannot be written", log.display())))?;
         let twin = file.try_clone().map_err(io("the log cannot be shared"))?;
+        kept::ask_for_all(command);
         let child = command
             .stdin(Stdio::null())
             .stdout(file)
@@ -155,6 +157,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
+        kept::log_of(self.id(), &self.log);
     }
 }
 

@@ -1,7 +1,11 @@
 //! A signed-in person: cookies, CSRF, typed enough for tests.
 
 use super::ProgramError;
+use crate::kept;
 use serde_json::{Value, json};
+
+/// The admin's password.
+const PASSWORD: &str = "correct horse battery staple";
 
 /// A session of the admin.
 pub struct Session {
@@ -37,11 +41,12 @@ impl Session {
         token: &str,
     ) -> Result<Self, ProgramError> {
         let (path, body) = if setup {
-            let body = json!({"token": token, "email": "admin@example.org", "password": "correct horse battery staple"});
+            let body = json!({"token": token, "email": "admin@example.org", "password": PASSWORD});
             ("/api/v1/auth/setup", body)
         } else {
             ("/api/v1/auth/redeem", json!({"token": token}))
         };
+        kept::secret("password", PASSWORD);
         let request = client
             .post(format!("{url}{path}"))
             .header("origin", &url)
@@ -55,6 +60,10 @@ impl Session {
         let cookies = pairs.collect::<Vec<_>>().join("; ");
         let me = read(path, response).await?;
         let csrf = me["csrf_token"].as_str().unwrap_or_default().to_owned();
+        for (_, value) in cookies.split("; ").filter_map(|pair| pair.split_once('=')) {
+            kept::secret("cookie", value);
+        }
+        kept::secret("CSRF token", &csrf);
         Ok(Self {
             http: client,
             url,

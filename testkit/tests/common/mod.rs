@@ -73,6 +73,7 @@ impl Stack {
 
 /// A chat with one message.
 pub(crate) fn chat(model: &str, text: &str, stream: bool) -> Value {
+    dgon_testkit::kept::secret("prompt", text);
     json!({"model": model, "messages": [{"role": "user", "content": text}], "stream": stream})
 }
 

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { type Page, expect, test as base } from '@playwright/test'
+import { noteSecretsOf } from './kept'
 
 export { expect }
 
@@ -18,6 +19,7 @@ export const test = base.extend<{ watch: Watch }>({
   },
   watch: [
     async ({ context }, use) => {
+      noteSecretsOf(context)
       const seen: string[] = []
       const allowed: RegExp[] = []
       context.on('console', (message) => {

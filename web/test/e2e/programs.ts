@@ -5,6 +5,7 @@ import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { ALL_LOGGED, LOGS, noteSecret } from './kept'
 import { BASE_URL, PLACE } from './place'
 
 const debug = fileURLToPath(new URL('../../../target/debug/', import.meta.url))
@@ -33,8 +34,8 @@ export interface Running {
 const SAYS_WITHIN_MS = 30_000
 
 export function start(name: string, command: string, args: string[], env: Record<string, string> = {}): Running {
-  const child = spawn(command, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
-  const log = createWriteStream(join(PLACE, `${name}.log`))
+  const child = spawn(command, args, { env: { ...process.env, ...ALL_LOGGED, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const log = createWriteStream(join(LOGS, `${name}.log`), { flags: 'a' })
   let printed = ''
   const listeners = new Set<() => void>()
   for (const stream of [child.stdout, child.stderr]) {
@@ -90,19 +91,28 @@ export function freePort(): Promise<number> {
 /** An enrolment token, made by the command line beside the running server: the tests' one, or another that `env` names. */
 export async function enrolmentToken(uses: number, region: string, env: Record<string, string> = {}, orgId = 'main'): Promise<string> {
   const { stdout } = await run(controlPlane(), ['token', 'create', '--uses', String(uses), '--region', region, '--org', orgId, '--json'], { env: { ...process.env, DGON_DATA_DIR: DATA_DIR, ...env } })
-  return (JSON.parse(stdout) as { token: string }).token
+  const { token } = JSON.parse(stdout) as { token: string }
+  noteSecret('enrolment token', token)
+  return token
+}
+
+/** The link that a command printed. */
+function linkIn(stdout: string): string {
+  const link = /http\S+#token=(\S+)/.exec(stdout)
+  noteSecret('sign-in link', link?.[1] ?? '')
+  return link?.[0] ?? ''
 }
 
 /** Makes an operator, or somebody with another role; the link that signs them in. */
 export async function userLink(email: string, url = BASE_URL, env: Record<string, string> = {}, role = 'operator'): Promise<string> {
   const { stdout } = await run(controlPlane(), ['user', 'create', '--email', email, '--role', role, '--url', url], { env: { ...process.env, DGON_DATA_DIR: DATA_DIR, ...env } })
-  return /http\S+#token=\S+/.exec(stdout)?.[0] ?? ''
+  return linkIn(stdout)
 }
 
 /** Another link that signs in somebody who is there already. */
 export async function signInLink(email: string): Promise<string> {
   const { stdout } = await run(controlPlane(), ['user', 'link', '--email', email, '--url', BASE_URL], { env: { ...process.env, DGON_DATA_DIR: DATA_DIR } })
-  return /http\S+#token=\S+/.exec(stdout)?.[0] ?? ''
+  return linkIn(stdout)
 }
 
 export async function untilReady(): Promise<void> {
@@ -114,7 +124,7 @@ export async function untilReady(): Promise<void> {
       () => false,
     )
     if (isReady) return
-    if (Date.now() > end) throw new Error(`${BASE_URL} does not get ready; its log is in ${PLACE}`)
+    if (Date.now() > end) throw new Error(`${BASE_URL} does not get ready; its log is in ${LOGS}`)
     // oxlint-disable-next-line no-await-in-loop
     await new Promise((resolve) => setTimeout(resolve, 100))
   }

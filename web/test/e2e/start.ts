@@ -1,5 +1,6 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
-import { BASE_URL, FLEETS, PLACE, SETUP_LINK } from './place'
+import { noteSecret } from './kept'
+import { ADMIN, BASE_URL, FLEETS, PLACE, SETUP_LINK } from './place'
 import { DATA_DIR, type Running, controlPlane, enrolmentToken, simulator, start, untilReady } from './programs'
 
 const RATE_PER_S = 5
@@ -13,6 +14,7 @@ async function startAll(): Promise<() => Promise<void>> {
   }
   rmSync(PLACE, { recursive: true, force: true })
   mkdirSync(DATA_DIR, { recursive: true })
+  noteSecret('password', ADMIN.password)
   const running: Running[] = []
   const stopAll = async () => {
     for (const program of running.toReversed()) {

@@ -6,6 +6,7 @@
 
 mod leftovers;
 mod runner;
+mod secrets;
 pub(crate) mod stages;
 pub(crate) mod steps;
 

@@ -1,5 +1,6 @@
 //! The steps of the gate, each with what it needs.
 
+use super::secrets::Kept;
 use super::{SKIPPED_CODE, Skipped, Step};
 use crate::needs::{Need, debian};
 use crate::{build, cross, fuzz, generated, needs, shell, systems};
@@ -251,7 +252,11 @@ fn rust_tests() -> Result<()> {
     let mut nextest = shell::command(needs::tool("cargo-nextest"));
     shell::forget_package(&mut nextest);
     nextest.args(["nextest", "run", "--profile", "ci"]);
+    let kept = Kept::begin("rust-tests")?;
+    let (name, folder) = kept.variable();
+    nextest.env(name, folder);
     shell::check(build::name_programs(nextest.args(build::SAME)))?;
+    kept.search()?;
     let mut docs = shell::cargo();
     docs.args(["test", "--quiet", "--doc"]).args(build::SAME);
     shell::check(&mut docs)
@@ -259,10 +264,12 @@ fn rust_tests() -> Result<()> {
 
 fn browser_tests() -> Result<()> {
     build::programs()?;
+    let kept = Kept::begin("browser-tests")?;
+    let (name, folder) = kept.variable();
     let mut npm = shell::command("npm");
-    shell::check(build::name_programs(
-        npm.args(["--prefix", "web", "run", "e2e"]),
-    ))
+    npm.args(["--prefix", "web", "run", "e2e"]).env(name, folder);
+    shell::check(build::name_programs(&mut npm))?;
+    kept.search()
 }
 
 /// Tests on clean machines; where they cannot be made, the step says that it was skipped and why.

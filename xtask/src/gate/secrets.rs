@@ -1,0 +1,232 @@
+//! No secret is in a log.
+//!
+//! While a step's tests run, `testkit/src/kept.rs` and the browser tests put into a folder what every server and agent
+//! logged, at the level of `debug`, and the secrets that the tests know of: passwords, cookies, keys, links, prompts. After them each
+//! log is searched for each of these, and for whatever has the form of a secret. Others are told of: the kind, the log
+//! and the line, without the secret.
+
+use crate::shell;
+use aho_corasick::{AhoCorasick, MatchKind};
+use anyhow::{Context as _, Result, bail, ensure};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, DirBuilder};
+use std::path::{Path, PathBuf};
+
+/// The variable that names the folder to the tests.
+const FOLDER: &str = "DGON_KEPT_LOGS";
+/// Leaks that are shown, of all that were found.
+const SHOWN: usize = 20;
+/// What a program prints for whoever starts it: the link that makes the first admin, once, within a day.
+const PRINTED: &str = "/setup#token=";
+
+/// What begins like a secret and goes on for so many letters and digits is one, though no test knows it.
+const FORMS: [(&str, usize); 8] = [
+    // After it come the public part, 12 characters, and the secret.
+    ("dgon_sk_live_", 13),
+    ("dgon-ed25519-seed:", 20),
+    ("-----BEGIN", 0),
+    ("$argon2id$", 0),
+    ("otpauth://", 0),
+    ("#token=", 1),
+    ("?code=", 1),
+    // A JSON object in base64, as every token of an issuer begins.
+    ("eyJ", 30),
+];
+
+/// The folder of one step's logs and secrets.
+pub(super) struct Kept(PathBuf);
+
+/// What was found: `(kind, log)`, and the line of the first with how many there are.
+type Leaks = BTreeMap<(String, String), (usize, usize)>;
+
+impl Kept {
+    /// An empty one, for its owner alone.
+    pub(super) fn begin(step: &str) -> Result<Self> {
+        let folder = shell::target_dir().join("kept-logs").join(step);
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?;
+        }
+        let mut make = DirBuilder::new();
+        make.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut make, 0o700);
+        make.create(&folder)?;
+        Ok(Self(folder))
+    }
+
+    /// The variable that tells tests of it.
+    pub(super) fn variable(&self) -> (&'static str, &Path) {
+        (FOLDER, &self.0)
+    }
+
+    /// Searches; what was clean is thrown away.
+    pub(super) fn search(self) -> Result<()> {
+        let secrets = self.secrets()?;
+        let logs = self.files("log")?;
+        // Nothing is found where nothing was kept.
+        ensure!(!secrets.is_empty(), "the tests noted no secret");
+        let search = Search::new(&secrets)?;
+        let (mut leaks, mut lines) = (Leaks::new(), 0);
+        for log in &logs {
+            let text = fs::read(log)?;
+            let name = log.file_name().unwrap_or_default().to_string_lossy();
+            lines += search.log(&name, &text, &mut leaks);
+        }
+        ensure!(lines > 0, "the tests logged nothing");
+        println!(
+            "searched {lines} lines of {} logs for {} secrets",
+            logs.len(),
+            secrets.len()
+        );
+        if leaks.is_empty() {
+            return Ok(fs::remove_dir_all(&self.0)?);
+        }
+        let shown = leaks.iter().take(SHOWN).map(|((kind, log), (line, times))| {
+            format!("  {kind}: {log} line {line}, {times} times in all")
+        });
+        bail!(
+            "logs in {} have secrets ({} kinds and logs):\n{}",
+            self.0.display(),
+            leaks.len(),
+            shown.collect::<Vec<_>>().join("\n")
+        );
+    }
+
+    fn files(&self, kind: &str) -> Result<Vec<PathBuf>> {
+        let entries = fs::read_dir(&self.0).with_context(|| self.0.display().to_string())?;
+        let paths = entries.map(|entry| Ok(entry?.path()));
+        let paths = paths.collect::<Result<Vec<_>>>()?;
+        let is_kind = |path: &PathBuf| path.extension().is_some_and(|found| found == kind);
+        Ok(paths.into_iter().filter(is_kind).collect())
+    }
+
+    /// Each secret that was noted, with its kind.
+    fn secrets(&self) -> Result<BTreeMap<String, String>> {
+        let mut secrets = BTreeMap::new();
+        for file in self.files("secrets")? {
+            for line in fs::read_to_string(file)?.lines() {
+                let (kind, secret) = line.split_once('\t').context("a line is kind and secret")?;
+                secrets.insert(secret.to_owned(), kind.to_owned());
+            }
+        }
+        Ok(secrets)
+    }
+}
+
+/// Everything that is looked for.
+struct Search {
+    automaton: AhoCorasick,
+    /// Of each text that is looked for.
+    kinds: Vec<String>,
+}
+
+impl Search {
+    fn new(secrets: &BTreeMap<String, String>) -> Result<Self> {
+        let mut texts: Vec<String> = FORMS.iter().map(|(begin, _)| (*begin).to_owned()).collect();
+        let mut kinds = texts.clone();
+        for (secret, kind) in secrets {
+            // As it is, and as an address or a JSON text would have it.
+            let written = [secret.clone(), in_an_address(secret), in_json(secret)];
+            for text in BTreeSet::from(written) {
+                texts.push(text);
+                kinds.push(kind.clone());
+            }
+        }
+        let automaton = AhoCorasick::builder()
+            .match_kind(MatchKind::Standard)
+            .build(&texts)?;
+        Ok(Self { automaton, kinds })
+    }
+
+    /// Adds what one log has; how many lines it is.
+    fn log(&self, name: &str, text: &[u8], leaks: &mut Leaks) -> usize {
+        let mut lines = 0;
+        for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            lines += 1;
+            for found in self.automaton.find_overlapping_iter(line) {
+                let number = found.pattern().as_usize();
+                if number >= FORMS.len() || self.is_form(number, line, found.start()) {
+                    let place = (self.kinds[number].clone(), name.to_owned());
+                    leaks.entry(place).or_insert((lines, 0)).1 += 1;
+                }
+            }
+        }
+        lines
+    }
+
+    /// Whether what begins there has the form of a secret.
+    fn is_form(&self, number: usize, line: &[u8], start: usize) -> bool {
+        let (begin, least) = FORMS[number];
+        let after = &line[start + begin.len()..];
+        let run = after.iter().take_while(|byte| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'+' | b'/' | b'=')
+        });
+        let is_printed = String::from_utf8_lossy(line).contains(PRINTED) && begin == "#token=";
+        run.count() >= least && !is_printed
+    }
+}
+
+fn in_an_address(secret: &str) -> String {
+    let mut escaped = String::new();
+    for byte in secret.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                escaped.push(char::from(byte));
+            }
+            _ => escaped.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    escaped
+}
+
+fn in_json(secret: &str) -> String {
+    let quoted = serde_json::Value::from(secret).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "a helper that fails fails its test")]
+mod tests {
+    use super::*;
+
+    fn found(secrets: &[(&str, &str)], log: &str) -> Vec<String> {
+        let secrets = secrets.iter();
+        let secrets = secrets.map(|(kind, secret)| ((*secret).to_owned(), (*kind).to_owned()));
+        let search = Search::new(&secrets.collect()).expect("a search");
+        let mut leaks = Leaks::new();
+        search.log("a.log", log.as_bytes(), &mut leaks);
+        leaks.into_keys().map(|(kind, _)| kind).collect()
+    }
+
+    #[test]
+    fn a_secret_is_found_as_it_is_and_as_it_is_written_elsewhere() {
+        let secrets = [("password", "correct \"horse\" 5"), ("cookie", "abc+def/gh=")];
+        assert_eq!(found(&secrets, "all is well\n"), [""; 0]);
+        for log in [
+            "x\ntried correct \"horse\" 5 twice",
+            r#"{"message":"correct \"horse\" 5"}"#,
+            "GET /?q=correct%20%22horse%22%205",
+        ] {
+            assert_eq!(found(&secrets, log), ["password"], "{log}");
+        }
+        let both = "abc+def/gh= beside abc%2Bdef%2Fgh%3D and correct \"horse\" 5";
+        assert_eq!(found(&secrets, both), ["cookie", "password"]);
+    }
+
+    #[test]
+    fn what_has_the_form_of_a_secret_is_found_and_its_public_part_is_not() {
+        let form = |log: &str| found(&[], log);
+        assert_eq!(form("key dgon_sk_live_0123456789ab was used"), [""; 0]);
+        assert_eq!(
+            form("key dgon_sk_live_0123456789ab_x was used"),
+            ["dgon_sk_live_"]
+        );
+        assert_eq!(form("see http://a/sign-in#token=abc"), ["#token="]);
+        assert_eq!(form("  http://a/setup#token=abc"), [""; 0]);
+        assert_eq!(form("GET /callback?code=abc&state=d"), ["?code="]);
+        assert_eq!(form("-----BEGIN PRIVATE KEY-----"), ["-----BEGIN"]);
+        assert_eq!(form("heyJude"), [""; 0]);
+        let token = "eyJhbGciOiJIUzI1NiIsInR5cCI6ImF0K2p3dCJ9.e30.c2ln";
+        assert_eq!(form(&format!("cookie={token}")), ["eyJ"]);
+    }
+}
