@@ -37,3 +37,4 @@ mod rate_limit;
 pub mod socket;
 pub mod supervisor;
 pub mod tasks;
+mod threads;

@@ -2,11 +2,23 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Callers that are remembered.
 const CALLERS_MAX: usize = 10_000;
+/// How many are forgotten at once where there are more: whoever comes from ever new addresses must not have all of them
+/// looked through each time.
+const FORGOTTEN: usize = CALLERS_MAX / 10;
+
+/// What counts as one caller: an IPv4 address, and of IPv6 a /64, which is the least that one has.
+pub(crate) fn network(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(ip) => IpAddr::V4(ip),
+        IpAddr::V6(ip) => IpAddr::V6((u128::from(ip) & !u128::from(u64::MAX)).into()),
+    }
+}
 
 /// Lets each caller, an address, an account or a session, try so many times in a while; tries can be given back.
 #[derive(Debug, Clone)]
@@ -95,17 +107,14 @@ impl<K: Eq + Hash + Clone> RateLimit<K> {
         }
     }
 
-    /// Forgets callers that have all their tries again, else the one that was quiet for longest.
+    /// Forgets callers that have all their tries again, and where few do those that were quiet for longest.
     fn make_room(&self, buckets: &mut HashMap<K, Bucket>, now: Instant) {
         buckets.retain(|_, bucket| self.refilled(*bucket, now).tokens < self.tries);
-        if buckets.len() >= CALLERS_MAX {
-            let oldest = buckets
-                .iter()
-                .min_by_key(|(_, bucket)| bucket.at)
-                .map(|(caller, _)| caller.clone());
-            if let Some(oldest) = oldest {
-                buckets.remove(&oldest);
-            }
+        if buckets.len() > CALLERS_MAX - FORGOTTEN {
+            let mut times: Vec<Instant> = buckets.values().map(|bucket| bucket.at).collect();
+            let (_, last, _) = times.select_nth_unstable(FORGOTTEN);
+            let last = *last;
+            buckets.retain(|_, bucket| bucket.at > last);
         }
     }
 }

@@ -332,7 +332,7 @@ pub enum AccountError {
     StoredHash,
     /// The task that hashes was stopped.
     #[error("hashing a password was stopped")]
-    HashStopped(#[source] tokio::task::JoinError),
+    HashStopped,
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),

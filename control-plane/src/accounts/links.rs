@@ -1,6 +1,6 @@
 //! One-time links: the set-up of the first admin, and sign-in without a password.
 
-use super::{AccountError, Accounts, Email, Origin, Person, Roles, SignedIn, rights, secret};
+use super::{AccountError, Accounts, Email, Lane, Origin, Person, Roles, SignedIn, rights, secret};
 use dgon_control_plane_store::System;
 use dgon_control_plane_store::links::{NewLink, SetupDone};
 use dgon_control_plane_store::orgs::MAIN_ORG;
@@ -156,7 +156,7 @@ impl Accounts {
         {
             return Err(AccountError::LinkInvalid);
         }
-        let password_hash = self.hasher.hash(password).await?;
+        let password_hash = self.hasher.hash(password, Lane::Known).await?;
         let mut user =
             self.new_user(email, Some(password_hash), MAIN_ORG, &Roles::first_admin())?;
         let object = format!("user:{}", user.user_id);

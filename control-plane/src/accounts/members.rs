@@ -1,7 +1,7 @@
 //! People as admins have them: made, listed, given roles, shut and opened.
 
 use super::page::{self, TimePage};
-use super::{AccountError, Accounts, Email, Origin, Person, Role, Roles, rights, secret};
+use super::{AccountError, Accounts, Email, Lane, Origin, Person, Role, Roles, rights, secret};
 use crate::app::AccessChange;
 use dgon_control_plane_store::Scope;
 use dgon_control_plane_store::memberships::NewMembership;
@@ -55,7 +55,7 @@ impl Accounts {
             return Err(AccountError::NotFound("organisation"));
         }
         let password_hash = match new.password {
-            Some(password) => Some(self.hasher.hash(password).await?),
+            Some(password) => Some(self.hasher.hash(password, Lane::Known).await?),
             None => None,
         };
         let mut user = self.new_user(new.email, password_hash, &new.org_id, &new.roles)?;

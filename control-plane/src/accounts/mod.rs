@@ -14,6 +14,7 @@ mod email;
 mod enrolment;
 mod error;
 mod flags;
+mod guesses;
 mod key_holder;
 mod links;
 mod members;
@@ -49,6 +50,7 @@ pub use oidc::{OidcAnswer, OidcPurpose, OidcRequest, OidcStart, OwnIdentity};
 pub use own_data::{EXPORTED_ROWS, OwnData};
 pub use own_second_factor::{FactorOffer, ShownCodes};
 pub use page::TimePage;
+use password::Lane;
 pub use password::{PASSWORD_MAX, PASSWORD_MIN, PasswordHasher};
 pub use pools::{PoolChangeWish, PoolWish, PoolWithMembers};
 pub use registration::OPEN_REGISTRATION;
@@ -98,6 +100,7 @@ pub struct Accounts {
     switches: Arc<Switches>,
     regions: Regions,
     limits: SessionLimits,
+    guesses: guesses::Guesses,
     access: Access,
     wallets: Arc<WalletSite>,
     issuers: Issuers,
@@ -123,6 +126,7 @@ impl Accounts {
             switches: Arc::clone(&app.switches),
             regions: app.settings.regions.clone(),
             limits: SessionLimits::default(),
+            guesses: guesses::Guesses::default(),
             access: app.access.clone(),
             wallets: Arc::clone(&app.settings.wallets),
             issuers: Issuers::new(&app.settings.oidc),

@@ -1,6 +1,6 @@
 //! A person's own password: set after an invitation, and changed.
 
-use super::{AccountError, Accounts, Origin, Person};
+use super::{AccountError, Accounts, Lane, Origin, Person};
 use crate::app::AccessChange;
 use dgon_control_plane_store::System;
 
@@ -35,7 +35,7 @@ impl Accounts {
                 self.must_be_right(person, current, stored, origin).await?;
             }
         }
-        let hash = self.hasher.hash(password).await?;
+        let hash = self.hasher.hash(password, Lane::Known).await?;
         let whose = person.audit_name();
         let audit = self.audit(&whose, "user.password", whose.clone(), origin);
         let own = person.own();
@@ -80,7 +80,7 @@ impl Accounts {
         stored: Option<String>,
         origin: &Origin,
     ) -> Result<(), AccountError> {
-        if self.hasher.verify(current, stored).await? {
+        if self.hasher.verify(current, stored, Lane::Known).await? {
             return Ok(());
         }
         let whose = person.audit_name();

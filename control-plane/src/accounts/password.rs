@@ -1,12 +1,18 @@
-//! Passwords: argon2id with the parameters of OWASP (19 MiB, two passes), on few threads and a short queue, so
+//! Passwords: argon2id with the parameters of OWASP (19 MiB, two passes), on few threads and in short queues, so
 //! that sign-ins can never take the machine.
+//!
+//! Strangers' passwords are checked one at a time, on a thread that yields to everything else, and one network has few
+//! places among those that wait. Whoever is known waits for other known people alone.
 
 use super::AccountError;
+use crate::app::{Asker, Turns};
+use crate::threads::YieldingThreads;
 use argon2::{Algorithm, Argon2, Params, Version};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use std::sync::Arc;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use subtle::ConstantTimeEq as _;
 use tokio::sync::Semaphore;
 
@@ -19,18 +25,51 @@ const MEMORY_KIB: u32 = 19_456;
 const PASSES: u32 = 2;
 const SALT_BYTES: usize = 16;
 const TAG_BYTES: usize = 32;
-const WORKERS: usize = 2;
+/// Passwords that are hashed at once, of each kind of people.
+const WORKERS: usize = 1;
 const QUEUE: usize = 16;
+/// Places of one network among strangers, those whose password is hashed now among them.
+const OF_NETWORK: usize = 2;
 const PREFIX: &str = "$argon2id$v=19$";
 
-/// Hashes and checks passwords. Cheap to clone; the limit is shared.
+static STRANGERS: LazyLock<YieldingThreads> =
+    LazyLock::new(|| YieldingThreads::start("password", WORKERS));
+
+/// Whose password it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// Somebody who is signed in, or tries to in a place where they have been before; or the server's operator.
+    Known,
+    /// Anybody else, by network where that is known.
+    Strangers(Option<IpAddr>),
+}
+
+/// Hashes and checks passwords. Cheap to clone; the limits are shared.
 #[derive(Debug, Clone)]
 pub struct PasswordHasher {
+    known: Queue,
+    strangers: Queue,
+    networks: Turns,
+}
+
+impl Default for PasswordHasher {
+    fn default() -> Self {
+        Self {
+            known: Queue::default(),
+            strangers: Queue::default(),
+            networks: Turns::new(OF_NETWORK),
+        }
+    }
+}
+
+/// Those of one kind who wait.
+#[derive(Debug, Clone)]
+struct Queue {
     workers: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
 }
 
-impl Default for PasswordHasher {
+impl Default for Queue {
     fn default() -> Self {
         Self {
             workers: Arc::new(Semaphore::new(WORKERS)),
@@ -44,14 +83,14 @@ impl PasswordHasher {
     ///
     /// # Errors
     /// [`AccountError::Password`] outside the allowed length, [`AccountError::Busy`] when the queue is full.
-    pub async fn hash(&self, password: String) -> Result<String, AccountError> {
+    pub async fn hash(&self, password: String, lane: Lane) -> Result<String, AccountError> {
         let length = password.chars().count();
         if !(PASSWORD_MIN..=PASSWORD_MAX).contains(&length) {
             return Err(AccountError::Password);
         }
         let mut salt = [0u8; SALT_BYTES];
         getrandom::fill(&mut salt).map_err(|_| AccountError::Randomness)?;
-        self.run(move || {
+        self.run(lane, move || {
             let tag = tag(&password, &salt, MEMORY_KIB, PASSES)?;
             Ok(format!(
                 "{PREFIX}m={MEMORY_KIB},t={PASSES},p=1${}${}",
@@ -71,11 +110,12 @@ impl PasswordHasher {
         &self,
         password: String,
         stored: Option<String>,
+        lane: Lane,
     ) -> Result<bool, AccountError> {
         if password.len() > 4 * PASSWORD_MAX {
             return Ok(false);
         }
-        self.run(move || match stored {
+        self.run(lane, move || match stored {
             Some(stored) => {
                 let (memory, passes, salt, expected) =
                     parse(&stored).ok_or(AccountError::StoredHash)?;
@@ -93,20 +133,29 @@ impl PasswordHasher {
 
     async fn run<T: Send + 'static>(
         &self,
+        lane: Lane,
         work: impl FnOnce() -> Result<T, AccountError> + Send + 'static,
     ) -> Result<T, AccountError> {
-        let _place = Place::take(&self.waiting)?;
-        let permit = Arc::clone(&self.workers)
-            .acquire_owned()
-            .await
-            .map_err(|_| AccountError::Busy)?;
-        tokio::task::spawn_blocking(move || {
-            // The permit goes with the work: a caller who left does not free its thread.
-            let _permit = permit;
+        let (queue, turn) = match lane {
+            Lane::Known => (&self.known, None),
+            Lane::Strangers(network) => {
+                let turn = self.networks.try_take(Asker::Network(network));
+                (&self.strangers, Some(turn.ok_or(AccountError::Busy)?))
+            }
+        };
+        let _place = Place::take(&queue.waiting)?;
+        let permit = Arc::clone(&queue.workers).acquire_owned().await;
+        let permit = permit.map_err(|_| AccountError::Busy)?;
+        let work = move || {
+            // These go with the work: a caller who left frees neither its thread nor its network's place.
+            let _held = (permit, turn);
             work()
-        })
-        .await
-        .map_err(AccountError::HashStopped)?
+        };
+        let done = match lane {
+            Lane::Known => tokio::task::spawn_blocking(work).await.ok(),
+            Lane::Strangers(_) => STRANGERS.run(work).await,
+        };
+        done.ok_or(AccountError::HashStopped)?
     }
 }
 
@@ -169,32 +218,35 @@ mod tests {
     #[tokio::test]
     async fn a_password_verifies_only_against_its_hash() {
         let hasher = PasswordHasher::default();
-        let stored = hasher.hash("correct horse".into()).await.expect("hash");
+        let stored = hasher
+            .hash("correct horse".into(), Lane::Known)
+            .await
+            .expect("hash");
         assert!(
             stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
             "{stored}"
         );
         assert!(
             hasher
-                .verify("correct horse".into(), Some(stored.clone()))
+                .verify("correct horse".into(), Some(stored.clone()), Lane::Known)
                 .await
                 .expect("verify")
         );
         assert!(
             !hasher
-                .verify("correct horsf".into(), Some(stored.clone()))
+                .verify("correct horsf".into(), Some(stored.clone()), Lane::Known)
                 .await
                 .expect("verify")
         );
         assert!(
             !hasher
-                .verify("correct horse".into(), None)
+                .verify("correct horse".into(), None, Lane::Known)
                 .await
                 .expect("verify")
         );
         let torn = stored[..stored.len() - 4].to_owned();
         assert!(matches!(
-            hasher.verify("x".into(), Some(torn)).await,
+            hasher.verify("x".into(), Some(torn), Lane::Known).await,
             Err(AccountError::StoredHash)
         ));
     }
@@ -204,28 +256,58 @@ mod tests {
         let hasher = PasswordHasher::default();
         for bad in ["short".to_owned(), "x".repeat(PASSWORD_MAX + 1)] {
             assert!(matches!(
-                hasher.hash(bad).await,
+                hasher.hash(bad, Lane::Known).await,
                 Err(AccountError::Password)
             ));
         }
         assert!(
             !hasher
-                .verify("x".repeat(10_000), None)
+                .verify("x".repeat(10_000), None, Lane::Known)
                 .await
                 .expect("verify")
         );
     }
 
+    fn stranger(number: u32) -> Lane {
+        Lane::Strangers(Some(IpAddr::V4(number.into())))
+    }
+
+    async fn busy_of(hasher: &PasswordHasher, lanes: impl Iterator<Item = Lane>) -> usize {
+        let tries = lanes.map(|lane| hasher.verify("x".into(), None, lane));
+        let all = futures_util::future::join_all(tries).await;
+        let is_busy = |result: &&Result<bool, _>| matches!(result, Err(AccountError::Busy));
+        all.iter().filter(is_busy).count()
+    }
+
     #[tokio::test]
     async fn a_full_queue_refuses_instead_of_growing() {
         let hasher = PasswordHasher::default();
-        let all =
-            futures_util::future::join_all((0..40).map(|_| hasher.verify("x".into(), None))).await;
-        let busy = all
-            .iter()
-            .filter(|result| matches!(result, Err(AccountError::Busy)))
-            .count();
-        assert_eq!(busy, 40 - QUEUE - WORKERS);
-        assert!(hasher.verify("x".into(), None).await.is_ok());
+        for lane in [|_| Lane::Known, stranger] {
+            let busy = busy_of(&hasher, (0..40).map(lane)).await;
+            assert_eq!(busy, 40 - QUEUE - WORKERS);
+            let next = hasher.verify("x".into(), None, lane(99)).await;
+            assert!(next.is_ok());
+        }
+    }
+
+    #[tokio::test]
+    async fn one_network_leaves_places_to_others_and_strangers_stand_in_no_known_persons_way() {
+        let hasher = PasswordHasher::default();
+        assert_eq!(
+            busy_of(&hasher, (0..10).map(|_| stranger(1))).await,
+            10 - OF_NETWORK
+        );
+        let of_one = (0..10).map(|_| stranger(1));
+        let busy = busy_of(&hasher, of_one.chain([stranger(2)])).await;
+        assert_eq!(busy, 10 - OF_NETWORK);
+        // Every place is a stranger's, and none moves: a known person's password is checked all the same.
+        let held = Arc::clone(&hasher.strangers.workers).acquire_owned().await;
+        let wait = busy_of(&hasher, (0..40).map(stranger));
+        let mut wait = std::pin::pin!(wait);
+        assert!(futures_util::poll!(&mut wait).is_pending());
+        let known = hasher.verify("x".into(), None, Lane::Known).await;
+        assert!(!known.expect("a check"));
+        drop(held);
+        assert_eq!(wait.await, 40 - QUEUE - WORKERS);
     }
 }

@@ -37,7 +37,7 @@ impl Accounts {
         }
         let email = Email::parse(email)?;
         let name = orgs::name(organisation)?;
-        let password_hash = self.hasher.hash(password).await?;
+        let password_hash = self.hasher.hash(password, self.lane(origin)).await?;
         let org_id = secret::public_id("o")?;
         let roles: Roles = [Role::Operator, Role::Consumer].into_iter().collect();
         let mut user = self.new_user(email, Some(password_hash), &org_id, &roles)?;

@@ -1,6 +1,6 @@
 //! Sessions of people: an access token of minutes and a refresh token that is exchanged at each use.
 
-use super::{AccountError, Accounts, Email, Origin, Role, Roles, secret};
+use super::{AccountError, Accounts, Email, Lane, Origin, Role, Roles, secret};
 use crate::app::AccessChange;
 use dgon_control_plane_store::System;
 use dgon_control_plane_store::orgs::MAIN_ORG;
@@ -153,19 +153,20 @@ impl Accounts {
         password: String,
         origin: &Origin,
     ) -> Result<SignedIn, AccountError> {
-        let user = match Email::parse(email) {
-            Ok(email) => {
-                self.store
-                    .user_by_email(System::of_the_server(), email.as_str())
-                    .await?
-            }
-            Err(_) => None,
-        };
+        // What is no address is nobody's: no hash is made for it, which says nothing of anybody.
+        let email = Email::parse(email).map_err(|_| AccountError::WrongCredentials)?;
+        let by = System::of_the_server();
+        let user = self.store.user_by_email(by, email.as_str()).await?;
         let user = user.filter(|user| user.disabled_at_ms.is_none());
         let stored = user.as_ref().and_then(|user| user.password_hash.clone());
-        let right = self.hasher.verify(password, stored.clone()).await?;
+        let whose = user.as_ref().map(|user| user.user_id.as_str());
+        let lane = self.take_guess(&email, whose, origin)?;
+        let right = self.hasher.verify(password, stored.clone(), lane).await?;
         match (user, stored) {
             (Some(user), Some(hash)) if right => {
+                if matches!(lane, Lane::Strangers(_)) {
+                    self.give_back_guess(&email);
+                }
                 self.take_sign_in(&user.user_id)?;
                 let proof = SessionProof::Password(&hash);
                 let signed_in = self.start(&user.user_id, proof, origin).await?;
@@ -240,6 +241,7 @@ impl Accounts {
         Ok(match created {
             SessionCreated::Session(session) => {
                 let end_ms = pair.access_expires_at_ms;
+                self.note_place(user_id, origin);
                 Begun::SignedIn(Box::new(self.signed_in(
                     session,
                     (&name, refresh),
@@ -297,7 +299,10 @@ impl Accounts {
             Rotation::Child {
                 session,
                 access_expires_at_ms,
-            } => self.signed_in(session, (&name, child), access_expires_at_ms),
+            } => {
+                self.note_place(&session.user.user_id, origin);
+                self.signed_in(session, (&name, child), access_expires_at_ms)
+            }
             Rotation::Reused => {
                 tracing::warn!("a refresh token was used twice; its session has been ended");
                 self.access.tell(AccessChange::Session(known.family_id));

@@ -2,10 +2,12 @@
 //! memory of bodies whose sender is not known yet. All are bounded.
 
 use super::{Bodies, Settings};
+use crate::rate_limit::RateLimit;
 use dgon_protocol::id::NodeId;
 use dgon_protocol::limits::NONCE_TTL;
 use sha2::{Digest as _, Sha256};
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,6 +25,9 @@ const RECEIPT_POSTS: u32 = 5;
 
 /// Nodes that are remembered; when there are more, those that were quiet are forgotten first.
 const NODES_KEPT: usize = 65_536;
+
+/// Nodes and tokens of one network that nobody knows, in a minute: each is a question to the database.
+const STRANGERS: u32 = 120;
 
 /// Told to a node that was sent away.
 pub const SENT_AWAY: &str =
@@ -171,6 +176,8 @@ pub struct NodeGuard {
     pub conduct: Conduct,
     /// Memory for bodies whose sender is not known yet.
     pub bodies: Bodies,
+    /// Nodes and enrolment tokens that are none, by network.
+    pub strangers: RateLimit<IpAddr>,
 }
 
 impl NodeGuard {
@@ -182,6 +189,7 @@ impl NodeGuard {
             link_nonces: Nonces::new(LINKS_OF_NODE),
             conduct: Conduct::default(),
             bodies: Bodies::new(settings.unproved_bodies_kib, settings.body_room_within),
+            strangers: RateLimit::new(STRANGERS),
         }
     }
 }

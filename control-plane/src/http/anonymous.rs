@@ -1,5 +1,5 @@
-//! What anybody may read without signing in: limited per address, and asked of the database once for all who ask at
-//! once or within a second.
+//! What anybody may ask without signing in: limited per address, whatever it is; and what they read is asked of the database
+//! once for all who ask at once or within a second.
 //!
 //! The memory is in this process alone, and every answer says `no-store` to browsers and proxies: a flag that shuts the
 //! overview acts at once, everywhere. Requests of this machine itself, which come from loopback and were forwarded by
@@ -34,8 +34,18 @@ const ENTRY_BYTES_MAX: usize = 512 * 1024;
 /// Longest address whose answer is remembered, bytes.
 const KEY_BYTES_MAX: usize = 1024;
 
-/// These ask for the headers of a node, and have limits of their own.
-const OF_NODES: [&str; 2] = ["/api/v1/nodes/self", LINK_PATH];
+/// These ask for the headers of a node or for a token of one, and have limits of their own: `App::guard`.
+const OF_NODES: [&str; 7] = [
+    "/api/v1/nodes/self",
+    "/api/v1/nodes/heartbeat",
+    "/api/v1/nodes/key/close",
+    "/api/v1/nodes/key/rotate",
+    "/api/v1/nodes/register",
+    RECEIPTS,
+    LINK_PATH,
+];
+/// Nodes post there what people read.
+const RECEIPTS: &str = "/api/v1/receipts";
 /// What the flag `allow_anonymous_overview` opens.
 const OVERVIEW: [&str; 4] = [
     "/api/v1/summary",
@@ -47,15 +57,15 @@ const OVERVIEW: [&str; 4] = [
 /// Limits and memory of anonymous reads. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Anonymous {
-    reads: RateLimit<IpAddr>,
+    asked: RateLimit<IpAddr>,
     answers: Arc<Answers>,
 }
 
 impl Anonymous {
-    /// So many reads per minute and address; answers are good for `fresh`.
+    /// So many requests per minute and address; answers are good for `fresh`.
     pub fn new(per_minute: u32, fresh: Duration) -> Self {
         Self {
-            reads: RateLimit::new(per_minute),
+            asked: RateLimit::new(per_minute),
             answers: Arc::new(Answers {
                 fresh,
                 kept: Mutex::default(),
@@ -71,23 +81,27 @@ pub(super) async fn layer(
     next: Next,
 ) -> Response {
     let path = request.uri().path();
-    let is_read = request.method() == Method::GET
-        && path.starts_with("/api/v1/")
-        && !OF_NODES.contains(&path)
-        && matches!(request.extensions().get(), Some(Acting::Nobody));
+    let is_read = request.method() == Method::GET;
+    let is_of_node = OF_NODES.contains(&path) && !(is_read && path == RECEIPTS);
+    let acting = request.extensions().get();
+    // Cookies of no session are anybody's, too.
+    let is_nobody = matches!(acting, Some(Acting::Nobody | Acting::Ended));
+    let is_limited = is_nobody && path.starts_with("/api/v1/") && !is_of_node;
     let client = request.extensions().get::<ClientIp>().copied();
-    let Some(client) = client.filter(|client| is_read && !is_here(*client, request.headers()))
+    let Some(client) = client.filter(|client| is_limited && !is_here(*client, request.headers()))
     else {
         return next.run(request).await;
     };
-    if let Err(wait_s) = state.anonymous.reads.take(&network(client), Instant::now()) {
+    if let Err(wait_s) = state.anonymous.asked.take(&network(client), Instant::now()) {
         metrics::counter!("http_anonymous_limited_total").increment(1);
-        let message = "too many reads from your address; wait as Retry-After says, or sign in";
+        let message = "too many requests from your address; wait as Retry-After says, or sign in";
         return ApiError::new(ErrorType::RateLimited, message)
             .retry_after(wait_s)
             .into_response();
     }
-    let is_remembered = is_overview(path) && state.app.switches.anonymous_overview();
+    let is_strangers = matches!(request.extensions().get(), Some(Acting::Nobody));
+    let is_remembered =
+        is_read && is_strangers && is_overview(path) && state.app.switches.anonymous_overview();
     match request.uri().path_and_query() {
         Some(key) if is_remembered && key.as_str().len() <= KEY_BYTES_MAX => {
             let key = key.as_str().to_owned();

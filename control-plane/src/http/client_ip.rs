@@ -1,5 +1,6 @@
 //! Whom a request comes from. `X-Forwarded-For` counts only when a trusted proxy sends it.
 
+use crate::rate_limit;
 use http::{Extensions, HeaderMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -9,10 +10,7 @@ pub struct ClientIp(pub IpAddr);
 
 /// An IPv6 caller owns at least a /64: its addresses count as one.
 pub(super) fn network(client: ClientIp) -> IpAddr {
-    match client.0 {
-        IpAddr::V4(ip) => IpAddr::V4(ip),
-        IpAddr::V6(ip) => IpAddr::V6((u128::from(ip) & !u128::from(u64::MAX)).into()),
-    }
+    rate_limit::network(client.0)
 }
 
 /// Whether this machine itself asks: over loopback, forwarded by nobody.

@@ -337,7 +337,7 @@ impl From<AccountError> for ApiError {
             | AccountError::FactorSealed
             | AccountError::Hash(_)
             | AccountError::StoredHash
-            | AccountError::HashStopped(_)
+            | AccountError::HashStopped
             | AccountError::IssuerStopped(_) => Self::internal(&error),
             AccountError::Store(error) => error.into(),
         }

@@ -27,7 +27,7 @@ pub struct HttpSettings {
     pub sign_ins_per_minute: u32,
     /// API keys that do not work per minute and network: each is a question to the database.
     pub key_failures_per_minute: u32,
-    /// Reads per minute and address of callers who are not signed in.
+    /// Requests per minute and address of callers who are not signed in.
     pub anonymous_reads_per_minute: u32,
     /// How long what one of them was told is good for the others.
     pub anonymous_fresh: Duration,
@@ -75,7 +75,7 @@ pub struct HttpState {
     pub key_failures: RateLimit<IpAddr>,
     /// Changes that people make, by account.
     pub writes: RateLimit<String>,
-    /// Reads of callers who are not signed in.
+    /// What callers ask who are not signed in.
     pub anonymous: Anonymous,
     /// Who has live sockets.
     pub sockets: Turns,

@@ -18,7 +18,9 @@ use dgon_protocol::frame::LINK_PATH;
 use dgon_protocol::id::NodeId;
 use dgon_protocol::limits::CLOCK_SKEW;
 use http::request::Parts;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 use zeroize::Zeroizing;
 
 /// Which schemes a route takes.
@@ -93,9 +95,51 @@ struct Claim<'p> {
     nonce: &'p str,
 }
 
-async fn known_secret(app: &App, node_id: &NodeId) -> Result<Arc<Zeroizing<Vec<u8>>>, ApiError> {
+/// A node's secret. One that is in memory is found whatever its neighbours ask for; others are looked up while few that
+/// their network named were none.
+async fn known_secret(
+    app: &App,
+    node_id: &NodeId,
+    network: Option<IpAddr>,
+) -> Result<Arc<Zeroizing<Vec<u8>>>, ApiError> {
+    if let Some(secret) = app.remembered_secret(node_id) {
+        return Ok(secret);
+    }
+    let stranger = Stranger::begin(app, network)?;
     let secret = app.node_secret(node_id).await?;
-    secret.ok_or_else(unauthorized)
+    secret.ok_or_else(|| {
+        stranger.failed();
+        unauthorized()
+    })
+}
+
+/// Somebody of whom nothing is known before the database was asked.
+pub(super) struct Stranger<'a> {
+    app: &'a App,
+    network: Option<IpAddr>,
+}
+
+impl<'a> Stranger<'a> {
+    /// Who comes from a network that asked in vain too often is sent away; whoever asks on this machine is not.
+    pub(super) fn begin(app: &'a App, network: Option<IpAddr>) -> Result<Self, ApiError> {
+        if let Some(network) = network {
+            let room = app.guard.strangers.has_room(&network, Instant::now());
+            room.map_err(|wait_s| {
+                metrics::counter!("node_strangers_limited_total").increment(1);
+                let message = "too many nodes and tokens from your address are not known here; wait as Retry-After says";
+                ApiError::new(ErrorType::RateLimited, message).retry_after(wait_s)
+            })?;
+        }
+        Ok(Self { app, network })
+    }
+
+    /// Counts what they asked in vain.
+    pub(super) fn failed(&self) {
+        if let Some(network) = self.network {
+            // Whoever is over it already was let in beside others: nothing more is to be done.
+            let _ = self.app.guard.strangers.take(&network, Instant::now());
+        }
+    }
 }
 
 fn check(
@@ -166,7 +210,8 @@ fn too_many(seconds: u32) -> ApiError {
 /// [`ApiError`] of the types that wire.md names.
 pub async fn authenticate(app: &App, parts: &Parts) -> Result<AuthenticatedNode, ApiError> {
     let claim = precheck(app, parts, Allowed::V2)?;
-    let secret = known_secret(app, &claim.node_id).await?;
+    let network = outside(&parts.extensions, &parts.headers);
+    let secret = known_secret(app, &claim.node_id, network).await?;
     check(app, parts, &[], claim, &secret, Share::Nodes)
 }
 
@@ -183,11 +228,11 @@ pub(in crate::http) async fn authenticate_body(
     share: Share,
 ) -> Result<(AuthenticatedNode, Held), ApiError> {
     let claim = precheck(app, parts, Allowed::V1AndV2)?;
-    let secret = known_secret(app, &claim.node_id).await?;
     let network = outside(&parts.extensions, &parts.headers);
+    let secret = known_secret(app, &claim.node_id, network).await?;
     let body = body::read(app, network, body, limit).await?;
     // The body may have been long in coming, and the secret another since.
-    if *known_secret(app, &claim.node_id).await? != *secret {
+    if *known_secret(app, &claim.node_id, network).await? != *secret {
         return Err(unauthorized());
     }
     let node = check(app, parts, &body.bytes, claim, &secret, share)?;

@@ -7,6 +7,7 @@
 //! gets a new secret, and keeps its name, state and chain.
 
 use super::SMALL_BODY_BYTES;
+use super::auth::Stranger;
 use super::reserved;
 use crate::accounts::Origin;
 use crate::app::App;
@@ -72,6 +73,7 @@ pub(super) async fn register(
     let (parts, body) = request.into_parts();
     let network = outside(&parts.extensions, &parts.headers);
     // Held to the end: nobody has proved anything before the token is used up.
+    let stranger = Stranger::begin(&app, network)?;
     let body = body::read(&app, network, body, SMALL_BODY_BYTES).await?;
     let wish: RegisterRequest = serde_json::from_slice(&body.bytes).map_err(|error| {
         ApiError::new(
@@ -79,11 +81,12 @@ pub(super) async fn register(
             format!("not a registration: {error}"),
         )
     })?;
-    check_wish(&app, &wish)?;
+    check_wish(&app, &wish).inspect_err(|_| stranger.failed())?;
     let mut secret = Zeroizing::new([0u8; 32]);
     fill(secret.as_mut_slice())?;
     let origin = Caller::of(&parts).origin;
-    let (node_id, region) = enrol(&app, &wish, secret.as_slice(), &origin).await?;
+    let enrolled = enrol(&app, &wish, secret.as_slice(), &origin).await;
+    let (node_id, region) = enrolled.inspect_err(|_| stranger.failed())?;
     // A node that was enrolled again keeps its state: a quarantine is not left by a new secret.
     if app.lifecycles.get(&node_id).is_none() {
         app.lifecycles.set(
