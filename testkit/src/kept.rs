@@ -30,7 +30,12 @@ pub fn folder() -> Option<&'static Path> {
 fn file(kind: &str) -> Option<File> {
     let path = folder()?.join(format!("{}.{kind}", std::process::id()));
     let mut options = OpenOptions::new();
-    options.create(true).append(true).mode(0o600).open(path).ok()
+    options
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
+        .ok()
 }
 
 /// Keeps what servers of this process log, with the levels that an operator can ask for. Later calls change nothing.

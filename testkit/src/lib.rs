@@ -10,6 +10,7 @@
 //! | [`link_server`] | a control plane's side of the agent link, to step by hand |
 //! | [`odd`] | exchanges unlike the usual ones, and what their receipts must say |
 //! | [`postgres`] | a throwaway PostgreSQL |
+//! | [`strangers`] | who asks for what costs work, from thousands of addresses |
 //! | `seed` | a store full of nodes and receipts (feature `seed`) |
 
 pub mod fault;
@@ -22,3 +23,4 @@ pub mod programs;
 pub mod runtime;
 #[cfg(feature = "seed")]
 pub mod seed;
+pub mod strangers;

@@ -5,6 +5,7 @@ use clap::{Args, Parser, Subcommand};
 use dgon_testkit::fleet::hostile;
 use dgon_testkit::fleet::load::{self, Load, Moment, Report};
 use dgon_testkit::runtime::{Faults, Kind, SimConfig, SimRuntime};
+use dgon_testkit::strangers::{Aim, Strangers};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -27,6 +28,8 @@ enum Command {
     Fleet(FleetArgs),
     /// Play agents that break rules as fast as they can.
     Hostile(HostileArgs),
+    /// Play strangers from thousands of addresses, who ask for what costs work.
+    Strangers(StrangersArgs),
 }
 
 #[derive(Args)]
@@ -43,6 +46,28 @@ struct HostileArgs {
     /// Enrolment token with as many uses as there are agents; better given by the environment.
     #[arg(long, env = "DGON_ENROL_TOKEN", hide_env_values = true)]
     token: String,
+}
+
+#[derive(Args)]
+struct StrangersArgs {
+    /// Base URL of the control plane, which must trust this machine as a proxy.
+    #[arg(long, env = "DGON_API", default_value = "http://127.0.0.1:8080")]
+    api: String,
+    /// What they do.
+    #[arg(long)]
+    aim: Aim,
+    /// Whose password is guessed.
+    #[arg(long, default_value = "admin@example.org")]
+    email: String,
+    /// Requests per second of all of them.
+    #[arg(long, default_value_t = 300)]
+    rate: u32,
+    /// Addresses that they come from.
+    #[arg(long, default_value_t = 4_000)]
+    addresses: u32,
+    /// How long, s.
+    #[arg(long, default_value_t = 30.0)]
+    duration: f64,
 }
 
 #[derive(Args)]
@@ -191,6 +216,7 @@ async fn main() -> ExitCode {
         Command::Runtime(args) => play_runtime(args).await,
         Command::Fleet(args) => play_fleet(args).await,
         Command::Hostile(args) => play_hostile(args).await,
+        Command::Strangers(args) => play_strangers(args).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -288,6 +314,23 @@ async fn play_hostile(args: HostileArgs) -> anyhow::Result<()> {
     stop.cancel();
     let report = playing.await.context("the hostile agents")?;
     println!("{}", serde_json::to_string_pretty(&report)?);
+    Ok(())
+}
+
+/// Prints how often each status was answered; 0 is none.
+async fn play_strangers(args: StrangersArgs) -> anyhow::Result<()> {
+    let strangers = Strangers {
+        api: args.api.trim_end_matches('/').to_owned(),
+        aim: args.aim,
+        email: args.email,
+        rate: args.rate,
+        addresses: args.addresses,
+    };
+    let duration = Duration::from_secs_f64(args.duration);
+    println!(
+        "{}",
+        serde_json::to_string(&strangers.run(duration).await?)?
+    );
     Ok(())
 }
 

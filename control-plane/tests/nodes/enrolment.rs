@@ -1,8 +1,9 @@
 //! A token and a key become a node, exactly as often as the token says.
 
-use crate::support::{Server, ack, error_type, quarantined};
+use crate::support::{Server, ack, error_type, quarantined, quick};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use dgon_control_plane::app::Clock;
 use dgon_control_plane_model::lifecycle::State;
 use dgon_protocol::enrol::{RegisterNonce, RegisterRequest, RegisterResponse, proof_bytes};
 use dgon_protocol::error::{ErrorBody, ErrorType};
@@ -79,6 +80,34 @@ async fn a_race_of_fifty_enrols_exactly_one() {
         }
     }
     assert_eq!(enrolled, 1);
+}
+
+#[tokio::test]
+async fn an_enrolment_token_is_refused_when_it_is_spent_late_or_of_others() {
+    let clock = Clock::manual(1_795_230_000_000);
+    let server = Server::start_with(quick(), clock.clone()).await;
+    let enrol = async |token: &str, seed: u8| {
+        let nonce = nonce(&server).await;
+        register(
+            &server,
+            &request(token, &nonce, &NodeKey::from_seed(&[seed; 32])),
+        )
+        .await
+    };
+    let once = server.token(1).await;
+    assert_eq!(enrol(&once, 1).await.status(), 201);
+    let late = server.token(1).await;
+    let of_others = server.token_of(Some("org_other"), 1).await;
+    // The machine of the first token is its organisation's: another's token does not take it over.
+    for (token, seed) in [(&once, 2), (&of_others, 1), (&format!("{once}x"), 3)] {
+        let refused = enrol(token, seed).await;
+        assert_eq!(refused.status(), 401, "{seed}");
+        assert_eq!(error_type(refused).await, ErrorType::InvalidToken);
+    }
+    clock.advance(3_600_000);
+    let refused = enrol(&late, 4).await;
+    assert_eq!(refused.status(), 401);
+    assert_eq!(error_type(refused).await, ErrorType::InvalidToken);
 }
 
 #[tokio::test]

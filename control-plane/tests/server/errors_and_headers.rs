@@ -191,3 +191,26 @@ async fn health_and_metrics_answer() {
         assert!(metrics.text.contains(&figure), "{}", metrics.text);
     }
 }
+
+#[tokio::test]
+async fn no_answer_lets_another_site_read_it() {
+    let server = Server::start().await;
+    let mut person = server.signed_in("a@example.com", &[Role::Admin]).await;
+    for method in [Method::GET, Method::OPTIONS, Method::POST] {
+        for path in [
+            "/",
+            "/api/v1/users/me",
+            "/api/v1/auth/state",
+            "/api/v1/none",
+        ] {
+            let request = person.request(method.clone(), path);
+            let request = request
+                .header("origin", "https://evil.example")
+                .header("access-control-request-method", "GET");
+            let answer = person.send(request).await;
+            let mut names = answer.headers.keys().map(|name| name.as_str());
+            let allows = names.any(|name| name.starts_with("access-control-"));
+            assert!(!allows, "{method} {path}: {:?}", answer.headers);
+        }
+    }
+}

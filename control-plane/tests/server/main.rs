@@ -22,8 +22,10 @@ mod passwords;
 mod pools;
 mod readiness;
 mod second_factor;
+mod security_page;
 mod sign_in;
 mod slow_pages;
+mod strangers;
 #[path = "../support/mod.rs"]
 mod support;
 mod wallets;

@@ -424,3 +424,69 @@ async fn wallets_are_tried_as_seldom_as_passwords_and_strangers_write_nothing() 
         .await;
     assert_eq!(rows.expect("rows").len(), 0);
 }
+
+/// Row 23 of the threat model.
+#[tokio::test]
+async fn what_was_signed_for_another_site_without_a_nonce_or_before_signs_nobody_in() {
+    let server = start().await;
+    let mut owner = server.signed_in("a@example.com", &[Role::Viewer]).await;
+    for wallet in [Wallet::evm(1), Wallet::solana(2)] {
+        wallet.link(&mut owner).await;
+        let mut browser = Browser::new(&server);
+        let (asked, answer) = wallet.asked(&mut browser, "sign_in").await;
+        let message = asked.json["message"].as_str().expect("text");
+        let is_nonce = |line: &&str| line.starts_with("Nonce: ");
+        let nonce = message.lines().find(is_nonce).expect("a nonce");
+        let elsewhere = message.replace("console.example", "evil.example");
+        let without = message.replace(&format!("{nonce}\n"), "");
+        let of_another = message.replace(nonce, "Nonce: 00000000000000000000000000000000");
+        for signed in [elsewhere, without, of_another] {
+            assert_ne!(signed, message);
+            // Said to be what was signed, and kept quiet about.
+            for told in [json!(signed), Value::Null] {
+                let answer = json!({ "signature": wallet.sign(&signed), "message": told });
+                let refused = browser.post(SIGN_IN, answer).await;
+                assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{signed}");
+                assert_eq!(refused.error(), "invalid_signature");
+            }
+        }
+        let unasked = Browser::new(&server).post(SIGN_IN, answer.clone()).await;
+        assert_eq!(unasked.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(unasked.error(), "invalid_token");
+        let cookies = browser.cookies.clone();
+        let first = browser.post(SIGN_IN, answer.clone()).await;
+        assert_eq!(first.status, StatusCode::OK, "{}", first.text);
+        browser.cookies = cookies;
+        let again = browser.post(SIGN_IN, answer).await;
+        assert_eq!(again.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(again.error(), "invalid_token");
+    }
+}
+
+/// Browsers drop a cookie that is too large; the tests' own refuses it ([`crate::support`]).
+#[tokio::test]
+async fn a_request_of_a_site_with_a_long_name_fits_into_a_cookie() {
+    let name = [
+        "x".repeat(60),
+        "y".repeat(60),
+        "z".repeat(60),
+        "example".to_owned(),
+    ]
+    .join(".");
+    let site = WalletSite {
+        uri: SiteUri::parse(&format!("https://{name}")).ok(),
+        cosmos: Vec::new(),
+    };
+    let settings = Settings {
+        wallets: Arc::new(site),
+        ..Settings::default()
+    };
+    let server = Server::start_with(settings, HttpSettings::default()).await;
+    let mut browser = Browser::new(&server);
+    let (asked, _) = Wallet::solana(2).asked(&mut browser, "sign_in").await;
+    assert!(
+        asked.header("set-cookie").len() > 500,
+        "{:?}",
+        asked.headers
+    );
+}

@@ -22,6 +22,8 @@ const FIELDS: [&str; 11] = [
 ];
 /// Headers that are.
 const HEADERS: [&str; 3] = ["authorization", "cookie", "x-csrf-token"];
+/// Most bytes of a cookie's name and value.
+const COOKIE_MAX: usize = 4_096;
 /// Shorter ones, such as the six digits of an app, are anywhere by chance.
 const SHORTEST: usize = 10;
 
@@ -38,7 +40,9 @@ impl Secrets {
                 // A cookie's value, or a key after its scheme.
                 let parts = value.split("; ");
                 let part = |part: &str| part.rsplit(['=', ' ']).next().map(str::to_owned);
-                parts.filter_map(part).for_each(|value| found.add(name, &value));
+                parts
+                    .filter_map(part)
+                    .for_each(|value| found.add(name, &value));
             }
         }
         let body = request.body().and_then(reqwest::Body::as_bytes);
@@ -89,13 +93,17 @@ impl Secrets {
     }
 }
 
-/// Notes what an answer gives its browser to keep.
+/// Notes what an answer gives its browser to keep, which is no more than browsers do.
 pub(super) fn note(answer: &Answer) {
     let mut given = Secrets(Vec::new());
     if answer.status.is_success() {
         given.add_json(&answer.json);
     }
-    for (_, value) in answer.cookies() {
+    for (name, value) in answer.cookies() {
+        assert!(
+            name.len() + value.len() <= COOKIE_MAX,
+            "{name} is too large"
+        );
         given.add(header::SET_COOKIE.as_str(), &value);
     }
 }

@@ -81,9 +81,12 @@ impl Kept {
         if leaks.is_empty() {
             return Ok(fs::remove_dir_all(&self.0)?);
         }
-        let shown = leaks.iter().take(SHOWN).map(|((kind, log), (line, times))| {
-            format!("  {kind}: {log} line {line}, {times} times in all")
-        });
+        let shown = leaks
+            .iter()
+            .take(SHOWN)
+            .map(|((kind, log), (line, times))| {
+                format!("  {kind}: {log} line {line}, {times} times in all")
+            });
         bail!(
             "logs in {} have secrets ({} kinds and logs):\n{}",
             self.0.display(),
@@ -141,7 +144,10 @@ impl Search {
     /// Adds what one log has; how many lines it is.
     fn log(&self, name: &str, text: &[u8], leaks: &mut Leaks) -> usize {
         let mut lines = 0;
-        for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        for line in text
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+        {
             lines += 1;
             for found in self.automaton.find_overlapping_iter(line) {
                 let number = found.pattern().as_usize();
@@ -200,7 +206,10 @@ mod tests {
 
     #[test]
     fn a_secret_is_found_as_it_is_and_as_it_is_written_elsewhere() {
-        let secrets = [("password", "correct \"horse\" 5"), ("cookie", "abc+def/gh=")];
+        let secrets = [
+            ("password", "correct \"horse\" 5"),
+            ("cookie", "abc+def/gh="),
+        ];
         assert_eq!(found(&secrets, "all is well\n"), [""; 0]);
         for log in [
             "x\ntried correct \"horse\" 5 twice",

@@ -267,7 +267,8 @@ fn browser_tests() -> Result<()> {
     let kept = Kept::begin("browser-tests")?;
     let (name, folder) = kept.variable();
     let mut npm = shell::command("npm");
-    npm.args(["--prefix", "web", "run", "e2e"]).env(name, folder);
+    npm.args(["--prefix", "web", "run", "e2e"])
+        .env(name, folder);
     shell::check(build::name_programs(&mut npm))?;
     kept.search()
 }

@@ -21,10 +21,12 @@
 //! | `sessions` | the memory of an idle agent's session |
 //! | `hostile` | what agents that break rules cost those that keep them |
 //! | `retention` | for how long old rows that go hold up receipts |
+//! | `attack` | how soon people and nodes are answered while strangers guess, read and try |
 //! | `idle` | an idle agent beside node-exporter, collectd and netdata |
 //! | `join` | thousands of nodes that connect at once, and what they cost at rest; only where it is named |
 //! | `soak` | the control plane's memory over half an hour; only where it is named |
 
+mod attack;
 mod bare;
 mod browsers;
 mod client;
@@ -152,6 +154,9 @@ async fn measure(options: &Options, report: &mut report::Report) -> Result<()> {
     }
     if wanted("hostile") {
         tokio::task::block_in_place(|| hostile::measure(bin, report))?;
+    }
+    if wanted("attack") {
+        attack::measure(bin, report).await?;
     }
     if wanted("retention") {
         retention::measure(bin, report).await?;

@@ -1,0 +1,207 @@
+//! Strangers from thousands of addresses who guess, try and ask: they run out, and who is known goes on. How soon others are
+//! answered meanwhile is measured by `dgon-bench`, not tested.
+
+#![allow(clippy::expect_used, reason = "helpers of tests fail like tests do")]
+
+use crate::support::{Answer, Browser, PASSWORD, Server};
+use dgon_control_plane::accounts::Role;
+use dgon_control_plane::app::{Clock, Settings};
+use dgon_control_plane::http::HttpSettings;
+use dgon_testkit::fleet::{Enrol, SimAgent};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+const LOGIN: &str = "/api/v1/auth/login";
+const HOME: &str = "203.0.113.7";
+/// Wrong passwords of one account that all strangers may try in an hour.
+const GUESSES: u32 = 50;
+/// Nodes that there are not, of one network in a minute.
+const STRANGERS: u32 = 120;
+
+/// A server behind a proxy of this machine.
+async fn behind_a_proxy(anonymous_per_minute: u32) -> Server {
+    Server::start_with(Settings::default(), proxied(anonymous_per_minute)).await
+}
+
+fn proxied(anonymous_per_minute: u32) -> HttpSettings {
+    HttpSettings {
+        trusted_proxies: vec!["127.0.0.0/8".parse().expect("block")],
+        anonymous_reads_per_minute: anonymous_per_minute,
+        ..HttpSettings::default()
+    }
+}
+
+/// Another address for each number.
+fn address(number: u32) -> String {
+    format!("198.18.{}.{}", number / 250, number % 250 + 1)
+}
+
+async fn post(browser: &mut Browser, from: &str, path: &str, body: &Value) -> Answer {
+    let request = browser.request(Method::POST, path).json(body);
+    browser.send(request.header("x-forwarded-for", from)).await
+}
+
+async fn sign_in(server: &Server, from: &str, email: &str, password: &str) -> Answer {
+    let body = json!({ "email": email, "password": password });
+    post(&mut Browser::new(server), from, LOGIN, &body).await
+}
+
+#[tokio::test]
+async fn all_strangers_together_guess_one_password_so_often_and_its_owner_is_let_in_at_home() {
+    let server = behind_a_proxy(1_200).await;
+    server.user("ada@example.com", &[Role::Viewer]).await;
+    let home = sign_in(&server, HOME, "ada@example.com", PASSWORD).await;
+    assert_eq!(home.status, StatusCode::OK, "{}", home.text);
+    // Whether there is an account is not told by when the tries run out.
+    for (first, email) in [(0, "ada@example.com"), (1_000, "nobody@example.com")] {
+        for number in first..first + GUESSES {
+            let wrong = sign_in(&server, &address(number), email, "a wrong guess").await;
+            assert_eq!(wrong.status, StatusCode::UNAUTHORIZED, "{}", wrong.text);
+        }
+        let limited = sign_in(&server, &address(first + GUESSES), email, "a wrong guess").await;
+        assert_eq!(limited.status, StatusCode::TOO_MANY_REQUESTS, "{email}");
+        assert_eq!(limited.error(), "rate_limited");
+        assert!(limited.header("retry-after").parse::<u32>().is_ok());
+    }
+    // The right one is not tried out there any more either; at home it is, and mistyped it can be, too.
+    let elsewhere = sign_in(&server, &address(9_000), "ada@example.com", PASSWORD).await;
+    assert_eq!(elsewhere.status, StatusCode::TOO_MANY_REQUESTS);
+    let mistyped = sign_in(&server, HOME, "ada@example.com", "a wrong guess").await;
+    assert_eq!(mistyped.status, StatusCode::UNAUTHORIZED);
+    let home = sign_in(&server, HOME, "ada@example.com", PASSWORD).await;
+    assert_eq!(home.status, StatusCode::OK, "{}", home.text);
+    // Others are not touched.
+    server.user("bob@example.com", &[Role::Viewer]).await;
+    let other = sign_in(&server, &address(9_001), "bob@example.com", PASSWORD).await;
+    assert_eq!(other.status, StatusCode::OK, "{}", other.text);
+}
+
+#[tokio::test]
+async fn a_crowd_that_guesses_many_passwords_is_turned_away_and_who_is_known_signs_in() {
+    let server = behind_a_proxy(1_200).await;
+    server.user("ada@example.com", &[Role::Viewer]).await;
+    let home = sign_in(&server, HOME, "ada@example.com", PASSWORD).await;
+    assert_eq!(home.status, StatusCode::OK, "{}", home.text);
+    let guesses = (0..60).map(|number| {
+        let (server, from) = (&server, address(number));
+        async move {
+            sign_in(
+                server,
+                &from,
+                &format!("p{number}@example.com"),
+                "a guess of one",
+            )
+            .await
+        }
+    });
+    let crowd = futures_util::future::join_all(guesses);
+    let known = async {
+        let mut answers = Vec::new();
+        for _ in 0..5 {
+            answers.push(sign_in(&server, HOME, "ada@example.com", PASSWORD).await);
+        }
+        answers
+    };
+    let (crowd, known) = tokio::join!(crowd, known);
+    for answer in &known {
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    }
+    let turned_away = |answer: &&Answer| answer.status == StatusCode::SERVICE_UNAVAILABLE;
+    assert!(crowd.iter().filter(turned_away).count() > 0);
+    let is_refused = |answer: &Answer| !answer.status.is_success();
+    assert!(crowd.iter().all(is_refused));
+}
+
+#[tokio::test]
+async fn whatever_strangers_ask_is_limited_by_address() {
+    let server = behind_a_proxy(3).await;
+    let mut person = server.signed_in("ada@example.com", &[Role::Viewer]).await;
+    let paths = [
+        "/api/v1/auth/nonce",
+        "/api/v1/auth/oidc/none/start",
+        "/api/v1/auth/refresh",
+        "/api/v1/auth/second-factor",
+        "/api/v1/auth/redeem",
+        "/api/v1/auth/register",
+        "/api/v1/auth/login",
+        "/api/v1/nodes/register/nonce",
+        "/api/v1/users",
+    ];
+    for (number, path) in (0..).zip(paths) {
+        // With the cookie of a session that there is not, they are as strange as without.
+        for cookie in [None, Some("made-up-by-a-stranger")] {
+            let from = address(number * 2 + u32::from(cookie.is_some()));
+            let mut stranger = Browser::new(&server);
+            let set = cookie.map(|value| ("dgon_refresh".to_owned(), value.to_owned()));
+            for _ in 0..3 {
+                stranger.cookies = set.clone().into_iter().collect();
+                let asked = post(&mut stranger, &from, path, &json!({})).await;
+                assert_ne!(asked.status, StatusCode::TOO_MANY_REQUESTS, "{path}");
+            }
+            stranger.cookies = set.into_iter().collect();
+            let limited = post(&mut stranger, &from, path, &json!({})).await;
+            assert_eq!(limited.status, StatusCode::TOO_MANY_REQUESTS, "{path}");
+            assert_eq!(limited.error(), "rate_limited");
+            // Who is signed in there goes on.
+            let me = person.request(Method::GET, "/api/v1/users/me");
+            let me = person.send(me.header("x-forwarded-for", &from)).await;
+            assert_eq!(me.status, StatusCode::OK, "{}", me.text);
+        }
+    }
+}
+
+#[tokio::test]
+async fn nodes_and_tokens_that_nobody_knows_are_limited_by_network_and_known_nodes_go_on() {
+    let http = proxied(10_000);
+    let server = Server::start_at(Settings::default(), http, Clock::system()).await;
+    let mut maker = server.signed_in("ada@example.com", &[Role::Admin]).await;
+    let token = maker.post("/api/v1/enrolment-tokens", json!({})).await;
+    let token = token.json["token"].as_str().expect("a token").to_owned();
+    let http = crate::support::client();
+    let agent = SimAgent::enrol(&http, &server.base, &token, Enrol::default()).await;
+    let agent = agent.expect("a node");
+    let from = address(1);
+    let own = async || {
+        let path = "/api/v1/nodes/self";
+        let mut request = http.get(format!("{}{path}", server.base));
+        for (name, value) in agent.headers("GET", path, b"").expect("headers") {
+            request = request.header(name, value);
+        }
+        let response = request.header("x-forwarded-for", &from).send().await;
+        response.expect("an answer").status()
+    };
+    assert_eq!(own().await, StatusCode::OK);
+    let stranger = async |number: u32, from: &str| {
+        let headers = agent.headers("POST", "/api/v1/nodes/heartbeat", b"{}");
+        let mut request = http.post(format!("{}/api/v1/nodes/heartbeat", server.base));
+        for (name, value) in headers.expect("headers") {
+            let named = if name.eq_ignore_ascii_case("x-node-id") {
+                format!("none-{number}")
+            } else {
+                value
+            };
+            request = request.header(name, named);
+        }
+        let response = request
+            .header("x-forwarded-for", from)
+            .body("{}")
+            .send()
+            .await;
+        response.expect("an answer").status()
+    };
+    for number in 0..STRANGERS {
+        assert_eq!(stranger(number, &from).await, StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!(
+        stranger(STRANGERS, &from).await,
+        StatusCode::TOO_MANY_REQUESTS
+    );
+    // A token is as much of a question.
+    let enrolment = http.post(format!("{}/api/v1/nodes/register", server.base));
+    let enrolment = enrolment.header("x-forwarded-for", &from).json(&json!({}));
+    let enrolment = enrolment.send().await.expect("an answer");
+    assert_eq!(enrolment.status(), StatusCode::TOO_MANY_REQUESTS);
+    // The node beside them is known, and elsewhere there is room.
+    assert_eq!(own().await, StatusCode::OK);
+    assert_eq!(stranger(1, &address(2)).await, StatusCode::UNAUTHORIZED);
+}
