@@ -140,14 +140,16 @@ impl Shared {
     }
 
     fn read(&self, number: u32) -> RequestBuilder {
-        let paths = ["/summary", "/nodes", "/regions", "/auth/state", "/receipts"];
-        let path = paths[number as usize % paths.len()];
-        // An answer that was remembered is no use to it.
-        self.http.get(format!(
-            "{}/api/v1{path}?limit={}",
-            self.of.api,
-            number % 190 + 1
-        ))
+        // An answer that was remembered is no use to most of them.
+        let limit = number % 190 + 1;
+        let path = match number % 5 {
+            0 => "/summary".to_owned(),
+            1 => "/auth/state".to_owned(),
+            2 => format!("/nodes?sort=-p95&limit={limit}"),
+            3 => format!("/nodes?region=eu-west&limit={limit}"),
+            _ => format!("/nodes?limit={limit}"),
+        };
+        self.http.get(format!("{}/api/v1{path}", self.of.api))
     }
 
     fn junk(&self, number: u32) -> Result<RequestBuilder, SimError> {

@@ -67,7 +67,7 @@ impl Accounts {
     pub(super) fn note_place(&self, user_id: &str, origin: &Origin) {
         if let Some(network) = network_of(origin) {
             let place = (network, user_id.to_owned());
-            self.guesses.places.note(place, Instant::now());
+            self.guesses.places.note(place, self.clock.instant());
         }
     }
 
@@ -88,7 +88,7 @@ impl Accounts {
             return Ok(Lane::Known);
         }
         let tries = &self.guesses.of_strangers;
-        let taken = tries.take(&email.as_str().to_owned(), Instant::now());
+        let taken = tries.take(&email.as_str().to_owned(), self.clock.instant());
         taken.map_err(|wait_s| AccountError::TooOften { wait_s })?;
         Ok(Lane::Strangers(network))
     }

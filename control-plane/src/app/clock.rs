@@ -1,7 +1,7 @@
 //! What time it is, as a value that tests can hold still.
 
 use std::sync::{Arc, LazyLock};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 
 /// Where monotonic time begins.
@@ -39,6 +39,17 @@ impl Clock {
         match &self.0 {
             Some(manual) => *manual.borrow(),
             None => i64::try_from(START.elapsed().as_millis()).unwrap_or(i64::MAX),
+        }
+    }
+
+    /// A moment of that time, for limits.
+    pub fn instant(&self) -> Instant {
+        match &self.0 {
+            Some(manual) => {
+                let since_ms = u64::try_from(*manual.borrow()).unwrap_or(0);
+                *START + Duration::from_millis(since_ms)
+            }
+            None => Instant::now(),
         }
     }
 

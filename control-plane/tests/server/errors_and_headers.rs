@@ -7,6 +7,7 @@
 )]
 
 use crate::support::{Browser, Server};
+use dgon_control_plane::accounts::Role;
 use dgon_control_plane::app::Settings;
 use dgon_control_plane::http::HttpSettings;
 use reqwest::{Method, StatusCode};

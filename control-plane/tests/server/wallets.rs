@@ -97,6 +97,10 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 async fn start() -> Server {
+    start_with(HttpSettings::default()).await
+}
+
+async fn start_with(http: HttpSettings) -> Server {
     let site = WalletSite {
         uri: SiteUri::parse("https://console.example").ok(),
         cosmos: Vec::new(),
@@ -105,7 +109,7 @@ async fn start() -> Server {
         wallets: Arc::new(site),
         ..Settings::default()
     };
-    Server::start_at(settings, HttpSettings::default(), Clock::manual(NOW_MS)).await
+    Server::start_at(settings, http, Clock::manual(NOW_MS)).await
 }
 
 #[tokio::test]
@@ -428,7 +432,11 @@ async fn wallets_are_tried_as_seldom_as_passwords_and_strangers_write_nothing() 
 /// Row 23 of the threat model.
 #[tokio::test]
 async fn what_was_signed_for_another_site_without_a_nonce_or_before_signs_nobody_in() {
-    let server = start().await;
+    let http = HttpSettings {
+        sign_ins_per_minute: 100,
+        ..HttpSettings::default()
+    };
+    let server = start_with(http).await;
     let mut owner = server.signed_in("a@example.com", &[Role::Viewer]).await;
     for wallet in [Wallet::evm(1), Wallet::solana(2)] {
         wallet.link(&mut owner).await;

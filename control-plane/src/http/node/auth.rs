@@ -20,7 +20,6 @@ use dgon_protocol::limits::CLOCK_SKEW;
 use http::request::Parts;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
 use zeroize::Zeroizing;
 
 /// Which schemes a route takes.
@@ -123,7 +122,7 @@ impl<'a> Stranger<'a> {
     /// Who comes from a network that asked in vain too often is sent away; whoever asks on this machine is not.
     pub(super) fn begin(app: &'a App, network: Option<IpAddr>) -> Result<Self, ApiError> {
         if let Some(network) = network {
-            let room = app.guard.strangers.has_room(&network, Instant::now());
+            let room = app.guard.strangers.has_room(&network, app.clock.instant());
             room.map_err(|wait_s| {
                 metrics::counter!("node_strangers_limited_total").increment(1);
                 let message = "too many nodes and tokens from your address are not known here; wait as Retry-After says";
@@ -137,7 +136,8 @@ impl<'a> Stranger<'a> {
     pub(super) fn failed(&self) {
         if let Some(network) = self.network {
             // Whoever is over it already was let in beside others: nothing more is to be done.
-            let _ = self.app.guard.strangers.take(&network, Instant::now());
+            let now = self.app.clock.instant();
+            let _ = self.app.guard.strangers.take(&network, now);
         }
     }
 }
