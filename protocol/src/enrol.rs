@@ -13,6 +13,7 @@ const ENROL_DOMAIN: &[u8] = b"DGON-ENROL-V1\0";
 
 /// Answer to `POST /api/v1/nodes/register/nonce`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = node::RegisterNonce))]
 pub struct RegisterNonce {
     /// To be signed, once, within `expires_s`.
     pub nonce: String,
@@ -22,6 +23,7 @@ pub struct RegisterNonce {
 
 /// Body of `POST /api/v1/nodes/register`.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = node::RegisterRequest))]
 pub struct RegisterRequest {
     /// The enrolment token, as shown once in the console.
     pub token: String,
@@ -30,6 +32,7 @@ pub struct RegisterRequest {
     /// The nonce that the server gave.
     pub nonce: String,
     /// Signature of [`proof_bytes`], `ed25519:` and base64.
+    #[cfg_attr(feature = "schema", schema(pattern = "^ed25519:[A-Za-z0-9+/]{86}==$"))]
     pub signature: String,
     /// The name that the operator wants; the server makes one where this is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -38,13 +41,17 @@ pub struct RegisterRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
     /// Version of the agent.
+    #[cfg_attr(feature = "schema", schema(max_length = 128))]
     pub agent_version: String,
     /// Operating system, such as `linux` or `macos`.
+    #[cfg_attr(feature = "schema", schema(max_length = 128))]
     pub os: String,
     /// Architecture, such as `x86_64` or `aarch64`.
+    #[cfg_attr(feature = "schema", schema(max_length = 128))]
     pub arch: String,
     /// Keyed hash over stable hardware ids, `blake3:` and hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(max_length = 128))]
     pub hardware_hash: Option<String>,
 }
 
@@ -78,10 +85,12 @@ pub fn proof_bytes(nonce: &str, public_key: &PublicKey) -> Vec<u8> {
 
 /// Answer of `POST /api/v1/nodes/register`, status 201.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = node::RegisterResponse))]
 pub struct RegisterResponse {
     /// The node's name from now on.
     pub node_id: NodeId,
     /// HMAC secret, base64 of 32 bytes. Shown this once.
+    #[cfg_attr(feature = "schema", schema(pattern = "^[A-Za-z0-9+/]{43}=$"))]
     pub node_secret: String,
     /// Where the agent link is, `ws://` or `wss://`.
     pub link_url: String,

@@ -82,6 +82,7 @@ impl std::fmt::Display for ErrorType {
 
 /// The body of every HTTP error.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ErrorBody {
     /// The error.
     pub error: ErrorDetail,
@@ -89,6 +90,7 @@ pub struct ErrorBody {
 
 /// What happened, what it means and what to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ErrorDetail {
     /// One of the closed list.
     #[serde(rename = "type")]
@@ -97,8 +99,10 @@ pub struct ErrorDetail {
     pub message: String,
     /// The id under which the server logged this request.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schema(required = true))]
     pub request_id: String,
     /// Facts for a program, such as the server's time for [`ErrorType::StaleTimestamp`].
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schema(required = true))]
     pub details: serde_json::Map<String, serde_json::Value>,
 }

@@ -19,6 +19,7 @@
 //! | [`text`] | text from a peer, bounded by its type |
 //! | [`relay`] | binary frames of the agent link |
 //! | [`error`] | the closed list of error types |
+//! | `schema` | what the OpenAPI document says of these types; behind a feature of that name |
 
 pub mod auth;
 pub mod chain;
@@ -32,5 +33,7 @@ pub mod node;
 pub mod receipt;
 pub mod relay;
 pub mod rotate;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod strict;
 pub mod text;

@@ -10,6 +10,7 @@ pub const SELF_PATH: &str = "/api/v1/nodes/self";
 
 /// The control plane's answer: proof that the node's credentials are accepted, and how it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = node::NodeSelf))]
 pub struct NodeSelf {
     /// Whom the control plane took the caller for.
     pub node_id: NodeId,

@@ -41,6 +41,7 @@ pub enum StatementError {
 
 /// The old key names the new one, the new one accepts. Body of the post to [`ROTATE_PATH`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = node::Rotation))]
 #[serde(deny_unknown_fields)]
 pub struct Rotation {
     /// Whose keys they are.
@@ -52,8 +53,10 @@ pub struct Rotation {
     /// When the node made this, unix s by its own clock.
     pub ts: u64,
     /// The old key's signature, `ed25519:` and base64.
+    #[cfg_attr(feature = "schema", schema(pattern = "^ed25519:[A-Za-z0-9+/]{86}==$"))]
     pub old_signature: String,
     /// The new key's signature, `ed25519:` and base64.
+    #[cfg_attr(feature = "schema", schema(pattern = "^ed25519:[A-Za-z0-9+/]{86}==$"))]
     pub new_signature: String,
 }
 
@@ -113,10 +116,12 @@ fn rotation_bytes(
 
 /// Answer to a [`Rotation`], status 200; the same again when it is posted again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = node::Rotated))]
 pub struct Rotated {
     /// Whose key.
     pub node_id: NodeId,
     /// Short name of the new key.
+    #[cfg_attr(feature = "schema", schema(pattern = "^[0-9a-f]{16}$"))]
     pub key_id: String,
     /// Since when the new key is valid and the old one is not, unix ms by the control plane's clock.
     pub valid_from_ms: i64,
@@ -126,6 +131,7 @@ pub struct Rotated {
 
 /// The last receipt of a key that was rotated away. Body of the post to [`CLOSE_PATH`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = node::Closing))]
 #[serde(deny_unknown_fields)]
 pub struct Closing {
     /// Whose key it is.
@@ -137,6 +143,7 @@ pub struct Closing {
     /// SHA-256 of its entry bytes; zeros where there is none.
     pub last_hash: Sha256Hash,
     /// The key's signature, `ed25519:` and base64.
+    #[cfg_attr(feature = "schema", schema(pattern = "^ed25519:[A-Za-z0-9+/]{86}==$"))]
     pub signature: String,
 }
 

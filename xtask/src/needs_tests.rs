@@ -155,6 +155,7 @@ fn every_program_that_is_started_is_declared() {
         ("testkit/src", &[".rs"]),
         ("testkit/tests", &[".rs"]),
         ("testkit/clients", &[".py"]),
+        ("testkit/conformance", &[".py"]),
         ("testkit/machine", &["base.py", "machine.py", "run.py"]),
         ("testkit/real", &[".py"]),
     ] {

@@ -98,8 +98,12 @@ pub(super) async fn layer(request: Request, next: Next) -> Response {
                 &Method::HEAD => Method::GET,
                 method => method.clone(),
             };
-            let known = KNOWN.get(&(route.as_str().to_owned(), method));
-            check(request.uri(), known.map_or(&[], Vec::as_slice))
+            match KNOWN.get(&(route.as_str().to_owned(), method)) {
+                Some(known) => check(request.uri(), known),
+                // The router says that the address does not take this method.
+                None if KNOWN.keys().any(|(path, _)| path == route.as_str()) => Ok(()),
+                None => check(request.uri(), &[]),
+            }
         }
         _ => Ok(()),
     };

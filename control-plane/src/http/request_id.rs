@@ -62,7 +62,9 @@ pub(super) async fn layer(mut request: Request, next: Next) -> Response {
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
-    let is_api = request.uri().path().starts_with("/api/");
+    // The console's pages have no route.
+    let is_api = request.uri().path().starts_with("/api/")
+        || request.extensions().get::<MatchedPath>().is_some();
     let span = tracing::info_span!("http", request_id = id.as_str(), %method, route);
     request.extensions_mut().insert(id.clone());
 

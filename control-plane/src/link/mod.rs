@@ -30,12 +30,22 @@ use std::sync::Arc;
 
 /// The routes of this module, with full paths.
 pub fn routes() -> Router<Arc<App>> {
-    Router::new().route(LINK_PATH, get(upgrade))
+    Router::new().route(LINK_PATH, get(link))
 }
 
-/// Authenticates the upgrade by the node headers; the session then proves the receipt key. What the request's own headers
-/// have wrong is said before the database is asked for anything.
-async fn upgrade(State(app): State<Arc<App>>, request: Request) -> Result<Response, ApiError> {
+/// The link of an agent: a WebSocket, opened with the headers of the node; its first frames prove the receipt key.
+///
+/// What the request's own headers have wrong is said before the database is asked for anything.
+///
+/// # Errors
+/// `invalid_request` for what is no handshake, `unauthorized`, `stale_timestamp`, `replayed_request`; `rate_limited` for a node that
+/// was sent away for a while.
+#[utoipa::path(get, path = "/api/v1/nodes/link", tag = "node",
+    responses((status = 101, description = "The socket is open; `x-websocket` has its frames.")))]
+pub(crate) async fn link(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<Response, ApiError> {
     let (mut parts, _) = request.into_parts();
     let handshake = Handshake::read(&mut parts)?.speaking(&parts.headers, SUBPROTOCOL)?;
     let host = parts

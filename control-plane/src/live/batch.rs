@@ -10,11 +10,17 @@ use dgon_control_plane_store::Scope;
 use serde::Serialize;
 
 /// What a browser can ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize, utoipa::ToSchema,
+)]
+#[schema(as = live::Topic)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Topic {
+pub enum Topic {
+    /// The figures of the network.
     Summary,
+    /// Nodes, and their heartbeats.
     Nodes,
+    /// Receipts.
     Receipts,
 }
 

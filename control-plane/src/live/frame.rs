@@ -1,11 +1,14 @@
 //! Frames of the live socket, as bytes.
 
 use super::batch::Topic;
-use crate::app::views::Summary;
+use crate::app::views::{HeartbeatEvent, NodeRow, ReceiptRow, Summary};
 use crate::socket::{Bounds, Pace};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 use std::sync::Arc;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Ref, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 /// What the socket of a browser may hold, bytes. The largest frame is a node with all that an inventory may name.
 pub const BOUNDS: Bounds = Bounds {
@@ -24,47 +27,63 @@ pub const CLOSE_LATER: u16 = 1013;
 const NUMBER_BYTES: usize = 21;
 
 /// `hello`
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = live::Hello)]
 pub(super) struct Hello<'a> {
+    /// RFC 3339.
     pub(super) server_time: String,
+    /// Version of the control plane.
     pub(super) build: &'a str,
+    /// `admin`, `viewer`, `operator`, `consumer`, `none` or `anonymous`.
     pub(super) role: &'a str,
 }
 
 /// `snapshot`: how things stand, where that can be told now.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = live::Snapshot)]
 pub(super) struct Snapshot {
+    /// The figures; `null` where they cannot be told now.
+    #[schema(value_type = Option<Summary>)]
     pub(super) summary: Option<Arc<Summary>>,
 }
 
 /// `subscribed`: these topics are told from here on.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = live::Subscribed)]
 pub(super) struct Subscribed<'a> {
+    /// All that are told.
     pub(super) topics: &'a [Topic],
 }
 
 /// `missed`: what could not be shown one by one; the browser reads it over HTTP.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = live::Missed)]
 pub(super) struct Missed {
+    /// Of which topic.
     pub(super) topic: &'static str,
     /// How many, where that is known.
     pub(super) count: Option<u64>,
 }
 
 /// `error`: the socket closes after it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = live::Error)]
 pub(super) struct Error {
+    /// `unauthorized` or `unavailable`.
     #[serde(rename = "type")]
     pub(super) kind: &'static str,
+    /// A sentence for a person.
     pub(super) message: &'static str,
 }
 
 /// What a browser says.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = live::FromBrowser)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub(super) enum FromBrowser {
+pub enum FromBrowser {
     /// From now on these topics and no others.
     Sub {
+        /// What is to be told.
         topics: Vec<Topic>,
         /// Receipts stored after this, unix ms, are shown too.
         #[serde(default)]
@@ -73,6 +92,83 @@ pub(super) enum FromBrowser {
     /// A newer console; ignored.
     #[serde(other)]
     Unknown,
+}
+
+/// What a browser is told; for the OpenAPI document.
+#[derive(Debug)]
+pub struct ToBrowser;
+
+impl ToBrowser {
+    /// Each type with the name of its data's schema; a `ping` has `null`.
+    fn kinds() -> [(&'static str, Option<String>); 10] {
+        let name = |name: std::borrow::Cow<'static, str>| Some(name.into_owned());
+        [
+            ("hello", name(Hello::name())),
+            ("snapshot", name(Snapshot::name())),
+            ("subscribed", name(Subscribed::name())),
+            ("summary", name(Summary::name())),
+            ("node", name(NodeRow::name())),
+            ("heartbeat", name(HeartbeatEvent::name())),
+            ("receipt", name(ReceiptRow::name())),
+            ("missed", name(Missed::name())),
+            ("ping", None),
+            ("error", name(Error::name())),
+        ]
+    }
+}
+
+impl PartialSchema for ToBrowser {
+    fn schema() -> RefOr<Schema> {
+        let of = |of: Type| ObjectBuilder::new().schema_type(of).build();
+        let frame = |(kind, data): (&'static str, Option<String>)| {
+            let kind = ObjectBuilder::new()
+                .schema_type(Type::String)
+                .enum_values(Some([kind]));
+            let data: RefOr<Schema> = match data {
+                Some(name) => Ref::from_schema_name(name).into(),
+                None => of(Type::Null).into(),
+            };
+            let members = ObjectBuilder::new()
+                .property("type", kind)
+                .property("data", data)
+                .property("ts", of(Type::Integer))
+                .property("seq", of(Type::Integer));
+            ["type", "data", "ts", "seq"]
+                .into_iter()
+                .fold(members, ObjectBuilder::required)
+                .build()
+        };
+        let frames = Self::kinds().into_iter().map(frame);
+        frames
+            .fold(OneOfBuilder::new(), OneOfBuilder::item)
+            .description(Some(
+                "A frame: `ts` is the server's clock, unix ms; `seq` counts the frames of this socket, and a gap in it means that \
+                 some were left out.",
+            ))
+            .into()
+    }
+}
+
+impl ToSchema for ToBrowser {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "live.ToBrowser".into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        fn add<T: ToSchema>(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+            schemas.push((T::name().into_owned(), T::schema()));
+            T::schemas(schemas);
+        }
+        add::<Hello<'_>>(schemas);
+        add::<Snapshot>(schemas);
+        add::<Subscribed<'_>>(schemas);
+        add::<Summary>(schemas);
+        add::<NodeRow>(schemas);
+        add::<HeartbeatEvent>(schemas);
+        add::<ReceiptRow>(schemas);
+        add::<Missed>(schemas);
+        add::<Error>(schemas);
+    }
 }
 
 /// JSON of one of our own types.

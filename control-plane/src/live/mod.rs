@@ -26,6 +26,6 @@ mod pending;
 mod session;
 mod socket;
 
-pub use frame::{BOUNDS, CLOSE_LATER, CLOSE_SIGN_IN};
+pub use frame::{BOUNDS, CLOSE_LATER, CLOSE_SIGN_IN, FromBrowser, ToBrowser};
 pub use hub::{BATCHES_QUEUED, Hub, SESSIONS_MAX};
 pub use session::{Access, serve};

@@ -6,13 +6,14 @@ use dgon_control_plane::accounts::Role;
 use dgon_control_plane::app::{Asker, Turn};
 use dgon_control_plane::bus::{CommittedReceipt, Event};
 use dgon_control_plane::http::HttpSettings;
+use dgon_control_plane::http::openapi::document;
 use dgon_control_plane_store::Connected;
 use dgon_protocol::id::NodeId;
 use dgon_testkit::seed::Seeded;
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{HeaderValue, Method, Request, StatusCode};
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -21,6 +22,16 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the OpenAPI document says of frames to a browser. Every frame of every test here is held against it.
+static FRAMES: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
+    let api = serde_json::to_value(document()).expect("document");
+    let whole = json!({
+        "$ref": "#/components/schemas/live.ToBrowser",
+        "components": api["components"],
+    });
+    jsonschema::draft202012::new(&whole).expect("a schema")
+});
 
 pub(crate) struct Page {
     pub(crate) socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
@@ -84,6 +95,11 @@ impl Page {
                 Message::Text(text) => {
                     let frame: Value = serde_json::from_str(&text).expect("JSON");
                     assert_eq!(frame["seq"], self.seq + 1, "{text}");
+                    let errors: Vec<String> = FRAMES
+                        .iter_errors(&frame)
+                        .map(|error| error.to_string())
+                        .collect();
+                    assert!(errors.is_empty(), "not as documented: {errors:?}: {text}");
                     self.seq += 1;
                     return frame;
                 }

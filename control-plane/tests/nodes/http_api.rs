@@ -38,6 +38,25 @@ fn heartbeat(agent: &SimAgent, ts: u64) -> String {
     json!({"node_id": agent.node_id, "metrics": {"uptime_s": 1, "gpu_util": 0.5, "temp_c": 50}, "ts": ts}).to_string()
 }
 
+#[tokio::test]
+async fn a_list_of_the_fields_of_a_heartbeat_is_none() {
+    let server = Server::start().await;
+    let agent = server.agent("listed").await;
+    let now = unix_now().as_secs();
+    for body in [
+        json!([agent.node_id, { "uptime_s": 1, "gpu_util": 0.5 }, now]),
+        json!({ "node_id": agent.node_id, "metrics": [1, 0.5], "ts": now }),
+    ] {
+        let answer = post_v1(&server, &agent, HEARTBEAT, &body.to_string(), now).await;
+        assert_eq!(answer.status(), 400, "{body}");
+        assert_eq!(
+            error_type(answer).await,
+            ErrorType::InvalidRequest,
+            "{body}"
+        );
+    }
+}
+
 async fn verdicts(response: reqwest::Response) -> Vec<String> {
     assert_eq!(response.status(), 201);
     let body: Value = response.json().await.expect("json");

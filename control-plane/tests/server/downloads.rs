@@ -46,6 +46,14 @@ async fn raw(server: &Server, path: &str) -> String {
 }
 
 #[tokio::test]
+async fn a_name_that_is_no_text_is_nobodys_and_told_in_the_one_shape() {
+    let (server, _dir) = offering().await;
+    let answer = raw(&server, "/downloads/%ff").await;
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    assert!(answer.contains("\"not_found\""), "{answer}");
+}
+
+#[tokio::test]
 async fn a_package_is_listed_with_its_checksum_and_downloaded_whole() {
     let (server, _dir) = offering().await;
     let list = get(&server, "/api/v1/downloads").await;

@@ -76,6 +76,44 @@ async fn every_error_has_the_one_shape_and_the_id_of_its_request() {
 }
 
 #[tokio::test]
+async fn a_body_is_an_object_and_no_list_of_its_fields() {
+    let server = Server::start().await;
+    let mut browser = Browser::new(&server);
+    for body in [
+        json!(["a@example.org", "b"]),
+        json!([]),
+        json!("a"),
+        json!(null),
+    ] {
+        let answer = browser.post("/api/v1/auth/login", body.clone()).await;
+        assert_eq!(
+            (answer.status, answer.error()),
+            (StatusCode::BAD_REQUEST, "invalid_request"),
+            "{body}"
+        );
+        let message = answer.json["error"]["message"].as_str().expect("text");
+        assert!(message.contains("an object"), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_method_that_is_not_taken_is_said_before_its_parameters_are_judged() {
+    let server = Server::start().await;
+    let mut browser = Browser::new(&server);
+    for path in [
+        "/api/v1/summary?limit=1",
+        "/api/v1/nodes?sort=p95",
+        "/api/v1/live",
+        "/healthz?x=1",
+    ] {
+        let request = browser.request(Method::TRACE, path);
+        let answer = browser.send(request).await;
+        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
+        assert_eq!(answer.error(), "method_not_allowed", "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_plain_request_id_is_kept_and_a_strange_one_replaced() {
     let server = Server::start().await;
     let mut browser = Browser::new(&server);

@@ -21,6 +21,7 @@ mod own_data;
 mod passwords;
 mod pools;
 mod readiness;
+mod schemas;
 mod second_factor;
 mod security_page;
 mod sign_in;

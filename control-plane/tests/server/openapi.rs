@@ -37,11 +37,112 @@ fn operations_have_names_summaries_and_the_error_body() {
             "{method} {path} has no summary"
         );
         assert!(operation["tags"].is_array(), "{method} {path} has no tag");
-        let error = &operation["responses"]["default"]["content"]["application/json"]["schema"];
-        assert_eq!(
-            error["$ref"], "#/components/schemas/ErrorBody",
-            "{method} {path}"
-        );
+    }
+}
+
+/// Readiness says in its own shape what fails.
+const OWN_ERROR: (&str, &str) = ("/readyz", "503");
+
+#[test]
+fn every_error_is_written_down_with_its_body() {
+    let api = serde_json::to_value(document()).expect("document");
+    for (path, method, operation) in operations(&api) {
+        let responses = operation["responses"].as_object().expect("responses");
+        assert!(!responses.contains_key("default"), "{method} {path}");
+        let is_api = path.starts_with("/api/");
+        let is_change = method != "GET";
+        for (status, is_wanted) in [
+            ("400", true),
+            ("401", is_api),
+            ("403", is_api),
+            ("404", path.contains('{')),
+            ("413", operation["requestBody"].is_object()),
+            ("429", is_api),
+            ("503", true),
+        ] {
+            let is_there = responses.contains_key(status);
+            assert!(
+                is_there || !is_wanted,
+                "{method} {path} does not tell of {status}"
+            );
+        }
+        let forbidden = responses
+            .get("403")
+            .map(|told| told["description"].to_string());
+        if is_api && is_change {
+            let told = forbidden.unwrap_or_default();
+            assert!(told.contains("invalid_csrf"), "{method} {path}: {told}");
+        }
+        for (status, response) in responses {
+            if status.as_str() < "400" || (path.as_str(), status.as_str()) == OWN_ERROR {
+                continue;
+            }
+            let body = &response["content"]["application/json"]["schema"]["$ref"];
+            assert_eq!(
+                body, "#/components/schemas/ErrorBody",
+                "{method} {path} {status}"
+            );
+        }
+    }
+}
+
+/// What is any JSON because it is: facts of errors and of the audit log, settings and work that the protocol leaves open,
+/// and the document itself.
+const FREE: [&str; 8] = [
+    "/schemas/ErrorDetail/properties/details",
+    "/schemas/OpenApiDocument/",
+    "/schemas/AuditEntryView/",
+    "/schemas/link.Issue/properties/params",
+    "/schemas/link.Welcome/properties/flags",
+    "/schemas/link.Control/",
+    "/schemas/link.Job/properties/spec",
+    "/schemas/link.JobResult/properties/output",
+];
+
+#[test]
+fn every_body_has_a_type() {
+    let api = serde_json::to_value(document()).expect("document");
+    let mut open = vec![(String::new(), &api["paths"])];
+    open.push(("/schemas".to_owned(), &api["components"]["schemas"]));
+    let mut bare = Vec::new();
+    while let Some((at, value)) = open.pop() {
+        if let Some(object) = value.as_object() {
+            let is_object = value["type"] == "object"
+                || value["type"]
+                    .as_array()
+                    .is_some_and(|types| types.contains(&"object".into()));
+            let says_more = ["properties", "allOf", "oneOf", "$ref"]
+                .iter()
+                .any(|word| object.contains_key(*word));
+            let is_schema =
+                at.ends_with("/schema") || at.ends_with("/items") || at.contains("/properties/");
+            if (is_object && !says_more) || (is_schema && object.is_empty()) {
+                bare.push(at.clone());
+            }
+            open.extend(
+                object
+                    .iter()
+                    .map(|(name, inner)| (format!("{at}/{name}"), inner)),
+            );
+        } else if let Some(items) = value.as_array() {
+            let items = items.iter().enumerate();
+            open.extend(items.map(|(n, inner)| (format!("{at}/{n}"), inner)));
+        }
+    }
+    bare.retain(|at| !FREE.iter().any(|free| at.contains(free)));
+    assert!(bare.is_empty(), "{bare:#?}");
+    for (path, method, operation) in operations(&api) {
+        for (status, response) in operation["responses"].as_object().expect("responses") {
+            let is_empty = ["101", "204", "303"].contains(&status.as_str());
+            let content = response["content"].as_object();
+            assert_eq!(content.is_none(), is_empty, "{method} {path} {status}");
+            for (kind, content) in content.into_iter().flatten() {
+                assert!(
+                    content["schema"].is_object(),
+                    "{method} {path} {status} {kind}"
+                );
+            }
+        }
     }
 }
 

@@ -88,6 +88,31 @@ macro_rules! frames {
             $($(#[$vdoc])* $variant($data),)*
         }
 
+        #[cfg(feature = "schema")]
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                use utoipa::ToSchema;
+                crate::schema::frames([$(($kind, <$data>::name().into_owned()),)*])
+            }
+        }
+
+        #[cfg(feature = "schema")]
+        impl utoipa::ToSchema for $name {
+            fn name() -> Cow<'static, str> {
+                concat!("link.", stringify!($name)).into()
+            }
+
+            fn schemas(
+                schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>)>,
+            ) {
+                use utoipa::PartialSchema;
+                $(
+                    schemas.push((<$data as utoipa::ToSchema>::name().into_owned(), <$data>::schema()));
+                    <$data as utoipa::ToSchema>::schemas(schemas);
+                )*
+            }
+        }
+
         impl $name {
             /// All types of this direction.
             pub const KINDS: &[&str] = &[$($kind,)*];

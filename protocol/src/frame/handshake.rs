@@ -35,9 +35,11 @@ pub fn link_proof_bytes(nonce: &str, node_id: &NodeId, host: &str) -> Vec<u8> {
 
 /// `challenge`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = link::Challenge))]
 pub struct Challenge {
     /// To be signed in `hello`.
     #[serde(deserialize_with = "text::name::<_, NONCE_CHARS>")]
+    #[cfg_attr(feature = "schema", schema(min_length = 1, max_length = 128))]
     pub nonce: String,
     /// The server's clock, unix ms, so that an agent sees its own drift.
     pub server_time_ms: i64,
@@ -45,12 +47,14 @@ pub struct Challenge {
 
 /// `hello`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = link::Hello))]
 pub struct Hello {
     /// Who this is.
     pub node_id: NodeId,
     /// The receipt key in use.
     pub public_key: PublicKey,
     /// Signature of [`link_proof_bytes`], `ed25519:` and base64.
+    #[cfg_attr(feature = "schema", schema(pattern = "^ed25519:[A-Za-z0-9+/]{86}==$"))]
     pub signature: String,
     /// Version of the agent.
     pub agent_version: String,
@@ -70,6 +74,7 @@ pub struct Hello {
     /// its proof: the challenge's nonce is the server's choice, so without it a recorded session could be played
     /// again to the agent by somebody who does not know the secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(pattern = "^[A-Za-z0-9_-]{22,128}$"))]
     pub agent_nonce: Option<String>,
 }
 
@@ -84,6 +89,7 @@ impl Hello {
 
 /// What the owner of a node lets the control plane ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = link::Permission))]
 #[serde(rename_all = "snake_case")]
 pub enum Permission {
     /// Known prompts that check the node.
@@ -107,9 +113,11 @@ impl Permission {
 
 /// What the control plane says when a session stands; `welcome` is this under its proof.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = link::Welcome))]
 pub struct Welcome {
     /// Name of this session.
     #[serde(deserialize_with = "text::name::<_, NAME_CHARS>")]
+    #[cfg_attr(feature = "schema", schema(min_length = 1, max_length = 64))]
     pub session_id: String,
     /// Every receipt up to this `seq` is durable.
     pub acked_seq: u64,
@@ -117,6 +125,7 @@ pub struct Welcome {
     /// lost receipts only when it is shown one that its own key has signed. Its `seq` is `acked_seq`, or less where the
     /// receipts after it were refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<crate::schema::ReceiptBody>))]
     pub acked_receipt: Option<Box<RawValue>>,
     /// How often to send a heartbeat, s.
     pub heartbeat_s: u32,
@@ -127,6 +136,7 @@ pub struct Welcome {
     pub flags: serde_json::Map<String, serde_json::Value>,
     /// [`Hello::agent_nonce`] of this session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(pattern = "^[A-Za-z0-9_-]{22,128}$"))]
     pub agent_nonce: Option<String>,
 }
 
@@ -234,6 +244,7 @@ impl SealedWelcome {
 
 /// Limits that `welcome` names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = link::LinkLimits))]
 pub struct LinkLimits {
     /// Largest frame, bytes.
     pub frame_bytes: u32,
@@ -255,6 +266,7 @@ impl Default for LinkLimits {
 
 /// `bye`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = link::Bye))]
 pub struct Bye {
     /// Why, such as `stopping` or `draining`.
     pub reason: String,
@@ -262,6 +274,7 @@ pub struct Bye {
 
 /// `error`: the session closes after it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = link::LinkError))]
 pub struct LinkError {
     /// What, for a program.
     #[serde(rename = "type")]

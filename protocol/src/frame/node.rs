@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a node has: hardware, runtimes, models.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = link::Inventory))]
 pub struct Inventory {
     /// The machine.
     pub host: Host,
@@ -45,6 +46,7 @@ impl Inventory {
 
 /// Why a node's GPUs are not read: what is told of them is then old or absent, and none in the list means nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = link::GpusNotRead))]
 #[serde(rename_all = "snake_case")]
 pub enum GpusNotRead {
     /// The owner has switched it off.
@@ -77,6 +79,7 @@ impl GpusNotRead {
 
 /// The machine of a node.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = link::Host))]
 pub struct Host {
     /// Such as `Debian GNU/Linux 12`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -94,6 +97,7 @@ pub struct Host {
 
 /// One GPU as it is built. Unknown is absent, never 0.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = link::Gpu))]
 pub struct Gpu {
     /// Position on this machine, from 0.
     pub index: u32,
@@ -126,6 +130,7 @@ pub struct Gpu {
 
 /// A part of a card in MIG mode: a GPU of its own for those who use it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = link::GpuInstance))]
 pub struct GpuInstance {
     /// Stable id, by which a runtime chooses it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -140,6 +145,7 @@ pub struct GpuInstance {
 
 /// One LLM runtime on the node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = link::Runtime))]
 pub struct Runtime {
     /// `ollama`, `vllm`, `tgi`, `tensorrt-llm`, `llama.cpp` or `openai-compatible`.
     pub kind: String,
@@ -155,6 +161,7 @@ pub struct Runtime {
 
 /// One model of a runtime.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = link::Model))]
 pub struct Model {
     /// The name that requests use.
     pub id: String,
@@ -171,6 +178,7 @@ pub struct Model {
 
 /// Load of one GPU. Unknown is absent, never 0.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = link::GpuLoad))]
 pub struct GpuLoad {
     /// Position on this machine.
     pub index: u32,
@@ -202,6 +210,7 @@ pub struct GpuLoad {
 
 /// `heartbeat`
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = link::Heartbeat))]
 pub struct Heartbeat {
     /// Since the agent started, s.
     pub uptime_s: u64,
@@ -231,6 +240,7 @@ pub struct Heartbeat {
 
 /// Why a node takes no work from the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = link::PausedReason))]
 #[serde(rename_all = "snake_case")]
 pub enum PausedReason {
     /// Its owner has paused it.
@@ -273,6 +283,7 @@ impl PausedReason {
 
 /// Lifecycle status as it is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = link::LifecycleStatus))]
 #[serde(rename_all = "snake_case")]
 pub enum LifecycleStatus {
     /// Enrolled; its probe has not passed yet.
@@ -299,6 +310,7 @@ impl LifecycleStatus {
 
 /// `status`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = link::NodeStatus))]
 pub struct NodeStatus {
     /// The status.
     pub status: LifecycleStatus,
@@ -308,6 +320,7 @@ pub struct NodeStatus {
 
 /// `issue`: something an operator should know, from a closed list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = link::Issue))]
 pub struct Issue {
     /// What.
     pub kind: IssueKind,
@@ -318,6 +331,7 @@ pub struct Issue {
 
 /// What an agent reports by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = link::IssueKind))]
 #[serde(rename_all = "snake_case")]
 pub enum IssueKind {
     /// The runtime stopped answering.

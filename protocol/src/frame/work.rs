@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 
 /// `probe`: serve a known prompt on the path that consumers' requests take.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = link::Probe))]
 pub struct Probe {
     /// Comes back in the result.
     #[serde(deserialize_with = "text::name::<_, NAME_CHARS>")]
+    #[cfg_attr(feature = "schema", schema(min_length = 1, max_length = 64))]
     pub probe_id: String,
     /// `request_id` that the receipt must carry.
     pub request_id: RequestId,
@@ -19,9 +21,11 @@ pub struct Probe {
         skip_serializing_if = "Option::is_none",
         deserialize_with = "text::optional_name::<_, MODEL_CHARS>"
     )]
+    #[cfg_attr(feature = "schema", schema(min_length = 1, max_length = 256))]
     pub model: Option<String>,
     /// The prompt, at most 512 characters.
     #[serde(deserialize_with = "text::whole::<_, TEXT_CHARS>")]
+    #[cfg_attr(feature = "schema", schema(max_length = 512))]
     pub prompt: String,
     /// Most tokens to generate.
     pub max_tokens: u32,
@@ -31,6 +35,7 @@ pub struct Probe {
 
 /// `probe_result`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = link::ProbeResult))]
 pub struct ProbeResult {
     /// Which probe.
     pub probe_id: String,
@@ -61,6 +66,7 @@ pub struct ProbeResult {
 
 /// How a probe went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = link::ProbeOutcome))]
 #[serde(rename_all = "snake_case")]
 pub enum ProbeOutcome {
     /// An answer came.
@@ -77,9 +83,11 @@ pub enum ProbeOutcome {
 
 /// `job`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = link::Job))]
 pub struct Job {
     /// Name of the job.
     #[serde(deserialize_with = "text::name::<_, NAME_CHARS>")]
+    #[cfg_attr(feature = "schema", schema(min_length = 1, max_length = 64))]
     pub job_id: String,
     /// What kind of work; must be in the node's `allow`.
     pub kind: Permission,
@@ -91,14 +99,17 @@ pub struct Job {
 
 /// `job_cancel`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = link::JobCancel))]
 pub struct JobCancel {
     /// Name of the job.
     #[serde(deserialize_with = "text::name::<_, NAME_CHARS>")]
+    #[cfg_attr(feature = "schema", schema(min_length = 1, max_length = 64))]
     pub job_id: String,
 }
 
 /// `job_update`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = link::JobUpdate))]
 pub struct JobUpdate {
     /// Name of the job.
     pub job_id: String,
@@ -111,6 +122,7 @@ pub struct JobUpdate {
 
 /// `job_result`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = link::JobResult))]
 pub struct JobResult {
     /// Name of the job.
     pub job_id: String,
@@ -123,6 +135,7 @@ pub struct JobResult {
 
 /// `control`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = link::Control))]
 #[serde(tag = "action", rename_all = "snake_case")]
 pub enum Control {
     /// Take no new work.

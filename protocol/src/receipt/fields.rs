@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// Form of a receipt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = receipt::Version))]
 pub enum Version {
     /// The form that any third-party agent may post.
     #[serde(rename = "1.0")]
@@ -18,6 +19,7 @@ pub enum Version {
 
 /// How the request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = receipt::Status))]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// The answer came whole.
@@ -30,6 +32,7 @@ pub enum Status {
 
 /// Who asked for the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = receipt::Source))]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// A client on the operator's own machine or network. Never paid.

@@ -98,8 +98,12 @@ describe('Solana', () => {
     register(place, standard({ 'solana:signIn': { signIn }, 'solana:signMessage': {} }))
     const wallet = only(place)
     expect(await wallet.connect()).toEqual({ address: SOLANA, chainId: 'mainnet' })
-    expect(await wallet.sign(asked(SOLANA, { domain: 'dgon.example' }))).toEqual({ signature: base64, message: MESSAGE })
-    expect(signIn).toHaveBeenCalledWith({ domain: 'dgon.example' })
+    const input = {
+      domain: 'dgon.example', address: SOLANA, statement: 'Sign in.', uri: 'https://dgon.example', version: '1', chainId: 'mainnet',
+      nonce: 'abc', issuedAt: '2026-11-21T00:00:00.000Z', expirationTime: '2026-11-21T00:05:00.000Z',
+    }
+    expect(await wallet.sign(asked(SOLANA, input))).toEqual({ signature: base64, message: MESSAGE })
+    expect(signIn).toHaveBeenCalledWith(input)
   })
 
   test('else signs the text; another text or account is not sent', async () => {

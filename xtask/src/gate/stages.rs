@@ -22,7 +22,7 @@ pub(super) const QUICK: &[Stage] = &[
     &[&[&s::RUST_TESTS]],
     &[
         &[&s::BROWSER_TESTS, &s::REAL_CLIENTS],
-        &[&s::CLEAN_MACHINES],
+        &[&s::API_CONFORMANCE, &s::CLEAN_MACHINES],
     ],
     &[&[&s::FUZZING]],
 ];
@@ -30,6 +30,7 @@ pub(super) const QUICK: &[Stage] = &[
 /// What `make test-all` runs after it: slow, and seldom broken. A new slow step is added here and in `steps.rs`.
 pub(super) const SLOW: &[Stage] = &[
     &[&[&s::ALL_SYSTEMS]],
+    &[&[&s::LONG_API_CONFORMANCE]],
     &[&[&s::SYSTEMS]],
     &[&[&s::LONG_FUZZING]],
     &[&[&s::REAL_RUNTIME]],

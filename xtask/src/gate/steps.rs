@@ -142,6 +142,19 @@ pub(crate) const REAL_CLIENTS: Step = Step {
     needs: &[&CURL, needs::PYTHON[0], needs::PYTHON[1]],
     run: || shell::script("testkit/clients/run.sh"),
 };
+/// Short: some hundred requests of each role. The long one is of `make test-all`.
+pub(crate) const API_CONFORMANCE: Step = Step {
+    name: "api conformance",
+    cannot: nowhere,
+    needs: needs::PYTHON,
+    run: || conformance(&[]),
+};
+pub(crate) const LONG_API_CONFORMANCE: Step = Step {
+    name: "long api conformance",
+    cannot: nowhere,
+    needs: needs::PYTHON,
+    run: || conformance(&["--long"]),
+};
 pub(crate) const CLEAN_MACHINES: Step = Step {
     name: "clean machines",
     cannot: no_clean_machines,
@@ -206,8 +219,25 @@ fn no_clean_machines() -> Option<String> {
 }
 
 fn web_build() -> Result<()> {
-    shell::check(shell::command("npm").args(["--prefix", "web", "ci", "--no-audit", "--no-fund"]))?;
+    web_install()?;
     shell::check(shell::command("npm").args(["--prefix", "web", "run", "build"]))
+}
+
+fn web_install() -> Result<()> {
+    shell::check(shell::command("npm").args(["--prefix", "web", "ci", "--no-audit", "--no-fund"]))
+}
+
+/// The console's packages and the console itself, where a step that needs them runs alone on a fresh clone. What is there
+/// stays as it is.
+fn web_at_all() -> Result<()> {
+    let web = shell::root().join("web");
+    let is_built = web.join("dist/index.html").exists();
+    match web.join("node_modules/.package-lock.json").exists() {
+        true if is_built => Ok(()),
+        true => shell::check(shell::command("npm").args(["--prefix", "web", "run", "build"])),
+        false if is_built => web_install(),
+        false => web_build(),
+    }
 }
 
 /// Checks `deny.toml`. The crates of all systems are fetched first: cargo-deny looks at those that this machine never
@@ -263,6 +293,7 @@ fn rust_tests() -> Result<()> {
 }
 
 fn browser_tests() -> Result<()> {
+    web_at_all()?;
     build::programs()?;
     let kept = Kept::begin("browser-tests")?;
     let (name, folder) = kept.variable();
@@ -271,6 +302,12 @@ fn browser_tests() -> Result<()> {
         .env(name, folder);
     shell::check(build::name_programs(&mut npm))?;
     kept.search()
+}
+
+fn conformance(arguments: &[&str]) -> Result<()> {
+    let mut run = shell::command("sh");
+    shell::forget_package(&mut run);
+    shell::check(run.arg("testkit/conformance/run.sh").args(arguments))
 }
 
 /// Tests on clean machines; where they cannot be made, the step says that it was skipped and why.

@@ -37,18 +37,22 @@ impl ToSchema for ApiKeyScope {}
 #[serde(deny_unknown_fields)]
 pub struct ApiKeyRequest {
     /// What you call it: 1 to 64 characters.
+    #[schema(min_length = 1, max_length = 64)]
     pub name: String,
     /// What it may be used for. Of each you need the role yourself, in the organisation that you act for.
     #[schema(value_type = Vec<ApiKeyScope>)]
     pub scopes: Vec<String>,
     /// Ids of the models that it may use, at most 64; all where absent.
     #[serde(default)]
+    #[schema(max_items = 64)]
     pub models: Option<Vec<String>>,
     /// What it may spend in all, billionths of a US dollar, as a decimal number in a string; no limit where absent.
     #[serde(default)]
+    #[schema(pattern = "^[+]?[0-9]+$")]
     pub budget_nano_usd: Option<String>,
     /// How long it lasts, days, 1 to 366; 30 where absent.
     #[serde(default)]
+    #[schema(minimum = 1, maximum = 366)]
     pub days: Option<u32>,
 }
 

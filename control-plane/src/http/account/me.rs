@@ -89,6 +89,7 @@ pub struct PasswordRequest {
     #[serde(default)]
     pub current: Option<String>,
     /// The new one, 8 to 256 characters.
+    #[schema(min_length = 8, max_length = 256)]
     pub password: String,
 }
 

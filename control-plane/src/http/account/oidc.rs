@@ -171,7 +171,7 @@ impl Problem {
 /// # Errors
 /// `not_found` for an issuer that there is not, `unauthorized` to link without a session, `forbidden` to link more than 15
 /// minutes after signing in, `unavailable` where the issuer does not answer.
-#[utoipa::path(post, path = "/api/v1/auth/oidc/{issuer}/start", tag = "people", security(()),
+#[utoipa::path(post, path = "/api/v1/auth/oidc/{issuer}/start", tag = "people", security((), ("session" = [])),
     params(("issuer" = String, Path, description = "One of `issuers` of GET /auth/state.")),
     request_body = OidcStartRequest,
     responses((status = 200, description = "Where to go.", body = OidcStartView)))]

@@ -36,6 +36,7 @@ pub struct OrgView {
 #[serde(deny_unknown_fields)]
 pub struct OrgRequest {
     /// 1 to 64 characters, no other organisation's.
+    #[schema(min_length = 1, max_length = 64)]
     pub name: String,
 }
 
@@ -44,6 +45,7 @@ pub struct OrgRequest {
 #[serde(deny_unknown_fields)]
 pub struct OrgCloseRequest {
     /// 1 to 500 characters.
+    #[schema(min_length = 1, max_length = 500)]
     pub reason: String,
 }
 

@@ -61,6 +61,7 @@ pub struct RecoveryCodes {
 #[serde(deny_unknown_fields)]
 pub struct ResetRequest {
     /// 1 to 500 characters.
+    #[schema(min_length = 1, max_length = 500)]
     pub reason: String,
 }
 
@@ -158,7 +159,8 @@ pub async fn recovery_codes_renew(
 /// Asks you for no code any more.
 ///
 /// # Errors
-/// As for other recovery codes.
+/// `unauthorized`, `forbidden` more than 15 minutes after signing in, `invalid_request` for a wrong code, `conflict` where you
+/// are asked for none, `rate_limited`.
 #[utoipa::path(post, path = "/api/v1/users/me/second-factor/remove", tag = "people", request_body = CodeRequest,
     responses((status = 204, description = "No code is asked for.")))]
 pub async fn second_factor_remove(

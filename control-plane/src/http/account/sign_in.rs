@@ -43,8 +43,10 @@ pub struct SetupRequest {
     /// The secret of the set-up link.
     pub token: String,
     /// Address, the name to sign in with.
+    #[schema(min_length = 3, max_length = 254, pattern = "^[^@]+@[^@]+$")]
     pub email: String,
     /// Password, 8 to 256 characters.
+    #[schema(min_length = 8, max_length = 256)]
     pub password: String,
 }
 
@@ -61,10 +63,13 @@ pub struct RedeemRequest {
 #[serde(deny_unknown_fields)]
 pub struct RegisterRequest {
     /// Address, the name to sign in with. Nothing is sent to it.
+    #[schema(min_length = 3, max_length = 254, pattern = "^[^@]+@[^@]+$")]
     pub email: String,
     /// Password, 8 to 256 characters.
+    #[schema(min_length = 8, max_length = 256)]
     pub password: String,
     /// What its organisation is called, 1 to 64 characters.
+    #[schema(min_length = 1, max_length = 64)]
     pub organisation: String,
 }
 
@@ -209,7 +214,7 @@ pub async fn auth_refresh(
 ///
 /// # Errors
 /// `invalid_csrf` when the CSRF token of the session is missing.
-#[utoipa::path(post, path = "/api/v1/auth/logout", tag = "people",
+#[utoipa::path(post, path = "/api/v1/auth/logout", tag = "people", security((), ("session" = [])),
     responses((status = 204, description = "Signed out.")))]
 pub async fn auth_logout(
     State(state): State<HttpState>,

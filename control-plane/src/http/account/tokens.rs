@@ -20,6 +20,7 @@ const MAKERS: [Role; 2] = [Role::Admin, Role::Operator];
 pub struct EnrolmentTokenRequest {
     /// What you call it.
     #[serde(default)]
+    #[schema(max_length = 100)]
     pub label: Option<String>,
     /// Region of the nodes that it enrols: one of `GET /regions`.
     #[serde(default)]
@@ -29,9 +30,11 @@ pub struct EnrolmentTokenRequest {
     pub pool_id: Option<String>,
     /// How many nodes it enrols, 1 to 1000; 1 where absent.
     #[serde(default)]
+    #[schema(minimum = 1, maximum = 1000)]
     pub uses: Option<u32>,
     /// How long it works, s, 60 to 86400; 3600 where absent.
     #[serde(default)]
+    #[schema(minimum = 60, maximum = 86400)]
     pub ttl_s: Option<u32>,
 }
 

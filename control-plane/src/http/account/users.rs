@@ -70,11 +70,13 @@ pub struct SignInLink {
 #[serde(deny_unknown_fields)]
 pub struct UserRequest {
     /// Address, the name to sign in with.
+    #[schema(min_length = 3, max_length = 254, pattern = "^[^@]+@[^@]+$")]
     pub email: String,
     /// The organisation that they are in; that of the network where absent.
     #[serde(default)]
     pub org_id: Option<String>,
     /// What they may do there, at least one. Admins are in the organisation `main` alone.
+    #[schema(min_items = 1)]
     pub roles: Vec<Role>,
 }
 
@@ -86,6 +88,7 @@ pub struct UserChange {
     pub disabled: bool,
     /// Why, 1 to 500 characters; needed to shut it.
     #[serde(default)]
+    #[schema(max_length = 500)]
     pub reason: Option<String>,
 }
 
@@ -94,9 +97,11 @@ pub struct UserChange {
 #[serde(deny_unknown_fields)]
 pub struct MembershipRequest {
     /// At least one.
+    #[schema(min_items = 1)]
     pub roles: Vec<Role>,
     /// Why, up to 500 characters.
     #[serde(default)]
+    #[schema(max_length = 500)]
     pub reason: Option<String>,
 }
 

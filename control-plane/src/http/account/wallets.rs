@@ -64,6 +64,31 @@ pub struct NonceRequest {
     pub address: String,
 }
 
+/// What `signIn` of a Solana wallet takes, under the names of its standard. `dgon-control-plane-model` makes it.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[allow(dead_code, reason = "describes what the model serialises")]
+pub struct SolanaSignIn {
+    /// Who asks.
+    pub domain: String,
+    /// The account.
+    pub address: String,
+    /// What for.
+    pub statement: String,
+    /// Where.
+    pub uri: String,
+    /// `1`.
+    pub version: String,
+    /// The cluster.
+    pub chain_id: String,
+    /// Good once.
+    pub nonce: String,
+    /// Since when.
+    pub issued_at: String,
+    /// Until when.
+    pub expiration_time: String,
+}
+
 /// What a wallet is to sign. Its nonce is good for this browser and one answer.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct WalletRequestView {
@@ -72,7 +97,7 @@ pub struct WalletRequestView {
     /// The account that is to sign, as it must be given to the wallet.
     pub address: String,
     /// The same for `signIn` of Solana wallets, which make the text of it; `null` for other kinds.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<SolanaSignIn>)]
     pub solana_input: Option<serde_json::Value>,
     /// Last moment of an answer.
     pub expires_at: String,
@@ -138,7 +163,7 @@ impl WalletAnswerRequest {
 /// `invalid_request` for an address or chain that is none, `unauthorized` to link without a session, `forbidden` to link more
 /// than 15 minutes after signing in, `conflict` where this
 /// server has no address that wallets could sign for.
-#[utoipa::path(post, path = "/api/v1/auth/nonce", tag = "people", security(()), request_body = NonceRequest,
+#[utoipa::path(post, path = "/api/v1/auth/nonce", tag = "people", security((), ("session" = [])), request_body = NonceRequest,
     responses((status = 200, description = "What to sign.", body = WalletRequestView)))]
 pub async fn auth_nonce(
     State(state): State<HttpState>,

@@ -12,7 +12,7 @@ use dgon_protocol::id::NodeId;
 use http::{HeaderMap, header};
 use serde::Deserialize;
 use std::net::IpAddr;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 /// Which machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, IntoParams)]
@@ -23,12 +23,82 @@ pub struct AgentYamlQuery {
     pub node_id: Option<String>,
 }
 
+/// What the file says, beside its comments. `schemas/agent.yaml.schema.json` has all that an agent reads.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what is written as text")]
+struct AgentYaml {
+    /// The network.
+    control_plane: YamlControlPlane,
+    /// This machine; absent where neither its name nor its region was asked for.
+    node: Option<YamlNode>,
+    /// Where LLM runtimes are looked for.
+    runtimes: YamlRuntimes,
+    /// Where clients send their requests.
+    proxy: YamlProxy,
+    /// What the network may ask of this machine.
+    allow: Vec<String>,
+    /// Where receipts wait.
+    spool: YamlSpool,
+    /// What is logged.
+    log: YamlLog,
+}
+
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what is written as text")]
+struct YamlControlPlane {
+    /// Its address.
+    api: String,
+    /// The address is plain HTTP, and others can read what goes there.
+    insecure_http: Option<bool>,
+}
+
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what is written as text")]
+struct YamlNode {
+    /// Its name.
+    id: Option<String>,
+    /// Where it is.
+    region: Option<String>,
+}
+
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what is written as text")]
+struct YamlRuntimes {
+    /// On their default ports.
+    detect: bool,
+}
+
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what is written as text")]
+struct YamlProxy {
+    /// Address and port.
+    listen: String,
+}
+
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what is written as text")]
+struct YamlSpool {
+    /// Most receipts.
+    max_receipts: u32,
+    /// Most MiB.
+    max_mib: u32,
+}
+
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what is written as text")]
+struct YamlLog {
+    /// `error`, `warn`, `info`, `debug` or `trace`.
+    level: String,
+    /// `text` or `json`.
+    format: String,
+}
+
 /// The agent.yaml for one machine, with comments.
 ///
 /// # Errors
 /// `unauthorized`, `forbidden`, `invalid_request`.
 #[utoipa::path(get, path = "/api/v1/nodes/agent.yaml", tag = "enrolment", params(AgentYamlQuery),
-    responses((status = 200, description = "The file.", body = String, content_type = "text/yaml")))]
+    responses((status = 200, description = "The file.", body = AgentYaml, content_type = "text/yaml")))]
 pub async fn agent_yaml(
     State(state): State<HttpState>,
     actor: Actor,

@@ -24,6 +24,7 @@ pub struct AssignRequest {
     pub assigned: bool,
     /// Why, up to 500 characters.
     #[serde(default)]
+    #[schema(max_length = 500)]
     pub reason: Option<String>,
 }
 

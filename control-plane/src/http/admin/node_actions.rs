@@ -41,6 +41,7 @@ pub struct NodeActionRequest {
     /// What.
     pub action: NodeAction,
     /// Why, for the node's history and the audit log: 1 to 500 characters.
+    #[schema(min_length = 1, max_length = 500)]
     pub reason: String,
     /// For `transfer` alone, which needs it: the organisation that the node is passed on to.
     #[serde(default)]

@@ -2,10 +2,11 @@
 
 use super::catalog::Package;
 use crate::http::error::ApiError;
+use crate::http::extract::Path;
 use crate::http::state::HttpState;
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::{self, HeaderValue};
 use serde::Serialize;
@@ -47,7 +48,9 @@ pub async fn download_list(State(state): State<HttpState>) -> Result<Json<Downlo
 /// `not_found`.
 #[utoipa::path(get, path = "/downloads/{name}", tag = "enrolment", security(()),
     params(("name" = String, Path, description = "Name of the file.")),
-    responses((status = 200, description = "The file.", content_type = "application/octet-stream")))]
+    responses((status = 200, description = "The file.", content(
+        (Vec<u8> = "application/vnd.debian.binary-package"), (Vec<u8> = "application/x-rpm"), (Vec<u8> = "application/gzip"),
+        (Vec<u8> = "application/zip"), (String = "text/plain")))))]
 pub async fn download(
     State(state): State<HttpState>,
     Path(name): Path<String>,

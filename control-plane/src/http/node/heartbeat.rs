@@ -4,6 +4,7 @@ use super::SMALL_BODY_BYTES;
 use super::auth::authenticate_body;
 use crate::app::{App, Share};
 use crate::http::error::ApiError;
+use crate::http::extract::{Object, object};
 use axum::Json;
 use axum::extract::{Request, State};
 use dgon_protocol::auth::Scheme;
@@ -13,25 +14,39 @@ use dgon_protocol::id::NodeId;
 use http::StatusCode;
 use serde::Deserialize;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
-#[derive(Debug, Deserialize)]
-struct HeartbeatPost {
+/// A heartbeat of a third-party agent.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = node::HeartbeatPost)]
+pub(super) struct HeartbeatPost {
+    /// The node that sends it.
     node_id: NodeId,
+    /// How it is.
+    #[serde(deserialize_with = "object")]
     metrics: Metrics,
-    /// Unix seconds.
+    /// Unix seconds. With v1 it must rise.
     ts: i64,
 }
 
-#[derive(Debug, Deserialize)]
+/// How a node with one GPU is; unknown is absent.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = node::Metrics)]
 struct Metrics {
+    /// Since the agent started, s.
     uptime_s: u64,
+    /// Utilisation of the GPU, percent.
     gpu_util: f32,
+    /// Its temperature, °C.
     #[serde(default)]
     temp_c: Option<f32>,
+    /// Its memory in use, MiB.
     #[serde(default)]
     vram_used_mb: Option<u64>,
+    /// Its power, W.
     #[serde(default)]
     power_w: Option<f32>,
+    /// Requests that wait in the runtime.
     #[serde(default)]
     queue: Option<u32>,
 }
@@ -55,10 +70,13 @@ impl Metrics {
 }
 
 /// Takes a heartbeat.
+///
+/// # Errors
+/// `unauthorized`, `stale_timestamp`, `replayed_request`; `wrong_node` for the heartbeat of another node, `not_found` for one that
+/// was just removed.
 #[utoipa::path(
-    post, path = "/api/v1/nodes/heartbeat", tag = "nodes",
-    request_body(content = Object, description = "`{node_id, metrics: {uptime_s, gpu_util, temp_c?, vram_used_mb?, power_w?, queue?}, ts}`"),
-    responses((status = 202, description = "`{status, reason}` of the node", body = Object))
+    post, path = "/api/v1/nodes/heartbeat", tag = "nodes", request_body = HeartbeatPost,
+    responses((status = 202, description = "How the node stands.", body = NodeStatus))
 )]
 pub(super) async fn heartbeat(
     State(app): State<Arc<App>>,
@@ -67,12 +85,13 @@ pub(super) async fn heartbeat(
     let (parts, body) = request.into_parts();
     let (node, body) =
         authenticate_body(&app, &parts, body, SMALL_BODY_BYTES, Share::Nodes).await?;
-    let post: HeartbeatPost = serde_json::from_slice(&body.bytes).map_err(|error| {
-        ApiError::new(
-            ErrorType::InvalidRequest,
-            format!("not a heartbeat: {error}"),
-        )
-    })?;
+    let Object(post): Object<HeartbeatPost> =
+        serde_json::from_slice(&body.bytes).map_err(|error| {
+            ApiError::new(
+                ErrorType::InvalidRequest,
+                format!("not a heartbeat: {error}"),
+            )
+        })?;
     if post.node_id != node.node_id {
         let message = "the heartbeat names another node than X-Node-ID";
         return Err(ApiError::new(ErrorType::WrongNode, message));

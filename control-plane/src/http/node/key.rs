@@ -7,6 +7,7 @@ use crate::accounts::Origin;
 use crate::app::{App, Share};
 use crate::http::auth::Caller;
 use crate::http::error::ApiError;
+use crate::http::extract::Object;
 use axum::Json;
 use axum::extract::{Request, State};
 use dgon_control_plane_store::audit::{AuditEntry, AuditFacts};
@@ -21,12 +22,14 @@ use serde_json::json;
 use std::sync::Arc;
 
 /// Passes a node on to a new key.
+///
+/// # Errors
+/// `unauthorized`, `stale_timestamp`, `replayed_request`; `invalid_signature` where a signature does not hold; `wrong_node` for
+/// the statement of another node.
 #[utoipa::path(
-    post, path = "/api/v1/nodes/key/rotate", tag = "nodes",
-    request_body(content = Object, description = "`{node_id, old_key, new_key, ts, old_signature, new_signature}`"),
+    post, path = "/api/v1/nodes/key/rotate", tag = "nodes", request_body = Rotation,
     responses(
-        (status = 200, description = "`{node_id, key_id, valid_from_ms, grace_s}`", body = Object),
-        (status = 401, description = "invalid_signature: a signature does not hold"),
+        (status = 200, description = "The new key, and since when it is the one.", body = Rotated),
         (status = 409, description = "conflict: the old key is not the one in use"),
         (status = 422, description = "invalid_key: the new key is not canonical, not of prime order, or known"),
         (status = 429, description = "rate_limited: the node has changed its key too often today; Retry-After and \
@@ -96,12 +99,14 @@ fn too_often(next_at_ms: i64, now_ms: i64) -> ApiError {
 }
 
 /// Keeps where the chain of an old key ends.
+///
+/// # Errors
+/// `unauthorized`, `stale_timestamp`, `replayed_request`; `invalid_signature` where the signature does not hold; `wrong_node` for
+/// the statement of another node.
 #[utoipa::path(
-    post, path = "/api/v1/nodes/key/close", tag = "nodes",
-    request_body(content = Object, description = "`{node_id, public_key, last_seq, last_hash, signature}`"),
+    post, path = "/api/v1/nodes/key/close", tag = "nodes", request_body = Closing,
     responses(
-        (status = 200, description = "the statement, as kept", body = Object),
-        (status = 401, description = "invalid_signature: the signature does not hold"),
+        (status = 200, description = "The statement, as kept.", body = Closing),
         (status = 409, description = "conflict: the key is in use; forked_chain: another end was stated, or receipts \
             after this end are stored"),
     )
@@ -146,7 +151,7 @@ async fn read<T: DeserializeOwned>(
         let message = "this route takes X-Node-Auth v2 only";
         return Err(ApiError::new(ErrorType::Unauthorized, message));
     }
-    let statement = serde_json::from_slice(&body.bytes).map_err(|error| {
+    let Object(statement) = serde_json::from_slice(&body.bytes).map_err(|error| {
         ApiError::new(ErrorType::InvalidRequest, format!("not {what}: {error}"))
     })?;
     Ok((node, Caller::of(&parts).origin, statement))

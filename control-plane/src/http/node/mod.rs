@@ -39,7 +39,8 @@ pub(crate) const SMALL_BODY_BYTES: usize = 64 * 1024;
     key::rotate,
     key::close,
     own::own,
-    receipts::receipts
+    receipts::receipts,
+    crate::link::link
 ))]
 pub(super) struct NodeApi;
 

@@ -11,26 +11,63 @@ use axum::extract::{Request, State};
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::id::RequestId;
 use dgon_protocol::limits::RECEIPTS_PER_BATCH;
+use dgon_protocol::schema::ReceiptBody;
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::sync::Arc;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ArrayBuilder, OneOfBuilder, Ref, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 /// Answer of `POST /api/v1/receipts`: a verdict for each, in order.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = node::Posted)]
 pub(super) struct Posted {
+    /// In the order of the post.
     verdicts: Vec<Verdict>,
 }
 
-#[derive(Debug, Serialize)]
+/// What became of one receipt.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = node::Verdict)]
 struct Verdict {
+    /// Which one; `null` where the bytes had none.
     request_id: Option<RequestId>,
-    /// `accepted`, `duplicate`, `held` or `refused`.
+    /// `accepted`, `duplicate` (it was stored before), `archived` (it was, and its time here is over), `held` (one before it
+    /// is missing) or `refused`.
     verdict: &'static str,
+    /// Why it was refused, for a program.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     kind: Option<ErrorType>,
+    /// Why, for a person.
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
+}
+
+/// Body of a post: one receipt, or several in `seq` order. It is read as bytes; this is for the document.
+pub(super) struct ReceiptsPost;
+
+impl PartialSchema for ReceiptsPost {
+    fn schema() -> RefOr<Schema> {
+        let receipt = || Ref::from_schema_name(ReceiptBody::name());
+        let several = ArrayBuilder::new()
+            .items(receipt())
+            .max_items(Some(RECEIPTS_PER_BATCH));
+        OneOfBuilder::new().item(receipt()).item(several).into()
+    }
+}
+
+impl ToSchema for ReceiptsPost {
+    fn name() -> Cow<'static, str> {
+        "node.ReceiptsPost".into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((ReceiptBody::name().into_owned(), ReceiptBody::schema()));
+        ReceiptBody::schemas(schemas);
+    }
 }
 
 impl From<ReceiptVerdict> for Verdict {
@@ -51,13 +88,16 @@ impl From<ReceiptVerdict> for Verdict {
     }
 }
 
-/// Takes receipts; the answer comes after they are durable.
+/// Takes receipts; the answer comes after they are durable. A receipt in any JSON form is taken, and what is refused of one has its
+/// verdict in the answer: `invalid_receipt` is no error of the post.
+///
+/// # Errors
+/// `unauthorized`, `stale_timestamp`, `replayed_request`, `too_large`.
 #[utoipa::path(
     post, path = "/api/v1/receipts", tag = "receipts",
-    request_body(content = Object, description = "one receipt, or an array of up to 256"),
+    request_body = ReceiptsPost,
     responses(
-        (status = 201, description = "`{verdicts: [{request_id, verdict, type?, message?}]}`", body = Object),
-        (status = 401, description = "the node did not prove who it is; nothing was looked at"),
+        (status = 201, description = "A verdict for each.", body = Posted),
         (status = 422, description = "invalid_key: the node was passed on to another organisation, and has not changed its key"),
         (status = 429, description = "rate_limited: the node posts too often, its receipts wait for their commit already, or too many of them were refused"),
         (status = 503, description = "unavailable: receipts are not taken now; send them again after Retry-After"),

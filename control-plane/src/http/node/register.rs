@@ -16,6 +16,7 @@ use crate::http::auth::Caller;
 use crate::http::body;
 use crate::http::client_ip::outside;
 use crate::http::error::ApiError;
+use crate::http::extract::Object;
 use axum::Json;
 use axum::extract::{Request, State};
 use base64::Engine as _;
@@ -41,7 +42,7 @@ const NAME_TRIES: usize = 5;
 /// A nonce to sign with the new key.
 #[utoipa::path(
     post, path = "/api/v1/nodes/register/nonce", tag = "nodes",
-    responses((status = 200, description = "`{nonce, expires_s}`", body = Object))
+    responses((status = 200, description = "The nonce.", body = RegisterNonce))
 )]
 pub(super) async fn nonce(State(app): State<Arc<App>>) -> Result<Json<RegisterNonce>, ApiError> {
     let sealed = app
@@ -55,16 +56,14 @@ pub(super) async fn nonce(State(app): State<Arc<App>>) -> Result<Json<RegisterNo
 }
 
 /// Enrols a node: consumes the token and stores the key, both or neither.
+///
+/// # Errors
+/// `invalid_request`, also for a name that is an address of this API, a region that is none of this network's, and a nonce that
+/// is older than five minutes; `invalid_token`; `conflict` for a name that is taken; `invalid_key` for a key that is not acceptable, or
+/// not proven.
 #[utoipa::path(
-    post, path = "/api/v1/nodes/register", tag = "nodes",
-    request_body(content = Object, description = "token, public_key, nonce, signature, node_id?, region?, agent_version, os, arch"),
-    responses(
-        (status = 201, description = "`{node_id, node_secret, link_url, region}`", body = Object),
-        (status = 400, description = "invalid_request: such as a name that is an address of this API, or a region that is none of this network's"),
-        (status = 401, description = "invalid_token"),
-        (status = 409, description = "conflict: the name is taken"),
-        (status = 422, description = "invalid_key"),
-    )
+    post, path = "/api/v1/nodes/register", tag = "nodes", request_body = RegisterRequest,
+    responses((status = 201, description = "The node. Its secret is shown this once.", body = RegisterResponse))
 )]
 pub(super) async fn register(
     State(app): State<Arc<App>>,
@@ -75,12 +74,13 @@ pub(super) async fn register(
     // Held to the end: nobody has proved anything before the token is used up.
     let stranger = Stranger::begin(&app, network)?;
     let body = body::read(&app, network, body, SMALL_BODY_BYTES).await?;
-    let wish: RegisterRequest = serde_json::from_slice(&body.bytes).map_err(|error| {
-        ApiError::new(
-            ErrorType::InvalidRequest,
-            format!("not a registration: {error}"),
-        )
-    })?;
+    let Object(wish): Object<RegisterRequest> =
+        serde_json::from_slice(&body.bytes).map_err(|error| {
+            ApiError::new(
+                ErrorType::InvalidRequest,
+                format!("not a registration: {error}"),
+            )
+        })?;
     check_wish(&app, &wish).inspect_err(|_| stranger.failed())?;
     let mut secret = Zeroizing::new([0u8; 32]);
     fill(secret.as_mut_slice())?;

@@ -26,7 +26,7 @@ const ROLES: [Role; 4] = [Role::Admin, Role::Viewer, Role::Operator, Role::Consu
 /// `forbidden` for another site's page, `invalid_request` for what is no handshake, `unauthorized` for strangers while the
 /// overview is shut,
 /// `unavailable` when too many look, `rate_limited` when one account or network has too many sockets.
-#[utoipa::path(get, path = "/api/v1/live", tag = "network",
+#[utoipa::path(get, path = "/api/v1/live", tag = "network", security((), ("session" = [])),
     responses(
         (status = 101, description = "Frames of `{type, data, ts, seq}`."),
         (status = 400, description = "invalid_request: not the handshake of a WebSocket; said before anybody is asked who they are."),

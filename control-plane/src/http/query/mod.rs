@@ -17,7 +17,7 @@ use super::turns;
 use crate::app::queries::QueryError;
 use axum::Router;
 use axum::middleware;
-use axum::routing::{any, get};
+use axum::routing::get;
 use dgon_protocol::error::ErrorType;
 
 /// The routes of this module, with full paths.
@@ -48,7 +48,7 @@ pub fn routes(state: &HttpState) -> Router<HttpState> {
     // A live socket stays for hours, and asks for nothing that has much to count.
     Router::new()
         .merge(pages)
-        .route("/api/v1/live", any(live::live))
+        .route("/api/v1/live", get(live::live))
 }
 
 impl From<QueryError> for ApiError {

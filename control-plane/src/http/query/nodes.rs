@@ -95,7 +95,7 @@ impl NodeListParams {
 /// # Errors
 /// `unauthorized` for strangers while the overview is shut, and who asks for their own; `invalid_request` for a
 /// parameter that is none, or that the network cannot answer.
-#[utoipa::path(get, path = "/api/v1/nodes", tag = "nodes", params(NodeListParams, PageParams),
+#[utoipa::path(get, path = "/api/v1/nodes", tag = "nodes", security((), ("session" = [])), params(NodeListParams, PageParams),
     responses((status = 200, description = "A page of nodes.", body = Page<NodeRow>)))]
 pub async fn node_list(
     State(state): State<HttpState>,
@@ -114,7 +114,7 @@ pub async fn node_list(
 /// # Errors
 /// `not_found` when there is none with this id, `forbidden` for one in a private pool that lets everybody know that it exists,
 /// `unauthorized` for strangers while the overview is shut.
-#[utoipa::path(get, path = "/api/v1/nodes/{node_id}", tag = "nodes",
+#[utoipa::path(get, path = "/api/v1/nodes/{node_id}", tag = "nodes", security((), ("session" = [])),
     params(("node_id" = String, Path, description = "Id of the node.")),
     responses((status = 200, description = "The node.", body = NodeDetail)))]
 pub async fn node_detail(
@@ -141,7 +141,7 @@ async fn no_node(state: &HttpState, scope: &Scope, node_id: &str) -> Result<ApiE
 /// # Errors
 /// `not_found` when there is no node with this id, or a private pool hides it, `forbidden` where that pool lets everybody know
 /// that it exists, `unauthorized` for strangers while the overview is shut.
-#[utoipa::path(get, path = "/api/v1/nodes/{node_id}/keys", tag = "nodes",
+#[utoipa::path(get, path = "/api/v1/nodes/{node_id}/keys", tag = "nodes", security((), ("session" = [])),
     params(("node_id" = String, Path, description = "Id of the node.")),
     responses((status = 200, description = "Its keys, the one in use first.", body = NodeKeys)))]
 pub async fn node_keys(

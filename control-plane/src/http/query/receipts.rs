@@ -12,6 +12,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use dgon_protocol::error::ErrorType;
+use dgon_protocol::schema::ReceiptBody;
 use http::header;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -123,7 +124,7 @@ pub async fn receipt_aggregate(
 /// `unauthorized` for strangers unless the flag `public_receipts` is on; `not_found` when there is none with this id,
 /// or, with the flag off, it is another organisation's; `conflict` when several nodes used the id and none was named:
 /// `details.nodes` has them.
-#[utoipa::path(get, path = "/api/v1/receipts/{request_id}", tag = "receipts",
+#[utoipa::path(get, path = "/api/v1/receipts/{request_id}", tag = "receipts", security((), ("session" = [])),
     params(("request_id" = String, Path, description = "Id of the request."), ReceiptNodeParams),
     responses((status = 200, description = "The receipt.", body = ReceiptDetail)))]
 pub async fn receipt_detail(
@@ -146,10 +147,10 @@ pub async fn receipt_detail(
 /// `unauthorized` for strangers unless the flag `public_receipts` is on; `not_found` when there is none with this id,
 /// or, with the flag off, it is another organisation's; `conflict` when several nodes used the id and none was named:
 /// `details.nodes` has them.
-#[utoipa::path(get, path = "/api/v1/receipts/{request_id}/raw", tag = "receipts",
+#[utoipa::path(get, path = "/api/v1/receipts/{request_id}/raw", tag = "receipts", security((), ("session" = [])),
     params(("request_id" = String, Path, description = "Id of the request."), ReceiptNodeParams),
     responses((status = 200, description = "The entry bytes; they never change.",
-        content_type = "application/json", body = serde_json::Value)))]
+        content_type = "application/json", body = ReceiptBody)))]
 pub async fn receipt_raw(
     State(state): State<HttpState>,
     Reading(reader): Reading,

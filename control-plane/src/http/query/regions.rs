@@ -11,7 +11,7 @@ use axum::extract::State;
 ///
 /// # Errors
 /// `unauthorized` for strangers while the overview is shut; `unavailable` where they could not be counted a moment ago.
-#[utoipa::path(get, path = "/api/v1/regions", tag = "network",
+#[utoipa::path(get, path = "/api/v1/regions", tag = "network", security((), ("session" = [])),
     responses((status = 200, description = "In the order of the configuration; at most one second old.", body = Regions)))]
 pub async fn regions(
     State(state): State<HttpState>,

@@ -11,7 +11,7 @@ use axum::extract::State;
 ///
 /// # Errors
 /// `unauthorized` for strangers while the overview is shut.
-#[utoipa::path(get, path = "/api/v1/summary", tag = "network",
+#[utoipa::path(get, path = "/api/v1/summary", tag = "network", security((), ("session" = [])),
     responses((status = 200, description = "At most one second old.", body = Summary)))]
 pub async fn summary(
     State(state): State<HttpState>,
@@ -25,7 +25,7 @@ pub async fn summary(
 ///
 /// # Errors
 /// `unauthorized` for strangers while the overview is shut.
-#[utoipa::path(get, path = "/api/v1/summary/trends", tag = "network",
+#[utoipa::path(get, path = "/api/v1/summary/trends", tag = "network", security((), ("session" = [])),
     responses((status = 200, description = "96 steps, the oldest first.", body = Trends)))]
 pub async fn trends(
     State(state): State<HttpState>,

@@ -5,6 +5,37 @@ export type ClientOptions = {
 };
 
 /**
+ * What the file says, beside its comments. `schemas/agent.yaml.schema.json` has all that an agent reads.
+ */
+export type AgentYaml = {
+    /**
+     * What the network may ask of this machine.
+     */
+    allow: Array<string>;
+    /**
+     * The network.
+     */
+    control_plane: YamlControlPlane;
+    /**
+     * What is logged.
+     */
+    log: YamlLog;
+    node?: YamlNode | null;
+    /**
+     * Where clients send their requests.
+     */
+    proxy: YamlProxy;
+    /**
+     * Where LLM runtimes are looked for.
+     */
+    runtimes: YamlRuntimes;
+    /**
+     * Where receipts wait.
+     */
+    spool: YamlSpool;
+};
+
+/**
  * A key just made.
  */
 export type ApiKeyCreated = ApiKeyView & {
@@ -482,7 +513,7 @@ export type EnrolmentTokenRequest = {
 };
 
 /**
- * The body of every error.
+ * The body of every HTTP error.
  */
 export type ErrorBody = {
     /**
@@ -496,7 +527,7 @@ export type ErrorBody = {
  */
 export type ErrorDetail = {
     /**
-     * Facts for a program.
+     * Facts for a program, such as the server's time for [`ErrorType::StaleTimestamp`].
      */
     details: {
         [key: string]: unknown;
@@ -510,7 +541,7 @@ export type ErrorDetail = {
      */
     request_id: string;
     /**
-     * One of a closed list.
+     * One of the closed list.
      */
     type: ErrorType;
 };
@@ -733,6 +764,20 @@ export type Health = {
      * Version of the control plane.
      */
     version: string;
+};
+
+/**
+ * A heartbeat as a live event.
+ */
+export type HeartbeatEvent = HeartbeatView & {
+    /**
+     * Load of each GPU.
+     */
+    gpus: Array<GpuLoadView>;
+    /**
+     * Which node.
+     */
+    node_id: string;
 };
 
 /**
@@ -1125,6 +1170,11 @@ export type NodeDetail = NodeRow & {
 };
 
 /**
+ * Name of a node.
+ */
+export type NodeId = string;
+
+/**
  * A key and its time.
  */
 export type NodeKeyView = {
@@ -1305,6 +1355,34 @@ export type OidcStartView = {
  * What to go to an issuer for.
  */
 export type OidcWish = 'sign_in' | 'link';
+
+/**
+ * A document of OpenAPI, as far as it tells what it is.
+ */
+export type OpenApiDocument = {
+    /**
+     * What operations refer to.
+     */
+    components: {
+        [key: string]: unknown;
+    };
+    /**
+     * Title, version, licence.
+     */
+    info: {
+        [key: string]: unknown;
+    };
+    /**
+     * Version of OpenAPI.
+     */
+    openapi: string;
+    /**
+     * Operations by path.
+     */
+    paths: {
+        [key: string]: unknown;
+    };
+};
 
 /**
  * An order to a node.
@@ -2207,6 +2285,123 @@ export type ProbeView = {
 };
 
 /**
+ * A public key: `ed25519:` and base64 of its 32 bytes.
+ */
+export type PublicKey = string;
+
+/**
+ * A receipt: what the table of `docs/receipts.md` says of its fields. Further fields are allowed, and signed with the rest;
+ * names and texts are strict JSON, numbers are integers.
+ */
+export type Receipt = {
+    /**
+     * The prompt's prefix came from the runtime's cache.
+     */
+    cache_hit?: boolean | null;
+    /**
+     * 1.1: energy, thousandths of a watt-hour.
+     */
+    energy_mwh?: number | null;
+    /**
+     * The request was sent to more than one node.
+     */
+    hedged?: boolean | null;
+    /**
+     * 1.1: first 16 hex digits of SHA-256 of the public key.
+     */
+    key_id?: string | null;
+    /**
+     * 1.1: total time, ms.
+     */
+    latency_ms?: number | null;
+    /**
+     * Digest of the weights.
+     */
+    model_hash?: string | null;
+    /**
+     * Model as the consumer asked for it; no control character.
+     */
+    model_id: string;
+    /**
+     * The node that served the request.
+     */
+    node_id: NodeId;
+    order_hash?: Sha256Hash | null;
+    /**
+     * 1.1: keyed hash of the output.
+     */
+    output_hash?: string | null;
+    /**
+     * 95th percentile of the gaps between output chunks, ms.
+     */
+    p95_ms?: number | null;
+    prev_hash?: Sha256Hash | null;
+    /**
+     * Keyed hash of the prompt.
+     */
+    prompt_hash?: string | null;
+    /**
+     * Where the node says it is; no control character.
+     */
+    region?: string | null;
+    /**
+     * Unique on its node.
+     */
+    request_id: RequestId;
+    /**
+     * 1.1: the LLM server.
+     */
+    runtime?: string | null;
+    /**
+     * Output token positions of the stream's checkpoints.
+     */
+    s3_checkpoints?: Array<number> | null;
+    /**
+     * 1.1: position in the chain.
+     */
+    seq?: number | null;
+    /**
+     * The key's signature over the RFC 8785 form of the rest. One that does not hold makes the verdict
+     * `invalid_signature`.
+     */
+    signature: string;
+    source?: ReceiptSource | null;
+    status?: ReceiptStatus | null;
+    /**
+     * 1.1: prompt tokens served from the runtime's cache.
+     */
+    tokens_cached?: number | null;
+    /**
+     * Prompt tokens as the runtime counted them.
+     */
+    tokens_input: number;
+    /**
+     * Generated tokens as the runtime counted them.
+     */
+    tokens_output: number;
+    /**
+     * 1.1: what the token counts are worth; an unknown word refuses no receipt.
+     */
+    tokens_source?: string | null;
+    /**
+     * End, unix seconds, not before the start.
+     */
+    ts_end: number;
+    /**
+     * Start, unix seconds.
+     */
+    ts_start: number;
+    /**
+     * 1.1: time to the first token, ms.
+     */
+    ttft_ms?: number | null;
+    /**
+     * `1.0` is the form of any third-party agent; `1.1` has the chain and measurements, and needs `seq` and `prev_hash`.
+     */
+    version: ReceiptVersion;
+};
+
+/**
  * `GET /receipts/aggregate`.
  */
 export type ReceiptAggregate = {
@@ -2485,6 +2680,11 @@ export type RegisterRequest = {
 };
 
 /**
+ * Name of one request.
+ */
+export type RequestId = string;
+
+/**
  * Why somebody's second factor is taken away.
  */
 export type ResetRequest = {
@@ -2648,6 +2848,11 @@ export type SetupRequest = {
 };
 
 /**
+ * SHA-256: `sha256:` and lower-case hex.
+ */
+export type Sha256Hash = string;
+
+/**
  * A link that signs somebody in.
  */
 export type SignInLink = {
@@ -2663,6 +2868,48 @@ export type SignInLink = {
      * The person.
      */
     user_id: string;
+};
+
+/**
+ * What `signIn` of a Solana wallet takes, under the names of its standard. `dgon-control-plane-model` makes it.
+ */
+export type SolanaSignIn = {
+    /**
+     * The account.
+     */
+    address: string;
+    /**
+     * The cluster.
+     */
+    chainId: string;
+    /**
+     * Who asks.
+     */
+    domain: string;
+    /**
+     * Until when.
+     */
+    expirationTime: string;
+    /**
+     * Since when.
+     */
+    issuedAt: string;
+    /**
+     * Good once.
+     */
+    nonce: string;
+    /**
+     * What for.
+     */
+    statement: string;
+    /**
+     * Where.
+     */
+    uri: string;
+    /**
+     * `1`.
+     */
+    version: string;
 };
 
 /**
@@ -2706,6 +2953,11 @@ export type Summary = {
      */
     tokens_24h: TokenCounts;
 };
+
+/**
+ * A sentence; what is longer is cut, and control characters become spaces.
+ */
+export type Text512 = string;
 
 /**
  * Tokens in and out.
@@ -2889,12 +3141,7 @@ export type WalletRequestView = {
      * The text: for `personal_sign`, `signMessage` or `signArbitrary`.
      */
     message: string;
-    /**
-     * The same for `signIn` of Solana wallets, which make the text of it; `null` for other kinds.
-     */
-    solana_input?: {
-        [key: string]: unknown;
-    } | null;
+    solana_input?: SolanaSignIn | null;
 };
 
 /**
@@ -2925,6 +3172,1280 @@ export type Wallets = {
     items: Array<WalletView>;
 };
 
+export type YamlControlPlane = {
+    /**
+     * Its address.
+     */
+    api: string;
+    /**
+     * The address is plain HTTP, and others can read what goes there.
+     */
+    insecure_http?: boolean | null;
+};
+
+export type YamlLog = {
+    /**
+     * `text` or `json`.
+     */
+    format: string;
+    /**
+     * `error`, `warn`, `info`, `debug` or `trace`.
+     */
+    level: string;
+};
+
+export type YamlNode = {
+    /**
+     * Its name.
+     */
+    id?: string | null;
+    /**
+     * Where it is.
+     */
+    region?: string | null;
+};
+
+export type YamlProxy = {
+    /**
+     * Address and port.
+     */
+    listen: string;
+};
+
+export type YamlRuntimes = {
+    /**
+     * On their default ports.
+     */
+    detect: boolean;
+};
+
+export type YamlSpool = {
+    /**
+     * Most MiB.
+     */
+    max_mib: number;
+    /**
+     * Most receipts.
+     */
+    max_receipts: number;
+};
+
+/**
+ * `ack`
+ */
+export type LinkAck = {
+    /**
+     * Every receipt up to this `seq` is durable or refused.
+     */
+    acked_seq: number;
+    /**
+     * Those that were refused.
+     */
+    refused?: Array<LinkRefused>;
+};
+
+/**
+ * `bye`
+ */
+export type LinkBye = {
+    /**
+     * Why, such as `stopping` or `draining`.
+     */
+    reason: string;
+};
+
+/**
+ * `challenge`
+ */
+export type LinkChallenge = {
+    /**
+     * To be signed in `hello`.
+     */
+    nonce: string;
+    /**
+     * The server's clock, unix ms, so that an agent sees its own drift.
+     */
+    server_time_ms: number;
+};
+
+/**
+ * `control`
+ */
+export type LinkControl = {
+    action: 'pause';
+} | {
+    action: 'resume';
+} | {
+    action: 'drain';
+} | {
+    action: 'refresh';
+} | {
+    action: 'set_config';
+    /**
+     * The settings.
+     */
+    config: {
+        [key: string]: unknown;
+    };
+};
+
+/**
+ * One GPU as it is built. Unknown is absent, never 0.
+ */
+export type LinkGpu = {
+    /**
+     * What read it, such as `nvml`.
+     */
+    backend: string;
+    /**
+     * CUDA version that the driver supports, such as `12.4`.
+     */
+    cuda?: string | null;
+    /**
+     * Driver version.
+     */
+    driver?: string | null;
+    /**
+     * Position on this machine, from 0.
+     */
+    index: number;
+    /**
+     * The parts that a card in MIG mode is split into.
+     */
+    mig?: Array<LinkGpuInstance>;
+    /**
+     * Such as `NVIDIA GeForce RTX 4090`.
+     */
+    name: string;
+    /**
+     * PCI bus id.
+     */
+    pci?: string | null;
+    /**
+     * Whether its memory is the machine's (true) or its own (false); unknown is absent.
+     */
+    unified_memory?: boolean | null;
+    /**
+     * Vendor's stable id.
+     */
+    uuid?: string | null;
+    /**
+     * Memory, MiB. Where it is unified, what the GPU may use of the machine's.
+     */
+    vram_mib?: number | null;
+};
+
+/**
+ * A part of a card in MIG mode: a GPU of its own for those who use it.
+ */
+export type LinkGpuInstance = {
+    /**
+     * Its profile: compute slices and memory, such as `3g.40gb`.
+     */
+    profile?: string | null;
+    /**
+     * Stable id, by which a runtime chooses it.
+     */
+    uuid?: string | null;
+    /**
+     * Its memory, MiB.
+     */
+    vram_mib?: number | null;
+};
+
+/**
+ * Load of one GPU. Unknown is absent, never 0.
+ */
+export type LinkGpuLoad = {
+    /**
+     * True where the card is suspended: it is not asked, so that it stays so.
+     */
+    asleep?: boolean | null;
+    /**
+     * Position on this machine.
+     */
+    index: number;
+    /**
+     * Power, W.
+     */
+    power_w?: number | null;
+    /**
+     * Memory that LLM runtimes hold, MiB.
+     */
+    runtime_vram_mib?: number | null;
+    /**
+     * Temperature, °C.
+     */
+    temp_c?: number | null;
+    /**
+     * Why its clocks are held down, such as `thermal`; empty where they are not.
+     */
+    throttle?: Array<string> | null;
+    /**
+     * Utilisation, percent.
+     */
+    util_pct?: number | null;
+    /**
+     * Memory in use, MiB.
+     */
+    vram_used_mib?: number | null;
+    /**
+     * The driver's last fault on this card since the agent started (NVIDIA: Xid).
+     */
+    xid?: number | null;
+};
+
+/**
+ * Why a node's GPUs are not read: what is told of them is then old or absent, and none in the list means nothing.
+ */
+export type LinkGpusNotRead = 'off' | 'released' | 'no_answer' | 'unknown';
+
+/**
+ * `heartbeat`
+ */
+export type LinkHeartbeat = {
+    /**
+     * CPU use of the machine, percent of all cores.
+     */
+    cpu_pct?: number | null;
+    /**
+     * Load of each GPU.
+     */
+    gpus?: Array<LinkGpuLoad>;
+    gpus_not_read?: LinkGpusNotRead | null;
+    /**
+     * Requests that the proxy is serving.
+     */
+    in_flight: number;
+    /**
+     * The node takes no work from the network now.
+     */
+    paused?: boolean;
+    paused_reason?: LinkPausedReason | null;
+    /**
+     * Requests that wait in the runtime, where it tells.
+     */
+    queue?: number | null;
+    /**
+     * Receipts in the spool that are not acknowledged.
+     */
+    spool_depth: number;
+    /**
+     * Since the agent started, s.
+     */
+    uptime_s: number;
+};
+
+/**
+ * `hello`
+ */
+export type LinkHello = {
+    /**
+     * The agent's own nonce, fresh for every session, of the grammar of [`auth::is_nonce`]. A welcome repeats it under
+     * its proof: the challenge's nonce is the server's choice, so without it a recorded session could be played
+     * again to the agent by somebody who does not know the secret.
+     */
+    agent_nonce?: string | null;
+    /**
+     * Version of the agent.
+     */
+    agent_version: string;
+    /**
+     * What the owner lets the control plane ask for.
+     */
+    allow: Array<LinkPermission>;
+    /**
+     * Architecture.
+     */
+    arch: string;
+    /**
+     * Changes with every start of the machine.
+     */
+    boot_id: string;
+    /**
+     * What the node has.
+     */
+    inventory: LinkInventory;
+    /**
+     * `seq` of the next receipt that the agent will make.
+     */
+    next_seq: number;
+    /**
+     * Who this is.
+     */
+    node_id: NodeId;
+    /**
+     * Operating system.
+     */
+    os: string;
+    /**
+     * The receipt key in use.
+     */
+    public_key: PublicKey;
+    /**
+     * Signature of [`link_proof_bytes`], `ed25519:` and base64.
+     */
+    signature: string;
+};
+
+/**
+ * The machine of a node.
+ */
+export type LinkHost = {
+    /**
+     * Logical cores.
+     */
+    cores?: number | null;
+    /**
+     * CPU brand.
+     */
+    cpu?: string | null;
+    /**
+     * Memory, MiB.
+     */
+    memory_mib?: number | null;
+    /**
+     * Such as `Debian GNU/Linux 12`.
+     */
+    os_version?: string | null;
+};
+
+/**
+ * What a node has: hardware, runtimes, models.
+ */
+export type LinkInventory = {
+    /**
+     * Its GPUs; empty where there is none or none can be read.
+     */
+    gpus?: Array<LinkGpu>;
+    gpus_not_read?: LinkGpusNotRead | null;
+    /**
+     * Keyed hash over stable hardware ids.
+     */
+    hardware_hash?: string | null;
+    /**
+     * The machine.
+     */
+    host: LinkHost;
+    /**
+     * LLM runtimes that were found.
+     */
+    runtimes?: Array<LinkRuntime>;
+};
+
+/**
+ * `issue`: something an operator should know, from a closed list.
+ */
+export type LinkIssue = {
+    /**
+     * What.
+     */
+    kind: LinkIssueKind;
+    /**
+     * Facts that go with it.
+     */
+    params?: {
+        [key: string]: unknown;
+    };
+};
+
+/**
+ * What an agent reports by itself.
+ */
+export type LinkIssueKind = 'runtime_lost' | 'gpu_lost' | 'spool_filling' | 'spool_unwritable' | 'clock_drift' | 'receipt_refused';
+
+/**
+ * `job`
+ */
+export type LinkJob = {
+    /**
+     * Name of the job.
+     */
+    job_id: string;
+    /**
+     * What kind of work; must be in the node's `allow`.
+     */
+    kind: LinkPermission;
+    /**
+     * What to do.
+     */
+    spec: unknown;
+    /**
+     * When to give up, s.
+     */
+    timeout_s: number;
+};
+
+/**
+ * `job_cancel`
+ */
+export type LinkJobCancel = {
+    /**
+     * Name of the job.
+     */
+    job_id: string;
+};
+
+/**
+ * `job_result`
+ */
+export type LinkJobResult = {
+    /**
+     * Name of the job.
+     */
+    job_id: string;
+    /**
+     * Whether it succeeded.
+     */
+    ok: boolean;
+    /**
+     * What came out.
+     */
+    output?: unknown;
+};
+
+/**
+ * `job_update`
+ */
+export type LinkJobUpdate = {
+    /**
+     * Name of the job.
+     */
+    job_id: string;
+    /**
+     * A sentence.
+     */
+    message?: string | null;
+    /**
+     * `accepted`, `running` or `refused`.
+     */
+    state: string;
+};
+
+/**
+ * Lifecycle status as it is shown.
+ */
+export type LinkLifecycleStatus = 'pending' | 'active' | 'quarantine' | 'offline';
+
+/**
+ * `error`: the session closes after it.
+ */
+export type LinkLinkError = {
+    /**
+     * What, for a person.
+     */
+    message: Text512;
+    /**
+     * When to come back, s.
+     */
+    retry_after_s?: number | null;
+    /**
+     * What, for a program.
+     */
+    type: ErrorType;
+};
+
+/**
+ * Limits that `welcome` names.
+ */
+export type LinkLinkLimits = {
+    /**
+     * Largest frame, bytes.
+     */
+    frame_bytes: number;
+    /**
+     * Receipts sent and not acknowledged.
+     */
+    receipts_in_flight: number;
+    /**
+     * Receipts in one frame.
+     */
+    receipts_per_batch: number;
+};
+
+/**
+ * One model of a runtime.
+ */
+export type LinkModel = {
+    /**
+     * `sha256:` digest of the weights or manifest, where the runtime gives one.
+     */
+    digest?: string | null;
+    /**
+     * The name that requests use.
+     */
+    id: string;
+    /**
+     * In memory now (true), only on disk (false), unknown (absent).
+     */
+    loaded?: boolean | null;
+    /**
+     * Size, bytes.
+     */
+    size_bytes?: number | null;
+};
+
+/**
+ * `need`
+ */
+export type LinkNeed = {
+    /**
+     * First missing `seq`.
+     */
+    from: number;
+    /**
+     * Last missing `seq`.
+     */
+    to: number;
+};
+
+/**
+ * `status`
+ */
+export type LinkNodeStatus = {
+    /**
+     * Why, from a closed list.
+     */
+    reason: Text512;
+    /**
+     * The status.
+     */
+    status: LinkLifecycleStatus;
+};
+
+/**
+ * Why a node takes no work from the network.
+ */
+export type LinkPausedReason = 'owner' | 'draining' | 'control_plane' | 'control_plane_draining' | 'machine_in_use' | 'quiet_hours' | 'gpu_hot' | 'below_profit' | 'other';
+
+/**
+ * What the owner of a node lets the control plane ask for.
+ */
+export type LinkPermission = 'probe' | 'gateway' | 'inference' | 'benchmark' | 'container' | 'command';
+
+/**
+ * `probe`: serve a known prompt on the path that consumers' requests take.
+ */
+export type LinkProbe = {
+    /**
+     * Most tokens to generate.
+     */
+    max_tokens: number;
+    /**
+     * Which model; absent lets the agent take the first that is loaded, else the first it has.
+     */
+    model?: string | null;
+    /**
+     * Comes back in the result.
+     */
+    probe_id: string;
+    /**
+     * The prompt, at most 512 characters.
+     */
+    prompt: string;
+    /**
+     * `request_id` that the receipt must carry.
+     */
+    request_id: RequestId;
+    /**
+     * When to give up, ms.
+     */
+    timeout_ms: number;
+};
+
+/**
+ * How a probe went.
+ */
+export type LinkProbeOutcome = 'ok' | 'failed' | 'no_runtime' | 'refused' | 'timeout';
+
+/**
+ * `probe_result`
+ */
+export type LinkProbeResult = {
+    /**
+     * Total time, ms.
+     */
+    latency_ms?: number;
+    /**
+     * Why it failed, in a sentence.
+     */
+    message?: string | null;
+    /**
+     * The model that answered.
+     */
+    model?: string | null;
+    /**
+     * How it went.
+     */
+    outcome: LinkProbeOutcome;
+    /**
+     * Which probe.
+     */
+    probe_id: string;
+    request_id?: RequestId | null;
+    /**
+     * Prompt tokens.
+     */
+    tokens_input?: number;
+    /**
+     * Generated tokens.
+     */
+    tokens_output?: number;
+    /**
+     * Time to first token, ms.
+     */
+    ttft_ms?: number | null;
+};
+
+/**
+ * `receipts`: entry bytes as raw JSON.
+ */
+export type LinkReceipts = {
+    /**
+     * At most 256, in `seq` order.
+     */
+    receipts: Array<Receipt>;
+};
+
+/**
+ * One refused receipt.
+ */
+export type LinkRefused = {
+    /**
+     * Why, for a person.
+     */
+    message: Text512;
+    request_id?: RequestId | null;
+    /**
+     * Why, for a program.
+     */
+    type: ErrorType;
+};
+
+/**
+ * One LLM runtime on the node.
+ */
+export type LinkRuntime = {
+    /**
+     * `ollama`, `vllm`, `tgi`, `tensorrt-llm`, `llama.cpp` or `openai-compatible`.
+     */
+    kind: string;
+    /**
+     * What it serves.
+     */
+    models?: Array<LinkModel>;
+    /**
+     * Whether it takes requests now.
+     */
+    ready: boolean;
+    /**
+     * Its version where it tells.
+     */
+    version?: string | null;
+};
+
+export type LinkSealedWelcome = LinkWelcome & {
+    /**
+     * HMAC-SHA256 under the node's secret of `DGON-WELCOME-V1`, NUL, the challenge's nonce and SHA-256 of the RFC 8785 form of the rest. Nothing of a welcome is believed before it holds.
+     */
+    proof: string;
+};
+
+/**
+ * A text frame of at most 1 MiB. A type that the receiver does not know is ignored.
+ */
+export type LinkToAgent = {
+    data: LinkChallenge;
+    /**
+     * The sender's clock, unix ms. Nobody acts on it.
+     */
+    ts?: number;
+    type: 'challenge';
+} | {
+    data: LinkSealedWelcome;
+    /**
+     * The sender's clock, unix ms. Nobody acts on it.
+     */
+    ts?: number;
+    type: 'welcome';
+} | {
+    data: LinkAck;
+    /**
+     * The sender's clock, unix ms. Nobody acts on it.
+     */
+    ts?: number;
+    type: 'ack';
+} | {
+    data: LinkNeed;
+    /**
+     * The sender's clock, unix ms. Nobody acts on it.
+     */
+    ts?: number;
+    type: 'need';
+} | {
+    data: LinkNodeStatus;
+    /**
+     * The sender's clock, unix ms. Nobody acts on it.
+     */
+    ts?: number;
+    type: 'status';
+} | {
+    data: LinkProbe;
+    /**
+     * The sender's clock, unix ms. Nobody acts on it.
+     */
+    ts?: number;
+    type: 'probe';
+} | {
+    data: LinkJob;
+    /**
+     * The sender's clock, unix ms. Nobody acts on it.
+     */
+    ts?: number;
+    type: 'job';
+} | {
+    data: LinkJobCancel;
+    /**
+     * The sender's clock, unix ms. Nobody acts on it.
+     */
+    ts?: number;
+    type: 'job_cancel';
+} | {
+    data: LinkControl;
+    /**
+     * The sender's clock, unix ms. Nobody acts on it.
+     */
+    ts?: number;
+    type: 'control';
+} | {
+    data: LinkLinkError;
+    /**
+     * The sender's clock, unix ms. Nobody acts on it.
+     */
+    ts?: number;
+    type: 'error';
+};
+
+/**
+ * A text frame of at most 1 MiB. A type that the receiver does not know is ignored.
+ */
+export type LinkToControlPlane = {
+    data: LinkHello;
+    /**
+     * The sender's clock, unix ms. Nobody acts on it.
+     */
+    ts?: number;
+    type: 'hello';
+} | {
+    data: LinkHeartbeat;
+    /**
+     * The sender's clock, unix ms. Nobody acts on it.
+     */
+    ts?: number;
+    type: 'heartbeat';
+} | {
+    data: LinkInventory;
+    /**
+     * The sender's clock, unix ms. Nobody acts on it.
+     */
+    ts?: number;
+    type: 'inventory';
+} | {
+    data: LinkReceipts;
+    /**
+     * The sender's clock, unix ms. Nobody acts on it.
+     */
+    ts?: number;
+    type: 'receipts';
+} | {
+    data: LinkProbeResult;
+    /**
+     * The sender's clock, unix ms. Nobody acts on it.
+     */
+    ts?: number;
+    type: 'probe_result';
+} | {
+    data: LinkJobUpdate;
+    /**
+     * The sender's clock, unix ms. Nobody acts on it.
+     */
+    ts?: number;
+    type: 'job_update';
+} | {
+    data: LinkJobResult;
+    /**
+     * The sender's clock, unix ms. Nobody acts on it.
+     */
+    ts?: number;
+    type: 'job_result';
+} | {
+    data: LinkIssue;
+    /**
+     * The sender's clock, unix ms. Nobody acts on it.
+     */
+    ts?: number;
+    type: 'issue';
+} | {
+    data: LinkBye;
+    /**
+     * The sender's clock, unix ms. Nobody acts on it.
+     */
+    ts?: number;
+    type: 'bye';
+};
+
+/**
+ * What the control plane says when a session stands; `welcome` is this under its proof.
+ */
+export type LinkWelcome = {
+    acked_receipt?: Receipt | null;
+    /**
+     * Every receipt up to this `seq` is durable.
+     */
+    acked_seq: number;
+    /**
+     * [`Hello::agent_nonce`] of this session.
+     */
+    agent_nonce?: string | null;
+    /**
+     * Switches that the agent may need. Integers are the only numbers in them.
+     */
+    flags?: {
+        [key: string]: unknown;
+    };
+    /**
+     * How often to send a heartbeat, s.
+     */
+    heartbeat_s: number;
+    /**
+     * Limits in force.
+     */
+    limits: LinkLinkLimits;
+    /**
+     * Name of this session.
+     */
+    session_id: string;
+};
+
+/**
+ * `error`: the socket closes after it.
+ */
+export type LiveError = {
+    /**
+     * A sentence for a person.
+     */
+    message: string;
+    /**
+     * `unauthorized` or `unavailable`.
+     */
+    type: string;
+};
+
+/**
+ * What a browser says.
+ */
+export type LiveFromBrowser = {
+    /**
+     * Receipts stored after this, unix ms, are shown too.
+     */
+    since?: number | null;
+    /**
+     * What is to be told.
+     */
+    topics: Array<LiveTopic>;
+    type: 'sub';
+} | {
+    type: 'unknown';
+};
+
+/**
+ * `hello`
+ */
+export type LiveHello = {
+    /**
+     * Version of the control plane.
+     */
+    build: string;
+    /**
+     * `admin`, `viewer`, `operator`, `consumer`, `none` or `anonymous`.
+     */
+    role: string;
+    /**
+     * RFC 3339.
+     */
+    server_time: string;
+};
+
+/**
+ * `missed`: what could not be shown one by one; the browser reads it over HTTP.
+ */
+export type LiveMissed = {
+    /**
+     * How many, where that is known.
+     */
+    count?: number | null;
+    /**
+     * Of which topic.
+     */
+    topic: string;
+};
+
+/**
+ * `snapshot`: how things stand, where that can be told now.
+ */
+export type LiveSnapshot = {
+    summary?: Summary | null;
+};
+
+/**
+ * `subscribed`: these topics are told from here on.
+ */
+export type LiveSubscribed = {
+    /**
+     * All that are told.
+     */
+    topics: Array<LiveTopic>;
+};
+
+/**
+ * A frame: `ts` is the server's clock, unix ms; `seq` counts the frames of this socket, and a gap in it means that some were left out.
+ */
+export type LiveToBrowser = {
+    data: LiveHello;
+    seq: number;
+    ts: number;
+    type: 'hello';
+} | {
+    data: LiveSnapshot;
+    seq: number;
+    ts: number;
+    type: 'snapshot';
+} | {
+    data: LiveSubscribed;
+    seq: number;
+    ts: number;
+    type: 'subscribed';
+} | {
+    data: Summary;
+    seq: number;
+    ts: number;
+    type: 'summary';
+} | {
+    data: NodeRow;
+    seq: number;
+    ts: number;
+    type: 'node';
+} | {
+    data: HeartbeatEvent;
+    seq: number;
+    ts: number;
+    type: 'heartbeat';
+} | {
+    data: ReceiptRow;
+    seq: number;
+    ts: number;
+    type: 'receipt';
+} | {
+    data: LiveMissed;
+    seq: number;
+    ts: number;
+    type: 'missed';
+} | {
+    data: null;
+    seq: number;
+    ts: number;
+    type: 'ping';
+} | {
+    data: LiveError;
+    seq: number;
+    ts: number;
+    type: 'error';
+};
+
+/**
+ * What a browser can ask for.
+ */
+export type LiveTopic = 'summary' | 'nodes' | 'receipts';
+
+/**
+ * The last receipt of a key that was rotated away. Body of the post to [`CLOSE_PATH`].
+ */
+export type NodeClosing = {
+    /**
+     * SHA-256 of its entry bytes; zeros where there is none.
+     */
+    last_hash: Sha256Hash;
+    /**
+     * `seq` of the last receipt; 0 where there is none.
+     */
+    last_seq: number;
+    /**
+     * Whose key it is.
+     */
+    node_id: NodeId;
+    /**
+     * The key whose chain ends.
+     */
+    public_key: PublicKey;
+    /**
+     * The key's signature, `ed25519:` and base64.
+     */
+    signature: string;
+};
+
+/**
+ * A heartbeat of a third-party agent.
+ */
+export type NodeHeartbeatPost = {
+    /**
+     * How it is.
+     */
+    metrics: NodeMetrics;
+    /**
+     * The node that sends it.
+     */
+    node_id: NodeId;
+    /**
+     * Unix seconds. With v1 it must rise.
+     */
+    ts: number;
+};
+
+/**
+ * How a node with one GPU is; unknown is absent.
+ */
+export type NodeMetrics = {
+    /**
+     * Utilisation of the GPU, percent.
+     */
+    gpu_util: number;
+    /**
+     * Its power, W.
+     */
+    power_w?: number | null;
+    /**
+     * Requests that wait in the runtime.
+     */
+    queue?: number | null;
+    /**
+     * Its temperature, °C.
+     */
+    temp_c?: number | null;
+    /**
+     * Since the agent started, s.
+     */
+    uptime_s: number;
+    /**
+     * Its memory in use, MiB.
+     */
+    vram_used_mb?: number | null;
+};
+
+/**
+ * Answer of `GET /api/v1/nodes/self`.
+ */
+export type NodeOwn = {
+    /**
+     * Every receipt up to this `seq` is durable or refused; 0 where there is none.
+     */
+    acked_seq: number;
+    /**
+     * Who the caller is.
+     */
+    node_id: NodeId;
+    /**
+     * The server's clock, RFC 3339.
+     */
+    server_time: string;
+    /**
+     * The same, unix ms.
+     */
+    server_time_ms: number;
+    /**
+     * How it stands.
+     */
+    status: LinkLifecycleStatus;
+    /**
+     * Why, from a closed list.
+     */
+    status_reason: string;
+};
+
+/**
+ * Answer of `POST /api/v1/receipts`: a verdict for each, in order.
+ */
+export type NodePosted = {
+    /**
+     * In the order of the post.
+     */
+    verdicts: Array<NodeVerdict>;
+};
+
+export type NodeReceiptsPost = Receipt | Array<Receipt>;
+
+/**
+ * Answer to `POST /api/v1/nodes/register/nonce`.
+ */
+export type NodeRegisterNonce = {
+    /**
+     * Lifetime, s.
+     */
+    expires_s: number;
+    /**
+     * To be signed, once, within `expires_s`.
+     */
+    nonce: string;
+};
+
+/**
+ * Body of `POST /api/v1/nodes/register`.
+ */
+export type NodeRegisterRequest = {
+    /**
+     * Version of the agent.
+     */
+    agent_version: string;
+    /**
+     * Architecture, such as `x86_64` or `aarch64`.
+     */
+    arch: string;
+    /**
+     * Keyed hash over stable hardware ids, `blake3:` and hex.
+     */
+    hardware_hash?: string | null;
+    node_id?: NodeId | null;
+    /**
+     * The nonce that the server gave.
+     */
+    nonce: string;
+    /**
+     * Operating system, such as `linux` or `macos`.
+     */
+    os: string;
+    /**
+     * The key made on the node.
+     */
+    public_key: PublicKey;
+    /**
+     * Where the node is; the token's region where this is absent.
+     */
+    region?: string | null;
+    /**
+     * Signature of [`proof_bytes`], `ed25519:` and base64.
+     */
+    signature: string;
+    /**
+     * The enrolment token, as shown once in the console.
+     */
+    token: string;
+};
+
+/**
+ * Answer of `POST /api/v1/nodes/register`, status 201.
+ */
+export type NodeRegisterResponse = {
+    /**
+     * Where the agent link is, `ws://` or `wss://`.
+     */
+    link_url: string;
+    /**
+     * The node's name from now on.
+     */
+    node_id: NodeId;
+    /**
+     * HMAC secret, base64 of 32 bytes. Shown this once.
+     */
+    node_secret: string;
+    /**
+     * The region that the network has the node in.
+     */
+    region: string;
+};
+
+/**
+ * Answer to a [`Rotation`], status 200; the same again when it is posted again.
+ */
+export type NodeRotated = {
+    /**
+     * How long after that a receipt of the old key may have ended, s.
+     */
+    grace_s: number;
+    /**
+     * Short name of the new key.
+     */
+    key_id: string;
+    /**
+     * Whose key.
+     */
+    node_id: NodeId;
+    /**
+     * Since when the new key is valid and the old one is not, unix ms by the control plane's clock.
+     */
+    valid_from_ms: number;
+};
+
+/**
+ * The old key names the new one, the new one accepts. Body of the post to [`ROTATE_PATH`].
+ */
+export type NodeRotation = {
+    /**
+     * The key from now on.
+     */
+    new_key: PublicKey;
+    /**
+     * The new key's signature, `ed25519:` and base64.
+     */
+    new_signature: string;
+    /**
+     * Whose keys they are.
+     */
+    node_id: NodeId;
+    /**
+     * The key in use until now.
+     */
+    old_key: PublicKey;
+    /**
+     * The old key's signature, `ed25519:` and base64.
+     */
+    old_signature: string;
+    /**
+     * When the node made this, unix s by its own clock.
+     */
+    ts: number;
+};
+
+/**
+ * What became of one receipt.
+ */
+export type NodeVerdict = {
+    /**
+     * Why, for a person.
+     */
+    message?: string | null;
+    request_id?: RequestId | null;
+    type?: ErrorType | null;
+    /**
+     * `accepted`, `duplicate` (it was stored before), `archived` (it was, and its time here is over), `held` (one before it
+     * is missing) or `refused`.
+     */
+    verdict: string;
+};
+
+/**
+ * Who asked for the work.
+ */
+export type ReceiptSource = 'local' | 'gateway' | 'probe' | 'job';
+
+/**
+ * How the request ended.
+ */
+export type ReceiptStatus = 'ok' | 'error' | 'cancelled';
+
+/**
+ * Form of a receipt.
+ */
+export type ReceiptVersion = '1.0' | '1.1';
+
 export type ApiKeyListData = {
     body?: never;
     path?: never;
@@ -2947,17 +4468,25 @@ export type ApiKeyListData = {
 
 export type ApiKeyListErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     */
+    403: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type ApiKeyListError = ApiKeyListErrors[keyof ApiKeyListErrors];
@@ -2980,17 +4509,33 @@ export type ApiKeyCreateData = {
 
 export type ApiKeyCreateErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `conflict`: see above.
+     */
+    409: ErrorBody;
+    /**
+     * `too_large`: the body is larger than this takes.
+     */
+    413: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type ApiKeyCreateError = ApiKeyCreateErrors[keyof ApiKeyCreateErrors];
@@ -3018,17 +4563,29 @@ export type ApiKeyRevokeData = {
 
 export type ApiKeyRevokeErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `not_found`: there is nothing with this name, or it is not yours to see.
+     */
+    404: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type ApiKeyRevokeError = ApiKeyRevokeErrors[keyof ApiKeyRevokeErrors];
@@ -3068,17 +4625,25 @@ export type AssignmentListData = {
 
 export type AssignmentListErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     */
+    403: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type AssignmentListError = AssignmentListErrors[keyof AssignmentListErrors];
@@ -3134,17 +4699,25 @@ export type AuditListData = {
 
 export type AuditListErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     */
+    403: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type AuditListError = AuditListErrors[keyof AuditListErrors];
@@ -3192,17 +4765,25 @@ export type AuditCsvData = {
 
 export type AuditCsvErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     */
+    403: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type AuditCsvError = AuditCsvErrors[keyof AuditCsvErrors];
@@ -3225,17 +4806,29 @@ export type AuthLoginData = {
 
 export type AuthLoginErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: the session has ended, or the API key that was sent does not work. `second_factor_needed`: see above.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `too_large`: the body is larger than this takes.
+     */
+    413: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type AuthLoginError = AuthLoginErrors[keyof AuthLoginErrors];
@@ -3258,17 +4851,25 @@ export type AuthLogoutData = {
 
 export type AuthLogoutErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: the session has ended, or the API key that was sent does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type AuthLogoutError = AuthLogoutErrors[keyof AuthLogoutErrors];
@@ -3291,17 +4892,33 @@ export type AuthNonceData = {
 
 export type AuthNonceErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: the session has ended, or the API key that was sent does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `conflict`: see above.
+     */
+    409: ErrorBody;
+    /**
+     * `too_large`: the body is larger than this takes.
+     */
+    413: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type AuthNonceError = AuthNonceErrors[keyof AuthNonceErrors];
@@ -3346,29 +4963,32 @@ export type AuthOidcCallbackData = {
 
 export type AuthOidcCallbackErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: the session has ended, or the API key that was sent does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     */
+    403: ErrorBody;
+    /**
+     * `not_found`: there is nothing with this name, or it is not yours to see.
+     */
+    404: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type AuthOidcCallbackError = AuthOidcCallbackErrors[keyof AuthOidcCallbackErrors];
-
-export type AuthOidcCallbackResponses = {
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
-};
-
-export type AuthOidcCallbackResponse = AuthOidcCallbackResponses[keyof AuthOidcCallbackResponses];
 
 export type AuthOidcStartData = {
     body: OidcStartRequest;
@@ -3384,17 +5004,33 @@ export type AuthOidcStartData = {
 
 export type AuthOidcStartErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: the session has ended, or the API key that was sent does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `not_found`: there is nothing with this name, or it is not yours to see.
+     */
+    404: ErrorBody;
+    /**
+     * `too_large`: the body is larger than this takes.
+     */
+    413: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type AuthOidcStartError = AuthOidcStartErrors[keyof AuthOidcStartErrors];
@@ -3417,17 +5053,33 @@ export type AuthOrganisationData = {
 
 export type AuthOrganisationErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `not_found`: see above.
+     */
+    404: ErrorBody;
+    /**
+     * `too_large`: the body is larger than this takes.
+     */
+    413: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type AuthOrganisationError = AuthOrganisationErrors[keyof AuthOrganisationErrors];
@@ -3450,17 +5102,29 @@ export type AuthRedeemData = {
 
 export type AuthRedeemErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: the session has ended, or the API key that was sent does not work. `invalid_token`: see above. `second_factor_needed`: see above.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `too_large`: the body is larger than this takes.
+     */
+    413: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type AuthRedeemError = AuthRedeemErrors[keyof AuthRedeemErrors];
@@ -3483,17 +5147,25 @@ export type AuthRefreshData = {
 
 export type AuthRefreshErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: the session has ended, or the API key that was sent does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type AuthRefreshError = AuthRefreshErrors[keyof AuthRefreshErrors];
@@ -3516,17 +5188,33 @@ export type AuthRegisterData = {
 
 export type AuthRegisterErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: the session has ended, or the API key that was sent does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `conflict`: see above.
+     */
+    409: ErrorBody;
+    /**
+     * `too_large`: the body is larger than this takes.
+     */
+    413: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type AuthRegisterError = AuthRegisterErrors[keyof AuthRegisterErrors];
@@ -3549,17 +5237,29 @@ export type AuthSecondFactorData = {
 
 export type AuthSecondFactorErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: the session has ended, or the API key that was sent does not work. `invalid_token`: see above.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `too_large`: the body is larger than this takes.
+     */
+    413: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type AuthSecondFactorError = AuthSecondFactorErrors[keyof AuthSecondFactorErrors];
@@ -3582,17 +5282,29 @@ export type AuthSetupData = {
 
 export type AuthSetupErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: the session has ended, or the API key that was sent does not work. `invalid_token`: see above.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `too_large`: the body is larger than this takes.
+     */
+    413: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type AuthSetupError = AuthSetupErrors[keyof AuthSetupErrors];
@@ -3615,17 +5327,25 @@ export type AuthStateData = {
 
 export type AuthStateErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: the session has ended, or the API key that was sent does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     */
+    403: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type AuthStateError = AuthStateErrors[keyof AuthStateErrors];
@@ -3648,17 +5368,29 @@ export type AuthWalletData = {
 
 export type AuthWalletErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: the session has ended, or the API key that was sent does not work. `invalid_signature`: see above. `invalid_token`: see above. `second_factor_needed`: see above.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `too_large`: the body is larger than this takes.
+     */
+    413: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type AuthWalletError = AuthWalletErrors[keyof AuthWalletErrors];
@@ -3681,17 +5413,25 @@ export type DownloadListData = {
 
 export type DownloadListErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: the session has ended, or the API key that was sent does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     */
+    403: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type DownloadListError = DownloadListErrors[keyof DownloadListErrors];
@@ -3723,17 +5463,25 @@ export type EnrolmentTokenListData = {
 
 export type EnrolmentTokenListErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     */
+    403: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type EnrolmentTokenListError = EnrolmentTokenListErrors[keyof EnrolmentTokenListErrors];
@@ -3756,17 +5504,29 @@ export type EnrolmentTokenCreateData = {
 
 export type EnrolmentTokenCreateErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `too_large`: the body is larger than this takes.
+     */
+    413: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type EnrolmentTokenCreateError = EnrolmentTokenCreateErrors[keyof EnrolmentTokenCreateErrors];
@@ -3794,17 +5554,29 @@ export type EnrolmentTokenRevokeData = {
 
 export type EnrolmentTokenRevokeErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `not_found`: there is nothing with this name, or it is not yours to see.
+     */
+    404: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type EnrolmentTokenRevokeError = EnrolmentTokenRevokeErrors[keyof EnrolmentTokenRevokeErrors];
@@ -3827,17 +5599,25 @@ export type FlagListData = {
 
 export type FlagListErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     */
+    403: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type FlagListError = FlagListErrors[keyof FlagListErrors];
@@ -3865,17 +5645,33 @@ export type FlagSetData = {
 
 export type FlagSetErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `not_found`: there is nothing with this name, or it is not yours to see.
+     */
+    404: ErrorBody;
+    /**
+     * `too_large`: the body is larger than this takes.
+     */
+    413: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type FlagSetError = FlagSetErrors[keyof FlagSetErrors];
@@ -3898,17 +5694,25 @@ export type IdentityListData = {
 
 export type IdentityListErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     */
+    403: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type IdentityListError = IdentityListErrors[keyof IdentityListErrors];
@@ -3936,17 +5740,33 @@ export type IdentityUnlinkData = {
 
 export type IdentityUnlinkErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `not_found`: there is nothing with this name, or it is not yours to see.
+     */
+    404: ErrorBody;
+    /**
+     * `conflict`: see above.
+     */
+    409: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type IdentityUnlinkError = IdentityUnlinkErrors[keyof IdentityUnlinkErrors];
@@ -3962,6 +5782,12 @@ export type IdentityUnlinkResponse = IdentityUnlinkResponses[keyof IdentityUnlin
 
 export type LiveData = {
     body?: never;
+    headers: {
+        connection: 'Upgrade';
+        upgrade: 'websocket';
+        'sec-websocket-version': '13';
+        'sec-websocket-key': string;
+    };
     path?: never;
     query?: never;
     url: '/api/v1/live';
@@ -3971,39 +5797,26 @@ export type LiveErrors = {
     /**
      * invalid_request: not the handshake of a WebSocket; said before anybody is asked who they are.
      */
-    400: unknown;
+    400: ErrorBody;
     /**
      * unauthorized: the overview is shut to strangers.
      */
-    401: unknown;
+    401: ErrorBody;
     /**
      * forbidden: the page is another site's.
      */
-    403: unknown;
+    403: ErrorBody;
     /**
      * rate_limited: one account or network has too many sockets, or asks too often; Retry-After says when to come back.
      */
-    429: unknown;
+    429: ErrorBody;
     /**
      * unavailable: too many look; Retry-After says when to come back.
      */
-    503: unknown;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
+    503: ErrorBody;
 };
 
-export type LiveError = LiveErrors[keyof LiveErrors];
-
-export type LiveResponses = {
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
-};
-
-export type LiveResponse = LiveResponses[keyof LiveResponses];
+export type LiveError2 = LiveErrors[keyof LiveErrors];
 
 export type NodeListData = {
     body?: never;
@@ -4072,17 +5885,25 @@ export type NodeListData = {
 
 export type NodeListErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: the session has ended, or the API key that was sent does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     */
+    403: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type NodeListError = NodeListErrors[keyof NodeListErrors];
@@ -4114,17 +5935,25 @@ export type AgentYamlData = {
 
 export type AgentYamlErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     */
+    403: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type AgentYamlError = AgentYamlErrors[keyof AgentYamlErrors];
@@ -4133,18 +5962,13 @@ export type AgentYamlResponses = {
     /**
      * The file.
      */
-    200: Blob | File;
+    200: AgentYaml;
 };
 
 export type AgentYamlResponse = AgentYamlResponses[keyof AgentYamlResponses];
 
 export type HeartbeatData = {
-    /**
-     * `{node_id, metrics: {uptime_s, gpu_util, temp_c?, vram_used_mb?, power_w?, queue?}, ts}`
-     */
-    body: {
-        [key: string]: unknown;
-    };
+    body: NodeHeartbeatPost;
     path?: never;
     query?: never;
     url: '/api/v1/nodes/heartbeat';
@@ -4152,39 +5976,48 @@ export type HeartbeatData = {
 
 export type HeartbeatErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work. `stale_timestamp`: see above. `replayed_request`: see above.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session. `wrong_node`: see above.
+     */
+    403: ErrorBody;
+    /**
+     * `not_found`: see above.
+     */
+    404: ErrorBody;
+    /**
+     * `too_large`: the body is larger than this takes.
+     */
+    413: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type HeartbeatError = HeartbeatErrors[keyof HeartbeatErrors];
 
 export type HeartbeatResponses = {
     /**
-     * `{status, reason}` of the node
+     * How the node stands.
      */
-    202: {
-        [key: string]: unknown;
-    };
+    202: LinkNodeStatus;
 };
 
 export type HeartbeatResponse = HeartbeatResponses[keyof HeartbeatResponses];
 
 export type CloseData = {
-    /**
-     * `{node_id, public_key, last_seq, last_hash, signature}`
-     */
-    body: {
-        [key: string]: unknown;
-    };
+    body: NodeClosing;
     path?: never;
     query?: never;
     url: '/api/v1/nodes/key/close';
@@ -4192,47 +6025,48 @@ export type CloseData = {
 
 export type CloseErrors = {
     /**
-     * invalid_signature: the signature does not hold
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
      */
-    401: unknown;
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work. `stale_timestamp`: see above. `replayed_request`: see above. `invalid_signature`: see above.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session. `wrong_node`: see above.
+     */
+    403: ErrorBody;
     /**
      * conflict: the key is in use; forked_chain: another end was stated, or receipts after this end are stored
      */
-    409: unknown;
+    409: ErrorBody;
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `too_large`: the body is larger than this takes.
+     */
+    413: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type CloseError = CloseErrors[keyof CloseErrors];
 
 export type CloseResponses = {
     /**
-     * the statement, as kept
+     * The statement, as kept.
      */
-    200: {
-        [key: string]: unknown;
-    };
+    200: NodeClosing;
 };
 
 export type CloseResponse = CloseResponses[keyof CloseResponses];
 
 export type RotateData = {
-    /**
-     * `{node_id, old_key, new_key, ts, old_signature, new_signature}`
-     */
-    body: {
-        [key: string]: unknown;
-    };
+    body: NodeRotation;
     path?: never;
     query?: never;
     url: '/api/v1/nodes/key/rotate';
@@ -4240,51 +6074,91 @@ export type RotateData = {
 
 export type RotateErrors = {
     /**
-     * invalid_signature: a signature does not hold
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
      */
-    401: unknown;
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work. `stale_timestamp`: see above. `replayed_request`: see above. `invalid_signature`: see above.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session. `wrong_node`: see above.
+     */
+    403: ErrorBody;
     /**
      * conflict: the old key is not the one in use
      */
-    409: unknown;
+    409: ErrorBody;
+    /**
+     * `too_large`: the body is larger than this takes.
+     */
+    413: ErrorBody;
     /**
      * invalid_key: the new key is not canonical, not of prime order, or known
      */
-    422: unknown;
+    422: ErrorBody;
     /**
      * rate_limited: the node has changed its key too often today; Retry-After and `next_at_ms` say when it may again
      */
-    429: unknown;
+    429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type RotateError = RotateErrors[keyof RotateErrors];
 
 export type RotateResponses = {
     /**
-     * `{node_id, key_id, valid_from_ms, grace_s}`
+     * The new key, and since when it is the one.
      */
-    200: {
-        [key: string]: unknown;
-    };
+    200: NodeRotated;
 };
 
 export type RotateResponse = RotateResponses[keyof RotateResponses];
 
-export type RegisterData = {
-    /**
-     * token, public_key, nonce, signature, node_id?, region?, agent_version, os, arch
-     */
-    body: {
-        [key: string]: unknown;
+export type LinkData = {
+    body?: never;
+    headers: {
+        connection: 'Upgrade';
+        upgrade: 'websocket';
+        'sec-websocket-version': '13';
+        'sec-websocket-key': string;
+        'sec-websocket-protocol': 'dgon.v1';
     };
+    path?: never;
+    query?: never;
+    url: '/api/v1/nodes/link';
+};
+
+export type LinkErrors = {
+    /**
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work. `stale_timestamp`: see above. `replayed_request`: see above.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     */
+    403: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * `unavailable`: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+};
+
+export type LinkError = LinkErrors[keyof LinkErrors];
+
+export type RegisterData = {
+    body: NodeRegisterRequest;
     path?: never;
     query?: never;
     url: '/api/v1/nodes/register';
@@ -4292,44 +6166,46 @@ export type RegisterData = {
 
 export type RegisterErrors = {
     /**
-     * invalid_request: such as a name that is an address of this API, or a region that is none of this network's
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
      */
-    400: unknown;
+    400: ErrorBody;
     /**
-     * invalid_token
+     * `unauthorized`: the session has ended, or the API key that was sent does not work. `invalid_token`: see above.
      */
-    401: unknown;
+    401: ErrorBody;
     /**
-     * conflict: the name is taken
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
      */
-    409: unknown;
+    403: ErrorBody;
     /**
-     * invalid_key
+     * `conflict`: see above.
      */
-    422: unknown;
+    409: ErrorBody;
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `too_large`: the body is larger than this takes.
+     */
+    413: ErrorBody;
+    /**
+     * `invalid_key`: see above.
+     */
+    422: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type RegisterError = RegisterErrors[keyof RegisterErrors];
 
 export type RegisterResponses = {
     /**
-     * `{node_id, node_secret, link_url, region}`
+     * The node. Its secret is shown this once.
      */
-    201: {
-        [key: string]: unknown;
-    };
+    201: NodeRegisterResponse;
 };
 
 export type RegisterResponse = RegisterResponses[keyof RegisterResponses];
@@ -4343,28 +6219,34 @@ export type NonceData = {
 
 export type NonceErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: the session has ended, or the API key that was sent does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type NonceError = NonceErrors[keyof NonceErrors];
 
 export type NonceResponses = {
     /**
-     * `{nonce, expires_s}`
+     * The nonce.
      */
-    200: {
-        [key: string]: unknown;
-    };
+    200: NodeRegisterNonce;
 };
 
 export type NonceResponse = NonceResponses[keyof NonceResponses];
@@ -4378,28 +6260,38 @@ export type OwnData = {
 
 export type OwnErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work. `stale_timestamp`: see above. `replayed_request`: see above.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     */
+    403: ErrorBody;
+    /**
+     * `not_found`: see above.
+     */
+    404: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type OwnError = OwnErrors[keyof OwnErrors];
 
 export type OwnResponses = {
     /**
-     * `{node_id, status, status_reason, acked_seq, server_time}`
+     * Who it is, and how it stands.
      */
-    200: {
-        [key: string]: unknown;
-    };
+    200: NodeOwn;
 };
 
 export type OwnResponse = OwnResponses[keyof OwnResponses];
@@ -4418,17 +6310,29 @@ export type NodeDetailData = {
 
 export type NodeDetailErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: the session has ended, or the API key that was sent does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     */
+    403: ErrorBody;
+    /**
+     * `not_found`: there is nothing with this name, or it is not yours to see.
+     */
+    404: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type NodeDetailError = NodeDetailErrors[keyof NodeDetailErrors];
@@ -4456,17 +6360,37 @@ export type NodeActionData = {
 
 export type NodeActionErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `not_found`: there is nothing with this name, or it is not yours to see.
+     */
+    404: ErrorBody;
+    /**
+     * `conflict`: see above.
+     */
+    409: ErrorBody;
+    /**
+     * `too_large`: the body is larger than this takes.
+     */
+    413: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type NodeActionError = NodeActionErrors[keyof NodeActionErrors];
@@ -4494,17 +6418,37 @@ export type NodeAssignData = {
 
 export type NodeAssignErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `not_found`: there is nothing with this name, or it is not yours to see.
+     */
+    404: ErrorBody;
+    /**
+     * `conflict`: see above.
+     */
+    409: ErrorBody;
+    /**
+     * `too_large`: the body is larger than this takes.
+     */
+    413: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type NodeAssignError = NodeAssignErrors[keyof NodeAssignErrors];
@@ -4532,17 +6476,29 @@ export type NodeKeysData = {
 
 export type NodeKeysErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: the session has ended, or the API key that was sent does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     */
+    403: ErrorBody;
+    /**
+     * `not_found`: there is nothing with this name, or it is not yours to see.
+     */
+    404: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type NodeKeysError = NodeKeysErrors[keyof NodeKeysErrors];
@@ -4565,17 +6521,25 @@ export type OpenapiJsonData = {
 
 export type OpenapiJsonErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: the session has ended, or the API key that was sent does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     */
+    403: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type OpenapiJsonError = OpenapiJsonErrors[keyof OpenapiJsonErrors];
@@ -4584,9 +6548,7 @@ export type OpenapiJsonResponses = {
     /**
      * OpenAPI 3.1.
      */
-    200: {
-        [key: string]: unknown;
-    };
+    200: OpenApiDocument;
 };
 
 export type OpenapiJsonResponse = OpenapiJsonResponses[keyof OpenapiJsonResponses];
@@ -4609,17 +6571,25 @@ export type OrgListData = {
 
 export type OrgListErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     */
+    403: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type OrgListError = OrgListErrors[keyof OrgListErrors];
@@ -4642,17 +6612,33 @@ export type OrgCreateData = {
 
 export type OrgCreateErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `conflict`: see above.
+     */
+    409: ErrorBody;
+    /**
+     * `too_large`: the body is larger than this takes.
+     */
+    413: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type OrgCreateError = OrgCreateErrors[keyof OrgCreateErrors];
@@ -4680,17 +6666,37 @@ export type OrgRenameData = {
 
 export type OrgRenameErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `not_found`: there is nothing with this name, or it is not yours to see.
+     */
+    404: ErrorBody;
+    /**
+     * `conflict`: see above.
+     */
+    409: ErrorBody;
+    /**
+     * `too_large`: the body is larger than this takes.
+     */
+    413: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type OrgRenameError = OrgRenameErrors[keyof OrgRenameErrors];
@@ -4718,17 +6724,37 @@ export type OrgCloseData = {
 
 export type OrgCloseErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `not_found`: there is nothing with this name, or it is not yours to see.
+     */
+    404: ErrorBody;
+    /**
+     * `conflict`: see above.
+     */
+    409: ErrorBody;
+    /**
+     * `too_large`: the body is larger than this takes.
+     */
+    413: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type OrgCloseError = OrgCloseErrors[keyof OrgCloseErrors];
@@ -5045,17 +7071,25 @@ export type ReceiptListData = {
 
 export type ReceiptListErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     */
+    403: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type ReceiptListError = ReceiptListErrors[keyof ReceiptListErrors];
@@ -5070,12 +7104,7 @@ export type ReceiptListResponses = {
 export type ReceiptListResponse = ReceiptListResponses[keyof ReceiptListResponses];
 
 export type ReceiptsData = {
-    /**
-     * one receipt, or an array of up to 256
-     */
-    body: {
-        [key: string]: unknown;
-    };
+    body: NodeReceiptsPost;
     path?: never;
     query?: never;
     url: '/api/v1/receipts';
@@ -5083,36 +7112,42 @@ export type ReceiptsData = {
 
 export type ReceiptsErrors = {
     /**
-     * the node did not prove who it is; nothing was looked at
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
      */
-    401: unknown;
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work. `stale_timestamp`: see above. `replayed_request`: see above.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `too_large`: the body is larger than this takes.
+     */
+    413: ErrorBody;
     /**
      * invalid_key: the node was passed on to another organisation, and has not changed its key
      */
-    422: unknown;
+    422: ErrorBody;
     /**
      * rate_limited: the node posts too often, its receipts wait for their commit already, or too many of them were refused
      */
-    429: unknown;
+    429: ErrorBody;
     /**
      * unavailable: receipts are not taken now; send them again after Retry-After
      */
-    503: unknown;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
+    503: ErrorBody;
 };
 
 export type ReceiptsError = ReceiptsErrors[keyof ReceiptsErrors];
 
 export type ReceiptsResponses = {
     /**
-     * `{verdicts: [{request_id, verdict, type?, message?}]}`
+     * A verdict for each.
      */
-    201: {
-        [key: string]: unknown;
-    };
+    201: NodePosted;
 };
 
 export type ReceiptsResponse = ReceiptsResponses[keyof ReceiptsResponses];
@@ -5173,17 +7208,25 @@ export type ReceiptAggregateData = {
 
 export type ReceiptAggregateErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     */
+    403: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type ReceiptAggregateError = ReceiptAggregateErrors[keyof ReceiptAggregateErrors];
@@ -5216,17 +7259,33 @@ export type ReceiptDetailData = {
 
 export type ReceiptDetailErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: the session has ended, or the API key that was sent does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     */
+    403: ErrorBody;
+    /**
+     * `not_found`: there is nothing with this name, or it is not yours to see.
+     */
+    404: ErrorBody;
+    /**
+     * `conflict`: see above.
+     */
+    409: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type ReceiptDetailError = ReceiptDetailErrors[keyof ReceiptDetailErrors];
@@ -5259,17 +7318,33 @@ export type ReceiptRawData = {
 
 export type ReceiptRawErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: the session has ended, or the API key that was sent does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     */
+    403: ErrorBody;
+    /**
+     * `not_found`: there is nothing with this name, or it is not yours to see.
+     */
+    404: ErrorBody;
+    /**
+     * `conflict`: see above.
+     */
+    409: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type ReceiptRawError = ReceiptRawErrors[keyof ReceiptRawErrors];
@@ -5278,8 +7353,10 @@ export type ReceiptRawResponses = {
     /**
      * The entry bytes; they never change.
      */
-    200: unknown;
+    200: Receipt;
 };
+
+export type ReceiptRawResponse = ReceiptRawResponses[keyof ReceiptRawResponses];
 
 export type RegionsData = {
     body?: never;
@@ -5290,17 +7367,25 @@ export type RegionsData = {
 
 export type RegionsErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: the session has ended, or the API key that was sent does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     */
+    403: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type RegionsError = RegionsErrors[keyof RegionsErrors];
@@ -5323,17 +7408,25 @@ export type SessionRevokeOthersData = {
 
 export type SessionRevokeOthersErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type SessionRevokeOthersError = SessionRevokeOthersErrors[keyof SessionRevokeOthersErrors];
@@ -5356,17 +7449,25 @@ export type SessionListData = {
 
 export type SessionListErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     */
+    403: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type SessionListError = SessionListErrors[keyof SessionListErrors];
@@ -5394,17 +7495,29 @@ export type SessionRevokeData = {
 
 export type SessionRevokeErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `not_found`: there is nothing with this name, or it is not yours to see.
+     */
+    404: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type SessionRevokeError = SessionRevokeErrors[keyof SessionRevokeErrors];
@@ -5427,17 +7540,25 @@ export type SummaryData = {
 
 export type SummaryErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: the session has ended, or the API key that was sent does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     */
+    403: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type SummaryError = SummaryErrors[keyof SummaryErrors];
@@ -5460,17 +7581,25 @@ export type TrendsData = {
 
 export type TrendsErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: the session has ended, or the API key that was sent does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     */
+    403: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type TrendsError = TrendsErrors[keyof TrendsErrors];
@@ -5510,17 +7639,25 @@ export type UserListData = {
 
 export type UserListErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     */
+    403: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type UserListError = UserListErrors[keyof UserListErrors];
@@ -5543,17 +7680,37 @@ export type UserCreateData = {
 
 export type UserCreateErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `not_found`: see above.
+     */
+    404: ErrorBody;
+    /**
+     * `conflict`: see above.
+     */
+    409: ErrorBody;
+    /**
+     * `too_large`: the body is larger than this takes.
+     */
+    413: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type UserCreateError = UserCreateErrors[keyof UserCreateErrors];
@@ -5576,17 +7733,33 @@ export type UserDeleteData = {
 
 export type UserDeleteErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `conflict`: see above.
+     */
+    409: ErrorBody;
+    /**
+     * `too_large`: the body is larger than this takes.
+     */
+    413: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type UserDeleteError = UserDeleteErrors[keyof UserDeleteErrors];
@@ -5609,17 +7782,25 @@ export type UserMeData = {
 
 export type UserMeErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     */
+    403: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type UserMeError = UserMeErrors[keyof UserMeErrors];
@@ -5642,17 +7823,25 @@ export type UserExportData = {
 
 export type UserExportErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     */
+    403: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type UserExportError = UserExportErrors[keyof UserExportErrors];
@@ -5675,17 +7864,29 @@ export type PasswordSetData = {
 
 export type PasswordSetErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `too_large`: the body is larger than this takes.
+     */
+    413: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type PasswordSetError = PasswordSetErrors[keyof PasswordSetErrors];
@@ -5708,17 +7909,33 @@ export type SecondFactorSetData = {
 
 export type SecondFactorSetErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work. `invalid_token`: see above.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `conflict`: see above.
+     */
+    409: ErrorBody;
+    /**
+     * `too_large`: the body is larger than this takes.
+     */
+    413: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type SecondFactorSetError = SecondFactorSetErrors[keyof SecondFactorSetErrors];
@@ -5741,17 +7958,29 @@ export type SecondFactorOfferData = {
 
 export type SecondFactorOfferErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `conflict`: see above.
+     */
+    409: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type SecondFactorOfferError = SecondFactorOfferErrors[keyof SecondFactorOfferErrors];
@@ -5774,17 +8003,33 @@ export type RecoveryCodesRenewData = {
 
 export type RecoveryCodesRenewErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `conflict`: see above.
+     */
+    409: ErrorBody;
+    /**
+     * `too_large`: the body is larger than this takes.
+     */
+    413: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type RecoveryCodesRenewError = RecoveryCodesRenewErrors[keyof RecoveryCodesRenewErrors];
@@ -5807,17 +8052,33 @@ export type SecondFactorRemoveData = {
 
 export type SecondFactorRemoveErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `conflict`: see above.
+     */
+    409: ErrorBody;
+    /**
+     * `too_large`: the body is larger than this takes.
+     */
+    413: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type SecondFactorRemoveError = SecondFactorRemoveErrors[keyof SecondFactorRemoveErrors];
@@ -5845,17 +8106,29 @@ export type UserDetailData = {
 
 export type UserDetailErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     */
+    403: ErrorBody;
+    /**
+     * `not_found`: there is nothing with this name, or it is not yours to see.
+     */
+    404: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type UserDetailError = UserDetailErrors[keyof UserDetailErrors];
@@ -5883,17 +8156,37 @@ export type UserChangeData = {
 
 export type UserChangeErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `not_found`: there is nothing with this name, or it is not yours to see.
+     */
+    404: ErrorBody;
+    /**
+     * `conflict`: see above.
+     */
+    409: ErrorBody;
+    /**
+     * `too_large`: the body is larger than this takes.
+     */
+    413: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type UserChangeError = UserChangeErrors[keyof UserChangeErrors];
@@ -5925,17 +8218,33 @@ export type MembershipRemoveData = {
 
 export type MembershipRemoveErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `not_found`: there is nothing with this name, or it is not yours to see.
+     */
+    404: ErrorBody;
+    /**
+     * `conflict`: see above.
+     */
+    409: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type MembershipRemoveError = MembershipRemoveErrors[keyof MembershipRemoveErrors];
@@ -5967,17 +8276,37 @@ export type MembershipSetData = {
 
 export type MembershipSetErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `not_found`: there is nothing with this name, or it is not yours to see.
+     */
+    404: ErrorBody;
+    /**
+     * `conflict`: see above.
+     */
+    409: ErrorBody;
+    /**
+     * `too_large`: the body is larger than this takes.
+     */
+    413: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type MembershipSetError = MembershipSetErrors[keyof MembershipSetErrors];
@@ -6005,17 +8334,37 @@ export type SecondFactorResetData = {
 
 export type SecondFactorResetErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `not_found`: there is nothing with this name, or it is not yours to see.
+     */
+    404: ErrorBody;
+    /**
+     * `conflict`: see above.
+     */
+    409: ErrorBody;
+    /**
+     * `too_large`: the body is larger than this takes.
+     */
+    413: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type SecondFactorResetError = SecondFactorResetErrors[keyof SecondFactorResetErrors];
@@ -6043,17 +8392,33 @@ export type UserLinkData = {
 
 export type UserLinkErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `not_found`: there is nothing with this name, or it is not yours to see.
+     */
+    404: ErrorBody;
+    /**
+     * `conflict`: see above.
+     */
+    409: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type UserLinkError = UserLinkErrors[keyof UserLinkErrors];
@@ -6076,17 +8441,25 @@ export type WalletListData = {
 
 export type WalletListErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     */
+    403: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type WalletListError = WalletListErrors[keyof WalletListErrors];
@@ -6109,17 +8482,33 @@ export type WalletLinkData = {
 
 export type WalletLinkErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work. `invalid_signature`: see above. `invalid_token`: see above.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `conflict`: see above.
+     */
+    409: ErrorBody;
+    /**
+     * `too_large`: the body is larger than this takes.
+     */
+    413: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type WalletLinkError = WalletLinkErrors[keyof WalletLinkErrors];
@@ -6151,17 +8540,33 @@ export type WalletUnlinkData = {
 
 export type WalletUnlinkErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `not_found`: there is nothing with this name, or it is not yours to see.
+     */
+    404: ErrorBody;
+    /**
+     * `conflict`: see above.
+     */
+    409: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type WalletUnlinkError = WalletUnlinkErrors[keyof WalletUnlinkErrors];
@@ -6189,9 +8594,17 @@ export type DownloadData = {
 
 export type DownloadErrors = {
     /**
-     * The request was refused or failed.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
      */
-    default: ErrorBody;
+    400: ErrorBody;
+    /**
+     * `not_found`: there is nothing with this name, or it is not yours to see.
+     */
+    404: ErrorBody;
+    /**
+     * `unavailable`: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
 };
 
 export type DownloadError = DownloadErrors[keyof DownloadErrors];
@@ -6200,7 +8613,7 @@ export type DownloadResponses = {
     /**
      * The file.
      */
-    200: Blob | File;
+    200: Array<number>;
 };
 
 export type DownloadResponse = DownloadResponses[keyof DownloadResponses];
@@ -6214,9 +8627,13 @@ export type HealthzData = {
 
 export type HealthzErrors = {
     /**
-     * The request was refused or failed.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
      */
-    default: ErrorBody;
+    400: ErrorBody;
+    /**
+     * `unavailable`: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
 };
 
 export type HealthzError = HealthzErrors[keyof HealthzErrors];
@@ -6239,9 +8656,13 @@ export type InstallScriptData = {
 
 export type InstallScriptErrors = {
     /**
-     * The request was refused or failed.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
      */
-    default: ErrorBody;
+    400: ErrorBody;
+    /**
+     * `unavailable`: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
 };
 
 export type InstallScriptError = InstallScriptErrors[keyof InstallScriptErrors];
@@ -6264,9 +8685,13 @@ export type MetricsTextData = {
 
 export type MetricsTextErrors = {
     /**
-     * The request was refused or failed.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
      */
-    default: ErrorBody;
+    400: ErrorBody;
+    /**
+     * `unavailable`: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
 };
 
 export type MetricsTextError = MetricsTextErrors[keyof MetricsTextErrors];
@@ -6289,13 +8714,13 @@ export type ReadyzData = {
 
 export type ReadyzErrors = {
     /**
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
      * Something that is needed fails.
      */
     503: Health;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type ReadyzError = ReadyzErrors[keyof ReadyzErrors];

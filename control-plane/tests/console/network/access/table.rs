@@ -17,11 +17,7 @@ pub(super) const PACKAGE: &str = "dgon-agent_1.2.3_amd64.deb";
 const FLAG: &str = "show_jtvo_estimates";
 
 /// Addresses that the document leaves out.
-const BESIDE: [(&str, &str); 3] = [
-    ("GET", LINK_PATH),
-    ("GET", "/api/v1/nowhere"),
-    ("GET", "/v1/models"),
-];
+const BESIDE: [(&str, &str); 2] = [("GET", "/api/v1/nowhere"), ("GET", "/v1/models")];
 const ACTIONS: &str = "/api/v1/nodes/{node_id}/actions";
 
 /// A route, and which of the things that it does.

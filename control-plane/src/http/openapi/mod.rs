@@ -3,23 +3,25 @@
 //! It is served, printed by `dgon-control-plane openapi`, and committed as `control-plane/openapi.json`; tests
 //! compare the three and call every route in it.
 
-use super::{account, admin, downloads, health, keys, metrics, node, query};
+mod bounds;
+mod security;
+mod sockets;
+mod statuses;
+
+use super::{account, admin, downloads, health, metrics, node, query};
 use axum::Json;
-use dgon_protocol::error::ErrorType;
+use dgon_protocol::error::ErrorBody;
 use http::Method;
-use serde::Serialize;
+use statuses::Class;
 use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::schema::{ObjectBuilder, Schema};
-use utoipa::openapi::security::{
-    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
-};
-use utoipa::openapi::{Content, RefOr, ResponseBuilder, Type};
-use utoipa::{Modify, OpenApi, PartialSchema, ToSchema};
+use utoipa::openapi::security::SecurityRequirement;
+use utoipa::{Modify, OpenApi, ToSchema};
 
 #[derive(OpenApi)]
 #[openapi(
     info(title = "DGON control plane", description = "HTTP API of the control plane. Errors have one shape, \
-        `ErrorBody`; lists are paged by cursor; times are RFC 3339 UTC; unknown is null.",
+        `ErrorBody`; lists are paged by cursor; times are RFC 3339 UTC; unknown is null. A method that an address does not take \
+        is answered 405.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")),
     paths(
         account::sign_in::auth_state,
@@ -103,7 +105,6 @@ use utoipa::{Modify, OpenApi, PartialSchema, ToSchema};
         openapi_json,
     ),
     components(schemas(ErrorBody, account::api_keys::ApiKeyScope)),
-    security(("session" = [])),
     tags(
         (name = "people", description = "Sign-in, sessions, one's own password, wallets and accounts at issuers."),
         (name = "keys", description = "Keys with which programs act for a person."),
@@ -119,130 +120,28 @@ use utoipa::{Modify, OpenApi, PartialSchema, ToSchema};
 )]
 struct Api;
 
-/// The body of every error.
-#[derive(Serialize, ToSchema)]
-pub struct ErrorBody {
-    /// The error.
-    pub error: ErrorDetail,
-}
-
-/// What happened, what it means and what to do.
-#[derive(Serialize, ToSchema)]
-pub struct ErrorDetail {
-    /// One of a closed list.
-    #[serde(rename = "type")]
-    pub kind: ErrorKind,
-    /// A sentence for a person.
-    pub message: String,
-    /// The id under which the server logged this request.
-    pub request_id: String,
-    /// Facts for a program.
-    pub details: serde_json::Map<String, serde_json::Value>,
-}
-
-/// The closed list of error types.
-#[derive(Serialize)]
-pub struct ErrorKind;
-
-impl PartialSchema for ErrorKind {
-    fn schema() -> RefOr<Schema> {
-        ObjectBuilder::new()
-            .schema_type(Type::String)
-            .description(Some("The closed list of error types."))
-            .enum_values(Some(ErrorType::ALL.iter().map(|kind| kind.as_str())))
-            .into()
-    }
-}
-
-impl ToSchema for ErrorKind {
-    fn name() -> std::borrow::Cow<'static, str> {
-        "ErrorType".into()
-    }
-}
-
-/// Adds what holds for all operations: how to authenticate, and the error body.
+/// Adds what holds for all operations: how to prove who one is, which errors there may be, bounds of numbers, frames of sockets.
 struct Finish;
 
 impl Modify for Finish {
     fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
         let components = api.components.get_or_insert_default();
-        let header = |name: &str, meaning: &str| {
-            SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(name, meaning)))
-        };
-        components.add_security_scheme(
-            "session",
-            SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(
-                "dgon_access",
-                "Session cookie of a person. Changes also need the header x-csrf-token.",
-            ))),
-        );
-        components.add_security_scheme(
-            "node",
-            header(
-                "x-node-auth",
-                "HMAC of a node, with x-node-id, x-node-ts and x-node-nonce.",
-            ),
-        );
-        components.add_security_scheme(
-            "key",
-            SecurityScheme::Http(
-                HttpBuilder::new()
-                    .scheme(HttpAuthScheme::Bearer)
-                    .description(Some(
-                        "API key of a program, in the header authorization: Bearer dgon_sk_live_…. An operation that takes one \
-                         names the scope that it needs; all others take a person.",
-                    ))
-                    .build(),
-            ),
-        );
+        security::add_schemes(components);
+        sockets::add_frames(components);
         for (path, item) in &mut api.paths.paths {
             for (method, operation) in operations(item) {
-                if path.starts_with("/api/") {
-                    add_limits(operation);
-                }
-                if let Some(scope) = keys::scope_of(&method, path) {
-                    operation.security = Some(vec![
-                        SecurityRequirement::new("session", [] as [&str; 0]),
-                        SecurityRequirement::new("key", [scope.as_str()]),
-                    ]);
-                }
-                let error = utoipa::openapi::Ref::from_schema_name("ErrorBody");
-                let response = ResponseBuilder::new()
-                    .description("The request was refused or failed.")
-                    .content("application/json", Content::new(Some(error)))
-                    .build();
-                operation
-                    .responses
-                    .responses
-                    .entry("default".to_owned())
-                    .or_insert_with(|| response.into());
+                security::add(&method, path, operation);
+                let class = Class {
+                    method: &method,
+                    path,
+                    is_open: security::is_open(operation),
+                };
+                statuses::add(&class, operation);
+                sockets::describe(path, operation);
+                bounds::add_to_parameters(operation);
             }
         }
-    }
-}
-
-/// What every operation of the API may answer when too much is asked of it.
-const TOO_MUCH: [(&str, &str); 2] = [
-    (
-        "429",
-        "rate_limited: who asks did so too often; ask again after Retry-After.",
-    ),
-    (
-        "503",
-        "unavailable: there is no answer now; ask again after Retry-After.",
-    ),
-];
-
-fn add_limits(operation: &mut Operation) {
-    for (status, description) in TOO_MUCH {
-        let error = utoipa::openapi::Ref::from_schema_name("ErrorBody");
-        let response = ResponseBuilder::new()
-            .description(description)
-            .content("application/json", Content::new(Some(error)));
-        let responses = &mut operation.responses.responses;
-        responses
-            .entry(status.to_owned())
-            .or_insert_with(|| response.build().into());
+        bounds::add(api);
     }
 }
 
@@ -250,13 +149,12 @@ fn add_limits(operation: &mut Operation) {
 pub fn document() -> utoipa::openapi::OpenApi {
     let mut nodes = node::NodeApi::openapi();
     for (path, item) in &mut nodes.paths.paths {
-        // A token enrols; everything else proves the node's secret.
-        let needed = match path.starts_with("/api/v1/nodes/register") {
-            true => SecurityRequirement::default(),
-            false => SecurityRequirement::new("node", [] as [&str; 0]),
-        };
         for (_, operation) in operations(item) {
-            operation.security = Some(vec![needed.clone()]);
+            // A token enrols; everything else proves the node's secret.
+            match path.starts_with("/api/v1/nodes/register") {
+                true => operation.security = Some(vec![SecurityRequirement::default()]),
+                false => security::of_node(path, operation),
+            }
             operation.tags = Some(vec!["node".to_owned()]);
         }
     }
@@ -287,9 +185,25 @@ pub fn document_text() -> Result<String, serde_json::Error> {
     Ok(serde_json::to_string_pretty(&document())? + "\n")
 }
 
+/// A document of OpenAPI, as far as it tells what it is.
+#[derive(ToSchema)]
+#[schema(as = OpenApiDocument)]
+#[allow(dead_code, reason = "describes what another crate serialises")]
+struct Document {
+    /// Version of OpenAPI.
+    #[schema(pattern = "^3[.]1[.]")]
+    openapi: String,
+    /// Title, version, licence.
+    info: serde_json::Map<String, serde_json::Value>,
+    /// Operations by path.
+    paths: serde_json::Map<String, serde_json::Value>,
+    /// What operations refer to.
+    components: serde_json::Map<String, serde_json::Value>,
+}
+
 /// This document.
 #[utoipa::path(get, path = "/api/v1/openapi.json", tag = "operations", security(()),
-    responses((status = 200, description = "OpenAPI 3.1.", body = Object)))]
+    responses((status = 200, description = "OpenAPI 3.1.", body = Document)))]
 pub async fn openapi_json() -> Json<utoipa::openapi::OpenApi> {
     Json(document())
 }
