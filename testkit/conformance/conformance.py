@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from world import Plane
+from world import Plane, get
 
 HERE = pathlib.Path(__file__).resolve().parent
 # `positive_data_acceptance`: what fits the schema may still be refused for what there is, such as a name that is taken or a code
@@ -37,9 +37,20 @@ def command(role, arguments, plane, seed):
         "--warnings", "off", "--suppress-health-check", "all", "--request-timeout", "30",
         "--max-redirects", "0",
     ]
-    # Only a node's own routes take its headers; everything else is called by the other roles.
-    made += ["--include-tag" if role == "node" else "--exclude-tag", "node"]
+    # Only a node's own routes take its headers, and few take a key: that all others refuse it, tests/console/network/access knows.
+    if role == "key":
+        for name in taking_a_key(plane):
+            made += ["--include-operation-id", name]
+    else:
+        made += ["--include-tag" if role == "node" else "--exclude-tag", "node"]
     return [str(part) for part in made]
+
+
+def taking_a_key(plane):
+    """Ids of the operations that take an API key."""
+    paths = json.loads(get(f"{plane.plane_url}/api/v1/openapi.json"))["paths"]
+    operations = (operation for path in paths.values() for operation in path.values())
+    return [one["operationId"] for one in operations if any("key" in way for way in one["security"])]
 
 
 def run(arguments, plane, seed):

@@ -62,24 +62,54 @@ class Session:
         return {"cookie": cookies, "x-csrf-token": self.csrf}
 
 
+class Key:
+    """A key of a node, and what it signs, as texts."""
+
+    def __init__(self):
+        self.key = Ed25519PrivateKey.generate()
+        raw = self.key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        self.text = "ed25519:" + base64.b64encode(raw).decode()
+
+    def sign(self, message):
+        return "ed25519:" + base64.b64encode(self.key.sign(message)).decode()
+
+
+def registration(url, token, key):
+    """The body with which a node with this key is enrolled."""
+    nonce = Session(url).call("POST", "/nodes/register/nonce", {})["nonce"]
+    return {
+        "token": token, "public_key": key.text, "nonce": nonce,
+        "signature": key.sign(f"DGON-ENROL-V1\0{nonce}\0{key.text}".encode()),
+        "agent_version": "conformance", "os": "linux", "arch": "x86_64",
+    }
+
+
 class Node:
     """A node that speaks HTTP, as a third-party agent does."""
 
     def __init__(self, url, token):
-        self.key = Ed25519PrivateKey.generate()
-        raw = self.key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-        self.public_key = "ed25519:" + base64.b64encode(raw).decode()
-        anybody = Session(url)
-        nonce = anybody.call("POST", "/nodes/register/nonce", {})["nonce"]
-        proof = b"DGON-ENROL-V1\0" + nonce.encode() + b"\0" + self.public_key.encode()
-        made = anybody.call("POST", "/nodes/register", {
-            "token": token, "public_key": self.public_key, "nonce": nonce, "signature": self.sign(proof),
-            "agent_version": "conformance", "os": "linux", "arch": "x86_64",
-        })
+        self.key = self.old = Key()
+        made = Session(url).call("POST", "/nodes/register", registration(url, token, self.key))
         self.node_id, self.secret = made["node_id"], base64.b64decode(made["node_secret"])
 
-    def sign(self, message):
-        return "ed25519:" + base64.b64encode(self.key.sign(message)).decode()
+    def rotation(self):
+        """Passes the node on to a new key; from now on it has that one."""
+        self.old, self.key, now = self.key, Key(), int(time.time())
+        said = f"{self.node_id}\0{self.old.text}\0{self.key.text}\0{now}"
+        return {
+            "node_id": self.node_id, "old_key": self.old.text, "new_key": self.key.text, "ts": now,
+            "old_signature": self.old.sign(f"DGON-KEY-ROTATE-V1\0{said}".encode()),
+            "new_signature": self.key.sign(f"DGON-KEY-ACCEPT-V1\0{said}".encode()),
+        }
+
+    def closing(self):
+        """Ends the chain of the key of before, which has no receipt."""
+        last = f"sha256:{'0' * 64}"
+        said = "\0".join(["DGON-KEY-CLOSE-V1", self.node_id, self.old.text, "0", last])
+        return {
+            "node_id": self.node_id, "public_key": self.old.text, "last_seq": 0, "last_hash": last,
+            "signature": self.old.sign(said.encode()),
+        }
 
     def headers(self, method, path, body):
         """The headers of v2."""
@@ -97,7 +127,7 @@ class Node:
         }
         # All names and values are ASCII and the numbers whole, so this is the RFC 8785 form.
         signed = json.dumps(receipt, sort_keys=True, separators=(",", ":")).encode()
-        return {**receipt, "signature": self.sign(signed)}
+        return {**receipt, "signature": self.key.sign(signed)}
 
 
 class Plane(Stack):
@@ -133,6 +163,8 @@ class Plane(Stack):
     def _people(self):
         self.org = self.admin.call("POST", "/orgs", {"name": "Operators"})["org_id"]
         self.spare_org = self.admin.call("POST", "/orgs", {"name": "Spare"})["org_id"]
+        # To be closed.
+        self.orgs = [self.admin.call("POST", "/orgs", {"name": f"Closed {n}"})["org_id"] for n in range(8)]
         self.users = {}
         self.operator = self.person("operator", ["operator"], self.org)
         self.person("victim", ["operator"], self.spare_org)
@@ -170,6 +202,7 @@ class Plane(Stack):
                 "request_id": self.request_ids,
                 "user_id": [self.users["victim"]],
                 "org_id": [self.spare_org],
+                "closed_org_id": self.orgs,
                 "name": [PACKAGE, "SHA256SUMS"],
                 "flag": [FLAG],
                 "token_id": [self.spare_token],
