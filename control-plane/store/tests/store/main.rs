@@ -11,6 +11,7 @@ mod members;
 mod node_keys;
 mod node_queries;
 mod own_data;
+mod pool_races;
 mod pools;
 mod races;
 mod reading;

@@ -37,7 +37,7 @@ pub(super) async fn flag(store: &Store, enabled: bool) {
     assert!(set.expect("flag"));
 }
 
-async fn make(store: &Store, pool_id: &str, org_id: &str, existence: &'static str) -> PoolChanged {
+pub(super) async fn make(store: &Store, pool_id: &str, org_id: &str, existence: &'static str) -> PoolChanged {
     let new = NewPool {
         pool_id: pool_id.to_owned(),
         org_id: org_id.to_owned(),
@@ -50,7 +50,7 @@ async fn make(store: &Store, pool_id: &str, org_id: &str, existence: &'static st
 }
 
 /// A token for one node, perhaps of a pool; its hash, where it was made.
-async fn token(store: &Store, name: &str, org_id: &str, pool: Option<&str>) -> Option<[u8; 32]> {
+pub(super) async fn token(store: &Store, name: &str, org_id: &str, pool: Option<&str>) -> Option<[u8; 32]> {
     let token = NewEnrolmentToken {
         id: name.to_owned(),
         token_hash: Sha256Hash::of(name.as_bytes()).0,
@@ -68,13 +68,13 @@ async fn token(store: &Store, name: &str, org_id: &str, pool: Option<&str>) -> O
     made.expect("token").then_some(token.token_hash)
 }
 
-async fn node(store: &Store, node_id: &str, org_id: &str, seed: u8) {
+pub(super) async fn node(store: &Store, node_id: &str, org_id: &str, seed: u8) {
     let hash = token(store, node_id, org_id, None).await.expect("a token");
     let enrolled = enrol(store, &hash, node_id, seed).await;
     assert!(matches!(enrolled, Enrolment::Enrolled { .. }));
 }
 
-async fn put(store: &Store, pool_id: &str, node_id: &str) -> PoolChanged {
+pub(super) async fn put(store: &Store, pool_id: &str, node_id: &str) -> PoolChanged {
     let entry = said("pool.put_node");
     let put = store.pool_put_node(&ALL, (pool_id, node_id), &entry).await;
     put.expect("put")
