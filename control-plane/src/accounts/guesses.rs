@@ -35,7 +35,7 @@ impl Default for Guesses {
     }
 }
 
-/// From which networks an account was signed in to, and when last.
+/// From which networks an account, by its address, was signed in to, and when last.
 #[derive(Debug, Clone, Default)]
 struct Places(Arc<Mutex<HashMap<(IpAddr, String), Instant>>>);
 
@@ -64,31 +64,27 @@ fn network_of(origin: &Origin) -> Option<IpAddr> {
 
 impl Accounts {
     /// Notes that an account was signed in to from there.
-    pub(super) fn note_place(&self, user_id: &str, origin: &Origin) {
+    pub(super) fn note_place(&self, email: &str, origin: &Origin) {
         if let Some(network) = network_of(origin) {
-            let place = (network, user_id.to_owned());
+            let place = (network, email.to_owned());
             self.guesses.places.note(place, self.clock.instant());
         }
     }
 
-    /// Who tries this account's password, where there is one: a stranger uses up one of all strangers' tries.
+    /// Who tries the password of the account with this address, if there is one: a stranger uses up one of all strangers' tries.
+    /// Nothing is looked up, so that a try that is refused costs nothing.
     ///
     /// # Errors
-    /// [`AccountError::TooOften`], whether there is such an account or not.
-    pub(super) fn take_guess(
-        &self,
-        email: &Email,
-        user_id: Option<&str>,
-        origin: &Origin,
-    ) -> Result<Lane, AccountError> {
-        let network = network_of(origin);
-        if let (Some(network), Some(user_id)) = (network, user_id)
-            && self.guesses.places.know(&(network, user_id.to_owned()))
+    /// [`AccountError::TooOften`].
+    pub(super) fn take_guess(&self, email: &Email, origin: &Origin) -> Result<Lane, AccountError> {
+        let (network, whose) = (network_of(origin), email.as_str().to_owned());
+        if let Some(network) = network
+            && self.guesses.places.know(&(network, whose.clone()))
         {
             return Ok(Lane::Known);
         }
         let tries = &self.guesses.of_strangers;
-        let taken = tries.take(&email.as_str().to_owned(), self.clock.instant());
+        let taken = tries.take(&whose, self.clock.instant());
         taken.map_err(|wait_s| AccountError::TooOften { wait_s })?;
         Ok(Lane::Strangers(network))
     }

@@ -155,12 +155,11 @@ impl Accounts {
     ) -> Result<SignedIn, AccountError> {
         // What is no address is nobody's: no hash is made for it, which says nothing of anybody.
         let email = Email::parse(email).map_err(|_| AccountError::WrongCredentials)?;
+        let lane = self.take_guess(&email, origin)?;
         let by = System::of_the_server();
         let user = self.store.user_by_email(by, email.as_str()).await?;
         let user = user.filter(|user| user.disabled_at_ms.is_none());
         let stored = user.as_ref().and_then(|user| user.password_hash.clone());
-        let whose = user.as_ref().map(|user| user.user_id.as_str());
-        let lane = self.take_guess(&email, whose, origin)?;
         let right = self.hasher.verify(password, stored.clone(), lane).await?;
         match (user, stored) {
             (Some(user), Some(hash)) if right => {
@@ -241,7 +240,7 @@ impl Accounts {
         Ok(match created {
             SessionCreated::Session(session) => {
                 let end_ms = pair.access_expires_at_ms;
-                self.note_place(user_id, origin);
+                self.note_place(&session.user.email, origin);
                 Begun::SignedIn(Box::new(self.signed_in(
                     session,
                     (&name, refresh),
@@ -300,7 +299,7 @@ impl Accounts {
                 session,
                 access_expires_at_ms,
             } => {
-                self.note_place(&session.user.user_id, origin);
+                self.note_place(&session.user.email, origin);
                 self.signed_in(session, (&name, child), access_expires_at_ms)
             }
             Rotation::Reused => {
