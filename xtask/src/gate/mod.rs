@@ -23,6 +23,9 @@ pub(crate) struct Options {
     /// Run what is slow and seldom breaks, too.
     #[arg(long)]
     all: bool,
+    /// Only name the steps, those of `make test` first.
+    #[arg(long)]
+    list: bool,
 }
 
 /// One check: what it needs beyond the README's list, and what it does.
@@ -67,6 +70,13 @@ impl Step {
 
 /// Runs the gate, or the part of it that the options name.
 pub(crate) fn run(options: &Options) -> Result<()> {
+    if options.list {
+        for step in stages::all() {
+            let is_slow = stages::slow().any(|slow| slow.name == step.name);
+            println!("{}{}", step.name, if is_slow { " (--all)" } else { "" });
+        }
+        return Ok(());
+    }
     runner::run(options.only.as_deref(), options.all)
 }
 
