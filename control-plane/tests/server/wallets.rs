@@ -482,7 +482,7 @@ async fn a_request_of_a_site_with_a_long_name_fits_into_a_cookie() {
     ]
     .join(".");
     let site = WalletSite {
-        uri: SiteUri::parse(&format!("https://{name}")).ok(),
+        uri: SiteUri::parse(format!("https://{name}")).ok(),
         cosmos: Vec::new(),
     };
     let settings = Settings {

@@ -37,7 +37,12 @@ pub(super) async fn flag(store: &Store, enabled: bool) {
     assert!(set.expect("flag"));
 }
 
-pub(super) async fn make(store: &Store, pool_id: &str, org_id: &str, existence: &'static str) -> PoolChanged {
+pub(super) async fn make(
+    store: &Store,
+    pool_id: &str,
+    org_id: &str,
+    existence: &'static str,
+) -> PoolChanged {
     let new = NewPool {
         pool_id: pool_id.to_owned(),
         org_id: org_id.to_owned(),
@@ -50,7 +55,12 @@ pub(super) async fn make(store: &Store, pool_id: &str, org_id: &str, existence: 
 }
 
 /// A token for one node, perhaps of a pool; its hash, where it was made.
-pub(super) async fn token(store: &Store, name: &str, org_id: &str, pool: Option<&str>) -> Option<[u8; 32]> {
+pub(super) async fn token(
+    store: &Store,
+    name: &str,
+    org_id: &str,
+    pool: Option<&str>,
+) -> Option<[u8; 32]> {
     let token = NewEnrolmentToken {
         id: name.to_owned(),
         token_hash: Sha256Hash::of(name.as_bytes()).0,

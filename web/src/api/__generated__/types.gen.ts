@@ -5516,6 +5516,10 @@ export type EnrolmentTokenCreateErrors = {
      */
     403: ErrorBody;
     /**
+     * `conflict`: see above.
+     */
+    409: ErrorBody;
+    /**
      * `too_large`: the body is larger than this takes.
      */
     413: ErrorBody;
@@ -6798,17 +6802,29 @@ export type PoolListData = {
 
 export type PoolListErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     */
+    403: ErrorBody;
+    /**
+     * `conflict`: see above.
+     */
+    409: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type PoolListError = PoolListErrors[keyof PoolListErrors];
@@ -6831,17 +6847,37 @@ export type PoolCreateData = {
 
 export type PoolCreateErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `not_found`: see above.
+     */
+    404: ErrorBody;
+    /**
+     * `conflict`: see above.
+     */
+    409: ErrorBody;
+    /**
+     * `too_large`: the body is larger than this takes.
+     */
+    413: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type PoolCreateError = PoolCreateErrors[keyof PoolCreateErrors];
@@ -6869,17 +6905,33 @@ export type PoolDetailData = {
 
 export type PoolDetailErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     */
+    403: ErrorBody;
+    /**
+     * `not_found`: there is nothing with this name, or it is not yours to see.
+     */
+    404: ErrorBody;
+    /**
+     * `conflict`: see above.
+     */
+    409: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type PoolDetailError = PoolDetailErrors[keyof PoolDetailErrors];
@@ -6907,17 +6959,37 @@ export type PoolChangeData = {
 
 export type PoolChangeErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `not_found`: there is nothing with this name, or it is not yours to see.
+     */
+    404: ErrorBody;
+    /**
+     * `conflict`: see above.
+     */
+    409: ErrorBody;
+    /**
+     * `too_large`: the body is larger than this takes.
+     */
+    413: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type PoolChangeError = PoolChangeErrors[keyof PoolChangeErrors];
@@ -6945,17 +7017,37 @@ export type PoolMemberData = {
 
 export type PoolMemberErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `not_found`: there is nothing with this name, or it is not yours to see.
+     */
+    404: ErrorBody;
+    /**
+     * `conflict`: see above.
+     */
+    409: ErrorBody;
+    /**
+     * `too_large`: the body is larger than this takes.
+     */
+    413: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type PoolMemberError = PoolMemberErrors[keyof PoolMemberErrors];
@@ -6983,17 +7075,37 @@ export type PoolNodeData = {
 
 export type PoolNodeErrors = {
     /**
-     * rate_limited: who asks did so too often; ask again after Retry-After.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     */
+    403: ErrorBody;
+    /**
+     * `not_found`: there is nothing with this name, or it is not yours to see.
+     */
+    404: ErrorBody;
+    /**
+     * `conflict`: see above.
+     */
+    409: ErrorBody;
+    /**
+     * `too_large`: the body is larger than this takes.
+     */
+    413: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
-     * unavailable: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After.
      */
     503: ErrorBody;
-    /**
-     * The request was refused or failed.
-     */
-    default: ErrorBody;
 };
 
 export type PoolNodeError = PoolNodeErrors[keyof PoolNodeErrors];
