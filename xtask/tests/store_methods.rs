@@ -27,7 +27,7 @@ const NOBODY: [(&str, &str); 7] = [
 
 /// Where the server may ask for itself, and why nobody's request gets there unchecked. Handlers (`http`) and what browsers
 /// hear (`live`) are not among them, nor are `app/queries`, which answer people: they ask with the scope of who asks.
-const OF_THE_SERVER: [(&str, &str); 14] = [
+const OF_THE_SERVER: [(&str, &str); 15] = [
     ("tasks/", "what the server does by its clock"),
     ("ingest/", "receipts, after their signature was judged"),
     ("link/", "sessions of nodes, after the handshake"),
@@ -50,6 +50,10 @@ const OF_THE_SERVER: [(&str, &str); 14] = [
     (
         "app/open_minutes.rs",
         "receipts that are not in the sums yet, and the day of each node; people ask with their scope",
+    ),
+    (
+        "app/queries/summary.rs",
+        "how many nodes the whole network has, which everybody is told",
     ),
     ("app/readiness.rs", "whether the database can be written"),
     (

@@ -1,7 +1,7 @@
 //! What the whole network adds up to, apart from the rollups. Short readings: the server makes them for all who look, once.
 
 use crate::statement::Statement;
-use crate::{Scope, Store, StoreError, on_read};
+use crate::{Store, StoreError, System, on_read};
 
 /// Nodes per state, and what they offer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,7 +17,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] of a statement.
-    pub async fn network_counts(&self, _scope: &Scope) -> Result<NetworkCounts, StoreError> {
+    pub async fn network_counts(&self, _by: System) -> Result<NetworkCounts, StoreError> {
         let (by_state, models) = (states(), models());
         on_read!(self, conn => {
             let by_state = by_state.build().build_query_as().fetch_all(&mut *conn).await;
@@ -32,7 +32,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] of the statement.
-    pub async fn nodes_by_region(&self, _scope: &Scope) -> Result<Vec<(String, i64)>, StoreError> {
+    pub async fn nodes_by_region(&self, _by: System) -> Result<Vec<(String, i64)>, StoreError> {
         let mut statement =
             Statement::new("SELECT n.region, COUNT(*) FROM nodes n WHERE n.state <> 'retired'");
         statement.sql(" GROUP BY n.region ORDER BY n.region");

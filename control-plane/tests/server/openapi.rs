@@ -113,7 +113,9 @@ fn every_body_has_a_type() {
                     .is_some_and(|types| types.contains(&"object".into()));
             let says_more = ["properties", "allOf", "oneOf", "$ref"]
                 .iter()
-                .any(|word| object.contains_key(*word));
+                .any(|word| object.contains_key(*word))
+                // A map, whose values have a type.
+                || value["additionalProperties"]["type"].is_string();
             let is_schema =
                 at.ends_with("/schema") || at.ends_with("/items") || at.contains("/properties/");
             if (is_object && !says_more) || (is_schema && object.is_empty()) {

@@ -10,7 +10,7 @@ use crate::app::views::{
 };
 use dgon_control_plane_model::network_day::NetworkDay;
 use dgon_control_plane_model::rollup::{MINUTE_MS, QUARTER_MINUTES, Sums};
-use dgon_control_plane_store::Scope;
+use dgon_control_plane_store::{Scope, System};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,7 +82,7 @@ impl App {
 }
 
 async fn count_regions(app: &App) -> Result<Regions, QueryError> {
-    let counts = app.store.nodes_by_region(&EVERYBODY).await?;
+    let counts = app.store.nodes_by_region(System::of_the_server()).await?;
     let mut counts: HashMap<String, i64> = counts.into_iter().collect();
     let mut count = |region: &str| RegionNodes {
         region: region.to_owned(),
@@ -95,7 +95,7 @@ async fn count_regions(app: &App) -> Result<Regions, QueryError> {
 }
 
 async fn compute_summary(app: &App, now_ms: i64) -> Result<Summary, QueryError> {
-    let counts = app.store.network_counts(&EVERYBODY).await?;
+    let counts = app.store.network_counts(System::of_the_server()).await?;
     let mut nodes = NodeCounts::default();
     for (state, count) in &counts.by_state {
         match NodeStatus::of_state(state) {

@@ -274,7 +274,7 @@ async fn a_detail_says_whose_each_change_was() {
 async fn the_network_counts_models_of_active_nodes() {
     crate::support::on_both(|store| async move {
         seeded(&store, 3).await;
-        let counts = store.network_counts(&ALL).await.expect("counts");
+        let counts = store.network_counts(SERVER).await.expect("counts");
         assert_eq!(counts.by_state, [("active".to_owned(), 3)]);
         assert_eq!(counts.models, 4);
         let node_id = NodeId::parse("node-00000").expect("id");
@@ -290,7 +290,10 @@ async fn the_network_counts_models_of_active_nodes() {
             .nodes_connected(SERVER, &[(END_MS, bare)])
             .await
             .expect("connected");
-        assert_eq!(store.network_counts(&ALL).await.expect("counts").models, 3);
+        assert_eq!(
+            store.network_counts(SERVER).await.expect("counts").models,
+            3
+        );
     })
     .await;
 }
