@@ -149,6 +149,9 @@ impl Search {
             .filter(|line| !line.is_empty())
         {
             lines += 1;
+            if is_printed(line) {
+                continue;
+            }
             for found in self.automaton.find_overlapping_iter(line) {
                 let number = found.pattern().as_usize();
                 if number >= FORMS.len() || self.is_form(number, line, found.start()) {
@@ -167,9 +170,15 @@ impl Search {
         let run = after.iter().take_while(|byte| {
             byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'+' | b'/' | b'=')
         });
-        let is_printed = String::from_utf8_lossy(line).contains(PRINTED) && begin == "#token=";
-        run.count() >= least && !is_printed
+        run.count() >= least
     }
+}
+
+/// Whether a line is the address that a fresh server prints, and nothing else: an event of the log has its time before it.
+fn is_printed(line: &[u8]) -> bool {
+    let line = line.trim_ascii();
+    let line = std::str::from_utf8(line).unwrap_or_default();
+    line.starts_with("http") && line.contains(PRINTED) && !line.contains(char::is_whitespace)
 }
 
 fn in_an_address(secret: &str) -> String {
@@ -220,6 +229,13 @@ mod tests {
         }
         let both = "abc+def/gh= beside abc%2Bdef%2Fgh%3D and correct \"horse\" 5";
         assert_eq!(found(&secrets, both), ["cookie", "password"]);
+        // The link of a fresh server is printed for whoever started it, and stands nowhere else.
+        let token = [("token", "0123456789abc")];
+        assert_eq!(
+            found(&token, "  http://a/setup#token=0123456789abc\n"),
+            [""; 0]
+        );
+        assert_eq!(found(&token, "0123456789abc"), ["token"]);
     }
 
     #[test]
@@ -231,7 +247,8 @@ mod tests {
             ["dgon_sk_live_"]
         );
         assert_eq!(form("see http://a/sign-in#token=abc"), ["#token="]);
-        assert_eq!(form("  http://a/setup#token=abc"), [""; 0]);
+        assert_eq!(form("  http://a/setup#token=abc\n"), [""; 0]);
+        assert_eq!(form("INFO http://a/setup#token=abc"), ["#token="]);
         assert_eq!(form("GET /callback?code=abc&state=d"), ["?code="]);
         assert_eq!(form("-----BEGIN PRIVATE KEY-----"), ["-----BEGIN"]);
         assert_eq!(form("heyJude"), [""; 0]);
