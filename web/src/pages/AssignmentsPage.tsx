@@ -54,7 +54,7 @@ function AssignmentList() {
             page.items.length > 0 ? (
               <>
                 <DataTable label="Assignments" columns={assignmentColumns(setAssigning)} rows={page.items} rowKey={(row) => row.node_id} isRefreshing={nodes.isPlaceholderData} />
-                <Pager shown={page.items.length} total={null} nextCursor={page.next_cursor} search={search} noun="nodes" />
+                <Pager shown={page.items.length} total={null} nextCursor={page.next_cursor} search={search} noun="node" />
               </>
             ) : Object.keys(filters.active).length > 0 ? (
               <FilteredEmpty noun="nodes" active={filters.active} onChange={change} describe={describe} />

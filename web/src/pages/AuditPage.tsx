@@ -50,7 +50,7 @@ function AuditLog() {
               <>
                 <DataTable label="Audit log" columns={auditColumns(hrefOf)} rows={page.items} rowKey={(row) => String(row.id)} isRefreshing={rows.isPlaceholderData} />
                 <ChainHead head={page.head} />
-                <Pager shown={page.items.length} total={null} nextCursor={page.next_cursor} search={search} noun="entries" />
+                <Pager shown={page.items.length} total={null} nextCursor={page.next_cursor} search={search} noun="entry" nouns="entries" />
               </>
             ) : (
               <FilteredEmpty noun="entries" active={filters.active} onChange={change} />

@@ -51,7 +51,7 @@ export function KeysPage() {
             page.items.length > 0 ? (
               <>
                 <DataTable label="API keys" columns={keyColumns(setDoing)} rows={page.items} rowKey={(row) => row.id} isRefreshing={keys.isPlaceholderData} />
-                <Pager shown={page.items.length} total={null} nextCursor={page.next_cursor} search={search} noun="keys" />
+                <Pager shown={page.items.length} total={null} nextCursor={page.next_cursor} search={search} noun="key" />
               </>
             ) : cursor ? (
               <EmptyState title="No keys on this page" action={<AppLink className="button" href={path.keys()}>To the first page</AppLink>} />

@@ -73,7 +73,7 @@ function NodeList({ selected }: { selected: string | undefined }) {
                   selectedKey={selected}
                   isRefreshing={nodes.isPlaceholderData}
                 />
-                <Pager shown={page.items.length} total={page.total} nextCursor={page.next_cursor} search={listSearch} noun="nodes" />
+                <Pager shown={page.items.length} total={page.total} nextCursor={page.next_cursor} search={listSearch} noun="node" />
               </>
             ) : isOwnAlone ? (
               <EmptyState

@@ -57,7 +57,7 @@ function OrganisationList() {
             page.items.length > 0 ? (
               <>
                 <DataTable label="Organisations" columns={columns} rows={page.items} rowKey={(row) => row.org_id} isRefreshing={orgs.isPlaceholderData} />
-                <Pager shown={page.items.length} total={null} nextCursor={page.next_cursor} search={search} noun="organisations" />
+                <Pager shown={page.items.length} total={null} nextCursor={page.next_cursor} search={search} noun="organisation" />
               </>
             ) : (
               <EmptyState title="No organisations on this page" action={<AppLink className="button" href={path.organisations()}>To the first page</AppLink>} />

@@ -56,7 +56,7 @@ function PoolList() {
             page.items.length > 0 ? (
               <>
                 <DataTable label="Private pools" columns={poolColumns()} rows={page.items} rowKey={(row) => row.pool_id} isRefreshing={pools.isPlaceholderData} />
-                <Pager shown={page.items.length} total={null} nextCursor={page.next_cursor} search={search} noun="pools" />
+                <Pager shown={page.items.length} total={null} nextCursor={page.next_cursor} search={search} noun="pool" />
               </>
             ) : Object.keys(filters.active).length > 0 ? (
               <FilteredEmpty noun="pools" active={filters.active} onChange={change} />

@@ -65,7 +65,7 @@ function ReceiptList() {
             page.items.length > 0 ? (
               <>
                 <DataTable label="Receipts" columns={COLUMNS} rows={page.items} rowKey={receiptName} onOpen={open} onPointer={onPointer} isRefreshing={receipts.isPlaceholderData} />
-                <Pager shown={page.items.length} total={page.total} nextCursor={page.next_cursor} search={search} noun="receipts" />
+                <Pager shown={page.items.length} total={page.total} nextCursor={page.next_cursor} search={search} noun="receipt" />
               </>
             ) : isFiltered ? (
               <FilteredEmpty noun="receipts" active={filters.active} onChange={change}>

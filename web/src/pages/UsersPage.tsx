@@ -59,7 +59,7 @@ function UserList() {
             page.items.length > 0 ? (
               <>
                 <DataTable label="Users" columns={userColumns()} rows={page.items} rowKey={(row) => row.user_id} onOpen={open} isRefreshing={users.isPlaceholderData} />
-                <Pager shown={page.items.length} total={null} nextCursor={page.next_cursor} search={search} noun="users" />
+                <Pager shown={page.items.length} total={null} nextCursor={page.next_cursor} search={search} noun="user" />
               </>
             ) : Object.keys(filters.active).length > 0 ? (
               <FilteredEmpty noun="users" active={filters.active} onChange={change} describe={describe} />

@@ -1,6 +1,6 @@
 import { useRouter, useRouterState } from '@tanstack/react-router'
 import { Button } from '~/ui/Button'
-import { count } from '~/util/format'
+import { count, plural } from '~/util/format'
 import { type Search, queryText } from '~/util/path-builder'
 
 interface Props {
@@ -8,7 +8,9 @@ interface Props {
   total: number | null | undefined
   nextCursor: string | null | undefined
   search: Search
+  /** What one row is, and several where an s does not make them. */
   noun: string
+  nouns?: string
 }
 
 interface Trail {
@@ -17,7 +19,7 @@ interface Trail {
 }
 
 /** Pages by cursor. The cursor is in the address, the way back in the history entry. */
-export function Pager({ shown, total, nextCursor, search, noun }: Props) {
+export function Pager({ shown, total, nextCursor, search, noun, nouns }: Props) {
   const router = useRouter()
   const trail = useRouterState({ select: ({ location }) => (location.state as Trail).trail }) ?? []
   const go = (cursor: string | undefined, nextTrail: string[]) => {
@@ -27,7 +29,7 @@ export function Pager({ shown, total, nextCursor, search, noun }: Props) {
   const isFirst = !search.cursor
   return (
     <nav className="pager" aria-label="Pages">
-      <span className="muted">{typeof total === 'number' ? `${count(shown)} of ${count(total)} ${noun}` : `${count(shown)} ${noun} on this page`}</span>
+      <span className="muted">{typeof total === 'number' ? `${count(shown)} of ${plural(total, noun, nouns)}` : `${plural(shown, noun, nouns)} on this page`}</span>
       <Button
         icon="chevronLeft"
         disabledReason={isFirst ? 'This is the first page' : null}
