@@ -107,14 +107,16 @@ impl<K: Eq + Hash + Clone> RateLimit<K> {
         }
     }
 
-    /// Forgets callers that have all their tries again, and where few do those that were quiet for longest.
+    /// Forgets callers that have all their tries again, and where few do those that have most of them: a crowd that comes once
+    /// each must not have anybody forgotten who has used up theirs.
     fn make_room(&self, buckets: &mut HashMap<K, Bucket>, now: Instant) {
         buckets.retain(|_, bucket| self.refilled(*bucket, now).tokens < self.tries);
         if buckets.len() > CALLERS_MAX - FORGOTTEN {
-            let mut times: Vec<Instant> = buckets.values().map(|bucket| bucket.at).collect();
-            let (_, last, _) = times.select_nth_unstable(FORGOTTEN);
-            let last = *last;
-            buckets.retain(|_, bucket| bucket.at > last);
+            let tokens = |bucket: &Bucket| self.refilled(*bucket, now).tokens;
+            let mut all: Vec<f64> = buckets.values().map(tokens).collect();
+            let (_, border, _) = all.select_nth_unstable_by(FORGOTTEN, |a, b| b.total_cmp(a));
+            let border = *border;
+            buckets.retain(|_, bucket| tokens(bucket) < border);
         }
     }
 }
@@ -146,6 +148,27 @@ mod tests {
                 Ok(())
             );
         }
+        assert!(limit.buckets.lock().expect("lock").len() <= CALLERS_MAX);
+    }
+
+    #[test]
+    fn a_crowd_has_nobody_forgotten_who_used_up_their_tries() {
+        let (limit, start) = (
+            RateLimit::over(50, Duration::from_secs(3_600)),
+            Instant::now(),
+        );
+        for _ in 0..50 {
+            assert_eq!(limit.take(&u32::MAX, start), Ok(()));
+        }
+        for n in 0..(3 * CALLERS_MAX as u32) {
+            let now = start + Duration::from_millis(u64::from(n / 10));
+            assert_eq!(limit.take(&n, now), Ok(()));
+        }
+        assert!(
+            limit
+                .take(&u32::MAX, start + Duration::from_secs(4))
+                .is_err()
+        );
         assert!(limit.buckets.lock().expect("lock").len() <= CALLERS_MAX);
     }
 }

@@ -1,59 +1,81 @@
 //! Guessing passwords: whose tries are known, and how often strangers may try one account.
 //!
-//! An account is known from a network in which a sign-in to it succeeded since the server's start. Whoever tries it from
-//! elsewhere is a stranger: all strangers together try one account so often in an hour, from however many addresses, and
-//! their passwords are checked apart from everybody else's ([`super::password`]). So an attack shuts the account's owner
-//! out of no place in which they have signed in, and guesses no more than this.
+//! A browser in which an account's password was right keeps a seal that says so, good for that account while it has that
+//! password. Whoever tries the account without one is a stranger: all strangers together try it so often in an hour, from
+//! however many addresses, and their passwords are checked apart from everybody else's ([`super::password`]). So an attack shuts
+//! the owner out of no browser in which they have signed in, and guesses no more than this. What a network is says nothing:
+//! neighbours share one, and whoever stole a password had one, too.
 
-use super::{AccountError, Accounts, Email, Lane, Origin};
+use super::{AccountError, Accounts, Email, Lane, Origin, secret};
 use crate::rate_limit::{RateLimit, network};
-use std::collections::HashMap;
+use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use subtle::ConstantTimeEq as _;
 
 /// Wrong passwords of one account, in an hour, of all strangers.
 const GUESSES: u32 = 50;
-/// Places that are remembered; the one in which nobody signed in for longest is forgotten first.
-const PLACES_MAX: usize = 20_000;
-/// How many of them are forgotten at once, so that not every sign-in looks through all.
-const FORGOTTEN: usize = PLACES_MAX / 10;
+/// Wrong passwords in an hour in one browser that is known.
+const MISTYPED: u32 = 10;
+const HOUR: Duration = Duration::from_secs(3_600);
+const PURPOSE: &str = "known browser";
+/// How long a browser stays known after the last time that the password was right there, ms.
+const KNOWN_MS: i64 = 180 * 86_400_000;
 
 /// What is known of tries. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Guesses {
+    /// By the address that was tried.
     of_strangers: RateLimit<String>,
-    places: Places,
+    /// By the name of the browser.
+    of_known: RateLimit<String>,
 }
 
 impl Default for Guesses {
     fn default() -> Self {
         Self {
-            of_strangers: RateLimit::over(GUESSES, Duration::from_secs(3_600)),
-            places: Places::default(),
+            of_strangers: RateLimit::over(GUESSES, HOUR),
+            of_known: RateLimit::over(MISTYPED, HOUR),
         }
     }
 }
 
-/// From which networks an account, by its address, was signed in to, and when last.
-#[derive(Debug, Clone, Default)]
-struct Places(Arc<Mutex<HashMap<(IpAddr, String), Instant>>>);
+/// What a browser keeps.
+#[derive(Serialize, Deserialize)]
+pub(super) struct KnownBrowser {
+    /// Its name, which is random.
+    id: String,
+    email: String,
+    /// SHA-256 of the argon2id string that was right.
+    password: [u8; 32],
+}
 
-impl Places {
-    fn note(&self, place: (IpAddr, String), now: Instant) {
-        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if places.len() >= PLACES_MAX && !places.contains_key(&place) {
-            let mut times: Vec<Instant> = places.values().copied().collect();
-            let (_, last, _) = times.select_nth_unstable(FORGOTTEN);
-            let last = *last;
-            places.retain(|_, at| *at > last);
-        }
-        places.insert(place, now);
+impl KnownBrowser {
+    /// Whether its password is the account's still.
+    fn knows(&self, stored: Option<&str>) -> bool {
+        stored.is_some_and(|stored| secret::hash(stored).ct_eq(&self.password).into())
     }
+}
 
-    fn know(&self, place: &(IpAddr, String)) -> bool {
-        let places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        places.contains_key(place)
+/// One try, and whose it is.
+pub(super) struct Guess {
+    pub(super) lane: Lane,
+    /// The browser, where it is known.
+    known: Option<KnownBrowser>,
+}
+
+/// A seal for a browser to keep.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BrowserMark {
+    /// For the browser to bring along when somebody signs in.
+    pub sealed: String,
+    /// How long it is good for, s.
+    pub lifetime_s: i64,
+}
+
+impl std::fmt::Debug for BrowserMark {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("BrowserMark")
     }
 }
 
@@ -63,30 +85,78 @@ fn network_of(origin: &Origin) -> Option<IpAddr> {
 }
 
 impl Accounts {
-    /// Notes that an account was signed in to from there.
-    pub(super) fn note_place(&self, email: &str, origin: &Origin) {
-        if let Some(network) = network_of(origin) {
-            let place = (network, email.to_owned());
-            self.guesses.places.note(place, self.clock.instant());
-        }
+    /// What makes a browser known in which a password was right.
+    pub(super) fn mark_browser(
+        &self,
+        email: &str,
+        stored: &str,
+    ) -> Result<BrowserMark, AccountError> {
+        let known = KnownBrowser {
+            id: secret::public_id("b")?,
+            email: email.to_owned(),
+            password: secret::hash(stored),
+        };
+        let expires_at_ms = self.clock.now_ms() + KNOWN_MS;
+        Ok(BrowserMark {
+            sealed: self.browser_seal.seal(PURPOSE, expires_at_ms, &known)?,
+            lifetime_s: KNOWN_MS / 1_000,
+        })
     }
 
-    /// Who tries the password of the account with this address, if there is one: a stranger uses up one of all strangers' tries.
-    /// Nothing is looked up, so that a try that is refused costs nothing.
+    /// Who tries the password of the account with this address, if there is one, with what their browser keeps. Nothing is
+    /// looked up, so that a try that is refused costs nothing.
     ///
     /// # Errors
     /// [`AccountError::TooOften`].
-    pub(super) fn take_guess(&self, email: &Email, origin: &Origin) -> Result<Lane, AccountError> {
-        let (network, whose) = (network_of(origin), email.as_str().to_owned());
-        if let Some(network) = network
-            && self.guesses.places.know(&(network, whose.clone()))
-        {
-            return Ok(Lane::Known);
+    pub(super) fn take_guess(
+        &self,
+        email: &Email,
+        browser: Option<&str>,
+        origin: &Origin,
+    ) -> Result<Guess, AccountError> {
+        let now_ms = self.clock.now_ms();
+        let open = |sealed| {
+            self.browser_seal
+                .open::<KnownBrowser>(PURPOSE, sealed, now_ms)
+        };
+        let known = browser.and_then(open);
+        let known = known.filter(|known| known.email == email.as_str());
+        match known {
+            Some(known) if self.take_mistyped(&known) => Ok(Guess {
+                lane: Lane::Known(email.as_str().to_owned()),
+                known: Some(known),
+            }),
+            _ => self.guess_of_stranger(email, origin),
         }
-        let tries = &self.guesses.of_strangers;
+    }
+
+    /// The same try, where the account has another password than the browser knows: a stranger's.
+    ///
+    /// # Errors
+    /// [`AccountError::TooOften`].
+    pub(super) fn recheck_guess(
+        &self,
+        guess: Guess,
+        (email, stored): (&Email, Option<&str>),
+        origin: &Origin,
+    ) -> Result<Guess, AccountError> {
+        match &guess.known {
+            Some(known) if !known.knows(stored) => self.guess_of_stranger(email, origin),
+            _ => Ok(guess),
+        }
+    }
+
+    fn take_mistyped(&self, known: &KnownBrowser) -> bool {
+        let tries = &self.guesses.of_known;
+        tries.take(&known.id, self.clock.instant()).is_ok()
+    }
+
+    fn guess_of_stranger(&self, email: &Email, origin: &Origin) -> Result<Guess, AccountError> {
+        let (tries, whose) = (&self.guesses.of_strangers, email.as_str().to_owned());
         let taken = tries.take(&whose, self.clock.instant());
         taken.map_err(|wait_s| AccountError::TooOften { wait_s })?;
-        Ok(Lane::Strangers(network))
+        let lane = self.lane(origin);
+        Ok(Guess { lane, known: None })
     }
 
     /// Whose password is hashed who is nobody yet.
@@ -94,27 +164,14 @@ impl Accounts {
         Lane::Strangers(network_of(origin))
     }
 
-    /// Gives a try back: it was right.
-    pub(super) fn give_back_guess(&self, email: &Email) {
-        let email = email.as_str().to_owned();
-        self.guesses.of_strangers.give_back(&email);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn places_are_bounded_and_the_oldest_go_first() {
-        let (places, start) = (Places::default(), Instant::now());
-        let place = |number: u32| (IpAddr::V4(number.into()), "u".to_owned());
-        for number in 0..PLACES_MAX as u32 + 1 {
-            places.note(place(number), start + Duration::from_millis(number.into()));
+    /// Gives a try back: it was right, or was never looked at.
+    pub(super) fn give_back_guess(&self, guess: &Guess, email: &Email) {
+        match &guess.known {
+            Some(known) => self.guesses.of_known.give_back(&known.id),
+            None => {
+                let email = email.as_str().to_owned();
+                self.guesses.of_strangers.give_back(&email);
+            }
         }
-        assert!(places.0.lock().expect("lock").len() < PLACES_MAX);
-        assert!(!places.know(&place(0)));
-        assert!(places.know(&place(PLACES_MAX as u32)));
-        assert!(places.know(&place(PLACES_MAX as u32 / 2)));
     }
 }

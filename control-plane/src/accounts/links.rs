@@ -156,7 +156,10 @@ impl Accounts {
         {
             return Err(AccountError::LinkInvalid);
         }
-        let password_hash = self.hasher.hash(password, Lane::Known).await?;
+        let password_hash = self
+            .hasher
+            .hash(password, Lane::Known("set-up".to_owned()))
+            .await?;
         let mut user =
             self.new_user(email, Some(password_hash), MAIN_ORG, &Roles::first_admin())?;
         let object = format!("user:{}", user.user_id);

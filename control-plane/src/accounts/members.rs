@@ -55,7 +55,10 @@ impl Accounts {
             return Err(AccountError::NotFound("organisation"));
         }
         let password_hash = match new.password {
-            Some(password) => Some(self.hasher.hash(password, Lane::Known).await?),
+            Some(password) => {
+                let lane = Lane::Known(actor.to_owned());
+                Some(self.hasher.hash(password, lane).await?)
+            }
             None => None,
         };
         let mut user = self.new_user(new.email, password_hash, &new.org_id, &new.roles)?;

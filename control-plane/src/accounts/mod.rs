@@ -43,6 +43,7 @@ pub use email::Email;
 pub use enrolment::{IssuedToken, ListedToken, TokenMaker, TokenPage, TokenWish};
 pub use error::AccountError;
 pub use flags::{FLAGS, Flag, Flags, PUBLIC_RECEIPTS};
+pub use guesses::BrowserMark;
 pub use key_holder::{KeyHolder, KeyRefused};
 pub use links::Link;
 pub use members::NewAccount;

@@ -35,7 +35,10 @@ impl Accounts {
                 self.must_be_right(person, current, stored, origin).await?;
             }
         }
-        let hash = self.hasher.hash(password, Lane::Known).await?;
+        let hash = self
+            .hasher
+            .hash(password, Lane::Known(person.user_id.clone()))
+            .await?;
         let whose = person.audit_name();
         let audit = self.audit(&whose, "user.password", whose.clone(), origin);
         let own = person.own();
@@ -80,7 +83,11 @@ impl Accounts {
         stored: Option<String>,
         origin: &Origin,
     ) -> Result<(), AccountError> {
-        if self.hasher.verify(current, stored, Lane::Known).await? {
+        if self
+            .hasher
+            .verify(current, stored, Lane::Known(person.user_id.clone()))
+            .await?
+        {
             return Ok(());
         }
         let whose = person.audit_name();

@@ -2,7 +2,7 @@
 //! that sign-ins can never take the machine.
 //!
 //! Strangers' passwords are checked one at a time, on a thread that yields to everything else, and one network has few
-//! places among those that wait. Whoever is known waits for other known people alone.
+//! places among those that wait. Whoever is known waits for other known people alone, of whom one has few places, too.
 
 use super::AccountError;
 use crate::app::{Asker, Turns};
@@ -28,18 +28,19 @@ const TAG_BYTES: usize = 32;
 /// Passwords that are hashed at once, of each kind of people.
 const WORKERS: usize = 1;
 const QUEUE: usize = 16;
-/// Places of one network among strangers, those whose password is hashed now among them.
-const OF_NETWORK: usize = 2;
+/// Places of one network among strangers, and of one person among those who are known; those whose password is hashed now are
+/// among them.
+const OF_ONE: usize = 2;
 const PREFIX: &str = "$argon2id$v=19$";
 
 static STRANGERS: LazyLock<YieldingThreads> =
     LazyLock::new(|| YieldingThreads::start("password", WORKERS));
 
 /// Whose password it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lane {
-    /// Somebody who is signed in, or tries to in a place where they have been before; or the server's operator.
-    Known,
+    /// Somebody who is signed in, or tries to in a browser that is known; or the server's operator. By what they are called.
+    Known(String),
     /// Anybody else, by network where that is known.
     Strangers(Option<IpAddr>),
 }
@@ -49,7 +50,7 @@ pub enum Lane {
 pub struct PasswordHasher {
     known: Queue,
     strangers: Queue,
-    networks: Turns,
+    turns: Turns,
 }
 
 impl Default for PasswordHasher {
@@ -57,7 +58,7 @@ impl Default for PasswordHasher {
         Self {
             known: Queue::default(),
             strangers: Queue::default(),
-            networks: Turns::new(OF_NETWORK),
+            turns: Turns::new(OF_ONE),
         }
     }
 }
@@ -136,24 +137,22 @@ impl PasswordHasher {
         lane: Lane,
         work: impl FnOnce() -> Result<T, AccountError> + Send + 'static,
     ) -> Result<T, AccountError> {
-        let (queue, turn) = match lane {
-            Lane::Known => (&self.known, None),
-            Lane::Strangers(network) => {
-                let turn = self.networks.try_take(Asker::Network(network));
-                (&self.strangers, Some(turn.ok_or(AccountError::Busy)?))
-            }
+        let (queue, asker, is_known) = match lane {
+            Lane::Known(name) => (&self.known, Asker::Person(name), true),
+            Lane::Strangers(network) => (&self.strangers, Asker::Network(network), false),
         };
+        let turn = self.turns.try_take(asker).ok_or(AccountError::Busy)?;
         let _place = Place::take(&queue.waiting)?;
         let permit = Arc::clone(&queue.workers).acquire_owned().await;
         let permit = permit.map_err(|_| AccountError::Busy)?;
         let work = move || {
-            // These go with the work: a caller who left frees neither its thread nor its network's place.
+            // These go with the work: a caller who left frees neither its thread nor its own place.
             let _held = (permit, turn);
             work()
         };
-        let done = match lane {
-            Lane::Known => tokio::task::spawn_blocking(work).await.ok(),
-            Lane::Strangers(_) => STRANGERS.run(work).await,
+        let done = match is_known {
+            true => tokio::task::spawn_blocking(work).await.ok(),
+            false => STRANGERS.run(work).await,
         };
         done.ok_or(AccountError::HashStopped)?
     }
@@ -219,7 +218,7 @@ mod tests {
     async fn a_password_verifies_only_against_its_hash() {
         let hasher = PasswordHasher::default();
         let stored = hasher
-            .hash("correct horse".into(), Lane::Known)
+            .hash("correct horse".into(), known(1))
             .await
             .expect("hash");
         assert!(
@@ -228,25 +227,25 @@ mod tests {
         );
         assert!(
             hasher
-                .verify("correct horse".into(), Some(stored.clone()), Lane::Known)
+                .verify("correct horse".into(), Some(stored.clone()), known(1))
                 .await
                 .expect("verify")
         );
         assert!(
             !hasher
-                .verify("correct horsf".into(), Some(stored.clone()), Lane::Known)
+                .verify("correct horsf".into(), Some(stored.clone()), known(1))
                 .await
                 .expect("verify")
         );
         assert!(
             !hasher
-                .verify("correct horse".into(), None, Lane::Known)
+                .verify("correct horse".into(), None, known(1))
                 .await
                 .expect("verify")
         );
         let torn = stored[..stored.len() - 4].to_owned();
         assert!(matches!(
-            hasher.verify("x".into(), Some(torn), Lane::Known).await,
+            hasher.verify("x".into(), Some(torn), known(1)).await,
             Err(AccountError::StoredHash)
         ));
     }
@@ -256,13 +255,13 @@ mod tests {
         let hasher = PasswordHasher::default();
         for bad in ["short".to_owned(), "x".repeat(PASSWORD_MAX + 1)] {
             assert!(matches!(
-                hasher.hash(bad, Lane::Known).await,
+                hasher.hash(bad, known(1)).await,
                 Err(AccountError::Password)
             ));
         }
         assert!(
             !hasher
-                .verify("x".repeat(10_000), None, Lane::Known)
+                .verify("x".repeat(10_000), None, known(1))
                 .await
                 .expect("verify")
         );
@@ -270,6 +269,10 @@ mod tests {
 
     fn stranger(number: u32) -> Lane {
         Lane::Strangers(Some(IpAddr::V4(number.into())))
+    }
+
+    fn known(number: u32) -> Lane {
+        Lane::Known(number.to_string())
     }
 
     async fn busy_of(hasher: &PasswordHasher, lanes: impl Iterator<Item = Lane>) -> usize {
@@ -282,7 +285,7 @@ mod tests {
     #[tokio::test]
     async fn a_full_queue_refuses_instead_of_growing() {
         let hasher = PasswordHasher::default();
-        for lane in [|_| Lane::Known, stranger] {
+        for lane in [known, stranger] {
             let busy = busy_of(&hasher, (0..40).map(lane)).await;
             assert_eq!(busy, 40 - QUEUE - WORKERS);
             let next = hasher.verify("x".into(), None, lane(99)).await;
@@ -291,22 +294,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_network_leaves_places_to_others_and_strangers_stand_in_no_known_persons_way() {
+    async fn one_asker_leaves_places_to_others_and_strangers_stand_in_no_known_persons_way() {
         let hasher = PasswordHasher::default();
         assert_eq!(
             busy_of(&hasher, (0..10).map(|_| stranger(1))).await,
-            10 - OF_NETWORK
+            10 - OF_ONE
         );
-        let of_one = (0..10).map(|_| stranger(1));
-        let busy = busy_of(&hasher, of_one.chain([stranger(2)])).await;
-        assert_eq!(busy, 10 - OF_NETWORK);
+        for lane in [known, stranger] {
+            let of_one = (0..10).map(|_| lane(1));
+            let busy = busy_of(&hasher, of_one.chain([lane(2)])).await;
+            assert_eq!(busy, 10 - OF_ONE);
+        }
         // Every place is a stranger's, and none moves: a known person's password is checked all the same.
         let held = Arc::clone(&hasher.strangers.workers).acquire_owned().await;
         let wait = busy_of(&hasher, (0..40).map(stranger));
         let mut wait = std::pin::pin!(wait);
         assert!(futures_util::poll!(&mut wait).is_pending());
-        let known = hasher.verify("x".into(), None, Lane::Known).await;
-        assert!(!known.expect("a check"));
+        let right = hasher.verify("x".into(), None, known(1)).await;
+        assert!(!right.expect("a check"));
         drop(held);
         assert_eq!(wait.await, 40 - QUEUE - WORKERS);
     }

@@ -1,6 +1,6 @@
 //! Sessions of people: an access token of minutes and a refresh token that is exchanged at each use.
 
-use super::{AccountError, Accounts, Email, Lane, Origin, Role, Roles, secret};
+use super::{AccountError, Accounts, BrowserMark, Email, Origin, Role, Roles, secret};
 use crate::app::AccessChange;
 use dgon_control_plane_store::System;
 use dgon_control_plane_store::orgs::MAIN_ORG;
@@ -140,32 +140,36 @@ pub struct SignedIn {
     pub person: Person,
     /// With what.
     pub tokens: Tokens,
+    /// What makes this browser known, where the password was right in it.
+    pub browser: Option<BrowserMark>,
 }
 
 impl Accounts {
-    /// Signs in with email and password.
+    /// Signs in with email and password, from a browser that may be known.
     ///
     /// # Errors
     /// [`AccountError::WrongCredentials`], [`AccountError::Busy`], [`AccountError::TooOften`] or a fault of the store.
     pub async fn sign_in(
         &self,
-        email: &str,
+        (email, browser): (&str, Option<&str>),
         password: String,
         origin: &Origin,
     ) -> Result<SignedIn, AccountError> {
         // What is no address is nobody's: no hash is made for it, which says nothing of anybody.
         let email = Email::parse(email).map_err(|_| AccountError::WrongCredentials)?;
-        let lane = self.take_guess(&email, origin)?;
+        let guess = self.take_guess(&email, browser, origin)?;
         let by = System::of_the_server();
         let user = self.store.user_by_email(by, email.as_str()).await?;
         let user = user.filter(|user| user.disabled_at_ms.is_none());
         let stored = user.as_ref().and_then(|user| user.password_hash.clone());
-        let right = self.hasher.verify(password, stored.clone(), lane).await?;
+        let guess = self.recheck_guess(guess, (&email, stored.as_deref()), origin)?;
+        let lane = guess.lane.clone();
+        let checked = self.hasher.verify(password, stored.clone(), lane).await;
+        // One that nobody looked at is no try: whoever fills the queue uses up nobody's.
+        let right = checked.inspect_err(|_| self.give_back_guess(&guess, &email))?;
         match (user, stored) {
             (Some(user), Some(hash)) if right => {
-                if matches!(lane, Lane::Strangers(_)) {
-                    self.give_back_guess(&email);
-                }
+                self.give_back_guess(&guess, &email);
                 self.take_sign_in(&user.user_id)?;
                 let proof = SessionProof::Password(&hash);
                 let signed_in = self.start(&user.user_id, proof, origin).await?;
@@ -240,12 +244,15 @@ impl Accounts {
         Ok(match created {
             SessionCreated::Session(session) => {
                 let end_ms = pair.access_expires_at_ms;
-                self.note_place(&session.user.email, origin);
-                Begun::SignedIn(Box::new(self.signed_in(
-                    session,
-                    (&name, refresh),
-                    end_ms,
-                )?))
+                let browser = match proof {
+                    SessionProof::Password(stored) => {
+                        Some(self.mark_browser(&session.user.email, stored)?)
+                    }
+                    _ => None,
+                };
+                let mut signed_in = self.signed_in(session, (&name, refresh), end_ms)?;
+                signed_in.browser = browser;
+                Begun::SignedIn(Box::new(signed_in))
             }
             SessionCreated::NoProof => Begun::NoProof,
             SessionCreated::FactorNeeded => Begun::FactorNeeded,
@@ -298,10 +305,7 @@ impl Accounts {
             Rotation::Child {
                 session,
                 access_expires_at_ms,
-            } => {
-                self.note_place(&session.user.email, origin);
-                self.signed_in(session, (&name, child), access_expires_at_ms)
-            }
+            } => self.signed_in(session, (&name, child), access_expires_at_ms),
             Rotation::Reused => {
                 tracing::warn!("a refresh token was used twice; its session has been ended");
                 self.access.tell(AccessChange::Session(known.family_id));
@@ -400,6 +404,10 @@ impl Accounts {
             access_s: (access_end_ms - self.clock.now_ms()) / 1_000,
             refresh_s: self.lifetimes.idle_ms / 1_000,
         };
-        Ok(SignedIn { person, tokens })
+        Ok(SignedIn {
+            person,
+            tokens,
+            browser: None,
+        })
     }
 }

@@ -136,11 +136,6 @@ impl App {
         self.posting.forget(node_id);
     }
 
-    /// The HMAC secret of a node, where it was asked for before.
-    pub(crate) fn remembered_secret(&self, node_id: &NodeId) -> Option<Arc<Secret>> {
-        self.secrets.get(node_id).0
-    }
-
     /// The HMAC secret of a node; `None` for a node that is unknown or retired.
     ///
     /// # Errors

@@ -1,8 +1,9 @@
-//! The two cookies of a session, those of requests to a wallet and to an issuer, and that of a sign-in that lacks its code.
+//! The two cookies of a session, those of requests to a wallet and to an issuer, that of a sign-in that lacks its code, and that
+//! of a browser in which a password was right before.
 //! `HttpOnly` and `SameSite=Lax` always; over HTTPS also `Secure` and the
 //! `__Host-` prefix, which plain HTTP on a local network cannot have.
 
-use crate::accounts::Tokens;
+use crate::accounts::{BrowserMark, Tokens};
 use http::header::{self, HeaderMap, HeaderValue};
 
 const ACCESS: &str = "dgon_access";
@@ -10,6 +11,7 @@ const REFRESH: &str = "dgon_refresh";
 const WALLET: &str = "dgon_wallet";
 const PENDING: &str = "dgon_pending";
 const OIDC: &str = "dgon_oidc";
+const BROWSER: &str = "dgon_browser";
 const HOST_PREFIX: &str = "__Host-";
 
 /// Reads and writes the cookies.
@@ -72,12 +74,23 @@ impl Cookies {
         [self.header(OIDC, sealed, lifetime_s)]
     }
 
-    /// Headers that give a browser these tokens.
-    pub fn set(&self, tokens: &Tokens) -> [(http::HeaderName, HeaderValue); 2] {
-        [
+    /// What makes this browser known to an account. It outlasts the session: it is for the next sign-in.
+    pub fn browser<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+        self.find(headers, BROWSER)
+    }
+
+    /// Headers that give a browser the tokens of a session, and what makes it known.
+    pub fn set(
+        &self,
+        tokens: &Tokens,
+        browser: Option<&BrowserMark>,
+    ) -> Vec<(http::HeaderName, HeaderValue)> {
+        let mut headers = vec![
             self.header(ACCESS, &tokens.access, tokens.access_s),
             self.header(REFRESH, &tokens.refresh, tokens.refresh_s),
-        ]
+        ];
+        headers.extend(browser.map(|mark| self.header(BROWSER, &mark.sealed, mark.lifetime_s)));
+        headers
     }
 
     /// Headers that take the tokens away.
@@ -128,19 +141,29 @@ mod tests {
 
     #[test]
     fn cookies_are_written_exactly() {
-        let [(_, access), (_, refresh)] = Cookies::new(true).set(&tokens());
+        let mark = BrowserMark {
+            sealed: "bbb".into(),
+            lifetime_s: 86_400,
+        };
+        let texts = |is_https, mark| {
+            let headers = Cookies::new(is_https).set(&tokens(), mark).into_iter();
+            let texts = headers.map(|(_, value)| value.to_str().expect("text").to_owned());
+            texts.collect::<Vec<_>>()
+        };
         assert_eq!(
-            access,
-            "__Host-dgon_access=aaa; Path=/; Max-Age=600; HttpOnly; SameSite=Lax; Secure"
+            texts(true, Some(&mark)),
+            [
+                "__Host-dgon_access=aaa; Path=/; Max-Age=600; HttpOnly; SameSite=Lax; Secure",
+                "__Host-dgon_refresh=rrr; Path=/; Max-Age=604800; HttpOnly; SameSite=Lax; Secure",
+                "__Host-dgon_browser=bbb; Path=/; Max-Age=86400; HttpOnly; SameSite=Lax; Secure",
+            ]
         );
         assert_eq!(
-            refresh,
-            "__Host-dgon_refresh=rrr; Path=/; Max-Age=604800; HttpOnly; SameSite=Lax; Secure"
-        );
-        let [(_, access), _] = Cookies::new(false).set(&tokens());
-        assert_eq!(
-            access,
-            "dgon_access=aaa; Path=/; Max-Age=600; HttpOnly; SameSite=Lax"
+            texts(false, None),
+            [
+                "dgon_access=aaa; Path=/; Max-Age=600; HttpOnly; SameSite=Lax",
+                "dgon_refresh=rrr; Path=/; Max-Age=604800; HttpOnly; SameSite=Lax",
+            ]
         );
         let [(_, gone), _] = Cookies::new(false).clear();
         assert_eq!(

@@ -11,6 +11,8 @@ use dgon_control_plane::accounts::{Origin, Role};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
+/// The cookie that outlasts a session: the password was right in this browser.
+const BROWSER: &str = "dgon_browser";
 const ME: &str = "/api/v1/users/me";
 
 #[tokio::test]
@@ -139,7 +141,7 @@ async fn cookies_are_hidden_from_scripts_and_secure_over_https() {
         .iter()
         .map(|v| v.to_str().expect("text"))
         .collect();
-    assert_eq!(set.len(), 2);
+    assert_eq!(set.len(), 3);
     for cookie in set {
         assert!(cookie.starts_with("dgon_"), "{cookie}");
         assert!(
@@ -209,7 +211,7 @@ async fn a_lost_refresh_answer_does_no_harm_but_a_stolen_token_ends_the_session(
         (StatusCode::UNAUTHORIZED, "unauthorized")
     );
     assert!(
-        thief.cookies.is_empty(),
+        thief.cookies.iter().all(|(name, _)| name == BROWSER),
         "the refused cookies are taken away"
     );
     assert_eq!(browser.get(ME).await.status, StatusCode::UNAUTHORIZED);
@@ -233,7 +235,7 @@ async fn signing_out_ends_the_session_on_the_server() {
     let kept = browser.clone();
     let out = browser.post("/api/v1/auth/logout", json!({})).await;
     assert_eq!(out.status, StatusCode::NO_CONTENT);
-    assert!(browser.cookies.is_empty());
+    assert!(browser.cookies.iter().all(|(name, _)| name == BROWSER));
     assert_eq!(kept.clone().get(ME).await.status, StatusCode::UNAUTHORIZED);
     assert_eq!(
         kept.clone()

@@ -15,6 +15,8 @@ const LOGIN: &str = "/api/v1/auth/login";
 const HOME: &str = "203.0.113.7";
 /// Wrong passwords of one account that all strangers may try in an hour.
 const GUESSES: u32 = 50;
+/// Wrong passwords of one browser that is known in an hour.
+const MISTYPED: u32 = 10;
 /// Nodes that there are not, of one network in a minute.
 const STRANGERS: u32 = 120;
 
@@ -46,12 +48,27 @@ async fn sign_in(server: &Server, from: &str, email: &str, password: &str) -> An
     post(&mut Browser::new(server), from, LOGIN, &body).await
 }
 
+/// A browser in which an account was signed in to, and is no more.
+async fn known(server: &Server, email: &str) -> Browser {
+    let mut browser = Browser::new(server);
+    let body = json!({ "email": email, "password": PASSWORD });
+    let answer = post(&mut browser, HOME, LOGIN, &body).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    forget_session(&mut browser);
+    browser
+}
+
+/// What outlasts a session stays.
+fn forget_session(browser: &mut Browser) {
+    browser.cookies.retain(|(name, _)| name == "dgon_browser");
+    assert_eq!(browser.cookies.len(), 1);
+}
+
 #[tokio::test]
 async fn all_strangers_together_guess_one_password_so_often_and_its_owner_is_let_in_at_home() {
     let server = behind_a_proxy(1_200).await;
     server.user("ada@example.com", &[Role::Viewer]).await;
-    let home = sign_in(&server, HOME, "ada@example.com", PASSWORD).await;
-    assert_eq!(home.status, StatusCode::OK, "{}", home.text);
+    let mut home = known(&server, "ada@example.com").await;
     // Whether there is an account is not told by when the tries run out.
     for (first, email) in [(0, "ada@example.com"), (1_000, "nobody@example.com")] {
         for number in first..first + GUESSES {
@@ -63,13 +80,33 @@ async fn all_strangers_together_guess_one_password_so_often_and_its_owner_is_let
         assert_eq!(limited.error(), "rate_limited");
         assert!(limited.header("retry-after").parse::<u32>().is_ok());
     }
-    // The right one is not tried out there any more either; at home it is, and mistyped it can be, too.
+    // The right one is not tried out there any more either, nor by a neighbour, nor in a browser that is known to somebody else.
     let elsewhere = sign_in(&server, &address(9_000), "ada@example.com", PASSWORD).await;
     assert_eq!(elsewhere.status, StatusCode::TOO_MANY_REQUESTS);
-    let mistyped = sign_in(&server, HOME, "ada@example.com", "a wrong guess").await;
+    let neighbour = sign_in(&server, HOME, "ada@example.com", PASSWORD).await;
+    assert_eq!(neighbour.status, StatusCode::TOO_MANY_REQUESTS);
+    server.user("eve@example.com", &[Role::Viewer]).await;
+    let mut eve = known(&server, "eve@example.com").await;
+    let as_ada = json!({ "email": "ada@example.com", "password": PASSWORD });
+    let refused = post(&mut eve, HOME, LOGIN, &as_ada).await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    // In the owner's browser it is, wherever it is, and mistyped it can be, too.
+    let wrong = json!({ "email": "ada@example.com", "password": "a wrong guess" });
+    let mistyped = post(&mut home, &address(9_003), LOGIN, &wrong).await;
     assert_eq!(mistyped.status, StatusCode::UNAUTHORIZED);
-    let home = sign_in(&server, HOME, "ada@example.com", PASSWORD).await;
-    assert_eq!(home.status, StatusCode::OK, "{}", home.text);
+    let mut stolen = home.clone();
+    let in_again = post(&mut home, &address(9_003), LOGIN, &as_ada).await;
+    assert_eq!(in_again.status, StatusCode::OK, "{}", in_again.text);
+    // Whoever took what that browser keeps guesses a few times more.
+    for number in 0..MISTYPED {
+        let wrong = post(&mut stolen, &address(10_000 + number), LOGIN, &wrong).await;
+        let limited = number == MISTYPED - 1;
+        let status = match limited {
+            true => StatusCode::TOO_MANY_REQUESTS,
+            false => StatusCode::UNAUTHORIZED,
+        };
+        assert_eq!(wrong.status, status, "{number}");
+    }
     // Others are not touched.
     server.user("bob@example.com", &[Role::Viewer]).await;
     let other = sign_in(&server, &address(9_001), "bob@example.com", PASSWORD).await;
@@ -84,8 +121,8 @@ async fn all_strangers_together_guess_one_password_so_often_and_its_owner_is_let
 async fn a_crowd_that_guesses_many_passwords_is_turned_away_and_who_is_known_signs_in() {
     let server = behind_a_proxy(1_200).await;
     server.user("ada@example.com", &[Role::Viewer]).await;
-    let home = sign_in(&server, HOME, "ada@example.com", PASSWORD).await;
-    assert_eq!(home.status, StatusCode::OK, "{}", home.text);
+    let mut home = known(&server, "ada@example.com").await;
+    let right = json!({ "email": "ada@example.com", "password": PASSWORD });
     let guesses = (0..60).map(|number| {
         let (server, from) = (&server, address(number));
         async move {
@@ -102,7 +139,8 @@ async fn a_crowd_that_guesses_many_passwords_is_turned_away_and_who_is_known_sig
     let known = async {
         let mut answers = Vec::new();
         for _ in 0..5 {
-            answers.push(sign_in(&server, HOME, "ada@example.com", PASSWORD).await);
+            answers.push(post(&mut home, HOME, LOGIN, &right).await);
+            forget_session(&mut home);
         }
         answers
     };
@@ -176,15 +214,14 @@ async fn nodes_and_tokens_that_nobody_knows_are_limited_by_network_and_known_nod
         let response = request.header("x-forwarded-for", &from).send().await;
         response.expect("an answer").status()
     };
-    assert_eq!(own().await, StatusCode::OK);
-    let stranger = async |number: u32, from: &str| {
+    let forged = async |node: &str, from: &str| {
         let headers = agent.headers("POST", "/api/v1/nodes/heartbeat", b"{}");
         let mut request = http.post(format!("{}/api/v1/nodes/heartbeat", server.base));
         for (name, value) in headers.expect("headers") {
-            let named = if name.eq_ignore_ascii_case("x-node-id") {
-                format!("none-{number}")
-            } else {
-                value
+            let named = match name.to_ascii_lowercase().as_str() {
+                "x-node-id" => node.to_owned(),
+                "x-node-auth" => format!("{}0000", &value[..value.len() - 4]),
+                _ => value,
             };
             request = request.header(name, named);
         }
@@ -195,6 +232,7 @@ async fn nodes_and_tokens_that_nobody_knows_are_limited_by_network_and_known_nod
             .await;
         response.expect("an answer").status()
     };
+    let stranger = async |number: u32, from: &str| forged(&format!("none-{number}"), from).await;
     for number in 0..STRANGERS {
         assert_eq!(stranger(number, &from).await, StatusCode::UNAUTHORIZED);
     }
@@ -207,7 +245,21 @@ async fn nodes_and_tokens_that_nobody_knows_are_limited_by_network_and_known_nod
     let enrolment = enrolment.header("x-forwarded-for", &from).json(&json!({}));
     let enrolment = enrolment.send().await.expect("an answer");
     assert_eq!(enrolment.status(), StatusCode::TOO_MANY_REQUESTS);
-    // The node beside them is known, and elsewhere there is room.
+    // Elsewhere there is room, and junk takes it up like everything else.
+    let junk = async || {
+        let enrolment = http.post(format!("{}/api/v1/nodes/register", server.base));
+        let enrolment = enrolment.header("x-forwarded-for", address(3)).body("[");
+        enrolment.send().await.expect("an answer").status()
+    };
+    for _ in 0..STRANGERS {
+        assert_eq!(junk().await, StatusCode::BAD_REQUEST);
+    }
+    assert_eq!(junk().await, StatusCode::TOO_MANY_REQUESTS);
+    // Of a node that there is a stranger is told the same: its name says nothing.
+    let named = agent.node_id.as_str();
+    assert_eq!(forged(named, &address(4)).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(forged(named, &from).await, StatusCode::TOO_MANY_REQUESTS);
+    // The node beside them proves itself, though it was not heard of since it was enrolled.
     assert_eq!(own().await, StatusCode::OK);
     assert_eq!(stranger(1, &address(2)).await, StatusCode::UNAUTHORIZED);
 }

@@ -249,7 +249,8 @@ const ASKS_FOR_CODE: &str = "/sign-in?step=code";
 fn arrived(state: &HttpState, signed_in: Result<SignedIn, AccountError>, issuer: &str) -> Response {
     match signed_in {
         Ok(signed_in) => {
-            let session = AppendHeaders(state.cookies.set(&signed_in.tokens));
+            let cookies = state.cookies.set(&signed_in.tokens, None);
+            let session = AppendHeaders(cookies);
             (session, to("/")).into_response()
         }
         Err(AccountError::SecondFactor(pending)) => {

@@ -174,6 +174,7 @@ pub async fn auth_register(
     responses((status = 200, description = "Signed in; the session is in cookies.", body = Me)))]
 pub async fn auth_login(
     State(state): State<HttpState>,
+    headers: HeaderMap,
     caller: Caller,
     Json(body): Json<LoginRequest>,
 ) -> Result<Response, ApiError> {
@@ -182,7 +183,11 @@ pub async fn auth_login(
         .finish(
             state
                 .accounts
-                .sign_in(&body.email, body.password, &caller.origin)
+                .sign_in(
+                    (&body.email, state.cookies.browser(&headers)),
+                    body.password,
+                    &caller.origin,
+                )
                 .await,
         )
         .await
@@ -233,7 +238,11 @@ pub async fn auth_logout(
 async fn welcome(state: &HttpState, signed_in: &SignedIn) -> Result<Response, ApiError> {
     let me = Me::read(state, &signed_in.person).await?;
     let answer = (
-        AppendHeaders(state.cookies.set(&signed_in.tokens)),
+        AppendHeaders(
+            state
+                .cookies
+                .set(&signed_in.tokens, signed_in.browser.as_ref()),
+        ),
         axum::Json(me),
     );
     Ok(answer.into_response())

@@ -94,22 +94,19 @@ struct Claim<'p> {
     nonce: &'p str,
 }
 
-/// A node's secret. One that is in memory is found whatever its neighbours ask for; others are looked up while few that
+/// A node's secret. Of a node that there is it is found whatever its neighbours ask for; others are looked up while few that
 /// their network named were none.
 async fn known_secret(
     app: &App,
     node_id: &NodeId,
     network: Option<IpAddr>,
 ) -> Result<Arc<Zeroizing<Vec<u8>>>, ApiError> {
-    if let Some(secret) = app.remembered_secret(node_id) {
-        return Ok(secret);
-    }
-    let stranger = Stranger::begin(app, network)?;
+    let stranger = match app.lifecycles.get(node_id) {
+        Some(_) => Stranger { app, network },
+        None => Stranger::begin(app, network)?,
+    };
     let secret = app.node_secret(node_id).await?;
-    secret.ok_or_else(|| {
-        stranger.failed();
-        unauthorized()
-    })
+    secret.ok_or_else(|| stranger.refused())
 }
 
 /// Somebody of whom nothing is known before the database was asked.
@@ -132,6 +129,14 @@ impl<'a> Stranger<'a> {
         Ok(Self { app, network })
     }
 
+    /// Counts a proof that does not hold, and what is said of it: the same as of a node that there is not, also where their
+    /// network has asked in vain too often.
+    fn refused(&self) -> ApiError {
+        let again = Self::begin(self.app, self.network).err();
+        self.failed();
+        again.unwrap_or_else(unauthorized)
+    }
+
     /// Counts what they asked in vain.
     pub(super) fn failed(&self) {
         if let Some(network) = self.network {
@@ -150,6 +155,7 @@ fn check(
     secret: &[u8],
     share: Share,
 ) -> Result<AuthenticatedNode, ApiError> {
+    let network = outside(&parts.extensions, &parts.headers);
     let scheme = scheme(claim.auth);
     let holds = match scheme {
         Scheme::V1 => verify_v1(secret, body, claim.timestamp, claim.auth),
@@ -168,7 +174,7 @@ fn check(
         }
     };
     if !holds {
-        return Err(unauthorized());
+        return Err(Stranger { app, network }.refused());
     }
     let now_ms = app.clock.now_ms();
     if let Err(seconds) = app.guard.limits.take(claim.node_id.as_str(), share, now_ms) {

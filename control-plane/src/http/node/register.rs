@@ -74,14 +74,7 @@ pub(super) async fn register(
     // Held to the end: nobody has proved anything before the token is used up.
     let stranger = Stranger::begin(&app, network)?;
     let body = body::read(&app, network, body, SMALL_BODY_BYTES).await?;
-    let Object(wish): Object<RegisterRequest> =
-        serde_json::from_slice(&body.bytes).map_err(|error| {
-            ApiError::new(
-                ErrorType::InvalidRequest,
-                format!("not a registration: {error}"),
-            )
-        })?;
-    check_wish(&app, &wish).inspect_err(|_| stranger.failed())?;
+    let wish = read_wish(&app, &body.bytes).inspect_err(|_| stranger.failed())?;
     let mut secret = Zeroizing::new([0u8; 32]);
     fill(secret.as_mut_slice())?;
     let origin = Caller::of(&parts).origin;
@@ -107,6 +100,14 @@ pub(super) async fn register(
         region,
     };
     Ok((StatusCode::CREATED, Json(response)))
+}
+
+/// What is asked for, looked at as far as it goes without the database.
+fn read_wish(app: &App, body: &[u8]) -> Result<RegisterRequest, ApiError> {
+    let Object(wish): Object<RegisterRequest> = serde_json::from_slice(body)
+        .map_err(|error| ApiError::invalid(format!("not a registration: {error}")))?;
+    check_wish(app, &wish)?;
+    Ok(wish)
 }
 
 fn check_wish(app: &App, wish: &RegisterRequest) -> Result<(), ApiError> {
