@@ -96,7 +96,7 @@ pub struct Config {
     pub trusted_proxies: Vec<IpBlock>,
     /// Failed sign-ins per minute and address.
     pub sign_ins_per_minute: u32,
-    /// Requests per minute and address of callers who are not signed in: reads, and ways in that they try.
+    /// Reads per minute and address of callers who are not signed in; as many ways in that they try, and renewals.
     pub anonymous_reads_per_minute: u32,
     /// Changes per minute that one person may make.
     pub writes_per_minute: u32,

@@ -77,7 +77,7 @@ pub const SETTINGS: [Setting; 23] = [
         "anonymous_reads_per_minute",
         "DGON_ANONYMOUS_READS_PER_MINUTE",
         "1200",
-        "Reads of the overview and ways in together that one address may try in a minute without signing in. Not for requests of this machine itself.",
+        "Reads of the overview that one address may make in a minute without signing in; as many ways in that it tries, and as many sessions that it renews. Not for requests of this machine itself.",
     ),
     setting(
         "writes_per_minute",

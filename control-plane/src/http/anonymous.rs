@@ -11,7 +11,7 @@ use super::auth::Acting;
 use super::client_ip::{ClientIp, is_here, network};
 use super::error::ApiError;
 use super::state::HttpState;
-use super::turns::{HasTurn, asker};
+use super::turns::{self, HasTurn};
 use crate::rate_limit::RateLimit;
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{Request, State};
@@ -54,15 +54,37 @@ const OVERVIEW: [&str; 4] = [
     "/api/v1/nodes",
 ];
 
-/// Limits and memory of anonymous reads. Cheap to clone.
+/// Exchanges a proof of a session for new cookies.
+const RENEWAL: &str = "/api/v1/auth/refresh";
+
+/// What a stranger wants. Each has tries of its own: whoever reads much keeps no neighbour from coming in, and whoever tries to
+/// come in keeps nobody from staying.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Wish {
+    Read,
+    WayIn,
+    Renewal,
+}
+
+impl Wish {
+    fn of(request: &Request) -> Self {
+        match (request.method() == Method::GET, request.uri().path()) {
+            (true, _) => Self::Read,
+            (false, RENEWAL) => Self::Renewal,
+            (false, _) => Self::WayIn,
+        }
+    }
+}
+
+/// Limits and memory of what strangers ask. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Anonymous {
-    asked: RateLimit<IpAddr>,
+    asked: RateLimit<(IpAddr, Wish)>,
     answers: Arc<Answers>,
 }
 
 impl Anonymous {
-    /// So many requests per minute and address; answers are good for `fresh`.
+    /// So many requests of each kind per minute and address; answers are good for `fresh`.
     pub fn new(per_minute: u32, fresh: Duration) -> Self {
         Self {
             asked: RateLimit::new(per_minute),
@@ -92,7 +114,8 @@ pub(super) async fn layer(
     else {
         return next.run(request).await;
     };
-    if let Err(wait_s) = state.anonymous.asked.take(&network(client), Instant::now()) {
+    let asker = (network(client), Wish::of(&request));
+    if let Err(wait_s) = state.anonymous.asked.take(&asker, Instant::now()) {
         metrics::counter!("http_anonymous_limited_total").increment(1);
         let message = "too many requests from your address; wait as Retry-After says, or sign in";
         return ApiError::new(ErrorType::RateLimited, message)
@@ -105,7 +128,7 @@ pub(super) async fn layer(
     match request.uri().path_and_query() {
         Some(key) if is_remembered && key.as_str().len() <= KEY_BYTES_MAX => {
             let key = key.as_str().to_owned();
-            let turn = state.app.turns.take(asker(request.extensions()));
+            let turn = state.app.turns.take(turns::asker(request.extensions()));
             request.extensions_mut().insert(HasTurn);
             let answers = &state.anonymous.answers;
             answers.get(key, turn, next.run(request)).await
