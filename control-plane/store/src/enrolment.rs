@@ -183,7 +183,7 @@ impl Store {
     }
 
     /// Consumes one use of the token and gives a node that is known by its key a new secret, in one transaction.
-    /// State, history and chain stay, and so does the pool where the token names none. So does the key: where it is the one of an organisation before, the node is to change it
+    /// State, history and chain stay, and so does the pool of a node that is in one. So does the key: where it is the one of an organisation before, the node is to change it
     /// before it may open a session (`node_transfers`).
     ///
     /// # Errors
@@ -240,14 +240,17 @@ impl Store {
                 .await
                 .map_err(&failed)?;
             let mut after = json!({ "secret": "replaced" });
+            // From one pool to another an admin alone moves it: whoever made the token may not show it to others.
             if let Some(pool_id) = pool_id {
-                sqlx::query("UPDATE nodes SET pool_id = $2 WHERE node_id = $1")
+                let put = sqlx::query("UPDATE nodes SET pool_id = $2 WHERE node_id = $1 AND pool_id IS NULL")
                     .bind(node.node_id.as_str())
                     .bind(&pool_id)
                     .execute(&mut *tx)
                     .await
                     .map_err(&failed)?;
-                after["pool_id"] = json!(pool_id);
+                if put.rows_affected() == 1 {
+                    after["pool_id"] = json!(pool_id);
+                }
             }
             audit_on!(&mut *tx, &node.audit("node.enrol_again", &token_id, after), "node.enrol_again");
             region

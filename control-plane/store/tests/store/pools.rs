@@ -407,8 +407,16 @@ async fn a_token_of_a_pool_enrols_into_it() {
         ));
         assert!(!sees(&store, &Scope::Stranger, "n4").await);
         assert_eq!(found(&store, &of_org("o1"), Some("p1")).await, ["n1", "n4"]);
-        // Enrolled again with a token of a pool it goes in; with one of none it stays where it is.
-        for (name, pool, now) in [("t4", Some("p1"), "p1"), ("t5", None, "p1")] {
+        // Enrolled again with a token of a pool it goes in; with one of none, or of another one, it stays where it is.
+        assert_eq!(
+            make(&store, "p2", "o1", "hidden").await,
+            PoolChanged::Changed
+        );
+        for (name, pool, now) in [
+            ("t4", Some("p1"), "p1"),
+            ("t5", None, "p1"),
+            ("t6", Some("p2"), "p1"),
+        ] {
             let hash = token(&store, name, "o1", pool).await.expect("a token");
             let node_id = NodeId::parse("n2").expect("id");
             let again = NewNode {
