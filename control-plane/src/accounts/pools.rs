@@ -107,9 +107,6 @@ impl Accounts {
         pool_id: &str,
     ) -> Result<PoolWithMembers, AccountError> {
         self.pools_on().await?;
-        if pool_id.contains('\0') {
-            return Err(AccountError::NotFound("pool"));
-        }
         let Some(pool) = self.store.pool_get(scope, pool_id).await? else {
             let what = InPool::Pool(pool_id);
             return Err(match self.store.pool_restricts(scope, what).await? {

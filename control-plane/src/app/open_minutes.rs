@@ -443,14 +443,11 @@ impl App {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub(super) async fn recent_sums(
-        &self,
-        scope: &Scope,
-        from_minute: i64,
-    ) -> Result<WrittenSums, StoreError> {
+    pub(super) async fn recent_sums(&self, from_minute: i64) -> Result<WrittenSums, StoreError> {
         let mut open = self.open_minutes.of_network();
         open.retain(|(_, key, _)| key.minute >= from_minute);
-        let written = self.store.rollups_recent(scope, from_minute).await?;
+        let by = System::of_the_server();
+        let written = self.store.rollups_recent(by, from_minute).await?;
         Ok(together(open, written))
     }
 

@@ -298,11 +298,18 @@ impl From<AccountError> for ApiError {
                     PoolError::Labels | PoolError::LabelKey | PoolError::LabelValue => "labels",
                 },
             ),
-            AccountError::PoolNameTaken
-            | AccountError::TooManyPools
-            | AccountError::TooManyMembers
-            | AccountError::OwnPool
-            | AccountError::OtherPool => Self::new(ErrorType::Conflict, outside),
+            AccountError::PoolNameTaken => {
+                Self::new(ErrorType::Conflict, outside).with("field", "name")
+            }
+            AccountError::OwnPool => {
+                Self::new(ErrorType::Conflict, outside).with("field", "org_id")
+            }
+            AccountError::OtherPool => {
+                Self::new(ErrorType::Conflict, outside).with("field", "node_id")
+            }
+            AccountError::TooManyPools | AccountError::TooManyMembers => {
+                Self::new(ErrorType::Conflict, outside)
+            }
             AccountError::PoolHasNodes { nodes } => {
                 Self::new(ErrorType::Conflict, outside).with("nodes", nodes)
             }

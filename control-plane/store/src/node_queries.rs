@@ -40,8 +40,7 @@ pub struct NodeFilter {
     pub id_part: Option<String>,
     /// Whom it is assigned to; who may not see that finds none.
     pub assigned: Option<Assigned>,
-    /// In this pool; who may not see what is in it finds none. An organisation finds nodes of others here alone: those of
-    /// pools that admit it.
+    /// In this pool; who may not see what is in it finds none.
     pub pool_id: Option<String>,
 }
 

@@ -166,14 +166,14 @@ impl Store {
     /// [`StoreError`] of the statement, or of a row that cannot be read.
     pub async fn rollups_recent(
         &self,
-        scope: &Scope,
+        by: System,
         from_minute: i64,
     ) -> Result<WrittenSums, StoreError> {
         let range = RollupRange {
             from_minute,
             ..RollupRange::whole(SumsOf::Network)
         };
-        let statement = range_statement(scope, &range);
+        let statement = range_statement(&by.into(), &range);
         let found: Vec<FoundRow> =
             on_read!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
                 .map_err(StoreError::query(OP_RECENT))?;

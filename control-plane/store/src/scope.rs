@@ -7,7 +7,6 @@
 //! | rows | `System` | `Organisation` | `Person` | `Stranger` |
 //! |---|---|---|---|---|
 //! | nodes in lists and by their id, their keys and history | all | all, others' trimmed by the view, but for what another's private pool hides ([`node_sight`](crate::node_sight)) | as a stranger | all that are in no pool, trimmed by the view |
-//! | figures of the network | all | all | all | all |
 //! | whose a node is, who takes care of it, its probes | all | of the org's nodes | none | none |
 //! | receipts, sums of one node | all | those of the org's nodes; with `receipt_public` one by its exact id | as a stranger | none; with `receipt_public` one by its exact id |
 //! | changes of a node | all | of the org's nodes | none | none |

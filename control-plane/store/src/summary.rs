@@ -1,7 +1,24 @@
 //! What the whole network adds up to, apart from the rollups. Short readings: the server makes them for all who look, once.
+//! Every node counts, whoever's it is and whatever hides it: sums tell of none.
 
-use crate::statement::Statement;
 use crate::{Store, StoreError, System, on_read};
+
+/// Reads an index alone.
+const STATES: &str =
+    "SELECT state, COUNT(*) FROM nodes WHERE state <> 'retired' GROUP BY state ORDER BY state";
+
+/// Goes from each model in the index to the next: many nodes have the same few, and one that is active is enough. It is asked
+/// for as a value: of an `EXISTS` PostgreSQL makes a join over all nodes.
+const MODELS: &str = "WITH RECURSIVE models (model_id) AS (\
+     SELECT MIN(model_id) FROM node_models WHERE model_id > '' UNION ALL \
+     SELECT (SELECT MIN(m.model_id) FROM node_models m WHERE m.model_id > models.model_id) \
+     FROM models WHERE models.model_id IS NOT NULL) \
+     SELECT COUNT(*) FROM models WHERE model_id IS NOT NULL AND 1 = (\
+     SELECT 1 FROM node_models m JOIN nodes n ON n.node_id = m.node_id \
+     WHERE m.model_id = models.model_id AND n.state = 'active' LIMIT 1)";
+
+const REGIONS: &str =
+    "SELECT region, COUNT(*) FROM nodes WHERE state <> 'retired' GROUP BY region ORDER BY region";
 
 /// Nodes per state, and what they offer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -13,54 +30,26 @@ pub struct NetworkCounts {
 }
 
 impl Store {
-    /// Counts all nodes and their models: what the network adds up to is everybody's, so no scope narrows it.
+    /// Counts all nodes and their models.
     ///
     /// # Errors
     /// [`StoreError`] of a statement.
     pub async fn network_counts(&self, _by: System) -> Result<NetworkCounts, StoreError> {
-        let (by_state, models) = (states(), models());
         on_read!(self, conn => {
-            let by_state = by_state.build().build_query_as().fetch_all(&mut *conn).await;
+            let by_state = sqlx::query_as(STATES).fetch_all(&mut *conn).await;
             let by_state = by_state.map_err(StoreError::query("summary.nodes"))?;
-            let models = models.build().build_query_scalar().fetch_one(conn).await;
+            let models = sqlx::query_scalar(MODELS).fetch_one(conn).await;
             let models = models.map_err(StoreError::query("summary.models"))?;
             Ok(NetworkCounts { by_state, models })
         })
     }
 
-    /// How many nodes are in each region, without retired ones; everybody's too.
+    /// How many nodes are in each region, without retired ones.
     ///
     /// # Errors
     /// [`StoreError`] of the statement.
     pub async fn nodes_by_region(&self, _by: System) -> Result<Vec<(String, i64)>, StoreError> {
-        let mut statement =
-            Statement::new("SELECT n.region, COUNT(*) FROM nodes n WHERE n.state <> 'retired'");
-        statement.sql(" GROUP BY n.region ORDER BY n.region");
-        on_read!(self, conn => statement.build().build_query_as().fetch_all(conn).await)
+        on_read!(self, conn => sqlx::query_as(REGIONS).fetch_all(conn).await)
             .map_err(StoreError::query("summary.regions"))
     }
-}
-
-/// Counts nodes by state. Where all are counted it reads an index alone.
-fn states() -> Statement {
-    let mut statement =
-        Statement::new("SELECT n.state, COUNT(*) FROM nodes n WHERE n.state <> 'retired'");
-    statement.sql(" GROUP BY n.state ORDER BY n.state");
-    statement
-}
-
-/// Counts models, going from each in the index to the next: many nodes have the same few, and one that is active is enough.
-/// It is asked for as a value: of an `EXISTS` PostgreSQL makes a join over all nodes.
-fn models() -> Statement {
-    let mut statement = Statement::new(
-        "WITH RECURSIVE models (model_id) AS (\
-         SELECT MIN(model_id) FROM node_models WHERE model_id > '' UNION ALL \
-         SELECT (SELECT MIN(m.model_id) FROM node_models m WHERE m.model_id > models.model_id) \
-         FROM models WHERE models.model_id IS NOT NULL) \
-         SELECT COUNT(*) FROM models WHERE model_id IS NOT NULL AND 1 = (\
-         SELECT 1 FROM node_models m JOIN nodes n ON n.node_id = m.node_id \
-         WHERE m.model_id = models.model_id AND n.state = 'active'",
-    );
-    statement.sql(" LIMIT 1)");
-    statement
 }

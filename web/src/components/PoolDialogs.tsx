@@ -12,10 +12,9 @@ import { EXISTENCE, labelsText, readLabels } from '~/util/pools'
 
 const NAME_MAX = 63
 const OPTIONS = Object.entries(EXISTENCE)
-// A name that another pool has is refused as a conflict, without the name of the field.
-const isOfName = (error: unknown) => fieldOf(error) === 'name' || (error instanceof ApiError && error.type === 'conflict' && !error.details.flag)
+const isOfName = (error: unknown) => fieldOf(error) === 'name'
 const isOfLabels = (error: unknown) => fieldOf(error) === 'labels'
-const isOfOrg = (error: unknown) => error instanceof ApiError && (error.type === 'not_found' || (error.type === 'conflict' && !error.details.flag))
+const isOfOrg = (error: unknown) => fieldOf(error) === 'org_id' || (error instanceof ApiError && error.type === 'not_found')
 
 interface Wish {
   name: string

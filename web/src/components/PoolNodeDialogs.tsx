@@ -1,7 +1,7 @@
 // A node goes into a private pool, and out of it.
 import { useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
-import { ApiError, messageOf } from '~/api/errors'
+import { ApiError, fieldOf, messageOf } from '~/api/errors'
 import { setPoolNode } from '~/api/pools'
 import { query } from '~/api/queries'
 import type { Pool, PoolRef } from '~/api/types'
@@ -11,7 +11,7 @@ import { Dialog } from '~/ui/Dialog'
 import { SelectField, TextField } from '~/ui/Field'
 
 const WHO_SEES = 'It is then seen by its own organisation, by organisations that the pool admits, and by admins. Receipts that it served are on no public page.'
-const isOfNode = (error: unknown) => error instanceof ApiError && (error.type === 'not_found' || error.type === 'conflict')
+const isOfNode = (error: unknown) => fieldOf(error) === 'node_id' || (error instanceof ApiError && error.type === 'not_found')
 
 interface NodeInNoPool {
   node_id: string

@@ -1,9 +1,7 @@
-import type { FormEvent, ReactNode } from 'react'
+import type { ReactNode } from 'react'
 import { Facts } from '~/components/Facts'
-import { Refusal } from '~/components/Refusal'
-import { useSubmit } from '~/hooks/use-submit'
+import { ActionForm } from '~/forms/ActionForm'
 import { showToast } from '~/stores/toasts'
-import { Button } from '~/ui/Button'
 import { Dialog } from '~/ui/Dialog'
 
 interface Props {
@@ -23,24 +21,12 @@ export function TakeAway({ title, name, facts, act, children, onClose }: Props) 
     showToast(`Taken away: ${name}`)
     onClose()
   }
-  const taking = useSubmit({ mutationFn: act, onSuccess: done })
-  const submit = (event: FormEvent) => {
-    event.preventDefault()
-    taking.submit()
-  }
   return (
     <Dialog title={title} onClose={onClose}>
-      <form className="form" onSubmit={submit}>
+      <ActionForm button="Take away" tone="danger" keep="Keep it" reason="none" act={act} onDone={done} onClose={onClose}>
         <p>{children}</p>
         <Facts facts={facts} />
-        {taking.error && <Refusal error={taking.error} />}
-        <div className="form-buttons">
-          <Button onClick={onClose}>Keep it</Button>
-          <Button tone="danger" type="submit" isBusy={taking.isPending}>
-            Take away
-          </Button>
-        </div>
-      </form>
+      </ActionForm>
     </Dialog>
   )
 }

@@ -5,7 +5,6 @@
 //! because for so long those rows are remembered. What is read each time is what is not written for good.
 
 use super::QueryError;
-use super::summary::EVERYBODY;
 use crate::app::App;
 use dgon_control_plane_model::network_day::NetworkDay;
 use dgon_control_plane_model::rollup::{QUARTER_MINUTES, minute_of, quarter_of};
@@ -50,12 +49,12 @@ impl App {
         let settled = &self.summaries.settled;
         if let Some(part) = settled.of_day(day.first_minute(), read_ms) {
             day.clone_from(&part.day);
-            for (key, sums) in self.recent_sums(&EVERYBODY, part.end).await?.rows {
+            for (key, sums) in self.recent_sums(part.end).await?.rows {
                 day.add(&key, &sums);
             }
             return Ok(day);
         }
-        let recent = self.recent_sums(&EVERYBODY, day.first_minute()).await?;
+        let recent = self.recent_sums(day.first_minute()).await?;
         // The quarter before is still written to by who was a little late.
         let over = quarter_of(minute) - QUARTER_MINUTES;
         let end = recent

@@ -10,13 +10,10 @@ use crate::app::views::{
 };
 use dgon_control_plane_model::network_day::NetworkDay;
 use dgon_control_plane_model::rollup::{MINUTE_MS, QUARTER_MINUTES, Sums};
-use dgon_control_plane_store::{Scope, System};
+use dgon_control_plane_store::System;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// The network's figures are the same for all who look, so they are asked as a stranger asks.
-pub(super) const EVERYBODY: Scope = Scope::Stranger;
 /// How old one may be where nobody can wait for another, ms.
 const LATELY_MS: i64 = 60_000;
 /// How long the figures may hold up who has something else to tell.
