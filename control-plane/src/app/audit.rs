@@ -21,7 +21,7 @@ const NEWS_MS: i64 = 60_000;
 const NOT_SEALED_MS: i64 = 600_000;
 /// So many faults are told; more say no more.
 const FAULTS_TOLD: usize = 20;
-/// What is written when what is known of a person goes.
+/// What is written when what is known of a person goes: of the person, and of each of their API keys.
 pub const ERASED: &str = "user.erase";
 
 /// Why rows are not sealed.
@@ -194,7 +194,7 @@ pub async fn audit_check(
 struct Said {
     /// `audit:NUMBER` of rows that were too old.
     expired: Vec<String>,
-    /// `user:ID` of those who were erased.
+    /// `user:ID` of those who were erased, `key:ID` of their API keys.
     erased: Vec<String>,
 }
 

@@ -1,7 +1,6 @@
 //! Organisations: whose the nodes are, and for whom people act.
 
 use crate::audit::{AuditEntry, audit_on};
-use crate::pools::close_pools_on;
 use crate::{Scope, Store, StoreError};
 use serde_json::json;
 
@@ -73,6 +72,36 @@ macro_rules! org_columns {
         )
     };
 }
+
+/// Closes an organisation in a transaction that has its row, with its pools and its tokens. How many nodes keep it from that:
+/// where there are any, the transaction must not be committed.
+macro_rules! close_org_on {
+    ($tx:expr, $org_id:expr, $at_ms:expr, $op:literal) => {{
+        $crate::pools::close_pools_on!($tx, $org_id, $at_ms, $op);
+        // Before nodes are counted: an enrolment that is under way has the row of its token, so that either its node
+        // is counted below, or it finds the token revoked.
+        for statement in [
+            "UPDATE enrolment_tokens SET revoked_at_ms = $2 WHERE org_id = $1 AND revoked_at_ms IS NULL",
+            "UPDATE orgs SET closed_at_ms = $2 WHERE org_id = $1 AND closed_at_ms IS NULL",
+        ] {
+            sqlx::query(statement)
+                .bind($org_id)
+                .bind($at_ms)
+                .execute(&mut **$tx)
+                .await
+                .map_err(StoreError::query($op))?;
+        }
+        let (nodes,): (i64,) =
+            sqlx::query_as("SELECT COUNT(*) FROM nodes WHERE org_id = $1 AND state <> 'retired'")
+                .bind($org_id)
+                .fetch_one(&mut **$tx)
+                .await
+                .map_err(StoreError::query($op))?;
+        nodes
+    }};
+}
+
+pub(crate) use close_org_on;
 
 impl Store {
     /// Organisations in scope, the newest first, at most `limit` of those made before `(before_ms, before_id)`.
@@ -210,35 +239,16 @@ impl Store {
             return Ok(OrgChanged::NoOrganisation);
         }
         Ok(crate::in_tx!(self, "org.close", tx => {
-            let closed = sqlx::query(
-                "UPDATE orgs SET closed_at_ms = $2 WHERE org_id = $1 AND closed_at_ms IS NULL",
-            )
-            .bind(org_id)
-            .bind(audit.at_ms)
-            .execute(&mut *tx)
-            .await
-            .map_err(StoreError::query("org.close"))?
-            .rows_affected();
-            if closed == 0 {
+            let open = sqlx::query("UPDATE orgs SET name = name WHERE org_id = $1 AND closed_at_ms IS NULL")
+                .bind(org_id)
+                .execute(&mut *tx)
+                .await
+                .map_err(StoreError::query("org.close"))?
+                .rows_affected();
+            if open == 0 {
                 return Ok(OrgChanged::NoOrganisation);
             }
-            close_pools_on!(&mut tx, org_id, audit.at_ms, "org.close");
-            // Before nodes are counted: an enrolment that is under way has the row of its token, so that either its node
-            // is counted below, or it finds the token revoked.
-            sqlx::query(
-                "UPDATE enrolment_tokens SET revoked_at_ms = $2 WHERE org_id = $1 AND revoked_at_ms IS NULL",
-            )
-            .bind(org_id)
-            .bind(audit.at_ms)
-            .execute(&mut *tx)
-            .await
-            .map_err(StoreError::query("org.close"))?;
-            let (nodes,): (i64,) =
-                sqlx::query_as("SELECT COUNT(*) FROM nodes WHERE org_id = $1 AND state <> 'retired'")
-                    .bind(org_id)
-                    .fetch_one(&mut *tx)
-                    .await
-                    .map_err(StoreError::query("org.close"))?;
+            let nodes = close_org_on!(&mut tx, org_id, audit.at_ms, "org.close");
             if nodes > 0 {
                 return Ok(OrgChanged::HasNodes { nodes });
             }

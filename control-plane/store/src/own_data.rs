@@ -1,8 +1,7 @@
 //! A person's own data: all of it in one piece, and gone.
 
 use crate::audit::{AuditEntry, AuditFacts, AuditRow, audit_columns, audit_on};
-use crate::orgs::{MAIN_ORG, administers};
-use crate::pools::close_pools_on;
+use crate::orgs::{MAIN_ORG, administers, close_org_on};
 use crate::users::{lock_admins_on, lock_user_on};
 use crate::{Scope, Store, StoreError, System};
 
@@ -58,7 +57,8 @@ pub enum AccountDeleted {
     },
 }
 
-/// Closes an organisation in which nobody else is, in a transaction that has its row, and takes its name away. How many nodes keep it from that.
+/// Closes an organisation in which nobody else is, in a transaction that has its row, and takes its name away. How many nodes
+/// keep it from that: where there are any, the transaction must not be committed.
 macro_rules! close_if_alone_on {
     ($tx:expr, $org_id:expr, $user_id:expr, $audit:expr, $op:literal) => {{
         let (org_id, at_ms) = ($org_id, $audit.at_ms);
@@ -70,46 +70,29 @@ macro_rules! close_if_alone_on {
             .map_err(StoreError::query($op))?;
         let mut kept_by = None;
         if others == 0 {
-            close_pools_on!($tx, org_id, at_ms, $op);
-            // What pools are called, and what is said about them, are its people's own words.
-            sqlx::query("UPDATE pools SET name = pool_id, labels = '{}' WHERE org_id = $1")
-                .bind(org_id)
-                .execute(&mut **$tx)
-                .await
-                .map_err(StoreError::query($op))?;
-            // Before nodes are counted, as where an admin closes it.
-            sqlx::query("UPDATE enrolment_tokens SET revoked_at_ms = $2 WHERE org_id = $1 AND revoked_at_ms IS NULL")
-                .bind(org_id)
-                .bind(at_ms)
-                .execute(&mut **$tx)
-                .await
-                .map_err(StoreError::query($op))?;
-            let (nodes,): (i64,) =
-                sqlx::query_as("SELECT COUNT(*) FROM nodes WHERE org_id = $1 AND state <> 'retired'")
+            let nodes = close_org_on!($tx, org_id, at_ms, $op);
+            kept_by = Some(nodes).filter(|nodes| *nodes > 0);
+            // What it and its pools are called, and what is said about them, are its people's own words.
+            for statement in [
+                "UPDATE pools SET name = pool_id, labels = '{}' WHERE org_id = $1",
+                "UPDATE orgs SET name = org_id WHERE org_id = $1",
+            ] {
+                sqlx::query(statement)
                     .bind(org_id)
-                    .fetch_one(&mut **$tx)
-                    .await
-                    .map_err(StoreError::query($op))?;
-            if nodes > 0 {
-                kept_by = Some(nodes);
-            } else {
-                sqlx::query("UPDATE orgs SET closed_at_ms = $2, name = org_id WHERE org_id = $1")
-                    .bind(org_id)
-                    .bind(at_ms)
                     .execute(&mut **$tx)
                     .await
                     .map_err(StoreError::query($op))?;
-                let entry = AuditEntry {
-                    action: "org.close".to_owned(),
-                    object: format!("org:{org_id}"),
-                    facts: AuditFacts {
-                        reason: Some("the account of its last member was deleted".to_owned()),
-                        ..AuditFacts::default()
-                    },
-                    ..$audit.clone()
-                };
-                audit_on!(&mut **$tx, &entry, $op);
             }
+            let entry = AuditEntry {
+                action: "org.close".to_owned(),
+                object: format!("org:{org_id}"),
+                facts: AuditFacts {
+                    reason: Some("the account of its last member was deleted".to_owned()),
+                    ..AuditFacts::default()
+                },
+                ..$audit.clone()
+            };
+            audit_on!(&mut **$tx, &entry, $op);
         }
         kept_by
     }};
@@ -200,7 +183,8 @@ impl Store {
     }
 
     /// Deletes a person's own account with all that belongs to it, and closes organisations in which nobody else is: their
-    /// names go, too. What the audit log says of the person is erased a moment later, by [`Store::audit_erase`].
+    /// names go, too. What the audit log says of the person and their API keys is erased a moment later, by [`Store::audit_erase`];
+    /// each of them has a row that says so, which is `audit` with its object.
     ///
     /// # Errors
     /// [`StoreError::Query`].
@@ -248,6 +232,22 @@ impl Store {
             if admin > 0 {
                 return Ok(AccountDeleted::Admin);
             }
+            // What was done with the person's keys was done by the person.
+            let keys: Vec<(String,)> = sqlx::query_as("SELECT 'key:' || id FROM api_keys WHERE user_id = $1 ORDER BY id")
+                .bind(user_id)
+                .fetch_all(&mut *tx)
+                .await
+                .map_err(StoreError::query("account.delete"))?;
+            // Labels of theirs are their own words.
+            sqlx::query(
+                "UPDATE enrolment_tokens SET label = '', revoked_at_ms = COALESCE(revoked_at_ms, $2) \
+                 WHERE created_by = 'user:' || $1",
+            )
+            .bind(user_id)
+            .bind(audit.at_ms)
+            .execute(&mut *tx)
+            .await
+            .map_err(StoreError::query("account.delete"))?;
             // In the order in which one refers to the other.
             for statement in [
                 "DELETE FROM session_tokens WHERE family_id IN (SELECT family_id FROM session_families WHERE user_id = $1)",
@@ -268,28 +268,22 @@ impl Store {
                     .await
                     .map_err(StoreError::query("account.delete"))?;
             }
-            // Labels of theirs are their own words.
-            sqlx::query(
-                "UPDATE enrolment_tokens SET label = '', revoked_at_ms = COALESCE(revoked_at_ms, $2) \
-                 WHERE created_by = 'user:' || $1",
-            )
-            .bind(user_id)
-            .bind(audit.at_ms)
-            .execute(&mut *tx)
-            .await
-            .map_err(StoreError::query("account.delete"))?;
-            sqlx::query("INSERT INTO erasures (subject, asked_at_ms) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-                .bind(&audit.object)
-                .bind(audit.at_ms)
-                .execute(&mut *tx)
-                .await
-                .map_err(StoreError::query("account.delete"))?;
-            audit_on!(&mut *tx, audit, "account.delete");
+            let keys = keys.into_iter().map(|(key,)| key);
+            for subject in std::iter::once(audit.object.clone()).chain(keys) {
+                sqlx::query("INSERT INTO erasures (subject, asked_at_ms) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+                    .bind(&subject)
+                    .bind(audit.at_ms)
+                    .execute(&mut *tx)
+                    .await
+                    .map_err(StoreError::query("account.delete"))?;
+                let entry = AuditEntry { object: subject, ..audit.clone() };
+                audit_on!(&mut *tx, &entry, "account.delete");
+            }
             AccountDeleted::Deleted
         }))
     }
 
-    /// Erases what the audit log says of who deleted their account, as far as it is sealed; how many rows that were. What they did
+    /// Erases what the audit log says of who deleted their account, and of their API keys, as far as it is sealed; how many rows that were. What they did
     /// to nodes, flags, organisations and other people stays as it was written: who decides something answers for it.
     ///
     /// # Errors

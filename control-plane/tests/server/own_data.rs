@@ -51,6 +51,18 @@ async fn dump(server: &Server) -> String {
     String::from_utf8_lossy(&std::fs::read(file).expect("the database")).into_owned()
 }
 
+/// Makes an API key, and with it an enrolment token of this label.
+async fn token_by_program(server: &Server, browser: &mut Browser, label: &str) {
+    let key = json!({ "name": "mine", "scopes": ["enrolment.write"] });
+    let key = browser.post("/api/v1/api-keys", key).await;
+    let key = format!("Bearer {}", key.json["key"].as_str().expect("a key"));
+    let made = client()
+        .post(format!("{}{TOKENS}", server.base))
+        .header("authorization", key);
+    let made = made.json(&json!({ "label": label })).send().await;
+    assert_eq!(made.expect("an answer").status(), StatusCode::CREATED);
+}
+
 #[tokio::test]
 async fn an_export_has_what_is_kept_and_nobody_elses_address() {
     let server = Server::start().await;
@@ -67,14 +79,7 @@ async fn an_export_has_what_is_kept_and_nobody_elses_address() {
         admin.post(&link, Value::Null).await.status,
         StatusCode::CREATED
     );
-    let key = json!({ "name": "mine", "scopes": ["enrolment.write"] });
-    let key = browser.post("/api/v1/api-keys", key).await;
-    let key = format!("Bearer {}", key.json["key"].as_str().expect("a key"));
-    let made = client()
-        .post(format!("{}{TOKENS}", server.base))
-        .header("authorization", key);
-    let made = made.json(&json!({ "label": "by a program" })).send().await;
-    assert_eq!(made.expect("an answer").status(), StatusCode::CREATED);
+    token_by_program(&server, &mut browser, "by a program").await;
     let export = browser.get(EXPORT).await;
     assert_eq!(export.status, StatusCode::OK, "{}", export.text);
     assert!(
@@ -136,6 +141,7 @@ async fn an_account_that_is_deleted_is_in_no_file_and_the_chain_is_whole() {
         .post(TOKENS, json!({ "label": "Gone soon at home" }))
         .await;
     assert_eq!(token.status, StatusCode::CREATED, "{}", token.text);
+    token_by_program(&server, &mut browser, "Gone soon elsewhere").await;
     seal(&server).await;
     // Of what is deleted, what was said before is gone from the file as well.
     assert!(dump(&server).await.to_lowercase().contains("gone.soon"));
@@ -176,12 +182,21 @@ async fn an_account_that_is_deleted_is_in_no_file_and_the_chain_is_whole() {
             .expect("rows")
             .is_empty()
     );
+    let by_programs = inspect
+        .texts("SELECT facts FROM audit WHERE actor LIKE 'key:%'")
+        .await;
+    assert_eq!(by_programs.expect("rows"), [None]);
     let (store, now_ms) = (&server.state.app.store, server.clock.now_ms());
     let check = audit_check(store, None, now_ms).await.expect("check");
     assert_eq!(check.faults, []);
     assert!(check.erased > 3, "{check:?}");
     let log = admin.get("/api/v1/audit?action=user.erase").await;
-    assert_eq!(log.json["items"].as_array().expect("items").len(), 1);
+    let rows = log.json["items"].as_array().expect("items").iter();
+    let mut of: Vec<_> = rows
+        .filter_map(|row| row["object"].as_str()?.split(':').next())
+        .collect();
+    of.sort_unstable();
+    assert_eq!(of, ["key", "user"]);
     // The address is free again, and is another account.
     let again = Browser::new(&server)
         .post(REGISTER, wish("gone.soon@example.com", "Anew"))
