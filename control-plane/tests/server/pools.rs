@@ -428,7 +428,7 @@ async fn what_is_wrong_with_a_pool_is_said_with_its_field() {
         (new(json!({ "reason": "two\nlines" })), 400, json!("reason")),
         (new(json!({ "org_id": "nowhere" })), 404, Value::Null),
         (new(json!({ "org_id": "a\u{0}b" })), 404, Value::Null),
-        (new(json!({ "name": "gold" })), 409, Value::Null),
+        (new(json!({ "name": "gold" })), 409, json!("name")),
     ] {
         let refused = world.admin.post("/api/v1/pools", body.clone()).await;
         assert_eq!(refused.status.as_u16(), status, "{body}: {}", refused.text);

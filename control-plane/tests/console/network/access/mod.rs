@@ -4,18 +4,21 @@
 //! | to add | where |
 //! |---|---|
 //! | a route | `table`: what fills its path and its body; then write the golden list anew and read the difference |
-//! | a caller | `world::Caller`: strangers before those who may change what is there |
+//! | a caller | `caller::Caller`: strangers before those who may change what is there |
 //! | a kind of object | `world`: make it before the sweep, and look at it in `World::look`; `seen`: what of it is private |
 
+mod caller;
+mod keys;
 mod seen;
 mod table;
 mod world;
 
 use super::on_both;
+use caller::Caller;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use table::{Route, routes};
-use world::{Caller, World};
+use world::World;
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/access.txt");
 const WRITE: &str =

@@ -1,9 +1,8 @@
 //! What each route is called with. A route that has no more than the parameters below and no body needs no entry.
 
+use super::caller::Caller;
 use super::seen::NODE;
-use super::world::{
-    Caller, IDENTITY, ISSUER, OTHER_ORG, OWN, SPARE, SPARE_KEY, SPARE_ORG, WALLET, World,
-};
+use super::world::{IDENTITY, ISSUER, OTHER_ORG, OWN, SPARE, SPARE_KEY, SPARE_ORG, WALLET, World};
 use crate::network::OWN_ORG;
 use dgon_control_plane::http::openapi::document;
 use dgon_protocol::frame::{LINK_PATH, SUBPROTOCOL};

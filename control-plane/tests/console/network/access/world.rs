@@ -1,12 +1,13 @@
 //! What there is to see and to lose: organisation A with nodes, receipts, tokens and people, organisation B beside it,
 //! and everybody who calls.
 
+use super::caller::Caller;
 use super::seen::{NODE, Private, TOKENS};
 use super::table::{Ask, PACKAGE, Route, ask};
 use crate::agents::SERVER;
 use crate::network::{Network, OWN_ORG, machine};
 use crate::server::{Server, Who};
-use dgon_control_plane::accounts::{Accounts, Email, PasswordHasher, Role};
+use dgon_control_plane::accounts::{Accounts, Email, PasswordHasher};
 use dgon_control_plane::http::HttpSettings;
 use dgon_control_plane_store::Scope;
 use dgon_control_plane_store::assignments::Assignment;
@@ -27,7 +28,7 @@ pub(super) const SPARE_ORG: &str = "spare";
 /// Of the organisation A: the node that everybody is after.
 pub(super) const OWN: usize = 0;
 /// Of the organisation B.
-const OTHER: usize = 1;
+pub(super) const OTHER: usize = 1;
 /// Of A, to be quarantined and retired.
 pub(super) const SPARE: usize = 2;
 /// Of A, to change its key.
@@ -40,155 +41,6 @@ pub(super) const ISSUER: &str = "issuer";
 const POOL: &str = "pool-of-a";
 /// Of A's operator.
 pub(super) const WALLET: &str = "0x00000000000000000000000000000000000000A0";
-
-/// Who calls, in the order of the sweep.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Caller {
-    Anonymous,
-    Shut,
-    Viewer,
-    Consumer,
-    OtherOperator,
-    OtherNode,
-    /// A program with all scopes that no route needs yet, of the admin.
-    RestKey,
-    /// With what a consumer can give it.
-    ConsumerKey,
-    /// With every scope that a route needs.
-    OtherKey,
-    ReceiptsKey,
-    NodesKey,
-    EnrolmentKey,
-    ControlKey,
-    AdminKey,
-    OwnOperator,
-    Admin,
-    OwnNode,
-}
-
-impl Caller {
-    /// Strangers to A first.
-    pub(super) const ALL: [Self; 17] = [
-        Self::Anonymous,
-        Self::Shut,
-        Self::Viewer,
-        Self::Consumer,
-        Self::OtherOperator,
-        Self::OtherNode,
-        Self::RestKey,
-        Self::ConsumerKey,
-        Self::OtherKey,
-        Self::ReceiptsKey,
-        Self::NodesKey,
-        Self::EnrolmentKey,
-        Self::ControlKey,
-        Self::AdminKey,
-        Self::OwnOperator,
-        Self::Admin,
-        Self::OwnNode,
-    ];
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Anonymous => "anonymous",
-            Self::Shut => "shut",
-            Self::Viewer => "viewer",
-            Self::Consumer => "consumer",
-            Self::OtherOperator => "other operator",
-            Self::OtherNode => "other node",
-            Self::RestKey => "rest key",
-            Self::ConsumerKey => "consumer key",
-            Self::OtherKey => "other key",
-            Self::ReceiptsKey => "receipts key",
-            Self::NodesKey => "nodes key",
-            Self::EnrolmentKey => "enrolment key",
-            Self::ControlKey => "control key",
-            Self::AdminKey => "admin key",
-            Self::OwnOperator => "own operator",
-            Self::Admin => "admin",
-            Self::OwnNode => "own node",
-        }
-    }
-
-    pub(super) fn user_id(self) -> String {
-        format!("u_{}", self.name().replace(' ', "_"))
-    }
-
-    pub(super) fn email(self) -> String {
-        format!("{}@example.org", self.name().replace(' ', "."))
-    }
-
-    /// Whether it is a person or a program.
-    pub(super) fn is_signed_in(self) -> bool {
-        self.person().is_some() || self.key().is_some()
-    }
-
-    /// Whether nothing of A's is theirs to change.
-    pub(super) fn owns_nothing(self) -> bool {
-        let owns = [
-            Self::ControlKey,
-            Self::AdminKey,
-            Self::OwnOperator,
-            Self::Admin,
-            Self::OwnNode,
-        ];
-        !owns.contains(&self)
-    }
-
-    pub(super) fn may_revoke(self) -> bool {
-        matches!(self, Self::OwnOperator | Self::Admin)
-    }
-
-    /// Role and organisation of a person.
-    fn person(self) -> Option<(Role, &'static str)> {
-        match self {
-            Self::Viewer => Some((Role::Viewer, OWN_ORG)),
-            Self::Consumer => Some((Role::Consumer, OWN_ORG)),
-            Self::OtherOperator => Some((Role::Operator, OTHER_ORG)),
-            Self::OwnOperator => Some((Role::Operator, OWN_ORG)),
-            Self::Admin => Some((Role::Admin, OWN_ORG)),
-            _ => None,
-        }
-    }
-
-    /// Whose the key of a program is, and what it may be used for.
-    fn key(self) -> Option<(Self, &'static [&'static str])> {
-        const ROUTES: [&str; 4] = [
-            "receipts.read",
-            "nodes.read",
-            "nodes.control",
-            "enrolment.write",
-        ];
-        const REST: [&str; 7] = [
-            "gateway",
-            "usage.read",
-            "leases.read",
-            "leases.write",
-            "earnings.read",
-            "jobs.read",
-            "jobs.write",
-        ];
-        match self {
-            Self::RestKey => Some((Self::Admin, &REST)),
-            Self::ConsumerKey => Some((Self::Consumer, &["receipts.read", "gateway"])),
-            Self::OtherKey => Some((Self::OtherOperator, &ROUTES)),
-            Self::ReceiptsKey => Some((Self::OwnOperator, &["receipts.read"])),
-            Self::NodesKey => Some((Self::OwnOperator, &["nodes.read"])),
-            Self::EnrolmentKey => Some((Self::OwnOperator, &["enrolment.write"])),
-            Self::ControlKey => Some((Self::OwnOperator, &["nodes.control"])),
-            Self::AdminKey => Some((Self::Admin, &ROUTES)),
-            _ => None,
-        }
-    }
-
-    fn node(self) -> Option<usize> {
-        match self {
-            Self::OtherNode => Some(OTHER),
-            Self::OwnNode => Some(OWN),
-            _ => None,
-        }
-    }
-}
 
 /// A person who is signed in.
 #[derive(Debug, Clone)]
@@ -204,7 +56,7 @@ pub(super) struct World {
     http: reqwest::Client,
     sessions: HashMap<Caller, Session>,
     /// Keys of programs, whole.
-    keys: HashMap<Caller, String>,
+    pub(super) keys: HashMap<Caller, String>,
     private: Private,
     /// A receipt of A's node.
     pub(super) request_id: String,
@@ -389,38 +241,7 @@ impl World {
         (text("id"), text("key"))
     }
 
-    /// Who sees all of B's, too, with a session, does not with a key for A.
-    pub(super) async fn assert_keys_see_one_organisation(&self) {
-        for (path, key) in [
-            ("nodes?owner=self", Caller::AdminKey),
-            ("nodes?owner=self", Caller::NodesKey),
-            ("receipts", Caller::AdminKey),
-            ("receipts", Caller::ReceiptsKey),
-        ] {
-            let all = path.split('?').next().unwrap_or(path);
-            let all = self.read(Caller::Admin, all).await.to_string();
-            assert!(all.contains("rig-of-b") && all.contains(NODE), "{path}");
-            let seen = self.read_with(key, path).await.to_string();
-            let sees_own_alone = seen.contains(NODE) && !seen.contains("rig-of-b");
-            assert!(sees_own_alone, "{path} with {}: {seen}", key.name());
-        }
-        for key in [Caller::AdminKey, Caller::NodesKey] {
-            let all = self.read_with(key, "nodes").await;
-            let rows = all["items"].as_array().expect("rows");
-            assert_eq!(rows.len(), 4, "{all}");
-            for row in rows {
-                let is_others = row["node_id"] == "rig-of-b";
-                assert_eq!(row["withheld"], is_others, "{row}");
-                assert_eq!(row["agent_version"].is_null(), is_others, "{row}");
-            }
-            // What a trimmed row does not show finds nothing in a key's hands either.
-            let whose = self.request(Method::GET, "/api/v1/nodes?assignee=nobody");
-            let whose = whose.bearer_auth(&self.keys[&key]).send().await;
-            assert_eq!(whose.expect("an answer").status(), StatusCode::FORBIDDEN);
-        }
-    }
-
-    async fn read_with(&self, key: Caller, path: &str) -> Value {
+    pub(super) async fn read_with(&self, key: Caller, path: &str) -> Value {
         let request = self.request(Method::GET, &format!("/api/v1/{path}"));
         expect_ok(request.bearer_auth(&self.keys[&key])).await
     }
@@ -490,7 +311,7 @@ impl World {
         seen
     }
 
-    async fn read(&self, caller: Caller, path: &str) -> Value {
+    pub(super) async fn read(&self, caller: Caller, path: &str) -> Value {
         let request = self.request(Method::GET, &format!("/api/v1/{path}"));
         expect_ok(self.signed_in(request, &self.sessions[&caller])).await
     }
@@ -530,7 +351,7 @@ impl World {
         format!("{} {}", status.as_u16(), self.private.seen_in(&text))
     }
 
-    fn request(&self, method: Method, address: &str) -> RequestBuilder {
+    pub(super) fn request(&self, method: Method, address: &str) -> RequestBuilder {
         let url = format!("http://{}{address}", self.console.address);
         let request = self.http.request(method, url);
         request.header("sec-fetch-site", "same-origin")
