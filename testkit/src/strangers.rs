@@ -78,11 +78,13 @@ impl Strangers {
         let url = format!("{}/api/v1/nodes/register/nonce", self.api);
         let nonce = http.post(url).send().await.map_err(SimError::Http)?;
         let nonce: Value = nonce.json().await.map_err(SimError::Http)?;
+        let nonce = nonce["nonce"].as_str();
+        let nonce = nonce.ok_or(SimError::Answer("a nonce to enrol with"))?;
         let every = Duration::from_secs(1) / self.rate.max(1);
         let shared = Arc::new(Shared {
             http,
             of: self,
-            nonce: nonce["nonce"].as_str().unwrap_or_default().to_owned(),
+            nonce: nonce.to_owned(),
             key: NodeKey::from_seed(&bytes()?),
         });
         let (places, mut asking) = (Arc::new(Semaphore::new(AT_ONCE)), JoinSet::new());

@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use dgon_testkit::fleet::{Enrol, SimAgent};
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::Stdio;
@@ -24,6 +25,8 @@ const AROUND_S: u64 = 3;
 /// Requests per second of all strangers, and their addresses.
 const RATE: u32 = 300;
 const ADDRESSES: u32 = 4_000;
+/// The part of the rate that they must reach.
+const LEAST: f64 = 0.9;
 /// People, who sign in by turns: each may so often in an hour. Two more stay signed in and read.
 const PEOPLE: usize = 20;
 const NODES: usize = 6;
@@ -203,6 +206,22 @@ fn log(place: &Place, aim: &str) -> std::path::PathBuf {
     place.dir.path().join(format!("{aim}.log"))
 }
 
+/// What the strangers reached, requests per second.
+///
+/// # Errors
+/// Some were not answered at all, or they asked far less than they were told to: the figures would be of another attack.
+fn asked(told: &str) -> Result<f64> {
+    let answered: BTreeMap<u16, u32> = serde_json::from_str(told)?;
+    ensure!(!answered.contains_key(&0), "some were not answered");
+    let all = f64::from(answered.values().sum::<u32>());
+    let reached = all / (SECONDS + AROUND_S) as f64;
+    ensure!(
+        reached >= LEAST * f64::from(RATE),
+        "they asked {reached:.0} times a second"
+    );
+    Ok(reached)
+}
+
 /// Anybody may make an account, so that strangers can try to.
 async fn open_registration(callers: &Callers) -> Result<()> {
     let person = &callers.people[PEOPLE];
@@ -244,7 +263,11 @@ pub(crate) async fn measure(bin: &Path, report: &mut Report) -> Result<()> {
             let file = log(&place, aim);
             tokio::task::block_in_place(|| attackers.ended(&file))?;
             let told = std::fs::read_to_string(&file)?;
-            report.note(format!("{what} were answered {}", told.trim()));
+            let reached = asked(told.trim()).with_context(|| format!("{what}: {told}"))?;
+            report.note(format!(
+                "{reached:.0}/s {what} were answered {}",
+                told.trim()
+            ));
         }
     }
     for (attack, (_, what)) in AIMS.iter().enumerate() {
