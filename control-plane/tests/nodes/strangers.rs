@@ -36,17 +36,25 @@ async fn status_line(mut stream: TcpStream) -> String {
 }
 
 #[tokio::test]
-async fn the_body_of_a_node_that_nobody_knows_is_not_read() {
-    let server = Server::start().await;
-    let mut stranger = server.agent("a").await;
-    stranger.node_id = "nobody".parse().expect("id");
-    // The answer comes though the body never does.
-    let stream = unfinished(&server, &stranger, 60_000, 0).await;
-    assert_eq!(status_line(stream).await, "HTTP/1.1 401");
-    // A body that is too large by its own word is not waited for either.
-    let known = server.agent("b").await;
-    let stream = unfinished(&server, &known, 70_000, 0).await;
-    assert_eq!(status_line(stream).await, "HTTP/1.1 413");
+async fn a_body_that_is_held_back_does_not_tell_whether_there_is_such_a_node() {
+    let settings = Settings {
+        body_within: Duration::from_millis(100),
+        ..quick()
+    };
+    let server = Server::start_with(settings, Clock::system()).await;
+    let known = server.agent("a").await;
+    let mut nobody = server.agent("b").await;
+    nobody.node_id = "nobody".parse().expect("id");
+    for agent in [&known, &nobody] {
+        let stream = unfinished(&server, agent, 60_000, 0).await;
+        assert_eq!(status_line(stream).await, "HTTP/1.1 400");
+        // One that is too large by its own word is not waited for.
+        let stream = unfinished(&server, agent, 70_000, 0).await;
+        assert_eq!(status_line(stream).await, "HTTP/1.1 413");
+        // Once it is there, neither headers nor node hold.
+        let stream = unfinished(&server, agent, 10, 10).await;
+        assert_eq!(status_line(stream).await, "HTTP/1.1 401");
+    }
 }
 
 fn heartbeat(agent: &SimAgent) -> String {

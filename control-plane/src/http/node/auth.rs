@@ -1,8 +1,8 @@
 //! Who a node is: the three headers of node HTTP, freshness, replay.
 //!
-//! A stranger learns nothing: an unknown node and a wrong MAC get the same answer. Limits and the memory of
-//! nonces are touched only after the MAC held, so nobody can use up another node's. A body is read only for a node
-//! that exists, and until its MAC held it lives in the room that all such bodies share.
+//! A stranger learns nothing: an unknown node and a wrong MAC get the same answer, at the same time. Limits and the memory of
+//! nonces are touched only after the MAC held, so nobody can use up another node's. Until then a body lives in the room that
+//! all such bodies share.
 
 use crate::app::{App, NonceState, Share};
 use crate::http::body::{self, Held};
@@ -221,8 +221,9 @@ pub async fn authenticate(app: &App, parts: &Parts) -> Result<AuthenticatedNode,
     check(app, parts, &[], claim, &secret, Share::Nodes)
 }
 
-/// Reads a body of at most `limit` bytes and authenticates the request over it. Of a node that is not known nothing
-/// is read. The body keeps the room of callers who have not proved who they are until it is dropped or has other room.
+/// Reads a body of at most `limit` bytes and authenticates the request over it. Whether there is such a node is asked once
+/// the body has come: a stranger who holds one back would see it otherwise. The body keeps the room of callers who have not
+/// proved who they are until it is dropped or has other room.
 ///
 /// # Errors
 /// [`ApiError`] of the types that wire.md names.
@@ -235,12 +236,8 @@ pub(in crate::http) async fn authenticate_body(
 ) -> Result<(AuthenticatedNode, Held), ApiError> {
     let claim = precheck(app, parts, Allowed::V1AndV2)?;
     let network = outside(&parts.extensions, &parts.headers);
-    let secret = known_secret(app, &claim.node_id, network).await?;
     let body = body::read(app, network, body, limit).await?;
-    // The body may have been long in coming, and the secret another since.
-    if *known_secret(app, &claim.node_id, network).await? != *secret {
-        return Err(unauthorized());
-    }
+    let secret = known_secret(app, &claim.node_id, network).await?;
     let node = check(app, parts, &body.bytes, claim, &secret, share)?;
     Ok((node, body))
 }
