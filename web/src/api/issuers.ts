@@ -3,14 +3,16 @@ import { call } from '~/api/client'
 import { ApiError } from '~/api/errors'
 import { query, queryClient } from '~/api/queries'
 import type { OidcStart, OidcWish } from '~/api/types'
+import { keepNext } from '~/stores/at-issuer'
 import { hintSession } from '~/stores/session-hint'
 import { apiPath } from '~/util/path-builder'
 
-/** Leaves for the issuer, which sends the browser back to the server. */
-export async function goToIssuer(id: string, purpose: OidcWish): Promise<void> {
+/** Leaves for the issuer, which sends the browser back to the server. Whoever signs in goes on to `next`. */
+export async function goToIssuer(id: string, purpose: OidcWish, next: string | null): Promise<void> {
   const { url } = await call<OidcStart>(apiPath.issuerStart(id), { method: 'POST', body: { purpose }, isAuthRoute: purpose === 'sign_in' })
   // The page that comes back must ask who is signed in.
   hintSession()
+  keepNext(next)
   location.assign(url)
 }
 

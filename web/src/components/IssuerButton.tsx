@@ -8,12 +8,14 @@ import { Button } from '~/ui/Button'
 interface Props {
   issuer: Issuer
   purpose: OidcWish
+  /** Where to go on after signing in. */
+  next?: string | undefined
   children: ReactNode
 }
 
 /** Leads to an issuer, or says why it does not. */
-export function IssuerButton({ issuer, purpose, children }: Props) {
-  const leaving = useMutation({ mutationFn: () => goToIssuer(issuer.id, purpose) })
+export function IssuerButton({ issuer, purpose, next, children }: Props) {
+  const leaving = useMutation({ mutationFn: () => goToIssuer(issuer.id, purpose, next ?? null) })
   return (
     <>
       <Button data-issuer={issuer.id} isBusy={leaving.isPending} onClick={() => leaving.mutate()}>

@@ -3,7 +3,7 @@ import { query } from '~/api/queries'
 import { IssuerButton } from '~/components/IssuerButton'
 
 /** The way in for whoever linked an account at an issuer: one button for each. */
-export function IssuerSignIn({ note }: { note?: string }) {
+export function IssuerSignIn({ next, note }: { next: string; note?: string }) {
   const { data } = useQuery(query.authState())
   const issuers = data?.issuers ?? []
   if (issuers.length === 0) return null
@@ -12,7 +12,7 @@ export function IssuerSignIn({ note }: { note?: string }) {
       {/* With wallets the line above stands for both. */}
       {!data?.wallets && <p className="or muted small">or</p>}
       {issuers.map((issuer) => (
-        <IssuerButton key={issuer.id} issuer={issuer} purpose="sign_in">
+        <IssuerButton key={issuer.id} issuer={issuer} purpose="sign_in" next={next}>
           Continue with {issuer.name}
         </IssuerButton>
       ))}

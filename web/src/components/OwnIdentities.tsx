@@ -2,9 +2,11 @@ import { useQuery } from '@tanstack/react-query'
 import { useEffect, useRef, useState } from 'react'
 import { unlinkIdentity } from '~/api/issuers'
 import { query } from '~/api/queries'
-import type { OwnIdentity } from '~/api/types'
+import type { Issuer, OwnIdentity } from '~/api/types'
 import { IssuerButton } from '~/components/IssuerButton'
 import { TakeAway } from '~/components/TakeAway'
+import { useOnce } from '~/hooks/use-once'
+import { showToast } from '~/stores/toasts'
 import { Button } from '~/ui/Button'
 import { EmptyState, QueryStates, RefreshFailed, Skeleton } from '~/ui/states'
 import { Time } from '~/ui/Time'
@@ -14,6 +16,19 @@ import { accountName, issuerName } from '~/util/issuers'
 const SKELETON_LINES = 2
 const NAME_SHOWN = 44
 
+/** Whoever comes back from an issuer with an account there is told so, once the list says it, too. */
+function useLinkedToast(rows: OwnIdentity[] | undefined, issuers: Issuer[] | undefined) {
+  const linked = useOnce('linked')
+  const isTold = useRef(false)
+  const issuer = issuers?.find(({ id }) => id === linked)
+  const row = issuer && rows?.findLast(({ issuer_name }) => issuer_name === issuer.name)
+  useEffect(() => {
+    if (!row || isTold.current) return
+    isTold.current = true
+    showToast(`Linked: ${accountName(row)}`)
+  }, [row])
+}
+
 /** The accounts elsewhere that sign somebody in, and the ways to have more or fewer. Nothing where no issuer is known. */
 export function OwnIdentities() {
   const identities = useQuery(query.identities())
@@ -21,6 +36,7 @@ export function OwnIdentities() {
   const [open, setOpen] = useState<OwnIdentity | null>(null)
   const place = useRef<{ id: string; at: number } | null>(null)
   const rows = identities.data?.items
+  useLinkedToast(rows, state.data?.issuers)
   // A row that goes takes the focus along. Its neighbour gets it, or the first button that links one.
   useEffect(() => {
     const { current } = place

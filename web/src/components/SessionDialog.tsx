@@ -8,6 +8,8 @@ import { type SignInStep, nextStep, waysIn } from '~/util/sign-in-steps'
 const LOST = 'This leaves the page, and what you typed is lost.'
 const titleOf = (step: SignInStep) => (step.kind === 'code' ? 'Enter the code' : 'Sign in again')
 
+const here = () => `${location.pathname}${location.search}`
+
 /** The session ended under the page. Nothing on the page is lost: sign in and go on. */
 export function SessionDialog({ email }: { email: string }) {
   const [step, move] = useReducer(nextStep, email, waysIn)
@@ -19,7 +21,7 @@ export function SessionDialog({ email }: { email: string }) {
           <p className="muted small">If signing in fails, an admin can say whether your account is still open, and make you a new sign-in link.</p>
         </>
       )}
-      <SignInSteps step={step} move={move} issuerNote={LOST} />
+      <SignInSteps step={step} move={move} next={here()} issuerNote={LOST} />
     </Dialog>
   )
 }
@@ -36,7 +38,7 @@ export function NewerSignIn({ email }: { email: string }) {
   return (
     <Dialog title={titleOf(step)} onClose={() => signInAsked.set(false)}>
       {step.kind === 'ways' && <p className="muted">What you want to do takes a sign-in of the last 15 minutes. The page stays as it is, with everything you typed.</p>}
-      <SignInSteps step={step} move={move} issuerNote={LOST} />
+      <SignInSteps step={step} move={move} next={here()} issuerNote={LOST} />
     </Dialog>
   )
 }

@@ -8,12 +8,14 @@ import type { SignInEvent, SignInStep } from '~/util/sign-in-steps'
 interface Props {
   step: SignInStep
   move: Dispatch<SignInEvent>
-  /** What is lost by going to an issuer. */
+  /** Where whoever goes to an issuer goes on. */
+  next: string
+  /** What is lost by going there. */
   issuerNote?: string
 }
 
 /** The ways in, and after each of them the code, where the account asks for one. */
-export function SignInSteps({ step, move, issuerNote }: Props) {
+export function SignInSteps({ step, move, next, issuerNote }: Props) {
   if (step.kind === 'code') {
     return <CodeSignInForm pending={step.pending} onIn={() => move({ kind: 'entered' })} onOver={(why) => move({ kind: 'over', why })} onAgain={() => move({ kind: 'again' })} />
   }
@@ -27,7 +29,7 @@ export function SignInSteps({ step, move, issuerNote }: Props) {
       )}
       <SignInForm email={step.email} isBack={step.isBack} onProven={(pending, email) => move({ kind: 'proven', way: 'password', pending, email })} />
       <WalletSignIn onProven={(pending) => move({ kind: 'proven', way: 'wallet', pending })} />
-      <IssuerSignIn {...(issuerNote && { note: issuerNote })} />
+      <IssuerSignIn next={next} {...(issuerNote && { note: issuerNote })} />
     </>
   )
 }

@@ -8,13 +8,14 @@ import { SignInSteps } from '~/components/SignInSteps'
 import { useOnce } from '~/hooks/use-once'
 import { useProblem } from '~/hooks/use-problem'
 import { useSearchParams } from '~/hooks/use-search'
+import { readNext } from '~/stores/at-issuer'
 import { session } from '~/stores/session'
 import { useStore } from '~/stores/store'
 import { endedBecause } from '~/stores/wallet-session'
 import { AppLink } from '~/ui/AppLink'
 import { Redirect } from '~/ui/Redirect'
 import { takeFragmentToken } from '~/util/fragment-token'
-import { path } from '~/util/path-builder'
+import { path, safeNext } from '~/util/path-builder'
 import { firstStep, nextStep, waysIn } from '~/util/sign-in-steps'
 
 let redeeming: { token: string; result: Promise<Pending | null> } | null = null
@@ -30,9 +31,6 @@ function leave(token: string): void {
   redeeming = { token, result: Promise.resolve(null) }
 }
 
-/** Only paths of this console; a link can not send people elsewhere. */
-const safeNext = (next: string | undefined) => (next && /^\/(?!\/|\\)/.test(next) ? next : path.overview())
-
 export function SignInPage() {
   const [search] = useSearchParams()
   const [token] = useState(takeFragmentToken)
@@ -44,7 +42,7 @@ export function SignInPage() {
   const problem = useProblem()
   const now = useStore(session)
   // As it was when the page came: on the way to it the address is that of the next page already.
-  const [next] = useState(() => safeNext(search.next))
+  const [next] = useState(() => safeNext(search.next ?? readNext()))
   // What is left of an earlier session is looked at first: the end of that one must not take the cookies of the new one along.
   const isKnown = now.kind !== 'unknown'
   useEffect(() => {
@@ -78,6 +76,7 @@ export function SignInPage() {
       )}
       <SignInSteps
         step={step}
+        next={next}
         move={(event) => {
           if (token && event.kind !== 'proven') leave(token)
           move(event)

@@ -36,6 +36,9 @@ export const path = {
   setup: () => '/setup',
 }
 
+/** Only paths of this console: what an address says can not send people elsewhere. */
+export const safeNext = (next: string | undefined) => (next && /^\/(?!\/|\\)/.test(next) ? next : path.overview())
+
 /** The list that has the object of a page; the page itself where it is none of one object. */
 export function listOf(pathname: string): string {
   const list = [path.nodes(), path.receipts(), path.users(), path.pools()].find((one) => pathname.startsWith(`${one}/`))

@@ -76,8 +76,8 @@ async function letIn(page: Page, name: string): Promise<void> {
   await page.getByRole('button', { name: 'Continue' }).click()
 }
 
-async function goTo(page: Page, issuer: string): Promise<void> {
-  await page.goto(`${url}/sign-in`)
+async function goTo(page: Page, issuer: string, next = '/'): Promise<void> {
+  await page.goto(`${url}/sign-in?next=${next}`)
   await page.getByRole('button', { name: `Continue with ${issuer}` }).click()
 }
 
@@ -101,6 +101,8 @@ test('an account at an issuer is linked, signs in, and is taken away', async ({ 
   await linkButton(page).press('Enter')
   await letIn(page, 'wren')
   await expect(heading(page, 'Account')).toBeVisible()
+  await expect(page.getByText('Linked: wren@issuer.example')).toBeVisible()
+  await expect(page).toHaveURL(`${url}/account`)
   await expect(rows(page)).toHaveCount(1)
   await expect(rows(page)).toContainText('Example')
   await expect(rows(page)).toContainText('wren@issuer.example')
@@ -121,10 +123,9 @@ test('an account at an issuer is linked, signs in, and is taken away', async ({ 
   await page.keyboard.press('Escape')
   await signOut(page)
 
-  await goTo(page, 'Example')
-  await expect(heading(page, 'Overview')).toBeVisible()
-  await expect(page.getByText(EMAIL)).toBeVisible()
-  await page.goto(`${url}/account/sessions`)
+  await goTo(page, 'Example', '/account/sessions')
+  // They go on where they wanted to.
+  await expect(page).toHaveURL(`${url}/account/sessions`)
   await expect(page.locator('tbody tr', { hasText: 'This browser' })).toContainText('Account elsewhere')
   // Of this browser once: the way back is no way in a second time.
   const back = `${url}/api/v1/auth/oidc/example/callback?code=x&state=x&iss=x`

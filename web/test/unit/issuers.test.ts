@@ -4,8 +4,10 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { goToIssuer, unlinkIdentity } from '~/api/issuers'
 import { query, queryClient } from '~/api/queries'
 import type { OwnIdentity } from '~/api/types'
+import { keepNext, readNext } from '~/stores/at-issuer'
 import { hadSession } from '~/stores/session-hint'
 import { accountName, issuerName, problemText } from '~/util/issuers'
+import { safeNext } from '~/util/path-builder'
 
 const one: OwnIdentity = { id: 'i_1', issuer: 'https://issuer.example/realms/a', issuer_name: 'Example', subject: '123', email: 'a@example.org', linked_at: '2026-11-20T10:00:00.000Z' }
 const { queryKey } = query.identities()
@@ -15,7 +17,9 @@ let answer: () => Response
 
 beforeEach(() => {
   kept.clear()
-  vi.stubGlobal('localStorage', { getItem: (key: string) => kept.get(key) ?? null, setItem: (key: string, value: string) => kept.set(key, value), removeItem: (key: string) => kept.delete(key) })
+  const storage = { getItem: (key: string) => kept.get(key) ?? null, setItem: (key: string, value: string) => kept.set(key, value), removeItem: (key: string) => kept.delete(key) }
+  vi.stubGlobal('localStorage', storage)
+  vi.stubGlobal('sessionStorage', storage)
   vi.stubGlobal('location', { assign })
   vi.stubGlobal('fetch', async () => answer())
   queryClient.setQueryData(queryKey, { items: [one, { ...one, id: 'i_2' }] })
@@ -31,13 +35,28 @@ const refusal = (status: number, type: string) => Response.json({ error: { type,
 
 test('who goes to an issuer comes back to a page that asks who is signed in', async () => {
   answer = () => refusal(503, 'unavailable')
-  await expect(goToIssuer('example', 'sign_in')).rejects.toThrow('no')
+  await expect(goToIssuer('example', 'sign_in', '/nodes')).rejects.toThrow('no')
   expect(assign).not.toHaveBeenCalled()
   expect(hadSession()).toBe(false)
   answer = () => Response.json({ url: 'https://issuer.example/authorize?x=1' })
-  await goToIssuer('example', 'sign_in')
+  await goToIssuer('example', 'sign_in', '/nodes')
   expect(assign).toHaveBeenCalledWith('https://issuer.example/authorize?x=1')
   expect(hadSession()).toBe(true)
+  expect(readNext()).toBe('/nodes')
+})
+
+test('where somebody wanted to go is known for as long as an issuer may let them in', async () => {
+  vi.useFakeTimers()
+  keepNext('/nodes?status=active')
+  vi.advanceTimersByTime(599_999)
+  expect(readNext()).toBe('/nodes?status=active')
+  vi.advanceTimersByTime(1)
+  expect(readNext()).toBeUndefined()
+  vi.useRealTimers()
+  keepNext('/nodes')
+  keepNext(null)
+  expect(readNext()).toBeUndefined()
+  expect(['/nodes', '//elsewhere.example', '/\\elsewhere.example', 'https://elsewhere.example', undefined].map(safeNext)).toEqual(['/nodes', '/', '/', '/', '/'])
 })
 
 test('an account elsewhere that was taken away meanwhile is taken away', async () => {

@@ -231,7 +231,7 @@ pub async fn auth_oidc_callback(
             let (accounts, acting) = (&state.accounts, person.as_ref());
             let linked = accounts.oidc_link(&request, &answer, acting, &caller.origin);
             match attempt.judged(linked.await) {
-                Ok(()) => to(LINKS),
+                Ok(()) => to(&format!("{LINKS}?linked={issuer}")),
                 Err(error) => go_back(LINKS, Problem::of(error, &issuer)),
             }
         }

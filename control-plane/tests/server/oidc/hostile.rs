@@ -20,7 +20,7 @@ async fn tried(world: &World) -> String {
 async fn with_anna() -> (World, Browser) {
     let world = World::start().await;
     let mut anna = world.person("anna@example.com").await;
-    assert_eq!(link(&world, &mut anna, "anna").await, "/account");
+    assert_eq!(link(&world, &mut anna, "anna").await, "/account?linked=one");
     (world, anna)
 }
 
@@ -90,7 +90,7 @@ async fn an_algorithm_that_the_issuer_does_not_name_is_not_taken() {
         "/account?problem=unproven"
     );
     world.one.script().signs = Signs::Rsa;
-    assert_eq!(link(&world, &mut anna, "anna").await, "/account");
+    assert_eq!(link(&world, &mut anna, "anna").await, "/account?linked=one");
     // One that it names later, with keys of another kind; it is asked again some seconds after the last time.
     let asked = world.one.asked(DISCOVERY);
     {

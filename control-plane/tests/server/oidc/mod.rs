@@ -166,8 +166,14 @@ async fn an_account_at_an_issuer_signs_in_once_it_is_linked() {
     let unlinked = sign_in(&world, &mut world.stranger(), "anna").await;
     assert_eq!(unlinked, "/sign-in?problem=unlinked");
     assert_eq!(world.spent().await, 0, "a stranger writes nothing");
-    assert_eq!(link(&world, &mut browser, "anna").await, "/account");
-    assert_eq!(link(&world, &mut browser, "anna").await, "/account");
+    assert_eq!(
+        link(&world, &mut browser, "anna").await,
+        "/account?linked=one"
+    );
+    assert_eq!(
+        link(&world, &mut browser, "anna").await,
+        "/account?linked=one"
+    );
     let listed = browser.get(IDENTITIES).await;
     let items = listed.json["items"].as_array().expect("items");
     assert_eq!(items.len(), 1, "{}", listed.text);
@@ -366,7 +372,7 @@ async fn an_account_is_linked_by_who_asked_for_it_alone() {
     let own = away(&world, &mut victim, "link", "victim").await;
     assert_eq!(back(&mut victim, &attack).await, spent);
     assert!(subjects(&mut victim).await.is_empty());
-    assert_eq!(back(&mut victim, &own).await, "/account");
+    assert_eq!(back(&mut victim, &own).await, "/account?linked=one");
     assert_eq!(subjects(&mut victim).await, ["victim"]);
     // Another person signs in between in the same browser.
     let mut shared = mallory.clone();
@@ -411,7 +417,7 @@ async fn a_way_in_by_an_issuer_is_opened_soon_after_signing_in() {
         !is_signed_in(&mut browser).await,
         "the access token has run out"
     );
-    assert_eq!(back(&mut browser, &query).await, "/account");
+    assert_eq!(back(&mut browser, &query).await, "/account?linked=one");
     let mut browser = world.server.sign_in("anna@example.com").await;
     let query = away(&world, &mut browser, "link", "other").await;
     let mut copied = browser.clone();
@@ -470,7 +476,10 @@ async fn an_account_elsewhere_is_not_the_way_in_that_must_stay() {
         .await;
     assert_eq!(redeemed.status, StatusCode::OK, "{}", redeemed.text);
     for subject in ["anna", "anna too"] {
-        assert_eq!(link(&world, &mut anna, subject).await, "/account");
+        assert_eq!(
+            link(&world, &mut anna, subject).await,
+            "/account?linked=one"
+        );
     }
     let listed = anna.get(IDENTITIES).await;
     let path = format!(

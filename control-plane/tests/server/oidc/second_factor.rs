@@ -13,7 +13,10 @@ const CODE: &str = "/api/v1/auth/second-factor";
 async fn who_comes_from_an_issuer_is_asked_for_the_code() {
     let world = World::start().await;
     let mut owner = world.person("anna@example.com").await;
-    assert_eq!(link(&world, &mut owner, "anna").await, "/account");
+    assert_eq!(
+        link(&world, &mut owner, "anna").await,
+        "/account?linked=one"
+    );
     let offer = owner.post(&format!("{FACTOR}/offer"), Value::Null).await;
     let app = Authenticator::scan(&offer);
     let body = json!({ "sealed": offer.json["sealed"], "code": app.code(&world.server), "current": PASSWORD });
