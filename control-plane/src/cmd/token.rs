@@ -23,6 +23,9 @@ pub(super) enum Command {
         /// The organisation that its nodes belong to, by its id.
         #[arg(long, value_name = "ID", default_value = MAIN_ORG)]
         org: String,
+        /// A private pool of that organisation, by its id, which its nodes are in from the start.
+        #[arg(long, value_name = "ID")]
+        pool: Option<String>,
         /// What you call it.
         #[arg(long)]
         label: Option<String>,
@@ -38,6 +41,7 @@ pub(super) async fn run(common: &Common, command: Command) -> Result<(), Failure
         ttl,
         region,
         org,
+        pool,
         label,
         json,
     } = command;
@@ -47,7 +51,7 @@ pub(super) async fn run(common: &Common, command: Command) -> Result<(), Failure
     let wish = TokenWish {
         label,
         region,
-        pool_id: None,
+        pool_id: pool,
         uses: Some(uses),
         ttl_s: Some(ttl),
     };

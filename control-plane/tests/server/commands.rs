@@ -153,6 +153,11 @@ fn commands_work_beside_a_running_server() {
         told.contains("no region \"mars\"") && told.contains("eu-west, eu-central"),
         "{told}"
     );
+    // What it does not say is never made: a node that was to be private would be seen by everybody.
+    let pool = run(program(&data).args(["token", "create", "--pool", "pool_1"]));
+    assert!(!pool.status.success());
+    let told = text(&pool.stderr);
+    assert!(told.contains("private pools are off"), "{told}");
     let link = run(program(&data).args(["user", "link", "--url", "https://dgon.example/"]));
     assert!(
         text(&link.stdout).starts_with("https://dgon.example/setup#token="),
