@@ -315,49 +315,6 @@ impl Accounts {
         }
     }
 
-    /// Ends the session of a person, or that of a refresh token where the access token has run out.
-    ///
-    /// # Errors
-    /// A fault of the store.
-    pub async fn sign_out(
-        &self,
-        person: Option<&Person>,
-        refresh: Option<&str>,
-        origin: &Origin,
-    ) -> Result<(), AccountError> {
-        let ended = match (person, refresh) {
-            (Some(person), _) => {
-                let whose = (person.family_id.clone(), person.user_id.clone());
-                Some((person.own(), whose))
-            }
-            (None, Some(refresh)) => {
-                let (by, token) = (System::of_the_server(), secret::hash(refresh));
-                // Whoever has the token may end what it belongs to.
-                let found = self.store.session_family_of(by, &token);
-                found.await?.map(|whose| (by.into(), whose))
-            }
-            (None, None) => None,
-        };
-        if let Some((scope, (family_id, user_id))) = ended {
-            let actor = format!("user:{user_id}");
-            let audit = self.audit(
-                &actor,
-                "session.sign_out",
-                format!("session:{family_id}"),
-                origin,
-            );
-            let ended = self
-                .store
-                .session_revoke(&scope, &family_id, "sign_out", &audit)
-                .await?;
-            // Whoever keeps an old token may not make everybody look.
-            if ended {
-                self.access.tell(AccessChange::Session(family_id));
-            }
-        }
-        Ok(())
-    }
-
     /// The CSRF token of a session: the same as long as it lives and acts for one organisation. A page that has not heard yet
     /// that another one changed that changes nothing of the other organisation.
     pub fn csrf_token(&self, person: &Person) -> String {

@@ -1,8 +1,12 @@
-//! A person's own sign-ins: seen, and ended one by one or all but the one in use.
+//! A person's own sign-ins: seen, and ended: by signing out, one by one, all but the one in use, and by the next in its browser.
 
-use super::{AccountError, Accounts, Origin, Person};
+use super::{AccountError, Accounts, Origin, Person, SignedIn, secret};
 use crate::app::AccessChange;
 use dgon_control_plane_store::own_sessions::OpenSession;
+use dgon_control_plane_store::{Scope, System};
+
+/// What an end that its person asked for is called in the audit log, and beside the session.
+const REVOKED: (&str, &str) = ("session.revoke", "revoked");
 
 impl Accounts {
     /// A person's sign-ins that last, the one renewed last first.
@@ -24,7 +28,7 @@ impl Accounts {
         family_id: &str,
         origin: &Origin,
     ) -> Result<(), AccountError> {
-        match self.end(person, family_id, origin).await? {
+        match self.end_own(person, family_id, origin).await? {
             true => Ok(()),
             false => Err(AccountError::NotFound("session")),
         }
@@ -42,10 +46,63 @@ impl Accounts {
         let mut ended = 0;
         for session in self.session_list(person).await? {
             if session.family_id != person.family_id {
-                ended += u64::from(self.end(person, &session.family_id, origin).await?);
+                ended += u64::from(self.end_own(person, &session.family_id, origin).await?);
             }
         }
         Ok(ended)
+    }
+
+    /// Ends the session of a person, or that of a refresh token where the access token has run out.
+    ///
+    /// # Errors
+    /// A fault of the store.
+    pub async fn sign_out(
+        &self,
+        person: Option<&Person>,
+        refresh: Option<&str>,
+        origin: &Origin,
+    ) -> Result<(), AccountError> {
+        let ended = match (person, refresh) {
+            (Some(person), _) => {
+                let whose = (person.family_id.clone(), person.user_id.clone());
+                Some((person.own(), whose))
+            }
+            (None, Some(refresh)) => {
+                let (by, token) = (System::of_the_server(), secret::hash(refresh));
+                // Whoever has the token may end what it belongs to.
+                let found = self.store.session_family_of(by, &token);
+                found.await?.map(|whose| (by.into(), whose))
+            }
+            (None, None) => None,
+        };
+        if let Some((scope, (family_id, user_id))) = ended {
+            let actor = format!("user:{user_id}");
+            let how = ("session.sign_out", "sign_out");
+            self.end(&scope, &family_id, how, (&actor, origin)).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the session that a browser had before this one began in it, whoever's it was. `refresh` is what the browser still
+    /// has of it. That of a session which ended already does nothing.
+    ///
+    /// # Errors
+    /// A fault of the store.
+    pub async fn replace(
+        &self,
+        refresh: &str,
+        new: &SignedIn,
+        origin: &Origin,
+    ) -> Result<(), AccountError> {
+        let (by, token) = (System::of_the_server(), secret::hash(refresh));
+        if let Some((family_id, _)) = self.store.session_family_of(by, &token).await? {
+            let actor = new.person.audit_name();
+            let how = ("session.replace", "replaced");
+            // As when signing out: whoever has the token may end what it belongs to.
+            self.end(&by.into(), &family_id, how, (&actor, origin))
+                .await?;
+        }
+        Ok(())
     }
 
     /// How and when the sign-in that asks began: `method`, and unix ms.
@@ -61,19 +118,29 @@ impl Accounts {
         Ok((current.method, current.created_at_ms))
     }
 
-    async fn end(
+    async fn end_own(
         &self,
         person: &Person,
         family_id: &str,
         origin: &Origin,
     ) -> Result<bool, AccountError> {
-        let object = format!("session:{family_id}");
-        let audit = self.audit(&person.audit_name(), "session.revoke", object, origin);
-        let own = person.own();
-        let ended = self
-            .store
-            .session_revoke(&own, family_id, "revoked", &audit);
+        let (own, actor) = (person.own(), person.audit_name());
+        self.end(&own, family_id, REVOKED, (&actor, origin)).await
+    }
+
+    /// Ends a sign-in in scope and tells its sockets; whether it was open. `how` is the action in the audit log and the word
+    /// that is kept beside the session; `by` who does it, from where.
+    pub(super) async fn end(
+        &self,
+        scope: &Scope,
+        family_id: &str,
+        (action, word): (&str, &str),
+        (actor, origin): (&str, &Origin),
+    ) -> Result<bool, AccountError> {
+        let audit = self.audit(actor, action, format!("session:{family_id}"), origin);
+        let ended = self.store.session_revoke(scope, family_id, word, &audit);
         let ended = ended.await?;
+        // Whoever keeps an old token may not make everybody look.
         if ended {
             self.access
                 .tell(AccessChange::Session(family_id.to_owned()));

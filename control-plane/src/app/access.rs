@@ -26,7 +26,10 @@ impl AccessChange {
         match (kind, action.split_once('.')?) {
             (
                 "session",
-                ("session", "sign_out" | "reuse" | "too_many" | "revoke" | "organisation"),
+                (
+                    "session",
+                    "sign_out" | "reuse" | "too_many" | "revoke" | "replace" | "organisation",
+                ),
             ) => Some(Self::Session(id.to_owned())),
             ("user", ("user", verb)) if verb != "create" => Some(Self::Person(id.to_owned())),
             ("user", ("membership", _)) => Some(Self::Person(id.to_owned())),
@@ -66,10 +69,10 @@ mod tests {
     #[test]
     fn rows_of_the_log_say_whose_access_changed() {
         let session = AccessChange::Session("s_1".to_owned());
-        assert_eq!(
-            AccessChange::of("session.sign_out", "session:s_1"),
-            Some(session)
-        );
+        for action in ["session.sign_out", "session.replace"] {
+            let change = AccessChange::of(action, "session:s_1");
+            assert_eq!(change.as_ref(), Some(&session), "{action}");
+        }
         let person = AccessChange::Person("u_1".to_owned());
         for action in ["user.disable", "membership.set", "membership.remove"] {
             let change = AccessChange::of(action, "user:u_1");

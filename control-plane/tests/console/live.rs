@@ -477,6 +477,19 @@ async fn signing_out_ends_the_sockets_of_that_session_at_once() {
 }
 
 #[tokio::test]
+async fn the_next_sign_in_of_a_browser_ends_the_sockets_of_the_one_before() {
+    let (server, _dir) = start().await;
+    let one = server.sign_in(Role::Viewer).await;
+    let other = server.sign_in_again(Role::Viewer).await;
+    let mut ended = Page::open(&server, &one, "viewer").await;
+    let mut stays = Page::open(&server, &other, "viewer").await;
+    let next = server.log_in_after(&one, Role::Viewer.as_str()).await;
+    assert_eq!(ended.closed().await, Some(4401));
+    stays.subscribe(all_topics()).await;
+    Page::open(&server, &next, "viewer").await;
+}
+
+#[tokio::test]
 async fn what_the_log_says_of_a_session_ends_its_sockets() {
     let (server, _dir) = start().await;
     let who = server.sign_in(Role::Viewer).await;

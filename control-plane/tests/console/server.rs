@@ -188,9 +188,15 @@ impl Server {
 
     /// Signs a person in who was made by [`Server::sign_in_to`].
     pub(crate) async fn log_in(&self, name: &str) -> Who {
+        self.log_in_after(&Who::default(), name).await
+    }
+
+    /// The same in the browser of somebody who was signed in there before.
+    pub(crate) async fn log_in_after(&self, before: &Who, name: &str) -> Who {
         let email = format!("{name}@example.org");
         let response = client()
             .post(format!("http://{}/api/v1/auth/login", self.address))
+            .header(COOKIE, before.0.as_deref().unwrap_or_default())
             .json(&json!({ "email": email, "password": PASSWORD }))
             .send()
             .await

@@ -15,6 +15,7 @@ mod errors_and_headers;
 mod flags;
 mod members;
 mod oidc;
+mod one_browser;
 mod one_server;
 mod openapi;
 mod own_data;

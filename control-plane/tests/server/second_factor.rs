@@ -61,10 +61,10 @@ fn base32(text: &str) -> [u8; 20] {
     bytes.collect::<Vec<_>>().try_into().expect("20 bytes")
 }
 
-struct World {
-    server: Server,
-    browser: Browser,
-    app: Authenticator,
+pub(crate) struct World {
+    pub(crate) server: Server,
+    pub(crate) browser: Browser,
+    pub(crate) app: Authenticator,
     codes: Vec<String>,
 }
 
@@ -77,7 +77,7 @@ fn shown(answer: &Answer) -> Vec<String> {
 }
 
 /// Somebody who has set it up.
-async fn with_factor(roles: &[Role]) -> World {
+pub(crate) async fn with_factor(roles: &[Role]) -> World {
     // What an address may try is another test's.
     let http = HttpSettings {
         sign_ins_per_minute: 1_000,
@@ -108,7 +108,7 @@ async fn password(server: &Server) -> (Browser, Answer) {
     (browser, answer)
 }
 
-async fn enter(browser: &mut Browser, code: &str) -> Answer {
+pub(crate) async fn enter(browser: &mut Browser, code: &str) -> Answer {
     browser.post(CODE, json!({ "code": code })).await
 }
 

@@ -22,13 +22,13 @@ const SIGN_IN: &str = "/api/v1/auth/wallet";
 const WALLETS: &str = "/api/v1/wallets";
 
 /// A wallet with a key of its own.
-enum Wallet {
+pub(crate) enum Wallet {
     Evm(SigningKey),
     Solana(NodeKey),
 }
 
 impl Wallet {
-    fn evm(seed: u8) -> Self {
+    pub(crate) fn evm(seed: u8) -> Self {
         Self::Evm(SigningKey::from_slice(&[seed; 32]).expect("a key"))
     }
 
@@ -81,12 +81,12 @@ impl Wallet {
         (asked, answer)
     }
 
-    async fn link(&self, browser: &mut Browser) -> Answer {
+    pub(crate) async fn link(&self, browser: &mut Browser) -> Answer {
         let (_, answer) = self.asked(browser, "link").await;
         browser.post(WALLETS, answer).await
     }
 
-    async fn sign_in(&self, browser: &mut Browser) -> Answer {
+    pub(crate) async fn sign_in(&self, browser: &mut Browser) -> Answer {
         let (_, answer) = self.asked(browser, "sign_in").await;
         browser.post(SIGN_IN, answer).await
     }
@@ -96,7 +96,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-async fn start() -> Server {
+pub(crate) async fn start() -> Server {
     start_with(HttpSettings::default()).await
 }
 

@@ -131,6 +131,33 @@ test('who was signed out and signs in again over the page is told live again wha
   await context.close()
 })
 
+test('pages of a browser in which somebody signs in anew go on with the new session', async ({ browser }) => {
+  const one = await signedIn(browser, FIREFOX, await signInLink(EMAIL))
+  const other = await one.context().newPage()
+  const heard = [one, other].map(rolesHeard)
+  for (const page of [one, other]) {
+    await page.goto('/account')
+    await settled(page)
+    await expect(page.getByText('Live', { exact: true })).toBeVisible()
+  }
+  const before = (await (await one.request.get('/api/v1/sessions')).json()) as { items: { id: string; is_current: boolean }[] }
+  const token = new URL(await signInLink(EMAIL)).hash.replace('#token=', '')
+  expect((await one.request.post('/api/v1/auth/redeem', { data: { token } })).status()).toBe(200)
+  for (const [index, page] of [one, other].entries()) {
+    await expect.poll(() => heard[index]?.length).toBe(2)
+    expect(heard[index]?.at(-1)).toBe('viewer')
+    await expect(page.getByText('Live', { exact: true })).toBeVisible()
+    await expect(askedAgain(page)).toHaveCount(0)
+  }
+  const after = (await (await one.request.get('/api/v1/sessions')).json()) as { items: { id: string; is_current: boolean }[] }
+  expect(after.items).toHaveLength(before.items.length)
+  expect(after.items.map(({ id }) => id)).not.toContain(before.items.find(({ is_current: isCurrent }) => isCurrent)?.id)
+  // What changes something has the token of the new session.
+  await signOut(one, 'Firefox on Linux').or(one.getByRole('button', { name: 'Sign out', exact: true })).first().click()
+  await expect.poll(async () => (await one.request.get('/api/v1/users/me')).status()).toBe(401)
+  await one.context().close()
+})
+
 test('a list that cannot be read says so, and all other sign-ins can be ended without it', async ({ page, watch }) => {
   watch.allow(/50\d/)
   const refuse = { status: 500, contentType: 'application/json', body: JSON.stringify({ error: { type: 'internal', message: 'The store did not answer.', request_id: 'req-51a0', details: {} } }) }

@@ -3,7 +3,7 @@
 //! A browser goes to the issuer and comes back by itself, so what went wrong is told in the address of a page: by one of the
 //! words of `Problem`, and never in words of the issuer.
 
-use super::sign_in::Attempt;
+use super::sign_in::{Attempt, entered};
 use crate::accounts::{AccountError, OidcAnswer, OidcPurpose, OwnIdentity, SignedIn};
 use crate::app::views::time;
 use crate::http::auth::{Actor, Caller, MaybePerson};
@@ -220,12 +220,13 @@ pub async fn auth_oidc_callback(
         // Its cookie stays: it may be that of another sign-in, which goes on.
         Err(error) => return go_back(page, Problem::of(error, &issuer)),
     };
-    let response = match (Attempt::begin(&state, &caller), request.is_link()) {
+    let response = match (Attempt::begin(&state, &headers, &caller), request.is_link()) {
         (Err(_), is_link) => go_back(if is_link { LINKS } else { SIGNS_IN }, Problem::TooOften),
         (Ok(attempt), false) => {
             let accounts = &state.accounts;
             let signed_in = accounts.oidc_sign_in(&request, &answer, &caller.origin);
-            arrived(&state, attempt.judged(signed_in.await), &issuer)
+            let signed_in = attempt.judged(signed_in.await);
+            arrived(&state, (&headers, &caller), signed_in, &issuer).await
         }
         (Ok(attempt), true) => {
             let (accounts, acting) = (&state.accounts, person.as_ref());
@@ -246,13 +247,18 @@ const SIGNS_IN: &str = "/sign-in";
 const ASKS_FOR_CODE: &str = "/sign-in?step=code";
 
 /// Where whoever was at an issuer to sign in goes on.
-fn arrived(state: &HttpState, signed_in: Result<SignedIn, AccountError>, issuer: &str) -> Response {
+async fn arrived(
+    state: &HttpState,
+    asks: (&HeaderMap, &Caller),
+    signed_in: Result<SignedIn, AccountError>,
+    issuer: &str,
+) -> Response {
     match signed_in {
-        Ok(signed_in) => {
-            let cookies = state.cookies.set(&signed_in.tokens, None);
-            let session = AppendHeaders(cookies);
-            (session, to("/")).into_response()
-        }
+        // What keeps it from its browser is in the log already.
+        Ok(signed_in) => match entered(state, asks, &signed_in).await {
+            Ok(session) => (session, to("/")).into_response(),
+            Err(_) => go_back(SIGNS_IN, Problem::Failed),
+        },
         Err(AccountError::SecondFactor(pending)) => {
             let cookies = state.cookies;
             let cookie = cookies.set_pending(&pending.sealed, pending.lifetime_s);

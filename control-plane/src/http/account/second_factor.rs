@@ -87,7 +87,7 @@ pub async fn auth_second_factor(
     caller: Caller,
     Json(body): Json<CodeRequest>,
 ) -> Result<Response, ApiError> {
-    let attempt = Attempt::begin(&state, &caller)?;
+    let attempt = Attempt::begin(&state, &headers, &caller)?;
     let pending = state.cookies.pending(&headers).unwrap_or_default();
     let signed_in = state
         .accounts

@@ -12,7 +12,7 @@ use crate::http::state::HttpState;
 use axum::extract::State;
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use dgon_protocol::error::ErrorType;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 use utoipa::ToSchema;
@@ -110,10 +110,11 @@ pub async fn auth_state(State(state): State<HttpState>) -> Result<axum::Json<Aut
     responses((status = 200, description = "Signed in; the session is in cookies.", body = Me)))]
 pub async fn auth_setup(
     State(state): State<HttpState>,
+    headers: HeaderMap,
     caller: Caller,
     Json(body): Json<SetupRequest>,
 ) -> Result<Response, ApiError> {
-    let attempt = Attempt::begin(&state, &caller)?;
+    let attempt = Attempt::begin(&state, &headers, &caller)?;
     let result = state
         .accounts
         .setup(&body.token, &body.email, body.password, &caller.origin)
@@ -129,10 +130,11 @@ pub async fn auth_setup(
     responses((status = 200, description = "Signed in; the session is in cookies.", body = Me)))]
 pub async fn auth_redeem(
     State(state): State<HttpState>,
+    headers: HeaderMap,
     caller: Caller,
     Json(body): Json<RedeemRequest>,
 ) -> Result<Response, ApiError> {
-    let attempt = Attempt::begin(&state, &caller)?;
+    let attempt = Attempt::begin(&state, &headers, &caller)?;
     attempt
         .finish(state.accounts.redeem(&body.token, &caller.origin).await)
         .await
@@ -146,6 +148,7 @@ pub async fn auth_redeem(
     responses((status = 200, description = "Signed in; the session is in cookies.", body = Me)))]
 pub async fn auth_register(
     State(state): State<HttpState>,
+    headers: HeaderMap,
     caller: Caller,
     Json(body): Json<RegisterRequest>,
 ) -> Result<Response, ApiError> {
@@ -163,7 +166,8 @@ pub async fn auth_register(
         &body.organisation,
         &caller.origin,
     );
-    welcome(&state, &made.await?).await
+    let (made, asks) = (made.await?, (&headers, &caller));
+    welcome(&state, asks, &made).await
 }
 
 /// Signs in with email and password.
@@ -178,7 +182,7 @@ pub async fn auth_login(
     caller: Caller,
     Json(body): Json<LoginRequest>,
 ) -> Result<Response, ApiError> {
-    let attempt = Attempt::begin(&state, &caller)?;
+    let attempt = Attempt::begin(&state, &headers, &caller)?;
     attempt
         .finish(
             state
@@ -209,7 +213,11 @@ pub async fn auth_refresh(
         return Ok(ended(AccountError::SessionEnded.into()));
     };
     match state.accounts.refresh(refresh, &caller.origin).await {
-        Ok(signed_in) => welcome(&state, &signed_in).await,
+        Ok(signed_in) => {
+            let me = Me::read(&state, &signed_in.person).await?;
+            let cookies = state.cookies.set(&signed_in.tokens, None);
+            Ok((AppendHeaders(cookies), axum::Json(me)).into_response())
+        }
         Err(error @ AccountError::SessionEnded) => Ok(ended(error.into())),
         Err(error) => Err(error.into()),
     }
@@ -235,27 +243,47 @@ pub async fn auth_logout(
     Ok((StatusCode::NO_CONTENT, AppendHeaders(state.cookies.clear())).into_response())
 }
 
-async fn welcome(state: &HttpState, signed_in: &SignedIn) -> Result<Response, ApiError> {
+/// The answer to whoever signed in from a page.
+async fn welcome(
+    state: &HttpState,
+    asks: (&HeaderMap, &Caller),
+    signed_in: &SignedIn,
+) -> Result<Response, ApiError> {
     let me = Me::read(state, &signed_in.person).await?;
-    let answer = (
-        AppendHeaders(
-            state
-                .cookies
-                .set(&signed_in.tokens, signed_in.browser.as_ref()),
-        ),
-        axum::Json(me),
-    );
-    Ok(answer.into_response())
+    let cookies = entered(state, asks, signed_in).await?;
+    Ok((cookies, axum::Json(me)).into_response())
+}
+
+/// The cookies of a session that began. The one that this browser had before ends: its tokens are of no use to anybody any more.
+///
+/// This comes last of all that makes an answer, so that the browser has its new cookies when a page of it hears that the old
+/// session ended, and asks with them what its session is now.
+pub(super) async fn entered(
+    state: &HttpState,
+    (headers, caller): (&HeaderMap, &Caller),
+    signed_in: &SignedIn,
+) -> Result<AppendHeaders<Vec<(HeaderName, HeaderValue)>>, ApiError> {
+    if let Some(refresh) = state.cookies.refresh(headers) {
+        let replaced = state.accounts.replace(refresh, signed_in, &caller.origin);
+        replaced.await?;
+    }
+    let browser = signed_in.browser.as_ref();
+    Ok(AppendHeaders(state.cookies.set(&signed_in.tokens, browser)))
 }
 
 /// One try to sign in, counted per address until it succeeds.
 pub(super) struct Attempt<'a> {
     state: &'a HttpState,
+    headers: &'a HeaderMap,
     caller: &'a Caller,
 }
 
 impl<'a> Attempt<'a> {
-    pub(super) fn begin(state: &'a HttpState, caller: &'a Caller) -> Result<Self, ApiError> {
+    pub(super) fn begin(
+        state: &'a HttpState,
+        headers: &'a HeaderMap,
+        caller: &'a Caller,
+    ) -> Result<Self, ApiError> {
         if let Some(ip) = caller.ip {
             state
                 .sign_ins
@@ -268,16 +296,20 @@ impl<'a> Attempt<'a> {
                     .retry_after(wait_s)
                 })?;
         }
-        Ok(Self { state, caller })
+        Ok(Self {
+            state,
+            headers,
+            caller,
+        })
     }
 
     pub(super) async fn finish(
         self,
         result: Result<SignedIn, AccountError>,
     ) -> Result<Response, ApiError> {
-        let state = self.state;
+        let (state, asks) = (self.state, (self.headers, self.caller));
         match self.judged(result) {
-            Ok(signed_in) => welcome(state, &signed_in).await,
+            Ok(signed_in) => welcome(state, asks, &signed_in).await,
             Err(AccountError::SecondFactor(pending)) => {
                 let cookie = state
                     .cookies

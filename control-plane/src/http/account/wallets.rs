@@ -211,7 +211,7 @@ pub async fn auth_wallet(
     caller: Caller,
     Json(body): Json<WalletAnswerRequest>,
 ) -> Result<Response, ApiError> {
-    let attempt = Attempt::begin(&state, &caller)?;
+    let attempt = Attempt::begin(&state, &headers, &caller)?;
     let answer = body.with_request(&state, &headers);
     let signed_in = state.accounts.wallet_sign_in(&answer, &caller.origin).await;
     let answer = attempt.finish(signed_in).await?;

@@ -9,6 +9,7 @@
 mod hostile;
 mod issuer;
 mod keys;
+mod one_browser;
 mod second_factor;
 
 use crate::support::{Answer, Browser, NOW_MS, Server, client};
