@@ -158,14 +158,22 @@ async fn cookies_are_hidden_from_scripts_and_secure_over_https() {
     let server = Server::start_with(settings, Default::default()).await;
     server.user("a@example.com", &[Role::Viewer]).await;
     let answer = Browser::new(&server).post("/api/v1/auth/login", body).await;
-    for cookie in answer.headers.get_all("set-cookie") {
-        let cookie = cookie.to_str().expect("text");
+    let set = answer.headers.get_all("set-cookie").iter();
+    let set: Vec<_> = set.map(|cookie| cookie.to_str().expect("text")).collect();
+    assert_eq!(set.len(), 3);
+    for cookie in set {
         assert!(
-            cookie.starts_with("__Host-dgon_") && cookie.ends_with("; Secure"),
+            cookie.starts_with("__Host-dgon_")
+                && cookie.contains("; Path=/;")
+                && cookie.contains("; HttpOnly; SameSite=Lax")
+                && cookie.ends_with("; Secure"),
             "{cookie}"
         );
     }
-    assert!(!answer.header("strict-transport-security").is_empty());
+    // What they hold is nowhere else in the answer, where a script could read it.
+    for (name, value) in answer.cookies() {
+        assert!(!answer.text.contains(&value), "{name}");
+    }
 }
 
 #[tokio::test]
