@@ -1,8 +1,12 @@
 //! The audit log: what is written of a change, who reads it, and what shows when somebody changes it.
 
-#![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at the first surprise"
+)]
 
-use crate::support::{Answer, Browser, SERVER, Server};
+use crate::support::{Answer, Browser, PASSWORD, SERVER, Server};
 use dgon_control_plane::accounts::Role;
 use dgon_control_plane::app::{AuditCheck, AuditFault, audit_check};
 use dgon_control_plane_model::audit_chain::Head;
@@ -124,6 +128,68 @@ async fn the_log_is_paged_filtered_and_its_admins() {
     for path in [AUDIT, "/api/v1/audit.csv"] {
         assert_eq!(operator.get(path).await.error(), "forbidden");
         assert_eq!(nobody.get(path).await.error(), "unauthorized");
+    }
+}
+
+#[tokio::test]
+async fn sign_ins_are_told_good_and_bad_with_whose_and_where_and_not_what_was_tried() {
+    let (server, mut admin) = with_admin().await;
+    let user_id = server
+        .user_of("main", "v@example.com", &[Role::Viewer])
+        .await;
+    let (whose, tried) = (format!("user:{user_id}"), "what somebody else tried");
+    let mut requests = Vec::new();
+    for (email, password) in [
+        ("v@example.com", tried),
+        ("v@example.com", PASSWORD),
+        // Nobody's: strangers could fill the log with such.
+        ("nobody@example.com", tried),
+    ] {
+        let body = json!({ "email": email, "password": password });
+        let answer = Browser::new(&server).post("/api/v1/auth/login", body).await;
+        requests.push(answer.header("x-request-id").to_owned());
+    }
+    seal(&server).await;
+    let at = |answer: &Answer| answer.json["items"][0]["at"].clone();
+    let path = format!("{AUDIT}?action=session.sign_in_failed");
+    let failed = admin.get(&path).await;
+    let [row] = items(&failed).as_slice() else {
+        panic!("{}", failed.text)
+    };
+    assert_eq!(
+        (&row["actor"], &row["object"]),
+        (&json!("anonymous"), &json!(whose))
+    );
+    assert_eq!(
+        (&row["ip"], &row["request_id"]),
+        (&json!("127.0.0.1"), &json!(requests[0]))
+    );
+    assert_eq!(at(&failed), json!("2026-11-21T03:00:00.000Z"));
+    let path = format!("{AUDIT}?action=session.sign_in&actor={whose}");
+    let good = admin.get(&path).await;
+    let [row] = items(&good).as_slice() else {
+        panic!("{}", good.text)
+    };
+    assert!(
+        row["object"]
+            .as_str()
+            .expect("text")
+            .starts_with("session:s_")
+    );
+    assert_eq!(
+        (&row["ip"], &row["request_id"]),
+        (&json!("127.0.0.1"), &json!(requests[1]))
+    );
+    let all = server
+        .state
+        .app
+        .store
+        .inspect()
+        .audit_latest(None, 50)
+        .await;
+    let all = format!("{:?}", all.expect("rows"));
+    for secret in [tried, PASSWORD, "argon2"] {
+        assert!(!all.contains(secret), "{secret}");
     }
 }
 
