@@ -7,10 +7,10 @@
     reason = "helpers of tests fail like tests do"
 )]
 
+use crate::test_names::TestNames;
 use dgon_control_plane::accounts::FLAGS;
 use dgon_control_plane::http::openapi::document;
 use serde_json::Value;
-use std::path::{Path, PathBuf};
 
 const PAGE: &str = include_str!("../../../docs/console.md");
 
@@ -176,35 +176,6 @@ fn every_parameter_column_figure_and_flag_has_a_row_of_its_own_surface() {
     }
 }
 
-/// All files of tests, as one text.
-fn tests() -> String {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut open: Vec<PathBuf> = [
-        "control-plane/tests",
-        "control-plane/store/tests",
-        "testkit/tests",
-        "web/test",
-    ]
-    .map(|folder| root.join(folder))
-    .into();
-    let mut all = String::new();
-    while let Some(path) = open.pop() {
-        if path.is_dir() {
-            open.extend(
-                std::fs::read_dir(&path)
-                    .expect("folder")
-                    .map(|entry| entry.expect("entry").path()),
-            );
-        } else if path
-            .extension()
-            .is_some_and(|kind| kind == "rs" || kind == "ts")
-        {
-            all.push_str(&std::fs::read_to_string(&path).expect("file"));
-        }
-    }
-    all
-}
-
 /// Whether a text in backticks is the name of a test and not that of a field.
 fn is_test_name(quote: &str) -> bool {
     quote.split('_').count() > 4 || quote.split(' ').count() > 3
@@ -213,7 +184,7 @@ fn is_test_name(quote: &str) -> bool {
 #[test]
 fn every_row_names_tests_that_are_there_or_says_why_not() {
     assert!(!PAGE.to_lowercase().contains("not proven"));
-    let all = tests();
+    let all = TestNames::read();
     let mut seen = 0;
     for row in rows() {
         let what = format!("{}: {}", row.section, row.cells[0]);
@@ -221,11 +192,7 @@ fn every_row_names_tests_that_are_there_or_says_why_not() {
         for cell in row.tests() {
             let named: Vec<&str> = quoted(cell).filter(|quote| is_test_name(quote)).collect();
             for name in &named {
-                let there = [format!("fn {name}("), format!("'{name}'")];
-                assert!(
-                    there.iter().any(|text| all.contains(text)),
-                    "{what}: there is no test {name:?}"
-                );
+                assert!(all.has(name), "{what}: there is no test {name:?}");
             }
             let has_reason = REASONS.iter().any(|reason| cell.starts_with(reason));
             assert!(

@@ -30,4 +30,5 @@ mod slow_pages;
 mod strangers;
 #[path = "../support/mod.rs"]
 mod support;
+mod test_names;
 mod wallets;

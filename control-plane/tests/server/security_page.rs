@@ -3,8 +3,8 @@
 
 #![allow(clippy::expect_used, reason = "helpers of tests fail like tests do")]
 
+use crate::test_names::TestNames;
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 
 const PAGE: &str = include_str!("../../../docs/security.md");
 
@@ -73,34 +73,6 @@ fn every_item_has_one_row() {
     assert_eq!(found, wanted);
 }
 
-/// All files in which tests are, as one text.
-fn sources() -> String {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let folders = [
-        "agent",
-        "control-plane",
-        "protocol",
-        "testkit",
-        "xtask",
-        "web/test",
-    ];
-    let mut open: Vec<PathBuf> = folders.map(|folder| root.join(folder)).into();
-    let mut all = String::new();
-    while let Some(path) = open.pop() {
-        let is_built = path.ends_with("node_modules") || path.ends_with("target");
-        if path.is_dir() && !is_built {
-            let entries = std::fs::read_dir(&path).expect("a folder");
-            open.extend(entries.map(|entry| entry.expect("an entry").path()));
-        } else if path
-            .extension()
-            .is_some_and(|kind| kind == "rs" || kind == "ts")
-        {
-            all.push_str(&std::fs::read_to_string(&path).expect("a file"));
-        }
-    }
-    all
-}
-
 /// Whether a text in backticks is the name of a test and not of something else.
 fn is_test_name(quote: &str) -> bool {
     quote.split('_').count() > 3 || quote.split(' ').count() > 2
@@ -108,15 +80,13 @@ fn is_test_name(quote: &str) -> bool {
 
 #[test]
 fn every_row_names_tests_that_are_there_or_says_why_not() {
-    let sources = sources();
+    let tests = TestNames::read();
     let mut seen = BTreeSet::new();
     for [item, _, cell] in rows() {
         let quotes = cell.split('`').skip(1).step_by(2);
         let named: Vec<&str> = quotes.filter(|quote| is_test_name(quote)).collect();
         for name in &named {
-            let there = [format!("fn {name}("), format!("'{name}'")];
-            let is_there = there.iter().any(|text| sources.contains(text));
-            assert!(is_there, "{item}: there is no test {name:?}");
+            assert!(tests.has(name), "{item}: there is no test {name:?}");
         }
         let has_reason = REASONS.iter().any(|reason| cell.starts_with(reason));
         let says_why = has_reason || !named.is_empty();
