@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+from answers import takes_a_key
 from world import Plane, get
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -31,26 +32,29 @@ def command(role, arguments, plane, seed):
     """schemathesis for one role."""
     scripts = pathlib.Path(sys.executable).parent
     made = [
-        scripts / "schemathesis", "--config-file", HERE / "schemathesis.toml", "--no-color", "run", f"{plane.plane_url}/api/v1/openapi.json",
+        scripts / "schemathesis", "--config-file", HERE / "schemathesis.toml", "--no-color", "run",
+        # From a file: of a document that it was served it leaves out the operation that serves it.
+        arguments.out / "openapi.json", "--url", plane.plane_url,
         "--checks", ",".join(CHECKS), "--seed", str(seed), "--max-examples", str(LONG if arguments.long else SHORT),
         "--phases", "examples,coverage,fuzzing", "--continue-on-failure",
         "--warnings", "off", "--suppress-health-check", "all", "--request-timeout", "30",
         "--max-redirects", "0",
     ]
-    # Only a node's own routes take its headers, and few take a key: that all others refuse it, tests/console/network/access knows.
+    # As answers.is_asked has it.
     if role == "key":
-        for name in taking_a_key(plane):
-            made += ["--include-operation-id", name]
+        for operation in operations(document(plane)):
+            made += ["--include-operation-id", operation["operationId"]] if takes_a_key(operation) else []
     else:
         made += ["--include-tag" if role == "node" else "--exclude-tag", "node"]
     return [str(part) for part in made]
 
 
-def taking_a_key(plane):
-    """Ids of the operations that take an API key."""
-    paths = json.loads(get(f"{plane.plane_url}/api/v1/openapi.json"))["paths"]
-    operations = (operation for path in paths.values() for operation in path.values())
-    return [one["operationId"] for one in operations if any("key" in way for way in one["security"])]
+def document(plane):
+    return json.loads(get(f"{plane.plane_url}/api/v1/openapi.json"))
+
+
+def operations(api):
+    return [operation for path in api["paths"].values() for operation in path.values()]
 
 
 def run(arguments, plane, seed):
@@ -58,10 +62,16 @@ def run(arguments, plane, seed):
     # It holds secrets of a network that is gone in a minute.
     world.touch(0o600)
     world.write_text(json.dumps(plane.world()))
-    running = {}
+    (arguments.out / "openapi.json").write_text(json.dumps(document(plane)))
+    running, answers = {}, {}
     for role in arguments.only or ROLES:
+        answers[role] = arguments.out / f"{role}.answers"
+        answers[role].write_text("")
         log = open(arguments.out / f"{role}.log", "w")
-        env = {**os.environ, "SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(HERE), "DGON_ROLE": role, "DGON_WORLD": str(world)}
+        env = {
+            **os.environ, "SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(HERE), "DGON_ROLE": role, "DGON_WORLD": str(world),
+            "DGON_ANSWERS": str(answers[role]),
+        }
         running[role] = (subprocess.Popen(
             command(role, arguments, plane, seed), stdout=log, stderr=subprocess.STDOUT, env=env, cwd=arguments.out,
         ), time.monotonic())
@@ -70,8 +80,8 @@ def run(arguments, plane, seed):
         code = process.wait()
         text = (arguments.out / f"{role}.log").read_text(errors="replace")
         generated = re.search(r"(\d+) generated", text)
-        operations = re.search(r"(\d+) selected / (\d+) total", text)
-        print(f"{role}: {operations[1] if operations else '?'} operations, {generated[1] if generated else '?'} requests, "
+        selected = re.search(r"(\d+) selected / (\d+) total", text)
+        print(f"{role}: {selected[1] if selected else '?'} operations, {generated[1] if generated else '?'} requests, "
               f"{time.monotonic() - began:.0f} s: {'as documented' if code == 0 else 'FAILED'}")
         if code != 0:
             failed.append(role)

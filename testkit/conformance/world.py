@@ -5,6 +5,8 @@ accounts; the limits have tests of their own. Everything here is made through th
 """
 
 import base64
+import contextlib
+import fcntl
 import hashlib
 import hmac
 import http.cookiejar
@@ -24,8 +26,55 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "clients
 from stack import Stack, get, until  # noqa: E402
 
 PACKAGE = "dgon-agent_1.2.3_amd64.deb"
-# A flag that nothing reads yet: setting it changes nobody's answers.
-FLAG = "enable_private_pools"
+# Without them an operation has nothing to do, or strangers see nothing.
+FLAGS_ON = ["enable_private_pools", "open_registration", "public_receipts"]
+# The one that is set over and over: nothing reads it yet, so that it changes nobody's answers.
+FLAG = "show_jtvo_estimates"
+PASSWORD = "correct horse battery staple"
+# A sign-in is used for this long. An access token lasts ten minutes, and some operations take a sign-in of the last fifteen.
+RENEW_S = 300
+
+
+class OneAtATime:
+    """What only one of the programs does at a time that have the same file, a file that says nothing. Within one of them it may be
+    begun again before it has ended. Who has no file is alone."""
+
+    def __init__(self):
+        self.path = self.file = None
+        self.depth = 0
+
+    def begin(self):
+        self.depth += 1
+        if self.depth == 1 and self.path is not None:
+            self.file = open(self.path, "a")
+            fcntl.flock(self.file, fcntl.LOCK_EX)
+
+    def end(self):
+        self.depth -= 1
+        if self.depth == 0 and self.file is not None:
+            self.file.close()
+            self.file = None
+
+
+# Passwords are hashed a few at a time, and who asks for more at once from one network is told to come again.
+HASHING = OneAtATime()
+HASHES = {
+    ("POST", "/auth/setup"), ("POST", "/auth/login"), ("POST", "/auth/register"), ("PUT", "/users/me/password"),
+    ("PUT", "/users/me/second-factor"), ("DELETE", "/users/me"),
+}
+
+
+@contextlib.contextmanager
+def hashing(method, path):
+    """Alone, where a request at an address below /api/v1 may hash a password."""
+    if (method, path) not in HASHES:
+        yield
+        return
+    HASHING.begin()
+    try:
+        yield
+    finally:
+        HASHING.end()
 
 
 class Session:
@@ -46,7 +95,7 @@ class Session:
             headers["x-csrf-token"] = self.csrf
         request = urllib.request.Request(f"{self.url}/api/v1{path}", data, headers, method=method)
         try:
-            with self.opener.open(request, timeout=30) as answer:
+            with hashing(method, path), self.opener.open(request, timeout=30) as answer:
                 text = answer.read()
         except urllib.error.HTTPError as error:
             raise RuntimeError(f"{method} {path}: {error.code} {error.read().decode()}") from error
@@ -58,8 +107,24 @@ class Session:
         return self
 
     def headers(self):
+        """What its browser has: also the cookies of a sign-in that is not complete."""
         cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in self.jar)
-        return {"cookie": cookies, "x-csrf-token": self.csrf}
+        return {"cookie": cookies, **({"x-csrf-token": self.csrf} if self.csrf else {})}
+
+
+class Person:
+    """Somebody with a password, who signs in again before a sign-in is too old."""
+
+    def __init__(self, url, email):
+        self.url, self.email = url, email
+        self.since = self.signed_in = None
+
+    def session(self):
+        now = time.monotonic()
+        if self.since is None or now - self.since > RENEW_S:
+            who = {"email": self.email, "password": PASSWORD}
+            self.signed_in, self.since = Session(self.url).enter("/auth/login", who), now
+        return self.signed_in
 
 
 class Key:
@@ -88,6 +153,7 @@ class Node:
     """A node that speaks HTTP, as a third-party agent does."""
 
     def __init__(self, url, token):
+        self.url = url
         self.key = self.old = Key()
         made = Session(url).call("POST", "/nodes/register", registration(url, token, self.key))
         self.node_id, self.secret = made["node_id"], base64.b64decode(made["node_secret"])
@@ -101,6 +167,13 @@ class Node:
             "old_signature": self.old.sign(f"DGON-KEY-ROTATE-V1\0{said}".encode()),
             "new_signature": self.key.sign(f"DGON-KEY-ACCEPT-V1\0{said}".encode()),
         }
+
+    def rotate(self):
+        """The same, and the server has taken it."""
+        path, body = "/api/v1/nodes/key/rotate", json.dumps(self.rotation()).encode()
+        headers = {"content-type": "application/json", **self.headers("POST", path, body)}
+        with urllib.request.urlopen(urllib.request.Request(self.url + path, body, headers), timeout=30) as answer:
+            answer.read()
 
     def closing(self):
         """Ends the chain of the key of before, which has no receipt."""
@@ -148,17 +221,22 @@ class Plane(Stack):
         until("the control plane", lambda: get(f"{self.plane_url}/readyz") is not None)
         printed = self._plane("user", "link", "--url", self.plane_url)
         token = next(word for word in printed.split() if "#token=" in word).split("#token=")[1]
-        setup = {"token": token, "email": "admin@example.org", "password": "correct horse battery staple"}
+        setup = {"token": token, "email": "admin@example.org", "password": PASSWORD}
         self.admin = Session(self.plane_url).enter("/auth/setup", setup)
+        for flag in FLAGS_ON:
+            self.admin.call("PUT", f"/flags/{flag}", {"enabled": True})
         self._people()
         self._nodes()
+        self._pool()
 
     def person(self, name, roles, org_id=None):
-        """An account, and a session of it."""
+        """An account with a password, and a session of it."""
         made = self.admin.call("POST", "/users", {"email": f"{name}@example.org", "roles": roles, "org_id": org_id})
         token = made["path"].split("#token=")[1]
         self.users[name] = made["user_id"]
-        return Session(self.plane_url).enter("/auth/redeem", {"token": token})
+        session = Session(self.plane_url).enter("/auth/redeem", {"token": token})
+        session.call("PUT", "/users/me/password", {"password": PASSWORD})
+        return session
 
     def _people(self):
         self.org = self.admin.call("POST", "/orgs", {"name": "Operators"})["org_id"]
@@ -168,6 +246,8 @@ class Plane(Stack):
         self.users = {}
         self.operator = self.person("operator", ["operator"], self.org)
         self.person("victim", ["operator"], self.spare_org)
+        # Who signs in over and over: of each account some sign-ins are open at once, and the oldest ends.
+        self.person("guest", ["viewer"])
         scopes = ["nodes.read", "receipts.read", "nodes.control", "enrolment.write"]
         self.key = self.operator.call("POST", "/api-keys", {"name": "conformance", "scopes": scopes})
         # To be revoked.
@@ -178,31 +258,49 @@ class Plane(Stack):
         self.token, self.token_id = made["token"], made["id"]
         self.spare_token = self.operator.call("POST", "/enrolment-tokens", {})["id"]
         for prefix, count in [("rig", 2), ("spare", 4)]:
-            subprocess.run(
-                [self.bin / "dgon-sim", "fleet", "--api", self.plane_url, "--nodes", str(count), "--rate", "20",
-                 "--duration", "1", "--prefix", prefix, "--json"],
-                env={"DGON_ENROL_TOKEN": self.token, "PATH": "/usr/bin:/bin"}, check=True, capture_output=True,
-            )
+            self._fleet(prefix, count, self.token)
         receipts = self.operator.call("GET", "/receipts?limit=20")["items"]
         self.request_ids = [receipt["request_id"] for receipt in receipts]
         if not self.request_ids:
             raise AssertionError("the fleet made no receipts")
 
+    def _fleet(self, prefix, count, token):
+        """Nodes that have been there for a second."""
+        subprocess.run(
+            [self.bin / "dgon-sim", "fleet", "--api", self.plane_url, "--nodes", str(count), "--rate", "20",
+             "--duration", "1", "--prefix", prefix, "--json"],
+            env={"DGON_ENROL_TOKEN": token, "PATH": "/usr/bin:/bin"}, check=True, capture_output=True,
+        )
+
+    def _pool(self):
+        """A private pool that has a node and admits an organisation. While it has a node nobody can close it."""
+        wish = {"org_id": self.org, "name": "pool", "existence": "listed", "labels": {"site": "a"}}
+        self.pool = self.admin.call("POST", "/pools", wish)["pool_id"]
+        self.admin.call("POST", f"/pools/{self.pool}/members", {"org_id": self.spare_org, "admitted": True})
+        made = self.operator.call("POST", "/enrolment-tokens", {"uses": 2, "pool_id": self.pool})
+        self._fleet("private", 2, made["token"])
+        shown = self.operator.call("GET", f"/pools/{self.pool}")
+        if (shown["nodes"], shown["members"]) != (2, 1):
+            raise AssertionError(f"the pool is not as it was made: {shown}")
+
     def world(self):
         """What the roles are told."""
         return {
             "url": self.plane_url,
-            "admin": self.admin.headers(),
-            "operator": self.operator.headers(),
+            "people": {"admin": "admin@example.org", "operator": "operator@example.org", "guest": "guest@example.org"},
             "key": {"authorization": f"Bearer {self.key['key']}"},
             "token": self.token,
+            "org_id": self.org,
+            "operator_id": self.users["operator"],
+            # For a parameter each, the first of which stays as it is made here.
             "values": {
-                "node_id": ["rig-00000", "rig-00001"],
+                "node_id": ["rig-00000", "rig-00001", "private-00000"],
                 "spare_node_id": [f"spare-{n:05}" for n in range(4)],
                 "request_id": self.request_ids,
                 "user_id": [self.users["victim"]],
                 "org_id": [self.spare_org],
                 "closed_org_id": self.orgs,
+                "pool_id": [self.pool],
                 "name": [PACKAGE, "SHA256SUMS"],
                 "flag": [FLAG],
                 "token_id": [self.spare_token],
