@@ -1,4 +1,8 @@
-"""Runs schemathesis against a real control plane, in every role, and says how many requests it made and what it found."""
+"""Runs schemathesis against a real control plane, in every role, and says how many requests it made and what it found.
+
+It fails for an answer that is not as the document says, and for an operation that was not asked, or that never did what it is
+for (answers.py).
+"""
 
 import argparse
 import json
@@ -10,7 +14,7 @@ import subprocess
 import sys
 import time
 
-from answers import takes_a_key
+from answers import faults, takes_a_key
 from world import Plane, get
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -86,7 +90,9 @@ def run(arguments, plane, seed):
         if code != 0:
             failed.append(role)
             print(text)
-    return failed
+    wrong = faults(document(plane), answers)
+    print("\n".join(wrong))
+    return failed + ([f"{len(wrong)} operations that were not asked or not answered well, see above"] if wrong else [])
 
 
 def main():
