@@ -5,8 +5,9 @@ use crate::app::AccessChange;
 use dgon_control_plane_store::System;
 use dgon_control_plane_store::orgs::MAIN_ORG;
 use dgon_control_plane_store::second_factors::FactorProof;
+use dgon_control_plane_store::session_refresh::Rotation;
 use dgon_control_plane_store::sessions::{
-    NewSession, Rotation, Session, SessionCreated, SessionProof, TokenPair,
+    NewSession, Session, SessionCreated, SessionProof, TokenPair,
 };
 use serde_json::json;
 use subtle::ConstantTimeEq as _;

@@ -51,6 +51,7 @@ pub mod rollups_range;
 mod scope;
 pub mod second_factors;
 mod serve_lock;
+pub mod session_refresh;
 pub mod sessions;
 mod statement;
 pub mod summary;

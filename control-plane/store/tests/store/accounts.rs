@@ -7,9 +7,8 @@ use dgon_control_plane_store::Store;
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::enrolment_tokens::NewEnrolmentToken;
 use dgon_control_plane_store::links::{NewLink, SetupDone};
-use dgon_control_plane_store::sessions::{
-    NewSession, OPEN_SESSIONS, Rotation, SessionProof, TokenPair,
-};
+use dgon_control_plane_store::session_refresh::Rotation;
+use dgon_control_plane_store::sessions::{NewSession, OPEN_SESSIONS, SessionProof, TokenPair};
 use dgon_control_plane_store::users::{NewUser, UserCreated};
 
 const GRACE_MS: i64 = 10_000;
