@@ -64,7 +64,9 @@ pub enum AccountError {
     #[error("there is an organisation of this name already")]
     OrgNameTaken,
     /// It still has nodes.
-    #[error("nodes of this organisation that are not retired: {nodes}; retire them first")]
+    #[error(
+        "nodes of this organisation that are not retired: {nodes}; retire them or pass them on first, each on its page"
+    )]
     OrgHasNodes {
         /// How many are not retired.
         nodes: i64,
@@ -86,11 +88,12 @@ pub enum AccountError {
     AdminStays,
     /// Nobody else could see to these nodes.
     #[error(
-        "nobody but you is in the organisation {org_id}, which has nodes that are not retired: {nodes}; retire them first"
+        "nobody but you is in {org}, and that organisation has nodes that are not retired: {nodes}; ask an admin of the network to \
+         retire them or to pass them on, then delete the account"
     )]
     OwnNodes {
-        /// Whose they are.
-        org_id: String,
+        /// Whose they are, by name.
+        org: String,
         /// How many.
         nodes: i64,
     },

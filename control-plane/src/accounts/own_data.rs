@@ -98,9 +98,7 @@ impl Accounts {
         match self.store.account_delete(&person.own(), &audit).await? {
             AccountDeleted::NoUser => Err(AccountError::SessionEnded),
             AccountDeleted::Admin => Err(AccountError::AdminStays),
-            AccountDeleted::HasNodes { org_id, nodes } => {
-                Err(AccountError::OwnNodes { org_id, nodes })
-            }
+            AccountDeleted::HasNodes { org, nodes } => Err(AccountError::OwnNodes { org, nodes }),
             AccountDeleted::Deleted => {
                 self.access
                     .tell(AccessChange::Person(person.user_id.clone()));

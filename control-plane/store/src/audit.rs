@@ -81,11 +81,11 @@ pub(crate) use audit_on;
 /// Which rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditFilter {
-    /// By this one.
+    /// By this one: `kind:ID`, or the e-mail address of a person.
     pub actor: Option<String>,
     /// This, as `resource.verb`.
     pub action: Option<String>,
-    /// To this object.
+    /// To this object: `kind:ID`, or the e-mail address of a person.
     pub object: Option<String>,
     /// By this request.
     pub request_id: Option<String>,
@@ -120,6 +120,12 @@ pub struct AuditRow {
     pub seq: Option<i64>,
     /// The chain up to this row.
     pub hash: Option<Vec<u8>>,
+    /// The address of the actor now, where that is a person who is there; in lists alone.
+    #[sqlx(default)]
+    pub actor_email: Option<String>,
+    /// The same of the object.
+    #[sqlx(default)]
+    pub object_email: Option<String>,
 }
 
 macro_rules! audit_columns {
@@ -153,7 +159,12 @@ impl AuditRow {
 
 /// The statement of [`Store::audit_list`].
 pub(crate) fn list(filter: &AuditFilter, before: Option<(i64, i64)>, limit: i64) -> Statement {
-    let mut list = Statement::new(concat!(audit_columns!(), " WHERE 1 = 1"));
+    let mut list = Statement::new(
+        "SELECT id, at_ms, actor, action, object, request_id, facts, salt, commitment, seq, hash, \
+         (SELECT u.email FROM users u WHERE actor LIKE 'user:%' AND u.user_id = SUBSTR(actor, 6)) AS actor_email, \
+         (SELECT u.email FROM users u WHERE object LIKE 'user:%' AND u.user_id = SUBSTR(object, 6)) AS object_email \
+         FROM audit WHERE 1 = 1",
+    );
     // The first that is given is the one that an index is asked for, the others are looked at.
     let equals = [
         (" AND request_id", &filter.request_id),
@@ -165,9 +176,15 @@ pub(crate) fn list(filter: &AuditFilter, before: Option<(i64, i64)>, limit: i64)
         .iter()
         .filter_map(|(sql, value)| Some((*sql, value.as_ref()?)));
     for (at, (sql, value)) in given.enumerate() {
-        list.sql(sql)
-            .sql(if at == 0 { " = " } else { " || '' = " })
-            .text(value.as_str());
+        list.sql(sql).sql(if at == 0 { " = " } else { " || '' = " });
+        match value.contains('@') {
+            // No kind and no id has that character.
+            true => list
+                .sql("(SELECT 'user:' || u.user_id FROM users u WHERE u.email = ")
+                .text(value.to_lowercase())
+                .sql(")"),
+            false => list.text(value.as_str()),
+        };
     }
     if let Some(from_ms) = filter.from_ms {
         list.sql(" AND at_ms >= ").int(from_ms);

@@ -50,8 +50,8 @@ pub enum AccountDeleted {
     Admin,
     /// Nobody else is in this organisation, which still has nodes.
     HasNodes {
-        /// Which.
-        org_id: String,
+        /// What it is called.
+        org: String,
         /// How many are not retired.
         nodes: i64,
     },
@@ -196,8 +196,8 @@ impl Store {
         let user_id = scope.user_id();
         Ok(crate::in_tx!(self, "account.delete", tx => {
             lock_admins_on!(&mut tx, "account.delete");
-            let alone: Vec<(String,)> = sqlx::query_as(
-                "SELECT m.org_id FROM memberships m JOIN orgs o ON o.org_id = m.org_id \
+            let alone: Vec<(String, String)> = sqlx::query_as(
+                "SELECT m.org_id, o.name FROM memberships m JOIN orgs o ON o.org_id = m.org_id \
                  WHERE m.user_id = $1 AND o.closed_at_ms IS NULL AND m.org_id <> $2 ORDER BY m.org_id",
             )
             .bind(user_id)
@@ -205,7 +205,7 @@ impl Store {
             .fetch_all(&mut *tx)
             .await
             .map_err(StoreError::query("account.delete"))?;
-            for (org_id,) in &alone {
+            for (org_id, _) in &alone {
                 sqlx::query("UPDATE orgs SET name = name WHERE org_id = $1")
                     .bind(org_id)
                     .execute(&mut *tx)
@@ -215,9 +215,9 @@ impl Store {
             if !lock_user_on!(&mut tx, user_id, "account.delete") {
                 return Ok(AccountDeleted::NoUser);
             }
-            for (org_id,) in &alone {
+            for (org_id, org) in &alone {
                 if let Some(nodes) = close_if_alone_on!(&mut tx, org_id, user_id, audit, "account.delete") {
-                    return Ok(AccountDeleted::HasNodes { org_id: org_id.clone(), nodes });
+                    return Ok(AccountDeleted::HasNodes { org: org.clone(), nodes });
                 }
             }
             let (admin,): (i64,) = sqlx::query_as(concat!(

@@ -89,6 +89,39 @@ async fn a_change_is_told_with_what_was_before_and_after() {
 }
 
 #[tokio::test]
+async fn people_are_named_and_found_by_their_addresses() {
+    let (_server, mut admin) = with_rows().await;
+    let email = admin.get("/api/v1/users/me").await.json["email"].clone();
+    let email = email.as_str().expect("an address").to_uppercase();
+    let all = admin.get(AUDIT).await;
+    let by_them = admin.get(&format!("{AUDIT}?actor={email}")).await;
+    let theirs: Vec<&Value> = items(&all)
+        .iter()
+        .filter(|row| {
+            row["actor"]
+                .as_str()
+                .is_some_and(|by| by.starts_with("user:"))
+        })
+        .collect();
+    assert!(!theirs.is_empty());
+    assert_eq!(items(&by_them).iter().collect::<Vec<_>>(), theirs);
+    let email = email.to_lowercase();
+    assert!(theirs.iter().all(|row| row["actor_email"] == email));
+    let made = admin
+        .get(&format!("{AUDIT}?object={email}&action=user.create"))
+        .await;
+    let made = &items(&made)[0];
+    assert_eq!(
+        (&made["actor"], &made["actor_email"], &made["object_email"]),
+        (&json!("cli"), &Value::Null, &json!(email))
+    );
+    let nobody = admin
+        .get(&format!("{AUDIT}?actor=nobody@example.org"))
+        .await;
+    assert!(items(&nobody).is_empty());
+}
+
+#[tokio::test]
 async fn the_log_is_paged_filtered_and_its_admins() {
     let (server, mut admin) = with_rows().await;
     let all = admin.get(AUDIT).await;

@@ -63,7 +63,7 @@ export function adviceFor(error: unknown): string | null {
   // Where a newer sign-in is asked for no role is missing, and the message says what to do.
   if (!(error instanceof ApiError) || asksToSignInAgain(error)) return null
   // Something in a private pool: no role of one's own would show it.
-  if (error.details.restricted_to) return 'It is shown to its own organisation, and to those that its pool admits.'
+  if (error.details.restricted_to) return 'It is shown to the operators of its own organisation, and of those that its pool admits.'
   return ADVICE[error.type] ?? null
 }
 

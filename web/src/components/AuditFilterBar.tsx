@@ -1,6 +1,7 @@
 import { SearchBox } from '~/table/SearchBox'
 import { SelectField } from '~/ui/Field'
 import type { Search } from '~/util/path-builder'
+import { auditSearch } from '~/util/audit'
 import { RANGES, rangeStart } from '~/util/ranges'
 
 interface Props {
@@ -8,26 +9,15 @@ interface Props {
   onChange: (change: Search, how?: 'push' | 'replace') => void
 }
 
-/** `node:rig-1` is an object, `flag.set` an action; anything else is the id of a request. */
-const KINDS: [pattern: RegExp, key: 'object' | 'action'][] = [
-  [/^[a-z_]+:/, 'object'],
-  [/^[a-z_]+\.[a-z_]+$/, 'action'],
-]
-
-function filterOf(text: string): Search {
-  const key = KINDS.find(([pattern]) => pattern.test(text))?.[1] ?? 'request_id'
-  return { object: undefined, action: undefined, request_id: undefined, [key]: text || undefined }
-}
-
 export function AuditFilterBar({ active, onChange }: Props) {
   return (
     <div className="filter-bar">
       <SearchBox
         label="Search the audit log"
-        title="A whole object such as node:rig-1, a whole action such as flag.set, or the id of a request"
-        placeholder="Object, action or request id"
-        value={active.object ?? active.action ?? active.request_id ?? ''}
-        onChange={(text) => onChange({ ...filterOf((text ?? '').trim()), cursor: undefined }, 'replace')}
+        title="The e-mail address of who did it, the id of a node, person, organisation or pool, a whole action such as flag.set, or the id of a request"
+        placeholder="E-mail, node, action or request"
+        value={active.object ?? active.action ?? active.request_id ?? (active.actor?.includes('@') ? active.actor : '')}
+        onChange={(text) => onChange({ ...auditSearch((text ?? '').trim()), cursor: undefined }, 'replace')}
       />
       <SelectField
         label="Time"

@@ -14,6 +14,8 @@ interface ActionText {
   /** Why it makes no sense now; null when it does. */
   whyNot: (status: NodeStatus) => string | null
   tone: 'danger' | 'primary'
+  /** It cannot be undone: the node's id is typed before. */
+  isFinal: boolean
 }
 
 export const NODE_ACTIONS = {
@@ -23,6 +25,7 @@ export const NODE_ACTIONS = {
     effect: (nodeId) => `${nodeId} stops receiving work from the network until an admin releases it. Its receipts are still stored.`,
     whyNot: (status) => (status === 'quarantine' ? 'The node is in quarantine already' : null),
     tone: 'danger',
+    isFinal: false,
   },
   clear: {
     title: 'Release',
@@ -30,16 +33,29 @@ export const NODE_ACTIONS = {
     effect: (nodeId) => `${nodeId} leaves quarantine and is probed again; it becomes active once the probe succeeds.`,
     whyNot: (status) => (status === 'quarantine' ? null : 'Only a node in quarantine can be released'),
     tone: 'primary',
+    isFinal: false,
+  },
+  retire: {
+    title: 'Retire',
+    button: 'Retire for good',
+    effect: (nodeId) => `${nodeId} leaves the network for good: it connects no more and receives no work. Its receipts and its history stay. Its machine can enrol again, as another node.`,
+    whyNot: () => null,
+    tone: 'danger',
+    isFinal: true,
   },
 } as const satisfies Partial<Record<NodeAction, ActionText>>
 
 type Offered = keyof typeof NODE_ACTIONS
+
+/** A node that left the network: nothing can be done to it any more. */
+export const isRetired = (node: NodeDetail) => node.status_reason === 'admin_retired'
 
 export function NodeActions({ node }: { node: NodeDetail }) {
   const [open, setOpen] = useState<Offered | null>(null)
   const [isPassing, setPassing] = useState(false)
   const [pooling, setPooling] = useState<'in' | 'out' | null>(null)
   const hasPools = useMe()?.private_pools === true
+  if (isRetired(node)) return null
   const offered: Offered = node.status === 'quarantine' ? 'clear' : 'quarantine'
   const action = NODE_ACTIONS[offered]
   return (
@@ -49,6 +65,9 @@ export function NodeActions({ node }: { node: NodeDetail }) {
       </Button>
       <Button tone="plain" icon="organisation" onClick={() => setPassing(true)}>
         Pass on…
+      </Button>
+      <Button tone="plain" onClick={() => setOpen('retire')}>
+        Retire…
       </Button>
       {hasPools && (
         <Button tone="plain" icon="shield" onClick={() => setPooling('in')}>

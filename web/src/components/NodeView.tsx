@@ -1,5 +1,5 @@
 import type { NodeDetail } from '~/api/types'
-import { NodeActions } from '~/components/NodeActions'
+import { NodeActions, isRetired } from '~/components/NodeActions'
 import { NodeHardware } from '~/components/NodeHardware'
 import { NodeOverview } from '~/components/NodeOverview'
 import { NodeReceipts } from '~/components/NodeReceipts'
@@ -61,8 +61,9 @@ export function NodeView({ node }: { node: NodeDetail }) {
 }
 
 /** What is still to be done where the node was passed on. */
-function Handover({ node: { handover, org_name: org } }: { node: NodeDetail }) {
-  if (!handover) return null
+function Handover({ node }: { node: NodeDetail }) {
+  const { handover, org_name: org } = node
+  if (!handover || isRetired(node)) return null
   return (
     <p className="notice notice-amber">
       The node was passed on to {org ?? 'this organisation'} and does not connect yet:{' '}

@@ -7,6 +7,7 @@ import { ActionForm } from '~/forms/ActionForm'
 import { showToast } from '~/stores/toasts'
 import { Dialog } from '~/ui/Dialog'
 import { TextField } from '~/ui/Field'
+import { plural } from '~/util/format'
 
 const NAME_MAX = 64
 // A name that another one has is refused as a conflict, without the name of the field.
@@ -80,9 +81,12 @@ export function CloseOrg({ org, onClose }: Props) {
   }
   return (
     <Dialog title={`Close ${org.name}`} onClose={onClose}>
-      <ActionForm button="Close for good" tone="danger" reason="required" act={(reason) => closeOrg(org.org_id, reason)} onDone={done} onClose={onClose}>
+      <ActionForm button="Close for good" tone="danger" reason="required" whyNot={org.nodes > 0 ? `It has ${plural(org.nodes, 'node')}` : null} act={(reason) => closeOrg(org.org_id, reason)} onDone={done} onClose={onClose}>
         <p>Nobody can act for {org.name} any more, at once: API keys for it and its enrolment tokens stop to work. It cannot be opened again.</p>
-        <p>Its people keep their accounts, and its receipts stay. It must have no nodes.</p>
+        <p>
+          Its people keep their accounts, and its receipts stay.{' '}
+          {org.nodes > 0 ? `It has ${plural(org.nodes, 'node')}, and must have none: retire them or pass them on first, each on its page.` : 'It has no nodes.'}
+        </p>
       </ActionForm>
     </Dialog>
   )

@@ -10,7 +10,7 @@ import { showToast } from '~/stores/toasts'
 import { Dialog } from '~/ui/Dialog'
 import { SelectField, TextField } from '~/ui/Field'
 
-const WHO_SEES = 'It is then seen by its own organisation, by organisations that the pool admits, and by admins. Receipts that it served are on no public page.'
+const WHO_SEES = 'It is then seen by the operators of its own organisation and of those that the pool admits, and by admins. Receipts that it served are on no public page.'
 const isOfNode = (error: unknown) => fieldOf(error) === 'node_id' || (error instanceof ApiError && error.type === 'not_found')
 
 interface NodeInNoPool {

@@ -10,12 +10,13 @@ import { TextField } from '~/ui/Field'
 interface Props {
   nodeId: string
   action: NodeAction
-  text: { title: string; button: string; effect: (nodeId: string) => string; tone: 'danger' | 'primary' }
+  text: { title: string; button: string; effect: (nodeId: string) => string; tone: 'danger' | 'primary'; isFinal: boolean }
   onDone: () => void
 }
 
 export function NodeActionForm({ nodeId, action, text, onDone }: Props) {
   const [reason, setReason] = useState('')
+  const [typed, setTyped] = useState('')
   const act = useSubmit({
     mutationFn: () => actOnNode(nodeId, action, reason.trim()),
     onSuccess: () => {
@@ -23,12 +24,14 @@ export function NodeActionForm({ nodeId, action, text, onDone }: Props) {
       onDone()
     },
   })
+  const isMeant = !text.isFinal || typed.trim() === nodeId
+  const lacks = reason.trim() ? (isMeant ? null : 'Type the id of the node first') : 'Write a reason first'
   const submit = (event: FormEvent) => {
     event.preventDefault()
-    if (reason.trim()) act.submit()
+    if (!lacks) act.submit()
   }
   return (
-    <form className="form" onSubmit={submit} data-dirty={reason ? '' : undefined}>
+    <form className="form" onSubmit={submit} data-dirty={reason || typed ? '' : undefined}>
       <p>{text.effect(nodeId)}</p>
       <TextField
         label="Reason"
@@ -38,10 +41,13 @@ export function NodeActionForm({ nodeId, action, text, onDone }: Props) {
         onChange={(event) => setReason(event.target.value)}
         hint="Goes to the audit log and to the node's history. The operator reads it too."
       />
+      {text.isFinal && (
+        <TextField label={`Type ${nodeId} to say that you mean it`} required spellCheck={false} autoComplete="off" value={typed} onChange={(event) => setTyped(event.target.value)} />
+      )}
       {act.error && <Refusal error={act.error} />}
       <div className="form-buttons">
         <Button onClick={onDone}>Keep as it is</Button>
-        <Button tone={text.tone} type="submit" isBusy={act.isPending} disabledReason={reason.trim() ? null : 'Write a reason first'}>
+        <Button tone={text.tone} type="submit" isBusy={act.isPending} disabledReason={lacks}>
           {text.button}
         </Button>
       </div>

@@ -47,7 +47,7 @@ function PoolContent() {
         {(one) => (
           <>
             <PoolFacts pool={one} />
-            <PoolNodes pool={one} />
+            <PoolNodesOf pool={one} />
             <Admitted pool={one} />
           </>
         )}
@@ -85,6 +85,20 @@ function PoolFacts({ pool }: { pool: PoolDetail }) {
       />
       {doing === 'change' && <ChangePool pool={pool} onClose={close} />}
       {doing === 'close' && <ClosePool pool={pool} onClose={close} />}
+    </section>
+  )
+}
+
+/** Members of an organisation see its pools; nodes are shown to those of them who run nodes, and to admins. */
+function PoolNodesOf({ pool }: { pool: PoolDetail }) {
+  const me = useMe()
+  if (hasRole(me, 'admin') || hasRole(me, 'operator')) return <PoolNodes pool={pool} />
+  return (
+    <section className="panel node-full" aria-labelledby="pool-nodes-title">
+      <div className="panel-head">
+        <h2 id="pool-nodes-title">Nodes</h2>
+      </div>
+      <p className="node-people muted">It has {plural(pool.nodes, 'node')}. Which they are is shown to operators and admins.</p>
     </section>
   )
 }

@@ -11,10 +11,10 @@ const ERASED = 'Erased with the person'
 const DAMAGED = 'Cannot be read: somebody changed it in the database'
 
 /** A value that narrows the list to the rows that have it. */
-function Narrowing({ href, text }: { href: string; text: string }) {
+function Narrowing({ href, text, email }: { href: string; text: string; email?: string | null }) {
   return (
-    <AppLink href={href} className="mono" title={`Show ${text} alone`}>
-      <Truncate text={text} max={26} />
+    <AppLink href={href} className={email ? '' : 'mono'} title={`Show ${text} alone`}>
+      <Truncate text={email ?? text} max={26} />
     </AppLink>
   )
 }
@@ -31,9 +31,9 @@ function Change({ row }: { row: AuditEntry }) {
 
 export const auditColumns = (hrefOf: (filter: Search) => string): Column<AuditEntry>[] => [
   { id: 'at', title: 'When', cell: (row) => <Time at={row.at} /> },
-  { id: 'actor', title: 'Actor', cell: (row) => <Narrowing href={hrefOf({ actor: row.actor })} text={row.actor} /> },
+  { id: 'actor', title: 'Actor', cell: (row) => <Narrowing href={hrefOf({ actor: row.actor })} text={row.actor} email={row.actor_email} /> },
   { id: 'action', title: 'Action', cell: (row) => <Narrowing href={hrefOf({ action: row.action })} text={row.action} /> },
-  { id: 'object', title: 'Object', cell: (row) => <Narrowing href={hrefOf({ object: row.object })} text={row.object} /> },
+  { id: 'object', title: 'Object', cell: (row) => <Narrowing href={hrefOf({ object: row.object })} text={row.object} email={row.object_email} /> },
   { id: 'change', title: 'Change', className: 'wraps', cell: (row) => <Change row={row} /> },
   {
     id: 'reason',

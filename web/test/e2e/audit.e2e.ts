@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { expect, expectAccessible, expectNoSidewaysScroll, settled, test } from './fixtures'
+import { ADMIN } from './place'
 
 interface Entry {
   actor: string
@@ -39,6 +40,12 @@ test('the audit log says who signed in, narrows by what is typed or clicked, and
   await expect(page).toHaveURL(`/audit?object=${first?.object ?? ''}`)
   await settled(page)
   await expect(page.locator('tbody tr')).toHaveCount(1)
-  await searchBox.fill('no-such-request')
-  await expect(page.getByText('No entries match Request: no-such-request.')).toBeVisible()
+  await searchBox.fill('no-such-node')
+  await expect(page.getByText('No entries match Object: node:no-such-node.')).toBeVisible()
+  // Who did it has a name for people, and is found by it.
+  await searchBox.fill(ADMIN.email)
+  await expect(page).toHaveURL(`/audit?actor=${encodeURIComponent(ADMIN.email)}`)
+  await settled(page)
+  const actors = await page.locator('tbody .col-actor').allInnerTexts()
+  expect(new Set(actors)).toEqual(new Set([ADMIN.email]))
 })

@@ -48,10 +48,14 @@ pub struct AuditEntryView {
     pub at: String,
     /// Who: `user:ID`, `node:ID`, `token:ID`, `anonymous`, `cli` or `system`.
     pub actor: String,
+    /// The address of the actor now, where that is a person who is there.
+    pub actor_email: Option<String>,
     /// What, as `resource.verb`.
     pub action: String,
     /// To which object, as `kind:ID`.
     pub object: String,
+    /// The same of the object.
+    pub object_email: Option<String>,
     /// The request that did it.
     pub request_id: Option<String>,
     /// Address of the caller.
@@ -82,8 +86,10 @@ impl AuditEntryView {
             id: row.id,
             at: time(row.at_ms),
             actor: row.actor.clone(),
+            actor_email: row.actor_email.clone(),
             action: row.action.clone(),
             object: row.object.clone(),
+            object_email: row.object_email.clone(),
             request_id: row.request_id.clone(),
             ip: facts.ip,
             reason: facts.reason,

@@ -29,11 +29,11 @@ const CSV_ROWS: i64 = 500;
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct AuditFilterParams {
-    /// Who: `user:ID`, `key:ID` (an API key), `node:ID`, `token:ID`, `anonymous`, `cli` or `system`.
+    /// Who: `user:ID`, `key:ID` (an API key), `node:ID`, `token:ID`, `anonymous`, `cli` or `system`; or the e-mail address of a person.
     actor: Option<String>,
     /// What, such as `flag.set`.
     action: Option<String>,
-    /// To which object: `kind:ID`.
+    /// To which object: `kind:ID`, or the e-mail address of a person.
     object: Option<String>,
     /// The request that did it.
     request_id: Option<String>,

@@ -322,6 +322,13 @@ async fn filters_of_the_audit_log_are_served_by_their_indexes_in_order() {
         ),
         (
             AuditFilter {
+                actor: Some("one@example.org".to_owned()),
+                ..none()
+            },
+            "audit_by_actor",
+        ),
+        (
+            AuditFilter {
                 action: one(),
                 ..none()
             },

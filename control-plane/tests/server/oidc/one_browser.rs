@@ -7,7 +7,10 @@ use crate::one_browser::{is_over, lasts};
 async fn a_sign_in_by_an_issuer_ends_the_session_that_its_browser_had() {
     let world = World::start().await;
     let mut browser = world.person("anna@example.com").await;
-    assert_eq!(link(&world, &mut browser, "anna").await, "/account?linked=one");
+    assert_eq!(
+        link(&world, &mut browser, "anna").await,
+        "/account?linked=one"
+    );
     let before = browser.clone();
     // Who is not let in ends nothing.
     let unlinked = sign_in(&world, &mut browser, "berta").await;

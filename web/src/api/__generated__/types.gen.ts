@@ -258,6 +258,10 @@ export type AuditEntryView = {
      */
     actor: string;
     /**
+     * The address of the actor now, where that is a person who is there.
+     */
+    actor_email?: string | null;
+    /**
      * The same as it was then.
      */
     after?: unknown;
@@ -293,6 +297,10 @@ export type AuditEntryView = {
      * To which object, as `kind:ID`.
      */
     object: string;
+    /**
+     * The same of the object.
+     */
+    object_email?: string | null;
     /**
      * Why.
      */
@@ -4662,7 +4670,7 @@ export type AuditListData = {
     path?: never;
     query?: {
         /**
-         * Who: `user:ID`, `key:ID` (an API key), `node:ID`, `token:ID`, `anonymous`, `cli` or `system`.
+         * Who: `user:ID`, `key:ID` (an API key), `node:ID`, `token:ID`, `anonymous`, `cli` or `system`; or the e-mail address of a person.
          */
         actor?: string;
         /**
@@ -4670,7 +4678,7 @@ export type AuditListData = {
          */
         action?: string;
         /**
-         * To which object: `kind:ID`.
+         * To which object: `kind:ID`, or the e-mail address of a person.
          */
         object?: string;
         /**
@@ -4736,7 +4744,7 @@ export type AuditCsvData = {
     path?: never;
     query?: {
         /**
-         * Who: `user:ID`, `key:ID` (an API key), `node:ID`, `token:ID`, `anonymous`, `cli` or `system`.
+         * Who: `user:ID`, `key:ID` (an API key), `node:ID`, `token:ID`, `anonymous`, `cli` or `system`; or the e-mail address of a person.
          */
         actor?: string;
         /**
@@ -4744,7 +4752,7 @@ export type AuditCsvData = {
          */
         action?: string;
         /**
-         * To which object: `kind:ID`.
+         * To which object: `kind:ID`, or the e-mail address of a person.
          */
         object?: string;
         /**
