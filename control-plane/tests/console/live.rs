@@ -315,11 +315,25 @@ async fn lost_events_show_as_a_gap() {
 async fn other_sites_and_nonsense_are_refused() {
     let (server, _dir) = start().await;
     let admin = server.sign_in(Role::Admin).await;
-    let refused = connect_async(upgrade(&server, &admin, "https://evil.example")).await;
-    let Err(Error::Http(response)) = refused else {
-        panic!("not refused: {refused:?}")
-    };
-    assert_eq!(response.status(), StatusCode::FORBIDDEN);
+    let address = &server.address;
+    let (host, _) = address.split_once(':').expect("a port");
+    for origin in [
+        "https://evil.example",
+        "null",
+        "",
+        &format!("http://{host}"),
+        &format!("http://{host}:1"),
+        &format!("http://{address}.evil.example"),
+        &format!("http://evil.example/{address}"),
+        &format!("http://{address}@evil.example"),
+        address,
+    ] {
+        let refused = connect_async(upgrade(&server, &admin, origin)).await;
+        let Err(Error::Http(response)) = refused else {
+            panic!("{origin} is not refused: {refused:?}")
+        };
+        assert_eq!(response.status(), StatusCode::FORBIDDEN, "{origin}");
+    }
     let plain = server.get(&admin, "/live").await;
     assert_eq!(plain.json()["error"]["type"], "invalid_request");
 
