@@ -24,7 +24,7 @@ pub fn router(state: &HttpState) -> Router {
     let is_https = state.is_https();
     let app = Arc::clone(&state.app);
     let shared = node::routes().merge(crate::link::routes()).with_state(app);
-    Router::new()
+    let routes = Router::new()
         .merge(account::routes(state))
         .merge(query::routes(state))
         .merge(admin::routes(state))
@@ -50,7 +50,13 @@ pub fn router(state: &HttpState) -> Router {
         .layer(TimeoutLayer::with_status_code(
             StatusCode::SERVICE_UNAVAILABLE,
             state.settings.request_timeout,
-        ))
+        ));
+    around(routes, is_https)
+}
+
+/// What stands around every answer, also to who was refused, and to whose handler failed.
+fn around(routes: Router, is_https: bool) -> Router {
+    routes
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn(move |request: Request, next: Next| {
             security::layer(is_https, request, next)
@@ -74,4 +80,76 @@ fn panicked(_panic: Box<dyn std::any::Any + Send>) -> Response {
         "the server failed; its log has the cause under this request id",
     )
     .into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::{Body, to_bytes};
+    use serde_json::{Value, json};
+    use std::io::Write;
+    use std::sync::Mutex;
+    use tower::ServiceExt as _;
+
+    const FAILS: &str = "/api/v1/fails";
+
+    /// What is logged.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("log").write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    async fn fails() {
+        panic!("of the inside, on purpose");
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_panics_is_answered_and_logged_and_others_go_on() {
+        // With one subscriber alone, what a thread without it says first is off for all threads.
+        let _other = tracing::Dispatch::new(tracing_subscriber::registry());
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().json();
+        let subscriber = subscriber.with_writer(move || writer.clone()).finish();
+        let _collecting = tracing::subscriber::set_default(subscriber);
+        let routes = Router::new().route(FAILS, get(fails));
+        let server = around(routes.fallback(nowhere::answer), false);
+        let ask = async |path: &str| {
+            let request = Request::get(path).body(Body::empty()).expect("a request");
+            let answer = server.clone().oneshot(request).await.expect("an answer");
+            let (head, body) = answer.into_parts();
+            let body = to_bytes(body, BODY_BYTES).await.expect("a body");
+            let body = serde_json::from_slice::<Value>(&body).expect("JSON");
+            (head, body)
+        };
+        let (head, body) = ask(FAILS).await;
+        assert_eq!(head.status, StatusCode::INTERNAL_SERVER_ERROR);
+        let id = head.headers["x-request-id"].to_str().expect("text");
+        let told = json!({ "error": {
+            "type": "internal",
+            "message": "the server failed; its log has the cause under this request id",
+            "request_id": id,
+            "details": {},
+        } });
+        assert_eq!(body, told);
+        assert!(head.headers.contains_key("content-security-policy"));
+        let logged = String::from_utf8(log.0.lock().expect("log").clone()).expect("text");
+        let line = logged
+            .lines()
+            .find(|line| line.contains("a handler panicked"));
+        let line: Value = serde_json::from_str(line.expect("a line")).expect("JSON");
+        assert_eq!(line["level"], "ERROR");
+        assert_eq!(line["span"]["request_id"], id);
+        assert_eq!(line["span"]["route"], FAILS);
+        let (head, _) = ask("/api/v1/nothing").await;
+        assert_eq!(head.status, StatusCode::NOT_FOUND);
+    }
 }

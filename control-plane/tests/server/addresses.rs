@@ -6,13 +6,14 @@
     reason = "helpers of tests fail like tests do"
 )]
 
-use crate::support::{Answer, Browser, Server};
+use crate::support::{Answer, Browser, SECRET_FIELDS, Server, client};
 use dgon_control_plane::accounts::Role;
 use dgon_control_plane::http::node::reserved;
 use dgon_control_plane::http::openapi::document;
 use dgon_protocol::frame::LINK_PATH;
+use dgon_testkit::fleet::{Enrol, SimAgent};
 use reqwest::{Method, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// Every operation of the document: method, path with its parts filled in, names of its query parameters.
@@ -84,6 +85,110 @@ async fn every_address_refuses_the_parameters_that_it_does_not_take() {
     let lists =
         "nodes, receipts, enrolment tokens, audit, users, orgs, API keys, assignments, pools";
     assert_eq!(with_a_limit, 9, "{lists}");
+}
+
+/// Parts of the database's files: what is written changes them, and what is read does not.
+async fn written(server: &Server) -> [Vec<u8>; 2] {
+    let inspect = server.state.app.store.inspect();
+    let file = inspect.texts("SELECT file FROM pragma_database_list WHERE name = 'main'");
+    let file = file.await.expect("file").remove(0).expect("a path");
+    let log = std::fs::read(format!("{file}-wal")).expect("what was written last");
+    [std::fs::read(file).expect("the database"), log]
+}
+
+/// Ids of what there is, for the parts of paths.
+async fn objects(server: &Server, admin: &mut Browser) -> Vec<(&'static str, String)> {
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    let token = admin.post("/api/v1/enrolment-tokens", json!({})).await;
+    let secret = text(&token.json["token"]);
+    let http = client();
+    let enrol = SimAgent::enrol(&http, &server.base, &secret, Enrol::default());
+    let node_id = enrol.await.expect("a node").node_id.to_string();
+    let on = json!({ "enabled": true });
+    let set = admin.put("/api/v1/flags/enable_private_pools", on).await;
+    assert!(set.status.is_success(), "{}", set.text);
+    let wish = json!({ "org_id": "main", "name": "a-pool" });
+    let pool = admin.post("/api/v1/pools", wish).await;
+    assert_eq!(pool.status, StatusCode::CREATED, "{}", pool.text);
+    let me = admin.get("/api/v1/users/me").await;
+    vec![
+        ("{node_id}", node_id),
+        ("{pool_id}", text(&pool.json["pool_id"])),
+        ("{user_id}", text(&me.json["user_id"])),
+        ("{org_id}", "main".to_owned()),
+    ]
+}
+
+#[tokio::test]
+async fn whatever_is_asked_by_a_safe_method_changes_nothing() {
+    let server = Server::start().await;
+    let mut admin = server.signed_in("a@example.com", &[Role::Admin]).await;
+    let objects = objects(&server, &mut admin).await;
+    let before = written(&server).await;
+    let api = serde_json::to_value(document()).expect("document");
+    let mut found = 0;
+    // Whether the database can be written, that one finds out by writing.
+    let paths = api["paths"].as_object().expect("paths").keys();
+    for path in paths.filter(|path| *path != "/readyz") {
+        let mut path = path.clone();
+        for (part, id) in &objects {
+            path = path.replace(part, id);
+        }
+        for method in [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE] {
+            let asked = admin.send(admin.request(method.clone(), &path)).await;
+            assert!(!asked.status.is_server_error(), "{method} {path}");
+            found += u32::from(method == Method::GET && asked.status.is_success());
+            assert!(written(&server).await == before, "{method} {path} wrote");
+        }
+    }
+    assert!(found >= 25, "{found} were read");
+    // What changes something shows here.
+    let body = json!({ "enabled": true });
+    let set = admin.put("/api/v1/flags/public_receipts", body).await;
+    assert!(set.status.is_success(), "{}", set.text);
+    assert!(written(&server).await != before);
+}
+
+/// What the address of a request has as parameters, with its path.
+fn parameters() -> Vec<(String, String)> {
+    let api = serde_json::to_value(document()).expect("document");
+    let mut found = Vec::new();
+    for (path, item) in api["paths"].as_object().expect("paths") {
+        for operation in item.as_object().expect("path item").values() {
+            let all = operation["parameters"].as_array().into_iter().flatten();
+            let in_address = all.filter(|one| one["in"] == "query" || one["in"] == "path");
+            let names = in_address.map(|one| one["name"].as_str().expect("a name").to_owned());
+            found.extend(names.map(|name| (path.clone(), name)));
+        }
+    }
+    found
+}
+
+#[test]
+fn no_address_takes_a_secret() {
+    let all = parameters();
+    assert!(all.len() > 60, "{}", all.len());
+    let secret = all
+        .iter()
+        .filter(|(_, name)| SECRET_FIELDS.contains(&name.as_str()));
+    let secret: Vec<_> = secret.collect();
+    // An issuer's answer, as its protocol has it: good once, in one browser.
+    let [(path, name)] = secret.as_slice() else {
+        panic!("{secret:?}")
+    };
+    assert!(
+        path.ends_with("/callback") && name == "code",
+        "{path} {name}"
+    );
+}
+
+#[tokio::test]
+#[should_panic(expected = "an address has a secret")]
+async fn a_test_that_sends_a_secret_in_an_address_fails() {
+    let server = Server::start().await;
+    let mut browser = server.signed_in("a@example.com", &[Role::Viewer]).await;
+    let token = browser.csrf.clone().expect("a token");
+    browser.get(&format!("/api/v1/users/me?x={token}")).await;
 }
 
 #[tokio::test]

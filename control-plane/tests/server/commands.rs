@@ -6,8 +6,8 @@
     reason = "helpers of tests fail like tests do"
 )]
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -35,15 +35,16 @@ struct Serve {
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
 }
 
+/// An address of this machine that nobody listens at now.
+fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    listener.local_addr().expect("address").to_string()
+}
+
 impl Serve {
     fn start(data_dir: &Path) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .expect("bind")
-            .local_addr()
-            .expect("address")
-            .port();
         let mut child = program(data_dir)
-            .args(["serve", "--bind", &format!("127.0.0.1:{port}")])
+            .args(["serve", "--bind", &free_address()])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -124,6 +125,50 @@ fn a_server_whose_output_nobody_reads_serves_all_the_same() {
     assert!(lines.any(|line| line.contains("nobody reads what the server prints")));
     let ended = terminate(&mut child);
     assert!(ended.success(), "{ended}: {:?}", lines.collect::<Vec<_>>());
+}
+
+#[test]
+fn programs_read_the_log_line_by_line() {
+    let dir = tempfile::tempdir().expect("dir");
+    let address = free_address();
+    let mut child = program(&dir.path().join("data"))
+        .args(["serve", "--bind", &address])
+        .env("DGON_LOG_FORMAT", "json")
+        .env("DGON_LOG", "debug")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("start");
+    let mut printed = BufReader::new(child.stdout.take().expect("stdout")).lines();
+    printed.next().expect("a line").expect("text");
+    let mut socket = TcpStream::connect(address).expect("connect");
+    let asked = "GET /api/v1/users/me HTTP/1.1\r\nhost: a\r\nx-request-id: of-a-test\r\nconnection: close\r\n\r\n";
+    socket.write_all(asked.as_bytes()).expect("ask");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    assert!(terminate(&mut child).success());
+    let logged = BufReader::new(child.stderr.take().expect("stderr")).lines();
+    let lines: Vec<serde_json::Value> = logged
+        .map(|line| serde_json::from_str(&line.expect("text")).expect("JSON"))
+        .collect();
+    for line in &lines {
+        assert!(
+            line["level"].is_string() && line["fields"]["message"].is_string(),
+            "{line}"
+        );
+        assert!(
+            line["timestamp"].as_str().expect("text").ends_with('Z'),
+            "{line}"
+        );
+    }
+    let of_it = lines
+        .iter()
+        .find(|line| line["span"]["request_id"] == "of-a-test");
+    let of_it = of_it.expect("a refusal is told at this level");
+    assert_eq!(of_it["fields"]["status"], 401);
+    assert_eq!(of_it["span"]["route"], "/api/v1/users/me");
 }
 
 #[test]

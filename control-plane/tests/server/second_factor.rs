@@ -39,6 +39,12 @@ impl Authenticator {
         self.0.code(unix_s / STEP_S).to_string()
     }
 
+    /// What an app shows whose clock is so far ahead.
+    fn code_ahead(&self, server: &Server, ms: i64) -> String {
+        let unix_s = u64::try_from((server.clock.now_ms() + ms) / 1_000).expect("after 1970");
+        self.0.code(unix_s / STEP_S).to_string()
+    }
+
     /// What it shows after the present one.
     pub(crate) fn next_code(&self, server: &Server) -> String {
         server.clock.advance(STEP_S.cast_signed() * 1_000);
@@ -151,6 +157,22 @@ async fn a_code_is_good_once_also_when_many_come_at_once() {
         signed_in += u32::from(tried.await.expect("an answer") == StatusCode::OK);
     }
     assert_eq!(signed_in, 1);
+}
+
+#[tokio::test]
+async fn a_code_is_judged_by_the_clock_of_the_server() {
+    const AHEAD_MS: i64 = 240_000;
+    let World { server, app, .. } = with_factor(&[Role::Viewer]).await;
+    let code = app.code_ahead(&server, AHEAD_MS);
+    let (mut browser, _) = password(&server).await;
+    // Whatever the browser says of the time.
+    let request = browser.request(reqwest::Method::POST, CODE);
+    let request = request.header("date", "Sat, 21 Nov 2026 03:04:00 GMT");
+    let early = browser.send(request.json(&json!({ "code": code }))).await;
+    assert_eq!(early.error(), "invalid_request", "{}", early.text);
+    server.clock.advance(AHEAD_MS);
+    let me = enter(&mut browser, &code).await;
+    assert_eq!(me.status, StatusCode::OK, "{}", me.text);
 }
 
 #[tokio::test]

@@ -64,6 +64,37 @@ fn forget_session(browser: &mut Browser) {
     assert_eq!(browser.cookies.len(), 1);
 }
 
+/// From where the log says that a browser signed in which says all that a proxy could say.
+async fn said_to_be_from(http: HttpSettings) -> String {
+    let server = Server::start_with(Settings::default(), http).await;
+    server.user("ada@example.com", &[Role::Viewer]).await;
+    let mut browser = Browser::new(&server);
+    let body = json!({ "email": "ada@example.com", "password": PASSWORD });
+    let mut request = browser.request(Method::POST, LOGIN).json(&body);
+    for (name, value) in [
+        ("x-forwarded-for", "192.0.2.1, 203.0.113.7"),
+        ("x-real-ip", "192.0.2.2"),
+        ("forwarded", "for=192.0.2.3"),
+        ("cf-connecting-ip", "192.0.2.4"),
+        ("true-client-ip", "192.0.2.5"),
+        ("x-client-ip", "192.0.2.6"),
+    ] {
+        request = request.header(name, value);
+    }
+    let signed_in = browser.send(request).await;
+    assert_eq!(signed_in.status, StatusCode::OK, "{}", signed_in.text);
+    let rows = server.state.app.store.inspect().audit_latest(None, 1).await;
+    let facts = rows.expect("audit")[0].read_facts().expect("facts");
+    facts.expect("some").ip.expect("an address")
+}
+
+#[tokio::test]
+async fn only_a_proxy_that_is_trusted_says_where_somebody_comes_from() {
+    assert_eq!(said_to_be_from(HttpSettings::default()).await, "127.0.0.1");
+    // Of what it passes on, its own word is the last; what was said before it is its client's.
+    assert_eq!(said_to_be_from(proxied(1_200)).await, HOME);
+}
+
 #[tokio::test]
 async fn all_strangers_together_guess_one_password_so_often_and_its_owner_is_let_in_at_home() {
     let server = behind_a_proxy(1_200).await;

@@ -12,6 +12,7 @@ use dgon_control_plane::http::{HttpSettings, HttpState, metrics, router};
 use dgon_control_plane_store::{ReadLimits, Scope, System};
 use dgon_testkit::kept;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
+pub(crate) use secrets::FIELDS as SECRET_FIELDS;
 use secrets::Secrets;
 use serde_json::Value;
 use std::sync::Arc;

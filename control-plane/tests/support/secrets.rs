@@ -7,7 +7,7 @@ use reqwest::{Request, header};
 use serde_json::Value;
 
 /// Fields that are secret wherever they are.
-const FIELDS: [&str; 11] = [
+pub(crate) const FIELDS: [&str; 11] = [
     "client_secret",
     "code",
     "csrf_token",

@@ -20,6 +20,15 @@ test.describe('every route', () => {
     })
   }
 
+  test('signing out is on every page of who is signed in', async ({ page, watch }) => {
+    watch.allow(/404/)
+    for (const route of ROUTES) {
+      await page.goto(route)
+      await settled(page)
+      await expect(page.getByRole('button', { name: 'Sign out', exact: true })).toBeVisible()
+    }
+  })
+
   test('does not scroll sideways at 320 px', async ({ page, watch }) => {
     watch.allow(/404/)
     await page.setViewportSize({ width: 320, height: 800 })
