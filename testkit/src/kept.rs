@@ -28,7 +28,7 @@ pub fn folder() -> Option<&'static Path> {
 
 /// A file of this process in that folder, for its owner alone.
 fn file(kind: &str) -> Option<File> {
-    let path = folder()?.join(format!("{}.{kind}", std::process::id()));
+    let path = folder()?.join(format!("in-process-{}.{kind}", std::process::id()));
     let mut options = OpenOptions::new();
     options
         .create(true)
@@ -78,10 +78,11 @@ pub(crate) fn ask_for_all(command: &mut Command) {
     }
 }
 
-/// Keeps what a program wrote, when it has ended.
-pub(crate) fn log_of(id: u32, log: &Path) {
+/// Keeps what a program wrote, when it has ended. `command` is what was run: the program, and with what.
+pub(crate) fn log_of(command: &str, id: u32, log: &Path) {
     if let Some(folder) = folder() {
-        // Its own test fails where it wrote nothing.
-        let _ = std::fs::copy(log, folder.join(format!("program-{id}.log")));
+        let program = command.split(' ').next().unwrap_or_default();
+        // The gate misses it where no program of that name could be kept.
+        let _ = std::fs::copy(log, folder.join(format!("{program}-{id}.log")));
     }
 }

@@ -157,7 +157,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
-        kept::log_of(self.id(), &self.log);
+        kept::log_of(&self.name, self.id(), &self.log);
     }
 }
 

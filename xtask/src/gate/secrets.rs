@@ -4,6 +4,8 @@
 //! logged, at the level of `debug`, and the secrets that the tests know of: passwords, cookies, keys, links, prompts. After them each
 //! log is searched for each of these, and for whatever has the form of a secret. Others are told of: the kind, the log
 //! and the line, without the secret.
+//!
+//! Nothing is found where nothing was kept, so a step says what it must have kept: [`Expected`].
 
 use crate::shell;
 use aho_corasick::{AhoCorasick, MatchKind};
@@ -33,15 +35,80 @@ const FORMS: [(&str, usize); 8] = [
     ("eyJ", 30),
 ];
 
+/// What a step has kept when nothing was lost on the way. A part that is missing fails the step: whoever changes how secrets
+/// are noted, or where programs log, finds out here.
+pub(super) struct Expected {
+    /// Kinds of secrets that its tests note.
+    secrets: &'static [&'static str],
+    /// What names of logs begin with. Of each there is one that says something at the level of debug.
+    logs: &'static [&'static str],
+}
+
+/// Of `testkit/src/kept.rs`: what tests of the server send and are given, by header and field, and what programs and
+/// simulated agents have.
+pub(super) const RUST_TESTS: Expected = Expected {
+    secrets: &[
+        "CSRF token",
+        "authorization",
+        "code",
+        "cookie",
+        "csrf_token",
+        "current",
+        "enrolment token",
+        "key",
+        "node key",
+        "node secret",
+        "node.key",
+        "node.secret",
+        "password",
+        "prompt",
+        "recovery_codes",
+        "sealed",
+        "secret",
+        "set-cookie",
+        "sign-in link",
+        "token",
+        "x-csrf-token",
+    ],
+    logs: &["in-process-", "dgon-agent-", "dgon-control-plane-"],
+};
+
+/// Of `web/test/e2e/kept.ts`: what the browser sends and is given, what commands print, and what simulated agents have.
+pub(super) const BROWSER_TESTS: Expected = Expected {
+    secrets: &[
+        "code",
+        "cookie",
+        "csrf_token",
+        "current",
+        "enrolment token",
+        "key",
+        "node key",
+        "node secret",
+        "password",
+        "recovery_codes",
+        "sealed",
+        "secret",
+        "sign-in link",
+        "token",
+    ],
+    logs: &["control-plane"],
+};
+
 /// The folder of one step's logs and secrets.
-pub(super) struct Kept(PathBuf);
+pub(super) struct Kept {
+    folder: PathBuf,
+    expected: &'static Expected,
+}
+
+/// What is at the beginning of a line of the level of debug, after its time.
+const DEBUG: &[u8] = b" DEBUG ";
 
 /// What was found: `(kind, log)`, and the line of the first with how many there are.
 type Leaks = BTreeMap<(String, String), (usize, usize)>;
 
 impl Kept {
     /// An empty one, for its owner alone.
-    pub(super) fn begin(step: &str) -> Result<Self> {
+    pub(super) fn begin(step: &str, expected: &'static Expected) -> Result<Self> {
         let folder = shell::target_dir().join("kept-logs").join(step);
         if folder.exists() {
             fs::remove_dir_all(&folder)?;
@@ -51,35 +118,42 @@ impl Kept {
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut make, 0o700);
         make.create(&folder)?;
-        Ok(Self(folder))
+        Ok(Self { folder, expected })
     }
 
     /// The variable that tells tests of it.
     pub(super) fn variable(&self) -> (&'static str, &Path) {
-        (FOLDER, &self.0)
+        (FOLDER, &self.folder)
     }
 
     /// Searches; what was clean is thrown away.
     pub(super) fn search(self) -> Result<()> {
-        let secrets = self.secrets()?;
+        let (secrets, kinds) = self.secrets()?;
         let logs = self.files("log")?;
-        // Nothing is found where nothing was kept.
-        ensure!(!secrets.is_empty(), "the tests noted no secret");
         let search = Search::new(&secrets)?;
         let (mut leaks, mut lines) = (Leaks::new(), 0);
+        let mut told_all = BTreeSet::new();
         for log in &logs {
             let text = fs::read(log)?;
             let name = log.file_name().unwrap_or_default().to_string_lossy();
             lines += search.log(&name, &text, &mut leaks);
+            if text.windows(DEBUG.len()).any(|part| part == DEBUG) {
+                told_all.insert(name.into_owned());
+            }
         }
-        ensure!(lines > 0, "the tests logged nothing");
+        let missing = self.expected.missing(&kinds, &told_all);
+        ensure!(
+            missing.is_empty(),
+            "the tests have not kept all that is searched, so nothing is known of: {}",
+            missing.join(", ")
+        );
         println!(
             "searched {lines} lines of {} logs for {} secrets",
             logs.len(),
             secrets.len()
         );
         if leaks.is_empty() {
-            return Ok(fs::remove_dir_all(&self.0)?);
+            return Ok(fs::remove_dir_all(&self.folder)?);
         }
         let shown = leaks
             .iter()
@@ -89,30 +163,44 @@ impl Kept {
             });
         bail!(
             "logs in {} have secrets ({} kinds and logs):\n{}",
-            self.0.display(),
+            self.folder.display(),
             leaks.len(),
             shown.collect::<Vec<_>>().join("\n")
         );
     }
 
     fn files(&self, kind: &str) -> Result<Vec<PathBuf>> {
-        let entries = fs::read_dir(&self.0).with_context(|| self.0.display().to_string())?;
+        let folder = &self.folder;
+        let entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
         let paths = entries.map(|entry| Ok(entry?.path()));
         let paths = paths.collect::<Result<Vec<_>>>()?;
         let is_kind = |path: &PathBuf| path.extension().is_some_and(|found| found == kind);
         Ok(paths.into_iter().filter(is_kind).collect())
     }
 
-    /// Each secret that was noted, with its kind.
-    fn secrets(&self) -> Result<BTreeMap<String, String>> {
-        let mut secrets = BTreeMap::new();
+    /// Each secret that was noted, with its kind, and all kinds: one secret may be of several.
+    fn secrets(&self) -> Result<(BTreeMap<String, String>, BTreeSet<String>)> {
+        let (mut secrets, mut kinds) = (BTreeMap::new(), BTreeSet::new());
         for file in self.files("secrets")? {
             for line in fs::read_to_string(file)?.lines() {
                 let (kind, secret) = line.split_once('\t').context("a line is kind and secret")?;
                 secrets.insert(secret.to_owned(), kind.to_owned());
+                kinds.insert(kind.to_owned());
             }
         }
-        Ok(secrets)
+        Ok((secrets, kinds))
+    }
+}
+
+impl Expected {
+    /// What there is not, of these kinds of secrets and these logs.
+    fn missing(&self, kinds: &BTreeSet<String>, logs: &BTreeSet<String>) -> Vec<String> {
+        let secrets = self.secrets.iter().filter(|kind| !kinds.contains(**kind));
+        let secrets = secrets.map(|kind| format!("secrets of the kind {kind:?}"));
+        let is_there = |begin: &&str| logs.iter().any(|log| log.starts_with(*begin));
+        let logs = self.logs.iter().filter(|begin| !is_there(begin));
+        let logs = logs.map(|begin| format!("a log {begin}… at the level of debug"));
+        secrets.chain(logs).collect()
     }
 }
 
@@ -211,6 +299,52 @@ mod tests {
         let mut leaks = Leaks::new();
         search.log("a.log", log.as_bytes(), &mut leaks);
         leaks.into_keys().map(|(kind, _)| kind).collect()
+    }
+
+    /// A folder as tests leave it: all that is expected of them, but what `is_lost`.
+    fn searched(name: &str, expected: &'static Expected, is_lost: impl Fn(&str) -> bool) -> String {
+        let folder = shell::target_dir().join("tmp").join(name);
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).expect("a folder");
+        let kinds = expected.secrets.iter().filter(|kind| !is_lost(kind));
+        let noted: String = kinds
+            .map(|kind| format!("{kind}\tsecret of {kind}\n"))
+            .collect();
+        fs::write(folder.join("1.secrets"), noted).expect("written");
+        for begin in expected.logs {
+            let level = if is_lost(begin) { "INFO" } else { "DEBUG" };
+            let line = format!("2026-11-21T03:00:00Z {level} all is well\n");
+            fs::write(folder.join(format!("{begin}1.log")), line).expect("written");
+        }
+        let kept = Kept {
+            folder: folder.clone(),
+            expected,
+        };
+        let searched = kept.search();
+        assert_eq!(
+            folder.exists(),
+            searched.is_err(),
+            "what was clean is thrown away"
+        );
+        searched
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default()
+    }
+
+    #[test]
+    fn a_kind_of_secret_or_of_log_that_is_lost_fails_the_search() {
+        for (name, expected) in [("kept-rust", &RUST_TESTS), ("kept-web", &BROWSER_TESTS)] {
+            assert_eq!(searched(name, expected, |_| false), "");
+            for part in expected.secrets.iter().chain(expected.logs) {
+                let told = searched(name, expected, |other| other == *part);
+                assert!(
+                    told.contains("nothing is known of: ") && told.contains(part),
+                    "{part}: {told}"
+                );
+                assert_eq!(told.matches(", ").count(), 1, "that alone: {told}");
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The steps of the gate, each with what it needs.
 
-use super::secrets::Kept;
+use super::secrets::{
+    BROWSER_TESTS as KEPT_BY_BROWSER_TESTS, Kept, RUST_TESTS as KEPT_BY_RUST_TESTS,
+};
 use super::{SKIPPED_CODE, Skipped, Step};
 use crate::needs::{Need, debian};
 use crate::{build, cross, fuzz, generated, needs, shell, systems};
@@ -282,7 +284,7 @@ fn rust_tests() -> Result<()> {
     let mut nextest = shell::command(needs::tool("cargo-nextest"));
     shell::forget_package(&mut nextest);
     nextest.args(["nextest", "run", "--profile", "ci"]);
-    let kept = Kept::begin("rust-tests")?;
+    let kept = Kept::begin("rust-tests", &KEPT_BY_RUST_TESTS)?;
     let (name, folder) = kept.variable();
     nextest.env(name, folder);
     shell::check(build::name_programs(nextest.args(build::SAME)))?;
@@ -295,7 +297,7 @@ fn rust_tests() -> Result<()> {
 fn browser_tests() -> Result<()> {
     web_at_all()?;
     build::programs()?;
-    let kept = Kept::begin("browser-tests")?;
+    let kept = Kept::begin("browser-tests", &KEPT_BY_BROWSER_TESTS)?;
     let (name, folder) = kept.variable();
     let mut npm = shell::command("npm");
     npm.args(["--prefix", "web", "run", "e2e"])
