@@ -1,7 +1,5 @@
 //! When a session ends that nobody ends: a week after it was used last, and after thirty days in any case.
 
-#![expect(clippy::expect_used, reason = "helpers of tests fail like tests do")]
-
 use crate::support::{Answer, Browser, Server};
 use dgon_control_plane::accounts::Role;
 use reqwest::StatusCode;

@@ -1,5 +1,7 @@
 //! The names of all tests that there are, for pages that name tests.
 
+#![allow(clippy::expect_used, reason = "helpers of tests fail like tests do")]
+
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
