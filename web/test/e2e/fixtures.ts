@@ -1,7 +1,7 @@
 // A page that notices what a person would not: console errors, page errors and violations of the CSP.
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { type Page, expect, test as base } from '@playwright/test'
+import { type Browser, type Page, expect, test as base } from '@playwright/test'
 import { noteSecretsOf } from './kept'
 
 export { expect }
@@ -11,7 +11,20 @@ interface Watch {
   allow: (pattern: RegExp) => void
 }
 
-export const test = base.extend<{ watch: Watch }>({
+export const test = base.extend<{ watch: Watch }, { browser: Browser }>({
+  // What is sent and given is noted of every context, also of those that tests make themselves.
+  browser: [
+    async ({ browser }, use) => {
+      const make = browser.newContext.bind(browser)
+      browser.newContext = async (options) => {
+        const context = await make(options)
+        noteSecretsOf(context)
+        return context
+      }
+      await use(browser)
+    },
+    { scope: 'worker' },
+  ],
   page: async ({ page }, use) => {
     await use(page)
     // A page asks on its own while a test ends: an answer that is under way then must not fail the next test.
@@ -19,7 +32,6 @@ export const test = base.extend<{ watch: Watch }>({
   },
   watch: [
     async ({ context }, use) => {
-      noteSecretsOf(context)
       const seen: string[] = []
       const allowed: RegExp[] = []
       context.on('console', (message) => {
