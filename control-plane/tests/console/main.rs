@@ -14,6 +14,8 @@
 )]
 #[path = "../nodes/support.rs"]
 mod agents;
+#[path = "../support/documented.rs"]
+mod documented;
 mod live;
 mod network;
 mod queries;

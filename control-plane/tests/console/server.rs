@@ -1,5 +1,6 @@
 //! A server on a seeded network, and people who are signed in to it.
 
+use crate::documented::assert_documented;
 use dgon_control_plane::accounts::{Email, NewAccount, Origin, Role};
 use dgon_control_plane::app::{App, Clock, MasterKey, Settings};
 use dgon_control_plane::http::server::{ServerLimits, serve};
@@ -8,7 +9,7 @@ use dgon_control_plane_store::{Scope, Store, System};
 use dgon_testkit::postgres;
 use dgon_testkit::seed::{Seed, Seeded, seed};
 use reqwest::header::{CACHE_CONTROL, COOKIE, HeaderMap, SET_COOKIE};
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -46,6 +47,19 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// What is answered to a request, which the OpenAPI document tells of.
+    async fn of(method: Method, request: RequestBuilder) -> Self {
+        let response = request.send().await.expect("an answer");
+        let path = response.url().path().to_owned();
+        let answer = Self {
+            status: response.status(),
+            headers: response.headers().clone(),
+            bytes: response.bytes().await.expect("a body").to_vec(),
+        };
+        assert_documented(&method, &path, answer.status.as_u16(), &answer.bytes);
+        answer
+    }
+
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.bytes).expect("a JSON body")
     }
@@ -115,12 +129,7 @@ impl Server {
         if let Some(cookie) = &who.0 {
             request = request.header(COOKIE, cookie);
         }
-        let response = request.send().await.expect("an answer");
-        Answer {
-            status: response.status(),
-            headers: response.headers().clone(),
-            bytes: response.bytes().await.expect("a body").to_vec(),
-        }
+        Answer::of(Method::GET, request).await
     }
 
     /// The JSON of a 200.
@@ -146,15 +155,13 @@ impl Server {
         let me = self.read(who, "/users/me").await;
         let csrf = me["csrf_token"].as_str().expect("a token");
         let request = client()
-            .request(method, format!("http://{}/api/v1{path}", self.address))
+            .request(
+                method.clone(),
+                format!("http://{}/api/v1{path}", self.address),
+            )
             .header("x-csrf-token", csrf)
             .header(COOKIE, who.0.as_deref().expect("a session"));
-        let response = request.json(body).send().await.expect("an answer");
-        Answer {
-            status: response.status(),
-            headers: response.headers().clone(),
-            bytes: response.bytes().await.expect("a body").to_vec(),
-        }
+        Answer::of(method, request.json(body)).await
     }
 
     /// Makes a person with this role and signs in.

@@ -1,6 +1,6 @@
 //! Node HTTP: who is let in, and what a third-party agent can do with two posts.
 
-use crate::support::{ALL, Server, error_type};
+use crate::support::{ALL, Server, as_documented, error_type};
 use dgon_control_plane::app::Clock;
 use dgon_control_plane_model::lifecycle::State;
 use dgon_control_plane_store::receipt_queries::ReceiptFilter;
@@ -8,6 +8,7 @@ use dgon_protocol::auth::{HEADER_AUTH, HEADER_NODE_ID, HEADER_TIMESTAMP, sign_v1
 use dgon_protocol::error::{ErrorBody, ErrorType};
 use dgon_protocol::key::signature_text;
 use dgon_testkit::fleet::{SimAgent, SimError, unix_now};
+use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -166,17 +167,15 @@ async fn the_same_request_twice_is_a_replay() {
         }
         request.send()
     };
-    let first = send().await.expect("send");
+    let first = as_documented(Method::GET, send().await.expect("send")).await;
     assert_eq!(first.status(), 200);
     let own: Value = first.json().await.expect("json");
     assert_eq!(
         (&own["status"], &own["acked_seq"]),
         (&json!("pending"), &json!(0))
     );
-    assert_eq!(
-        error_type(send().await.expect("send")).await,
-        ErrorType::ReplayedRequest
-    );
+    let again = as_documented(Method::GET, send().await.expect("send")).await;
+    assert_eq!(error_type(again).await, ErrorType::ReplayedRequest);
 }
 
 #[tokio::test]
@@ -190,10 +189,8 @@ async fn a_captured_header_is_of_no_use_elsewhere() {
     for (name, value) in headers {
         request = request.header(name, value);
     }
-    assert_eq!(
-        error_type(request.send().await.expect("send")).await,
-        ErrorType::Unauthorized
-    );
+    let response = as_documented(Method::GET, request.send().await.expect("send")).await;
+    assert_eq!(error_type(response).await, ErrorType::Unauthorized);
 }
 
 #[tokio::test]

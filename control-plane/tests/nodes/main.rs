@@ -10,6 +10,8 @@
 
 mod database;
 mod days;
+#[path = "../support/documented.rs"]
+mod documented;
 mod enrolment;
 mod handshakes;
 mod hostile;

@@ -1,5 +1,6 @@
 //! A control plane in this process, and conversations that several tests need.
 
+use crate::documented::assert_documented;
 use dgon_control_plane::app::{App, Clock, MasterKey, Regions, Settings};
 use dgon_control_plane::bus::Event as BusEvent;
 use dgon_control_plane::http::server::{ServerLimits, serve};
@@ -16,6 +17,7 @@ use dgon_protocol::frame::{
 use dgon_protocol::id::NodeId;
 use dgon_protocol::receipt::{Sha256Hash, Source};
 use dgon_testkit::fleet::{Enrol, SimAgent, SimLink};
+use reqwest::Method;
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
@@ -306,8 +308,23 @@ impl Server {
         for (name, value) in agent.headers("POST", path, body).expect("headers") {
             request = request.header(name, value);
         }
-        request.send().await.expect("send")
+        as_documented(Method::POST, request.send().await.expect("send")).await
     }
+}
+
+/// The same answer; the OpenAPI document tells of it.
+pub(crate) async fn as_documented(
+    method: Method,
+    response: reqwest::Response,
+) -> reqwest::Response {
+    let (status, headers) = (response.status(), response.headers().clone());
+    let path = response.url().path().to_owned();
+    let body = response.bytes().await.expect("a body");
+    assert_documented(&method, &path, status.as_u16(), &body);
+    let mut same = http::Response::new(body);
+    *same.status_mut() = status;
+    *same.headers_mut() = headers;
+    same.into()
 }
 
 fn rand_bytes() -> [u8; 16] {

@@ -7,6 +7,7 @@
 )]
 
 use dgon_control_plane::http::openapi::{document, document_text};
+use dgon_protocol::error::ErrorType;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -40,7 +41,7 @@ fn operations_have_names_summaries_and_the_error_body() {
     }
 }
 
-/// Readiness says in its own shape what fails.
+/// Readiness says in its own shape what fails, and is refused in that of all.
 const OWN_ERROR: (&str, &str) = ("/readyz", "503");
 
 #[test]
@@ -74,16 +75,83 @@ fn every_error_is_written_down_with_its_body() {
             assert!(told.contains("invalid_csrf"), "{method} {path}: {told}");
         }
         for (status, response) in responses {
-            if status.as_str() < "400" || (path.as_str(), status.as_str()) == OWN_ERROR {
+            if status.as_str() < "400" {
                 continue;
             }
-            let body = &response["content"]["application/json"]["schema"]["$ref"];
+            let mut schema = &response["content"]["application/json"]["schema"];
+            if (path.as_str(), status.as_str()) == OWN_ERROR {
+                schema = &schema["oneOf"][1];
+            }
             assert_eq!(
-                body, "#/components/schemas/ErrorBody",
+                schema["$ref"], "#/components/schemas/ErrorBody",
                 "{method} {path} {status}"
             );
         }
     }
+}
+
+#[test]
+fn every_word_that_a_handler_quotes_of_its_errors_is_a_type_that_its_statuses_tell() {
+    let api = serde_json::to_value(document()).expect("document");
+    let mut seen = 0;
+    for (path, method, operation) in operations(&api) {
+        let description = operation["description"].as_str().unwrap_or_default();
+        let Some((_, errors)) = description.split_once("# Errors") else {
+            continue;
+        };
+        let responses = operation["responses"].as_object().expect("responses");
+        let told = |status: &str| {
+            responses
+                .get(status)
+                .map(|of| of["description"].to_string())
+        };
+        for quoted in errors.split('`').skip(1).step_by(2) {
+            let known = ErrorType::ALL.iter().find(|kind| kind.as_str() == quoted);
+            assert!(
+                known.is_some(),
+                "{method} {path}: `{quoted}` under `# Errors` is no type of error"
+            );
+            if known == Some(&ErrorType::Internal) {
+                continue;
+            }
+            let statuses = responses.keys().filter(|status| status.as_str() >= "400");
+            let telling = statuses.filter_map(|status| told(status));
+            let tells = |text: String| text.contains(&format!("`{quoted}`"));
+            assert!(
+                telling.into_iter().any(tells),
+                "{method} {path}: no status tells of `{quoted}`"
+            );
+            seen += 1;
+        }
+    }
+    assert!(seen > 150, "{seen}");
+}
+
+#[test]
+fn nodes_are_not_told_of_sessions() {
+    let api = serde_json::to_value(document()).expect("document");
+    let mut seen = 0;
+    for (path, method, operation) in operations(&api) {
+        if operation["tags"][0] != "node" {
+            continue;
+        }
+        seen += 1;
+        for (status, response) in operation["responses"].as_object().expect("responses") {
+            let told = response["description"].as_str().expect("a description");
+            assert!(
+                !told.contains("session"),
+                "{method} {path} {status}: {told}"
+            );
+        }
+        let is_enrolment = path.starts_with("/api/v1/nodes/register");
+        let refused = operation["responses"]["401"]["description"].to_string();
+        assert_eq!(
+            !is_enrolment,
+            refused.contains("headers of the node"),
+            "{method} {path}: {refused}"
+        );
+    }
+    assert_eq!(seen, 8);
 }
 
 /// What is any JSON because it is: facts of errors and of the audit log, settings and work that the protocol leaves open,

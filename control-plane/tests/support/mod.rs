@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part of this")]
 #![allow(clippy::expect_used, reason = "helpers of tests fail like tests do")]
 
+mod documented;
 mod secrets;
 
 use dgon_control_plane::accounts::{Email, NewAccount, Origin, Role};
@@ -11,6 +12,7 @@ use dgon_control_plane::http::server::{self, ServerLimits};
 use dgon_control_plane::http::{HttpSettings, HttpState, metrics, router};
 use dgon_control_plane_store::{ReadLimits, Scope, System};
 use dgon_testkit::kept;
+use documented::assert_documented;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 pub(crate) use secrets::FIELDS as SECRET_FIELDS;
 use secrets::Secrets;
@@ -224,8 +226,15 @@ impl Browser {
     pub(crate) async fn send(&mut self, request: RequestBuilder) -> Answer {
         let request = request.build().expect("a request");
         let secrets = Secrets::of(&request);
+        let (method, path) = (request.method().clone(), request.url().path().to_owned());
         let response = self.client.execute(request).await;
         let answer = Answer::of(response.expect("response")).await;
+        assert_documented(
+            &method,
+            &path,
+            answer.status.as_u16(),
+            answer.text.as_bytes(),
+        );
         secrets.are_not_told(&answer);
         secrets::note(&answer);
         for (name, value) in answer.cookies() {

@@ -25,15 +25,13 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// `unauthorized`, `stale_timestamp`, `replayed_request`; `invalid_signature` where a signature does not hold; `wrong_node` for
-/// the statement of another node.
+/// the statement of another node; `conflict` where the old key is not the one in use; `invalid_key` for a new key that is not
+/// canonical, not of prime order, or known; `rate_limited` for a node that has changed its key too often today: Retry-After and
+/// next_at_ms of the details say when it may again.
 #[utoipa::path(
     post, path = "/api/v1/nodes/key/rotate", tag = "nodes", request_body = Rotation,
     responses(
         (status = 200, description = "The new key, and since when it is the one.", body = Rotated),
-        (status = 409, description = "conflict: the old key is not the one in use"),
-        (status = 422, description = "invalid_key: the new key is not canonical, not of prime order, or known"),
-        (status = 429, description = "rate_limited: the node has changed its key too often today; Retry-After and \
-            `next_at_ms` say when it may again"),
     )
 )]
 pub(super) async fn rotate(
@@ -102,13 +100,12 @@ fn too_often(next_at_ms: i64, now_ms: i64) -> ApiError {
 ///
 /// # Errors
 /// `unauthorized`, `stale_timestamp`, `replayed_request`; `invalid_signature` where the signature does not hold; `wrong_node` for
-/// the statement of another node.
+/// the statement of another node; `conflict` for the key in use; `forked_chain` where another end was stated, or receipts after
+/// this end are stored.
 #[utoipa::path(
     post, path = "/api/v1/nodes/key/close", tag = "nodes", request_body = Closing,
     responses(
         (status = 200, description = "The statement, as kept.", body = Closing),
-        (status = 409, description = "conflict: the key is in use; forked_chain: another end was stated, or receipts \
-            after this end are stored"),
     )
 )]
 pub(super) async fn close(

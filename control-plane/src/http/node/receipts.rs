@@ -92,15 +92,15 @@ impl From<ReceiptVerdict> for Verdict {
 /// verdict in the answer: `invalid_receipt` is no error of the post.
 ///
 /// # Errors
-/// `unauthorized`, `stale_timestamp`, `replayed_request`, `too_large`.
+/// `unauthorized`, `stale_timestamp`, `replayed_request`, `too_large`; `invalid_key` for a node that was passed on to another
+/// organisation, and has not changed its key; `rate_limited` for one that posts too often, whose receipts wait for their commit
+/// already, or of whose receipts too many were refused; `unavailable` while no receipts are taken: send them again after
+/// Retry-After.
 #[utoipa::path(
     post, path = "/api/v1/receipts", tag = "receipts",
     request_body = ReceiptsPost,
     responses(
         (status = 201, description = "A verdict for each.", body = Posted),
-        (status = 422, description = "invalid_key: the node was passed on to another organisation, and has not changed its key"),
-        (status = 429, description = "rate_limited: the node posts too often, its receipts wait for their commit already, or too many of them were refused"),
-        (status = 503, description = "unavailable: receipts are not taken now; send them again after Retry-After"),
     )
 )]
 pub(super) async fn receipts(

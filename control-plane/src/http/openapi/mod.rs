@@ -12,10 +12,13 @@ use super::{account, admin, downloads, health, metrics, node, query};
 use axum::Json;
 use dgon_protocol::error::ErrorBody;
 use http::Method;
-use statuses::Class;
+use statuses::{Class, Who};
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::{Modify, OpenApi, ToSchema};
+
+/// What marks the operations of nodes.
+const NODE_TAG: &str = "node";
 
 #[derive(OpenApi)]
 #[openapi(
@@ -134,7 +137,7 @@ impl Modify for Finish {
                 let class = Class {
                     method: &method,
                     path,
-                    is_open: security::is_open(operation),
+                    who: who(operation),
                 };
                 statuses::add(&class, operation);
                 sockets::describe(path, operation);
@@ -155,13 +158,24 @@ pub fn document() -> utoipa::openapi::OpenApi {
                 true => operation.security = Some(vec![SecurityRequirement::default()]),
                 false => security::of_node(path, operation),
             }
-            operation.tags = Some(vec!["node".to_owned()]);
+            operation.tags = Some(vec![NODE_TAG.to_owned()]);
         }
     }
     let mut api = Api::openapi();
     api.merge(nodes);
     Finish.modify(&mut api);
     api
+}
+
+/// Who calls an operation.
+fn who(operation: &Operation) -> Who {
+    let is_nodes = operation.tags.iter().flatten().any(|tag| tag == NODE_TAG);
+    match (is_nodes, security::is_open(operation)) {
+        (true, true) => Who::NewNode,
+        (true, false) => Who::Node,
+        (false, true) => Who::Anybody,
+        (false, false) => Who::Person,
+    }
 }
 
 /// The operations of a path.

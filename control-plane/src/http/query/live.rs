@@ -23,17 +23,12 @@ const ROLES: [Role; 4] = [Role::Admin, Role::Viewer, Role::Operator, Role::Consu
 /// Live updates over a WebSocket.
 ///
 /// # Errors
-/// `forbidden` for another site's page, `invalid_request` for what is no handshake, `unauthorized` for strangers while the
-/// overview is shut,
-/// `unavailable` when too many look, `rate_limited` when one account or network has too many sockets.
+/// `forbidden` for another site's page, `invalid_request` for what is no handshake, which is said before anybody is asked who
+/// they are, `unauthorized` for strangers while the overview is shut, `unavailable` when too many look, `rate_limited` when one
+/// account or network has too many sockets.
 #[utoipa::path(get, path = "/api/v1/live", tag = "network", security((), ("session" = [])),
     responses(
         (status = 101, description = "Frames of `{type, data, ts, seq}`."),
-        (status = 400, description = "invalid_request: not the handshake of a WebSocket; said before anybody is asked who they are."),
-        (status = 401, description = "unauthorized: the overview is shut to strangers."),
-        (status = 403, description = "forbidden: the page is another site's."),
-        (status = 429, description = "rate_limited: one account or network has too many sockets, or asks too often; Retry-After says when to come back."),
-        (status = 503, description = "unavailable: too many look; Retry-After says when to come back."),
     ))]
 pub async fn live(State(state): State<HttpState>, request: Request) -> Result<Response, ApiError> {
     let (mut parts, _) = request.into_parts();

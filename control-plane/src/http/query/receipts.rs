@@ -121,9 +121,10 @@ pub async fn receipt_aggregate(
 /// One receipt with what is needed to verify it.
 ///
 /// # Errors
-/// `unauthorized` for strangers unless the flag `public_receipts` is on; `not_found` when there is none with this id,
-/// or, with the flag off, it is another organisation's; `conflict` when several nodes used the id and none was named:
-/// `details.nodes` has them.
+/// `unauthorized` for strangers unless the flag public_receipts is on; `not_found` when there is none with this id, when it is
+/// another organisation's and the flag is off, and when its node is in a hidden pool that you may not see into; `forbidden` when,
+/// with the flag on, its node is in a listed one; `conflict` when several nodes used the id and none was named: the details name
+/// them.
 #[utoipa::path(get, path = "/api/v1/receipts/{request_id}", tag = "receipts", security((), ("session" = [])),
     params(("request_id" = String, Path, description = "Id of the request."), ReceiptNodeParams),
     responses((status = 200, description = "The receipt.", body = ReceiptDetail)))]
@@ -144,9 +145,10 @@ pub async fn receipt_detail(
 /// The canonical bytes of a receipt, exactly as they were hashed and chained.
 ///
 /// # Errors
-/// `unauthorized` for strangers unless the flag `public_receipts` is on; `not_found` when there is none with this id,
-/// or, with the flag off, it is another organisation's; `conflict` when several nodes used the id and none was named:
-/// `details.nodes` has them.
+/// `unauthorized` for strangers unless the flag public_receipts is on; `not_found` when there is none with this id, when it is
+/// another organisation's and the flag is off, and when its node is in a hidden pool that you may not see into; `forbidden` when,
+/// with the flag on, its node is in a listed one; `conflict` when several nodes used the id and none was named: the details name
+/// them.
 #[utoipa::path(get, path = "/api/v1/receipts/{request_id}/raw", tag = "receipts", security((), ("session" = [])),
     params(("request_id" = String, Path, description = "Id of the request."), ReceiptNodeParams),
     responses((status = 200, description = "The entry bytes; they never change.",

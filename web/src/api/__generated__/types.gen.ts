@@ -2112,7 +2112,7 @@ export type PoolChangeRequest = {
  */
 export type PoolDetail = PoolView & {
     /**
-     * Organisations beside its own that see and may use its nodes, in the order in which they came; at most 256. One of them is
+     * Organisations beside its own that see its nodes, in the order in which they came; at most 256. One of them is
      * shown itself alone.
      */
     admitted: Array<PoolMemberView>;
@@ -4484,7 +4484,7 @@ export type ApiKeyListErrors = {
      */
     401: ErrorBody;
     /**
-     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope; here for the keys of somebody else.
      */
     403: ErrorBody;
     /**
@@ -4525,11 +4525,11 @@ export type ApiKeyCreateErrors = {
      */
     401: ErrorBody;
     /**
-     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope; here for a scope that you have no role for, and more than 15 minutes after signing in. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
      */
     403: ErrorBody;
     /**
-     * `conflict`: see above.
+     * `conflict`: for more than 50 keys.
      */
     409: ErrorBody;
     /**
@@ -4537,7 +4537,7 @@ export type ApiKeyCreateErrors = {
      */
     413: ErrorBody;
     /**
-     * `rate_limited`: who asks did so too often; ask again after Retry-After.
+     * `rate_limited`: who asks did so too often; ask again after Retry-After; here for more than 20 in an hour.
      */
     429: ErrorBody;
     /**
@@ -4818,7 +4818,7 @@ export type AuthLoginErrors = {
      */
     400: ErrorBody;
     /**
-     * `unauthorized`: the session has ended, or the API key that was sent does not work. `second_factor_needed`: see above.
+     * `unauthorized`: the session has ended, or the API key that was sent does not work; here for a wrong email or password. `second_factor_needed`: for an account with one.
      */
     401: ErrorBody;
     /**
@@ -4867,7 +4867,7 @@ export type AuthLogoutErrors = {
      */
     401: ErrorBody;
     /**
-     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session; here when the CSRF token of the session is missing.
      */
     403: ErrorBody;
     /**
@@ -4900,19 +4900,19 @@ export type AuthNonceData = {
 
 export type AuthNonceErrors = {
     /**
-     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described; here for an address or chain that is none.
      */
     400: ErrorBody;
     /**
-     * `unauthorized`: the session has ended, or the API key that was sent does not work.
+     * `unauthorized`: the session has ended, or the API key that was sent does not work; here to link without a session.
      */
     401: ErrorBody;
     /**
-     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope; here to link more than 15 minutes after signing in. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
      */
     403: ErrorBody;
     /**
-     * `conflict`: see above.
+     * `conflict`: where this server has no address that wallets could sign for.
      */
     409: ErrorBody;
     /**
@@ -5016,15 +5016,15 @@ export type AuthOidcStartErrors = {
      */
     400: ErrorBody;
     /**
-     * `unauthorized`: the session has ended, or the API key that was sent does not work.
+     * `unauthorized`: the session has ended, or the API key that was sent does not work; here to link without a session.
      */
     401: ErrorBody;
     /**
-     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope; here to link more than 15 minutes after signing in. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
      */
     403: ErrorBody;
     /**
-     * `not_found`: there is nothing with this name, or it is not yours to see.
+     * `not_found`: there is nothing with this name, or it is not yours to see; here for an issuer that there is not.
      */
     404: ErrorBody;
     /**
@@ -5036,7 +5036,7 @@ export type AuthOidcStartErrors = {
      */
     429: ErrorBody;
     /**
-     * `unavailable`: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After; here where the issuer does not answer.
      */
     503: ErrorBody;
 };
@@ -5073,7 +5073,7 @@ export type AuthOrganisationErrors = {
      */
     403: ErrorBody;
     /**
-     * `not_found`: see above.
+     * `not_found`: for an organisation that you are not in, or that is closed.
      */
     404: ErrorBody;
     /**
@@ -5114,7 +5114,7 @@ export type AuthRedeemErrors = {
      */
     400: ErrorBody;
     /**
-     * `unauthorized`: the session has ended, or the API key that was sent does not work. `invalid_token`: see above. `second_factor_needed`: see above.
+     * `unauthorized`: the session has ended, or the API key that was sent does not work. `invalid_token`: for a link that was used or has expired. `second_factor_needed`: for an account with one.
      */
     401: ErrorBody;
     /**
@@ -5159,7 +5159,7 @@ export type AuthRefreshErrors = {
      */
     400: ErrorBody;
     /**
-     * `unauthorized`: the session has ended, or the API key that was sent does not work.
+     * `unauthorized`: the session has ended, or the API key that was sent does not work; here when the session has ended; the cookies are then taken away.
      */
     401: ErrorBody;
     /**
@@ -5204,11 +5204,11 @@ export type AuthRegisterErrors = {
      */
     401: ErrorBody;
     /**
-     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope; here where accounts are made by admins. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
      */
     403: ErrorBody;
     /**
-     * `conflict`: see above.
+     * `conflict`: for a known address or name.
      */
     409: ErrorBody;
     /**
@@ -5245,11 +5245,11 @@ export type AuthSecondFactorData = {
 
 export type AuthSecondFactorErrors = {
     /**
-     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described; here for a wrong code.
      */
     400: ErrorBody;
     /**
-     * `unauthorized`: the session has ended, or the API key that was sent does not work. `invalid_token`: see above.
+     * `unauthorized`: the session has ended, or the API key that was sent does not work. `invalid_token`: where the first proof is too old or was taken away.
      */
     401: ErrorBody;
     /**
@@ -5261,7 +5261,7 @@ export type AuthSecondFactorErrors = {
      */
     413: ErrorBody;
     /**
-     * `rate_limited`: who asks did so too often; ask again after Retry-After.
+     * `rate_limited`: who asks did so too often; ask again after Retry-After; here after ten wrong codes in an hour; recovery codes still work then.
      */
     429: ErrorBody;
     /**
@@ -5294,7 +5294,7 @@ export type AuthSetupErrors = {
      */
     400: ErrorBody;
     /**
-     * `unauthorized`: the session has ended, or the API key that was sent does not work. `invalid_token`: see above.
+     * `unauthorized`: the session has ended, or the API key that was sent does not work. `invalid_token`: for a link that was used, has expired or is not needed.
      */
     401: ErrorBody;
     /**
@@ -5380,7 +5380,7 @@ export type AuthWalletErrors = {
      */
     400: ErrorBody;
     /**
-     * `unauthorized`: the session has ended, or the API key that was sent does not work. `invalid_signature`: see above. `invalid_token`: see above. `second_factor_needed`: see above.
+     * `unauthorized`: the session has ended, or the API key that was sent does not work; here for a wallet that is linked to no account. `invalid_signature`: for what proves nothing or comes too late. `invalid_token`: for a request that was used or is not this browser's. `second_factor_needed`: for an account with one.
      */
     401: ErrorBody;
     /**
@@ -5524,7 +5524,7 @@ export type EnrolmentTokenCreateErrors = {
      */
     403: ErrorBody;
     /**
-     * `conflict`: see above.
+     * `conflict`: for a pool while private pools are off.
      */
     409: ErrorBody;
     /**
@@ -5768,7 +5768,7 @@ export type IdentityUnlinkErrors = {
      */
     404: ErrorBody;
     /**
-     * `conflict`: see above.
+     * `conflict`: where neither a password nor a wallet would be left.
      */
     409: ErrorBody;
     /**
@@ -5807,23 +5807,23 @@ export type LiveData = {
 
 export type LiveErrors = {
     /**
-     * invalid_request: not the handshake of a WebSocket; said before anybody is asked who they are.
+     * `invalid_request`: a parameter is unknown, repeated or wrong; here for what is no handshake, which is said before anybody is asked who they are.
      */
     400: ErrorBody;
     /**
-     * unauthorized: the overview is shut to strangers.
+     * `unauthorized`: the session has ended, or the API key that was sent does not work; here for strangers while the overview is shut.
      */
     401: ErrorBody;
     /**
-     * forbidden: the page is another site's.
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope; here for another site's page.
      */
     403: ErrorBody;
     /**
-     * rate_limited: one account or network has too many sockets, or asks too often; Retry-After says when to come back.
+     * `rate_limited`: who asks did so too often; ask again after Retry-After; here when one account or network has too many sockets.
      */
     429: ErrorBody;
     /**
-     * unavailable: too many look; Retry-After says when to come back.
+     * `unavailable`: there is no answer now; ask again after Retry-After; here when too many look.
      */
     503: ErrorBody;
 };
@@ -5897,11 +5897,11 @@ export type NodeListData = {
 
 export type NodeListErrors = {
     /**
-     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     * `invalid_request`: a parameter is unknown, repeated or wrong; here for a parameter that is none, or that the network cannot answer.
      */
     400: ErrorBody;
     /**
-     * `unauthorized`: the session has ended, or the API key that was sent does not work.
+     * `unauthorized`: the session has ended, or the API key that was sent does not work; here for strangers while the overview is shut, and who asks for their own.
      */
     401: ErrorBody;
     /**
@@ -5992,15 +5992,15 @@ export type HeartbeatErrors = {
      */
     400: ErrorBody;
     /**
-     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work. `stale_timestamp`: see above. `replayed_request`: see above.
+     * `unauthorized`: the headers of the node are missing or do not prove it, or it is not enrolled here. `stale_timestamp`: the time in the headers is over 120 s from the server's clock, which the details tell. `replayed_request`: these headers came before; send new ones.
      */
     401: ErrorBody;
     /**
-     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session. `wrong_node`: see above.
+     * `forbidden`: an API key was sent, and none is taken here. `invalid_csrf`: a browser sends the request from the page of another site. `wrong_node`: for the heartbeat of another node.
      */
     403: ErrorBody;
     /**
-     * `not_found`: see above.
+     * `not_found`: for one that was just removed.
      */
     404: ErrorBody;
     /**
@@ -6008,7 +6008,7 @@ export type HeartbeatErrors = {
      */
     413: ErrorBody;
     /**
-     * `rate_limited`: who asks did so too often; ask again after Retry-After.
+     * `rate_limited`: the node or its network asked too often, or named too much that is not known here; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
@@ -6041,15 +6041,15 @@ export type CloseErrors = {
      */
     400: ErrorBody;
     /**
-     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work. `stale_timestamp`: see above. `replayed_request`: see above. `invalid_signature`: see above.
+     * `unauthorized`: the headers of the node are missing or do not prove it, or it is not enrolled here. `stale_timestamp`: the time in the headers is over 120 s from the server's clock, which the details tell. `replayed_request`: these headers came before; send new ones. `invalid_signature`: where the signature does not hold.
      */
     401: ErrorBody;
     /**
-     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session. `wrong_node`: see above.
+     * `forbidden`: an API key was sent, and none is taken here. `invalid_csrf`: a browser sends the request from the page of another site. `wrong_node`: for the statement of another node.
      */
     403: ErrorBody;
     /**
-     * conflict: the key is in use; forked_chain: another end was stated, or receipts after this end are stored
+     * `conflict`: for the key in use. `forked_chain`: where another end was stated, or receipts after this end are stored.
      */
     409: ErrorBody;
     /**
@@ -6057,7 +6057,7 @@ export type CloseErrors = {
      */
     413: ErrorBody;
     /**
-     * `rate_limited`: who asks did so too often; ask again after Retry-After.
+     * `rate_limited`: the node or its network asked too often, or named too much that is not known here; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
@@ -6090,15 +6090,15 @@ export type RotateErrors = {
      */
     400: ErrorBody;
     /**
-     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work. `stale_timestamp`: see above. `replayed_request`: see above. `invalid_signature`: see above.
+     * `unauthorized`: the headers of the node are missing or do not prove it, or it is not enrolled here. `stale_timestamp`: the time in the headers is over 120 s from the server's clock, which the details tell. `replayed_request`: these headers came before; send new ones. `invalid_signature`: where a signature does not hold.
      */
     401: ErrorBody;
     /**
-     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session. `wrong_node`: see above.
+     * `forbidden`: an API key was sent, and none is taken here. `invalid_csrf`: a browser sends the request from the page of another site. `wrong_node`: for the statement of another node.
      */
     403: ErrorBody;
     /**
-     * conflict: the old key is not the one in use
+     * `conflict`: where the old key is not the one in use.
      */
     409: ErrorBody;
     /**
@@ -6106,11 +6106,11 @@ export type RotateErrors = {
      */
     413: ErrorBody;
     /**
-     * invalid_key: the new key is not canonical, not of prime order, or known
+     * `invalid_key`: for a new key that is not canonical, not of prime order, or known.
      */
     422: ErrorBody;
     /**
-     * rate_limited: the node has changed its key too often today; Retry-After and `next_at_ms` say when it may again
+     * `rate_limited`: the node or its network asked too often, or named too much that is not known here; ask again after Retry-After; here for a node that has changed its key too often today: Retry-After and next_at_ms of the details say when it may again.
      */
     429: ErrorBody;
     /**
@@ -6146,19 +6146,19 @@ export type LinkData = {
 
 export type LinkErrors = {
     /**
-     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     * `invalid_request`: a parameter is unknown, repeated or wrong; here for what is no handshake.
      */
     400: ErrorBody;
     /**
-     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work. `stale_timestamp`: see above. `replayed_request`: see above.
+     * `unauthorized`: the headers of the node are missing or do not prove it, or it is not enrolled here. `stale_timestamp`: the time in the headers is over 120 s from the server's clock, which the details tell. `replayed_request`: these headers came before; send new ones.
      */
     401: ErrorBody;
     /**
-     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     * `forbidden`: an API key was sent, and none is taken here.
      */
     403: ErrorBody;
     /**
-     * `rate_limited`: who asks did so too often; ask again after Retry-After.
+     * `rate_limited`: the node or its network asked too often, or named too much that is not known here; ask again after Retry-After; here for a node that was sent away for a while.
      */
     429: ErrorBody;
     /**
@@ -6178,19 +6178,19 @@ export type RegisterData = {
 
 export type RegisterErrors = {
     /**
-     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described; here also for a name that is an address of this API, a region that is none of this network's, and a nonce that is older than five minutes.
      */
     400: ErrorBody;
     /**
-     * `unauthorized`: the session has ended, or the API key that was sent does not work. `invalid_token`: see above.
+     * `unauthorized`: an API key was sent that does not work. `invalid_token`.
      */
     401: ErrorBody;
     /**
-     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     * `forbidden`: an API key was sent, and none is taken here. `invalid_csrf`: a browser sends the request from the page of another site.
      */
     403: ErrorBody;
     /**
-     * `conflict`: see above.
+     * `conflict`: for a name that is taken.
      */
     409: ErrorBody;
     /**
@@ -6198,11 +6198,11 @@ export type RegisterErrors = {
      */
     413: ErrorBody;
     /**
-     * `invalid_key`: see above.
+     * `invalid_key`: for a key that is not acceptable, or not proven.
      */
     422: ErrorBody;
     /**
-     * `rate_limited`: who asks did so too often; ask again after Retry-After.
+     * `rate_limited`: the node or its network asked too often, or named too much that is not known here; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
@@ -6235,15 +6235,15 @@ export type NonceErrors = {
      */
     400: ErrorBody;
     /**
-     * `unauthorized`: the session has ended, or the API key that was sent does not work.
+     * `unauthorized`: an API key was sent that does not work.
      */
     401: ErrorBody;
     /**
-     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     * `forbidden`: an API key was sent, and none is taken here. `invalid_csrf`: a browser sends the request from the page of another site.
      */
     403: ErrorBody;
     /**
-     * `rate_limited`: who asks did so too often; ask again after Retry-After.
+     * `rate_limited`: the node or its network asked too often, or named too much that is not known here; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
@@ -6276,19 +6276,19 @@ export type OwnErrors = {
      */
     400: ErrorBody;
     /**
-     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work. `stale_timestamp`: see above. `replayed_request`: see above.
+     * `unauthorized`: the headers of the node are missing or do not prove it, or it is not enrolled here. `stale_timestamp`: the time in the headers is over 120 s from the server's clock, which the details tell. `replayed_request`: these headers came before; send new ones.
      */
     401: ErrorBody;
     /**
-     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     * `forbidden`: an API key was sent, and none is taken here.
      */
     403: ErrorBody;
     /**
-     * `not_found`: see above.
+     * `not_found`: for one that was just removed.
      */
     404: ErrorBody;
     /**
-     * `rate_limited`: who asks did so too often; ask again after Retry-After.
+     * `rate_limited`: the node or its network asked too often, or named too much that is not known here; ask again after Retry-After.
      */
     429: ErrorBody;
     /**
@@ -6326,15 +6326,15 @@ export type NodeDetailErrors = {
      */
     400: ErrorBody;
     /**
-     * `unauthorized`: the session has ended, or the API key that was sent does not work.
+     * `unauthorized`: the session has ended, or the API key that was sent does not work; here for strangers while the overview is shut.
      */
     401: ErrorBody;
     /**
-     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope; here for one in a private pool that lets everybody know that it exists.
      */
     403: ErrorBody;
     /**
-     * `not_found`: there is nothing with this name, or it is not yours to see.
+     * `not_found`: there is nothing with this name, or it is not yours to see; here when there is none with this id.
      */
     404: ErrorBody;
     /**
@@ -6388,7 +6388,7 @@ export type NodeActionErrors = {
      */
     404: ErrorBody;
     /**
-     * `conflict`: see above.
+     * `conflict`: when the node's state does not allow it.
      */
     409: ErrorBody;
     /**
@@ -6446,7 +6446,7 @@ export type NodeAssignErrors = {
      */
     404: ErrorBody;
     /**
-     * `conflict`: see above.
+     * `conflict`: for somebody who cannot be assigned to this node, a node that was retired, and one that has 32 people already.
      */
     409: ErrorBody;
     /**
@@ -6492,15 +6492,15 @@ export type NodeKeysErrors = {
      */
     400: ErrorBody;
     /**
-     * `unauthorized`: the session has ended, or the API key that was sent does not work.
+     * `unauthorized`: the session has ended, or the API key that was sent does not work; here for strangers while the overview is shut.
      */
     401: ErrorBody;
     /**
-     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope; here where that pool lets everybody know that it exists.
      */
     403: ErrorBody;
     /**
-     * `not_found`: there is nothing with this name, or it is not yours to see.
+     * `not_found`: there is nothing with this name, or it is not yours to see; here when there is no node with this id, or a private pool hides it.
      */
     404: ErrorBody;
     /**
@@ -6636,7 +6636,7 @@ export type OrgCreateErrors = {
      */
     403: ErrorBody;
     /**
-     * `conflict`: see above.
+     * `conflict`: for a name that another one has.
      */
     409: ErrorBody;
     /**
@@ -6694,7 +6694,7 @@ export type OrgRenameErrors = {
      */
     404: ErrorBody;
     /**
-     * `conflict`: see above.
+     * `conflict`: for a name that another one has.
      */
     409: ErrorBody;
     /**
@@ -6752,7 +6752,7 @@ export type OrgCloseErrors = {
      */
     404: ErrorBody;
     /**
-     * `conflict`: see above.
+     * `conflict`: while it has nodes and for the network's own.
      */
     409: ErrorBody;
     /**
@@ -6822,7 +6822,7 @@ export type PoolListErrors = {
      */
     403: ErrorBody;
     /**
-     * `conflict`: see above.
+     * `conflict`: while private pools are off.
      */
     409: ErrorBody;
     /**
@@ -6867,11 +6867,11 @@ export type PoolCreateErrors = {
      */
     403: ErrorBody;
     /**
-     * `not_found`: see above.
+     * `not_found`: for the organisation.
      */
     404: ErrorBody;
     /**
-     * `conflict`: see above.
+     * `conflict`: for a name that another open pool of the organisation has, for one that has 64 already, and while private pools are off.
      */
     409: ErrorBody;
     /**
@@ -6921,7 +6921,7 @@ export type PoolDetailErrors = {
      */
     401: ErrorBody;
     /**
-     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope; here for one that is listed, and is not yours to see.
      */
     403: ErrorBody;
     /**
@@ -6929,7 +6929,7 @@ export type PoolDetailErrors = {
      */
     404: ErrorBody;
     /**
-     * `conflict`: see above.
+     * `conflict`: while private pools are off.
      */
     409: ErrorBody;
     /**
@@ -6979,11 +6979,11 @@ export type PoolChangeErrors = {
      */
     403: ErrorBody;
     /**
-     * `not_found`: there is nothing with this name, or it is not yours to see.
+     * `not_found`: there is nothing with this name, or it is not yours to see; here also for one that is closed.
      */
     404: ErrorBody;
     /**
-     * `conflict`: see above.
+     * `conflict`: for a name that another open pool of the organisation has, for closing one that has nodes, and while private pools are off.
      */
     409: ErrorBody;
     /**
@@ -7037,11 +7037,11 @@ export type PoolMemberErrors = {
      */
     403: ErrorBody;
     /**
-     * `not_found`: there is nothing with this name, or it is not yours to see.
+     * `not_found`: there is nothing with this name, or it is not yours to see; here for an open pool or the organisation.
      */
     404: ErrorBody;
     /**
-     * `conflict`: see above.
+     * `conflict`: for the pool's own organisation, where it admits 256 already, and while private pools are off.
      */
     409: ErrorBody;
     /**
@@ -7095,11 +7095,11 @@ export type PoolNodeErrors = {
      */
     403: ErrorBody;
     /**
-     * `not_found`: there is nothing with this name, or it is not yours to see.
+     * `not_found`: there is nothing with this name, or it is not yours to see; here for an open pool or the node.
      */
     404: ErrorBody;
     /**
-     * `conflict`: see above.
+     * `conflict`: for a node of another organisation, one that was retired, and while private pools are off.
      */
     409: ErrorBody;
     /**
@@ -7191,7 +7191,7 @@ export type ReceiptListData = {
 
 export type ReceiptListErrors = {
     /**
-     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     * `invalid_request`: a parameter is unknown, repeated or wrong; here for a parameter that is none.
      */
     400: ErrorBody;
     /**
@@ -7236,11 +7236,11 @@ export type ReceiptsErrors = {
      */
     400: ErrorBody;
     /**
-     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work. `stale_timestamp`: see above. `replayed_request`: see above.
+     * `unauthorized`: the headers of the node are missing or do not prove it, or it is not enrolled here. `stale_timestamp`: the time in the headers is over 120 s from the server's clock, which the details tell. `replayed_request`: these headers came before; send new ones.
      */
     401: ErrorBody;
     /**
-     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     * `forbidden`: an API key was sent, and none is taken here. `invalid_csrf`: a browser sends the request from the page of another site.
      */
     403: ErrorBody;
     /**
@@ -7248,15 +7248,15 @@ export type ReceiptsErrors = {
      */
     413: ErrorBody;
     /**
-     * invalid_key: the node was passed on to another organisation, and has not changed its key
+     * `invalid_key`: for a node that was passed on to another organisation, and has not changed its key.
      */
     422: ErrorBody;
     /**
-     * rate_limited: the node posts too often, its receipts wait for their commit already, or too many of them were refused
+     * `rate_limited`: the node or its network asked too often, or named too much that is not known here; ask again after Retry-After; here for one that posts too often, whose receipts wait for their commit already, or of whose receipts too many were refused.
      */
     429: ErrorBody;
     /**
-     * unavailable: receipts are not taken now; send them again after Retry-After
+     * `unavailable`: there is no answer now; ask again after Retry-After; here while no receipts are taken: send them again after Retry-After.
      */
     503: ErrorBody;
 };
@@ -7328,7 +7328,7 @@ export type ReceiptAggregateData = {
 
 export type ReceiptAggregateErrors = {
     /**
-     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     * `invalid_request`: a parameter is unknown, repeated or wrong; here for a parameter that is none.
      */
     400: ErrorBody;
     /**
@@ -7383,19 +7383,19 @@ export type ReceiptDetailErrors = {
      */
     400: ErrorBody;
     /**
-     * `unauthorized`: the session has ended, or the API key that was sent does not work.
+     * `unauthorized`: the session has ended, or the API key that was sent does not work; here for strangers unless the flag public_receipts is on.
      */
     401: ErrorBody;
     /**
-     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope; here when, with the flag on, its node is in a listed one.
      */
     403: ErrorBody;
     /**
-     * `not_found`: there is nothing with this name, or it is not yours to see.
+     * `not_found`: there is nothing with this name, or it is not yours to see; here when there is none with this id, when it is another organisation's and the flag is off, and when its node is in a hidden pool that you may not see into.
      */
     404: ErrorBody;
     /**
-     * `conflict`: see above.
+     * `conflict`: when several nodes used the id and none was named: the details name them.
      */
     409: ErrorBody;
     /**
@@ -7442,19 +7442,19 @@ export type ReceiptRawErrors = {
      */
     400: ErrorBody;
     /**
-     * `unauthorized`: the session has ended, or the API key that was sent does not work.
+     * `unauthorized`: the session has ended, or the API key that was sent does not work; here for strangers unless the flag public_receipts is on.
      */
     401: ErrorBody;
     /**
-     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope; here when, with the flag on, its node is in a listed one.
      */
     403: ErrorBody;
     /**
-     * `not_found`: there is nothing with this name, or it is not yours to see.
+     * `not_found`: there is nothing with this name, or it is not yours to see; here when there is none with this id, when it is another organisation's and the flag is off, and when its node is in a hidden pool that you may not see into.
      */
     404: ErrorBody;
     /**
-     * `conflict`: see above.
+     * `conflict`: when several nodes used the id and none was named: the details name them.
      */
     409: ErrorBody;
     /**
@@ -7491,7 +7491,7 @@ export type RegionsErrors = {
      */
     400: ErrorBody;
     /**
-     * `unauthorized`: the session has ended, or the API key that was sent does not work.
+     * `unauthorized`: the session has ended, or the API key that was sent does not work; here for strangers while the overview is shut.
      */
     401: ErrorBody;
     /**
@@ -7503,7 +7503,7 @@ export type RegionsErrors = {
      */
     429: ErrorBody;
     /**
-     * `unavailable`: there is no answer now; ask again after Retry-After.
+     * `unavailable`: there is no answer now; ask again after Retry-After; here where they could not be counted a moment ago.
      */
     503: ErrorBody;
 };
@@ -7664,7 +7664,7 @@ export type SummaryErrors = {
      */
     400: ErrorBody;
     /**
-     * `unauthorized`: the session has ended, or the API key that was sent does not work.
+     * `unauthorized`: the session has ended, or the API key that was sent does not work; here for strangers while the overview is shut.
      */
     401: ErrorBody;
     /**
@@ -7705,7 +7705,7 @@ export type TrendsErrors = {
      */
     400: ErrorBody;
     /**
-     * `unauthorized`: the session has ended, or the API key that was sent does not work.
+     * `unauthorized`: the session has ended, or the API key that was sent does not work; here for strangers while the overview is shut.
      */
     401: ErrorBody;
     /**
@@ -7812,11 +7812,11 @@ export type UserCreateErrors = {
      */
     403: ErrorBody;
     /**
-     * `not_found`: see above.
+     * `not_found`: for the organisation.
      */
     404: ErrorBody;
     /**
-     * `conflict`: see above.
+     * `conflict`: for a known address.
      */
     409: ErrorBody;
     /**
@@ -7853,7 +7853,7 @@ export type UserDeleteData = {
 
 export type UserDeleteErrors = {
     /**
-     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described; here for another address or password.
      */
     400: ErrorBody;
     /**
@@ -7861,11 +7861,11 @@ export type UserDeleteErrors = {
      */
     401: ErrorBody;
     /**
-     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope; here more than 15 minutes after signing in. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
      */
     403: ErrorBody;
     /**
-     * `conflict`: see above.
+     * `conflict`: for an admin, and where an organisation in which nobody else is has nodes that are not retired.
      */
     409: ErrorBody;
     /**
@@ -7906,7 +7906,7 @@ export type UserMeErrors = {
      */
     400: ErrorBody;
     /**
-     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work.
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work; here when nobody is.
      */
     401: ErrorBody;
     /**
@@ -7984,7 +7984,7 @@ export type PasswordSetData = {
 
 export type PasswordSetErrors = {
     /**
-     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described; here for a wrong present password or one of a wrong length.
      */
     400: ErrorBody;
     /**
@@ -7992,7 +7992,7 @@ export type PasswordSetErrors = {
      */
     401: ErrorBody;
     /**
-     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope; here for a first one more than 15 minutes after signing in. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
      */
     403: ErrorBody;
     /**
@@ -8000,7 +8000,7 @@ export type PasswordSetErrors = {
      */
     413: ErrorBody;
     /**
-     * `rate_limited`: who asks did so too often; ask again after Retry-After.
+     * `rate_limited`: who asks did so too often; ask again after Retry-After; here after ten tries in an hour.
      */
     429: ErrorBody;
     /**
@@ -8029,19 +8029,19 @@ export type SecondFactorSetData = {
 
 export type SecondFactorSetErrors = {
     /**
-     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described; here for a wrong code or password.
      */
     400: ErrorBody;
     /**
-     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work. `invalid_token`: see above.
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work. `invalid_token`: for a secret that was offered too long ago.
      */
     401: ErrorBody;
     /**
-     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope; here more than 15 minutes after signing in. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
      */
     403: ErrorBody;
     /**
-     * `conflict`: see above.
+     * `conflict`: where there is one already.
      */
     409: ErrorBody;
     /**
@@ -8086,11 +8086,11 @@ export type SecondFactorOfferErrors = {
      */
     401: ErrorBody;
     /**
-     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope; here more than 15 minutes after signing in. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
      */
     403: ErrorBody;
     /**
-     * `conflict`: see above.
+     * `conflict`: where there is one already.
      */
     409: ErrorBody;
     /**
@@ -8123,7 +8123,7 @@ export type RecoveryCodesRenewData = {
 
 export type RecoveryCodesRenewErrors = {
     /**
-     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described; here for a wrong code.
      */
     400: ErrorBody;
     /**
@@ -8131,11 +8131,11 @@ export type RecoveryCodesRenewErrors = {
      */
     401: ErrorBody;
     /**
-     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope; here more than 15 minutes after signing in. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
      */
     403: ErrorBody;
     /**
-     * `conflict`: see above.
+     * `conflict`: where you are asked for none.
      */
     409: ErrorBody;
     /**
@@ -8172,7 +8172,7 @@ export type SecondFactorRemoveData = {
 
 export type SecondFactorRemoveErrors = {
     /**
-     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described; here for a wrong code.
      */
     400: ErrorBody;
     /**
@@ -8180,11 +8180,11 @@ export type SecondFactorRemoveErrors = {
      */
     401: ErrorBody;
     /**
-     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope; here more than 15 minutes after signing in. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
      */
     403: ErrorBody;
     /**
-     * `conflict`: see above.
+     * `conflict`: where you are asked for none.
      */
     409: ErrorBody;
     /**
@@ -8276,7 +8276,7 @@ export type UserChangeData = {
 
 export type UserChangeErrors = {
     /**
-     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described; here without a reason.
      */
     400: ErrorBody;
     /**
@@ -8292,7 +8292,7 @@ export type UserChangeErrors = {
      */
     404: ErrorBody;
     /**
-     * `conflict`: see above.
+     * `conflict`: for the last admin.
      */
     409: ErrorBody;
     /**
@@ -8354,7 +8354,7 @@ export type MembershipRemoveErrors = {
      */
     404: ErrorBody;
     /**
-     * `conflict`: see above.
+     * `conflict`: for the last admin.
      */
     409: ErrorBody;
     /**
@@ -8412,7 +8412,7 @@ export type MembershipSetErrors = {
      */
     404: ErrorBody;
     /**
-     * `conflict`: see above.
+     * `conflict`: for the last admin.
      */
     409: ErrorBody;
     /**
@@ -8454,7 +8454,7 @@ export type SecondFactorResetData = {
 
 export type SecondFactorResetErrors = {
     /**
-     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described.
+     * `invalid_request`: a parameter is unknown, repeated or wrong, or the body is not what is described; here without a reason.
      */
     400: ErrorBody;
     /**
@@ -8462,7 +8462,7 @@ export type SecondFactorResetErrors = {
      */
     401: ErrorBody;
     /**
-     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope; here also for your own account. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
      */
     403: ErrorBody;
     /**
@@ -8470,7 +8470,7 @@ export type SecondFactorResetErrors = {
      */
     404: ErrorBody;
     /**
-     * `conflict`: see above.
+     * `conflict`: where they are asked for none.
      */
     409: ErrorBody;
     /**
@@ -8528,7 +8528,7 @@ export type UserLinkErrors = {
      */
     404: ErrorBody;
     /**
-     * `conflict`: see above.
+     * `conflict`: for an account that is disabled.
      */
     409: ErrorBody;
     /**
@@ -8606,15 +8606,15 @@ export type WalletLinkErrors = {
      */
     400: ErrorBody;
     /**
-     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work. `invalid_signature`: see above. `invalid_token`: see above.
+     * `unauthorized`: nobody has proven who they are, the session has ended, or the API key does not work. `invalid_signature`. `invalid_token`.
      */
     401: ErrorBody;
     /**
-     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope; here more than 15 minutes after signing in. `invalid_csrf`: the request comes from another site, or lacks the token of its session.
      */
     403: ErrorBody;
     /**
-     * `conflict`: see above.
+     * `conflict`: for a wallet of another account or one too many.
      */
     409: ErrorBody;
     /**
@@ -8676,7 +8676,7 @@ export type WalletUnlinkErrors = {
      */
     404: ErrorBody;
     /**
-     * `conflict`: see above.
+     * `conflict`: for all that you can sign in with.
      */
     409: ErrorBody;
     /**
@@ -8776,7 +8776,7 @@ export type InstallScriptData = {
 
 export type InstallScriptErrors = {
     /**
-     * `invalid_request`: a parameter is unknown, repeated or wrong.
+     * `invalid_request`: a parameter is unknown, repeated or wrong; here where the server's address is not known.
      */
     400: ErrorBody;
     /**
@@ -8838,9 +8838,9 @@ export type ReadyzErrors = {
      */
     400: ErrorBody;
     /**
-     * Something that is needed fails.
+     * Something that is needed fails. `unavailable`: there is no answer now; ask again after Retry-After.
      */
-    503: Health;
+    503: Health | ErrorBody;
 };
 
 export type ReadyzError = ReadyzErrors[keyof ReadyzErrors];

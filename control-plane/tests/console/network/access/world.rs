@@ -5,6 +5,7 @@ use super::caller::Caller;
 use super::seen::{NODE, Private, TOKENS};
 use super::table::{Ask, PACKAGE, Route, ask};
 use crate::agents::SERVER;
+use crate::documented::assert_documented;
 use crate::network::{Network, OWN_ORG, machine};
 use crate::server::{Server, Who};
 use dgon_control_plane::accounts::{Accounts, Email, PasswordHasher};
@@ -320,7 +321,7 @@ impl World {
     pub(super) async fn call(&mut self, caller: Caller, route: &Route) -> String {
         let ask = ask(self, caller, route);
         let method = Method::from_bytes(route.method.as_bytes()).expect("a method");
-        let mut request = self.request(method, &ask.address);
+        let mut request = self.request(method.clone(), &ask.address);
         if caller.person().is_some() {
             let session = match ask.signs_in_anew {
                 true => self.sign_in(caller).await,
@@ -342,12 +343,13 @@ impl World {
             request = json.body(ask.body);
         }
         let response = request.send().await.expect("an answer");
-        let status = response.status();
+        let (status, path) = (response.status(), response.url().path().to_owned());
         if status == StatusCode::SWITCHING_PROTOCOLS {
             return format!("{} -", status.as_u16());
         }
         let text = response.text().await.expect("a body");
         assert!(!status.is_server_error(), "{route}: {status} {text}");
+        assert_documented(&method, &path, status.as_u16(), text.as_bytes());
         format!("{} {}", status.as_u16(), self.private.seen_in(&text))
     }
 
