@@ -1,4 +1,4 @@
-//! Private pools, as admins make them, and as those see them who may use what is in them.
+//! Private pools, as admins make them, and as those see them who may see what is in them.
 //!
 //! All of it is refused while the flag is off. What is in a pool then stays as hidden as it was, and nobody is admitted.
 

@@ -6,6 +6,7 @@ mod anonymous;
 mod api_keys;
 mod assignments;
 mod audit;
+mod by_hand;
 mod commands;
 mod configuration;
 mod connections;

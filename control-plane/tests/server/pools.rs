@@ -1,4 +1,4 @@
-//! Private pools over HTTP: made by admins with a line in the log, seen by those who may use them, and off as long as the flag
+//! Private pools over HTTP: made by admins with a line in the log, seen by those whom they admit, and off as long as the flag
 //! says so.
 
 #![expect(clippy::expect_used, reason = "helpers of tests fail like tests do")]
@@ -245,7 +245,7 @@ async fn a_private_node_is_nobodys_but_those_who_may_see_it() {
 }
 
 #[tokio::test]
-async fn pools_are_seen_by_those_who_may_use_them() {
+async fn pools_are_seen_by_those_whom_they_admit() {
     let mut world = World::new().await;
     let (org_id, other_id) = (world.org_id.clone(), world.other_id.clone());
     let (hidden, listed) = (

@@ -34,7 +34,7 @@ fn schema(name: &str) -> jsonschema::Validator {
     jsonschema::draft202012::new(&whole).expect("a schema")
 }
 
-fn assert_fits(name: &str, value: &impl Serialize) {
+pub(super) fn assert_fits(name: &str, value: &impl Serialize) {
     let value = serde_json::to_value(value).expect("json");
     let errors: Vec<String> = schema(name)
         .iter_errors(&value)

@@ -65,7 +65,7 @@ pub struct PoolDetail {
     /// The pool.
     #[serde(flatten)]
     pub pool: PoolView,
-    /// Organisations beside its own that see and may use its nodes, in the order in which they came; at most 256. One of them is
+    /// Organisations beside its own that see its nodes, in the order in which they came; at most 256. One of them is
     /// shown itself alone.
     pub admitted: Vec<PoolMemberView>,
 }
@@ -359,7 +359,7 @@ pub async fn pool_node(
     detail(&state, &person.pool_scope(), &pool_id).await
 }
 
-/// Admits an organisation to a private pool, or ends that: it sees and may use the pool's nodes, and none of them is its own.
+/// Admits an organisation to a private pool, or ends that: it sees the pool's nodes, and none of them is its own.
 ///
 /// # Errors
 /// `unauthorized`, `forbidden`, `not_found` for an open pool or the organisation, `invalid_request`; `conflict` for the pool's
