@@ -7,9 +7,9 @@ import { answerOwn, authState, isOwn, own } from './account.ts'
 import { answerKeys, isOfKeys } from './keys.ts'
 import { change, isRefusal, me, orgs, users } from './people.ts'
 import { changePools, pools } from './pools.ts'
+import { changeTokens, tokenList } from './tokens.ts'
 import { addReceipt, detail, endSessions, nodes, receipts, sessions, summary, trends } from './data.ts'
 
-const TOKEN = { id: 't_1', token: 'dgon_enrol_9Yp3vQxK2mT7cR5wZs8LbN4h', uses_left: 1, label: null, region: null, created_at: '', used_by: [] as string[] }
 const RECEIPT_EVERY_MS = 4000
 
 function paged<T>(items: T[], query: URLSearchParams) {
@@ -18,14 +18,13 @@ function paged<T>(items: T[], query: URLSearchParams) {
 }
 
 function answer(path: string, query: URLSearchParams, mode: string | null): unknown {
-  const expires = new Date(Date.now() + 3_600_000).toISOString()
   const parts = path.split('/').filter(Boolean)
   const isEmpty = mode === 'empty'
   if (path === '/auth/state') return authState
   if (path.startsWith('/auth') || path === '/users/me') return { ...me(), ...own }
   if (path === '/summary') return isEmpty ? { ...summary(), active_nodes: 0, nodes: { pending: 0, active: 0, quarantine: 0, offline: 0 }, p95_global: null, p95_by_region: [], requests_24h: 0, error_rate: null, tokens_24h: { input: 0, output: 0, not_counted: 0 }, models_cached: 0 } : summary()
   if (path === '/summary/trends') return trends()
-  if (path === '/enrolment-tokens') return { items: [{ ...TOKEN, expires_at: expires }], next_cursor: null, ...TOKEN, expires_at: expires }
+  if (path === '/enrolment-tokens') return paged(isEmpty ? [] : tokenList(), query)
   if (path === '/sessions') return { items: isEmpty ? [] : sessions }
   if (path === '/regions') return { items: ['local', 'eu-west', 'us-east'].map((region) => ({ region, nodes: nodes.filter((row) => row.region === region).length })), elsewhere: 0 }
   if (path === '/downloads') return { items: [] }
@@ -61,7 +60,7 @@ async function bodyOf(request: IncomingMessage): Promise<object> {
 
 async function changed(request: IncomingMessage, path: string): Promise<unknown> {
   const [method, body] = [request.method ?? 'GET', await bodyOf(request)]
-  return changePools(method, path, body) ?? change(method, path, body)
+  return changePools(method, path, body) ?? changeTokens(method, path, body) ?? change(method, path, body)
 }
 
 async function respond(request: IncomingMessage, response: ServerResponse): Promise<void> {

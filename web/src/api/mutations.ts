@@ -52,6 +52,19 @@ export async function endOtherSessions(): Promise<number> {
 export const createToken = (body: { label?: string; region?: string; pool_id?: string; uses: number; ttl_s: number }) =>
   call<EnrolmentTokenCreated>(apiPath.tokens(), { method: 'POST', body })
 
+/** Nothing enrols with it from then on; nodes that did stay. */
+export async function revokeToken(id: string): Promise<void> {
+  try {
+    await call<void>(apiPath.token(id), { method: 'DELETE' })
+  } catch (error) {
+    // One that is gone meanwhile enrols nothing any more, which is what was wanted.
+    if (!(error instanceof ApiError && error.type === 'not_found')) throw error
+  }
+  const { queryKey } = query.recentTokens()
+  queryClient.setQueryData(queryKey, (now) => now && { ...now, items: now.items.filter((one) => one.id !== id) })
+  void queryClient.invalidateQueries({ queryKey: query.tokens().queryKey })
+}
+
 export async function actOnNode(nodeId: string, action: NodeAction, reason: string): Promise<NodeRow> {
   const row = await call<NodeRow>(apiPath.nodeActions(nodeId), { method: 'POST', body: { action, reason } })
   patchNode(queryClient, row)

@@ -27,6 +27,7 @@ import type {
   User,
   Wallets,
 } from '~/api/types'
+import { serverNow } from '~/stores/live'
 import { type Search, apiPath } from '~/util/path-builder'
 
 const RETRIES = 2
@@ -36,6 +37,11 @@ const TRENDS_EVERY_MS = 60_000
 const SESSIONS_EVERY_MS = 60_000
 // Who tries a new key looks here whether it came.
 const KEYS_EVERY_MS = 4000
+// Others make tokens, too, and machines use them up: no frame of the socket tells of it.
+const TOKENS_EVERY_MS = 10_000
+// No token works for longer: what is older needs no look.
+const TOKEN_LIFE_MS = 86_400_000
+const TOKEN_PAGES_MAX = 5
 const ROWS_AT_ONCE = '200'
 const ORG_PAGES_MAX = 10
 const MEMBER_PAGES_MAX = 10
@@ -99,6 +105,28 @@ async function readMembers(orgId: string, signal: AbortSignal): Promise<User[]> 
     cursor = next
   }
   return all
+}
+
+export interface RecentTokens {
+  items: EnrolmentToken[]
+  /** False where there may be older ones that still work. */
+  isWhole: boolean
+}
+
+/** Every enrolment token that may still work, newest first, among others. */
+async function readRecentTokens(signal: AbortSignal): Promise<RecentTokens> {
+  const all: EnrolmentToken[] = []
+  let cursor: string | undefined
+  for (let page = 0; page < TOKEN_PAGES_MAX; page += 1) {
+    // Each page begins where the one before it ends.
+    // oxlint-disable-next-line no-await-in-loop
+    const { items, next_cursor: next } = await call<Page<EnrolmentToken>>(apiPath.tokens({ limit: ROWS_AT_ONCE, cursor }), { signal })
+    all.push(...items)
+    const oldest = items.at(-1)
+    if (!next || (oldest && Date.parse(oldest.created_at) + TOKEN_LIFE_MS < serverNow())) return { items: all, isWhole: true }
+    cursor = next
+  }
+  return { items: all, isWhole: false }
 }
 
 function listedUser(userId: string): User | undefined {
@@ -211,6 +239,12 @@ export const query = {
     queryOptions({
       queryKey: ['tokens'],
       queryFn: ({ signal }) => call<Page<EnrolmentToken> | EnrolmentToken[]>(apiPath.tokens(), { signal }).then((page) => (Array.isArray(page) ? page : page.items)),
+    }),
+  recentTokens: () =>
+    queryOptions({
+      queryKey: ['tokens', 'recent'],
+      queryFn: ({ signal }) => readRecentTokens(signal),
+      refetchInterval: TOKENS_EVERY_MS,
     }),
   regions: () => queryOptions({ queryKey: ['regions'], queryFn: ({ signal }) => call<Regions>(apiPath.regions(), { signal }) }),
   downloads: () => queryOptions({ queryKey: ['downloads'], queryFn: ({ signal }) => call<DownloadList>(apiPath.downloads(), { signal }) }),

@@ -31,7 +31,8 @@ export function EnrolChecklist({ tokenId, expiresAt }: { tokenId: string; expire
   const current = currentCheck(checks)
   const now = useNow() + useStore(live).clockOffsetMs
   const isOverdue = useOverdue(current?.id)
-  const isExpired = nodeId === undefined && Date.parse(expiresAt) < now
+  const isRevoked = nodeId === undefined && Boolean(token?.revoked_at)
+  const isExpired = nodeId === undefined && !isRevoked && Date.parse(expiresAt) < now
   return (
     <section className="panel" aria-labelledby="checklist-title">
       <div className="panel-head">
@@ -67,6 +68,7 @@ export function EnrolChecklist({ tokenId, expiresAt }: { tokenId: string; expire
           </li>
         ))}
       </ol>
+      {isRevoked && <p className="notice notice-amber">The token was revoked: nothing enrols with it. Make a new command.</p>}
       {isExpired && <p className="notice notice-amber">The token expired unused. Make a new command.</p>}
       {!current && nodeId && (
         <p className="notice notice-green">

@@ -21,11 +21,13 @@ const YAML_LINES = 8
 /** What to run on the machine. The token in it works from the moment it is shown. */
 export function EnrolCommand({ started, token, onAgain }: Props) {
   const [system, setSystem] = useState(started.system)
+  const tokens = useQuery(query.tokens())
+  const isRevoked = tokens.data?.some(({ id, revoked_at: at }) => id === started.tokenId && Boolean(at))
   return (
     <section className="panel" aria-labelledby="command-title">
       <div className="panel-head">
         <h2 id="command-title">The command</h2>
-        <ExpiryClock at={started.expiresAt} />
+        {isRevoked ? <p className="expiry expiry-over">The token was revoked</p> : <ExpiryClock at={started.expiresAt} />}
       </div>
       {token === null ? (
         <div className="notice">

@@ -2,6 +2,7 @@ import { useState } from 'react'
 import { query, queryClient } from '~/api/queries'
 import { EnrolChecklist } from '~/components/EnrolChecklist'
 import { EnrolCommand } from '~/components/EnrolCommand'
+import { EnrolTokens } from '~/components/EnrolTokens'
 import { TokenForm } from '~/forms/TokenForm'
 import { useMe } from '~/hooks/use-me'
 import { hasRole } from '~/stores/session'
@@ -56,6 +57,8 @@ export function RunPage() {
           <EnrolChecklist tokenId={started.tokenId} expiresAt={started.expiresAt} />
         </div>
       )}
+      {/* A command whose token was just revoked is none to run. */}
+      <EnrolTokens onRevoked={(id) => id === started?.tokenId && startOver()} />
     </>
   )
 }

@@ -1,9 +1,10 @@
 // The whole way of a new operator: the command on the page, the real agent, a simulated runtime, the first receipt.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, rowIds, settled, test } from './fixtures'
+import { ask, dialogOf, rowOf } from './admin'
+import { expect, expectAccessible, expectNoSidewaysScroll, rowIds, settled, test } from './fixtures'
 import { BASE_URL, PLACE } from './place'
-import { type Running, agent, freePort, simulator, start } from './programs'
+import { type Running, agent, freePort, simulator, start, tellAgent } from './programs'
 
 const running: Running[] = []
 test.afterAll(async () => {
@@ -67,6 +68,61 @@ test('from the command on the page to the first receipt, live', async ({ page, c
   await page.goto('/run')
   await expect(page.getByText('The token was shown once')).toBeVisible()
   await expect(step('receipt')).toHaveAttribute('data-state', 'ok')
+})
+
+test('a token in the wrong hands is in the list, is revoked there, and enrols nothing', async ({ page }) => {
+  await page.goto('/run')
+  await page.evaluate(() => sessionStorage.clear())
+  await page.reload()
+  await page.getByLabel('Linux').check()
+  await page.getByLabel('Region').selectOption('eu-west')
+  await page.getByLabel('Node name').fill('mislaid-01')
+  await page.getByRole('button', { name: 'Make the command' }).click()
+  const secret = /DGON_ENROL_TOKEN=(\S+)/.exec(await page.getByLabel('Command', { exact: true }).innerText())?.[1] ?? ''
+  const row = rowOf(page, 'mislaid-01')
+  for (const text of ['eu-west', 'You', '1 of 1']) await expect(row).toContainText(text)
+  for (const width of [320, 390, 1280]) {
+    await page.setViewportSize({ width, height: 900 })
+    await expectNoSidewaysScroll(page)
+    await expectAccessible(page)
+  }
+
+  const revoke = row.getByRole('button', { name: 'Revoke mislaid-01' })
+  await revoke.press('Enter')
+  const dialog = dialogOf(page, 'Revoke mislaid-01')
+  await expect(dialog).toContainText('Nodes that it enrolled stay')
+  await expectAccessible(page)
+  await page.keyboard.press('Escape')
+  await expect(revoke).toBeFocused()
+  await revoke.press('Enter')
+  await dialog.getByRole('button', { name: 'Revoke the token' }).press('Enter')
+  await expect(page.getByText('Revoked: mislaid-01')).toBeVisible()
+  await expect(row).toHaveCount(0)
+  // Somebody at the keyboard is still in the list, and a command that does nothing is not shown any more.
+  await expect(page.locator('[aria-labelledby="tokens-title"] :focus')).toHaveCount(1)
+  await expect(page.getByRole('button', { name: 'Make the command' })).toBeVisible()
+
+  const { items } = await ask<{ items: { label: string; revoked_at: string | null }[] }>(page, 'GET', '/enrolment-tokens')
+  expect(items.find((one) => one.label === 'mislaid-01')?.revoked_at).toEqual(expect.any(String))
+  const state = join(PLACE, 'mislaid-01')
+  mkdirSync(state, { recursive: true })
+  writeFileSync(join(state, 'agent.yaml'), `control_plane:\n  api: ${BASE_URL}\n`)
+  const enrol = tellAgent(['enroll', '--api', BASE_URL, '--node-id', 'mislaid-01'], { DGON_STATE_DIR: state, DGON_CONFIG: join(state, 'agent.yaml'), DGON_ENROL_TOKEN: secret })
+  await expect(enrol).rejects.toThrow(/expired or revoked/)
+})
+
+test('tokens that cannot be read are said so, and where none works nothing is listed', async ({ page, watch }) => {
+  watch.allow(/500/)
+  const list = page.getByRole('region', { name: 'Tokens that work', exact: true })
+  const error = { type: 'internal', message: 'The store did not answer.', request_id: 'r_1', details: {} }
+  await page.route('**/api/v1/enrolment-tokens*', (route) => route.fulfill({ status: 500, json: { error } }))
+  await page.goto('/run')
+  await expect(list.getByRole('alert')).toContainText('The store did not answer.')
+  await page.unrouteAll({ behavior: 'ignoreErrors' })
+  await page.route('**/api/v1/enrolment-tokens*', (route) => route.fulfill({ json: { items: [], next_cursor: null, total: 0 } }))
+  await list.getByRole('button', { name: 'Retry' }).click()
+  await expect(list).toContainText('No token works now')
+  await expectAccessible(page)
 })
 
 test('where the clipboard is closed, the text is shown selected', async ({ page }) => {
