@@ -25,7 +25,7 @@ export function MakeKey({ onClose }: { onClose: () => void }) {
 
 /** The whole key, this once: only the button closes it. */
 function KeyOnce({ made, onClose }: { made: ApiKeyCreated; onClose: () => void }) {
-  const example = curlExample(location.origin, made.scopes[0])
+  const example = curlExample(location.origin, made.scopes)
   return (
     <Dialog title={`The key ${made.name}`} isSticky onClose={onClose}>
       <p>
@@ -41,13 +41,21 @@ function KeyOnce({ made, onClose }: { made: ApiKeyCreated; onClose: () => void }
       <p className="muted small">
         It is shown only now: if it gets lost, revoke it and make another one. It works until <Time at={made.expires_at} form="full" />.
       </p>
-      <p className="muted small">A program sends it in a header, here from the variable DGON_API_KEY:</p>
-      <div className="command">
-        <pre tabIndex={0} aria-label="Example">
-          {example}
-        </pre>
-        <CopyButton text={example} what="example" />
-      </div>
+      {example === null ? (
+        <p className="muted small">
+          A program sends it in the header <code>Authorization: Bearer</code>. Nothing takes what it may do yet.
+        </p>
+      ) : (
+        <>
+          <p className="muted small">A program sends it in a header, here from the variable DGON_API_KEY:</p>
+          <div className="command">
+            <pre tabIndex={0} aria-label="Example">
+              {example}
+            </pre>
+            <CopyButton text={example} what="example" />
+          </div>
+        </>
+      )}
       <div className="form-buttons">
         <Button tone="primary" onClick={onClose}>
           I have saved it

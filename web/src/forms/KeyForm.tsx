@@ -5,7 +5,7 @@ import type { ApiKeyCreated, ApiKeyScope } from '~/api/types'
 import { ActionForm } from '~/forms/ActionForm'
 import { useMe } from '~/hooks/use-me'
 import { SelectField, TextField } from '~/ui/Field'
-import { SCOPES, SCOPE_NAMES, modelIds, nanoUsd, whyNotGiven } from '~/util/api-keys'
+import { SCOPES, SCOPE_NAMES, isInUse, modelIds, nanoUsd, whyNotGiven } from '~/util/api-keys'
 
 const NAME_MAX = 64
 const DAYS = [
@@ -96,7 +96,7 @@ function ScopesField({ roles, scopes, onChange, error }: ScopesProps) {
       <legend>It may</legend>
       {SCOPE_NAMES.map((scope) => {
         const whyNot = whyNotGiven(scope, roles)
-        const { meaning, isInUse } = SCOPES[scope]
+        const { meaning } = SCOPES[scope]
         return (
           <div key={scope} className="role">
             <label className="check">
@@ -110,7 +110,7 @@ function ScopesField({ roles, scopes, onChange, error }: ScopesProps) {
               <code>{scope}</code>
             </label>
             <p id={`${id}-${scope}`} className="hint">
-              {whyNot ?? (isInUse ? meaning : `${meaning} Nothing takes it yet.`)}
+              {whyNot ?? (isInUse(scope) ? meaning : `${meaning} Nothing takes it yet.`)}
             </p>
           </div>
         )

@@ -1,22 +1,29 @@
 // What API keys may do and spend, in words and numbers.
 import type { ApiKeyScope, ApiKeyState } from '~/api/types'
+import { posix } from '~/util/install'
+
+interface Call {
+  path: string
+  /** What is posted; nothing for what is read. */
+  body?: object
+}
 
 interface ScopeWords {
   meaning: string
   /** Roles of which one is needed. */
   roles: readonly ('consumer' | 'operator')[]
-  /** Whether something takes it today. */
-  isInUse: boolean
+  /** A call that it allows; null while nothing takes it. */
+  example: Call | null
 }
 
-const scope = (meaning: string, roles: ScopeWords['roles'], isInUse = false): ScopeWords => ({ meaning, roles, isInUse })
+const scope = (meaning: string, roles: ScopeWords['roles'], example: Call | null = null): ScopeWords => ({ meaning, roles, example })
 
-/** In the order of the form: what is in use first. */
+/** In the order of the form: what is in use first, and of that what only reads. */
 export const SCOPES = {
-  'receipts.read': scope("Read the organisation's receipts, and what verifies them.", ['consumer', 'operator'], true),
-  'nodes.read': scope("Read the state of the organisation's nodes.", ['operator'], true),
-  'nodes.control': scope("Tell the organisation's nodes to look at their machine again.", ['operator'], true),
-  'enrolment.write': scope('Make enrolment tokens, for machines that set themselves up.', ['operator'], true),
+  'receipts.read': scope("Read the organisation's receipts, and what verifies them.", ['consumer', 'operator'], { path: '/receipts?limit=1' }),
+  'nodes.read': scope("Read the state of the organisation's nodes.", ['operator'], { path: '/nodes?owner=self' }),
+  'nodes.control': scope("Tell the organisation's nodes to look at their machine again.", ['operator'], { path: '/nodes/NODE_ID/actions', body: { action: 'refresh', reason: 'A new GPU' } }),
+  'enrolment.write': scope('Make enrolment tokens, for machines that set themselves up.', ['operator'], { path: '/enrolment-tokens', body: { uses: 1 } }),
   gateway: scope('Send requests to models.', ['consumer']),
   'usage.read': scope('Read what was used.', ['consumer']),
   'leases.read': scope('Read leases.', ['consumer']),
@@ -63,8 +70,14 @@ export function modelIds(text: string): string[] {
   return [...new Set(ids.filter(Boolean))]
 }
 
-/** What a program sends, with the key from its surroundings and never in the command itself. */
-export const curlExample = (origin: string, name: ApiKeyScope | undefined) => {
-  const path = name === 'receipts.read' ? '/receipts?limit=1' : '/nodes?owner=self'
-  return `curl -H "Authorization: Bearer $DGON_API_KEY" ${origin}/api/v1${path}`
+/** Whether something takes it today. */
+export const isInUse = (name: ApiKeyScope) => SCOPES[name].example !== null
+
+/** What a program sends, with the key from its surroundings and never in the command itself; null where nothing takes such a key yet. */
+export function curlExample(origin: string, scopes: readonly ApiKeyScope[]): string | null {
+  const name = SCOPE_NAMES.find((one) => scopes.includes(one) && isInUse(one))
+  const example = name && SCOPES[name].example
+  if (!example) return null
+  const post = example.body ? ` -H "Content-Type: application/json" -d ${posix(JSON.stringify(example.body))}` : ''
+  return `curl -H "Authorization: Bearer $DGON_API_KEY"${post} ${posix(`${origin}/api/v1${example.path}`)}`
 }

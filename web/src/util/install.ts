@@ -19,7 +19,8 @@ export interface Enrolment {
 }
 
 const SAFE = /^[A-Za-z0-9._:/-]+$/
-const posix = (text: string) => (SAFE.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`)
+/** One word of a command for sh and zsh. */
+export const posix = (text: string) => (SAFE.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`)
 const powershell = (text: string) => `'${text.replaceAll("'", "''")}'`
 
 /** Installs the program and nothing else; the command above enrols. Windows has a zip. */
