@@ -67,6 +67,15 @@ export function adviceFor(error: unknown): string | null {
   return ADVICE[error.type] ?? null
 }
 
+/** Whether the server answered, and the same question has the same answer in a moment: a 4xx, but for the one that says to wait. */
+export const isAnswer = (error: unknown): error is ApiError => error instanceof ApiError && error.status >= 400 && error.status < 500 && error.status !== 429
+
+/** Of a read: it is not there, it is not for this person, or what it belongs to is off in this network. */
+const REFUSALS = new Set(['not_found', 'forbidden', 'conflict'])
+
+/** Whether a read says that nothing of it is for this person. A session that ended is none: the page stays under its dialog. */
+export const isRefusal = (error: unknown): error is ApiError => isAnswer(error) && REFUSALS.has(error.type) && !asksToSignInAgain(error)
+
 /** Whether the sign-in is too old for what was asked: to ask once more would help nobody. */
 export const asksToSignInAgain = (error: unknown): boolean => error instanceof ApiError && error.details.sign_in === 'again'
 

@@ -3,7 +3,7 @@
 // and after a gap in seq, which means that frames were dropped. Without a socket the page polls. Nothing is ever cleared.
 import type { QueryClient } from '@tanstack/react-query'
 import { type HeartbeatFrame, patchHeartbeat, patchNode } from '~/api/live-patches'
-import { readAgain, readNodeSoon } from '~/api/read-again'
+import { readAgain, readFailedAgain, readNodeSoon } from '~/api/read-again'
 import { receiptArrivals } from '~/api/receipt-arrivals'
 import { type Told, told } from '~/api/told'
 import type { NodeRow, ReceiptRow, Summary } from '~/api/types'
@@ -178,7 +178,10 @@ export class LiveHub {
     this.#downSince = null
     this.#attempts = 0
     live.set((now) => ({ ...now, state: 'live', clockOffsetMs: offset, isOutdated: now.isOutdated || isNewBuild }))
-    if (this.#hasOpened) this.#onReturn()
+    if (this.#hasOpened) {
+      readFailedAgain(this.#client)
+      this.#onReturn()
+    }
     this.#hasOpened = true
   }
 

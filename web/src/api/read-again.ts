@@ -1,4 +1,5 @@
 import type { QueryClient } from '@tanstack/react-query'
+import { isAnswer } from '~/api/errors'
 import { receiptArrivals } from '~/api/receipt-arrivals'
 
 /** What the socket feeds, except for the lists of receipts. */
@@ -40,4 +41,9 @@ export function readAgain(client: QueryClient): void {
   // A list of receipts that is shown reads for itself, because no row may move under a hand.
   void client.invalidateQueries({ queryKey: RECEIPTS, refetchType: 'none' })
   receiptArrivals.missed()
+}
+
+/** Asks once more for all that is shown as failed: the server was away, and is back. What it answered, it would answer again. */
+export function readFailedAgain(client: QueryClient): void {
+  void client.refetchQueries({ type: 'active', predicate: ({ state }) => state.status === 'error' && !isAnswer(state.error) })
 }
