@@ -1,6 +1,7 @@
-import { QueryClient, keepPreviousData, queryOptions } from '@tanstack/react-query'
+import { QueryCache, QueryClient, keepPreviousData, queryOptions } from '@tanstack/react-query'
 import { call, callBytes, callText } from '~/api/client'
-import { ApiError } from '~/api/errors'
+import { ApiError, isAnswer } from '~/api/errors'
+import { dropRefused } from '~/api/refused'
 import { onNode, onNodes, onReceipts, onSummary, readLive } from '~/api/told'
 import type {
   ApiKey,
@@ -49,13 +50,14 @@ const RECEIPT_NEVER_CHANGES = Infinity
 
 /** Only what may pass by itself is tried again; a 4xx is an answer. */
 function isWorthRetrying(failures: number, error: unknown): boolean {
-  if (error instanceof ApiError && error.status >= 400 && error.status < 500 && error.status !== 429) return false
+  if (isAnswer(error)) return false
   // Who is told to wait for long is shown why, instead of a page that loads for ever.
   if (error instanceof ApiError && (error.retryAfterS ?? 0) > RETRY_WAIT_MAX_S) return false
   return failures < RETRIES
 }
 
-export const queryClient = new QueryClient({
+export const queryClient: QueryClient = new QueryClient({
+  queryCache: new QueryCache({ onError: (error, asked) => dropRefused(queryClient, error, asked) }),
   defaultOptions: {
     queries: {
       retry: isWorthRetrying,

@@ -4,7 +4,7 @@ import { useEffect } from 'react'
 const READ_EVERY_MS = 5000
 
 /**
- * Reads what is shown of others' nodes again every few seconds: the socket tells of one's own alone. The interval of the
+ * Reads what is shown of others' nodes and of pools again every few seconds: the socket tells of one's own nodes alone. The interval of the
  * query itself would begin anew with each frame of one's own, and never end.
  */
 export function useOthers({ refetch }: UseQueryResult, isOthers: boolean): void {

@@ -10,6 +10,7 @@ import { PoolsOnly } from '~/components/PoolsOnly'
 import { NodeStatusChip } from '~/components/StatusChip'
 import { useFocusAfter } from '~/hooks/use-focus-after'
 import { useMe } from '~/hooks/use-me'
+import { useOthers } from '~/hooks/use-others'
 import { hasRole } from '~/stores/session'
 import { AppLink } from '~/ui/AppLink'
 import { Button } from '~/ui/Button'
@@ -36,6 +37,8 @@ export function PoolPage() {
 function PoolContent() {
   const poolId = useParams({ strict: false, select: (params: { poolId?: string }) => params.poolId ?? '' })
   const pool = useQuery(query.pool(poolId))
+  // Others change it, and end that one sees it.
+  useOthers(pool, pool.data !== undefined)
   return (
     <>
       <AppLink href={path.pools()} className="back-link">
@@ -106,6 +109,7 @@ function PoolNodesOf({ pool }: { pool: PoolDetail }) {
 function PoolNodes({ pool }: { pool: PoolDetail }) {
   const mayChange = useMayChange(pool)
   const nodes = useQuery(query.nodes({ pool: pool.pool_id, limit: NODES_SHOWN }))
+  useOthers(nodes, nodes.data !== undefined)
   const [doing, setDoing] = useState<'put' | NodeRow | null>(null)
   const add = useRef<HTMLButtonElement>(null)
   useFocusAfter(doing && (doing === 'put' ? '' : doing.node_id), () => add.current)

@@ -5,6 +5,7 @@ import { query } from '~/api/queries'
 import { MakePool } from '~/components/PoolDialogs'
 import { PoolsOnly } from '~/components/PoolsOnly'
 import { useMe } from '~/hooks/use-me'
+import { useOthers } from '~/hooks/use-others'
 import { useSearchParams } from '~/hooks/use-search'
 import { hasRole } from '~/stores/session'
 import { DataTable } from '~/table/DataTable'
@@ -35,6 +36,7 @@ function PoolList() {
   const isAdmin = hasRole(useMe(), 'admin')
   const filters = poolFilters(search)
   const pools = useQuery(query.pools(filters.request))
+  useOthers(pools, pools.data !== undefined)
   const [isMaking, setMaking] = useState(false)
   return (
     <>

@@ -84,7 +84,7 @@ interface QueryStatesProps<T> {
   children: (data: T) => ReactNode
 }
 
-/** Shows the data, old data before an error, an error before nothing. */
+/** Shows the data, old data before an error, an error before nothing. What is refused has no old data: the cache drops it. */
 export function QueryStates<T>({ query, what, skeleton, children }: QueryStatesProps<T>) {
   if (query.data !== undefined) return children(query.data)
   if (query.error) return <ErrorCard what={what} error={query.error} onRetry={() => void query.refetch()} />

@@ -133,13 +133,14 @@ test('a pool hides a node from everybody but those whom it admits', async ({ pag
   }).toPass()
   await own.context().close()
 
-  // Taken off, nothing of it is there for the guests.
+  // Taken off, nothing of it is there for the guests: also where the page was open, and without a reload.
+  await expect(guest.getByRole('link', { name: first })).toBeVisible()
   await admitted.getByRole('button', { name: 'Take Pool guests off' }).click()
   await dialogOf(page, 'Take Pool guests off').getByRole('button', { name: 'Take off' }).click()
   await expect(admitted).toContainText('It admits nobody')
-  await guest.reload()
   await expect(guest.getByRole('alert')).toContainText('its contents are restricted')
-  await guest.context().close()
+  await expect(guest.getByRole('heading', { level: 1 })).toHaveText('Private pool')
+  expect(await guest.locator('main').innerText()).not.toMatch(/Pool hall|dark-0|night/)
 
   // From the page of the node it goes out, with a reason, and is everybody's again.
   await page.goto(`/nodes/${first}`)
@@ -151,11 +152,19 @@ test('a pool hides a node from everybody but those whom it admits', async ({ pag
   await out.getByRole('button', { name: 'Take it out' }).click()
   await expect(page.getByRole('button', { name: 'Into a pool' })).toBeVisible()
   expect(await told(first)).toBe(200)
+  await guest.goto(`/nodes/${first}`)
+  await settled(guest)
+  await expect(guest.locator('.node-view')).toBeVisible()
   await page.getByRole('button', { name: 'Into a pool' }).click()
   const into = dialogOf(page, `Put ${first} into a pool`)
   await into.getByRole('combobox', { name: 'Pool' }).selectOption('night')
   await into.getByRole('button', { name: 'Put it in' }).click()
   await expect(page.getByRole('button', { name: 'Out of night' })).toBeVisible()
+  // The guests' page of it is open, and has nothing of it any more.
+  await expect(guest.getByRole('alert')).toContainText('its contents are restricted')
+  await expect(guest.locator('.node-view')).toHaveCount(0)
+  await expect(guest.getByText("Couldn't refresh")).toHaveCount(0)
+  await guest.context().close()
   // It is not closed over its nodes.
   await page.goto(pool)
   await page.getByRole('button', { name: 'Close' }).click()
@@ -163,10 +172,11 @@ test('a pool hides a node from everybody but those whom it admits', async ({ pag
   await close.getByLabel('Reason').fill('over')
   await close.getByRole('button', { name: 'Close for good' }).click()
   await expect(close.getByRole('alert')).toContainText('take them out first')
-  // Off, it is hidden as it was.
+  // Off, it is hidden as it was, and a page of it that is open says so.
+  await close.getByRole('button', { name: 'Keep as it is' }).click()
   await ask(page, 'PUT', '/flags/enable_private_pools', { enabled: false })
   expect(await told(first)).toBe(403)
-  await page.goto('/pools')
   await expect(page.getByText('Private pools are off in this network')).toBeVisible()
+  await expect(nav(page).filter({ hasText: 'Private pools' })).toHaveCount(0)
   await stranger.close()
 })
