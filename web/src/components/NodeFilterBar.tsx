@@ -7,7 +7,7 @@ import { hasRole } from '~/stores/session'
 import { SearchBox } from '~/table/SearchBox'
 import { SelectField } from '~/ui/Field'
 import { count } from '~/util/format'
-import { NODE_STATUSES, RUNTIMES } from '~/util/filters'
+import { NODE_STATUSES, RUNTIMES, areCounted } from '~/util/filters'
 import type { Search } from '~/util/path-builder'
 
 interface Props {
@@ -17,8 +17,9 @@ interface Props {
 
 export function NodeFilterBar({ active, onChange }: Props) {
   const summary = useQuery(query.summary())
-  const canOwn = hasRole(useMe(), 'admin', 'operator')
-  // The summary counts the network's nodes: of those of one organisation it says nothing.
+  const me = useMe()
+  const canOwn = hasRole(me, 'admin', 'operator')
+  const counts = areCounted(active, hasRole(me, 'admin')) ? summary.data?.nodes : undefined
   const isOwn = active.owner === 'self'
   const chosen = active.status?.split(',') ?? []
   const toggle = (status: string) => {
@@ -41,7 +42,7 @@ export function NodeFilterBar({ active, onChange }: Props) {
         {NODE_STATUSES.map((status) => (
           <button key={status} type="button" aria-pressed={chosen.includes(status)} onClick={() => toggle(status)}>
             {NODE_STATUS[status].word}
-            {!isOwn && summary.data && <span className="toggle-count">{count(summary.data.nodes[status])}</span>}
+            {counts && <span className="toggle-count">{count(counts[status])}</span>}
           </button>
         ))}
       </div>

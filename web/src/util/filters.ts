@@ -119,6 +119,12 @@ export const assignmentFilters = (search: Search) => read(search, ASSIGNMENT_FIL
 export const poolFilters = (search: Search) => read(search, POOL_FILTERS, POOLS_PER_PAGE, () => false)
 export const receiptFilters = (search: Search) => read(search, RECEIPT_FILTERS, RECEIPTS_PER_PAGE, () => false)
 
+/**
+ * Whether the figures of the network count what a list of nodes with these filters would have, one for each status: its figures
+ * are of all nodes, also of private ones, and only admins list those.
+ */
+export const areCounted = (active: Search, isAdmin: boolean): boolean => isAdmin && Object.keys(active).every((key) => key === 'status')
+
 const FILTER_WORDS: Record<string, string> = {
   q: 'Search',
   status: 'Status',

@@ -122,6 +122,8 @@ test('each filter of the nodes asks for what it says, and the counts are those o
     await page.getByLabel('Region', { exact: true }).selectOption(region)
     await expect(page).toHaveURL(new RegExp(`\\?region=${region}$`))
     await settled(page)
+    // Those of the network are not those of the list.
+    await expect(active).toHaveText('Active')
     const ids = await rowIds(page)
     expect(ids.filter((id) => id.startsWith(prefix))).toHaveLength(nodes)
     for (const id of ids) await expect(cell(page, id, 'region')).toHaveText(region)
@@ -134,7 +136,6 @@ test('each filter of the nodes asks for what it says, and the counts are those o
   await settled(page)
   await expect(page.getByRole('button', { name: /Owner: your organisation/ })).toBeVisible()
   await expect(page.getByRole('button', { name: 'Mine' })).toHaveAttribute('aria-pressed', 'true')
-  // Those of the network are not those of the list.
   await expect(active).toHaveText('Active')
   const own = await api<ListPage<NodeRow>>(page, '/nodes?owner=self&limit=25')
   await expect.poll(() => rowIds(page)).toEqual(own.items.map((row) => row.node_id))

@@ -37,7 +37,8 @@ test('an operator begins with their own nodes, and of others sees what strangers
   const agentOf = (id: string) => theirs.locator('tbody tr', { has: theirs.locator(`[data-row-link="${id}"]`) }).locator('.col-version')
   await expect(agentOf(`${FLEET}-00017`)).toHaveText(/Shown to the node's operator/)
   await expect(agentOf('olive-00000')).toHaveText(/^sim-|^\d/)
-  await expect(theirs.getByRole('group', { name: 'Status' }).getByRole('button', { name: /Active/ })).toHaveText(/Active\d+/)
+  // The figures of the network count private nodes, too: they are no count of this list.
+  await expect(theirs.getByRole('group', { name: 'Status' }).getByRole('button', { name: /Active/ })).toHaveText('Active')
   for (const width of [320, 768, 1280]) {
     await theirs.setViewportSize({ width, height: 900 })
     await expectNoSidewaysScroll(theirs)

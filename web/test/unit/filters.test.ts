@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { NODE_FILTERS, NODE_SORTS, RECEIPT_FILTERS, USER_FILTERS, describeFilter, nodeFilters, receiptFilters } from '~/util/filters'
+import { NODE_FILTERS, NODE_SORTS, RECEIPT_FILTERS, USER_FILTERS, areCounted, describeFilter, nodeFilters, receiptFilters } from '~/util/filters'
 
 interface Parameter {
   name: string
@@ -35,6 +35,11 @@ describe('the filters of the address', () => {
     for (const key of [...Object.keys(NODE_FILTERS), ...Object.keys(RECEIPT_FILTERS), ...Object.keys(USER_FILTERS)]) expect(describeFilter(key, 'x')).not.toBe(`${key}: x`)
     const sort = taken('/api/v1/nodes').find(({ name }) => name === 'sort')?.description ?? ''
     for (const order of NODE_SORTS) expect(sort).toContain(`\`${order}\``)
+  })
+
+  it('leave the figures of the network those of the list for admins who filter by nothing but the status', () => {
+    expect([areCounted({}, true), areCounted({ status: 'active,offline' }, true)]).toEqual([true, true])
+    expect([areCounted({}, false), areCounted({ owner: 'self' }, true), areCounted({ status: 'active', region: 'x' }, true)]).toEqual([false, false, false])
   })
 
   it('pass when known, and are named and left out otherwise', () => {
