@@ -58,6 +58,8 @@ function AssignmentList() {
               </>
             ) : Object.keys(filters.active).length > 0 ? (
               <FilteredEmpty noun="nodes" active={filters.active} onChange={change} describe={describe} />
+            ) : !search.cursor ? (
+              <EmptyState title="No nodes yet">Each node of the network is listed here.</EmptyState>
             ) : (
               <EmptyState title="No nodes on this page" action={<AppLink className="button" href={path.assignments()}>To the first page</AppLink>} />
             )

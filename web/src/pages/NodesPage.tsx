@@ -1,5 +1,6 @@
 import { useQuery } from '@tanstack/react-query'
 import { Outlet, useParams, useRouter, useRouterState } from '@tanstack/react-router'
+import { poolName } from '~/api/pools'
 import { query } from '~/api/queries'
 import type { NodeRow } from '~/api/types'
 import { NodeFilterBar } from '~/components/NodeFilterBar'
@@ -15,7 +16,7 @@ import { AppLink } from '~/ui/AppLink'
 import { Button } from '~/ui/Button'
 import { PageHeading } from '~/ui/PageHeading'
 import { EmptyState, QueryStates, RefreshFailed, Skeleton } from '~/ui/states'
-import { nodeFilters } from '~/util/filters'
+import { describeFilter, nodeFilters } from '~/util/filters'
 import { path } from '~/util/path-builder'
 
 const SKELETON_ROWS = 10
@@ -39,15 +40,18 @@ function NodeList({ selected }: { selected: string | undefined }) {
   const filters = nodeFilters(search)
   const nodes = useQuery(query.nodes(filters.request))
   useOthers(nodes, nodes.data?.items.some((row) => row.withheld) ?? false)
-  const canEnrol = hasRole(useMe(), 'admin', 'operator')
+  const me = useMe()
+  const canEnrol = hasRole(me, 'admin', 'operator')
   const isOwn = filters.active.owner === 'self'
   const isOwnAlone = isOwn && Object.keys(filters.active).length === 1
   const { tab: _, ...listSearch } = search
+  // A pool has a name for people; its id is what the URL has.
+  const describe = (key: string, value: string) => describeFilter(key, key === 'pool' ? (poolName(value, nodes.data?.items) ?? value) : value)
   const hrefOf = (row: NodeRow) => path.node(row.node_id, listSearch)
   const open = (row: NodeRow) => void router.navigate({ href: hrefOf(row), state: { drawer: true } as object, resetScroll: false })
   return (
     <>
-      <PageHeading title="Nodes" lead={isOwn ? "Your organisation's machines, what they serve and how they are." : 'Every enrolled machine, what it serves and how it is.'}>
+      <PageHeading title="Nodes" lead={isOwn && me?.org_id ? "Your organisation's machines, what they serve and how they are." : 'Every enrolled machine, what it serves and how it is.'}>
         {canEnrol && (
           <AppLink className="button button-primary" href={path.run()}>
             Run a node
@@ -56,7 +60,7 @@ function NodeList({ selected }: { selected: string | undefined }) {
       </PageHeading>
       <div className="panel list-panel">
         <NodeFilterBar active={filters.active} onChange={change} />
-        <FilterChips active={filters.active} ignored={filters.ignored} onChange={change} />
+        <FilterChips active={filters.active} ignored={filters.ignored} onChange={change} describe={describe} />
         <RefreshFailed query={nodes} what="the nodes" />
         <QueryStates query={nodes} what="the nodes" skeleton={<Skeleton lines={SKELETON_ROWS} className="skeleton-table" onRetry={() => void nodes.refetch()} />}>
           {(page) =>
@@ -75,6 +79,8 @@ function NodeList({ selected }: { selected: string | undefined }) {
                 />
                 <Pager shown={page.items.length} total={page.total} nextCursor={page.next_cursor} search={listSearch} noun="node" />
               </>
+            ) : isOwn && !me?.org_id ? (
+              <EmptyState title="You act for no organisation, so no nodes are yours" action={<Button onClick={() => change({ owner: undefined, cursor: undefined })}>Show all nodes</Button>} />
             ) : isOwnAlone ? (
               <EmptyState
                 title="Your organisation has no nodes yet"
@@ -88,7 +94,7 @@ function NodeList({ selected }: { selected: string | undefined }) {
                 A node is a machine with an LLM runtime and the DGON agent beside it.
               </EmptyState>
             ) : Object.keys(filters.active).length > 0 ? (
-              <FilteredEmpty noun="nodes" active={filters.active} onChange={change} />
+              <FilteredEmpty noun="nodes" active={filters.active} onChange={change} describe={describe} />
             ) : (
               <EmptyState title="No nodes yet" action={canEnrol && <AppLink className="button button-primary" href={path.run()}>Run the first one</AppLink>}>
                 A node is a machine with an LLM runtime and the DGON agent beside it.

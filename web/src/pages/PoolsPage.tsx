@@ -2,6 +2,7 @@ import { useQuery } from '@tanstack/react-query'
 import { useRouter } from '@tanstack/react-router'
 import { useState } from 'react'
 import { query } from '~/api/queries'
+import type { Me } from '~/api/types'
 import { MakePool } from '~/components/PoolDialogs'
 import { PoolsOnly } from '~/components/PoolsOnly'
 import { useMe } from '~/hooks/use-me'
@@ -30,10 +31,14 @@ export function PoolsPage() {
   )
 }
 
+const emptyText = (me: Me | null) =>
+  hasRole(me, 'admin') ? 'Make one to keep nodes of an organisation to itself.' : me?.org_id ? 'Your organisation has none, and none admits it.' : 'You act for no organisation: pools are shown to organisations.'
+
 function PoolList() {
   const [search, change] = useSearchParams()
   const router = useRouter()
-  const isAdmin = hasRole(useMe(), 'admin')
+  const me = useMe()
+  const isAdmin = hasRole(me, 'admin')
   const filters = poolFilters(search)
   const pools = useQuery(query.pools(filters.request))
   useOthers(pools, pools.data !== undefined)
@@ -63,7 +68,7 @@ function PoolList() {
             ) : Object.keys(filters.active).length > 0 ? (
               <FilteredEmpty noun="pools" active={filters.active} onChange={change} />
             ) : (
-              <EmptyState title="No private pools">{isAdmin ? 'Make one to keep nodes of an organisation to itself.' : 'Your organisation has none, and none admits it.'}</EmptyState>
+              <EmptyState title="No private pools">{emptyText(me)}</EmptyState>
             )
           }
         </QueryStates>

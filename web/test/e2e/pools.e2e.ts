@@ -109,6 +109,7 @@ test('a pool hides a node from everybody but those whom it admits', async ({ pag
   await expect(guest).toHaveURL(/\/nodes\?pool=pool_/)
   await settled(guest)
   expect(await rowIds(guest)).toEqual([first])
+  await expect(guest.getByRole('button', { name: 'Private pool: night' })).toBeVisible()
   await guest.goto(`/nodes/${first}`)
   await settled(guest)
   await expect(guest.getByRole('link', { name: 'night' })).toBeVisible()

@@ -1,4 +1,7 @@
-import { describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it } from 'vitest'
+import { poolName } from '~/api/pools'
+import { query, queryClient } from '~/api/queries'
+import type { NodeRow, Pool, PoolDetail } from '~/api/types'
 import { existenceText, labelsText, readLabels } from '~/util/pools'
 
 describe('labels of a pool', () => {
@@ -22,5 +25,19 @@ describe('what others are told of a pool', () => {
     expect(existenceText('hidden')).toContain('nothing of it exists')
     expect(existenceText('listed')).toContain('told that it exists')
     expect(existenceText('open')).toBe('open')
+  })
+})
+
+describe('the name of a pool', () => {
+  afterEach(() => queryClient.clear())
+  const named = (pool_id: string, name: string) => ({ pool_id, name })
+
+  it('is told by a node of it, by its page and by a list of pools', () => {
+    expect(poolName('p_1')).toBeUndefined()
+    queryClient.setQueryData(query.pools({}).queryKey, { items: [named('p_1', 'night') as Pool], next_cursor: null })
+    expect([poolName('p_1'), poolName('p_2')]).toEqual(['night', undefined])
+    queryClient.setQueryData(query.pool('p_1').queryKey, named('p_1', 'dusk') as PoolDetail)
+    expect(poolName('p_1')).toBe('dusk')
+    expect(poolName('p_1', [{ node_id: 'n' }, { node_id: 'm', pool: named('p_1', 'dawn') }] as NodeRow[])).toBe('dawn')
   })
 })
