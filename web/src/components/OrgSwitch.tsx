@@ -7,17 +7,27 @@ import { ActionForm } from '~/forms/ActionForm'
 import { openMemberships } from '~/stores/session'
 import { Button } from '~/ui/Button'
 import { Dialog } from '~/ui/Dialog'
+import { Icon } from '~/ui/Icon'
 import { rolesText } from '~/util/people'
 import { nodesStart } from '~/util/nodes-start'
 import { listOf, path } from '~/util/path-builder'
 
-/** For which of their organisations a person acts, and the way to another; shown where there is a choice. */
+/** For which of their organisations a person acts, and the way to another where there is a choice. */
 export function OrgSwitch({ me }: { me: Me }) {
   const [isOpen, setOpen] = useState(false)
   const open = openMemberships(me)
   const now = open.find((one) => one.org_id === me.org_id)
-  if (open.length === 0 || (open.length === 1 && now)) return null
+  if (open.length === 0) return null
   const name = now?.org_name ?? 'no organisation'
+  if (open.length === 1 && now) {
+    return (
+      <p className="org-switch org-alone" title={`You act for ${name}`}>
+        <Icon name="organisation" />
+        <span className="sr-only">You act for </span>
+        <span className="org-name">{name}</span>
+      </p>
+    )
+  }
   return (
     <>
       <Button tone="quiet" className="org-switch" icon="organisation" title={`You act for ${name}`} onClick={() => setOpen(true)}>

@@ -4,6 +4,7 @@ import { query } from '~/api/queries'
 import { Facts } from '~/components/Facts'
 import { OwnData } from '~/components/OwnData'
 import { OwnIdentities } from '~/components/OwnIdentities'
+import { OwnMemberships } from '~/components/OwnMemberships'
 import { OwnSecondFactor } from '~/components/OwnSecondFactor'
 import { OwnWallets } from '~/components/OwnWallets'
 import { PasswordNotice } from '~/components/PasswordNotice'
@@ -58,6 +59,7 @@ export function AccountPage() {
           <Facts
             facts={[
               ['E-mail', me.email],
+              ['Organisations', <OwnMemberships key="organisations" me={me} />],
               ['Password', me.has_password ? 'Set' : 'None yet'],
             ]}
           />
