@@ -100,17 +100,17 @@ function KpiWaiting({ title }: { title: string }) {
 function KpiBody({ card, summary, trends }: { card: Card; summary: Summary; trends: UseQueryResult<Trends> }) {
   const series = card.series && trends.data?.series[card.series]
   const me = useMe()
-  // A stranger is asked to sign in; who is signed in and may not see them is led nowhere.
-  const hidesReceipts = me !== null && !seesReceipts(me)
+  // Nobody is led to what they may not see: a stranger to none of it.
+  const isLed = me !== null && (!card.isOfReceipts || seesReceipts(me))
   return (
     <>
       <h2>
-        {card.isOfReceipts && hidesReceipts ? (
-          card.title
-        ) : (
+        {isLed ? (
           <AppLink href={card.href(trends.data?.start)} className="kpi-link">
             {card.title}
           </AppLink>
+        ) : (
+          card.title
         )}
       </h2>
       <p className="kpi-value">{card.value(summary)}</p>

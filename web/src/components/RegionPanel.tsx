@@ -1,5 +1,7 @@
 import type { UseQueryResult } from '@tanstack/react-query'
+import type { ReactNode } from 'react'
 import type { Summary } from '~/api/types'
+import { useMe } from '~/hooks/use-me'
 import { AppLink } from '~/ui/AppLink'
 import { EmptyState, QueryStates, Skeleton } from '~/ui/states'
 import { Value } from '~/ui/Unknown'
@@ -14,6 +16,17 @@ function grade(p95: number | null | undefined): { letter: string; tone: string; 
   if (typeof p95 !== 'number') return { letter: '–', tone: 'none', word: 'not measured' }
   if (p95 <= GOOD_MS) return { letter: 'A', tone: 'good', word: 'fast' }
   return p95 <= FAIR_MS ? { letter: 'B', tone: 'fair', word: 'fair' } : { letter: 'C', tone: 'slow', word: 'slow' }
+}
+
+/** Leads to the nodes of the region, except strangers, who see none. */
+function Region({ region, tone, children }: { region: string; tone: string; children: ReactNode }) {
+  const className = `region region-${tone}`
+  if (useMe() === null) return <div className={className}>{children}</div>
+  return (
+    <AppLink href={path.nodes(region ? { region } : {})} className={className}>
+      {children}
+    </AppLink>
+  )
 }
 
 export function RegionPanel({ summary }: { summary: UseQueryResult<Summary> }) {
@@ -37,7 +50,7 @@ export function RegionPanel({ summary }: { summary: UseQueryResult<Summary> }) {
                 const { letter, tone, word } = grade(p95)
                 return (
                   <li key={region}>
-                    <AppLink href={path.nodes(region ? { region } : {})} className={`region region-${tone}`}>
+                    <Region region={region} tone={tone}>
                       <span className="region-letter" title={word}>
                         {letter}
                       </span>
@@ -46,7 +59,7 @@ export function RegionPanel({ summary }: { summary: UseQueryResult<Summary> }) {
                         <Value text={ms(p95)} why="Not measured" />
                       </span>
                       <span className="muted small">{plural(requests, 'request')}</span>
-                    </AppLink>
+                    </Region>
                   </li>
                 )
               })}

@@ -24,6 +24,9 @@ test.describe('without a session', () => {
     await expect(page.getByText('Live', { exact: true })).toBeVisible()
     await expect(page.getByRole('navigation', { name: 'Main' }).getByRole('link')).toHaveText(['Overview'])
     await expect(page.getByRole('link', { name: 'Sign in' })).toBeVisible()
+    // No card leads to a page that would ask them to sign in.
+    await expect(page.locator('.kpi')).toHaveCount(4)
+    await expect(page.getByRole('main').getByRole('link')).toHaveCount(0)
   })
 
   test('a link that is no link of this server says so', async ({ page, watch }) => {
@@ -48,9 +51,11 @@ test.describe('without a session', () => {
     await expect(dialog).toBeVisible()
     await page.keyboard.press('Escape')
     await expect(dialog).toBeVisible()
+    await expect(page.locator('.live')).toContainText('Signed out')
     await dialog.getByLabel('Password').fill(ADMIN.password)
     await dialog.getByRole('button', { name: 'Sign in' }).click()
     await expect(dialog).toHaveCount(0)
+    await expect(page.locator('.live')).not.toContainText('Signed out')
     await expect(page.getByLabel('Region')).toHaveValue('eu-north')
     await page.getByRole('button', { name: 'Make the command' }).click()
     await expect(page.getByRole('heading', { name: 'The command' })).toBeVisible()
