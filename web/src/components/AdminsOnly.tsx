@@ -11,7 +11,7 @@ export function AdminsOnly({ title, what, children }: { title: string; what: str
     <>
       <PageHeading title={title} />
       <section className="panel">
-        <EmptyState title={`Your account may not see ${what}`}>It is shown to admins.</EmptyState>
+        <EmptyState title={`Your account may not see ${what}`}>This page is for admins.</EmptyState>
       </section>
     </>
   )

@@ -17,6 +17,7 @@ export const poolColumns = (): Column<Pool>[] => [
           {row.name}
         </AppLink>
         {row.closed_at && <span className="chip chip-grey">Closed</span>}
+        <span className="in-little-room muted small">{plural(row.nodes, 'node')}</span>
       </span>
     ),
   },

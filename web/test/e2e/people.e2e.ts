@@ -120,6 +120,12 @@ test('an admin changes what somebody may do and shuts them out, and their page f
   await expect(dialogOf(theirs, 'Sign in again')).toContainText('whether your account is still open')
   await expect(page.getByRole('button', { name: 'Enable…' })).toBeFocused()
   await expect(page.getByRole('button', { name: 'New sign-in link' })).toHaveAccessibleDescription('The account is disabled: enable it first')
+  // On a phone, too, the list says so.
+  const phone = await page.context().newPage()
+  await phone.setViewportSize({ width: 390, height: 800 })
+  await phone.goto('/users?q=IDA%40')
+  await expect(rowOf(phone, IDA).getByText('Disabled').first()).toBeVisible()
+  await phone.close()
 
   await page.keyboard.press('Enter')
   await dialogOf(page, `Enable ${IDA}`).getByRole('button', { name: 'Enable the account' }).click()
