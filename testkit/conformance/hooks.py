@@ -29,6 +29,8 @@ PROOFS = ["authorization", "cookie", "x-csrf-token", "x-node-id", "x-node-ts", "
 THROWAWAY = {
     "auth_logout", "auth_refresh", "auth_organisation", "session_revoke_others", "session_revoke", "user_delete", "password_set",
     "second_factor_remove",
+    # Who signs in gives up the session that the browser had.
+    "auth_setup", "auth_login", "auth_register", "auth_redeem", "auth_wallet", "auth_second_factor",
 }
 # Who has not signed in yet has a cookie for them all the same.
 BEFORE_SIGN_IN = {"auth_refresh", "auth_second_factor", "auth_wallet"}
