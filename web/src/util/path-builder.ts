@@ -100,6 +100,7 @@ export const apiPath = {
   auditCsv: (search: Search) => `/audit.csv${queryText(search)}`,
   tokens: (search: Search = {}) => `/enrolment-tokens${queryText(search)}`,
   token: (id: string) => `/enrolment-tokens/${encodeURIComponent(id)}`,
+  flag: (name: string) => `/flags/${encodeURIComponent(name)}`,
   agentYaml: (search: Search) => `/nodes/agent.yaml${queryText(search)}`,
   downloads: () => '/downloads',
   live: () => '/live',

@@ -1,7 +1,7 @@
-import { afterEach, describe, expect, it } from 'vitest'
-import { poolName } from '~/api/pools'
-import { query, queryClient } from '~/api/queries'
-import type { NodeRow, Pool, PoolDetail } from '~/api/types'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { turnPoolsOn } from '~/api/flags'
+import type { Me } from '~/api/types'
+import { currentMe, session, signedIn, signedOut } from '~/stores/session'
 import { existenceText, labelsText, readLabels } from '~/util/pools'
 
 describe('labels of a pool', () => {
@@ -28,16 +28,35 @@ describe('what others are told of a pool', () => {
   })
 })
 
-describe('the name of a pool', () => {
-  afterEach(() => queryClient.clear())
-  const named = (pool_id: string, name: string) => ({ pool_id, name })
+describe('turning private pools on', () => {
+  const ANA: Me = { user_id: 'u_1', email: 'ana@example.org', org_id: 'main', roles: ['admin'], memberships: [], csrf_token: 'c', has_password: true, private_pools: false }
+  const asked: unknown[] = []
+  const answering = (...answers: Response[]) =>
+    vi.stubGlobal('fetch', async (path: string, { method, body }: RequestInit) => {
+      asked.push([method, path, body])
+      return answers.shift()
+    })
+  afterEach(() => {
+    asked.length = 0
+    signedOut()
+    vi.unstubAllGlobals()
+  })
 
-  it('is told by a node of it, by its page and by a list of pools', () => {
-    expect(poolName('p_1')).toBeUndefined()
-    queryClient.setQueryData(query.pools({}).queryKey, { items: [named('p_1', 'night') as Pool], next_cursor: null })
-    expect([poolName('p_1'), poolName('p_2')]).toEqual(['night', undefined])
-    queryClient.setQueryData(query.pool('p_1').queryKey, named('p_1', 'dusk') as PoolDetail)
-    expect(poolName('p_1')).toBe('dusk')
-    expect(poolName('p_1', [{ node_id: 'n' }, { node_id: 'm', pool: named('p_1', 'dawn') }] as NodeRow[])).toBe('dawn')
+  it('is told with the own session, so that the page goes on', async () => {
+    signedIn(ANA)
+    answering(Response.json({ items: [] }), Response.json({ ...ANA, private_pools: true }))
+    await turnPoolsOn()
+    expect(asked).toEqual([
+      ['PUT', '/api/v1/flags/enable_private_pools', '{"enabled":true}'],
+      ['GET', '/api/v1/users/me', undefined],
+    ])
+    expect(currentMe(session.get())?.private_pools).toBe(true)
+  })
+
+  it('is not said where it was refused', async () => {
+    signedIn(ANA)
+    answering(Response.json({ error: { type: 'forbidden', message: 'No.', request_id: 'r', details: {} } }, { status: 403 }))
+    await expect(turnPoolsOn()).rejects.toThrow('No.')
+    expect(currentMe(session.get())?.private_pools).toBe(false)
   })
 })
