@@ -1,19 +1,25 @@
+import type { Me } from '~/api/types'
 import { useMe } from '~/hooks/use-me'
 import { prefs, setPrefs } from '~/stores/prefs'
-import { hasRole } from '~/stores/session'
+import { hasRole, seesReceipts } from '~/stores/session'
 import { useStore } from '~/stores/store'
 import { Dialog } from '~/ui/Dialog'
 import { SelectField } from '~/ui/Field'
 import { zoneName } from '~/util/time'
 
-const KEYS: [keys: string[], what: string, isForAdmins?: boolean][] = [
+const isAdmin = (me: Me | null) => hasRole(me, 'admin')
+
+const KEYS: [keys: string[], what: string, isFor?: (me: Me | null) => boolean][] = [
   [['/'], 'Search on this page'],
   [['g', 'o'], 'Overview'],
   [['g', 'n'], 'Nodes'],
-  [['g', 'r'], 'Receipts'],
+  [['g', 'r'], 'Receipts', seesReceipts],
   [['g', 'u'], 'Run a node'],
-  [['g', 'p'], 'Users', true],
-  [['g', 'c'], 'Organisations', true],
+  [['g', 'l'], 'Private pools', (me) => me?.private_pools === true],
+  [['g', 'p'], 'Users', isAdmin],
+  [['g', 'c'], 'Organisations', isAdmin],
+  [['g', 'i'], 'Assignments', isAdmin],
+  [['g', 'd'], 'Audit', isAdmin],
   [['g', 'a'], 'Account'],
   [['g', 's'], 'Sign-ins'],
   [['j', 'k'], 'Next and previous row'],
@@ -25,12 +31,12 @@ const KEYS: [keys: string[], what: string, isForAdmins?: boolean][] = [
 
 export function HelpDialog({ onClose }: { onClose: () => void }) {
   const { shortcuts, zone } = useStore(prefs)
-  const isAdmin = hasRole(useMe(), 'admin')
+  const me = useMe()
   return (
     <Dialog title="Help and settings" onClose={onClose}>
       <h3>Keyboard</h3>
       <dl className="keys">
-        {KEYS.filter(([, , isForAdmins]) => isAdmin || !isForAdmins).map(([keys, what]) => (
+        {KEYS.filter(([, , isFor]) => isFor?.(me) ?? true).map(([keys, what]) => (
           <div key={what}>
             <dt>
               {keys.map((key) => (

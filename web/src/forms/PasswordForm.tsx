@@ -1,6 +1,8 @@
+import { useQuery } from '@tanstack/react-query'
 import { type FormEvent, useState } from 'react'
 import { fieldOf, messageOf } from '~/api/errors'
 import { setPassword } from '~/api/password'
+import { query } from '~/api/queries'
 import type { Me } from '~/api/types'
 import { Refusal } from '~/components/Refusal'
 import { useSubmit } from '~/hooks/use-submit'
@@ -13,6 +15,8 @@ const LONGEST = 256
 export function PasswordForm({ me, onDone }: { me: Me; onDone: () => void }) {
   const [fields, setFields] = useState({ current: '', password: '' })
   const setting = useSubmit({ mutationFn: () => setPassword(fields.current, fields.password), onSuccess: onDone })
+  const sessions = useQuery({ ...query.sessions(), enabled: me.has_password })
+  const cameByLink = sessions.data?.items.some((one) => one.is_current && one.method === 'link') ?? false
   const refused = fieldOf(setting.error)
   // It may have been set elsewhere since this page was told that there is none.
   const hasOne = me.has_password || refused === 'current'
@@ -30,7 +34,7 @@ export function PasswordForm({ me, onDone }: { me: Me; onDone: () => void }) {
           label="Present password"
           type="password"
           autoComplete="current-password"
-          hint="May stay empty for 15 minutes after you signed in by a link."
+          hint={cameByLink ? 'May stay empty for 15 minutes after you signed in by a link.' : 'Asked for, so that nobody else at this browser changes it.'}
           value={fields.current}
           error={errorAt('current')}
           onChange={(event) => setFields((now) => ({ ...now, current: event.target.value }))}

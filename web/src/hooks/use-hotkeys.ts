@@ -9,6 +9,7 @@ import { path } from '~/util/path-builder'
 const CHORD_MS = 1500
 
 const isAdmin = (me: Me | null) => hasRole(me, 'admin')
+const hasPools = (me: Me | null) => me?.private_pools === true
 
 const GO: Record<string, { href: string | ((me: Me | null) => string); isFor?: (me: Me | null) => boolean }> = {
   o: { href: path.overview() },
@@ -17,6 +18,9 @@ const GO: Record<string, { href: string | ((me: Me | null) => string); isFor?: (
   u: { href: path.run() },
   p: { href: path.users(), isFor: isAdmin },
   c: { href: path.organisations(), isFor: isAdmin },
+  l: { href: path.pools(), isFor: hasPools },
+  i: { href: path.assignments(), isFor: isAdmin },
+  d: { href: path.audit(), isFor: isAdmin },
   a: { href: path.account() },
   s: { href: path.sessions() },
 }

@@ -254,6 +254,12 @@ test('lists that cannot be read say so, and what the address has wrong is named'
   await page.keyboard.press('g')
   await page.keyboard.press('p')
   await expect(page).toHaveURL('/users')
+  await page.keyboard.press('g')
+  await page.keyboard.press('i')
+  await expect(page).toHaveURL('/assignments')
+  await page.keyboard.press('g')
+  await page.keyboard.press('d')
+  await expect(page).toHaveURL('/audit')
 })
 
 test('pages of people go by cursor', async ({ page }) => {

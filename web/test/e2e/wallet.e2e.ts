@@ -54,12 +54,14 @@ test('who was invited sets a password, and changes it by the one before', async 
   await page.getByLabel('New password').press('Enter')
   await expect(page.getByText('Your password is set')).toBeVisible()
   await expect(page.getByText('a sign-in link works once')).toHaveCount(0)
-  await expect(page.getByLabel('Present password')).toBeVisible()
+  await expect(page.getByLabel('Present password')).toHaveAccessibleDescription(/you signed in by a link/)
   await expect(page.getByLabel('New password')).toHaveValue('')
   await signOut(page)
 
   // Without a link that is fresh the one before is asked for.
   await signIn(page, EMAIL, PASSWORD)
+  await settled(page)
+  await expect(page.getByLabel('Present password')).not.toHaveAccessibleDescription(/by a link/)
   const elsewhere = await (await browser.newContext({ storageState: { cookies: [], origins: [] } })).newPage()
   await signIn(elsewhere, EMAIL, PASSWORD)
   for (const wrong of ['', 'not the password']) {
