@@ -24,7 +24,7 @@ class HeldSocket extends EventTarget {
 }
 
 /** Each question waits until the test answers it. */
-const asked: { path: string; answer: (body: object) => void }[] = []
+const asked: { path: string; answer: (body: object) => void; fail: () => void }[] = []
 const receipt = (id: string) => ({ request_id: id }) as ReceiptRow
 const receipts = (...ids: string[]) => ({ items: ids.map((id) => receipt(id)), next_cursor: null })
 const node = (status: NodeRow['status']) => ({ node_id: 'a', status }) as NodeRow
@@ -39,7 +39,7 @@ beforeEach(() => {
   vi.stubGlobal('removeEventListener', () => {})
   vi.stubGlobal('location', { protocol: 'http:', host: 'console.example' })
   vi.stubGlobal('document', Object.assign(new EventTarget(), { hidden: false, cookie: '' }))
-  vi.stubGlobal('fetch', (path: string) => new Promise((resolve) => asked.push({ path: String(path), answer: (body) => resolve(Response.json(body)) })))
+  vi.stubGlobal('fetch', (path: string) => new Promise((resolve, reject) => asked.push({ path: String(path), answer: (body) => resolve(Response.json(body)), fail: () => reject(new TypeError('Failed to fetch')) })))
   hub.start()
   HeldSocket.latest.dispatchEvent(new Event('open'))
 })
@@ -130,4 +130,21 @@ test('a hub that was stopped with a frame in hand shows those of the next socket
   HeldSocket.latest.tell('summary', { active_nodes: 2 })
   await passed()
   expect(queryClient.getQueryData(query.summary().queryKey)).toMatchObject({ active_nodes: 2 })
+})
+
+test('what failed while the socket was away is asked for again once it is back', async () => {
+  await subscribed()
+  const stop = new QueryObserver(queryClient, { ...query.orgs({}), retry: false }).subscribe(() => {})
+  await isAsked(1)
+  asked[0]?.fail()
+  await passed()
+  expect(queryClient.getQueryState(query.orgs({}).queryKey)?.status).toBe('error')
+  HeldSocket.latest.dispatchEvent(Object.assign(new Event('close'), { code: 1006 }))
+  await passed()
+  expect(asked).toHaveLength(1)
+  HeldSocket.latest.dispatchEvent(new Event('open'))
+  HeldSocket.latest.tell('hello', { server_time: '2026-11-21T03:00:00.000Z', build: '1', role: 'admin' })
+  await answer(1, { items: [], next_cursor: null })
+  expect(queryClient.getQueryState(query.orgs({}).queryKey)?.status).toBe('success')
+  stop()
 })
