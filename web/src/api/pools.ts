@@ -1,15 +1,8 @@
-// Private pools: how one is called, and what admins change about them. What was read of them, and of the nodes in them, is read again after it.
+// What admins change about private pools. What was read of them, and of the nodes in them, is read again after it.
 import { call } from '~/api/client'
 import { query, queryClient } from '~/api/queries'
-import type { NodeRow, Page, Pool, PoolChangeRequest, PoolDetail, PoolMemberRequest, PoolNodeRequest, PoolRequest } from '~/api/types'
+import type { PoolChangeRequest, PoolDetail, PoolMemberRequest, PoolNodeRequest, PoolRequest } from '~/api/types'
 import { apiPath } from '~/util/path-builder'
-
-/** How a pool is called, where a node of it or what was read of pools tells it. */
-export function poolName(poolId: string, nodes: readonly NodeRow[] = []): string | undefined {
-  const ofNode = nodes.find(({ pool }) => pool?.pool_id === poolId)?.pool
-  const listed = () => queryClient.getQueriesData<Page<Pool>>({ queryKey: ['pools'] }).flatMap(([, page]) => page?.items ?? [])
-  return (ofNode ?? queryClient.getQueryData(query.pool(poolId).queryKey) ?? listed().find((pool) => pool.pool_id === poolId))?.name
-}
 
 function put(pool: PoolDetail): PoolDetail {
   queryClient.setQueryData(query.pool(pool.pool_id).queryKey, pool)

@@ -1,6 +1,5 @@
 import { useQuery } from '@tanstack/react-query'
 import { Outlet, useParams, useRouter, useRouterState } from '@tanstack/react-router'
-import { poolName } from '~/api/pools'
 import { query } from '~/api/queries'
 import type { NodeRow } from '~/api/types'
 import { NodeFilterBar } from '~/components/NodeFilterBar'
@@ -45,8 +44,10 @@ function NodeList({ selected }: { selected: string | undefined }) {
   const isOwn = filters.active.owner === 'self'
   const isOwnAlone = isOwn && Object.keys(filters.active).length === 1
   const { tab: _, ...listSearch } = search
-  // A pool has a name for people; its id is what the URL has.
-  const describe = (key: string, value: string) => describeFilter(key, key === 'pool' ? (poolName(value, nodes.data?.items) ?? value) : value)
+  // A pool has a name for people; its id is what the URL has. Who may not see it any more is not told it either.
+  const pool = useQuery({ ...query.pool(filters.active.pool ?? ''), enabled: filters.active.pool !== undefined && me?.private_pools === true })
+  useOthers(pool, pool.data !== undefined)
+  const describe = (key: string, value: string) => describeFilter(key, key === 'pool' ? (pool.data?.name ?? value) : value)
   const hrefOf = (row: NodeRow) => path.node(row.node_id, listSearch)
   const open = (row: NodeRow) => void router.navigate({ href: hrefOf(row), state: { drawer: true } as object, resetScroll: false })
   return (
