@@ -14,6 +14,8 @@ const DAYS = [
   ['90', '90 days'],
   ['365', 'A year'],
 ] as const
+const IN_USE = SCOPE_NAMES.filter(isInUse)
+const LATER = SCOPE_NAMES.filter((scope) => !isInUse(scope))
 const FIELDS = ['name', 'scopes', 'models', 'budget_nano_usd', 'days']
 
 interface Props {
@@ -52,9 +54,11 @@ export function KeyForm({ onMade, onClose }: Props) {
         return (
           <>
             <p>A program with it acts for you in {org}, and never as an admin. It can do no more than you can at that time.</p>
-            <TextField label="Name" required maxLength={NAME_MAX} autoComplete="off" value={name} onChange={(event) => setName(event.target.value)} hint="By which you know it again." error={refusal('name')} />
+            <div className="form-row">
+              <TextField label="Name" required maxLength={NAME_MAX} autoComplete="off" value={name} onChange={(event) => setName(event.target.value)} hint="By which you know it again." error={refusal('name')} />
+              <SelectField label="Expires after" value={days} options={DAYS} onChange={setDays} error={refusal('days')} />
+            </div>
             <ScopesField roles={me?.roles ?? []} scopes={scopes} onChange={setScopes} error={refusal('scopes')} />
-            <SelectField label="Expires after" value={days} options={DAYS} onChange={setDays} error={refusal('days')} />
             <div className="form-row">
               <TextField
                 label="Models (optional)"
@@ -88,33 +92,40 @@ interface ScopesProps {
   error: string | null
 }
 
-/** What a key may be used for; what its maker may not do says why. */
+/** What a key may be used for; what its maker may not do says why. What nothing takes yet is out of the way. */
 function ScopesField({ roles, scopes, onChange, error }: ScopesProps) {
   const id = useId()
+  const field = (scope: ApiKeyScope) => {
+    const whyNot = whyNotGiven(scope, roles)
+    return (
+      <div key={scope} className="role">
+        <label className="check">
+          <input
+            type="checkbox"
+            aria-describedby={`${id}-${scope}`}
+            disabled={whyNot !== null}
+            checked={whyNot === null && scopes.includes(scope)}
+            onChange={(event) => onChange(event.target.checked ? [...scopes, scope] : scopes.filter((one) => one !== scope))}
+          />
+          <code>{scope}</code>
+        </label>
+        <p id={`${id}-${scope}`} className="hint">
+          {whyNot ?? SCOPES[scope].meaning}
+        </p>
+      </div>
+    )
+  }
+  const chosen = LATER.filter((scope) => scopes.includes(scope)).length
   return (
-    <fieldset className="roles" aria-describedby={error ? `${id}-error` : undefined}>
+    <fieldset className="roles scopes" aria-describedby={error ? `${id}-error` : undefined}>
       <legend>It may</legend>
-      {SCOPE_NAMES.map((scope) => {
-        const whyNot = whyNotGiven(scope, roles)
-        const { meaning } = SCOPES[scope]
-        return (
-          <div key={scope} className="role">
-            <label className="check">
-              <input
-                type="checkbox"
-                aria-describedby={`${id}-${scope}`}
-                disabled={whyNot !== null}
-                checked={whyNot === null && scopes.includes(scope)}
-                onChange={(event) => onChange(event.target.checked ? [...scopes, scope] : scopes.filter((one) => one !== scope))}
-              />
-              <code>{scope}</code>
-            </label>
-            <p id={`${id}-${scope}`} className="hint">
-              {whyNot ?? (isInUse(scope) ? meaning : `${meaning} Nothing takes it yet.`)}
-            </p>
-          </div>
-        )
-      })}
+      {IN_USE.map(field)}
+      <details className="twin">
+        <summary>
+          {LATER.length} more that nothing takes yet{chosen > 0 && `, ${chosen} chosen`}
+        </summary>
+        <div className="roles scopes">{LATER.map(field)}</div>
+      </details>
       {error && (
         <p id={`${id}-error`} className="field-error" role="alert">
           {error}

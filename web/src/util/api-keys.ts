@@ -35,6 +35,9 @@ export const SCOPES = {
 
 export const SCOPE_NAMES = Object.keys(SCOPES) as ApiKeyScope[]
 
+/** Whether something takes it today. */
+export const isInUse = (name: ApiKeyScope) => SCOPES[name].example !== null
+
 /** Why somebody with these roles cannot give a key this; null where they can. */
 export function whyNotGiven(name: ApiKeyScope, roles: readonly string[]): string | null {
   const needed: readonly string[] = SCOPES[name].roles
@@ -69,9 +72,6 @@ export function modelIds(text: string): string[] {
   const ids = text.split(/[,\n]/).map((id) => id.trim())
   return [...new Set(ids.filter(Boolean))]
 }
-
-/** Whether something takes it today. */
-export const isInUse = (name: ApiKeyScope) => SCOPES[name].example !== null
 
 /** What a program sends, with the key from its surroundings and never in the command itself; null where nothing takes such a key yet. */
 export function curlExample(origin: string, scopes: readonly ApiKeyScope[]): string | null {
