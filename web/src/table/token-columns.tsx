@@ -17,12 +17,14 @@ export const tokenColumns = (onRevoke: (row: EnrolmentToken) => void): Column<En
       <span className="key-name">
         {row.label && <span>{row.label}</span>}
         <code className="muted small">{row.id}</code>
-        <span className="in-little-room muted small">{usesText(row)} left</span>
+        <span className="in-little-room muted small">
+          {usesText(row)} left, until <Time at={row.expires_at} />
+        </span>
       </span>
     ),
   },
   { id: 'where', title: 'Region', cell: (row) => <Value text={row.region} why={NO_REGION} /> },
-  { id: 'pool', title: 'Private pool', className: 'col-mid', cell: (row) => <Value text={row.pool?.name} why={NO_POOL} title={row.pool?.name} /> },
+  { id: 'in-pool', title: 'Private pool', className: 'col-mid', cell: (row) => <Value text={row.pool?.name} why={NO_POOL} title={row.pool?.name} /> },
   { id: 'by', title: 'Made by', className: 'col-mid', cell: (row) => <TokenMaker token={row} /> },
   { id: 'uses', title: 'Uses left', isNumeric: true, cell: usesText },
   { id: 'until', title: 'Works until', cell: (row) => <Time at={row.expires_at} /> },
