@@ -103,7 +103,7 @@ test('a pool hides a node from everybody but those whom it admits', async ({ pag
   await expect(page.getByText('is told that it exists')).toBeVisible()
   await guest.reload()
   await expect(guest.getByRole('alert')).toContainText('its contents are restricted to the members of its pool')
-  await expect(guest.getByRole('alert')).toContainText('to those that its pool admits')
+  await expect(guest.getByRole('alert')).toContainText('and of those that its pool admits')
   expect(await told(first)).toBe(403)
 
   // Admitted, they use it, and nothing of it is theirs.
