@@ -228,7 +228,11 @@ async fn whoever_is_needed_here_stays() {
     node.await.expect("a node");
     let refused = delete(&mut browser, "a@example.com").await;
     assert_eq!(refused.error(), "conflict", "{}", refused.text);
-    assert!(refused.text.contains("in A and sons, and"), "{}", refused.text);
+    assert!(
+        refused.text.contains("in A and sons, and"),
+        "{}",
+        refused.text
+    );
     assert_eq!(browser.get(ME).await.status, StatusCode::OK);
     // Where somebody else is, the nodes have somebody who sees to them.
     server

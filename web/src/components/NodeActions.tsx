@@ -38,7 +38,7 @@ export const NODE_ACTIONS = {
   retire: {
     title: 'Retire',
     button: 'Retire for good',
-    effect: (nodeId) => `${nodeId} leaves the network for good: it connects no more and receives no work. Its receipts and its history stay. Its machine can enrol again, as another node.`,
+    effect: (nodeId) => `${nodeId} leaves the network for good: it connects no more and receives no work. Its receipts and its history stay. Its machine can enrol again as another node, with a new key.`,
     whyNot: () => null,
     tone: 'danger',
     isFinal: true,

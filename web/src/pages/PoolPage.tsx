@@ -101,7 +101,7 @@ function PoolNodesOf({ pool }: { pool: PoolDetail }) {
       <div className="panel-head">
         <h2 id="pool-nodes-title">Nodes</h2>
       </div>
-      <p className="node-people muted">It has {plural(pool.nodes, 'node')}. Which they are is shown to operators and admins.</p>
+      <p className="node-people muted">It has {plural(pool.nodes, 'node')}. Operators and admins see which.</p>
     </section>
   )
 }
