@@ -1,14 +1,27 @@
 // A page that notices what a person would not: console errors, page errors and violations of the CSP.
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { type Browser, type Page, expect, test as base } from '@playwright/test'
+import { type Browser, type Page, type PlaywrightWorkerArgs, expect, test as base } from '@playwright/test'
 import { noteSecretsOf } from './kept'
+import { ADMIN, BASE_URL, SIGNED_IN } from './place'
 
 export { expect }
 
 interface Watch {
   /** Expected trouble of a test that makes trouble on purpose. */
   allow: (pattern: RegExp) => void
+}
+
+/** Half of the time that an access token works. */
+const SIGNED_IN_MS = 300_000
+
+/** Every test begins with the same cookies: one that renews itself with them would end the session of those that follow. */
+async function signInAnew({ request }: PlaywrightWorkerArgs['playwright']): Promise<void> {
+  const api = await request.newContext({ baseURL: BASE_URL })
+  const answer = await api.post('/api/v1/auth/login', { data: ADMIN })
+  expect(answer.status(), await answer.text()).toBe(200)
+  await api.storageState({ path: SIGNED_IN })
+  await api.dispose()
 }
 
 export const test = base.extend<{ watch: Watch }, { browser: Browser }>({
@@ -25,6 +38,10 @@ export const test = base.extend<{ watch: Watch }, { browser: Browser }>({
     },
     { scope: 'worker' },
   ],
+  storageState: async ({ storageState, playwright }, use) => {
+    if (storageState === SIGNED_IN && Date.now() - statSync(SIGNED_IN).mtimeMs > SIGNED_IN_MS) await signInAnew(playwright)
+    await use(storageState)
+  },
   page: async ({ page }, use) => {
     await use(page)
     // A page asks on its own while a test ends: an answer that is under way then must not fail the next test.
