@@ -1,5 +1,5 @@
 // A page that notices what a person would not: console errors, page errors and violations of the CSP.
-import { readFileSync, statSync } from 'node:fs'
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { type Browser, type Page, type PlaywrightWorkerArgs, expect, test as base } from '@playwright/test'
 import { noteSecretsOf } from './kept'
@@ -20,7 +20,10 @@ async function signInAnew({ request }: PlaywrightWorkerArgs['playwright']): Prom
   const api = await request.newContext({ baseURL: BASE_URL })
   const answer = await api.post('/api/v1/auth/login', { data: ADMIN })
   expect(answer.status(), await answer.text()).toBe(200)
-  await api.storageState({ path: SIGNED_IN })
+  const { cookies } = await api.storageState()
+  // What the console keeps beside them stays: that somebody was signed in here.
+  const before = JSON.parse(readFileSync(SIGNED_IN, 'utf8')) as object
+  writeFileSync(SIGNED_IN, JSON.stringify({ ...before, cookies }), { mode: 0o600 })
   await api.dispose()
 }
 
