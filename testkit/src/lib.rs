@@ -8,6 +8,7 @@
 //! | [`programs`] | the real programs: built, started, frozen, killed |
 //! | [`fault`] | a TCP proxy that delays, throttles, swallows and cuts |
 //! | [`link_server`] | a control plane's side of the agent link, to step by hand |
+//! | [`log_lines`] | what one thread logs, line by line |
 //! | [`odd`] | exchanges unlike the usual ones, and what their receipts must say |
 //! | [`postgres`] | a throwaway PostgreSQL |
 //! | [`strangers`] | who asks for what costs work, from thousands of addresses |
@@ -17,6 +18,7 @@ pub mod fault;
 pub mod fleet;
 pub mod kept;
 pub mod link_server;
+pub mod log_lines;
 pub mod odd;
 pub mod postgres;
 pub mod programs;

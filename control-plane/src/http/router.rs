@@ -86,26 +86,11 @@ fn panicked(_panic: Box<dyn std::any::Any + Send>) -> Response {
 mod tests {
     use super::*;
     use axum::body::{Body, to_bytes};
+    use dgon_testkit::log_lines::LogLines;
     use serde_json::{Value, json};
-    use std::io::Write;
-    use std::sync::Mutex;
     use tower::ServiceExt as _;
 
     const FAILS: &str = "/api/v1/fails";
-
-    /// What is logged.
-    #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Log {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().expect("log").write(bytes)
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
 
     async fn fails() {
         panic!("of the inside, on purpose");
@@ -113,13 +98,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_handler_that_panics_is_answered_and_logged_and_others_go_on() {
-        // With one subscriber alone, what a thread without it says first is off for all threads.
-        let _other = tracing::Dispatch::new(tracing_subscriber::registry());
-        let log = Log::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt().json();
-        let subscriber = subscriber.with_writer(move || writer.clone()).finish();
-        let _collecting = tracing::subscriber::set_default(subscriber);
+        let (log, _collecting) = LogLines::begin();
         let routes = Router::new().route(FAILS, get(fails));
         let server = around(routes.fallback(nowhere::answer), false);
         let ask = async |path: &str| {
@@ -141,12 +120,11 @@ mod tests {
         } });
         assert_eq!(body, told);
         assert!(head.headers.contains_key("content-security-policy"));
-        let logged = String::from_utf8(log.0.lock().expect("log").clone()).expect("text");
-        let line = logged
-            .lines()
-            .find(|line| line.contains("a handler panicked"));
-        let line: Value = serde_json::from_str(line.expect("a line")).expect("JSON");
-        assert_eq!(line["level"], "ERROR");
+        let errors = log.errors();
+        let line = errors
+            .iter()
+            .find(|line| line["fields"]["message"] == "a handler panicked");
+        let line = line.expect("a line");
         assert_eq!(line["span"]["request_id"], id);
         assert_eq!(line["span"]["route"], FAILS);
         let (head, _) = ask("/api/v1/nothing").await;

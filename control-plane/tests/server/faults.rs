@@ -9,57 +9,13 @@
 
 use crate::support::Server;
 use dgon_control_plane::accounts::Role;
+use dgon_testkit::log_lines::LogLines;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-use tracing::Dispatch;
-use tracing::subscriber::DefaultGuard;
-
-/// What servers of this test log, as `DGON_LOG_FORMAT=json` writes it.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("log").write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    /// Collects until the guards go. With one subscriber alone, what a thread without it says first is off for all threads: so
-    /// there is another.
-    fn begin() -> (Self, (Dispatch, DefaultGuard)) {
-        let other = Dispatch::new(tracing_subscriber::registry());
-        let log = Self::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .json()
-            .with_max_level(tracing::Level::DEBUG)
-            .with_writer(move || writer.clone())
-            .finish();
-        (log, (other, tracing::subscriber::set_default(subscriber)))
-    }
-
-    /// What was said at the level of errors.
-    fn errors(&self) -> Vec<Value> {
-        let text = String::from_utf8(self.0.lock().expect("log").clone()).expect("text");
-        let lines = text
-            .lines()
-            .map(|line| serde_json::from_str(line).expect(line));
-        lines
-            .filter(|line: &Value| line["level"] == "ERROR")
-            .collect()
-    }
-}
 
 #[tokio::test]
 async fn a_fault_is_told_without_its_inside_and_logged_with_the_id_of_its_request() {
-    let (log, _collecting) = Log::begin();
+    let (log, _collecting) = LogLines::begin();
     let server = Server::start().await;
     let mut admin = server.signed_in("a@example.com", &[Role::Admin]).await;
     let on = json!({ "enabled": true });

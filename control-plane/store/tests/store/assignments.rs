@@ -2,15 +2,13 @@
 
 #![expect(clippy::expect_used, reason = "helpers of tests fail like tests do")]
 
-use super::members::{entry, set, user};
+use super::members::{entry, retire, set, user};
 use crate::support::{ALL, enrol, of_org, on_both, token_of};
-use dgon_control_plane_model::lifecycle::{Reason, State};
 use dgon_control_plane_store::assignments::{ASSIGNEES, Assigned, Assignment};
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::node_queries::{NodeFilter, NodePage};
 use dgon_control_plane_store::users::AccessChanged;
-use dgon_control_plane_store::{Enrolment, LifecycleChange, Scope, Store};
-use dgon_protocol::id::NodeId;
+use dgon_control_plane_store::{Enrolment, Scope, Store};
 
 /// A node of an organisation; `seed` makes its key.
 async fn node(store: &Store, node_id: &str, org_id: &str, seed: u8) {
@@ -235,23 +233,7 @@ async fn a_retired_node_keeps_its_people_and_gets_no_more() {
         two(&store).await;
         user(&store, "u3", "o1", &["operator"]).await;
         assign(&store, &ALL, "n1", "u1").await;
-        let node_id = NodeId::parse("n1").expect("id");
-        let change = LifecycleChange {
-            node_id: &node_id,
-            old: (State::Registered, Reason::Enrolled),
-            new: (State::Retired, Reason::AdminRetired),
-            at_ms: 9,
-            actor: "user:u0",
-            detail: None,
-            audit: &entry(9),
-        };
-        assert_eq!(
-            store
-                .node_transitions(&ALL, &[change])
-                .await
-                .expect("retire"),
-            [true]
-        );
+        retire(&store, "n1").await;
         assert_eq!(assign(&store, &ALL, "n1", "u3").await, Assignment::Retired);
         assert_eq!(people(&store, &ALL, "n1").await, ["u1"]);
         assert_eq!(

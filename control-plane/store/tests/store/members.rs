@@ -22,6 +22,22 @@ pub(super) fn entry(at_ms: i64) -> AuditEntry {
     }
 }
 
+/// Retires a node that has just enrolled.
+pub(super) async fn retire(store: &Store, node_id: &str) {
+    let node_id = NodeId::parse(node_id).expect("id");
+    let change = LifecycleChange {
+        node_id: &node_id,
+        old: (State::Registered, Reason::Enrolled),
+        new: (State::Retired, Reason::AdminRetired),
+        at_ms: 9,
+        actor: "user:u0",
+        detail: None,
+        audit: &entry(9),
+    };
+    let retired = store.node_transitions(&ALL, &[change]).await;
+    assert_eq!(retired.expect("retired"), [true]);
+}
+
 pub(super) async fn org(store: &Store, org_id: &str) {
     let made = store.org_create(&ALL, org_id, org_id, &entry(1)).await;
     assert_eq!(made.expect("org"), OrgChanged::Changed);
@@ -302,18 +318,7 @@ async fn an_organisation_is_closed_when_its_nodes_are_gone() {
         assert_eq!(close().await, OrgChanged::HasNodes { nodes: 1 });
         assert_eq!(acting(session(&store, 1).await), is("org-1", &["operator"]));
 
-        let node_id = NodeId::parse("node-1").expect("id");
-        let retired = LifecycleChange {
-            node_id: &node_id,
-            old: (State::Registered, Reason::Enrolled),
-            new: (State::Retired, Reason::AdminRetired),
-            at_ms: 20,
-            actor: "test",
-            detail: None,
-            audit: &entry(20),
-        };
-        let changed = store.node_transitions(&ALL, &[retired]).await;
-        assert_eq!(changed.expect("retire"), [true]);
+        retire(&store, "node-1").await;
         assert_eq!(close().await, OrgChanged::Changed);
         assert_eq!(close().await, OrgChanged::NoOrganisation);
         assert_eq!(acting(session(&store, 1).await), (None, Vec::new()));

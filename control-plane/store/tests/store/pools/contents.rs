@@ -1,8 +1,7 @@
 //! What goes into a pool, and what leaves it.
 
-use super::{
-    admit, close, flag, found, make, pools_of, put, retire, said, sees, take, token, world,
-};
+use super::{admit, close, flag, found, make, pools_of, put, said, sees, take, token, world};
+use crate::members::retire;
 use crate::support::{ALL, SERVER, enrol, of_org, on_both};
 use dgon_control_plane_store::node_transfers::Transfer;
 use dgon_control_plane_store::pools::{NewPool, PoolChanged};

@@ -1,7 +1,7 @@
 //! Pools are made, changed and closed.
 
-use super::{admit, close, make, pools_of, put, retire, said, world};
-use crate::members::{entry, org, user};
+use super::{admit, close, make, pools_of, put, said, world};
+use crate::members::{entry, org, retire, user};
 use crate::support::{ALL, of_org, on_both};
 use dgon_control_plane_store::Scope;
 use dgon_control_plane_store::audit::AuditEntry;

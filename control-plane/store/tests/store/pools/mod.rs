@@ -9,12 +9,11 @@ mod sight;
 
 use super::members::{entry, org, user};
 use crate::support::{ALL, enrol};
-use dgon_control_plane_model::lifecycle::{Reason, State};
 use dgon_control_plane_store::audit::AuditEntry;
 use dgon_control_plane_store::enrolment_tokens::NewEnrolmentToken;
 use dgon_control_plane_store::node_queries::{NodeFilter, NodeOrder, NodePage};
 use dgon_control_plane_store::pools::{NewPool, PRIVATE_POOLS, PoolChanged, PoolFilter};
-use dgon_control_plane_store::{Enrolment, LifecycleChange, Scope, Store};
+use dgon_control_plane_store::{Enrolment, Scope, Store};
 use dgon_protocol::id::NodeId;
 use dgon_protocol::receipt::Sha256Hash;
 use std::collections::BTreeMap;
@@ -177,26 +176,6 @@ async fn world(store: &Store) {
         PoolChanged::Changed
     );
     assert_eq!(put(store, "p1", "n1").await, PoolChanged::Changed);
-}
-
-async fn retire(store: &Store, node_id: &str) {
-    let node_id = NodeId::parse(node_id).expect("id");
-    let change = LifecycleChange {
-        node_id: &node_id,
-        old: (State::Registered, Reason::Enrolled),
-        new: (State::Retired, Reason::AdminRetired),
-        at_ms: 9,
-        actor: "user:u0",
-        detail: None,
-        audit: &entry(9),
-    };
-    assert_eq!(
-        store
-            .node_transitions(&ALL, &[change])
-            .await
-            .expect("retired"),
-        [true]
-    );
 }
 
 fn strangers() -> [Scope; 2] {
