@@ -1,6 +1,6 @@
 //! Who a node is: the three headers of node HTTP, freshness, replay.
 //!
-//! A stranger learns nothing: an unknown node and a wrong MAC get the same answer, at the same time. Limits and the memory of
+//! A stranger learns nothing: an unknown node and a wrong MAC get the same answer, once the body has come. Limits and the memory of
 //! nonces are touched only after the MAC held, so nobody can use up another node's. Until then a body lives in the room that
 //! all such bodies share.
 
