@@ -1,10 +1,10 @@
 // What the tests of people and organisations do again and again.
 import type { Browser, Page } from '@playwright/test'
-import { expect } from './fixtures'
+import { NOBODY, expect } from './fixtures'
 
 /** A browser of somebody else, in by a link. */
 export async function arrive(browser: Browser, link: string): Promise<Page> {
-  const context = await browser.newContext({ storageState: { cookies: [], origins: [] } })
+  const context = await browser.newContext({ storageState: NOBODY })
   const page = await context.newPage()
   await page.goto(link)
   await expect(page.getByText('Live', { exact: true })).toBeVisible()

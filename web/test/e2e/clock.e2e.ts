@@ -2,7 +2,7 @@
 // about the wall clock; the monotonic clock stays, and so does the browser's.
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, settled, test } from './fixtures'
+import { NOBODY, expect, settled, test } from './fixtures'
 import { PLACE } from './place'
 import { type Running, controlPlane, enrolmentToken, freePort, simulator, start, userLink } from './programs'
 
@@ -55,7 +55,7 @@ test('the last hour against the one before, and nodes that fall silent', async (
   setAhead(HOUR_S + QUARTER_S)
   const present = fleet('present', 0, 3600)
 
-  const context = await browser.newContext({ storageState: { cookies: [], origins: [] }, baseURL: url })
+  const context = await browser.newContext({ storageState: NOBODY, baseURL: url })
   const page = await context.newPage()
   await page.goto(await userLink('ben@example.org', url, env))
   await expect(page.getByRole('heading', { name: 'Account' })).toBeVisible()

@@ -12,12 +12,18 @@ interface Watch {
   allow: (pattern: RegExp) => void
 }
 
+/** What a browser holds in which nobody signed in. */
+export const NOBODY = { cookies: [], origins: [] }
+
+/** Asks the API as nobody. Left to itself, a context of requests holds the cookies of the test's pages, and a sign-in there ends their session. */
+export const strangersApi = ({ request }: PlaywrightWorkerArgs['playwright']) => request.newContext({ baseURL: BASE_URL, storageState: NOBODY })
+
 /** Half of the time that an access token works. */
 const SIGNED_IN_MS = 300_000
 
 /** Every test begins with the same cookies: one that renews itself with them would end the session of those that follow. */
-async function signInAnew({ request }: PlaywrightWorkerArgs['playwright']): Promise<void> {
-  const api = await request.newContext({ baseURL: BASE_URL })
+async function signInAnew(playwright: PlaywrightWorkerArgs['playwright']): Promise<void> {
+  const api = await strangersApi(playwright)
   const answer = await api.post('/api/v1/auth/login', { data: ADMIN })
   expect(answer.status(), await answer.text()).toBe(200)
   const { cookies } = await api.storageState()

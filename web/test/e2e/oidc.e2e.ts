@@ -3,7 +3,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Page } from '@playwright/test'
-import { expect, expectAccessible, expectNoSidewaysScroll, settled, test } from './fixtures'
+import { NOBODY, expect, expectAccessible, expectNoSidewaysScroll, settled, test } from './fixtures'
 import { PLACE } from './place'
 import { type Running, controlPlane, freePort, start, userLink } from './programs'
 
@@ -16,7 +16,7 @@ const running: Running[] = []
 let url = ''
 let issuerPort = 0
 
-test.use({ storageState: { cookies: [], origins: [] } })
+test.use({ storageState: NOBODY })
 
 async function startIssuer(algorithm: 'RS256' | 'EdDSA'): Promise<Running> {
   const program = fileURLToPath(new URL('issuer.mjs', import.meta.url))

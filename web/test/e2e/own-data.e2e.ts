@@ -2,20 +2,20 @@
 import { readFile } from 'node:fs/promises'
 import type { APIRequestContext } from '@playwright/test'
 import { ask, dialogOf, nav } from './admin'
-import { expect, expectAccessible, expectNoSidewaysScroll, settled, test } from './fixtures'
-import { ADMIN, BASE_URL } from './place'
+import { NOBODY, expect, expectAccessible, expectNoSidewaysScroll, settled, strangersApi, test } from './fixtures'
+import { ADMIN } from './place'
 import { PASSWORD, account, press, signInHeading } from './second-factor'
 
 const EMAIL = 'zoe@example.org'
 const ORG = 'Rigs of Zoe'
 
-test.use({ storageState: { cookies: [], origins: [] } })
+test.use({ storageState: NOBODY })
 
 let admin: APIRequestContext
 const open = (enabled: boolean) => ask({ request: admin }, 'PUT', '/flags/open_registration', { enabled })
 
 test.beforeAll(async ({ playwright }) => {
-  admin = await playwright.request.newContext({ baseURL: BASE_URL })
+  admin = await strangersApi(playwright)
   const login = await admin.post('/api/v1/auth/login', { data: ADMIN })
   expect(login.ok(), await login.text()).toBe(true)
 })

@@ -1,6 +1,6 @@
 // A private pool: made by an admin, filled from its page and by a token, and seen by those whom it admits and nobody else.
 import { arrive, ask, dialogOf, makeOrg, nav, rowOf } from './admin'
-import { expect, expectAccessible, expectNoSidewaysScroll, rowIds, settled, test } from './fixtures'
+import { NOBODY, expect, expectAccessible, expectNoSidewaysScroll, rowIds, settled, test } from './fixtures'
 import { BASE_URL } from './place'
 import { type Running, enrolmentToken, simulator, start } from './programs'
 
@@ -82,7 +82,7 @@ test('a pool hides a node from everybody but those whom it admits', async ({ pag
   }
 
   // Nobody else finds it: no stranger, and no operator of another organisation.
-  const stranger = await browser.newContext({ storageState: { cookies: [], origins: [] } })
+  const stranger = await browser.newContext({ storageState: NOBODY })
   const told = async (nodeId: string) => (await stranger.request.get(`${BASE_URL}/api/v1/nodes/${nodeId}`)).status()
   expect(await told(first)).toBe(404)
   expect(await told(second)).toBe(200)

@@ -1,10 +1,10 @@
 // The second factor where the server says no: each in its place, with what to do about it.
 import { dialogOf } from './admin'
 import { authenticator } from './authenticator'
-import { expect, expectAccessible, settled, test } from './fixtures'
+import { NOBODY, expect, expectAccessible, settled, test } from './fixtures'
 import { PASSWORD, WRONG, account, begin, code, join, ownPassword, panel, press, setUp, shownCodes, signOut } from './second-factor'
 
-test.use({ storageState: { cookies: [], origins: [] } })
+test.use({ storageState: NOBODY })
 
 test('what the server refuses is said in its place', async ({ page, watch }) => {
   watch.allow(/40\d|429|50\d/)

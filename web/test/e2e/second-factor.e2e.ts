@@ -2,14 +2,14 @@
 import { readFile } from 'node:fs/promises'
 import { arrive, dialogOf, rowOf, userOf } from './admin'
 import { authenticator } from './authenticator'
-import { expect, expectAccessible, expectNoSidewaysScroll, settled, test } from './fixtures'
+import { NOBODY, expect, expectAccessible, expectNoSidewaysScroll, settled, strangersApi, test } from './fixtures'
 import { ADMIN, BASE_URL } from './place'
 import { signInLink, userLink } from './programs'
 import { PASSWORD, WRONG, account, addApp, begin, code, codeHeading, join, ownPassword, panel, press, readCodes, setUp, shownCodes, signInHeading, signOut, withApp } from './second-factor'
 import { addEvmWallet } from './wallets'
 
 test.describe('one’s own', () => {
-  test.use({ storageState: { cookies: [], origins: [] } })
+  test.use({ storageState: NOBODY })
 
   test('an app is set up with its first code, and the recovery codes are not lost by a slip of the hand', async ({ page, browser, watch }) => {
     watch.allow(/400/)
@@ -221,7 +221,7 @@ test.describe('one’s own', () => {
 
   test('a link of somebody else makes the page theirs once their code is right, and not before', async ({ page, playwright, watch }) => {
     watch.allow(/400|401|WebSocket/)
-    const api = await playwright.request.newContext({ baseURL: BASE_URL })
+    const api = await strangersApi(playwright)
     const [recovery = ''] = await withApp(api, 'ines@example.org')
     await api.dispose()
     await join(page, 'mara@example.org')
@@ -241,7 +241,7 @@ test.describe('one’s own', () => {
 
 test('an admin takes away the second factor of somebody who has lost it, and not their own', async ({ page, browser, playwright }) => {
   const email = 'nils@example.org'
-  const api = await playwright.request.newContext({ baseURL: BASE_URL })
+  const api = await strangersApi(playwright)
   await withApp(api, email)
   await api.dispose()
   const reset = page.getByRole('button', { name: 'Reset second factor' })

@@ -1,8 +1,8 @@
-import { expect, settled, test } from './fixtures'
+import { NOBODY, expect, settled, test } from './fixtures'
 import { ADMIN } from './place'
 
 test.describe('without a session', () => {
-  test.use({ storageState: { cookies: [], origins: [] } })
+  test.use({ storageState: NOBODY })
 
   test('a page leads to the sign-in and the sign-in back to the page', async ({ page, watch }) => {
     await page.goto('/nodes?status=active')

@@ -1,5 +1,5 @@
 import type { Browser, Page } from '@playwright/test'
-import { expect, expectAccessible, expectNoSidewaysScroll, rowIds, settled, test } from './fixtures'
+import { NOBODY, expect, expectAccessible, expectNoSidewaysScroll, rowIds, settled, test } from './fixtures'
 import { ADMIN, BASE_URL } from './place'
 import { signInLink, userLink } from './programs'
 
@@ -11,7 +11,7 @@ const EMAIL = 'nour@example.org'
 
 /** A browser that calls itself so, signed in by a link. */
 async function signedIn(browser: Browser, userAgent: string, link: string): Promise<Page> {
-  const context = await browser.newContext({ storageState: { cookies: [], origins: [] }, userAgent })
+  const context = await browser.newContext({ storageState: NOBODY, userAgent })
   const page = await context.newPage()
   await page.goto(link)
   await expect(page.getByRole('link', { name: EMAIL })).toBeVisible()
@@ -109,7 +109,7 @@ test('one sees where one is signed in and ends it there, at once', async ({ brow
 })
 
 test('who was signed out and signs in again over the page is told live again what is theirs', async ({ page, browser }) => {
-  const context = await browser.newContext({ storageState: { cookies: [], origins: [] }, userAgent: SAFARI })
+  const context = await browser.newContext({ storageState: NOBODY, userAgent: SAFARI })
   const there = await context.newPage()
   const roles = rolesHeard(there)
   await there.goto('/sign-in')

@@ -2,7 +2,7 @@
 import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Page } from '@playwright/test'
-import { expect, rowIds, settled, test } from './fixtures'
+import { NOBODY, expect, rowIds, settled, test } from './fixtures'
 import { ADMIN, BASE_URL, FLEET, PLACE } from './place'
 import { type Running, controlPlane, freePort, start, userLink } from './programs'
 
@@ -71,7 +71,7 @@ test('a form that is submitted twice is sent once', async ({ page, context }) =>
     expect(acts, button).toHaveLength(1)
   }
 
-  const stranger = await context.browser()?.newContext({ storageState: { cookies: [], origins: [] } })
+  const stranger = await context.browser()?.newContext({ storageState: NOBODY })
   const second = await stranger?.newPage()
   if (!second) throw new Error('no second browser context')
   await second.goto('/sign-in')
@@ -145,7 +145,7 @@ test('a single measurement is drawn', async ({ page }) => {
 })
 
 test('a viewer is told what is not theirs to see, and asks for none of it', async ({ browser }) => {
-  const context = await browser.newContext({ storageState: { cookies: [], origins: [] } })
+  const context = await browser.newContext({ storageState: NOBODY })
   const page = await context.newPage()
   const asked: string[] = []
   page.on('request', (request) => {
@@ -179,7 +179,7 @@ test('a viewer is told what is not theirs to see, and asks for none of it', asyn
 
 test('nothing in the sidebar is wider than it, however long the address', async ({ browser }) => {
   const link = await userLink(`a-very-long-name-of-somebody-with-many-names@${'department-'.repeat(4)}example.org`)
-  const context = await browser.newContext({ storageState: { cookies: [], origins: [] } })
+  const context = await browser.newContext({ storageState: NOBODY })
   const page = await context.newPage()
   await page.goto(link)
   await settled(page)
@@ -206,7 +206,7 @@ test('with the control plane away a page that was never open waits for it, and o
   running.push(server)
   const [link = ''] = await server.says(/http\S+\/setup#token=\S+/)
   // Its own watch: what fails here fails on purpose.
-  const context = await browser.newContext({ storageState: { cookies: [], origins: [] } })
+  const context = await browser.newContext({ storageState: NOBODY })
   const page = await context.newPage()
   await page.goto(link)
   await page.getByLabel('E-mail').fill(ADMIN.email)

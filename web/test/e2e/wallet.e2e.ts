@@ -1,5 +1,5 @@
 import type { APIRequestContext, Page } from '@playwright/test'
-import { expect, expectAccessible, expectNoSidewaysScroll, settled, test } from './fixtures'
+import { NOBODY, expect, expectAccessible, expectNoSidewaysScroll, settled, strangersApi, test } from './fixtures'
 import { BASE_URL } from './place'
 import { signInLink, userLink } from './programs'
 import { type Signer, addEvmWallet, addSolanaWallet, cosmosSigner, evmSigner, solanaSigner } from './wallets'
@@ -9,7 +9,7 @@ const EMAIL = 'wren@example.org'
 const PASSWORD = 'three small brown birds'
 const NEXT_PASSWORD = 'three small grey birds'
 
-test.use({ storageState: { cookies: [], origins: [] } })
+test.use({ storageState: NOBODY })
 
 const linkButton = (page: Page) => page.getByRole('button', { name: 'Link a wallet' })
 const dialogOf = (page: Page, name: string) => page.getByRole('dialog', { name })
@@ -62,7 +62,7 @@ test('who was invited sets a password, and changes it by the one before', async 
   await signIn(page, EMAIL, PASSWORD)
   await settled(page)
   await expect(page.getByLabel('Present password')).not.toHaveAccessibleDescription(/by a link/)
-  const elsewhere = await (await browser.newContext({ storageState: { cookies: [], origins: [] } })).newPage()
+  const elsewhere = await (await browser.newContext({ storageState: NOBODY })).newPage()
   await signIn(elsewhere, EMAIL, PASSWORD)
   for (const wrong of ['', 'not the password']) {
     await page.getByLabel('Present password').fill(wrong)
@@ -218,10 +218,10 @@ async function proveTo(api: APIRequestContext, to: 'auth/wallet' | 'wallets', si
 
 test('what the libraries of the chains sign is what the API takes', async ({ playwright }) => {
   const token = new URL(await userLink('signer@example.org', BASE_URL, {}, 'viewer')).hash.replace('#token=', '')
-  const owner = await playwright.request.newContext({ baseURL: BASE_URL })
+  const owner = await strangersApi(playwright)
   const me = (await (await owner.post('/api/v1/auth/redeem', { data: { token } })).json()) as { csrf_token: string }
   for (const signer of [evmSigner(), await solanaSigner(), cosmosSigner()]) {
-    const stranger = await playwright.request.newContext({ baseURL: BASE_URL })
+    const stranger = await strangersApi(playwright)
     expect((await proveTo(stranger, 'auth/wallet', signer)).status(), signer.kind).toBe(401)
     expect((await proveTo(owner, 'wallets', signer, me.csrf_token)).status(), signer.kind).toBe(200)
     const signedIn = await proveTo(stranger, 'auth/wallet', signer)
