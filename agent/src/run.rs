@@ -95,6 +95,15 @@ pub async fn run_until(
         waiting_receipts = opened.receipts.status().depth(),
         "the agent runs; point clients of your runtime to the proxy"
     );
+    tracing::debug!(
+        state = %state.path().display(),
+        control_plane = config.control_plane.api.as_ref().map(tracing::field::display),
+        allow = ?config.allow,
+        detect = config.runtimes.detect,
+        endpoints = config.runtimes.endpoints.len(),
+        max_in_flight = config.proxy.max_in_flight,
+        "the settings that it runs with"
+    );
     let (receipts, proxy) = (opened.receipts.clone(), Arc::clone(&opened.proxy));
     let lock = Arc::clone(&opened.lock);
     // Each stage has its own token, so that they can be stopped one after the other.
