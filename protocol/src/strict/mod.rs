@@ -5,8 +5,18 @@
 //! ±(2^53−1). While it reads it notes whether the bytes already are canonical, so that a receiver of
 //! canonical bytes never has to write them again.
 //!
+//! [`canonical_json`] is for what clients send, where numbers may be any: it writes the canonical bytes while it reads.
+//!
 //! Source of the canonical form: RFC 8785 sections 3.2.2 (strings, numbers) and 3.2.3 (order of keys by
 //! UTF-16 code units).
+
+mod general;
+mod write;
+
+pub use general::{canonical_json, write_number};
+pub(crate) use write::cut_member;
+use write::write_escaped;
+pub use write::{canonical, canonical_without, write_string};
 
 use crate::limits::INTEGER_MAX;
 use std::borrow::Cow;
@@ -80,6 +90,9 @@ pub enum StrictErrorKind {
     /// An integer is outside ±(2^53−1).
     #[error("an integer beyond 2^53-1")]
     Range,
+    /// Where fractions are allowed: a number is beyond what a double holds.
+    #[error("a number beyond the range of a double")]
+    NotFinite,
     /// A surrogate stands alone.
     #[error("a lone surrogate")]
     Surrogate,
@@ -96,20 +109,7 @@ pub enum StrictErrorKind {
 /// # Errors
 /// [`StrictError`] with the first thing that is wrong.
 pub fn parse(input: &[u8], max_depth: usize) -> Result<Document<'_>, StrictError> {
-    let fail = |kind, offset| StrictError { kind, offset };
-    let text =
-        std::str::from_utf8(input).map_err(|e| fail(StrictErrorKind::NotUtf8, e.valid_up_to()))?;
-    if text.starts_with('\u{feff}') {
-        return Err(fail(StrictErrorKind::ByteOrderMark, 0));
-    }
-    let mut reader = Reader {
-        text,
-        bytes: input,
-        at: 0,
-        depth: 0,
-        max_depth,
-        is_canonical: true,
-    };
+    let mut reader = Reader::new(input, max_depth)?;
     reader.skip_space();
     let root = reader.value()?;
     reader.skip_space();
@@ -134,6 +134,23 @@ struct Reader<'a> {
 type Parsed<T> = Result<T, StrictError>;
 
 impl<'a> Reader<'a> {
+    fn new(input: &'a [u8], max_depth: usize) -> Parsed<Self> {
+        let fail = |kind, offset| StrictError { kind, offset };
+        let text = std::str::from_utf8(input)
+            .map_err(|e| fail(StrictErrorKind::NotUtf8, e.valid_up_to()))?;
+        if text.starts_with('\u{feff}') {
+            return Err(fail(StrictErrorKind::ByteOrderMark, 0));
+        }
+        Ok(Self {
+            text,
+            bytes: input,
+            at: 0,
+            depth: 0,
+            max_depth,
+            is_canonical: true,
+        })
+    }
+
     fn fail(&self, kind: StrictErrorKind) -> StrictError {
         StrictError {
             kind,
@@ -161,7 +178,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn literal(&mut self, word: &str, value: Value<'a>) -> Parsed<Value<'a>> {
+    fn literal<T>(&mut self, word: &str, value: T) -> Parsed<T> {
         if self.bytes[self.at..].starts_with(word.as_bytes()) {
             self.at += word.len();
             Ok(value)
@@ -183,13 +200,19 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn nested(&mut self, read: fn(&mut Self) -> Parsed<Value<'a>>) -> Parsed<Value<'a>> {
+    /// Steps over the opening bracket of an object or array.
+    fn enter(&mut self) -> Parsed<()> {
         if self.depth == self.max_depth {
             return Err(self.fail(StrictErrorKind::Depth));
         }
         self.depth += 1;
         self.at += 1;
         self.skip_space();
+        Ok(())
+    }
+
+    fn nested(&mut self, read: fn(&mut Self) -> Parsed<Value<'a>>) -> Parsed<Value<'a>> {
+        self.enter()?;
         let value = read(self)?;
         self.depth -= 1;
         Ok(value)
@@ -411,79 +434,5 @@ pub fn cmp_utf16(a: &str, b: &str) -> Ordering {
         a.cmp(b)
     } else {
         a.encode_utf16().cmp(b.encode_utf16())
-    }
-}
-
-/// The RFC 8785 bytes of a value.
-pub fn canonical(value: &Value<'_>) -> Vec<u8> {
-    let mut out = String::new();
-    write_value(&mut out, value, None);
-    out.into_bytes()
-}
-
-/// The RFC 8785 bytes of an object with one top-level member left out.
-pub fn canonical_without(value: &Value<'_>, key: &str) -> Vec<u8> {
-    let mut out = String::new();
-    write_value(&mut out, value, Some(key));
-    out.into_bytes()
-}
-
-fn write_value(out: &mut String, value: &Value<'_>, without: Option<&str>) {
-    match value {
-        Value::Null => out.push_str("null"),
-        Value::Bool(true) => out.push_str("true"),
-        Value::Bool(false) => out.push_str("false"),
-        Value::Int(n) => out.push_str(&n.to_string()),
-        Value::Str(text) => write_string(out, text),
-        Value::Array(items) => {
-            out.push('[');
-            for (i, item) in items.iter().enumerate() {
-                if i > 0 {
-                    out.push(',');
-                }
-                write_value(out, item, None);
-            }
-            out.push(']');
-        }
-        Value::Object(members) => {
-            let mut order: Vec<&Member<'_>> = members
-                .iter()
-                .filter(|m| Some(m.key.as_ref()) != without)
-                .collect();
-            order.sort_by(|a, b| cmp_utf16(&a.key, &b.key));
-            out.push('{');
-            for (i, member) in order.into_iter().enumerate() {
-                if i > 0 {
-                    out.push(',');
-                }
-                write_string(out, &member.key);
-                out.push(':');
-                write_value(out, &member.value, None);
-            }
-            out.push('}');
-        }
-    }
-}
-
-/// Writes a string with the shortest escapes of RFC 8785 section 3.2.2.2.
-pub fn write_string(out: &mut String, text: &str) {
-    out.push('"');
-    for c in text.chars() {
-        write_escaped(out, c);
-    }
-    out.push('"');
-}
-
-fn write_escaped(out: &mut String, c: char) {
-    match c {
-        '"' => out.push_str("\\\""),
-        '\\' => out.push_str("\\\\"),
-        '\u{8}' => out.push_str("\\b"),
-        '\t' => out.push_str("\\t"),
-        '\n' => out.push_str("\\n"),
-        '\u{c}' => out.push_str("\\f"),
-        '\r' => out.push_str("\\r"),
-        c if c < ' ' => out.push_str(&format!("\\u{:04x}", u32::from(c))),
-        c => out.push(c),
     }
 }
