@@ -1,5 +1,6 @@
 //! Identifiers that are checked where they enter, so that the rest of the code can trust them.
 
+use crate::key::PublicKey;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -99,7 +100,30 @@ text_id!(
     }
 );
 
+text_id!(
+    /// Name of a key: the first 16 hex digits of SHA-256 of the public key.
+    KeyId,
+    "a key id",
+    "16 lower-case hex digits",
+    |text| crate::table::is_lower_hex(text, 16)
+);
+
+impl KeyId {
+    /// The name of `key`.
+    pub fn of(key: &PublicKey) -> Self {
+        Self(key.key_id())
+    }
+}
+
 impl RequestId {
+    /// The id under which orders and receipts of attempt `n` at this request go: `<id>.<n>`.
+    ///
+    /// # Errors
+    /// [`IdError`] where that is longer than an id may be.
+    pub fn of_attempt(&self, attempt: u8) -> Result<Self, IdError> {
+        Self::parse(format!("{self}.{attempt}"))
+    }
+
     /// A new id of our form from a wall clock in unix milliseconds and 80 random bits.
     pub fn generate(unix_ms: u64, random: u128) -> Self {
         Self(format!("r_{}", ulid::Ulid::from_parts(unix_ms, random)))

@@ -22,10 +22,34 @@ pub const WELCOME_BYTES: usize = RECEIPT_BYTES + 64 * 1024;
 pub const FRAMES_QUEUED: usize = 16;
 /// Largest payload of one relay frame.
 pub const RELAY_PAYLOAD_BYTES: usize = 64 * 1024;
-/// Credit that a relay stream starts with, and may have at most, in bytes.
-pub const RELAY_WINDOW_BYTES: u32 = 256 * 1024;
+/// Credit that each direction of a relay stream begins with, in bytes of `body` frames, without being told.
+pub const RELAY_INITIAL_CREDIT: u32 = 64 * 1024;
+/// Credit that one direction of a relay stream may have at most, bytes. More is a fault.
+pub const RELAY_CREDIT_MAX: u32 = 16 * 1024 * 1024;
 /// Relay streams open at once in one session.
-pub const RELAY_STREAMS: usize = 256;
+pub const RELAY_STREAMS: usize = 512;
+/// Largest body of a relayed request.
+pub const RELAY_BODY_BYTES: u64 = 32 * 1024 * 1024;
+/// Largest work order, and largest countersignature.
+pub const ORDER_BYTES: usize = 8 * 1024;
+/// Order keys that are live at once.
+pub const ORDER_KEYS: usize = 16;
+/// Largest `keys` frame's data that an agent reads.
+pub const KEYS_BYTES: usize = 16 * 1024;
+/// How far ahead of now an order's `start_by_ms` may lie: what an agent must remember is bounded by it.
+pub const ORDER_START_AHEAD: Duration = Duration::from_secs(120);
+/// How far ahead of now an order's `finish_by_ms` may lie.
+pub const ORDER_FINISH_AHEAD: Duration = Duration::from_secs(24 * 3600);
+/// Orders that an agent remembers, so that none is served twice.
+pub const ORDERS_REMEMBERED: usize = 65_536;
+/// Deepest nesting of general JSON that is hashed, such as a request; its own object is level 1.
+pub const CONTENT_DEPTH: usize = 64;
+/// Largest answer that is put together of its chunks: text of all choices.
+pub const CONTENT_BYTES: usize = 32 * 1024 * 1024;
+/// Choices of one answer.
+pub const CONTENT_CHOICES: usize = 128;
+/// Tool calls of one choice.
+pub const CONTENT_TOOL_CALLS: usize = 128;
 /// Greatest distance between a request's timestamp and the server's clock.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(120);
 /// How long the server remembers a v2 nonce: more than twice [`CLOCK_SKEW`].

@@ -3,6 +3,10 @@
 use super::{ReceiptError, Sha256Hash};
 use crate::id::{NodeId, RequestId};
 use crate::strict::{Member, Value};
+use crate::table::{
+    BLAKE3, BOOL, COUNT, FieldError, HEX16, INT, MODEL, SHA256, Table, count, flag, int,
+    is_lower_hex, line, owned_text, text,
+};
 use serde::{Deserialize, Serialize};
 
 /// Form of a receipt.
@@ -200,80 +204,17 @@ pub struct Fields {
     pub key_id: Option<String>,
 }
 
-/// Whether `text` is exactly `length` lower-case hex digits.
-pub(super) fn is_lower_hex(text: &str, length: usize) -> bool {
-    text.len() == length && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-}
-
 fn is_hash(text: &str, prefix: &str) -> bool {
     text.strip_prefix(prefix)
         .is_some_and(|digits| is_lower_hex(digits, 64))
 }
 
-/// Looks fields up by name and reports the field at fault.
-struct Table<'t, 'a>(&'t [Member<'a>]);
-
-type Read<T> = Result<T, ReceiptError>;
-
-impl<'t, 'a> Table<'t, 'a> {
-    fn get(&self, name: &'static str) -> Option<&'t Value<'a>> {
-        self.0
-            .iter()
-            .find(|member| member.key == name)
-            .map(|member| &member.value)
-    }
-
-    fn optional<T>(
-        &self,
-        name: &'static str,
-        rule: &'static str,
-        read: impl FnOnce(&'t Value<'a>) -> Option<T>,
-    ) -> Read<Option<T>> {
-        match self.get(name) {
-            None => Ok(None),
-            Some(value) => read(value)
-                .map(Some)
-                .ok_or(ReceiptError::Field { name, rule }),
+impl From<FieldError> for ReceiptError {
+    fn from(error: FieldError) -> Self {
+        match error {
+            FieldError::Missing { name } => Self::Missing { name },
+            FieldError::Rule { name, rule } => Self::Field { name, rule },
         }
-    }
-
-    fn required<T>(
-        &self,
-        name: &'static str,
-        rule: &'static str,
-        read: impl FnOnce(&'t Value<'a>) -> Option<T>,
-    ) -> Read<T> {
-        self.optional(name, rule, read)?
-            .ok_or(ReceiptError::Missing { name })
-    }
-}
-
-fn text<'v>(value: &'v Value<'_>) -> Option<&'v str> {
-    match value {
-        Value::Str(text) => Some(text),
-        _ => None,
-    }
-}
-
-fn owned_text(value: &Value<'_>) -> Option<String> {
-    text(value).map(str::to_owned)
-}
-
-fn int(value: &Value<'_>) -> Option<i64> {
-    match value {
-        Value::Int(n) => Some(*n),
-        _ => None,
-    }
-}
-
-fn count(value: &Value<'_>) -> Option<i64> {
-    int(value).filter(|n| *n >= 0)
-}
-
-fn flag(value: &Value<'_>) -> Option<bool> {
-    match value {
-        Value::Bool(b) => Some(*b),
-        _ => None,
     }
 }
 
@@ -288,29 +229,14 @@ fn hash_text(prefix: &'static str) -> impl Fn(&Value<'_>) -> Option<String> {
     move |value| owned_text(value).filter(|text| is_hash(text, prefix))
 }
 
-/// A text of so many characters, none of them a control character: no database, log or screen takes harm from it.
-fn line(length: std::ops::RangeInclusive<usize>) -> impl Fn(&Value<'_>) -> Option<String> {
-    move |value| {
-        owned_text(value).filter(|text| {
-            length.contains(&text.chars().count()) && !text.chars().any(char::is_control)
-        })
-    }
-}
-
 fn runtime(value: &Value<'_>) -> Option<String> {
     let plain =
         |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-');
     owned_text(value).filter(|text| (1..=32).contains(&text.len()) && text.bytes().all(plain))
 }
 
-const INT: &str = "an integer";
-const COUNT: &str = "an integer of 0 or more";
-const BOOL: &str = "true or false";
 const REGION: &str = "a string of 0 to 64 characters, none a control character";
-const MODEL: &str = "a string of 1 to 256 characters, none a control character";
 const RUNTIME: &str = "1 to 32 of a-z, 0-9, point, underscore and hyphen";
-const SHA256: &str = "sha256: and 64 lower-case hex digits";
-const BLAKE3: &str = "blake3: and 64 lower-case hex digits";
 
 impl Fields {
     /// Reads the table out of an object's members.
@@ -325,10 +251,8 @@ impl Fields {
         })?;
         let mut fields = Self {
             version,
-            request_id: table.required("request_id", "1 to 64 of A-Z a-z 0-9 . _ : -", |v| {
-                RequestId::parse(text(v)?).ok()
-            })?,
-            node_id: table.required("node_id", "a node id", |v| NodeId::parse(text(v)?).ok())?,
+            request_id: table.request_id("request_id")?,
+            node_id: table.node_id("node_id")?,
             region: table.optional("region", REGION, line(0..=64))?,
             ts_start: table.required("ts_start", INT, int)?,
             ts_end: table.required("ts_end", INT, int)?,
@@ -371,8 +295,7 @@ impl Fields {
         self.seq = Some(table.required("seq", "an integer of 1 or more", |v| {
             int(v).filter(|n| *n >= 1)
         })?);
-        self.prev_hash =
-            Some(table.required("prev_hash", SHA256, |v| Sha256Hash::parse(text(v)?))?);
+        self.prev_hash = Some(table.sha256("prev_hash")?);
         self.status = table.optional("status", "ok, error or cancelled", |v| match text(v)? {
             "ok" => Some(Status::Ok),
             "error" => Some(Status::Error),
@@ -398,8 +321,8 @@ impl Fields {
             .map(|value| text(value).map_or(TokensSource::Other, TokensSource::of_name));
         self.output_hash = table.optional("output_hash", BLAKE3, hash_text("blake3:"))?;
         self.energy_mwh = table.optional("energy_mwh", INT, int)?;
-        self.order_hash = table.optional("order_hash", SHA256, |v| Sha256Hash::parse(text(v)?))?;
-        self.key_id = table.optional("key_id", "16 lower-case hex digits", |v| {
+        self.order_hash = table.optional_sha256("order_hash")?;
+        self.key_id = table.optional("key_id", HEX16, |v| {
             owned_text(v).filter(|t| is_lower_hex(t, 16))
         })?;
         Ok(())

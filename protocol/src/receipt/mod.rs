@@ -55,7 +55,7 @@ impl Sha256Hash {
     /// Reads `sha256:` and 64 lower-case hex digits.
     pub fn parse(text: &str) -> Option<Self> {
         let digits = text.strip_prefix("sha256:")?;
-        if !fields::is_lower_hex(digits, 64) {
+        if !crate::table::is_lower_hex(digits, 64) {
             return None;
         }
         crate::key::unhex(digits).map(Self)

@@ -3,7 +3,7 @@
 use super::{Fields, Sha256Hash, Verdict};
 use crate::key::{PublicKey, parse_signature};
 use crate::limits::{RECEIPT_BYTES, RECEIPT_DEPTH};
-use crate::strict::{self, Member, StrictError, Value};
+use crate::strict::{self, StrictError, Value, cut_member};
 use std::borrow::Cow;
 
 /// Why bytes are not a receipt.
@@ -118,18 +118,4 @@ impl<'a> Receipt<'a> {
             Ok(_) => Verdict::InvalidSignature,
         }
     }
-}
-
-/// Cuts member `at` and one comma out of canonical bytes.
-fn cut_member(input: &[u8], members: &[Member<'_>], at: usize) -> Vec<u8> {
-    let (mut start, mut end) = members[at].span;
-    if at + 1 < members.len() {
-        end = members[at + 1].span.0;
-    } else if at > 0 {
-        start = members[at - 1].span.1;
-    }
-    let mut out = Vec::with_capacity(input.len() - (end - start));
-    out.extend_from_slice(&input[..start]);
-    out.extend_from_slice(&input[end..]);
-    out
 }
