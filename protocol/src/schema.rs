@@ -2,15 +2,16 @@
 //! parsers have, in words of JSON Schema. The control plane's tests hold them against what the parsers take.
 
 use crate::error::ErrorType;
-use crate::frame::{SealedWelcome, Welcome};
-use crate::id::{NodeId, RequestId};
+use crate::frame::{LiveKeys, SealedKeys, SealedWelcome, Welcome};
+use crate::id::{KeyId, NodeId, RequestId};
 use crate::key::PublicKey;
-use crate::limits::INTEGER_MAX;
+use crate::limits::{INTEGER_MAX, ORDER_KEYS};
+use crate::order::{OrderKey, OrderKeys};
 use crate::receipt::{Sha256Hash, Source, Status, Version};
 use crate::text::BoundedText;
 use std::borrow::Cow;
 use utoipa::openapi::schema::{
-    AllOfBuilder, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat, Type,
+    AllOfBuilder, ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat, Type,
 };
 use utoipa::openapi::{KnownFormat, Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
@@ -38,6 +39,7 @@ macro_rules! grammar {
 grammar! {
     NodeId = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", 64, "Name of a node.";
     RequestId = "^[A-Za-z0-9._:-]{1,64}$", 64, "Name of one request.";
+    KeyId = "^[0-9a-f]{16}$", 16, "Name of a key: the first 16 hex digits of SHA-256 of the public key.";
     PublicKey = "^ed25519:[A-Za-z0-9+/]{43}=$", 52, "A public key: `ed25519:` and base64 of its 32 bytes.";
     Sha256Hash = "^sha256:[0-9a-f]{64}$", 71, "SHA-256: `sha256:` and lower-case hex.";
 }
@@ -72,23 +74,73 @@ impl PartialSchema for ErrorType {
 
 impl ToSchema for ErrorType {}
 
+impl PartialSchema for OrderKeys {
+    fn schema() -> RefOr<Schema> {
+        ArrayBuilder::new()
+            .items(Ref::from_schema_name(OrderKey::name()))
+            .max_items(Some(ORDER_KEYS))
+            .description(Some(
+                "The order keys that are live, each once. An agent believes orders of no other.",
+            ))
+            .into()
+    }
+}
+
+impl ToSchema for OrderKeys {
+    fn name() -> Cow<'static, str> {
+        "link.OrderKeys".into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((OrderKey::name().into(), OrderKey::schema()));
+        OrderKey::schemas(schemas);
+    }
+}
+
+/// A frame's data with the proof that its sender knows the node's secret.
+fn sealed(data: &str, proof: &str) -> RefOr<Schema> {
+    let proof = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some("^[0-9a-f]{64}$"))
+        .description(Some(proof));
+    AllOfBuilder::new()
+        .item(Ref::from_schema_name(data))
+        .item(
+            ObjectBuilder::new()
+                .property("proof", proof)
+                .required("proof"),
+        )
+        .into()
+}
+
+impl PartialSchema for SealedKeys {
+    fn schema() -> RefOr<Schema> {
+        sealed(
+            &LiveKeys::name(),
+            "HMAC-SHA256 under the node's secret of `DGON-KEYS-V1`, NUL, the session's id and SHA-256 of the RFC 8785 \
+             form of the rest. Nothing of the keys is believed before it holds.",
+        )
+    }
+}
+
+impl ToSchema for SealedKeys {
+    fn name() -> Cow<'static, str> {
+        "link.SealedKeys".into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((LiveKeys::name().into(), LiveKeys::schema()));
+        LiveKeys::schemas(schemas);
+    }
+}
+
 impl PartialSchema for SealedWelcome {
     fn schema() -> RefOr<Schema> {
-        let proof = ObjectBuilder::new()
-            .schema_type(Type::String)
-            .pattern(Some("^[0-9a-f]{64}$"))
-            .description(Some(
-                "HMAC-SHA256 under the node's secret of `DGON-WELCOME-V1`, NUL, the challenge's nonce and SHA-256 of the \
-                 RFC 8785 form of the rest. Nothing of a welcome is believed before it holds.",
-            ));
-        AllOfBuilder::new()
-            .item(Ref::from_schema_name(Welcome::name()))
-            .item(
-                ObjectBuilder::new()
-                    .property("proof", proof)
-                    .required("proof"),
-            )
-            .into()
+        sealed(
+            &Welcome::name(),
+            "HMAC-SHA256 under the node's secret of `DGON-WELCOME-V1`, NUL, the challenge's nonce and SHA-256 of the \
+             RFC 8785 form of the rest. Nothing of a welcome is believed before it holds.",
+        )
     }
 }
 

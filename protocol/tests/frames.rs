@@ -11,6 +11,7 @@ use dgon_protocol::frame::*;
 use dgon_protocol::id::{NodeId, RequestId};
 use dgon_protocol::key::{NodeKey, signature_text};
 use dgon_protocol::limits;
+use dgon_protocol::order::{OrderKeys, OrderSigningKey};
 use dgon_protocol::relay::{Kind, RelayError, RelayFrame};
 use serde_json::value::RawValue;
 
@@ -321,7 +322,88 @@ fn welcome() -> Welcome {
         limits: LinkLimits::default(),
         flags: serde_json::Map::new(),
         agent_nonce: Some("n9".into()),
+        order_keys: OrderKeys::default(),
     }
+}
+
+fn order_keys() -> OrderKeys {
+    let key = OrderSigningKey::from_seed(&[5; 32]);
+    OrderKeys::new(vec![key.order_key(1, 2)]).unwrap()
+}
+
+/// A set of keys as it came in.
+fn arrived_keys(data: &str) -> SealedKeys {
+    serde_json::from_str(data).unwrap()
+}
+
+#[test]
+fn keys_of_orders() {
+    let sealed = SealedKeys::seal(order_keys(), b"secret", "s1").unwrap();
+    let expected = format!(
+        r#"{{"type":"keys","data":{{"keys":[{{"kid":"7599776c3085e3f9","public_key":"{}","not_before_ms":1,"not_after_ms":2}}],"proof":"87c75487a4e9f90f523d1512b7a65d82addbfd6323ca7949690e22fbcbacba4f"}},"ts":1767225600123}}"#,
+        OrderSigningKey::from_seed(&[5; 32]).public()
+    );
+    check_to_agent(&ToAgent::Keys(sealed), &expected);
+    let welcome = Welcome {
+        order_keys: order_keys(),
+        ..welcome()
+    };
+    let sealed = welcome.seal(b"secret", "n0").unwrap();
+    let opened = sealed.open(b"secret", "n0", "n9").unwrap();
+    assert_eq!(opened.order_keys, order_keys());
+    // Whoever strikes the keys from a welcome, or adds some, breaks its proof.
+    let data = serde_json::to_string(&sealed).unwrap();
+    let keys = serde_json::to_string(&order_keys()).unwrap();
+    let member = format!(",\"order_keys\":{keys}");
+    for other in ["", ",\"order_keys\":[]"] {
+        let changed = data.replace(&member, other);
+        assert_ne!(changed, data);
+        let opened = arrived(&changed).open(b"secret", "n0", "n9");
+        assert!(matches!(opened, Err(WelcomeError::Proof)));
+    }
+}
+
+#[test]
+fn a_set_of_keys_is_believed_from_who_knows_the_secret_and_for_its_session_alone() {
+    let sealed = SealedKeys::seal(order_keys(), b"secret", "s1").unwrap();
+    assert_eq!(sealed.open(b"secret", "s1").unwrap(), order_keys());
+    for (secret, session_id) in [(b"secret", "s2"), (b"secret", "s"), (b"others", "s1")] {
+        let opened = sealed.open(secret, session_id);
+        assert!(matches!(opened, Err(KeysError::Proof)));
+    }
+    let data = serde_json::to_string(&sealed).unwrap();
+    let open = |data: &str| arrived_keys(data).open(b"secret", "s1");
+    open(&data.replace(",\"not_before_ms\"", " , \"not_before_ms\"")).unwrap();
+    for (from, to) in [
+        ("\"not_after_ms\":2", "\"not_after_ms\":3"),
+        ("\"keys\":[", "\"later\":1,\"keys\":["),
+    ] {
+        let opened = open(&data.replace(from, to));
+        assert!(matches!(opened, Err(KeysError::Proof)), "{to}");
+    }
+    let proof = data.split("\"proof\":\"").nth(1).unwrap();
+    let short = data.replace(proof, "00\"}");
+    assert!(matches!(open(&short), Err(KeysError::Proof)));
+    assert!(matches!(open("{\"keys\":[]}"), Err(KeysError::NoProof)));
+    assert!(matches!(open("[]"), Err(KeysError::NoProof)));
+    let double = data.replace("\"keys\":", "\"keys\":[],\"keys\":");
+    assert!(matches!(open(&double), Err(KeysError::Json(_))));
+    let huge = "9".repeat(limits::KEYS_BYTES);
+    let huge = data.replace("\"keys\":", &format!("\"x\":\"{huge}\",\"keys\":"));
+    assert!(matches!(open(&huge), Err(KeysError::TooLarge)));
+}
+
+/// One secret seals both, and a nonce may look like a session's id.
+#[test]
+fn a_welcomes_proof_is_none_for_keys() {
+    let welcome = welcome().seal(b"secret", "s1").unwrap();
+    let data = serde_json::to_string(&welcome).unwrap();
+    let opened = arrived_keys(&data).open(b"secret", "s1");
+    assert!(matches!(opened, Err(KeysError::Proof)));
+    let keys = SealedKeys::seal(order_keys(), b"secret", "n0").unwrap();
+    let data = serde_json::to_string(&keys).unwrap();
+    let opened = arrived(&data).open(b"secret", "n0", "n9");
+    assert!(matches!(opened, Err(WelcomeError::Proof)));
 }
 
 /// A welcome as it came in.
@@ -486,6 +568,7 @@ fn every_kind_is_listed() {
         [
             "challenge",
             "welcome",
+            "keys",
             "ack",
             "need",
             "status",

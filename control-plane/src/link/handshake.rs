@@ -16,6 +16,7 @@ use dgon_protocol::frame::{
 };
 use dgon_protocol::id::NodeId;
 use dgon_protocol::key::hex;
+use dgon_protocol::order::OrderKeys;
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
@@ -185,6 +186,7 @@ async fn sealed(
         limits: LinkLimits::default(),
         flags: serde_json::Map::new(),
         agent_nonce: hello.agent_nonce.clone(),
+        order_keys: OrderKeys::default(),
     };
     let sealed = welcome.seal(&secret, nonce).map_err(|error| {
         tracing::error!(

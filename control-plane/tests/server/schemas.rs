@@ -14,10 +14,11 @@ use dgon_protocol::frame::{
     Ack, Bye, Challenge, Control, Gpu, GpuInstance, GpuLoad, GpusNotRead, Heartbeat, Hello, Host,
     Inventory, Issue, IssueKind, Job, JobCancel, JobResult, JobUpdate, LifecycleStatus, LinkError,
     LinkLimits, Model, Need, NodeStatus, PausedReason, Permission, Probe, ProbeOutcome,
-    ProbeResult, Receipts, Refused, Runtime, ToAgent, ToControlPlane, Welcome,
+    ProbeResult, Receipts, Refused, Runtime, SealedKeys, ToAgent, ToControlPlane, Welcome,
 };
 use dgon_protocol::id::{NodeId, RequestId};
 use dgon_protocol::key::NodeKey;
+use dgon_protocol::order::{OrderKeys, OrderSigningKey};
 use dgon_protocol::receipt::{Receipt, Sha256Hash};
 use dgon_protocol::rotate::{Closing, Rotation};
 use dgon_testkit::fleet::SimAgent;
@@ -184,6 +185,11 @@ fn from_agent() -> Vec<ToControlPlane> {
     ]
 }
 
+fn order_keys() -> OrderKeys {
+    let key = OrderSigningKey::from_seed(&[1; 32]);
+    OrderKeys::new(vec![key.order_key(0, 1)]).unwrap()
+}
+
 /// One frame of every type that an agent gets.
 fn to_agent() -> Vec<ToAgent> {
     let welcome = Welcome {
@@ -194,6 +200,7 @@ fn to_agent() -> Vec<ToAgent> {
         limits: LinkLimits::default(),
         flags: serde_json::Map::new(),
         agent_nonce: Some("n".repeat(22)),
+        order_keys: order_keys(),
     };
     vec![
         ToAgent::Challenge(Challenge {
@@ -201,6 +208,7 @@ fn to_agent() -> Vec<ToAgent> {
             server_time_ms: 0,
         }),
         ToAgent::Welcome(welcome.seal(b"secret", "n").unwrap()),
+        ToAgent::Keys(SealedKeys::seal(order_keys(), b"secret", "s").unwrap()),
         ToAgent::Ack(Ack {
             acked_seq: 1,
             refused: vec![Refused {

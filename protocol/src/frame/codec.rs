@@ -2,7 +2,8 @@
 
 use super::{
     Ack, Bye, Challenge, Control, Heartbeat, Hello, Inventory, Issue, Job, JobCancel, JobResult,
-    JobUpdate, LinkError, Need, NodeStatus, Probe, ProbeResult, Receipts, SealedWelcome,
+    JobUpdate, LinkError, Need, NodeStatus, Probe, ProbeResult, Receipts, SealedKeys,
+    SealedWelcome,
 };
 use crate::limits::{FRAME_BYTES, RECEIPTS_IN_FLIGHT, RECEIPTS_PER_BATCH};
 use serde::{Deserialize, Serialize};
@@ -180,6 +181,8 @@ frames! {
         Challenge(Challenge) = "challenge",
         /// The session stands.
         Welcome(SealedWelcome) = "welcome",
+        /// Order keys that are live from now on.
+        Keys(SealedKeys) = "keys",
         /// Receipts are durable, or refused.
         Ack(Ack) = "ack",
         /// Receipts are missing before those that came.

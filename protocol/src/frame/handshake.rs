@@ -10,6 +10,7 @@ use crate::error::ErrorType;
 use crate::id::NodeId;
 use crate::key::{PublicKey, hex, parse_signature, unhex};
 use crate::limits::{FRAME_BYTES, RECEIPTS_IN_FLIGHT, RECEIPTS_PER_BATCH, WELCOME_BYTES};
+use crate::order::OrderKeys;
 use crate::receipt::Receipt;
 use crate::strict::{self, StrictError};
 use crate::text::{self, NAME_CHARS, NONCE_CHARS, Text};
@@ -138,6 +139,11 @@ pub struct Welcome {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schema(pattern = "^[A-Za-z0-9_-]{22,128}$"))]
     pub agent_nonce: Option<String>,
+    /// The live set of order keys; none where the control plane signs no orders. While the session stands, `keys`
+    /// frames replace it.
+    #[serde(default, skip_serializing_if = "OrderKeys::is_empty")]
+    #[cfg_attr(feature = "schema", schema(required = false))]
+    pub order_keys: OrderKeys,
 }
 
 /// `welcome`: a [`Welcome`] with the proof that its sender knows the node's secret. Nothing of it can be read before

@@ -8,12 +8,14 @@
 //! |---|---|
 //! | `codec` | the envelope, and the enums of both directions |
 //! | `handshake` | challenge, hello, welcome with its proof, error, bye |
+//! | `keys` | the live set of order keys, with its proof |
 //! | `node` | what a node has and how it is |
 //! | `receipts` | receipts, their acknowledgements and refusals |
 //! | `work` | probes, jobs, control |
 
 mod codec;
 mod handshake;
+mod keys;
 mod node;
 mod receipts;
 mod work;
@@ -23,6 +25,9 @@ pub use handshake::{
     Bye, Challenge, Hello, LinkError, LinkLimits, Permission, SealedWelcome, Welcome, WelcomeError,
     link_proof_bytes,
 };
+#[cfg(feature = "schema")]
+pub(crate) use keys::LiveKeys;
+pub use keys::{KeysError, SealedKeys};
 pub use node::{
     Gpu, GpuInstance, GpuLoad, GpusNotRead, Heartbeat, Host, Inventory, Issue, IssueKind,
     LifecycleStatus, Model, NodeStatus, PausedReason, Runtime,

@@ -1,7 +1,4 @@
-//! Binary frames of the agent link: relayed streams.
-//!
-//! Layout: 1 byte kind, 4 bytes stream id (big endian), payload of at most 64 KiB. A `window` frame's payload
-//! is 4 bytes (big endian): credit added for `body` bytes of that stream.
+//! One binary frame: 1 byte kind, 4 bytes stream id (big endian), payload of at most 64 KiB.
 
 use crate::limits::RELAY_PAYLOAD_BYTES;
 
@@ -9,15 +6,15 @@ use crate::limits::RELAY_PAYLOAD_BYTES;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Kind {
-    /// Opens the stream; payload: the request head as JSON.
+    /// Opens the stream; payload: [`OpenStream`](super::OpenStream).
     Open = 1,
-    /// The answer's status and headers as JSON.
+    /// Begins the answer; payload: [`AnswerHead`](super::AnswerHead).
     Headers = 2,
     /// Bytes of a body.
     Body = 3,
-    /// The stream ended as it should; payload: the trailer as JSON, may be empty.
+    /// This direction ended as it should; payload: empty for a request, [`AnswerEnd`](super::AnswerEnd) for an answer.
     End = 4,
-    /// The stream is given up; payload: a reason, may be empty.
+    /// The stream is given up; payload: [`Cancelled`](super::Cancelled), may be empty.
     Cancel = 5,
     /// Credit for the peer; payload: 4 bytes.
     Window = 6,

@@ -213,6 +213,7 @@ impl Node {
             }
             ToAgent::Challenge(_)
             | ToAgent::Welcome(_)
+            | ToAgent::Keys(_)
             | ToAgent::Job(_)
             | ToAgent::JobCancel(_)
             | ToAgent::Control(_) => {}

@@ -8,6 +8,7 @@ use dgon_protocol::frame::{
 };
 use dgon_protocol::key::PublicKey;
 use dgon_protocol::limits::RECEIPTS_IN_FLIGHT;
+use dgon_protocol::order::OrderKeys;
 use dgon_protocol::receipt::{Receipt, Sha256Hash};
 use dgon_protocol::{auth, frame::LINK_PATH};
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -225,6 +226,7 @@ fn sealed_welcome(
         limits: LinkLimits::default(),
         flags: serde_json::Map::new(),
         agent_nonce: hello.agent_nonce.clone(),
+        order_keys: OrderKeys::default(),
     };
     let secret = match fault {
         WelcomeFault::OtherSecret => b"another secret".as_slice(),

@@ -100,6 +100,8 @@ impl Reader {
             // No job runs, so none can be given up.
             ToAgent::JobCancel(_) => {}
             ToAgent::Control(control) => self.requests.control(control),
+            // No order is served yet, so nothing is done with the keys of orders.
+            ToAgent::Keys(_) => {}
             ToAgent::Error(error) => return Err(Ended::told(&error)),
             other @ (ToAgent::Challenge(_) | ToAgent::Welcome(_)) => {
                 return Err(unexpected(&other, "anything but the handshake"));
@@ -151,7 +153,8 @@ fn cost(frame: &ToAgent) -> Cost {
         | ToAgent::Status(_)
         | ToAgent::Probe(_)
         | ToAgent::Job(_)
-        | ToAgent::Control(_) => Cost::Order,
+        | ToAgent::Control(_)
+        | ToAgent::Keys(_) => Cost::Order,
         ToAgent::Ack(_)
         | ToAgent::Challenge(_)
         | ToAgent::Welcome(_)

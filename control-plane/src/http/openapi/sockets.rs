@@ -39,7 +39,7 @@ pub(super) fn describe(path: &str, operation: &mut Operation) {
                 "from_client": frames(ToControlPlane::name()),
                 "to_client": frames(ToAgent::name()),
                 "binary": "Relayed streams, both ways: one byte of kind (1 open, 2 headers, 3 body, 4 end, 5 cancel, 6 window), \
-                    four bytes of stream id, big endian, and at most 64 KiB of payload. protocol/src/relay.rs reads and \
+                    four bytes of stream id, big endian, and at most 64 KiB of payload. protocol/src/relay reads and \
                     writes them, protocol/src/frame the text frames.",
                 "begin": "challenge to the client, hello from it, welcome to it; docs/agent/link.md tells the rest.",
             }),
