@@ -23,6 +23,14 @@ const REQUESTS: [&str; 5] = [
     "/generate\napplication/x-www-form-urlencoded\ngzip\nmodel=m&stream=true",
 ];
 
+/// Chunks of answers to begin with, a line each.
+const CHUNKS: [&str; 2] = [
+    "{\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"a\",\"reasoning\":\"b\",\"refusal\":null},\
+     \"finish_reason\":\"stop\"}]}\n{\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"t\",\
+     \"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]}}]}",
+    "{\"b\":[1e23,-0.0,4.50],\"a\":{\"\\u20ac\":null,\"\\ud83d\\ude00\":true},\"choices\":[{\"text\":\"x\"}]}",
+];
+
 /// Fuzzes each target for `seconds`.
 pub(crate) fn run(seconds: u32) -> Result<()> {
     let host = host_triple()?;
@@ -104,6 +112,22 @@ fn seed(target: &str, corpus: &Path) -> Result<()> {
         let vectors = std::fs::read_to_string(root.join("protocol/tests/data/receipts.jsonl"))?;
         for (i, line) in vectors.lines().enumerate() {
             std::fs::write(corpus.join(format!("vector-{i}")), line)?;
+        }
+    }
+    if target == "order" {
+        for entry in std::fs::read_dir(root.join("protocol/tests/snapshots"))? {
+            let path = entry?.path();
+            let text = std::fs::read_to_string(&path)?;
+            // Behind its head, a snapshot is the one line that was signed.
+            let line = text.lines().last().filter(|line| line.starts_with('{'));
+            if let (Some(line), Some(name)) = (line, path.file_name()) {
+                std::fs::write(corpus.join(name), line)?;
+            }
+        }
+    }
+    if target == "content" {
+        for (i, chunk) in CHUNKS.iter().enumerate() {
+            std::fs::write(corpus.join(format!("chunks-{i}")), chunk)?;
         }
     }
     if target == "request" {
