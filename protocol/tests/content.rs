@@ -92,6 +92,8 @@ fn documents_of_the_rfc_and_its_test_data() {
             "{\"1\": {\"f\": {\"f\": \"hi\",\"F\": 5} ,\"\\n\": 56.0}, \"10\": { }, \"\": \"empty\", \"a\": { }, \"111\": [ { } ], \"A\": { }}",
             r#"{"":"empty","1":{"\n":56,"f":{"F":5,"f":"hi"}},"10":{},"111":[{}],"A":{},"a":{}}"#,
         ),
+        // In the order of bytes, but not of UTF-16.
+        ("{\"\u{fb33}\":1,\"😀\":2}", "{\"😀\":2,\"\u{fb33}\":1}"),
         ("-0", "0"),
         ("-0.0", "0"),
         ("1.0", "1"),
@@ -245,20 +247,15 @@ fn put_together(chunks: &[&str]) -> Choices {
     choices
 }
 
-/// The same answer as an object of an SDK: what the Python SDK's `model_dump` and the Node SDK's `finalChatCompletion` give.
+/// The same answer as the Python SDK 3.57.0 puts it together: `model_dump_json()` of `get_final_completion()`.
+const PYTHON: &str = r#"{"id":"c","choices":[{"finish_reason":"tool_calls","index":0,"logprobs":null,"message":{"content":"Hello €","refusal":null,"role":"assistant","annotations":null,"audio":null,"function_call":null,"tool_calls":[{"id":"t0","function":{"arguments":"{\"a\":1}","name":"f","parsed_arguments":null},"type":"function","index":0},{"id":"t1","function":{"arguments":"","name":"g","parsed_arguments":null},"type":"function","index":1}],"parsed":null,"reasoning_content":"hm!"}}],"created":1,"model":"m","object":"chat.completion","metadata":null,"moderation":null,"service_tier":null,"system_fingerprint":null,"usage":{"completion_tokens":8,"prompt_tokens":1,"total_tokens":9,"completion_tokens_details":null,"prompt_tokens_details":null}}"#;
+
+/// The same answer as the Node SDK 6.49.0 puts it together: `JSON.stringify` of `finalChatCompletion()`. Of the reasoning
+/// it has the last piece.
+const NODE: &str = r#"{"object":"chat.completion","usage":{"total_tokens":9,"prompt_tokens":1,"completion_tokens":8},"id":"c","choices":[{"index":0,"finish_reason":"tool_calls","logprobs":null,"message":{"role":"assistant","reasoning_content":"!","content":"Hello €","refusal":null,"tool_calls":[{"id":"t0","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}},{"id":"t1","type":"function","function":{"name":"g","arguments":""}}],"parsed":null}}],"created":1,"model":"m"}"#;
+
 fn answer() -> Choices {
-    let object = json!({"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [{
-        "index": 0, "finish_reason": "tool_calls", "logprobs": {"content": [{"token": "Hel", "logprob": -0.5}]},
-        "message": {
-            "role": "assistant", "content": "Hello €", "refusal": null, "parsed": null, "annotations": null,
-            "audio": null, "function_call": null, "reasoning_content": "hm!",
-            "tool_calls": [
-                {"index": 0, "id": "t0", "type": "function", "function": {"name": "f", "arguments": "{\"a\":1}", "parsed_arguments": {"a": 1}}},
-                {"index": 1, "id": "t1", "type": "function", "function": {"name": "g", "arguments": ""}},
-            ],
-        },
-    }], "usage": null});
-    Choices::of_answer(object.to_string().as_bytes()).unwrap()
+    Choices::of_answer(PYTHON.as_bytes()).unwrap()
 }
 
 #[test]
@@ -268,8 +265,11 @@ fn chunks_and_the_whole_answer_are_the_same_content() {
         String::from_utf8(streamed.canonical()).unwrap(),
         r#"[{"finish_reason":"tool_calls","index":0,"message":{"content":"Hello €","role":"assistant","tool_calls":[{"function":{"arguments":"{\"a\":1}","name":"f"},"id":"t0","type":"function"},{"function":{"name":"g"},"id":"t1","type":"function"}]}}]"#
     );
-    assert_eq!(streamed.canonical(), answer().canonical());
-    assert_eq!(streamed.content_hash(&key()), answer().content_hash(&key()));
+    for sdk in [PYTHON, NODE] {
+        let whole = Choices::of_answer(sdk.as_bytes()).unwrap();
+        assert_eq!(whole.canonical(), streamed.canonical());
+        assert_eq!(whole.content_hash(&key()), streamed.content_hash(&key()));
+    }
     assert_eq!(
         streamed.reasoning_hash(&key()),
         answer().reasoning_hash(&key())
