@@ -47,7 +47,7 @@ pub enum KeysError {
     Write(#[source] serde_json::Error),
 }
 
-/// What stands under the proof.
+/// The live set of order keys; `keys` is this under its proof.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = link::LiveKeys))]
 pub(crate) struct LiveKeys {

@@ -934,6 +934,11 @@ export type IssuerView = {
 };
 
 /**
+ * Name of a key: the first 16 hex digits of SHA-256 of the public key.
+ */
+export type KeyId = string;
+
+/**
  * Sign-in with a password.
  */
 export type LoginRequest = {
@@ -3672,6 +3677,16 @@ export type LinkLinkLimits = {
 };
 
 /**
+ * The live set of order keys; `keys` is this under its proof.
+ */
+export type LinkLiveKeys = {
+    /**
+     * The live set, at most 16.
+     */
+    keys: LinkOrderKeys;
+};
+
+/**
  * One model of a runtime.
  */
 export type LinkModel = {
@@ -3720,6 +3735,33 @@ export type LinkNodeStatus = {
      */
     status: LinkLifecycleStatus;
 };
+
+/**
+ * A public key under which orders are believed for a while.
+ */
+export type LinkOrderKey = {
+    /**
+     * First 16 hex digits of SHA-256 of the key.
+     */
+    kid: KeyId;
+    /**
+     * Until when it signs orders, unix ms; not before `not_before_ms`.
+     */
+    not_after_ms: number;
+    /**
+     * From when on it signs orders, unix ms.
+     */
+    not_before_ms: number;
+    /**
+     * The key.
+     */
+    public_key: PublicKey;
+};
+
+/**
+ * The order keys that are live, each once. An agent believes orders of no other.
+ */
+export type LinkOrderKeys = Array<LinkOrderKey>;
 
 /**
  * Why a node takes no work from the network.
@@ -3852,6 +3894,13 @@ export type LinkRuntime = {
     version?: string | null;
 };
 
+export type LinkSealedKeys = LinkLiveKeys & {
+    /**
+     * HMAC-SHA256 under the node's secret of `DGON-KEYS-V1`, NUL, the session's id and SHA-256 of the RFC 8785 form of the rest. Nothing of the keys is believed before it holds.
+     */
+    proof: string;
+};
+
 export type LinkSealedWelcome = LinkWelcome & {
     /**
      * HMAC-SHA256 under the node's secret of `DGON-WELCOME-V1`, NUL, the challenge's nonce and SHA-256 of the RFC 8785 form of the rest. Nothing of a welcome is believed before it holds.
@@ -3876,6 +3925,13 @@ export type LinkToAgent = {
      */
     ts?: number;
     type: 'welcome';
+} | {
+    data: LinkSealedKeys;
+    /**
+     * The sender's clock, unix ms. Nobody acts on it.
+     */
+    ts?: number;
+    type: 'keys';
 } | {
     data: LinkAck;
     /**
@@ -4029,6 +4085,11 @@ export type LinkWelcome = {
      * Limits in force.
      */
     limits: LinkLinkLimits;
+    /**
+     * The live set of order keys; none where the control plane signs no orders. While the session stands, `keys`
+     * frames replace it.
+     */
+    order_keys?: LinkOrderKeys;
     /**
      * Name of this session.
      */
