@@ -1,18 +1,19 @@
 //! What counting costs: time for each kind of text, at growing sizes, and the memory of the process at its highest.
 //!
 //! ```sh
-//! cargo run --release -p dgon-control-plane-recount --example count_cost [DIR]
+//! cargo run --profile quick -p dgon-control-plane-recount --example count_cost [DIR]
 //! ```
 //!
 //! `DIR` is a directory of tokenizers (`models.yaml` and so on); without it the small ones of the tests are measured.
-//! Each row is one tokenizer and one kind of text; the columns are milliseconds for a text of so many KiB, and the most
-//! expensive of them for each KiB.
+//! Each row is one tokenizer and one kind of text; the columns are milliseconds of one core (of the clock, where the
+//! system does not say that) for a text of so many KiB, and the most for each KiB. Texts over 512 KiB are counted in
+//! pieces.
 
-use dgon_control_plane_recount::{AnswerText, Counter, ModelRef, Route, index, read};
+use dgon_control_plane_recount::{AnswerText, Counted, Counter, ModelRef, Route, index, read};
 use std::path::PathBuf;
 use std::time::Instant;
 
-const SIZES_KIB: [usize; 4] = [4, 64, 1024, 4096];
+const SIZES_KIB: [usize; 4] = [4, 64, 512, 4096];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let default = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data");
@@ -45,6 +46,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         messages(&counter, model, &entry.name);
     }
     println!("most memory: {} MiB", most_memory_mib());
+    if let Some(entry) = entries.first() {
+        let id = entry.models.first().map_or("", String::as_str);
+        hostile_json(&counter, ModelRef { digest: None, id });
+    }
     Ok(())
 }
 
@@ -53,9 +58,7 @@ fn row(counter: &Counter, model: ModelRef<'_>, name: &str, kind: &str, unit: &st
     let mut most = 0.0_f64;
     for kib in SIZES_KIB {
         let text = unit.repeat(kib * 1024 / unit.len());
-        let started = Instant::now();
-        let counted = counter.count_answer(model, &[AnswerText::of(&text)]);
-        let ms = started.elapsed().as_secs_f64() * 1000.0;
+        let (counted, ms) = timed(|| counter.count_answer(model, &[AnswerText::of(&text)]));
         most = most.max(ms * 1000.0 / kib as f64);
         columns.push_str(&format!(
             " {ms:>8.1}{}",
@@ -71,7 +74,7 @@ fn row(counter: &Counter, model: ModelRef<'_>, name: &str, kind: &str, unit: &st
 
 /// The way of a request: JSON, template, tokens.
 fn messages(counter: &Counter, model: ModelRef<'_>, name: &str) {
-    for (count, content) in [(2, 2048), (4095, 8), (4095, 1000)] {
+    for (count, content) in [(2, 2048), (4095, 8), (401, 1000), (4095, 900)] {
         let turn = |at: usize| {
             let role = if at % 2 == 0 { "user" } else { "assistant" };
             format!(
@@ -82,13 +85,30 @@ fn messages(counter: &Counter, model: ModelRef<'_>, name: &str) {
         let count = count | 1;
         let turns: Vec<String> = (0..count).map(turn).collect();
         let body = format!(r#"{{"messages":[{}]}}"#, turns.join(","));
-        let started = Instant::now();
-        let counted = counter.count_request(model, Route::Chat, body.as_bytes(), 0);
-        let ms = started.elapsed().as_secs_f64() * 1000.0;
+        let (counted, ms) = timed(|| counter.count_request(model, Route::Chat, body.as_bytes(), 0));
         let kib = body.len() / 1024;
         println!(
             "{name:<12} {count} messages, {kib} KiB: {ms:.1} ms, {}",
             counted.level.as_str()
+        );
+    }
+}
+
+/// Requests that are mostly structure.
+fn hostile_json(counter: &Counter, model: ModelRef<'_>) {
+    for (kind, unit) in [
+        ("numbers", "1,"),
+        ("lists", "[],"),
+        ("objects", "{},"),
+        ("members", "{\"a\":0},"),
+    ] {
+        let list = unit.repeat(4 * 1024 * 1020 / unit.len());
+        let body = format!(r#"{{"messages":[],"documents":[{}0]}}"#, list);
+        let (counted, ms) = timed(|| counter.count_request(model, Route::Chat, body.as_bytes(), 0));
+        let level = counted.level.as_str();
+        println!(
+            "4 MiB of {kind}: {ms:.0} ms, {level}; most memory: {} MiB",
+            most_memory_mib()
         );
     }
 }
@@ -126,6 +146,23 @@ fn texts() -> Vec<(&'static str, String)> {
         ("special tokens", "<|im_end|>".to_owned()),
         ("apostrophes", "'".to_owned()),
     ]
+}
+
+/// What `count` gives, and the milliseconds that it took.
+fn timed(count: impl FnOnce() -> Counted) -> (Counted, f64) {
+    let (clock, core) = (Instant::now(), core_ns());
+    let counted = count();
+    let ms = match (core, core_ns()) {
+        (Some(before), Some(after)) => (after - before) as f64 / 1e6,
+        _ => clock.elapsed().as_secs_f64() * 1e3,
+    };
+    (counted, ms)
+}
+
+/// Nanoseconds that this thread had a core for.
+fn core_ns() -> Option<u64> {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    stat.split(' ').next()?.parse().ok()
 }
 
 /// The most memory that this process ever had, MiB; 0 where the system does not say it.

@@ -1,12 +1,13 @@
 //! Which tokenizer counts for a model, and the count of a request and of an answer.
 
 use crate::count::{Counted, Part};
-use crate::encoder::{Encoder, Specials};
-use crate::limits::TEXT_BYTES;
+use crate::encoder::{Encoder, Specials, TokenCount};
+use crate::limits::{EXACT_BYTES, TEXT_BYTES};
 use crate::request::{self, Exact, Reading, Route};
 use crate::template::ChatTemplate;
 use dgon_protocol::countersignature::CountLevel;
 use dgon_protocol::receipt::Sha256Hash;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
@@ -129,7 +130,8 @@ impl Counter {
     /// model the date).
     ///
     /// The level is `exact` where the prompt could be rendered as the runtime does it, `bounded` where only its texts
-    /// are known, and `none` without a tokenizer, with anything that has no text, and beyond the limits of size.
+    /// are known or it is long, and `none` without a tokenizer, with anything that has no text, and beyond the limits of
+    /// size.
     ///
     /// The ceiling at `none` is the bytes of the JSON, 576 tokens for what templates add and say of tools, and 16,384 for
     /// each image, sound or file. It holds because a token of text stands for at least one byte of it, with byte-level
@@ -163,30 +165,28 @@ impl Counter {
     /// Counts the tokens of an answer's choices.
     ///
     /// The level is `exact` where an answer is text alone. Reasoning and tool calls are cut out of the model's text by
-    /// runtimes, together with marks that nobody sees: they make it `bounded`. What a `stop` sequence cut off is not in
+    /// runtimes, together with marks that nobody sees: they make it `bounded`, as a text over [`EXACT_BYTES`] does. What a `stop` sequence cut off is not in
     /// the answer, and not counted. The ceiling at `none` is a token for each byte, an end for each choice and 16 for
     /// each mark; tokens without a text are not in it.
     pub fn count_answer(&self, model: ModelRef<'_>, choices: &[AnswerText<'_>]) -> Counted {
         let marks = choices.iter().map(AnswerText::marks).sum::<u64>();
         let bytes = choices.iter().flat_map(AnswerText::pieces);
         let bytes = bytes.map(|piece| piece.len() as u64).sum::<u64>();
-        let part = Part::Answer {
-            choices: choices.len() as u64,
-            marks,
-        };
         let counted = self.find(model).and_then(|(model, level)| {
             if bytes > TEXT_BYTES as u64 {
                 return None;
             }
             let pieces = choices.iter().flat_map(AnswerText::pieces);
-            let counts = pieces.map(|piece| model.encoder.count(piece, Specials::Text));
-            let tokens = counts.sum::<Option<u64>>()?;
-            let level = if marks == 0 {
-                level
-            } else {
-                CountLevel::Bounded
+            let mut counts = pieces.map(|piece| model.encoder.count(piece, Specials::Text));
+            let count =
+                counts.try_fold(TokenCount::default(), |sum, count| Some(sum.and(count?)))?;
+            let is_whole = marks == 0 && count.cuts == 0;
+            let part = Part::Answer {
+                choices: choices.len() as u64,
+                marks: marks + count.cuts,
             };
-            Some(Counted::new(level, part, tokens))
+            let level = if is_whole { level } else { CountLevel::Bounded };
+            Some(Counted::new(level, part, count.tokens))
         });
         counted.unwrap_or_else(|| {
             let marks = marks.saturating_mul(crate::count::BOUNDED_MARK);
@@ -201,33 +201,35 @@ impl Counter {
 
 impl CountedModel {
     fn count_request(&self, level: CountLevel, reading: &Reading, now_s: i64) -> Option<Counted> {
-        let part = Part::Request {
-            messages: reading.messages,
+        let part = |cuts: u64| Part::Request {
+            messages: reading.messages.saturating_add(cuts),
         };
         if level == CountLevel::Exact
             && let Some(tokens) = self.count_exactly(reading, now_s)
         {
-            return Some(Counted::new(CountLevel::Exact, part, tokens));
+            return Some(Counted::new(CountLevel::Exact, part(0), tokens));
         }
         // The texts alone, each mark in them as text: more rather than less, because runtimes differ in that.
-        let tokens = self.encoder.count(&reading.text, Specials::Text)?;
-        let tokens = tokens.saturating_add(reading.tokens);
-        Some(Counted::new(CountLevel::Bounded, part, tokens))
+        let count = self.encoder.count(&reading.text, Specials::Text)?;
+        let tokens = count.tokens.saturating_add(reading.tokens);
+        Some(Counted::new(CountLevel::Bounded, part(count.cuts), tokens))
     }
 
-    /// `None` where there is no template, or where it refuses the conversation: a runtime would have refused it too, so
-    /// one that answered has another template.
+    /// `None` where there is no template, where the prompt is too long for it, and where the template refuses the
+    /// conversation: a runtime would have refused it too, so one that answered has another template.
     fn count_exactly(&self, reading: &Reading, now_s: i64) -> Option<u64> {
-        match reading.exact.as_ref()? {
+        if reading.text.len() > EXACT_BYTES {
+            return None;
+        }
+        let (text, around) = match reading.exact.as_ref()? {
             Exact::Messages(messages) => {
                 let prompt = self.template.as_ref()?.render(messages, now_s).ok()?;
-                self.encoder.count(&prompt, Specials::Tokens)
+                (Cow::Owned(prompt), 0)
             }
-            Exact::Text => {
-                let tokens = self.encoder.count(&reading.text, Specials::Tokens)?;
-                Some(tokens.saturating_add(self.around))
-            }
-            Exact::Tokens => Some(reading.tokens),
-        }
+            Exact::Text => (Cow::Borrowed(&reading.text), self.around),
+            Exact::Tokens => return Some(reading.tokens),
+        };
+        let count = self.encoder.count(&text, Specials::Tokens)?;
+        (count.cuts == 0).then(|| count.tokens.saturating_add(around))
     }
 }

@@ -3,7 +3,7 @@
 //! The crate `tokenizers` reads the file; of its steps the ones that lead to a number are taken here one by one, because
 //! its own `encode` makes a record of over a hundred bytes for each token, of which nothing is wanted.
 
-use crate::limits::{CACHED_WORDS, SCANNED_BYTES, TEXT_BYTES};
+use crate::limits::{CACHED_WORDS, EXACT_BYTES, PIECE_BYTES, SCANNED_BYTES, TEXT_BYTES};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tokenizers::models::ModelWrapper;
@@ -17,6 +17,24 @@ pub(crate) enum Specials {
     Tokens,
     /// Text: what stands in an answer was written letter by letter, because runtimes leave special tokens out.
     Text,
+}
+
+/// The tokens of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct TokenCount {
+    pub(crate) tokens: u64,
+    /// Pieces that a long text was cut into. At each cut the whole text may have a few tokens more or less; with none
+    /// the number is exact.
+    pub(crate) cuts: u64,
+}
+
+impl TokenCount {
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            tokens: self.tokens.saturating_add(other.tokens),
+            cuts: self.cuts.saturating_add(other.cuts),
+        }
+    }
 }
 
 /// Why a tokenizer cannot be used.
@@ -78,8 +96,27 @@ impl Encoder {
     }
 
     /// How many tokens `text` has, without those around it; `None` where that cannot be said within bounds.
-    pub(crate) fn count(&self, text: &str, specials: Specials) -> Option<u64> {
-        if text.len() > TEXT_BYTES || self.scanned(text) > SCANNED_BYTES {
+    pub(crate) fn count(&self, text: &str, specials: Specials) -> Option<TokenCount> {
+        if text.len() > TEXT_BYTES {
+            return None;
+        }
+        if text.len() <= EXACT_BYTES && self.scanned(text) <= SCANNED_BYTES {
+            let tokens = self.count_piece(text, specials)?;
+            return Some(TokenCount { tokens, cuts: 0 });
+        }
+        let mut count = TokenCount::default();
+        let mut rest = text;
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at(cut(rest));
+            let tokens = self.count_piece(piece, specials)?;
+            count = count.and(TokenCount { tokens, cuts: 1 });
+            rest = after;
+        }
+        Some(count)
+    }
+
+    fn count_piece(&self, text: &str, specials: Specials) -> Option<u64> {
+        if self.scanned(text) > SCANNED_BYTES {
             return None;
         }
         // The text is a stranger's and the crate has `expect`s; none is known that a text reaches.
@@ -119,6 +156,18 @@ impl Encoder {
         })?;
         Ok(total.get())
     }
+}
+
+/// Where a long text is cut: before the last space of a piece's second half, else at its end.
+fn cut(text: &str) -> usize {
+    if text.len() <= PIECE_BYTES {
+        return text.len();
+    }
+    let end = text.floor_char_boundary(PIECE_BYTES);
+    let half = text.floor_char_boundary(PIECE_BYTES / 2);
+    let second = text.get(half..end).unwrap_or_default();
+    let space = second.rfind(char::is_whitespace);
+    space.filter(|at| *at > 0).map_or(end, |at| half + at)
 }
 
 /// The same model that remembers no words: what it remembers of a hostile text is large, and it is kept for each thread.

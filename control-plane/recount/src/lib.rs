@@ -17,7 +17,7 @@
 //!
 //! Counting does no I/O and cannot fail: what cannot be counted has the level `none` and a ceiling by bytes. All of it
 //! is work for the CPU, so callers run it beside the event loop, on a few threads. What it costs is measured by
-//! `cargo run --release -p dgon-control-plane-recount --example count_cost`; [`limits`] has the numbers.
+//! `cargo run --profile quick -p dgon-control-plane-recount --example count_cost`; [`limits`] has the numbers.
 //!
 //! Requests are a stranger's, tokenizers and templates the operator's. What a stranger sends is data for a template and
 //! never part of one, and every step has a bound: bytes before parsing, instructions and bytes in the template (its

@@ -1,21 +1,27 @@
 //! How large things may be.
 //!
-//! Times and memory below are of `cargo run --release -p dgon-control-plane-recount --example count_cost`, which prints
+//! Times and memory below are of `cargo run --profile quick -p dgon-control-plane-recount --example count_cost`, which prints
 //! them anew.
 
 /// Largest request that is looked into, bytes of its JSON. The context of a model with a million tokens fits. A larger
 /// one is not even parsed: it has a ceiling by bytes.
 pub const REQUEST_BYTES: usize = 4 * 1024 * 1024;
-/// Largest text that is encoded at once, bytes.
+/// Largest text that is encoded as one, bytes: a context of 128,000 tokens of prose. A hostile one takes under a second
+/// of one core and some 150 MB.
+pub const EXACT_BYTES: usize = 512 * 1024;
+/// Largest text that is counted at all, bytes. One over [`EXACT_BYTES`] is counted in pieces, which is cheaper for each
+/// byte, and bounded.
 pub const TEXT_BYTES: usize = REQUEST_BYTES;
+/// A piece of a text that is counted in pieces, bytes.
+pub const PIECE_BYTES: usize = 64 * 1024;
 /// Messages of a request whose template is rendered. With more the count is bounded.
 pub const MESSAGES: usize = 4096;
 /// What a template may do: instructions, and for each 64 bytes that it makes or reads one more. It bounds the time of a
 /// rendering, and its memory to 64 bytes of each.
 pub const TEMPLATE_FUEL: u64 = 2_000_000;
-/// Bytes that a tokenizer may read over and over. Some marks of some tokenizers are found together with what stands
-/// before them, and for each of them all text before it is read.
-pub const SCANNED_BYTES: usize = 256 * 1024 * 1024;
+/// Bytes of one text or piece that a tokenizer may read over and over. Some marks of some tokenizers are found together
+/// with what stands before them, and for each of them all text before it is read.
+pub const SCANNED_BYTES: usize = 16 * 1024 * 1024;
 /// Words that a tokenizer remembers, for each thread. A word of a hostile text takes 8 KiB there.
 pub const CACHED_WORDS: usize = 0;
 

@@ -60,7 +60,10 @@ impl ChatTemplate {
 
     /// The prompt of a conversation that the model is to go on with, at `now_s` in unix seconds.
     pub(crate) fn render(&self, messages: &[PlainMessage], now_s: i64) -> Result<String, Error> {
-        let messages: Vec<Value> = messages.iter().map(|message| Serde(message).into()).collect();
+        let messages: Vec<Value> = messages
+            .iter()
+            .map(|message| Serde(message).into())
+            .collect();
         let strftime = move |format: &str| date::format(format, now_s);
         let tokens = self.tokens.iter();
         let mut context: BTreeMap<&str, Value> = tokens

@@ -88,6 +88,18 @@ fn prompts_have_the_tokens_that_python_counts() {
     }
 }
 
+/// Long runs of one thing, for which patterns backtrack and words do not end.
+#[test]
+fn long_runs_have_the_tokens_that_python_counts() {
+    for row in rows("runs.jsonl") {
+        let id = row["tokenizer"].as_str().unwrap();
+        let times = usize::try_from(row["times"].as_u64().unwrap()).unwrap();
+        let text = row["unit"].as_str().unwrap().repeat(times);
+        let counted = request(id, Route::Completions, &json!({"prompt": text}), 0);
+        assert_eq!(Some(counted.tokens), row["tokens"].as_u64(), "{row}");
+    }
+}
+
 /// What a template adds is within what a bounded count allows: a node that counts right is not billed less.
 #[test]
 fn a_bounded_count_allows_what_templates_add() {
@@ -250,6 +262,29 @@ fn what_is_no_request_has_a_ceiling() {
             assert!(counted.tokens >= body.len() as u64);
         }
     }
+}
+
+/// Longer texts are counted in pieces: bounded, and close to what they have as a whole.
+#[test]
+fn long_texts_are_counted_in_pieces() {
+    let words = "Every node of the network signs what it has done. ";
+    let whole = words.repeat(limits::EXACT_BYTES / words.len() / 2);
+    let exact = answer("llama3", &whole);
+    assert_eq!(exact.level, CountLevel::Exact);
+    let long = answer("llama3", &whole.repeat(3));
+    assert_eq!(long.level, CountLevel::Bounded);
+    let pieces = (long.allowance - 3 * exact.tokens * 2 / 100) / 16;
+    assert!((12..=24).contains(&pieces), "{pieces}");
+    assert!(
+        long.tokens.abs_diff(3 * exact.tokens) <= pieces,
+        "{long:?} {exact:?}"
+    );
+    let prompt = chat("llama3", &whole.repeat(3));
+    assert_eq!(prompt.level, CountLevel::Bounded);
+    assert!(prompt.tokens.abs_diff(3 * exact.tokens) <= pieces);
+    // No place to cut at, and none within a letter.
+    let long = answer("llama3", &"ä".repeat(limits::EXACT_BYTES / 2 + 1));
+    assert_eq!(long.level, CountLevel::Bounded);
 }
 
 #[test]

@@ -3,7 +3,8 @@
     python3 -m venv v && v/bin/pip install tokenizers==0.23.3 jinja2==3.1.6
     v/bin/python control-plane/recount/tests/data/make.py
 
-Tokenizers are trained on this repository's documents; what it writes is the same on every run of one revision.
+Tokenizers are trained on the documents of this repository. Training is not the same on every run, so all files are
+written together.
 """
 
 import json
@@ -19,6 +20,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 HERE = Path(__file__).parent
 DOCS = HERE.parents[3] / "docs"
 CASES = 200
+RUN_BYTES = 150_000
 # The pattern of words that Llama 3 and most models after it use.
 WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -188,6 +190,12 @@ def main():
             prompt = text(rng)
             row = {"tokenizer": name, "text": prompt, "tokens": len(made[name].encode(prompt, add_special_tokens=True))}
             out.write(json.dumps(row, ensure_ascii=False) + "\n")
+    # Runs of one thing: what backtracks, and what has no end of a word.
+    with (HERE / "runs.jsonl").open("w") as out:
+        for name, unit in [("llama3", " "), ("llama3", "\n"), ("llama3", " \n"), ("chatml", "\u00a0x"), ("gemma", "ab "), ("unigram", "a")]:
+            times = RUN_BYTES // len(unit.encode())
+            row = {"tokenizer": name, "unit": unit, "times": times, "tokens": len(made[name].encode(unit * times))}
+            out.write(json.dumps(row) + "\n")
 
 
 LINES = [line for line in corpus() if line]
