@@ -76,7 +76,11 @@ fn row(counter: &Counter, model: ModelRef<'_>, name: &str, kind: &str, unit: &st
 fn messages(counter: &Counter, model: ModelRef<'_>, name: &str) {
     for (count, content) in [(2, 2048), (4095, 8), (401, 1000), (4095, 900)] {
         let turn = |at: usize| {
-            let role = if at % 2 == 0 { "user" } else { "assistant" };
+            let role = if at.is_multiple_of(2) {
+                "user"
+            } else {
+                "assistant"
+            };
             format!(
                 r#"{{"role":"{role}","content":"{}"}}"#,
                 "Say hi to it. ".repeat(content / 14 + 1)

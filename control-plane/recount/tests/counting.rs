@@ -306,7 +306,7 @@ fn what_is_too_large_is_not_counted() {
 #[test]
 fn thousands_of_messages_are_counted() {
     let turns = |count: usize| {
-        let turn = |at: usize| json!({"role": if at % 2 == 0 { "user" } else { "assistant" }, "content": "so"});
+        let turn = |at: usize| json!({"role": if at.is_multiple_of(2) { "user" } else { "assistant" }, "content": "so"});
         json!({"messages": (0..count).map(turn).collect::<Vec<_>>()})
     };
     let few = request("gemma", Route::Chat, &turns(3), 0);
