@@ -1,16 +1,16 @@
 //! How large things may be.
 //!
-//! Times and memory below are of `cargo run --profile quick -p dgon-control-plane-recount --example count_cost`, which prints
-//! them anew.
+//! Times and memory below are of `cargo run --profile quick -p dgon-control-plane-recount --example count_cost`; the
+//! table is in `docs/recount.md`.
 
 /// Largest request that is looked into, bytes of its JSON. The context of a model with a million tokens fits. A larger
 /// one is not even parsed: it has a ceiling by bytes.
 pub const REQUEST_BYTES: usize = 4 * 1024 * 1024;
-/// Largest text that is encoded as one, bytes: a context of 128,000 tokens of prose. A hostile one takes under a second
-/// of one core and some 150 MB.
+/// Largest text that is encoded as one, bytes: a context of 128,000 tokens of prose. The most expensive that is
+/// known takes a second of one core and 300 MB.
 pub const EXACT_BYTES: usize = 512 * 1024;
-/// Largest text that is counted at all, bytes. One over [`EXACT_BYTES`] is counted in pieces, which is cheaper for each
-/// byte, and bounded.
+/// Largest text that is counted at all, bytes: eight seconds of one core at the most. One over [`EXACT_BYTES`] is counted
+/// in pieces, which takes less memory, and is bounded.
 pub const TEXT_BYTES: usize = REQUEST_BYTES;
 /// A piece of a text that is counted in pieces, bytes.
 pub const PIECE_BYTES: usize = 64 * 1024;
