@@ -241,7 +241,9 @@ async fn begin(
             let heartbeats = heartbeats.clone();
             Box::pin(async move { heartbeats.take().await })
         }),
-        prober: Arc::new(opened.proxy) as Arc<dyn link::Prober>,
+        prober: Arc::new(Arc::clone(&opened.proxy)) as Arc<dyn link::Prober>,
+        proxy: opened.proxy,
+        orders: Arc::default(),
         mode: opened.mode,
         refresh,
         liveness: link_sign,

@@ -5,6 +5,7 @@ pub mod facts;
 pub mod host;
 pub mod link;
 pub mod meter;
+pub mod order_gate;
 pub mod owner;
 pub mod request;
 pub mod spool;

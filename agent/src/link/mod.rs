@@ -9,6 +9,7 @@
 //! | `handshake_probe` | the way up to the challenge, for the doctor |
 //! | `session` | life of one session: reader, writer, receipts, news |
 //! | `requests` | what the control plane may ask for: probes, control, jobs |
+//! | `streams` | requests of consumers that the control plane relays |
 //! | `ended` | how a session ends |
 //! | `log` | how often the link may speak in the log |
 //!
@@ -27,6 +28,7 @@ mod refusal;
 mod requests;
 mod session;
 pub mod status;
+mod streams;
 
 pub use dial::DialError;
 pub use handshake_probe::{HandshakeProbeError, probe_handshake};
@@ -36,15 +38,17 @@ pub use status::{LinkStatus, Phase};
 use crate::liveness::LivenessSignal;
 use crate::mode::ModeSwitch;
 use crate::net::Network;
+use crate::proxy::Proxy;
 use crate::receipts::Receipts;
 use dgon_agent_core::link::{Backoff, Takeovers};
+use dgon_agent_core::order_gate::OrderGate;
 use dgon_protocol::frame::{Heartbeat, Inventory, Permission};
 use dgon_protocol::id::NodeId;
 use dgon_protocol::key::NodeKey;
 use dgon_protocol::text::BoundedText;
 use ended::Ended;
 use futures_util::future::BoxFuture;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -110,6 +114,10 @@ pub struct Parts {
     pub heartbeat: TakeHeartbeat,
     /// Serves probes.
     pub prober: Arc<dyn Prober>,
+    /// Serves relayed requests.
+    pub proxy: Arc<Proxy>,
+    /// The work orders that were taken up. They outlive a session, so that none is played again in the next one.
+    pub orders: Arc<Mutex<OrderGate>>,
     /// Whether the node takes work.
     pub mode: ModeSwitch,
     /// Rung when the control plane wants the inventory looked at again.

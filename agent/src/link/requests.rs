@@ -13,7 +13,6 @@ use dgon_agent_core::owner::orders::describe;
 use dgon_protocol::frame::{
     Control, Job, JobUpdate, Permission, Probe, ProbeOutcome, ProbeResult, ToControlPlane,
 };
-use dgon_protocol::relay::{Kind, RelayFrame};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 
@@ -91,27 +90,6 @@ impl Requests {
             state: "refused".to_owned(),
             message: Some(message),
         })
-    }
-
-    /// The answer to a binary frame: a stream that it opens is given up, with the reason.
-    pub(super) fn relay(&self, bytes: &[u8]) -> Option<Vec<u8>> {
-        let frame = RelayFrame::decode(bytes).ok()?;
-        if frame.kind != Kind::Open {
-            return None;
-        }
-        let reason = if !self.allow.contains(&Permission::Gateway) {
-            "the owner of this node does not allow the gateway's requests".to_owned()
-        } else if let Some(reason) = self.not_serving() {
-            reason
-        } else {
-            "this version of the agent relays no requests".to_owned()
-        };
-        let refusal = RelayFrame {
-            kind: Kind::Cancel,
-            stream_id: frame.stream_id,
-            payload: reason.as_bytes(),
-        };
-        refusal.encode().ok()
     }
 
     /// Why the node takes no work now.

@@ -304,7 +304,8 @@ mod tests {
     use crate::config::BaseUrl;
     use crate::identity::{Enrolment, NodeSecret, create_key, store_enrolment};
     use crate::mode::ModeSwitch;
-    use crate::proxy::Settings;
+    use crate::proxy::{Proxy, Settings};
+    use crate::runtime::Registry;
     use crate::spool::Lock;
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
@@ -350,6 +351,12 @@ mod tests {
             inventory: watch::channel(Arc::new(Inventory::default())).1,
             heartbeat: Arc::new(|| Box::pin(async { panic!("a fault in the program") })),
             prober: Arc::new(NoProber),
+            proxy: Proxy::new(
+                Registry::fixed(Vec::new()),
+                Arc::new(receipts.clone()),
+                Settings::with_hash_key([0; 32]),
+            ),
+            orders: Arc::default(),
             mode: ModeSwitch::default(),
             refresh: Arc::default(),
             liveness: crate::liveness::LivenessSignal::new("link"),

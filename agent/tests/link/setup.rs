@@ -4,7 +4,9 @@ use dgon_agent::link::{self, LinkSettings, LinkStatus, Parts, Prober};
 use dgon_agent::liveness::LivenessSignal;
 use dgon_agent::mode::ModeSwitch;
 use dgon_agent::net::Network;
+use dgon_agent::proxy::{Proxy, Settings};
 use dgon_agent::receipts::{Receipts, Signer};
+use dgon_agent::runtime::Registry;
 use dgon_agent::sink::ReceiptSink as _;
 use dgon_agent::spool::{DeadLetters, Folder, Spool};
 use dgon_agent_core::facts::{RequestFacts, TokensSource};
@@ -115,6 +117,12 @@ impl Agent {
             inventory: inventory_in,
             heartbeat: heartbeat(sink.clone(), mode.clone()),
             prober: Arc::new(Echo),
+            proxy: Proxy::new(
+                Registry::fixed(Vec::new()),
+                Arc::new(sink.clone()),
+                Settings::with_hash_key([7; 32]),
+            ),
+            orders: Arc::default(),
             mode: mode.clone(),
             refresh: Arc::clone(&refresh),
             liveness: LivenessSignal::new("link"),

@@ -60,6 +60,11 @@ impl ContentKey {
         is_lower_hex(text, 64).then(|| unhex(text).map(Self::from_bytes))?
     }
 
+    /// The key of the keyed hashes in the receipt of the request.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// 64 lower-case hex digits: for the node, and for the consumer.
     pub fn to_hex(&self) -> Zeroizing<String> {
         Zeroizing::new(hex(self.0.as_slice()))

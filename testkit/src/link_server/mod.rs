@@ -4,14 +4,18 @@
 //! chain, keeps what it has durably in memory, and acknowledges as its script says. It is no model of the real
 //! one's ingest; it is the peer that an agent's tests need.
 
+mod answers;
 mod session;
+
+pub use answers::StreamAnswer;
 
 use dgon_protocol::chain::Head;
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::{
-    Heartbeat, Hello, Inventory, IssueKind, JobUpdate, ProbeResult, SealedWelcome, ToAgent,
+    Heartbeat, Hello, Inventory, IssueKind, JobUpdate, ProbeResult, SealedKeys, SealedWelcome, ToAgent,
 };
 use dgon_protocol::id::NodeId;
+use dgon_protocol::order::OrderKeys;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -45,6 +49,10 @@ pub struct Script {
     pub welcome_receipt: Option<Vec<u8>>,
     /// Whether it reads what the agent sends once a session stands.
     pub reads: bool,
+    /// Keys of orders that `welcome` names.
+    pub order_keys: OrderKeys,
+    /// The clock of its challenge less this machine's, ms.
+    pub clock_ahead_ms: i64,
 }
 
 /// How a server fails to prove itself.
@@ -80,6 +88,8 @@ impl Default for Script {
             welcome: WelcomeFault::None,
             welcome_receipt: None,
             reads: true,
+            order_keys: OrderKeys::default(),
+            clock_ahead_ms: 0,
         }
     }
 }
@@ -251,6 +261,15 @@ impl StubControlPlane {
     /// Sends a binary frame in the session that stands; `false` where there is none.
     pub async fn send_relay(&self, frame: Vec<u8>) -> bool {
         self.put(Out::Relay(frame)).await
+    }
+
+    /// Sends a set of order keys, sealed with `secret` for the session that stands; `false` where there is none.
+    pub async fn send_keys(&self, keys: OrderKeys, secret: &[u8]) -> bool {
+        let session_id = format!("s-{}", self.seen().sessions);
+        match SealedKeys::seal(keys, secret, &session_id) {
+            Ok(sealed) => self.send(ToAgent::Keys(sealed)).await,
+            Err(_) => false,
+        }
     }
 
     /// Sends any text; `false` where no session stands.

@@ -8,7 +8,6 @@ use dgon_protocol::frame::{
 };
 use dgon_protocol::key::PublicKey;
 use dgon_protocol::limits::RECEIPTS_IN_FLIGHT;
-use dgon_protocol::order::OrderKeys;
 use dgon_protocol::receipt::{Receipt, Sha256Hash};
 use dgon_protocol::{auth, frame::LINK_PATH};
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -166,7 +165,7 @@ async fn converse(
     };
     let challenge = Challenge {
         nonce: nonce.clone(),
-        server_time_ms: i64::try_from(now_ms()).unwrap_or(0),
+        server_time_ms: i64::try_from(now_ms()).unwrap_or(0) + script.clock_ahead_ms,
     };
     send(&mut socket, ToAgent::Challenge(challenge)).await?;
     let ToControlPlane::Hello(hello) = receive(&mut socket, shared).await? else {
@@ -226,7 +225,7 @@ fn sealed_welcome(
         limits: LinkLimits::default(),
         flags: serde_json::Map::new(),
         agent_nonce: hello.agent_nonce.clone(),
-        order_keys: OrderKeys::default(),
+        order_keys: script.order_keys.clone(),
     };
     let secret = match fault {
         WelcomeFault::OtherSecret => b"another secret".as_slice(),

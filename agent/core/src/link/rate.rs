@@ -40,6 +40,8 @@ pub enum Cost {
     Small,
     /// Work or an answer: a probe, a job, an order, receipts sent again or looked for because they are refused.
     Order,
+    /// A relayed stream is opened: a signature is checked.
+    Open,
 }
 
 /// Why a peer's frames are too many.
@@ -62,15 +64,18 @@ pub struct RateLimiter {
     frames: Bucket,
     kib: Bucket,
     orders: Bucket,
+    opens: Bucket,
 }
 
 impl Default for RateLimiter {
-    /// Bursts of 4,096 frames, 32 MiB and 256 orders; 1,000 frames, 4 MiB and 20 orders a second.
+    /// Bursts of 4,096 frames, 32 MiB, 256 orders and 1,024 opened streams; 1,000 frames, 4 MiB, 20 orders and 200 opened
+    /// streams a second.
     fn default() -> Self {
         Self {
             frames: Bucket::new(4_096, Duration::from_millis(1)),
             kib: Bucket::new(32 * 1_024, Duration::from_micros(244)),
             orders: Bucket::new(256, Duration::from_millis(50)),
+            opens: Bucket::new(1_024, Duration::from_millis(5)),
         }
     }
 }
@@ -81,10 +86,18 @@ impl RateLimiter {
     /// # Errors
     /// [`RateExceeded`] when that is one too many.
     pub fn frame(&mut self, now: Duration, bytes: usize) -> Result<(), RateExceeded> {
-        let kib = u32::try_from(bytes / 1_024).unwrap_or(u32::MAX);
         if !self.frames.take(now, 1) {
             return Err(RateExceeded::Frames);
         }
+        self.bytes(now, bytes)
+    }
+
+    /// The frame that came in at `now` has so many bytes, and nothing else bounds them.
+    ///
+    /// # Errors
+    /// [`RateExceeded::Bytes`].
+    pub fn bytes(&mut self, now: Duration, bytes: usize) -> Result<(), RateExceeded> {
+        let kib = u32::try_from(bytes / 1_024).unwrap_or(u32::MAX);
         if !self.kib.take(now, kib) {
             return Err(RateExceeded::Bytes);
         }
@@ -99,7 +112,8 @@ impl RateLimiter {
         match cost {
             Cost::Small => Ok(()),
             Cost::Order if self.orders.take(now, 1) => Ok(()),
-            Cost::Order => Err(RateExceeded::Orders),
+            Cost::Open if self.opens.take(now, 1) => Ok(()),
+            Cost::Order | Cost::Open => Err(RateExceeded::Orders),
         }
     }
 }

@@ -84,6 +84,11 @@ impl Answer {
         Self(Kind::Own(body.into()))
     }
 
+    /// Whether no runtime answered.
+    pub(super) fn is_own(&self) -> bool {
+        matches!(self.0, Kind::Own(_))
+    }
+
     /// A runtime's answer; measured where it is work.
     pub(super) fn passed(
         upstream: AnswerBody,

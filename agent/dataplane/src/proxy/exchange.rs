@@ -191,7 +191,7 @@ impl Proxy {
         let is_remote = runtime
             .zip(model.name())
             .is_some_and(|(runtime, name)| runtime.is_remote(name));
-        let hash = blake3::keyed_hash(&self.settings.hash_key.get(), body);
+        let hash = blake3::keyed_hash(&self.hash_key(in_flight), body);
         in_flight.learn(|facts| {
             facts.model_id = model
                 .name()
@@ -208,6 +208,12 @@ impl Proxy {
         if asked.route.is_unpaid {
             in_flight.mark_unpaid();
         }
+    }
+
+    /// Key of the hashes in the receipt of a request: the node's, unless the asker brings one.
+    fn hash_key(&self, in_flight: &InFlightRequest) -> [u8; 32] {
+        let own = || self.settings.hash_key.get();
+        in_flight.hash_key().unwrap_or_else(own)
     }
 
     /// Sends a request and waits for the head of the answer.
@@ -266,7 +272,7 @@ impl Proxy {
         let meter = Meter::new(MeterSettings {
             dialect: plan.dialect,
             label,
-            hash_key: self.settings.hash_key.get(),
+            hash_key: self.hash_key(&in_flight),
             drop_usage_event,
             header_usage: header_usage(plan.dialect, &head.headers),
             answers: plan.answers,

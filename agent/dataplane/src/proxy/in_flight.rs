@@ -23,8 +23,18 @@ pub(super) struct Origin {
     pub(super) request_id: Option<RequestId>,
     /// Hash of the signed work order, where there is one.
     pub(super) order_hash: Option<Sha256Hash>,
+    /// Key of the receipt's hashes, where it is not the node's own.
+    pub(super) hash_key: Option<[u8; 32]>,
     /// Gets the facts once the receipt is durable.
-    pub(super) observer: Option<oneshot::Sender<RequestFacts>>,
+    pub(super) observer: Option<oneshot::Sender<Recorded>>,
+}
+
+/// A request whose receipt is durable.
+pub(super) struct Recorded {
+    /// Place of the receipt in the node's chain.
+    pub(super) seq: u64,
+    /// What the receipt says.
+    pub(super) facts: RequestFacts,
 }
 
 /// A request in progress. Dropped without an end it was cancelled: the client went away.
@@ -37,7 +47,8 @@ pub(super) struct InFlightRequest {
 struct Open {
     sink: Arc<dyn ReceiptSink>,
     facts: RequestFacts,
-    observer: Option<oneshot::Sender<RequestFacts>>,
+    hash_key: Option<[u8; 32]>,
+    observer: Option<oneshot::Sender<Recorded>>,
     energy: Option<EnergyUse>,
     is_unpaid: bool,
     /// Given back when the receipt is durable.
@@ -84,6 +95,7 @@ impl InFlightRequest {
             open: Some(Box::new(Open {
                 sink,
                 facts,
+                hash_key: origin.hash_key,
                 observer: origin.observer,
                 energy,
                 is_unpaid: false,
@@ -101,6 +113,11 @@ impl InFlightRequest {
     /// Who asks.
     pub(super) fn source(&self) -> Option<Source> {
         self.open.as_ref().map(|open| open.facts.source)
+    }
+
+    /// Key of the receipt's hashes, where it is not the node's own.
+    pub(super) fn hash_key(&self) -> Option<[u8; 32]> {
+        self.open.as_ref()?.hash_key
     }
 
     /// Microseconds since the request began.
@@ -200,9 +217,9 @@ impl Open {
         let request_id = self.facts.request_id.clone();
         let recorded = self.sink.record(self.facts).await;
         match &recorded {
-            Ok(_) => {
+            Ok(seq) => {
                 if let (Some(observer), Some(facts)) = (self.observer, copy) {
-                    let _ = observer.send(facts);
+                    let _ = observer.send(Recorded { seq: *seq, facts });
                 }
             }
             Err(error) => {

@@ -16,6 +16,7 @@
 //! | `upstream`, `wake_filter` | connections to runtimes, and waking their task no more than it takes |
 //! | `usage_refusals` | runtimes that refuse to be asked for usage |
 //! | `probe` | the control plane's known prompt |
+//! | [`relay`] | requests of consumers that the control plane relays, each under a work order |
 //!
 //! Invariants: answers pass through unchanged and unbuffered; no work looks finished to its client before its
 //! receipt is durable; every request for work that was let in ends in exactly one receipt, also where it fails or the
@@ -31,6 +32,7 @@ mod in_flight;
 mod listener;
 mod model_list;
 mod probe;
+pub mod relay;
 mod reply;
 mod route;
 mod serve;

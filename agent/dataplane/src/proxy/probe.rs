@@ -137,14 +137,14 @@ impl Proxy {
         let origin = Origin {
             request_id: Some(probe.request_id.clone()),
             observer: Some(observer),
-            order_hash: None,
+            ..Origin::default()
         };
         let in_flight = self.begin(permit, origin);
         let answer = self.work(route, in_flight, head, body).await;
         let mut body = answer.into_body();
         // The facts say how it went; the bytes themselves are of no use here.
         while let Some(Ok(_)) = body.frame().await {}
-        observed.await.ok()
+        observed.await.ok().map(|recorded| recorded.facts)
     }
 }
 
@@ -192,15 +192,17 @@ fn report(result: &mut ProbeResult, facts: &RequestFacts) {
         Status::Ok => ProbeOutcome::Ok,
         Status::Error | Status::Cancelled => ProbeOutcome::Failed,
     };
-    result.message = facts.failure.map(|failure| {
-        let what = match failure {
-            Failure::UpstreamStatus => "the runtime answered with an error status",
-            Failure::UpstreamError => "the runtime sent an error inside its answer",
-            Failure::Unreachable => "the runtime cannot be reached",
-            Failure::Incomplete => "the answer broke off",
-            Failure::Stalled => "the runtime went silent",
-            Failure::BadRequest => "the request could not be read",
-        };
-        what.to_owned()
-    });
+    result.message = facts.failure.map(|failure| describe(failure).to_owned());
+}
+
+/// What failed, for the control plane.
+const fn describe(failure: Failure) -> &'static str {
+    match failure {
+        Failure::UpstreamStatus => "the runtime answered with an error status",
+        Failure::UpstreamError => "the runtime sent an error inside its answer",
+        Failure::Unreachable => "the runtime cannot be reached",
+        Failure::Incomplete => "the answer broke off",
+        Failure::Stalled => "the runtime went silent",
+        Failure::BadRequest => "the request could not be read",
+    }
 }

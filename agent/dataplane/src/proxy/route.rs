@@ -29,13 +29,19 @@ impl WorkRequest<'_> {
         let path = (!is_known).then(|| Path::read(path)).flatten();
         choose(found, |runtime| Criteria {
             speaks: match self.route.spoken_by {
-                Some(dialect) => runtime.kind.behaviour().speaks.contains(&dialect),
+                Some(_) => self.is_spoken_by(runtime.kind),
                 None => path
                     .as_ref()
                     .is_none_or(|path| runtime.kind.answers(path.as_str())),
             },
             model: self.model(runtime.kind).name().map(str::to_owned),
         })
+    }
+
+    /// Whether a kind of runtime is known to serve the route.
+    pub(super) fn is_spoken_by(&self, kind: RuntimeKind) -> bool {
+        let dialect = self.route.spoken_by;
+        dialect.is_some_and(|dialect| kind.behaviour().speaks.contains(&dialect))
     }
 }
 

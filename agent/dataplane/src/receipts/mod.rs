@@ -7,11 +7,13 @@
 //! | module | owns |
 //! |---|---|
 //! | `random` | random bits of request ids |
+//! | `recent` | receipts of work orders that are about to be handed back |
 //! | `signer` | from facts to a signed receipt |
 //! | `writer` | the thread |
 //! | this one | the handle that proxy, link and local socket share |
 
 mod random;
+mod recent;
 mod signer;
 mod writer;
 
@@ -229,6 +231,13 @@ impl Receipts {
         })
         .await
         .unwrap_or(Ok(Vec::new()))
+    }
+
+    /// Entry bytes of one durable receipt; `None` where it cannot be read or the agent is stopping. Cheap for receipts of
+    /// work orders that were made a moment ago, and once for each.
+    pub async fn entry(&self, seq: u64) -> Option<Vec<u8>> {
+        let asked = self.ask(|reply| Command::Entry { seq, reply });
+        asked.await.flatten()
     }
 
     /// The control plane has durably taken or refused everything up to `ack.acked_seq`, which is at most `sent_seq`, the

@@ -4,6 +4,7 @@
 //! batch is durable. It ends when every handle is gone or it is told to close.
 
 use super::ChainEnd;
+use super::recent::Recent;
 use super::{NotReady, Signer, SpoolStatus, sink_error};
 use crate::clock::unix_s;
 use crate::liveness::LivenessSignal;
@@ -45,6 +46,10 @@ pub(super) enum Command {
         max_count: usize,
         max_bytes: usize,
         reply: oneshot::Sender<io::Result<Vec<Stored>>>,
+    },
+    Entry {
+        seq: u64,
+        reply: oneshot::Sender<Option<Vec<u8>>>,
     },
     Ack {
         ack: Ack,
@@ -102,6 +107,7 @@ impl Detached {
             dead_letter_count: self.dead_letter_count,
             today: self.today,
             batch: Vec::new(),
+            recent: Recent::default(),
             liveness: self.liveness,
             panicked: self.panicked,
             lock: self.lock,
@@ -123,6 +129,7 @@ pub(super) struct Writer<D: Disk> {
     dead_letter_count: u64,
     today: Today,
     batch: Vec<(Box<RequestFacts>, RecordReply)>,
+    recent: Recent,
     liveness: LivenessSignal,
     panicked: CancellationToken,
     lock: Option<Arc<Lock>>,
@@ -185,6 +192,7 @@ impl<D: Disk> Writer<D> {
             dead_letter_count,
             today,
             batch: Vec::new(),
+            recent: Recent::default(),
             liveness,
             panicked,
             lock,
@@ -293,6 +301,9 @@ impl<D: Disk> Writer<D> {
                     self.publish();
                 }
             }
+            Command::Entry { seq, reply } => {
+                let _ = reply.send(self.entry(seq));
+            }
             Command::Ack {
                 ack,
                 sent_seq,
@@ -369,7 +380,24 @@ impl<D: Disk> Writer<D> {
                 "receipts could not be made durable; their requests fail"
             );
             NotReady::from(error)
-        })
+        })?;
+        for ((seq, (facts, _)), signed) in (first_seq..).zip(batch).zip(signed) {
+            // Whoever gave the order is handed its receipt with the answer.
+            if facts.order_hash.is_some() {
+                self.recent.keep(seq, signed.entry_bytes);
+            }
+        }
+        Ok(())
+    }
+
+    /// Entry bytes of a durable receipt.
+    fn entry(&mut self, seq: u64) -> Option<Vec<u8>> {
+        if let Some(entry_bytes) = self.recent.take(seq) {
+            return Some(entry_bytes);
+        }
+        let stored = self.spool.read(seq, 1, 1).ok()?;
+        let stored = stored.into_iter().next()?;
+        (stored.seq == seq).then_some(stored.entry_bytes)
     }
 
     fn not_ready_to_append(&self) -> Option<NotReady> {

@@ -18,17 +18,18 @@ mod reader;
 mod receipts;
 mod writer;
 
-pub(super) use outbox::Outbox;
+pub(super) use outbox::{Outbox, Turn};
 
 use super::dial::dial;
 use super::ended::Ended;
 use super::handshake::{Authenticated, authenticate_session};
 use super::log::LinkLog;
 use super::requests::Requests;
+use super::streams::{Session, Streams};
 use super::{LinkSettings, LinkStatus, Parts, STEP_WITHIN, now_ms};
 use crate::timer_borders;
 use dgon_agent_core::link::{Liveness, Verdict, Window};
-use dgon_protocol::frame::{Bye, ToControlPlane};
+use dgon_protocol::frame::{Bye, Permission, ToControlPlane};
 use dgon_protocol::limits::{HANDSHAKE, HEARTBEAT};
 use futures_util::StreamExt as _;
 use mail::Mailbox;
@@ -124,6 +125,19 @@ async fn live(
         outbox.clone(),
         Arc::clone(log),
     );
+    let streams = Streams::new(
+        Session {
+            parts: parts.clone(),
+            outbox: outbox.clone(),
+            log: Arc::clone(log),
+            node_id: settings.node_id.clone(),
+            session_id: proven.welcome.session_id.clone(),
+            is_allowed: settings.allow.contains(&Permission::Gateway),
+            clock_ahead_ms: proven.clock_ahead_ms,
+            secret: Arc::clone(&settings.secret),
+        },
+        proven.welcome.order_keys.clone(),
+    );
     let (sink, stream) = proven.socket.split();
     let (leaving, finish) = (CancellationToken::new(), CancellationToken::new());
     // Alone in its set, so that it outlives the others by a last word.
@@ -135,7 +149,7 @@ async fn live(
         finish.clone(),
     ));
     let mut tasks = JoinSet::new();
-    tasks.spawn(reader::run(stream, Arc::clone(&shared), requests));
+    tasks.spawn(reader::run(stream, Arc::clone(&shared), requests, streams));
     tasks.spawn(receipts::run(
         Arc::clone(&shared),
         window,

@@ -6,6 +6,8 @@ use crate::link::ended::Ended;
 use crate::link::handshake::{unexpected, unreadable};
 use crate::link::now_ms;
 use crate::link::requests::Requests;
+use crate::link::streams::{Streams, Taken};
+use dgon_agent_core::error::chain;
 use dgon_agent_core::link::{Cost, RateExceeded, RateLimiter};
 use dgon_protocol::frame::{Ack, Incoming, NodeStatus, ToAgent};
 use futures_util::StreamExt as _;
@@ -17,6 +19,7 @@ use tokio_tungstenite::tungstenite::Message;
 struct Reader {
     shared: Arc<Shared>,
     requests: Requests,
+    streams: Streams,
     limiter: RateLimiter,
 }
 
@@ -25,10 +28,12 @@ pub(super) async fn run(
     mut stream: SplitStream<Socket>,
     shared: Arc<Shared>,
     requests: Requests,
+    streams: Streams,
 ) -> Ended {
     let mut reader = Reader {
         shared,
         requests,
+        streams,
         limiter: RateLimiter::default(),
     };
     loop {
@@ -54,7 +59,12 @@ impl Reader {
         let now = self.shared.origin.elapsed();
         let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         self.shared.heard_ms.store(now_ms, Ordering::Relaxed);
-        self.limiter.frame(now, message.len()).map_err(flood)?;
+        let read_bytes = match &message {
+            // Counted once it is known what they are of.
+            Message::Binary(_) => 0,
+            other => other.len(),
+        };
+        self.limiter.frame(now, read_bytes).map_err(flood)?;
         match message {
             Message::Text(text) => match ToAgent::decode(&text) {
                 Ok(Incoming::Known(frame)) => {
@@ -68,23 +78,23 @@ impl Reader {
                 Err(error) => Err(unreadable(&error)),
             },
             Message::Binary(bytes) => {
-                // Relayed streams belong to a later version: one that is opened is given up with the reason, and the
-                // rest is counted like any unknown frame.
-                match self.requests.relay(&bytes) {
-                    Some(refusal) => {
-                        self.limiter.cost(now, Cost::Order).map_err(flood)?;
-                        self.shared.outbox.urgent(refusal);
-                    }
-                    None => self.count_unknown(),
+                let taken = self.streams.take(&bytes);
+                let taken = taken.map_err(|fault| Ended::fault(chain(&fault)))?;
+                match taken {
+                    // Bounded by the credit that it took.
+                    Taken::Body => return Ok(()),
+                    Taken::Open => self.limiter.cost(now, Cost::Open).map_err(flood)?,
+                    Taken::Other => {}
+                    Taken::Late => self.count_unknown(),
                 }
-                Ok(())
+                self.limiter.bytes(now, bytes.len()).map_err(flood)
             }
             Message::Close(_) => Err(Ended::failed("the control plane closed the link")),
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Ok(()),
         }
     }
 
-    fn handle(&self, frame: ToAgent) -> Result<(), Ended> {
+    fn handle(&mut self, frame: ToAgent) -> Result<(), Ended> {
         match frame {
             ToAgent::Ack(ack) => return self.acknowledged(ack),
             ToAgent::Need(need) => self.shared.mailbox.need(&need),
@@ -100,8 +110,7 @@ impl Reader {
             // No job runs, so none can be given up.
             ToAgent::JobCancel(_) => {}
             ToAgent::Control(control) => self.requests.control(control),
-            // No order is served yet, so nothing is done with the keys of orders.
-            ToAgent::Keys(_) => {}
+            ToAgent::Keys(keys) => self.streams.keys(&keys),
             ToAgent::Error(error) => return Err(Ended::told(&error)),
             other @ (ToAgent::Challenge(_) | ToAgent::Welcome(_)) => {
                 return Err(unexpected(&other, "anything but the handshake"));

@@ -28,7 +28,10 @@ pub(super) async fn run(
             Some(out) = queues.next() => out,
             () = finish.cancelled() => break,
         };
-        let Outgoing { message, sent_seq } = out;
+        // The turn of a stream ends with `out`, when the frame has left.
+        let Outgoing {
+            message, sent_seq, ..
+        } = out;
         // Before it goes: the answer may be read before this task runs again.
         shared.sent(sent_seq);
         match timeout(SEND_WITHIN, sink.send(message)).await {
