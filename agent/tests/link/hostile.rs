@@ -382,7 +382,7 @@ async fn a_server_that_reads_nothing_costs_nothing() {
         stub.send_text(job).await;
         let open = RelayFrame {
             kind: Kind::Open,
-            stream_id: n,
+            stream_id: n + 1,
             payload: b"{}",
         };
         if n < 40 {

@@ -14,7 +14,7 @@ use dgon_agent_core::link::Backoff;
 use dgon_agent_core::spool::Limits;
 use dgon_protocol::frame::{Heartbeat, Inventory, Permission, Probe, ProbeOutcome, ProbeResult};
 use dgon_protocol::id::{NodeId, RequestId};
-use dgon_protocol::key::NodeKey;
+use dgon_protocol::key::{NodeKey, PublicKey};
 use dgon_protocol::receipt::{Sha256Hash, Source, Status};
 use dgon_testkit::link_server::{Script, Seen, StubControlPlane};
 use futures_util::future::BoxFuture;
@@ -26,7 +26,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-const SECRET: [u8; 32] = [5; 32];
+pub(crate) const SECRET: [u8; 32] = [5; 32];
 const KEY: [u8; 32] = [3; 32];
 /// How long a test waits for what must come.
 pub(crate) const WITHIN: Duration = Duration::from_secs(30);
@@ -50,6 +50,11 @@ impl Prober for Echo {
             }
         }))
     }
+}
+
+/// The key that the agent's receipts are signed with.
+pub(crate) fn agent_key() -> PublicKey {
+    NodeKey::from_seed(&KEY).public()
 }
 
 pub(crate) fn node_id() -> NodeId {

@@ -12,7 +12,8 @@ pub use answers::StreamAnswer;
 use dgon_protocol::chain::Head;
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::{
-    Heartbeat, Hello, Inventory, IssueKind, JobUpdate, ProbeResult, SealedKeys, SealedWelcome, ToAgent,
+    Heartbeat, Hello, Inventory, IssueKind, JobUpdate, ProbeResult, SealedKeys, SealedWelcome,
+    ToAgent,
 };
 use dgon_protocol::id::NodeId;
 use dgon_protocol::order::OrderKeys;
