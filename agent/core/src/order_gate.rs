@@ -89,20 +89,28 @@ pub struct OrderGate {
     by_time: BTreeMap<i64, Vec<(RequestId, Sha256Hash)>>,
     /// The latest `start_by_ms` of any order that was forgotten.
     forgotten_ms: i64,
+    /// Most that are remembered.
+    most: usize,
 }
 
 impl Default for OrderGate {
     fn default() -> Self {
+        Self::remembering(ORDERS_REMEMBERED)
+    }
+}
+
+impl OrderGate {
+    /// A gate that remembers at most so many orders.
+    pub fn remembering(most: usize) -> Self {
         Self {
             request_ids: HashSet::new(),
             order_hashes: HashSet::new(),
             by_time: BTreeMap::new(),
             forgotten_ms: i64::MIN,
+            most,
         }
     }
-}
 
-impl OrderGate {
     /// Takes an order up, once.
     ///
     /// # Errors
@@ -140,7 +148,7 @@ impl OrderGate {
         if self.request_ids.contains(&order.request_id) || self.order_hashes.contains(&order_hash) {
             return Err(OrderRefused::Replayed);
         }
-        if self.len() >= ORDERS_REMEMBERED {
+        if self.len() >= self.most {
             return Err(OrderRefused::Full);
         }
         if order.content_key_hash != open.content_key.hash() {

@@ -5,7 +5,6 @@
 use dgon_agent_core::order_gate::{OrderGate, OrderRefused, Standing};
 use dgon_protocol::content::ContentKey;
 use dgon_protocol::id::{NodeId, RequestId};
-use dgon_protocol::limits::ORDERS_REMEMBERED;
 use dgon_protocol::order::{OrderKeys, OrderSigningKey, SignedOrder, WorkOrder};
 use dgon_protocol::relay::{CancelReason, OpenStream};
 use proptest::prelude::*;
@@ -115,7 +114,9 @@ fn each_fault_has_its_own_reason() {
     assert_eq!(refused(&foreign), OrderRefused::Foreign);
     let late = changed(|order| order.start_by_ms = NOW - 1);
     assert_eq!(refused(&late), OrderRefused::Expired);
-    let early = changed(|order| order.start_by_ms = NOW + 120_001);
+    let early = changed(|order| {
+        (order.start_by_ms, order.finish_by_ms) = (NOW + 120_001, NOW + 120_001);
+    });
     assert_eq!(refused(&early), OrderRefused::TooFar);
     let long = changed(|order| order.finish_by_ms = NOW + 24 * 3_600_000 + 1);
     assert_eq!(refused(&long), OrderRefused::TooFar);
@@ -180,13 +181,12 @@ fn the_same_request_or_the_same_order_again_is_refused_until_it_has_expired() {
 
 #[test]
 fn a_full_memory_refuses_and_forgets_nothing_early() {
-    let mut gate = OrderGate::default();
+    let mut gate = OrderGate::remembering(100);
     let first = open_of(&order(0), &key(1));
-    for number in 0..u32::try_from(ORDERS_REMEMBERED).unwrap() {
-        // Not signed anew each time but for what must differ: this is the slow part.
+    for number in 0..100 {
         admit_at(&mut gate, &open_of(&order(number), &key(1)), NOW).unwrap();
     }
-    assert_eq!(gate.len(), ORDERS_REMEMBERED);
+    assert_eq!(gate.len(), 100);
     let another = open_of(&order(99_999_999), &key(1));
     let full = admit_at(&mut gate, &another, NOW).unwrap_err();
     assert_eq!(
