@@ -160,10 +160,9 @@ impl Rig {
     }
 
     pub(crate) async fn until(&self, condition: impl FnMut(&Seen) -> bool) -> Seen {
-        match self.stub.until(condition).await {
-            Ok(seen) => seen,
-            Err(seen) => panic!("{} frames, {:?}", seen.relayed.len(), seen.violations),
-        }
+        let reached = self.stub.until(condition).await;
+        let reached = reached.map_err(|seen| (seen.relayed.len(), seen.violations, seen.sessions));
+        reached.unwrap()
     }
 
     /// Waits until the agent has ended the stream.
