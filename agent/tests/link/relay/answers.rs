@@ -203,6 +203,25 @@ async fn the_end_of_a_session_ends_its_streams() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_session_ends_what_has_nothing_to_send() {
+    let mut silent = slow();
+    silent.ttft = std::time::Duration::from_secs(3_600);
+    let rig = Rig::start(silent).await;
+    rig.ask(1, &Ask::chat(1)).await;
+    rig.until_runtime(|runtime| runtime.stats().running == 1)
+        .await;
+    rig.stub.cut();
+    rig.until_runtime(cancelled).await;
+
+    let rig = Rig::start(fast(100_000)).await;
+    rig.ask(1, &Ask::chat(1)).await;
+    rig.until(|seen| seen.answer(1).body.len() == 64 * 1024)
+        .await;
+    rig.stub.cut();
+    rig.until_runtime(cancelled).await;
+}
+
+#[tokio::test]
 async fn work_ends_when_its_order_says() {
     let rig = Rig::start(slow()).await;
     let now = super::rig::now_ms();
