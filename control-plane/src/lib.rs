@@ -18,6 +18,8 @@
 //! | [`supervisor`] | notices when a task ended that should run |
 //! | [`tasks`] | what runs by itself: lifecycle, probes, retention |
 //! | [`http`] | the HTTP API and the console |
+//! | [`relay`] | streams over sessions of nodes: a request of a consumer and its answer |
+//! | [`gateway`] | what consumers ask: so far the orders for it |
 //! | [`config`] | settings: file, environment, flags |
 //! | [`cmd`] | the commands |
 
@@ -26,6 +28,7 @@ pub mod app;
 pub mod bus;
 pub mod cmd;
 pub mod config;
+pub mod gateway;
 pub mod http;
 pub mod ingest;
 pub mod link;
@@ -34,6 +37,7 @@ mod nearest;
 pub mod oidc;
 pub mod presence;
 mod rate_limit;
+pub mod relay;
 pub mod socket;
 pub mod supervisor;
 pub mod tasks;

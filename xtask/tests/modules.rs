@@ -10,9 +10,11 @@
 use std::path::{Path, PathBuf};
 
 /// Parts of `control-plane/src`, and what none of their files may have.
-const NEVER: [(&str, &[&str]); 7] = [
+const NEVER: [(&str, &[&str]); 9] = [
     ("socket", &["crate::"]),
     ("oidc", &["crate::"]),
+    ("relay", &["crate::"]),
+    ("gateway", &["crate::http", "crate::link", "crate::live"]),
     ("live", &["crate::http", "crate::link", "crate::ingest"]),
     (
         "ingest",

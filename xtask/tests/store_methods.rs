@@ -27,7 +27,7 @@ const NOBODY: [(&str, &str); 7] = [
 
 /// Where the server may ask for itself, and why nobody's request gets there unchecked. Handlers (`http`) and what browsers
 /// hear (`live`) are not among them, nor are `app/queries`, which answer people: they ask with the scope of who asks.
-const OF_THE_SERVER: [(&str, &str); 15] = [
+const OF_THE_SERVER: [(&str, &str); 16] = [
     ("tasks/", "what the server does by its clock"),
     ("ingest/", "receipts, after their signature was judged"),
     ("link/", "sessions of nodes, after the handshake"),
@@ -54,6 +54,10 @@ const OF_THE_SERVER: [(&str, &str); 15] = [
     (
         "app/queries/summary.rs",
         "how many nodes the whole network has, which everybody is told",
+    ),
+    (
+        "app/order_keys.rs",
+        "keys of work orders, which are the process's own; the public halves are everybody's",
     ),
     ("app/readiness.rs", "whether the database can be written"),
     (

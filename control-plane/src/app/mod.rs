@@ -14,6 +14,7 @@ mod lifecycle;
 mod master_key;
 mod nodes;
 mod open_minutes;
+mod order_keys;
 mod orders;
 mod probes;
 pub mod queries;
@@ -38,11 +39,12 @@ pub use lifecycle::{Cause, Lifecycles, NodeLife};
 pub use master_key::{MasterKey, MasterKeyError};
 pub use nodes::{FormerKey, KEY_OF_BEFORE, Known, NodeSession, Posting, Secret};
 pub use open_minutes::{Counting, OpenMinutes};
+pub use order_keys::{Keyring, OVERLAP, OrderKeyFault, SIGNS};
 pub use probes::{OpenProbe, Probes};
 pub use queues::Queue;
 pub use readiness::Readiness;
 pub use regions::{DEFAULT_REGIONS, REGIONS_MAX, Regions, UnlistedRegion};
-pub use sessions::{Mailbox, Outbound, SessionEnd, SessionHandle, Sessions};
+pub use sessions::{Mailbox, Outbound, OwnMailbox, SessionEnd, SessionHandle, Sessions};
 pub use settings::Settings;
 pub use switches::{ANONYMOUS_OVERVIEW, SIGNATURE_VERIFY, Signatures, Switches};
 pub use turns::{Asker, Turn, Turns};
@@ -52,6 +54,7 @@ use crate::bus::{Bus, Event};
 use crate::ingest::Ingest;
 use crate::live::Hub;
 use crate::presence::Presence;
+use crate::relay::Room;
 use crate::supervisor::Supervisor;
 use dgon_control_plane_model::lifecycle::State;
 use dgon_control_plane_store::{Store, StoreError, System};
@@ -108,6 +111,10 @@ pub struct App {
     pub supervisor: Supervisor,
     /// Flags that are asked often.
     pub switches: Arc<Switches>,
+    /// The keys that this process signs work orders with.
+    pub order_keys: Keyring,
+    /// What relayed requests and answers may hold.
+    pub relay_room: Room,
     /// Whether the database can be read and written, as last tried.
     pub readiness: Readiness,
     /// Who asks for pages now.
@@ -126,6 +133,7 @@ impl App {
     /// Outside of a runtime: this one is where everything runs.
     pub fn new(store: Store, settings: Settings, master_key: MasterKey, clock: Clock) -> Arc<Self> {
         let guard = NodeGuard::new(&settings);
+        let relay_room = Room::new(settings.relay_bytes);
         Arc::new(Self {
             store,
             bus: Bus::default(),
@@ -149,6 +157,8 @@ impl App {
             live: Hub::default(),
             supervisor: Supervisor::default(),
             switches: Arc::default(),
+            order_keys: Keyring::default(),
+            relay_room,
             readiness: Readiness::default(),
             turns: Turns::new(PAGES_EACH),
             runtime: Handle::current(),
@@ -168,6 +178,14 @@ impl App {
         self.lifecycles.replace(states, self.clock.mono_ms());
         for (node_id, _) in self.lifecycles.all() {
             self.attention.look_at(&node_id);
+        }
+        match self.order_keys_renew().await {
+            Err(OrderKeyFault::Store(error)) => return Err(error),
+            // Nothing can be ordered until the task that renews keys has made one.
+            Err(error @ (OrderKeyFault::Entropy | OrderKeyFault::None)) => {
+                tracing::error!(%error, "work orders have no key yet");
+            }
+            Ok(()) => {}
         }
         Ok(())
     }

@@ -7,10 +7,12 @@ use super::App;
 use super::queues::{Latest, Queue};
 use crate::bus::Event;
 use crate::presence::Report;
+use crate::relay::{Lost, OpenError, Request, Room, Stream, Streams};
 use dgon_protocol::frame::{NodeStatus, ToAgent};
 use dgon_protocol::id::NodeId;
 use dgon_protocol::limits::FRAMES_QUEUED;
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
@@ -30,6 +32,8 @@ pub enum SessionEnd {
     Draining,
     /// The node does not read what it is told.
     Behind,
+    /// It has had as many relay streams as a session can have.
+    Spent,
 }
 
 /// What waits for one session, of its own node.
@@ -45,6 +49,10 @@ pub struct Mailbox {
     pub probes: Queue<Outbound>,
     /// Rung when an order of a person waits in the database.
     pub rows: Notify,
+    /// Rung when the live set of order keys is another; it is read when it is sent, so it cannot pile up and cannot be lost.
+    pub order_keys: Notify,
+    /// Relayed requests and their answers.
+    pub relay: Arc<Streams>,
 }
 
 impl Default for Mailbox {
@@ -55,7 +63,42 @@ impl Default for Mailbox {
             urgent: Queue::new(FRAMES_QUEUED),
             probes: Queue::new(FRAMES_QUEUED),
             rows: Notify::new(),
+            order_keys: Notify::new(),
+            relay: Arc::default(),
         }
+    }
+}
+
+impl Mailbox {
+    /// Ends the session, and its streams at once.
+    fn end(&self, why: SessionEnd) {
+        self.relay.lose(match why {
+            SessionEnd::Replaced => Lost::Replaced,
+            SessionEnd::Retired
+            | SessionEnd::PassedOn
+            | SessionEnd::Draining
+            | SessionEnd::Behind
+            | SessionEnd::Spent => Lost::Ended,
+        });
+        self.ended.set(why);
+    }
+}
+
+/// The mailbox in the hands of its session: when that is over, however it ended, so are its streams.
+#[derive(Debug)]
+pub struct OwnMailbox(Arc<Mailbox>);
+
+impl Deref for OwnMailbox {
+    type Target = Mailbox;
+
+    fn deref(&self) -> &Mailbox {
+        &self.0
+    }
+}
+
+impl Drop for OwnMailbox {
+    fn drop(&mut self) {
+        self.0.relay.lose(Lost::Ended);
     }
 }
 
@@ -69,13 +112,13 @@ pub struct SessionHandle {
 
 impl SessionHandle {
     /// A handle, and what the session itself reads.
-    pub fn new(session_id: String) -> (Self, Arc<Mailbox>) {
+    pub fn new(session_id: String) -> (Self, OwnMailbox) {
         let mailbox = Arc::new(Mailbox::default());
         let handle = Self {
             session_id,
             mailbox: Arc::clone(&mailbox),
         };
-        (handle, mailbox)
+        (handle, OwnMailbox(mailbox))
     }
 }
 
@@ -95,7 +138,7 @@ impl Sessions {
         show();
         drop(sessions);
         if let Some(older) = older {
-            older.mailbox.ended.set(SessionEnd::Replaced);
+            older.mailbox.end(SessionEnd::Replaced);
         }
     }
 
@@ -131,7 +174,7 @@ impl Sessions {
         if let Some(handle) = self.lock().get(node_id)
             && !handle.mailbox.urgent.try_push(Box::new(frame))
         {
-            handle.mailbox.ended.set(SessionEnd::Behind);
+            handle.mailbox.end(SessionEnd::Behind);
         }
     }
 
@@ -140,6 +183,35 @@ impl Sessions {
         if let Some(handle) = self.lock().get(node_id) {
             handle.mailbox.rows.notify_one();
         }
+    }
+
+    /// The live set of order keys is another: all open sessions tell their nodes.
+    pub fn order_keys_changed(&self) {
+        for handle in self.lock().values() {
+            handle.mailbox.order_keys.notify_one();
+        }
+    }
+
+    /// Opens a relay stream to a node, from whatever task or thread.
+    ///
+    /// # Errors
+    /// [`OpenError`]: the node has heard nothing of it.
+    pub fn open_stream(
+        &self,
+        node_id: &NodeId,
+        request: &Request<'_>,
+        room: &Room,
+    ) -> Result<Stream, OpenError> {
+        let mailbox = {
+            let sessions = self.lock();
+            let handle = sessions.get(node_id).ok_or(OpenError::NoSession)?;
+            Arc::clone(&handle.mailbox)
+        };
+        let opened = mailbox.relay.open(request, room);
+        if let Err(OpenError::Spent) = opened {
+            mailbox.end(SessionEnd::Spent);
+        }
+        opened
     }
 
     /// Sends a node a probe. False when it has no session or its queue is full: it is sent again later.
@@ -152,14 +224,14 @@ impl Sessions {
     /// Ends the session of a node.
     pub fn end(&self, node_id: &NodeId, why: SessionEnd) {
         if let Some(handle) = self.lock().get(node_id) {
-            handle.mailbox.ended.set(why);
+            handle.mailbox.end(why);
         }
     }
 
     /// Ends all sessions.
     pub fn end_all(&self, why: SessionEnd) {
         for handle in self.lock().values() {
-            handle.mailbox.ended.set(why);
+            handle.mailbox.end(why);
         }
     }
 
@@ -170,6 +242,19 @@ impl Sessions {
 }
 
 impl App {
+    /// Asks a node for an answer.
+    ///
+    /// # Errors
+    /// [`OpenError`]: the node has heard nothing of it.
+    pub fn open_stream(
+        &self,
+        node_id: &NodeId,
+        request: &Request<'_>,
+    ) -> Result<Stream, OpenError> {
+        self.sessions
+            .open_stream(node_id, request, &self.relay_room)
+    }
+
     /// A session stands, with what its node said of itself.
     pub(crate) fn session_opened(&self, node_id: &NodeId, handle: SessionHandle, report: Report) {
         let session_id = handle.session_id.clone();

@@ -55,6 +55,9 @@ pub struct Settings {
     pub body_room_within: Duration,
     /// How long such a body may take to come: who is slower holds room that others need.
     pub body_within: Duration,
+    /// Bytes that relayed requests and answers may hold in this process, of all streams together: each takes 80 KiB and its body
+    /// when it is opened, the body until it was sent.
+    pub relay_bytes: usize,
     /// Receipts that one sum reads one by one; of more the newest are summed, and the answer says so. Few, so that it comes
     /// as soon as a page.
     pub sum_receipts: usize,
@@ -87,6 +90,7 @@ impl Default for Settings {
             unproved_bodies_kib: 64 * 1024,
             body_room_within: Duration::from_secs(2),
             body_within: Duration::from_secs(30),
+            relay_bytes: 256 * 1024 * 1024,
             sum_receipts: 2_000,
             edge_receipts: 50_000,
         }

@@ -16,7 +16,7 @@ use http::{HeaderMap, Method};
 use std::time::Instant;
 
 /// Every route that takes a key, and the scope that it needs there.
-pub(super) const ROUTES: [(Method, &str, Scope); 11] = [
+pub(super) const ROUTES: [(Method, &str, Scope); 12] = [
     (Method::GET, "/api/v1/receipts", Scope::ReceiptsRead),
     (
         Method::GET,
@@ -39,6 +39,8 @@ pub(super) const ROUTES: [(Method, &str, Scope); 11] = [
         "/api/v1/nodes/{node_id}/keys",
         Scope::ReceiptsRead,
     ),
+    // And an order or a countersignature.
+    (Method::GET, "/api/v1/keys", Scope::ReceiptsRead),
     (Method::GET, "/api/v1/nodes", Scope::NodesRead),
     (Method::GET, "/api/v1/nodes/{node_id}", Scope::NodesRead),
     (Method::GET, "/api/v1/pools", Scope::NodesRead),

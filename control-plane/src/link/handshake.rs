@@ -4,7 +4,7 @@
 //! Beyond wire.md: `hello` carries a nonce of the agent, which `welcome` repeats under its proof. The challenge's nonce
 //! is the server's choice, so an impostor could otherwise play a recorded challenge and its welcome again.
 
-use super::wire::{End, Reader, Writer};
+use super::wire::{End, Reader, Received, Writer};
 use crate::app::{App, KEY_OF_BEFORE, NodeSession, Secret, SessionEnd};
 use crate::presence::{AgentInfo, Report};
 use dgon_control_plane_store::System;
@@ -32,6 +32,8 @@ pub(super) struct Proven {
     pub(super) welcome: SealedWelcome,
     /// The secret that this control plane proves itself by.
     pub(super) secret: Arc<Secret>,
+    /// Version of the set of order keys in the welcome.
+    pub(super) keys_version: u64,
 }
 
 /// Runs the handshake up to the moment before `welcome`. `host` is what the agent asked for.
@@ -52,12 +54,18 @@ pub(super) async fn prove(
     writer.send(&ToAgent::Challenge(challenge)).await?;
     let hello = loop {
         match reader.receive().await? {
-            Incoming::Known(ToControlPlane::Hello(hello)) => break Box::new(hello),
-            Incoming::Known(other) => {
+            Received::Frame(Incoming::Known(ToControlPlane::Hello(hello))) => {
+                break Box::new(hello);
+            }
+            Received::Frame(Incoming::Known(other)) => {
                 let message = format!("the first frame must be hello, this is {}", other.kind());
                 return Err(End::error(ErrorType::InvalidFrame, message));
             }
-            Incoming::Unknown(_) => {}
+            Received::Frame(Incoming::Unknown(_)) => {}
+            Received::Relay(_) => {
+                let message = "no relay stream is open";
+                return Err(End::error(ErrorType::InvalidFrame, message));
+            }
         }
     };
     if hello.node_id != *node_id {
@@ -91,9 +99,11 @@ pub(super) async fn prove(
         let message = "hello's agent_nonce must be 22 to 128 of A-Z a-z 0-9 _ -";
         return Err(End::error(ErrorType::InvalidFrame, message));
     }
-    let (welcome, secret) = sealed(app, &node, &hello, &nonce).await?;
+    let (order_keys, keys_version) = app.order_keys.live(app.clock.now_ms());
+    let (welcome, secret) = sealed(app, &node, &hello, (&nonce, order_keys)).await?;
     Ok(Proven {
         secret,
+        keys_version,
         node: Arc::new(node),
         report: report(*hello)?,
         welcome,
@@ -170,7 +180,7 @@ async fn sealed(
     app: &App,
     node: &NodeSession,
     hello: &Hello,
-    nonce: &str,
+    (nonce, order_keys): (&str, OrderKeys),
 ) -> Result<(SealedWelcome, Arc<Secret>), End> {
     let secret = app.node_secret(&node.node_id).await;
     let secret = secret
@@ -186,7 +196,7 @@ async fn sealed(
         limits: LinkLimits::default(),
         flags: serde_json::Map::new(),
         agent_nonce: hello.agent_nonce.clone(),
-        order_keys: OrderKeys::default(),
+        order_keys,
     };
     let sealed = welcome.seal(&secret, nonce).map_err(|error| {
         tracing::error!(

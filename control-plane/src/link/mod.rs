@@ -5,6 +5,7 @@
 //! | `handshake` | challenge, hello, welcome |
 //! | `session` | one open session, from welcome to its end: a reader and a writer |
 //! | `orders` | what people ask the node to do, from its rows to the writer |
+//! | `relay` | how fast relay frames may come; what they do is in [`crate::relay`] |
 //! | `wire` | the socket as frames, and why a session ends |
 //!
 //! An idle session holds little beside what is known of its node: futures that are over are dropped, what waits takes
@@ -12,6 +13,7 @@
 
 mod handshake;
 mod orders;
+mod relay;
 mod session;
 mod wire;
 

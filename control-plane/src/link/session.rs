@@ -2,20 +2,24 @@
 //!
 //! The reader goes on while receipts wait for their commit, so that pings, heartbeats and results are heard; it stops
 //! at the batch of receipts that finds no room ([`crate::ingest::Ingest::reserve`]) or beside whose predecessors no answer
-//! has room, which is the backpressure: that session alone waits. The writer sends what matters most first: the status,
-//! then answers to receipts, then what else is urgent, then orders.
+//! has room, which is the backpressure: that session alone waits. The writer sends what matters most first: the status and
+//! the keys of orders, then answers to receipts, then what else is urgent, then orders of people. Relay frames come last: of
+//! those that steer a stream few are due at once, and bodies wait for everything.
 
 use super::handshake::{self, Proven};
 use super::orders::{self, Order};
-use super::wire::{End, Reader, Writer, split};
-use crate::app::{App, Mailbox, NodeSession, Queue, SENT_AWAY, SessionEnd, SessionHandle};
+use super::relay::RelayPace;
+use super::wire::{End, Reader, Received, Writer, invalid, split};
+use crate::app::{
+    App, Mailbox, NodeSession, OwnMailbox, Queue, SENT_AWAY, Secret, SessionEnd, SessionHandle,
+};
 use crate::bus::Event;
 use crate::ingest::verify::{Checked, check_all};
 use crate::ingest::{Cut, IngestError, Outcome, Pending, ReceiptVerdict};
 use crate::socket::{Pace, WebSocket};
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::{
-    Ack, Incoming, Receipts, Refused, SealedWelcome, ToAgent, ToControlPlane,
+    Ack, Incoming, Receipts, Refused, SealedKeys, SealedWelcome, ToAgent, ToControlPlane,
 };
 use dgon_protocol::id::NodeId;
 use dgon_protocol::limits::RECEIPTS_IN_FLIGHT;
@@ -49,7 +53,8 @@ pub(super) async fn run(app: Arc<App>, socket: WebSocket, node_id: NodeId, host:
 /// An open session.
 struct Opened {
     node: Arc<NodeSession>,
-    mailbox: Arc<Mailbox>,
+    mailbox: OwnMailbox,
+    secret: Arc<Secret>,
     welcome: Box<SealedWelcome>,
 }
 
@@ -70,6 +75,7 @@ async fn open(
         report,
         welcome,
         secret,
+        keys_version,
     } = proven
         .await
         // Whose fault that is is not known here.
@@ -86,9 +92,14 @@ async fn open(
     if !is_known.is_ok_and(|now| now.is_some_and(|now| *now == *secret)) {
         mailbox.ended.set(SessionEnd::PassedOn);
     }
+    // Whoever changes the keys tells the sessions that are open: this one opened with those of before.
+    if app.order_keys.version() != keys_version {
+        mailbox.order_keys.notify_one();
+    }
     Ok(Opened {
         node,
         mailbox,
+        secret,
         welcome: Box::new(welcome),
     })
 }
@@ -105,11 +116,12 @@ impl Opened {
         let Self {
             node,
             mailbox,
+            secret,
             welcome,
         } = self;
         let serving = pin!(async {
             match Box::pin(handshake::welcome(app, writer, node_id, *welcome)).await {
-                Ok(()) => Box::pin(serve(app, &node, reader, writer, &mailbox)).await,
+                Ok(()) => Box::pin(serve(app, (&node, &secret), reader, writer, &mailbox)).await,
                 Err(end) => end,
             }
         });
@@ -127,7 +139,7 @@ type Answer = Result<Outcome, IngestError>;
 
 async fn serve(
     app: &Arc<App>,
-    node: &Arc<NodeSession>,
+    (node, secret): (&Arc<NodeSession>, &Secret),
     reader: &mut Reader,
     writer: &mut Writer,
     mailbox: &Mailbox,
@@ -138,6 +150,7 @@ async fn serve(
     let answering = Answering {
         app,
         node,
+        secret,
         acked_seq: node.head_seq,
         answers: &answers,
         mailbox,
@@ -146,9 +159,11 @@ async fn serve(
     let listening = Listening {
         app,
         node,
+        mailbox,
         answers: &answers,
         receipts: RECEIPTS,
         inventories: INVENTORIES,
+        relayed: RelayPace::new(),
     };
     // Pinned where they are made: what is moved is held twice for as long as the session stands.
     let answering = pin!(answering.run(writer));
@@ -166,18 +181,22 @@ async fn serve(
 struct Listening<'s> {
     app: &'s Arc<App>,
     node: &'s Arc<NodeSession>,
+    mailbox: &'s Mailbox,
     answers: &'s Queue<Pending>,
     receipts: Pace,
     inventories: Pace,
+    relayed: RelayPace,
 }
 
 impl Listening<'_> {
     async fn run(mut self, reader: &mut Reader) -> End {
         loop {
+            self.relayed.ready().await;
             let step = match reader.receive().await {
+                Ok(Received::Relay(bytes)) => self.relay(&bytes),
                 // A session waits for frames most of the time, and holds nothing of how the last one was handled.
-                Ok(Incoming::Known(frame)) => Box::pin(self.handle(frame)).await,
-                Ok(Incoming::Unknown(kind)) => {
+                Ok(Received::Frame(Incoming::Known(frame))) => Box::pin(self.handle(frame)).await,
+                Ok(Received::Frame(Incoming::Unknown(kind))) => {
                     tracing::debug!(kind, "frame of an unknown type ignored");
                     metrics::counter!("link_unknown_frames_total").increment(1);
                     Ok(())
@@ -188,6 +207,12 @@ impl Listening<'_> {
                 return end;
             }
         }
+    }
+
+    fn relay(&mut self, bytes: &[u8]) -> Result<(), End> {
+        let open = self.mailbox.relay.receive(bytes);
+        self.relayed.spend(open.map_err(|fault| invalid(&fault))?);
+        Ok(())
     }
 
     async fn handle(&mut self, frame: ToControlPlane) -> Result<(), End> {
@@ -296,6 +321,7 @@ impl Listening<'_> {
 struct Answering<'s> {
     app: &'s App,
     node: &'s NodeSession,
+    secret: &'s Secret,
     acked_seq: u64,
     answers: &'s Queue<Pending>,
     mailbox: &'s Mailbox,
@@ -309,6 +335,7 @@ impl Answering<'_> {
             let step = tokio::select! {
                 biased;
                 status = mailbox.status.take() => writer.send(&ToAgent::Status(status)).await,
+                () = mailbox.order_keys.notified() => Box::pin(self.order_keys(writer)).await,
                 answer = first(&mut waiting) => {
                     waiting = None;
                     Box::pin(self.answer(writer, answer)).await
@@ -327,11 +354,26 @@ impl Answering<'_> {
                     }
                     sent
                 }
+                frame = mailbox.relay.next() => writer.send_relay(frame).await,
             };
             if let Err(end) = step {
                 return end;
             }
         }
+    }
+
+    /// Tells which order keys are live now.
+    async fn order_keys(&self, writer: &mut Writer) -> Result<(), End> {
+        let (keys, _) = self.app.order_keys.live(self.app.clock.now_ms());
+        let session_id = self.node.session_id.as_deref().unwrap_or_default();
+        let sealed = SealedKeys::seal(keys, self.secret, session_id).map_err(|error| {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "keys of orders were not sealed"
+            );
+            End::unavailable("the control plane cannot prove its keys now")
+        })?;
+        writer.send(&ToAgent::Keys(sealed)).await
     }
 
     async fn answer(&mut self, writer: &mut Writer, answer: Answer) -> Result<(), End> {

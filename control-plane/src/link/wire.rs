@@ -3,6 +3,7 @@
 use crate::app::{App, SessionEnd};
 use crate::ingest::IngestError;
 use crate::socket::{Bounds, Pace, WebSocket};
+use bytes::Bytes;
 use dgon_control_plane_store::StoreError;
 use dgon_protocol::error::ErrorType;
 use dgon_protocol::frame::{Incoming, LinkError, ToAgent, ToControlPlane};
@@ -19,7 +20,7 @@ use tokio_tungstenite::tungstenite::Message;
 const WRITE: Duration = Duration::from_secs(20);
 /// Silence after which a peer counts as gone: an agent pings every 15 s.
 const SILENCE: Duration = Duration::from_secs(60);
-/// Messages that a session may send each second, and at once; pings and pongs are among them.
+/// Messages that a session may send each second, and at once; pings and pongs are among them, relay frames are not.
 const MESSAGES: Pace = Pace::new(50.0, 200.0);
 
 const MIB: f64 = 1024.0 * 1024.0;
@@ -31,8 +32,9 @@ pub(super) const BOUNDS: Bounds = Bounds {
     read: 2 * 1024,
     gathered: 1024,
     waiting: FRAME_BYTES + 2 * 1024,
-    // Two thousand receipts of usual size, four times over.
-    pace: Pace::new(8.0 * MIB, 32.0 * MIB),
+    // What a full session relays, 512 answers with 100 pieces a second of 250 bytes each, and two thousand receipts of usual
+    // size beside it.
+    pace: Pace::new(16.0 * MIB, 32.0 * MIB),
 };
 
 /// Why a session ends.
@@ -96,8 +98,19 @@ impl From<SessionEnd> for End {
             ),
             SessionEnd::Draining => Self::unavailable("the control plane is stopping"),
             SessionEnd::Behind => Self::unavailable("the node does not read what it is told"),
+            SessionEnd::Spent => Self::unavailable(
+                "this session has had as many relay streams as one can have; connect again",
+            ),
         }
     }
+}
+
+/// A message of the node.
+pub(super) enum Received {
+    /// A text frame.
+    Frame(Incoming<ToControlPlane>),
+    /// The bytes of a relay frame.
+    Relay(Bytes),
 }
 
 /// What comes in.
@@ -107,32 +120,36 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// The next text frame, not before it may come. Cancel-safe: what was read is not lost while its time is awaited,
-    /// because the wait is before the reading.
-    pub(super) async fn receive(&mut self) -> Result<Incoming<ToControlPlane>, End> {
+    /// The next frame, not before it may come. Cancel-safe: what was read is not lost while its time is awaited, because the
+    /// wait is before the reading. Relay frames have a pace of their own (`relay`).
+    pub(super) async fn receive(&mut self) -> Result<Received, End> {
         loop {
             self.pace.ready().await;
             let message = match timeout(SILENCE, self.stream.next()).await {
                 Ok(Some(Ok(message))) => message,
                 Ok(None | Some(Err(_))) | Err(_) => return Err(End::Gone),
             };
+            if let Message::Binary(bytes) = message {
+                return Ok(Received::Relay(bytes));
+            }
             self.pace.spend(1.0);
             match message {
                 Message::Text(text) => {
-                    return ToControlPlane::decode(text.as_str()).map_err(|error| {
-                        metrics::counter!("link_invalid_frames_total").increment(1);
-                        End::error(ErrorType::InvalidFrame, error.to_string())
-                    });
+                    let frame = ToControlPlane::decode(text.as_str());
+                    return frame.map(Received::Frame).map_err(|error| invalid(&error));
                 }
-                Message::Binary(_) => {
-                    let message = "no relay stream is open";
-                    return Err(End::error(ErrorType::InvalidFrame, message));
-                }
+                Message::Binary(_) => {}
                 Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
                 Message::Close(_) => return Err(End::Left),
             }
         }
     }
+}
+
+/// What breaks the grammar ends the session.
+pub(super) fn invalid(error: &dyn std::error::Error) -> End {
+    metrics::counter!("link_invalid_frames_total").increment(1);
+    End::error(ErrorType::InvalidFrame, error.to_string())
 }
 
 /// What goes out. Every write has a time limit, so a peer that does not read costs one session and no memory.
@@ -144,7 +161,16 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) async fn send(&mut self, frame: &ToAgent) -> Result<(), End> {
         let text = frame.encode(self.app.clock.now_ms());
-        match timeout(WRITE, self.sink.send(Message::Text(text.into()))).await {
+        self.write(Message::Text(text.into())).await
+    }
+
+    /// Sends a relay frame.
+    pub(super) async fn send_relay(&mut self, frame: Vec<u8>) -> Result<(), End> {
+        self.write(Message::Binary(frame.into())).await
+    }
+
+    async fn write(&mut self, message: Message) -> Result<(), End> {
+        match timeout(WRITE, self.sink.send(message)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(End::Gone),
         }

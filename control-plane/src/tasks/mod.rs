@@ -1,4 +1,5 @@
-//! What runs by itself: committing receipts, writing heartbeats and uses of API keys, lifecycle and probes, retention.
+//! What runs by itself: committing receipts, writing heartbeats and uses of API keys, lifecycle and probes, keys of
+//! work orders, retention.
 //!
 //! Each task is idempotent and bounded per run; it wakes by timer and, where waiting would show, by signal. None may
 //! end by itself: [`crate::supervisor`] watches each.
@@ -9,6 +10,7 @@ mod heartbeats;
 mod key_uses;
 mod lifecycle;
 mod log;
+mod order_keys;
 mod retention;
 mod sealing;
 mod windows;
@@ -55,6 +57,10 @@ pub fn spawn(app: &Arc<App>, stop: &CancellationToken) -> TaskTracker {
     start(
         "sealing",
         Box::pin(sealing::run(Arc::clone(app), stop.clone())),
+    );
+    start(
+        "order keys",
+        Box::pin(order_keys::run(Arc::clone(app), stop.clone())),
     );
     start(
         "write-ahead log",

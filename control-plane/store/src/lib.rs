@@ -29,6 +29,7 @@ mod node_sight;
 pub mod node_transfers;
 pub mod node_windows;
 mod nodes;
+pub mod order_keys;
 pub mod orgs;
 pub mod own_data;
 pub mod own_sessions;

@@ -118,7 +118,7 @@ const fn until(
 }
 
 /// Every table, in the order in which old rows go: those that refer to others first.
-pub const RULES: [Rule; 36] = [
+pub const RULES: [Rule; 37] = [
     until("heartbeats", "heartbeats t", "at_ms", After::Raw),
     Rule {
         table: "probes",
@@ -198,6 +198,10 @@ pub const RULES: [Rule; 36] = [
     for_ever(
         "node_keys",
         "an old receipt is verified with the key of its time, and the head of its chain is here",
+    ),
+    for_ever(
+        "order_keys",
+        "an order and a countersignature are verified with the key of their time; one row a day and a start",
     ),
     for_ever("node_secrets", "one row per node, replaced in place"),
     for_ever("node_models", "what nodes offer now, replaced in place"),

@@ -82,9 +82,8 @@ async fn every_address_refuses_the_parameters_that_it_does_not_take() {
             }
         }
     }
-    let lists =
-        "nodes, receipts, enrolment tokens, audit, users, orgs, API keys, assignments, pools";
-    assert_eq!(with_a_limit, 9, "{lists}");
+    let lists = "nodes, receipts, enrolment tokens, audit, users, orgs, API keys, assignments, pools, order keys";
+    assert_eq!(with_a_limit, 10, "{lists}");
 }
 
 /// Parts of the database's files: what is written changes them, and what is read does not.

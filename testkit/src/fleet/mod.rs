@@ -1,7 +1,7 @@
 //! Simulated agents that speak the real protocol: one to step by hand, many as a load generator.
 //!
 //! [`SimAgent`] holds an identity and signs a chain; [`SimLink`] moves frames one at a time, so that a test can send
-//! what no real agent sends. [`load`] runs a whole fleet and measures how soon receipts are acknowledged; [`hostile`]
+//! what no real agent sends; [`relay`] serves relayed requests over it. [`load`] runs a whole fleet and measures how soon receipts are acknowledged; [`hostile`]
 //! has agents that break rules beside it.
 
 mod agent;
@@ -9,6 +9,7 @@ pub mod hostile;
 mod link;
 pub mod load;
 mod node;
+pub mod relay;
 
 pub use agent::{Enrol, MODEL, SavedAgent, SimAgent, SimReceipt, inventory, unix_now};
 pub use link::{Event, SimLink};

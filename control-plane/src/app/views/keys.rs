@@ -1,7 +1,8 @@
-//! The keys of a node as anybody may see them: what a stranger needs to verify its receipts offline.
+//! Keys as anybody may see them: those of a node, which verify its receipts offline, and those of work orders.
 
 use super::time;
 use dgon_control_plane_store::node_keys::NodeKey;
+use dgon_control_plane_store::order_keys::OrderKeyRow;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -49,6 +50,34 @@ impl NodeKeyView {
             closed_seq: key.closed_seq,
             rotation: statement(&key.rotation),
             closing: statement(&key.closing),
+        }
+    }
+}
+
+/// A key that signs work orders and countersignatures, and its time.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct OrderKeyView {
+    /// Short name, as orders and countersignatures name it.
+    pub kid: String,
+    /// `ed25519:` and base64.
+    pub public_key: String,
+    /// Since when an agent believes what it signs.
+    pub not_before: String,
+    /// Until when: earlier than was planned where its process ended before.
+    pub not_after: String,
+    /// When it was made.
+    pub created_at: String,
+}
+
+impl OrderKeyView {
+    /// From the store.
+    pub fn of(row: &OrderKeyRow) -> Self {
+        Self {
+            kid: row.key.kid.to_string(),
+            public_key: row.key.public_key.to_string(),
+            not_before: time(row.key.not_before_ms),
+            not_after: time(row.key.not_after_ms),
+            created_at: time(row.created_at_ms),
         }
     }
 }

@@ -9,7 +9,7 @@ mod receipt;
 mod summary;
 
 pub use audit::{AuditEntryView, AuditHead, AuditPage};
-pub use keys::{NodeKeyView, NodeKeys};
+pub use keys::{NodeKeyView, NodeKeys, OrderKeyView};
 pub use node::{
     AssigneeView, ChainView, GapView, GpuLoadView, GpuView, HeartbeatEvent, HeartbeatView,
     HistoryView, HostView, ModelView, NodeDetail, NodeRow, NodeStatus, Now, PoolRef, ProbeView,

@@ -82,6 +82,7 @@ const NODE_TAG: &str = "node";
         query::nodes::node_list,
         query::nodes::node_detail,
         query::nodes::node_keys,
+        query::order_keys::order_key_list,
         query::receipts::receipt_list,
         query::receipts::receipt_aggregate,
         query::receipts::receipt_detail,

@@ -1,10 +1,11 @@
-//! Queries: the network, nodes, receipts, and the live socket.
+//! Queries: the network, nodes, receipts, keys, and the live socket.
 //!
-//! Every handler asks [`viewing::Viewing`] who looks; `app::queries` and `live` leave out what is not theirs.
+//! Every handler of what is not everybody's asks [`viewing::Viewing`] who looks; `app::queries` and `live` leave out what is not theirs.
 
 pub mod audit;
 pub mod live;
 pub mod nodes;
+pub mod order_keys;
 pub(super) mod params;
 pub mod receipts;
 pub mod regions;
@@ -29,6 +30,7 @@ pub fn routes(state: &HttpState) -> Router<HttpState> {
         .route("/api/v1/nodes", get(nodes::node_list))
         .route("/api/v1/nodes/{node_id}", get(nodes::node_detail))
         .route("/api/v1/nodes/{node_id}/keys", get(nodes::node_keys))
+        .route("/api/v1/keys", get(order_keys::order_key_list))
         .route("/api/v1/audit", get(audit::audit_list))
         .route("/api/v1/audit.csv", get(audit::audit_csv))
         .route("/api/v1/receipts", get(receipts::receipt_list))
