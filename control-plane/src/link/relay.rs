@@ -1,11 +1,14 @@
-//! How fast a node may send relay frames.
+//! Relay frames among all that a node sends, and how fast they may come.
 //!
 //! Each costs a little whatever is in it, so a node that cuts its answers into single bytes, or sends for streams that are
 //! over, could keep a thread busy. An honest one sends some tens of pieces a second for each stream that this control plane has
 //! opened to it. So the pace grows with the streams: with one, 1,100 frames a second; with all 512, 52,200. What goes
 //! beyond that is read later, and the node's socket fills; nothing is lost, and nobody else waits.
 
+use super::wire::{End, Reader, Received, invalid};
+use crate::relay::Streams;
 use crate::socket::Pace;
+use dgon_protocol::frame::{Incoming, ToControlPlane};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -16,9 +19,41 @@ const EACH_STREAM: f64 = 100.0;
 /// How long streams that have ended count: what was on its way for them comes.
 const LATELY: Duration = Duration::from_secs(10);
 
+/// The relay's part of the reading half.
+pub(super) struct Relayed<'s> {
+    streams: &'s Streams,
+    pace: RelayPace,
+}
+
+impl<'s> Relayed<'s> {
+    pub(super) const fn new(streams: &'s Streams) -> Self {
+        Self {
+            streams,
+            pace: RelayPace::new(),
+        }
+    }
+
+    /// The next text frame; relay frames go to their streams. Cancel-safe.
+    pub(super) async fn receive(
+        &mut self,
+        reader: &mut Reader,
+    ) -> Result<Incoming<ToControlPlane>, End> {
+        loop {
+            self.pace.ready().await;
+            match reader.receive().await? {
+                Received::Frame(frame) => return Ok(frame),
+                Received::Relay(bytes) => {
+                    let open = self.streams.receive(&bytes);
+                    self.pace.spend(open.map_err(|fault| invalid(&fault))?);
+                }
+            }
+        }
+    }
+}
+
 /// The pace of one session, in seconds of what it may send.
 #[derive(Debug)]
-pub(super) struct RelayPace {
+struct RelayPace {
     pace: Pace,
     /// As many streams as were open at once lately.
     streams: usize,
@@ -27,7 +62,7 @@ pub(super) struct RelayPace {
 }
 
 impl RelayPace {
-    pub(super) const fn new() -> Self {
+    const fn new() -> Self {
         Self {
             pace: Pace::new(1.0, 1.0),
             streams: 0,
@@ -36,12 +71,12 @@ impl RelayPace {
     }
 
     /// Waits until another frame may come.
-    pub(super) async fn ready(&mut self) {
+    async fn ready(&mut self) {
         self.pace.ready().await;
     }
 
     /// Takes a frame, while so many streams are open.
-    pub(super) fn spend(&mut self, open: usize) {
+    fn spend(&mut self, open: usize) {
         let now = Instant::now();
         let is_old = self.at.is_none_or(|at| now.duration_since(at) > LATELY);
         if open >= self.streams || is_old {

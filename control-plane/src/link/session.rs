@@ -1,15 +1,16 @@
 //! One open session, from welcome to its end: a reader and a writer, each with its own bounded queues.
 //!
-//! The reader goes on while receipts wait for their commit, so that pings, heartbeats and results are heard; it stops
-//! at the batch of receipts that finds no room ([`crate::ingest::Ingest::reserve`]) or beside whose predecessors no answer
-//! has room, which is the backpressure: that session alone waits. The writer sends what matters most first: the status and
+//! The reader goes on while receipts wait for their commit, so that pings, heartbeats and results are heard; at
+//! the batch of receipts that finds no room ([`crate::ingest::Ingest::reserve`]) or beside whose predecessors no answer
+//! has room it goes on for relayed answers alone, up to the next text frame, and then it stops, which is the backpressure:
+//! that session alone waits. The writer sends what matters most first: the status and
 //! the keys of orders, then answers to receipts, then what else is urgent, then orders of people. Relay frames come last: of
 //! those that steer a stream few are due at once, and bodies wait for everything.
 
 use super::handshake::{self, Proven};
 use super::orders::{self, Order};
-use super::relay::RelayPace;
-use super::wire::{End, Reader, Received, Writer, invalid, split};
+use super::relay::Relayed;
+use super::wire::{End, Reader, Writer, split};
 use crate::app::{
     App, Mailbox, NodeSession, OwnMailbox, Queue, SENT_AWAY, Secret, SessionEnd, SessionHandle,
 };
@@ -159,15 +160,14 @@ async fn serve(
     let listening = Listening {
         app,
         node,
-        mailbox,
         answers: &answers,
         receipts: RECEIPTS,
         inventories: INVENTORIES,
-        relayed: RelayPace::new(),
     };
     // Pinned where they are made: what is moved is held twice for as long as the session stands.
     let answering = pin!(answering.run(writer));
-    let listening = pin!(listening.run(reader));
+    let relayed = Relayed::new(&mailbox.relay);
+    let listening = pin!(listening.run(reader, relayed));
     let bringing = pin!(orders::bring(app, &node.node_id, &mailbox.rows, &orders));
     tokio::select! {
         biased;
@@ -181,22 +181,26 @@ async fn serve(
 struct Listening<'s> {
     app: &'s Arc<App>,
     node: &'s Arc<NodeSession>,
-    mailbox: &'s Mailbox,
     answers: &'s Queue<Pending>,
     receipts: Pace,
     inventories: Pace,
-    relayed: RelayPace,
 }
 
 impl Listening<'_> {
-    async fn run(mut self, reader: &mut Reader) -> End {
+    async fn run(mut self, reader: &mut Reader, mut relayed: Relayed<'_>) -> End {
+        let mut came = None;
         loop {
-            self.relayed.ready().await;
-            let step = match reader.receive().await {
-                Ok(Received::Relay(bytes)) => self.relay(&bytes),
+            let frame = match came.take() {
+                Some(frame) => Ok(frame),
+                None => relayed.receive(reader).await,
+            };
+            let step = match frame {
                 // A session waits for frames most of the time, and holds nothing of how the last one was handled.
-                Ok(Received::Frame(Incoming::Known(frame))) => Box::pin(self.handle(frame)).await,
-                Ok(Received::Frame(Incoming::Unknown(kind))) => {
+                Ok(Incoming::Known(frame)) => {
+                    let handled = Box::pin(self.handle_beside(frame, reader, &mut relayed)).await;
+                    handled.map(|meanwhile| came = meanwhile)
+                }
+                Ok(Incoming::Unknown(kind)) => {
                     tracing::debug!(kind, "frame of an unknown type ignored");
                     metrics::counter!("link_unknown_frames_total").increment(1);
                     Ok(())
@@ -209,10 +213,23 @@ impl Listening<'_> {
         }
     }
 
-    fn relay(&mut self, bytes: &[u8]) -> Result<(), End> {
-        let open = self.mailbox.relay.receive(bytes);
-        self.relayed.spend(open.map_err(|fault| invalid(&fault))?);
-        Ok(())
+    /// Handles a frame. Answers that are relayed do not wait for it: where receipts wait for room, what comes is read on up to the
+    /// next text frame, which waits in turn.
+    async fn handle_beside(
+        &mut self,
+        frame: ToControlPlane,
+        reader: &mut Reader,
+        relayed: &mut Relayed<'_>,
+    ) -> Result<Option<Incoming<ToControlPlane>>, End> {
+        let mut handling = pin!(self.handle(frame));
+        let mut came = None;
+        loop {
+            tokio::select! {
+                biased;
+                handled = &mut handling => return handled.map(|()| came),
+                next = relayed.receive(reader), if came.is_none() => came = Some(next?),
+            }
+        }
     }
 
     async fn handle(&mut self, frame: ToControlPlane) -> Result<(), End> {

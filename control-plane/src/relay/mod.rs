@@ -105,3 +105,6 @@ pub enum Lost {
     /// The session ended.
     Ended,
 }
+
+#[cfg(test)]
+mod tests;

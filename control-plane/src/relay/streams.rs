@@ -104,6 +104,12 @@ impl Streams {
         self.lock().count()
     }
 
+    /// Whether it holds tables, as it does while there are streams.
+    #[cfg(test)]
+    pub(super) fn holds_tables(&self) -> bool {
+        self.lock().table.is_some()
+    }
+
     /// The session is over, and its streams with it: whoever reads them knows at once. Whatever comes later changes nothing.
     pub fn lose(&self, why: Lost) {
         let mut inner = self.lock();

@@ -23,6 +23,7 @@ mod lifecycle;
 mod link;
 mod offers;
 mod orders;
+mod relay;
 mod steps;
 mod strangers;
 mod sums;

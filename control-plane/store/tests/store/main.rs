@@ -10,6 +10,7 @@ mod lock_order;
 mod members;
 mod node_keys;
 mod node_queries;
+mod order_keys;
 mod own_data;
 mod pool_races;
 mod pools;

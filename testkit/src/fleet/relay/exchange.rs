@@ -4,6 +4,7 @@ use super::super::SimError;
 use super::super::agent::{SimAgent, SimReceipt};
 use super::Runtime;
 use super::answer::Answer;
+use dgon_protocol::content::BodyHasher;
 use dgon_protocol::order::SignedOrder;
 use dgon_protocol::receipt::Source;
 use dgon_protocol::relay::{
@@ -27,12 +28,12 @@ pub(super) struct Exchange {
 struct Answering {
     answer: Answer,
     has_head: bool,
-    /// All of the body, and how much of it was sent.
-    body: Vec<u8>,
+    /// The runtime's piece that is being sent, how much of it was, and how many there were.
+    piece: Vec<u8>,
     sent: usize,
-    /// Pieces of the runtime that were begun, and where the last of them ends.
-    pieces: usize,
-    piece_end: usize,
+    pieces: u64,
+    /// Hashes what was sent.
+    output: BodyHasher,
 }
 
 /// What is left of an exchange.
@@ -85,15 +86,16 @@ impl Exchange {
         if !is_whole {
             return Err(CancelReason::BodyMismatch);
         }
-        let answer = runtime(&self.order.order, &self.body);
-        self.answer = Some(Answering {
-            body: answer.body(),
-            answer,
+        let mut answering = Answering {
+            answer: runtime(&self.order.order, &self.body),
             has_head: false,
+            piece: Vec::new(),
             sent: 0,
             pieces: 0,
-            piece_end: 0,
-        });
+            output: self.open.content_key.body_hasher(),
+        };
+        answering.advance();
+        self.answer = Some(answering);
         Ok(None)
     }
 
@@ -102,7 +104,7 @@ impl Exchange {
         let Some(answering) = &self.answer else {
             return false;
         };
-        let is_sent = answering.sent == answering.body.len();
+        let is_sent = answering.sent == answering.piece.len();
         self.done.is_none() && (!answering.has_head || is_sent || self.credit.available() > 0)
     }
 
@@ -120,11 +122,15 @@ impl Exchange {
             let head = answering.answer.head.encode().map_err(bad)?;
             return Ok(Some((Kind::Headers, head)));
         }
-        if answering.sent < answering.body.len() {
-            let bytes = self.credit.take(answering.piece());
-            let payload = answering.body[answering.sent..][..bytes].to_vec();
-            answering.sent += bytes;
-            return Ok((bytes > 0).then_some((Kind::Body, payload)));
+        let left = &answering.piece[answering.sent..];
+        if !left.is_empty() {
+            let payload = left[..self.credit.take(left.len())].to_vec();
+            answering.sent += payload.len();
+            answering.output.update(&payload);
+            if answering.sent == answering.piece.len() {
+                answering.advance();
+            }
+            return Ok((!payload.is_empty()).then_some((Kind::Body, payload)));
         }
         let receipt = self.receipt(agent)?;
         let raw = RawValue::from_string(receipt.text().to_owned())
@@ -139,35 +145,29 @@ impl Exchange {
 
     fn receipt(&self, agent: &mut SimAgent) -> Result<SimReceipt, SimError> {
         let (order, key) = (&self.order.order, &self.open.content_key);
-        let (pieces, output) = self.answer.as_ref().map_or((0, &[][..]), |answering| {
-            (answering.answer.pieces.len(), answering.body.as_slice())
-        });
+        let output = self.answer.as_ref();
+        let tokens_output = output.map_or(0, |answering| answering.pieces);
+        let output_hash = output.map(|answering| answering.output.finish().to_string());
         let prompt_hash = key.body_hash(&self.body).to_string();
-        let output_hash = key.body_hash(output).to_string();
         let order_hash = self.order.order_hash();
         agent.next_receipt_with(|draft| {
             draft.request_id = order.request_id.clone();
             draft.source = Source::Gateway;
             draft.model_id.clone_from(&order.model_id);
             draft.tokens_input = self.body.len() as u64 / 4;
-            draft.tokens_output = pieces as u64;
+            draft.tokens_output = tokens_output;
             draft.prompt_hash = Some(prompt_hash);
-            draft.output_hash = Some(output_hash);
+            draft.output_hash = output_hash;
             draft.order_hash = Some(order_hash);
         })
     }
 }
 
 impl Answering {
-    /// Bytes up to the end of the runtime's piece that is next.
-    fn piece(&mut self) -> usize {
-        while self.piece_end <= self.sent {
-            let Some(piece) = self.answer.pieces.get(self.pieces) else {
-                break;
-            };
-            self.pieces += 1;
-            self.piece_end += piece.len();
-        }
-        self.piece_end - self.sent
+    /// Goes on to the runtime's next piece; past the last one there is an empty one.
+    fn advance(&mut self) {
+        let next = self.answer.pieces.next();
+        self.pieces += u64::from(next.is_some());
+        (self.piece, self.sent) = (next.unwrap_or_default(), 0);
     }
 }
