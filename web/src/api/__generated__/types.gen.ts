@@ -1398,6 +1398,32 @@ export type OpenApiDocument = {
 };
 
 /**
+ * A key that signs work orders and countersignatures, and its time.
+ */
+export type OrderKeyView = {
+    /**
+     * When it was made.
+     */
+    created_at: string;
+    /**
+     * Short name, as orders and countersignatures name it.
+     */
+    kid: string;
+    /**
+     * Until when: earlier than was planned where its process ended before.
+     */
+    not_after: string;
+    /**
+     * Since when an agent believes what it signs.
+     */
+    not_before: string;
+    /**
+     * `ed25519:` and base64.
+     */
+    public_key: string;
+};
+
+/**
  * An order to a node.
  */
 export type OrderView = {
@@ -1769,6 +1795,45 @@ export type PageNodeRow = {
          * missing then may well exist.
          */
         withheld: boolean;
+    }>;
+    /**
+     * Continues after the last row; `null` at the end.
+     */
+    next_cursor?: string | null;
+    /**
+     * Rows of all pages; `null` where counting would cost more than it tells.
+     */
+    total?: number | null;
+};
+
+/**
+ * A page of a list.
+ */
+export type PageOrderKeyView = {
+    /**
+     * The rows.
+     */
+    items: Array<{
+        /**
+         * When it was made.
+         */
+        created_at: string;
+        /**
+         * Short name, as orders and countersignatures name it.
+         */
+        kid: string;
+        /**
+         * Until when: earlier than was planned where its process ended before.
+         */
+        not_after: string;
+        /**
+         * Since when an agent believes what it signs.
+         */
+        not_before: string;
+        /**
+         * `ed25519:` and base64.
+         */
+        public_key: string;
     }>;
     /**
      * Continues after the last row; `null` at the end.
@@ -5852,6 +5917,56 @@ export type IdentityUnlinkResponses = {
 };
 
 export type IdentityUnlinkResponse = IdentityUnlinkResponses[keyof IdentityUnlinkResponses];
+
+export type OrderKeyListData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Rows of a page, 1 to 200; 50 where absent.
+         */
+        limit?: number;
+        /**
+         * `next_cursor` of the page before, with the same filters and order.
+         */
+        cursor?: string;
+    };
+    url: '/api/v1/keys';
+};
+
+export type OrderKeyListErrors = {
+    /**
+     * `invalid_request`: a parameter is unknown, repeated or wrong; here for a parameter that is none.
+     */
+    400: ErrorBody;
+    /**
+     * `unauthorized`: the session has ended, or the API key that was sent does not work.
+     */
+    401: ErrorBody;
+    /**
+     * `forbidden`: who asks may not do this, or sent an API key where none is taken or that lacks the scope.
+     */
+    403: ErrorBody;
+    /**
+     * `rate_limited`: who asks did so too often; ask again after Retry-After.
+     */
+    429: ErrorBody;
+    /**
+     * `unavailable`: there is no answer now; ask again after Retry-After.
+     */
+    503: ErrorBody;
+};
+
+export type OrderKeyListError = OrderKeyListErrors[keyof OrderKeyListErrors];
+
+export type OrderKeyListResponses = {
+    /**
+     * A page of keys.
+     */
+    200: PageOrderKeyView;
+};
+
+export type OrderKeyListResponse = OrderKeyListResponses[keyof OrderKeyListResponses];
 
 export type LiveData = {
     body?: never;
