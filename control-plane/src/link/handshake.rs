@@ -53,19 +53,17 @@ pub(super) async fn prove(
     };
     writer.send(&ToAgent::Challenge(challenge)).await?;
     let hello = loop {
-        match reader.receive().await? {
-            Received::Frame(Incoming::Known(ToControlPlane::Hello(hello))) => {
-                break Box::new(hello);
-            }
-            Received::Frame(Incoming::Known(other)) => {
+        let Received::Frame(frame) = reader.receive().await? else {
+            let message = "no relay stream is open";
+            return Err(End::error(ErrorType::InvalidFrame, message));
+        };
+        match *frame {
+            Incoming::Known(ToControlPlane::Hello(hello)) => break Box::new(hello),
+            Incoming::Known(other) => {
                 let message = format!("the first frame must be hello, this is {}", other.kind());
                 return Err(End::error(ErrorType::InvalidFrame, message));
             }
-            Received::Frame(Incoming::Unknown(_)) => {}
-            Received::Relay(_) => {
-                let message = "no relay stream is open";
-                return Err(End::error(ErrorType::InvalidFrame, message));
-            }
+            Incoming::Unknown(_) => {}
         }
     };
     if hello.node_id != *node_id {

@@ -37,7 +37,7 @@ impl<'s> Relayed<'s> {
     pub(super) async fn receive(
         &mut self,
         reader: &mut Reader,
-    ) -> Result<Incoming<ToControlPlane>, End> {
+    ) -> Result<Box<Incoming<ToControlPlane>>, End> {
         loop {
             self.pace.ready().await;
             match reader.receive().await? {

@@ -194,7 +194,7 @@ impl Listening<'_> {
                 Some(frame) => Ok(frame),
                 None => relayed.receive(reader).await,
             };
-            let step = match frame {
+            let step = match frame.map(|frame| *frame) {
                 // A session waits for frames most of the time, and holds nothing of how the last one was handled.
                 Ok(Incoming::Known(frame)) => {
                     let handled = Box::pin(self.handle_beside(frame, reader, &mut relayed)).await;
@@ -220,7 +220,7 @@ impl Listening<'_> {
         frame: ToControlPlane,
         reader: &mut Reader,
         relayed: &mut Relayed<'_>,
-    ) -> Result<Option<Incoming<ToControlPlane>>, End> {
+    ) -> Result<Option<Box<Incoming<ToControlPlane>>>, End> {
         let mut handling = pin!(self.handle(frame));
         let mut came = None;
         loop {

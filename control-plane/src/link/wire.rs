@@ -107,8 +107,8 @@ impl From<SessionEnd> for End {
 
 /// A message of the node.
 pub(super) enum Received {
-    /// A text frame.
-    Frame(Incoming<ToControlPlane>),
+    /// A text frame. Apart, so that a session that waits for one has no place for it.
+    Frame(Box<Incoming<ToControlPlane>>),
     /// The bytes of a relay frame.
     Relay(Bytes),
 }
@@ -136,7 +136,9 @@ impl Reader {
             match message {
                 Message::Text(text) => {
                     let frame = ToControlPlane::decode(text.as_str());
-                    return frame.map(Received::Frame).map_err(|error| invalid(&error));
+                    return frame
+                        .map(|frame| Received::Frame(Box::new(frame)))
+                        .map_err(|error| invalid(&error));
                 }
                 Message::Binary(_) => {}
                 Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}

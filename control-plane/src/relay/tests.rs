@@ -1,10 +1,4 @@
 //! Streams without a socket: every rule of the relay, and what is bounded.
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "helpers of tests fail like tests do"
-)]
-
 use super::{Event, Fault, Lost, OpenError, Request, Room, Stream, Streams};
 use bytes::Bytes;
 use dgon_protocol::content::ContentKey;
